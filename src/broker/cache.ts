@@ -1,0 +1,175 @@
+import { LRUCache } from 'lru-cache'
+import { asBrokerError, BrokerError } from '../errors.ts'
+import type { Clock } from './clock.ts'
+import { withDeadline } from './deadline.ts'
+import { freshness, momentOf, planLife, refreshBackOffMs, remainingMs, type Life, type Moment } from './freshness.ts'
+import type { Grant } from './policy.ts'
+import type { CacheOutcome, Events, IssuedToken, TokenFacts, TokenSource } from './types.ts'
+
+/** A token that is held, and how its replacement goes. One object per fetched token. */
+export interface CachedToken extends TokenFacts {
+  readonly life: Life
+  /** Failed refreshes in a row. */
+  failures: number
+  /** Monotonic milliseconds before which no refresh is tried. */
+  refreshNotBefore: number
+}
+
+/** A token that may be handed out now. */
+export interface Served {
+  readonly token: CachedToken
+  /** Milliseconds until the token ends. */
+  readonly remaining: number
+  readonly how: CacheOutcome
+}
+
+/** Tokens by application, tenant and scope. */
+export interface TokenCache {
+  /**
+   * The token a grant stands for: at once when one is held, else as soon as the source has it. A failed refresh never
+   * costs a caller a token that is valid. Rejects with whatever the source rejects with.
+   *
+   * @param minExpiresIn seconds; a held token with less life is replaced first, at most once per key and minute
+   */
+  readonly get: (grant: Grant, minExpiresIn: number) => Served | Promise<Served>
+}
+
+export interface CacheOptions {
+  readonly clock: Clock
+  /** Uniform in [0, 1). */
+  readonly random: () => number
+  readonly maxEntries: number
+  readonly minRemainingSeconds: number
+  /** Milliseconds for one fetch, whatever hangs. */
+  readonly timeoutMs: number
+  readonly refreshFailed: Events['refreshFailed']
+}
+
+const replaceOncePerMs = 60_000
+
+/**
+ * A bounded LRU over a token source, with one fetch per key at a time. It has no timers: a key that nobody asks for is
+ * not refreshed and leaves by age. Failures of cold fetches are not remembered.
+ */
+export function createCache(source: TokenSource, options: CacheOptions): TokenCache {
+  return new LruTokenCache(source, options)
+}
+
+class LruTokenCache implements TokenCache {
+  readonly #source: TokenSource
+  readonly #options: CacheOptions
+  readonly #held: LRUCache<string, CachedToken>
+  readonly #flights = new Map<string, Promise<CachedToken>>()
+  /** Key → monotonic milliseconds of the last fetch that `min_expires_in` caused. */
+  readonly #replaced: LRUCache<string, number>
+
+  constructor(source: TokenSource, options: CacheOptions) {
+    this.#source = source
+    this.#options = options
+    this.#held = new LRUCache({ max: options.maxEntries })
+    this.#replaced = new LRUCache({ max: options.maxEntries })
+  }
+
+  get = (grant: Grant, minExpiresIn: number): Served | Promise<Served> => {
+    const held = this.#held.get(grant.key)
+    if (held === undefined) return this.#fetch(grant, 'miss', minExpiresIn)
+    const moment = momentOf(this.#options.clock)
+    const remaining = remainingMs(held.life, moment)
+    const state = freshness(held.life, remaining)
+    if (state === 'expired') return this.#fetch(grant, 'expired', minExpiresIn)
+    if (remaining < minExpiresIn * 1000) return this.#replace(grant, remaining, minExpiresIn, moment)
+    if (state === 'fresh') return { token: held, remaining, how: 'hit' }
+    this.#refresh(grant, held, moment)
+    return { token: held, remaining, how: held.failures > 0 ? 'refresh-failed' : 'due' }
+  }
+
+  async #fetch(grant: Grant, cause: 'miss' | 'expired' | 'request', minExpiresIn: number): Promise<Served> {
+    const joins = this.#flights.has(grant.key)
+    const token = await this.#flight(grant)
+    const remaining = remainingMs(token.life, momentOf(this.#options.clock))
+    if (freshness(token.life, remaining) === 'expired') throw stillborn()
+    if (remaining < minExpiresIn * 1000) throw tooShort(remaining)
+    return { token, remaining, how: joins ? 'joined' : cause }
+  }
+
+  async #replace(grant: Grant, remaining: number, minExpiresIn: number, moment: Moment): Promise<Served> {
+    const last = this.#replaced.get(grant.key)
+    if (last !== undefined && moment.monotonic - last < replaceOncePerMs) throw tooShort(remaining)
+    this.#replaced.set(grant.key, moment.monotonic)
+    try {
+      return await this.#fetch(grant, 'request', minExpiresIn)
+    } catch (thrown) {
+      throw tooShort(remaining, asBrokerError(thrown))
+    }
+  }
+
+  #refresh(grant: Grant, held: CachedToken, { monotonic }: Moment): void {
+    if (monotonic < held.refreshNotBefore || this.#flights.has(grant.key)) return
+    this.#flight(grant).catch((thrown: unknown) => {
+      this.#postpone(held)
+      this.#options.refreshFailed(grant, asBrokerError(thrown))
+    })
+  }
+
+  #postpone(held: CachedToken): void {
+    held.failures++
+    const wait = refreshBackOffMs(held.failures, this.#options.random)
+    held.refreshNotBefore = this.#options.clock.monotonic() + wait
+  }
+
+  /** The fetch of a key that is under way, or a new one. */
+  #flight(grant: Grant): Promise<CachedToken> {
+    const running = this.#flights.get(grant.key)
+    if (running) return running
+    const flight = this.#fetchOnce(grant).finally(() => this.#flights.delete(grant.key))
+    this.#flights.set(grant.key, flight)
+    return flight
+  }
+
+  async #fetchOnce(grant: Grant): Promise<CachedToken> {
+    const { clock, random, minRemainingSeconds, timeoutMs } = this.#options
+    const asked = momentOf(clock)
+    const issued = await withDeadline(
+      signal => this.#source(grant, signal),
+      timeoutMs,
+      () => noAnswer(timeoutMs),
+    )
+    return this.#store(grant.key, cachedToken(issued, planLife(issued, asked, minRemainingSeconds, random)))
+  }
+
+  /** Keeps the token that lives longer: what a refresh brought without a later end counts as "not yet". */
+  #store(key: string, fetched: CachedToken): CachedToken {
+    const held = this.#held.peek(key)
+    if (held && held.life.endsAtMonotonic >= fetched.life.endsAtMonotonic && held.life.endsAt >= fetched.life.endsAt) {
+      this.#postpone(held)
+      return held
+    }
+    this.#held.set(key, fetched)
+    return fetched
+  }
+}
+
+const cachedToken = ({ token, traceId, correlationId }: IssuedToken, life: Life): CachedToken => ({
+  token,
+  traceId,
+  correlationId,
+  life,
+  failures: 0,
+  refreshNotBefore: Number.NEGATIVE_INFINITY,
+})
+
+const noAnswer = (ms: number) =>
+  new BrokerError('upstream_unavailable', `No token could be had within ${ms} ms.`, { reason: 'timeout' })
+
+const stillborn = () =>
+  new BrokerError('upstream_invalid', 'Entra issued a token that has no useful life left.', { reason: 'expired' })
+
+function tooShort(remaining: number, failure?: BrokerError): BrokerError {
+  return new BrokerError('upstream_unavailable', 'No token with the least remaining life asked for can be had now.', {
+    reason: 'min_expires_in',
+    retryAfter: failure?.retryAfter ?? replaceOncePerMs / 1000,
+    availableExpiresIn: Math.max(0, Math.floor(remaining / 1000)),
+    remedy: 'Ask with a smaller min_expires_in, or again after retry_after seconds.',
+    ...(failure && { cause: failure }),
+  })
+}

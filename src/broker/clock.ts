@@ -1,0 +1,9 @@
+/** Wall time and monotonic time, both in milliseconds. Injected, so that tests move time instead of sleeping. */
+export interface Clock {
+  /** Milliseconds since 1970 (as `Date.now`). May jump. */
+  readonly now: () => number
+  /** Milliseconds since an arbitrary start (as `performance.now`). Never goes back. */
+  readonly monotonic: () => number
+}
+
+export const systemClock: Clock = Object.freeze({ now: () => Date.now(), monotonic: () => performance.now() })

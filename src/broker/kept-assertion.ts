@@ -1,0 +1,107 @@
+import { decodeJwt } from 'jose'
+import { BrokerError } from '../errors.ts'
+import type { Clock } from './clock.ts'
+import { withDeadline } from './deadline.ts'
+import { freshness, momentOf, planLife, refreshBackOffMs, remainingMs, type Life } from './freshness.ts'
+import type { Assertion, AssertionSource } from './types.ts'
+
+export interface KeptAssertionOptions {
+  readonly clock: Clock
+  /** Uniform in [0, 1). */
+  readonly random: () => number
+  /** Milliseconds for one fetch. */
+  readonly timeoutMs: number
+}
+
+/** Assertions with less life than this are not sent: the exchange must arrive while they are valid. */
+const minRemainingSeconds = 60
+
+/**
+ * Keeps the identity's token while it lives and replaces it in the background once it is due, so that an identity
+ * endpoint that is away costs nothing until then. One fetch at a time.
+ */
+export function keepAssertion(
+  fetchAssertion: (signal: AbortSignal) => Promise<Assertion>,
+  options: KeptAssertionOptions,
+): AssertionSource {
+  return new KeptAssertion(fetchAssertion, options)
+}
+
+class KeptAssertion implements AssertionSource {
+  readonly #fetchAssertion: (signal: AbortSignal) => Promise<Assertion>
+  readonly #options: KeptAssertionOptions
+  #held: { readonly assertion: Assertion; readonly life: Life } | undefined
+  #tenant: string | undefined
+  #flight: Promise<Assertion> | undefined
+  #failures = 0
+  #refreshNotBefore = Number.NEGATIVE_INFINITY
+
+  constructor(fetchAssertion: (signal: AbortSignal) => Promise<Assertion>, options: KeptAssertionOptions) {
+    this.#fetchAssertion = fetchAssertion
+    this.#options = options
+  }
+
+  homeTenant = (): string | undefined => this.#tenant
+
+  get = (): Promise<Assertion> => {
+    if (this.#held === undefined) return this.#fetch()
+    const { assertion, life } = this.#held
+    const moment = momentOf(this.#options.clock)
+    const state = freshness(life, remainingMs(life, moment))
+    if (state === 'expired') return this.#fetch()
+    if (state === 'due' && moment.monotonic >= this.#refreshNotBefore) this.#refresh(assertion)
+    return Promise.resolve(assertion)
+  }
+
+  renew = (refused: Assertion): Promise<Assertion> => {
+    const held = this.#held?.assertion
+    return held === undefined || held.token === refused.token ? this.#fetch() : Promise.resolve(held)
+  }
+
+  /** A refresh that fails or that brings the same token again waits longer before the next one. */
+  #refresh(held: Assertion): void {
+    const settled = (fetched?: Assertion) => {
+      this.#failures = fetched && fetched.expiresAt > held.expiresAt ? 0 : this.#failures + 1
+      const wait = this.#failures === 0 ? 0 : refreshBackOffMs(this.#failures, this.#options.random)
+      this.#refreshNotBefore = this.#options.clock.monotonic() + wait
+    }
+    this.#fetch().then(settled, () => settled())
+  }
+
+  #fetch(): Promise<Assertion> {
+    this.#flight ??= this.#fetchOnce().finally(() => {
+      this.#flight = undefined
+    })
+    return this.#flight
+  }
+
+  async #fetchOnce(): Promise<Assertion> {
+    const { clock, random, timeoutMs } = this.#options
+    const asked = momentOf(clock)
+    const assertion = await withDeadline(this.#fetchAssertion, timeoutMs, () => noAnswer(timeoutMs))
+    const expiresIn = (assertion.expiresAt - asked.now) / 1000
+    if (expiresIn <= 0) {
+      throw new BrokerError('identity_unavailable', "The managed identity's token has already expired.", {
+        reason: 'expired',
+        remedy: 'Compare the clock of this machine with the real time.',
+      })
+    }
+    this.#held = { assertion, life: planLife({ expiresIn }, asked, minRemainingSeconds, random) }
+    this.#tenant = tenantOf(assertion.token) ?? this.#tenant
+    return assertion
+  }
+}
+
+const noAnswer = (ms: number) =>
+  new BrokerError('identity_unavailable', `The identity endpoint did not answer within ${ms} ms.`, {
+    reason: 'timeout',
+  })
+
+function tenantOf(token: string): string | undefined {
+  try {
+    const { tid } = decodeJwt(token)
+    return typeof tid === 'string' ? tid.toLowerCase() : undefined
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,139 @@
+import { createLocalJWKSet, type JSONWebKeySet, type JWK } from 'jose'
+import { BrokerError } from '../errors.ts'
+import type { Clock } from './clock.ts'
+
+/** The keys of one issuer at one moment. A new object whenever, and only when, the keys changed. */
+export interface Keys {
+  /** Finds the key for a JWS header; throws jose's `JWKSNoMatchingKey` or `JWKSMultipleMatchingKeys`. */
+  readonly find: ReturnType<typeof createLocalJWKSet>
+  /** Canonical text of the keys, to notice a change. */
+  readonly text: string
+}
+
+/** The keys of one issuer over time. */
+export interface KeySet {
+  /**
+   * The keys as they are known, without waiting; starts a background fetch when they are due. `undefined` when there
+   * are none or they are too old to be trusted.
+   */
+  readonly current: () => Keys | undefined
+  /** The keys as they are known, fetched first if there are none. Rejects with `issuer_unavailable`. */
+  readonly ready: () => Promise<Keys>
+  /** Newer keys than `seen`, for a key id that `seen` lacks; resolves to `seen` while cooling down or on failure. */
+  readonly newerThan: (seen: Keys) => Promise<Keys>
+}
+
+/** Milliseconds after which keys in use are fetched again: the longest a withdrawn key goes on working. */
+export const refreshAfterMs = 5 * 60_000
+/** Milliseconds for which keys are trusted while the issuer is unreachable. */
+export const staleAfterMs = 60 * 60_000
+/** Least milliseconds between two fetches that failed or that an unknown key id asked for. */
+export const coolDownMs = 10_000
+const maxKeys = 100
+
+/**
+ * Checks a JWK Set (RFC 7517 §5) and makes it searchable. Keys for encryption are left out. `use: jwt-svid`
+ * (SPIFFE JWT-SVID §3.2) means signature keys, under a name that jose does not look for.
+ * @throws Error when it is not a JWK Set, holds a private or symmetric key, or holds no usable key.
+ */
+export function parseKeys(document: unknown): Keys {
+  const listed = typeof document === 'object' && document !== null && 'keys' in document ? document.keys : undefined
+  if (!Array.isArray(listed)) throw new Error('not a JWK Set: it has no "keys" array')
+  if (listed.length > maxKeys) throw new Error(`the JWK Set has more than ${maxKeys} keys`)
+  const keys: JWK[] = []
+  for (const key of listed as unknown[]) {
+    if (typeof key !== 'object' || key === null) throw new Error('the JWK Set holds something that is no key')
+    if ('d' in key || 'k' in key) throw new Error('the JWK Set holds private or symmetric key material')
+    const { use, ...jwk } = key as JWK
+    if (use === undefined || use === 'sig' || use === 'jwt-svid') keys.push(jwk)
+  }
+  if (keys.length === 0) throw new Error('the JWK Set holds no key for signatures')
+  const jwks: JSONWebKeySet = { keys }
+  return { find: createLocalJWKSet(jwks), text: JSON.stringify(jwks) }
+}
+
+/** Keys that never change while the process runs, such as those of a file. */
+export function fixedKeySet(keys: Keys): KeySet {
+  return { current: () => keys, ready: () => Promise.resolve(keys), newerThan: () => Promise.resolve(keys) }
+}
+
+/**
+ * Keys that are fetched on use. One fetch at a time; after a failure, and after a fetch that an unknown key id asked
+ * for, none for {@link coolDownMs}, however many forged tokens arrive; old keys serve for {@link staleAfterMs} while the
+ * issuer is away.
+ *
+ * @param fetchKeys reads the issuer's JWK Set: bounded in size and time by whoever supplies it
+ */
+export function fetchedKeySet(issuer: string, fetchKeys: () => Promise<unknown>, clock: Clock): KeySet {
+  return new FetchedKeySet(issuer, fetchKeys, clock)
+}
+
+class FetchedKeySet implements KeySet {
+  readonly #issuer: string
+  readonly #fetchKeys: () => Promise<unknown>
+  readonly #clock: Clock
+  #keys: Keys | undefined
+  #fetchedAt = Number.NEGATIVE_INFINITY
+  #notBefore = Number.NEGATIVE_INFINITY
+  #flight: Promise<void> | undefined
+  #lastFailure: unknown
+
+  constructor(issuer: string, fetchKeys: () => Promise<unknown>, clock: Clock) {
+    this.#issuer = issuer
+    this.#fetchKeys = fetchKeys
+    this.#clock = clock
+  }
+
+  current = (): Keys | undefined => {
+    const age = this.#clock.monotonic() - this.#fetchedAt
+    if (age < refreshAfterMs) return this.#keys
+    void this.#fetch()
+    return age < staleAfterMs ? this.#keys : undefined
+  }
+
+  ready = async (): Promise<Keys> => {
+    const known = this.current()
+    if (known) return known
+    await this.#fetch()
+    const fetched = this.current()
+    if (fetched) return fetched
+    throw new BrokerError('issuer_unavailable', `The keys of issuer "${this.#issuer}" could not be fetched.`, {
+      retryAfter: Math.max(1, Math.ceil((this.#notBefore - this.#clock.monotonic()) / 1000)),
+      cause: this.#lastFailure,
+    })
+  }
+
+  newerThan = async (seen: Keys): Promise<Keys> => {
+    if (this.#keys !== undefined && this.#keys !== seen) return this.#keys
+    const fetching = this.#fetch()
+    this.#coolDown()
+    await fetching
+    return this.#keys ?? seen
+  }
+
+  #coolDown(): void {
+    this.#notBefore = Math.max(this.#notBefore, this.#clock.monotonic() + coolDownMs)
+  }
+
+  /** Never rejects: whoever waits looks at what there is afterwards. */
+  #fetch(): Promise<void> {
+    if (this.#flight) return this.#flight
+    if (this.#clock.monotonic() < this.#notBefore) return Promise.resolve()
+    this.#flight = this.#fetchOnce().finally(() => {
+      this.#flight = undefined
+    })
+    return this.#flight
+  }
+
+  async #fetchOnce(): Promise<void> {
+    try {
+      const keys = parseKeys(await this.#fetchKeys())
+      if (keys.text !== this.#keys?.text) this.#keys = keys
+      this.#fetchedAt = this.#clock.monotonic()
+      this.#lastFailure = undefined
+    } catch (thrown) {
+      this.#lastFailure = thrown
+      this.#coolDown()
+    }
+  }
+}

@@ -1,0 +1,123 @@
+import { Type, type Static } from 'typebox'
+import { guidPattern, namePattern, scopePattern } from './names.ts'
+
+/**
+ * The shape of the policy file: what can be said key by key. What two places must agree on (names that exist, rules that
+ * grant something, scopes that must not be granted) is checked in policy-check.ts.
+ */
+
+/** A place in the file: `['rules', 2, 'callers', 0]`. */
+export type Path = readonly (string | number)[]
+
+/** A fault before it has a line number. */
+export interface FaultAt {
+  readonly at: Path
+  readonly what: string
+}
+
+const closed = { additionalProperties: false } as const
+const whole = (pattern: string): string => `^${pattern}$`
+const list = <T extends Parameters<typeof Type.Array>[0]>(item: T, what: string) =>
+  Type.Array(item, { minItems: 1, description: what })
+
+const guid = Type.String({ pattern: whole(guidPattern), description: 'a GUID' })
+const name = { additionalProperties: false, propertyNames: { pattern: whole(namePattern) } } as const
+const text = Type.String({ minLength: 1, maxLength: 2048, description: 'a text' })
+const limit = Type.String({ pattern: '^[1-9][0-9]{0,6}/(?:s|m|h)$', description: 'a limit such as 60/m' })
+
+const claimValue = Type.Union([Type.String({ maxLength: 2048 }), Type.Number(), Type.Boolean()], {
+  description: 'a text, a number or a boolean',
+})
+
+const caller = Type.Object(
+  {
+    issuer: Type.Optional(text),
+    subject: Type.Optional(text),
+    claims: Type.Optional(
+      Type.Record(Type.String(), claimValue, {
+        minProperties: 1,
+        description: 'at least one claim with the value it must have',
+      }),
+    ),
+    san: Type.Optional(text),
+    apiKey: Type.Optional(text),
+  },
+  { ...closed, description: 'a caller: { issuer, subject and/or claims }, { san } or { apiKey }' },
+)
+
+const issuer = Type.Object(
+  {
+    issuer: Type.String({ minLength: 1, maxLength: 1024, description: 'an https URL' }),
+    audiences: list(text, 'the audiences of which a token must carry one'),
+    jwksUri: Type.Optional(text),
+    jwksFile: Type.Optional(text),
+    caFile: Type.Optional(text),
+  },
+  closed,
+)
+
+const callers = list(caller, 'a list of callers')
+const names = list(text, 'a list of names')
+const scopes = list(
+  Type.String({ pattern: whole(scopePattern), description: '<resource>/.default' }),
+  'a list of <resource>/.default',
+)
+
+const rule = Type.Object(
+  {
+    name: Type.String({ minLength: 1, maxLength: 200, description: "the rule's name" }),
+    callers,
+    tenants: Type.Optional(
+      Type.Union([Type.Literal('*'), names], { description: 'a list of tenants, or the plain word "*"' }),
+    ),
+    scopes: Type.Optional(scopes),
+    applications: Type.Optional(names),
+    exchangeLimit: Type.Optional(limit),
+    requestLimit: Type.Optional(limit),
+    permissions: Type.Optional(
+      list(Type.Union([Type.Literal('observe'), Type.Literal('purge')], { description: 'observe or purge' }), 'a list'),
+    ),
+  },
+  closed,
+)
+
+const denial = Type.Object(
+  {
+    callers: Type.Optional(callers),
+    tenants: Type.Optional(names),
+    scopes: Type.Optional(scopes),
+    applications: Type.Optional(names),
+  },
+  { ...closed, minProperties: 1, description: 'at least one of callers, tenants, scopes, applications' },
+)
+
+/** The policy file, as TypeBox (JSON Schema 2020-12). */
+export const policyShape = Type.Object(
+  {
+    applications: Type.Record(Type.String(), guid, { minProperties: 1, ...name }),
+    tenants: Type.Optional(Type.Record(Type.String(), guid, name)),
+    issuers: Type.Optional(Type.Record(Type.String(), issuer, name)),
+    apiKeys: Type.Optional(
+      Type.Record(
+        Type.String(),
+        Type.Object(
+          {
+            sha256: Type.String({ pattern: '^[0-9a-fA-F]{64}$', description: 'a SHA-256 in hex' }),
+            expires: Type.String({ pattern: '^[0-9]{4}-[0-9]{2}-[0-9]{2}$', description: 'a date such as 2027-01-31' }),
+          },
+          closed,
+        ),
+        name,
+      ),
+    ),
+    deny: Type.Optional(Type.Array(denial)),
+    rules: list(rule, 'a list of rules'),
+  },
+  closed,
+)
+
+export type PolicyText = Static<typeof policyShape>
+export type RuleText = Static<typeof rule>
+export type DenialText = Static<typeof denial>
+export type CallerText = Static<typeof caller>
+export type IssuerText = Static<typeof issuer>

@@ -1,0 +1,185 @@
+import { LRUCache } from 'lru-cache'
+import { BrokerError } from '../errors.ts'
+import type { Caller } from './authenticate.ts'
+import { isGuid } from './names.ts'
+
+/** What a caller asks for: well-formed, but neither known nor permitted yet. */
+export interface Ask {
+  /** A tenant id in lower case, or a tenant's name in the policy. */
+  readonly tenant: string
+  /** `<resource>/.default`, byte for byte as the caller wrote it. */
+  readonly scope: string
+  /** The name of an application in the policy. */
+  readonly application: string
+  /** Seconds; the least remaining life the caller needs. 0 when it does not care. */
+  readonly minExpiresIn: number
+}
+
+/** Where an issuer's tokens are checked, as the policy says. */
+export interface IssuerSettings {
+  readonly name: string
+  readonly issuer: string
+  readonly audiences: readonly string[]
+  /** Path of a JWK Set; else {@link jwksUri}; else the issuer's discovery document leads to it. */
+  readonly jwksFile?: string
+  readonly jwksUri?: string
+  /** Path of the PEM certificates to trust for the issuer's own servers instead of the system's. */
+  readonly caFile?: string
+}
+
+/** Whether a caller is one that a rule or a denial speaks of. */
+export type CallerTest = (caller: Caller) => boolean
+
+/** What a rule grants to the callers it names. */
+export interface Rule {
+  readonly name: string
+  readonly callers: readonly CallerTest[]
+  /** Tenant ids, or every tenant but the home tenant. */
+  readonly tenants: ReadonlySet<string> | '*'
+  readonly scopes: ReadonlySet<string>
+  /** Application names. */
+  readonly applications: ReadonlySet<string>
+  readonly permissions: ReadonlySet<string>
+}
+
+/** What is refused before any rule is asked. A part that is absent matches everything. */
+export interface Denial {
+  readonly callers?: readonly CallerTest[]
+  readonly tenants?: ReadonlySet<string>
+  readonly scopes?: ReadonlySet<string>
+  readonly applications?: ReadonlySet<string>
+}
+
+/** A policy file, checked and compiled. Frozen: a new version is a new value. */
+export interface Policy {
+  /** SHA-256 of the file's bytes, in hex. */
+  readonly version: string
+  /** Name → client id. */
+  readonly applications: ReadonlyMap<string, string>
+  /** Name → tenant id. */
+  readonly tenants: ReadonlyMap<string, string>
+  readonly issuers: readonly IssuerSettings[]
+  readonly denials: readonly Denial[]
+  readonly rules: readonly Rule[]
+  /** What the file says that this version of the broker does not act upon. */
+  readonly warnings: readonly string[]
+}
+
+/** Permission for one caller to have one kind of token: made only here, by a rule. */
+class PolicyGrant {
+  readonly caller: Caller
+  /** The rule that grants it. */
+  readonly rule: string
+  /** The application's name in the policy. */
+  readonly application: string
+  readonly clientId: string
+  /** A GUID in lower case. */
+  readonly tenant: string
+  readonly scope: string
+  readonly policyVersion: string
+  /** What a cached token is found by: application, tenant and scope, never the caller. */
+  readonly key: string
+  /** Makes the type nominal: an object that merely looks like a grant is none. */
+  protected readonly granted = true
+
+  constructor(caller: Caller, rule: string, policyVersion: string, target: Target) {
+    this.caller = caller
+    this.rule = rule
+    this.application = target.application
+    this.clientId = target.clientId
+    this.tenant = target.tenant
+    this.scope = target.scope
+    this.policyVersion = policyVersion
+    this.key = `${target.clientId} ${target.tenant} ${target.scope}`
+    Object.freeze(this)
+  }
+}
+
+/** A permission to have a token. Only {@link authorize} makes one. */
+export type Grant = PolicyGrant
+
+/** An ask whose tenant and application the policy knows. */
+interface Target {
+  readonly application: string
+  readonly clientId: string
+  readonly tenant: string
+  readonly scope: string
+}
+
+/** One sentence for everything that is refused, so that nobody learns which tenants or applications there are. */
+const notPermitted = (reason: string) =>
+  new BrokerError('not_permitted', 'No rule of the policy grants this caller this tenant, scope and application.', {
+    reason,
+    remedy: 'Ask whoever runs the broker for a rule, quoting request_id.',
+  })
+
+/**
+ * Decides one ask. Denials first; then the first rule that names the caller, the tenant, the scope and the application.
+ *
+ * @param homeTenant the managed identity's own tenant: a rule for `*` does not speak of it. While it is unknown, what
+ *   only such a rule would grant is `identity_unavailable`
+ * @throws BrokerError `not_permitted`, `identity_unavailable`
+ */
+export function authorize(policy: Policy, caller: Caller, ask: Ask, homeTenant: string | undefined): Grant {
+  const target = targetOf(policy, ask)
+  if (!target) throw notPermitted('unknown_target')
+  if (policy.denials.some(denial => denies(denial, caller, target))) throw notPermitted('denied')
+
+  let undecided = false
+  for (const rule of policy.rules) {
+    if (!speaksOf(rule, target) || !rule.callers.some(test => test(caller))) continue
+    if (rule.tenants !== '*' || (homeTenant !== undefined && target.tenant !== homeTenant)) {
+      return new PolicyGrant(caller, rule.name, policy.version, target)
+    }
+    undecided ||= homeTenant === undefined
+  }
+  if (undecided) {
+    throw new BrokerError('identity_unavailable', 'The broker does not know its own tenant yet, so it cannot decide.')
+  }
+  throw notPermitted('no_rule')
+}
+
+function targetOf(policy: Policy, ask: Ask): Target | undefined {
+  const clientId = policy.applications.get(ask.application)
+  const tenant = isGuid(ask.tenant) ? ask.tenant : policy.tenants.get(ask.tenant)
+  if (clientId === undefined || tenant === undefined) return undefined
+  return { application: ask.application, clientId, tenant, scope: ask.scope }
+}
+
+function speaksOf(rule: Rule, target: Target): boolean {
+  return (
+    (rule.tenants === '*' || rule.tenants.has(target.tenant)) &&
+    rule.scopes.has(target.scope) &&
+    rule.applications.has(target.application)
+  )
+}
+
+function denies(denial: Denial, caller: Caller, target: Target): boolean {
+  return (
+    (denial.tenants?.has(target.tenant) ?? true) &&
+    (denial.scopes?.has(target.scope) ?? true) &&
+    (denial.applications?.has(target.application) ?? true) &&
+    (denial.callers?.some(test => test(caller)) ?? true)
+  )
+}
+
+/** Decides an ask of a caller under one version of the policy. */
+export type Authorize = (caller: Caller, ask: Ask) => Grant
+
+const rememberedGrants = 50_000
+
+/**
+ * {@link authorize} for one policy, with grants remembered. Refusals are not: whoever asks for what nobody granted
+ * pushes nothing out, and a grant does not depend on anything that changes while the policy and the caller stay.
+ */
+export function createAuthorize(policy: Policy, homeTenant: () => string | undefined): Authorize {
+  const grants = new LRUCache<string, Grant>({ max: rememberedGrants })
+  return (caller, ask) => {
+    const question = `${caller.id} ${ask.application} ${ask.tenant} ${ask.scope}`
+    const known = grants.get(question)
+    if (known) return known
+    const grant = authorize(policy, caller, ask, homeTenant())
+    grants.set(question, grant)
+    return grant
+  }
+}

@@ -1,0 +1,77 @@
+import type { Caller } from './authenticate.ts'
+import type { Ask, Grant } from './policy.ts'
+import type { BrokerError } from '../errors.ts'
+
+/** A token as a source hands it over, already checked against the grant it is for. */
+export interface IssuedToken {
+  readonly token: string
+  /** Seconds from the moment the fetch began. Always positive. */
+  readonly expiresIn: number
+  /** The token's own `exp`, in milliseconds since 1970, where it is a readable JWT. */
+  readonly expiresAt?: number
+  /** Seconds after which the issuer suggests a newer one. */
+  readonly refreshIn?: number
+  /** The issuer's own ids of the exchange, for its support. */
+  readonly traceId?: string
+  readonly correlationId?: string
+}
+
+/**
+ * Where tokens come from: Entra, or anything wrapped around it. Rejects with a {@link BrokerError}.
+ * Must settle when `signal` aborts.
+ */
+export type TokenSource = (grant: Grant, signal: AbortSignal) => Promise<IssuedToken>
+
+/** The managed identity's token that is used as client assertion (RFC 7523 §2.2). */
+export interface Assertion {
+  readonly token: string
+  /** Milliseconds since 1970. */
+  readonly expiresAt: number
+}
+
+/** Where the client assertion comes from. */
+export interface AssertionSource {
+  /** The assertion that is held, or a new one. Rejects with `identity_unavailable`. */
+  readonly get: (signal: AbortSignal) => Promise<Assertion>
+  /**
+   * A new assertion after `refused` was not accepted upstream. May resolve to the same token: the platform repeats one
+   * until it chooses otherwise.
+   */
+  readonly renew: (refused: Assertion, signal: AbortSignal) => Promise<Assertion>
+  /** The identity's own tenant id in lower case, once known. */
+  readonly homeTenant: () => string | undefined
+}
+
+/** Reads a JSON document over the network: bounded in size and time, no redirects. Rejects with a plain `Error`. */
+export type FetchDocument = (url: URL) => Promise<unknown>
+
+/** How the cache came by the token it serves (RFC 9211). */
+export type CacheOutcome = 'hit' | 'due' | 'refresh-failed' | 'miss' | 'joined' | 'expired' | 'request'
+
+/** What is known of one request before its outcome. */
+export interface RequestFacts {
+  readonly requestId: string
+  /** Which way in: `tokens`. */
+  readonly endpoint: string
+  /** The peer's address. */
+  readonly address: string
+}
+
+/** A token that is handed out. One object per fetched token, so that listeners can remember what they derived of it. */
+export interface TokenFacts {
+  readonly token: string
+  readonly traceId: string | undefined
+  readonly correlationId: string | undefined
+}
+
+/** What the broker announces. Listeners (audit, metrics) must be quick and must not throw. */
+export interface Events {
+  /** A token was handed out. */
+  readonly issued: (request: RequestFacts, grant: Grant, token: TokenFacts, how: CacheOutcome) => void
+  /** An authenticated caller got no token: forbidden, or permitted but not to be had. */
+  readonly refused: (request: RequestFacts, caller: Caller, ask: Ask, error: BrokerError, grant?: Grant) => void
+  /** A request came without an acceptable credential. */
+  readonly unauthenticated: (request: RequestFacts, error: BrokerError) => void
+  /** A background refresh failed; callers were served the token that is held. */
+  readonly refreshFailed: (grant: Grant, error: BrokerError) => void
+}
