@@ -1,0 +1,90 @@
+import { membersOfJson } from '../broker/narrow.ts'
+import { BrokerError, type ErrorCode, type ErrorParts, type UpstreamFacts } from '../errors.ts'
+import { lookUpCodes, type Circumstances, type RefusalClass } from './entra-codes.ts'
+import type { Seen } from './recording-client.ts'
+
+/** Seconds beyond which a Retry-After is not believed. */
+const longestRetryAfter = 300
+
+/** How each class is answered, and in which words when no remedy is known. */
+const classTable: Readonly<Record<RefusalClass, readonly [code: ErrorCode, detail: string]>> = {
+  transient: ['upstream_unavailable', 'Entra cannot answer at the moment.'],
+  assertion: ['federation_misconfigured', "Entra does not accept the managed identity's token."],
+  federation: ['federation_misconfigured', "The application's federated credential does not fit the managed identity."],
+  cloud: ['federation_misconfigured', 'The tenant belongs to another national cloud.'],
+  consent: ['consent_required', 'The tenant has not admitted the application, or not for this resource.'],
+  request: ['upstream_rejected', 'Entra does not know this tenant, resource or scope.'],
+  unknown: ['upstream_rejected', 'Entra refuses the request.'],
+}
+
+/**
+ * What a failed exchange means, by HTTP status and OAuth error first; AADSTS codes refine it. Entra's text is not
+ * repeated: only numbers, ids and the OAuth error word are.
+ *
+ * @param seen the last answer, if one came
+ * @param cause what the SDK made of it, for the log
+ * @param now milliseconds since 1970, to read a Retry-After that is a date
+ */
+export function exchangeFailure(
+  seen: Seen | undefined,
+  cause: unknown,
+  circumstances: Circumstances,
+  now: number,
+): BrokerError {
+  if (seen === undefined) {
+    return new BrokerError('upstream_unavailable', 'Entra could not be reached.', { reason: 'network', cause })
+  }
+  const { status } = seen
+  if (status === 429 || status === 408 || status >= 500) return transient(seen, cause, now)
+  const body = status >= 400 ? readError(seen.body) : undefined
+  if (body === undefined) {
+    return new BrokerError('upstream_invalid', `Entra's answer (HTTP ${status}) was not what the protocol says.`, {
+      reason: status >= 300 && status < 400 ? 'redirect' : 'unreadable',
+      cause,
+    })
+  }
+  const known = lookUpCodes(body.codes ?? [])
+  const kind = known?.class ?? classOfError(body.error)
+  if (kind === 'transient') return transient(seen, cause, now)
+  const [code, detail] = classTable[kind]
+  const remedy = known?.remedy?.(circumstances)
+  return new BrokerError(code, detail, { reason: kind, upstream: body, cause, ...(remedy && { remedy }) })
+}
+
+const classOfError = (error: string | undefined): RefusalClass =>
+  error === 'temporarily_unavailable' || error === 'server_error' ? 'transient' : 'unknown'
+
+function transient(seen: Seen, cause: unknown, now: number): BrokerError {
+  const upstream = readError(seen.body)
+  const parts: ErrorParts = {
+    reason: seen.status === 429 ? 'throttled' : 'transient',
+    retryAfter: readRetryAfter(seen.header('retry-after'), now),
+    cause,
+    ...(upstream && { upstream }),
+  }
+  return new BrokerError(...classTable.transient, parts)
+}
+
+/** `Retry-After` (RFC 9110 §10.2.3) in seconds or as a date, kept within 1…300 s; 1 when it says nothing. */
+export function readRetryAfter(value: string | undefined, now: number): number {
+  if (value === undefined) return 1
+  const seconds = /^\d{1,9}$/.test(value) ? Number(value) : Math.ceil((Date.parse(value) - now) / 1000)
+  return Number.isNaN(seconds) ? 1 : Math.min(Math.max(seconds, 1), longestRetryAfter)
+}
+
+/** The members of Entra's error body that are safe to repeat. `undefined` when it is not an OAuth error (RFC 6749 §5.2). */
+function readError(text: string): UpstreamFacts | undefined {
+  const { error, error_codes, trace_id, correlation_id } = membersOfJson(text)
+  if (typeof error !== 'string' || !/^[a-z_]{1,64}$/.test(error)) return undefined
+  const codes = Array.isArray(error_codes) ? error_codes.filter(isCode).slice(0, 8) : []
+  const traceId = readId(trace_id)
+  const correlationId = readId(correlation_id)
+  return { error, codes, ...(traceId && { traceId }), ...(correlationId && { correlationId }) }
+}
+
+const isCode = (code: unknown): code is number =>
+  typeof code === 'number' && Number.isInteger(code) && code > 0 && code < 1e9
+
+/** A trace or correlation id, if it looks like one: it goes into logs and answers. */
+export const readId = (value: unknown): string | undefined =>
+  typeof value === 'string' && /^[0-9A-Za-z-]{1,64}$/.test(value) ? value : undefined

@@ -1,0 +1,22 @@
+import { open } from 'node:fs/promises'
+
+/**
+ * A file's text, read in one go.
+ * @throws Error when it cannot be read, is larger than `maxBytes`, or is not UTF-8
+ */
+export async function readLimitedFile(path: string, maxBytes: number): Promise<string> {
+  const file = await open(path)
+  try {
+    const buffer = Buffer.alloc(maxBytes + 1)
+    let length = 0
+    for (;;) {
+      const { bytesRead } = await file.read(buffer, length, buffer.length - length)
+      if (bytesRead === 0) break
+      length += bytesRead
+      if (length > maxBytes) throw new Error(`${path} is larger than ${maxBytes} bytes`)
+    }
+    return new TextDecoder('utf-8', { fatal: true }).decode(buffer.subarray(0, length))
+  } finally {
+    await file.close()
+  }
+}

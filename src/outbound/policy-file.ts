@@ -1,0 +1,18 @@
+import type { Policy } from '../broker/policy.ts'
+import { maxPolicyBytes, parsePolicy } from '../broker/policy-parse.ts'
+import { FaultsError, messageOf } from '../errors.ts'
+import { readLimitedFile } from './files.ts'
+
+/**
+ * Reads and compiles the policy file.
+ * @throws FaultsError when it cannot be read or is faulty
+ */
+export async function loadPolicy(path: string): Promise<Policy> {
+  let text: string
+  try {
+    text = await readLimitedFile(path, maxPolicyBytes)
+  } catch (thrown) {
+    throw new FaultsError('The policy cannot be read', [{ where: path, what: messageOf(thrown) }])
+  }
+  return parsePolicy(text)
+}

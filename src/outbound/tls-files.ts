@@ -1,0 +1,83 @@
+import { watch } from 'node:fs'
+import { dirname } from 'node:path'
+import { createSecureContext } from 'node:tls'
+import { FaultsError, messageOf, type Fault } from '../errors.ts'
+import { readLimitedFile } from './files.ts'
+
+/** The server's certificate chain and private key, as PEM. */
+export interface TlsPair {
+  readonly cert: string
+  readonly key: string
+}
+
+/** Where they are. */
+export interface TlsPaths {
+  readonly certFile: string
+  readonly keyFile: string
+}
+
+const maxPemBytes = 256 * 1024
+const settleMs = 200
+const pollMs = 60_000
+
+/**
+ * Reads both files and makes sure that they belong together.
+ * @throws FaultsError naming the file that cannot be used
+ */
+export async function readTlsPair({ certFile, keyFile }: TlsPaths): Promise<TlsPair> {
+  const faults: Fault[] = []
+  const read = async (where: string, path: string) => {
+    try {
+      return await readLimitedFile(path, maxPemBytes)
+    } catch (thrown) {
+      faults.push({ where, what: messageOf(thrown) })
+      return ''
+    }
+  }
+  const [cert, key] = [await read('TLS_CERT_FILE', certFile), await read('TLS_KEY_FILE', keyFile)]
+  if (faults.length === 0) {
+    try {
+      createSecureContext({ cert, key })
+    } catch (thrown) {
+      faults.push({ where: 'TLS_CERT_FILE, TLS_KEY_FILE', what: `do not fit together: ${messageOf(thrown)}` })
+    }
+  }
+  if (faults.length > 0) throw new FaultsError('The TLS files cannot be used', faults)
+  return { cert, key }
+}
+
+/**
+ * Reads the pair again when something changes where the files are, and once a minute: a Kubernetes Secret is replaced by
+ * swapping a symbolic link, which a watch on the file itself would see once and never again. A pair that cannot be used
+ * is reported, and the last good one stays.
+ *
+ * @returns stops watching
+ */
+export function watchTlsPair(
+  paths: TlsPaths,
+  known: TlsPair,
+  changed: (pair: TlsPair) => void,
+  failed: (error: unknown) => void,
+): () => void {
+  let current = known
+  const reload = (): void => {
+    readTlsPair(paths).then(pair => {
+      if (pair.cert === current.cert && pair.key === current.key) return
+      current = pair
+      changed(pair)
+    }, failed)
+  }
+  let pending: NodeJS.Timeout | undefined
+  const soon = (): void => {
+    clearTimeout(pending)
+    pending = setTimeout(reload, settleMs).unref()
+  }
+  const folders = new Set([dirname(paths.certFile), dirname(paths.keyFile)])
+  const watchers = [...folders].map(folder => watch(folder, { persistent: false }, soon).on('error', failed))
+  const poll = setInterval(reload, pollMs).unref()
+  return () => {
+    clearTimeout(pending)
+    clearInterval(poll)
+    for (const watcher of watchers) watcher.close()
+  }
+}
