@@ -1,0 +1,161 @@
+import { isGuid } from './broker/names.ts'
+import { FaultsError } from './errors.ts'
+import { EnvironmentReader, type Environment } from './environment.ts'
+
+/** Where the broker gets its client assertion. */
+export type IdentitySettings =
+  | {
+      readonly source: 'managed-identity'
+      /** Client id of the user-assigned managed identity. */
+      readonly clientId: string
+      /** `IDENTITY_ENDPOINT`, as the platform sets it. */
+      readonly endpoint: string
+      /** `IDENTITY_HEADER`: a secret. Named here so that it can be kept out of the logs. */
+      readonly header: string
+      /** The audience of the assertion, as the federated credential names it. */
+      readonly audience: string
+    }
+  | { readonly source: 'workload-identity'; readonly tokenFile: string; readonly homeTenant: string }
+
+/** Where and how the broker runs. Who may have what is the policy's matter. */
+export interface Config {
+  readonly host: string
+  /** 0 lets the system choose. */
+  readonly port: number
+  /** PEM files. Plain http without them. */
+  readonly tls: { readonly certFile: string; readonly keyFile: string } | undefined
+  readonly policyFile: string
+  /** Origin of Entra, without a trailing slash. */
+  readonly authority: string
+  readonly identity: IdentitySettings
+  readonly cacheMaxEntries: number
+  readonly minRemainingSeconds: number
+  /** The whole exchange, identity token included. */
+  readonly upstreamTimeoutMs: number
+  readonly drainSeconds: number
+  readonly audit: 'every' | 'summary'
+  readonly logLevel: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal'
+  /** What the environment says that is not acted upon. */
+  readonly warnings: readonly string[]
+}
+
+/** National clouds: where Entra is, and the audience of its token exchange. */
+const clouds = new Map([
+  ['https://login.microsoftonline.com', 'api://AzureADTokenExchange'],
+  ['https://login.microsoftonline.us', 'api://AzureADTokenExchangeUSGov'],
+  ['https://login.partner.microsoftonline.cn', 'api://AzureADTokenExchangeChina'],
+])
+const publicCloud = 'https://login.microsoftonline.com'
+const defaultAudience = 'api://AzureADTokenExchange'
+
+/**
+ * Reads the whole configuration. Nothing else reads the environment, apart from MSAL, which takes `IDENTITY_ENDPOINT`
+ * and `IDENTITY_HEADER` from it by itself.
+ *
+ * @throws FaultsError with every fault, each with the variable's name
+ */
+export function readConfig(environment: Environment): Config {
+  const read = new EnvironmentReader(environment)
+  const tls = readTls(read)
+  const authority = readAuthority(read)
+  const config: Config = {
+    host: readHost(read, tls !== undefined),
+    port: read.integer('PORT', 8080, 0, 65_535),
+    tls,
+    policyFile: read.required('BROKER_POLICY_FILE', "the policy file's path"),
+    authority,
+    identity: readIdentity(read, authority),
+    cacheMaxEntries: read.integer('BROKER_CACHE_MAX_ENTRIES', 10_000, 1, 10_000_000),
+    minRemainingSeconds: read.integer('BROKER_MIN_REMAINING_SECONDS', 60, 0, 3_600),
+    upstreamTimeoutMs: read.integer('BROKER_UPSTREAM_TIMEOUT_MS', 5_000, 100, 60_000),
+    drainSeconds: read.integer('BROKER_DRAIN_SECONDS', 10, 0, 600),
+    audit: read.choice('BROKER_AUDIT', ['every', 'summary']),
+    logLevel: read.choice('LOG_LEVEL', ['info', 'trace', 'debug', 'warn', 'error', 'fatal']),
+    warnings: read.warnings,
+  }
+  refuseContradictions(read)
+  read.warnOfUnknown('BROKER_')
+  if (read.faults.length > 0) throw new FaultsError('The configuration is faulty', read.faults)
+  return Object.freeze(config)
+}
+
+function readTls(read: EnvironmentReader): Config['tls'] {
+  const certFile = read.text('TLS_CERT_FILE')
+  const keyFile = read.text('TLS_KEY_FILE')
+  if (certFile === undefined && keyFile === undefined) return undefined
+  if (certFile === undefined) read.fault('TLS_CERT_FILE', 'is required with TLS_KEY_FILE')
+  if (keyFile === undefined) read.fault('TLS_KEY_FILE', 'is required with TLS_CERT_FILE')
+  return { certFile: certFile ?? '', keyFile: keyFile ?? '' }
+}
+
+function readHost(read: EnvironmentReader, tls: boolean): string {
+  const open = read.boolean('BROKER_BEHIND_TLS_PROXY') || tls
+  const host = read.text('HOST') ?? (open ? '0.0.0.0' : '127.0.0.1')
+  if (!open && !/^(127(\.\d+){3}|::1|localhost)$/.test(host)) {
+    read.fault(
+      'HOST',
+      `"${host}" is reachable from outside, where callers' tokens must not travel in plain http: set TLS_CERT_FILE and ` +
+        'TLS_KEY_FILE, or BROKER_BEHIND_TLS_PROXY=true if a proxy on this host or in this pod ends TLS',
+    )
+  }
+  return host
+}
+
+function readAuthority(read: EnvironmentReader): string {
+  const text = read.text('BROKER_AUTHORITY') ?? publicCloud
+  const unsafe = read.boolean('BROKER_UNSAFE_AUTHORITY')
+  const url = URL.canParse(text) ? new URL(text) : undefined
+  if (url?.protocol !== 'https:' || url.href !== `${url.origin}/`) {
+    read.fault('BROKER_AUTHORITY', `"${text}" is not an https origin such as ${publicCloud}`)
+    return publicCloud
+  }
+  if (!clouds.has(url.origin) && !unsafe) {
+    const known = [...clouds.keys()].join(', ')
+    read.fault(
+      'BROKER_AUTHORITY',
+      `"${text}" is none of Entra's hosts (${known}), and the identity's token would be sent there; ` +
+        'for an emulator set BROKER_UNSAFE_AUTHORITY=true',
+    )
+  }
+  return url.origin
+}
+
+function readIdentity(read: EnvironmentReader, authority: string): IdentitySettings {
+  const source = read.choice('BROKER_IDENTITY_SOURCE', ['managed-identity', 'workload-identity'])
+  const clientId = read.text('BROKER_IDENTITY_CLIENT_ID')
+  const audience = read.text('BROKER_IDENTITY_AUDIENCE') ?? clouds.get(authority) ?? defaultAudience
+  if (source === 'workload-identity') {
+    const homeTenant = read.required('AZURE_TENANT_ID', "the identity's tenant; AKS workload identity sets it")
+    if (homeTenant !== '' && !isGuid(homeTenant)) read.fault('AZURE_TENANT_ID', `"${homeTenant}" is not a GUID`)
+    const tokenFile = read.required('AZURE_FEDERATED_TOKEN_FILE', 'AKS workload identity sets it')
+    return { source, tokenFile, homeTenant: homeTenant.toLowerCase() }
+  }
+  if (clientId === undefined) {
+    read.fault('BROKER_IDENTITY_CLIENT_ID', 'is required: the client id of the user-assigned managed identity')
+  } else if (!isGuid(clientId)) {
+    read.fault('BROKER_IDENTITY_CLIENT_ID', `"${clientId}" is not a GUID`)
+  }
+  const endpoint = read.required('IDENTITY_ENDPOINT', platformHint(read))
+  if (endpoint !== '' && !/^https?:/.test(URL.canParse(endpoint) ? new URL(endpoint).protocol : '')) {
+    read.fault('IDENTITY_ENDPOINT', 'is not an http or https URL')
+  }
+  const header = read.required('IDENTITY_HEADER', platformHint(read))
+  return { source, clientId: clientId ?? '', endpoint, header, audience }
+}
+
+const platformHint = (read: EnvironmentReader): string =>
+  read.text('AZURE_FEDERATED_TOKEN_FILE') === undefined
+    ? 'Container Apps and App Service set it once a user-assigned identity is assigned to the app'
+    : 'this looks like AKS workload identity: set BROKER_IDENTITY_SOURCE=workload-identity'
+
+/** Variables with which the Azure SDK would go elsewhere than the configuration says. */
+function refuseContradictions(read: EnvironmentReader): void {
+  for (const name of ['AZURE_REGIONAL_AUTHORITY_NAME', 'MSAL_FORCE_REGION']) {
+    if (read.text(name) !== undefined) {
+      read.fault(name, 'would send exchanges to another host than BROKER_AUTHORITY: unset it')
+    }
+  }
+  if (read.text('IDENTITY_SERVER_THUMBPRINT') !== undefined) {
+    read.fault('IDENTITY_SERVER_THUMBPRINT', 'would make the SDK use Service Fabric, which is not supported: unset it')
+  }
+}

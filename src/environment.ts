@@ -1,0 +1,81 @@
+import type { Fault } from './errors.ts'
+
+/** As `process.env`. */
+export type Environment = Readonly<Record<string, string | undefined>>
+
+/**
+ * Reads variables one by one and collects what is wrong with them, so that all of it is told at once. An empty variable
+ * counts as absent. After a fault a harmless stand-in is returned; the caller must look at {@link faults} before it uses
+ * anything.
+ */
+export class EnvironmentReader {
+  readonly faults: Fault[] = []
+  readonly warnings: string[] = []
+  readonly #environment: Environment
+  readonly #read = new Set<string>()
+
+  constructor(environment: Environment) {
+    this.#environment = environment
+  }
+
+  fault(where: string, what: string): void {
+    this.faults.push({ where, what })
+  }
+
+  text(name: string): string | undefined {
+    this.#read.add(name)
+    const value = this.#environment[name]
+    return value === '' ? undefined : value
+  }
+
+  required(name: string, hint: string): string {
+    const value = this.text(name)
+    if (value === undefined) this.fault(name, `is required (${hint})`)
+    return value ?? ''
+  }
+
+  /** A whole number. What Kubernetes injects for a Service of the same name (`tcp://…`) is passed over with a warning. */
+  integer(name: string, otherwise: number, least: number, most: number): number {
+    const value = this.text(name)
+    if (value === undefined) return otherwise
+    if (isServiceLink(value)) {
+      this.warnings.push(
+        `${name}=${value} comes from a Kubernetes Service and is ignored: set enableServiceLinks: false`,
+      )
+      return otherwise
+    }
+    const number = /^\d{1,9}$/.test(value) ? Number(value) : Number.NaN
+    if (number >= least && number <= most) return number
+    this.fault(name, `"${value}" is not a whole number from ${least} to ${most}`)
+    return otherwise
+  }
+
+  boolean(name: string): boolean {
+    const value = this.text(name)
+    if (value !== undefined && value !== 'true' && value !== 'false') {
+      this.fault(name, `"${value}" is neither true nor false`)
+    }
+    return value === 'true'
+  }
+
+  /** One of `choices`; the first of them by default. */
+  choice<const T extends string>(name: string, choices: readonly [T, ...T[]]): T {
+    const value = this.text(name)
+    const chosen = choices.find(choice => choice === value)
+    if (value !== undefined && chosen === undefined) {
+      this.fault(name, `"${value}" is none of ${choices.join(', ')}`)
+    }
+    return chosen ?? choices[0]
+  }
+
+  /** Warns of variables with a prefix that nothing asked for: misspelt, or of another version. */
+  warnOfUnknown(prefix: string): void {
+    for (const [name, value] of Object.entries(this.#environment)) {
+      if (!name.startsWith(prefix) || this.#read.has(name) || value === undefined) continue
+      const why = isServiceLink(value) ? 'comes from a Kubernetes Service' : 'is not a setting of this version'
+      this.warnings.push(`${name} ${why} and is ignored`)
+    }
+  }
+}
+
+const isServiceLink = (value: string): boolean => /^(tcp|udp|sctp):\/\//.test(value)

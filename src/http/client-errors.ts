@@ -1,0 +1,29 @@
+import { STATUS_CODES } from 'node:http'
+import type { Socket } from 'node:net'
+import { BrokerError } from '../errors.ts'
+import { problemOf } from './problems.ts'
+
+/**
+ * Answers what Node's parser gives up on before there is a request: malformed HTTP, headers over the limit, requests
+ * that arrive too slowly. Nothing of what was received is repeated.
+ */
+export function answerClientError(error: NodeJS.ErrnoException, socket: Socket, requestId: string): void {
+  if (error.code === 'ECONNRESET' || !socket.writable) {
+    socket.destroy()
+    return
+  }
+  const { status, headers, body } = problemOf(clientError(error.code), requestId)
+  const lines = Object.entries({ ...headers, connection: 'close', 'content-length': String(Buffer.byteLength(body)) })
+  const head = lines.map(([name, value]) => `${name}: ${value}\r\n`).join('')
+  socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${head}\r\n${body}`)
+}
+
+function clientError(code: string | undefined): BrokerError {
+  if (code === 'HPE_HEADER_OVERFLOW') {
+    return new BrokerError('headers_too_large', 'The request line and headers may have 16 KiB at most.')
+  }
+  if (code === 'ERR_HTTP_REQUEST_TIMEOUT') {
+    return new BrokerError('request_timeout', 'The request did not arrive within the time allowed.')
+  }
+  return new BrokerError('invalid_request', 'The request is not valid HTTP/1.1.')
+}

@@ -1,0 +1,99 @@
+import { membersOf, type Members } from '../broker/narrow.ts'
+import { BrokerError, errorTable, type ErrorCode } from '../errors.ts'
+
+/** One answer to a request that failed, as RFC 9457 problem details. */
+export interface Problem {
+  readonly status: number
+  readonly headers: Readonly<Record<string, string>>
+  /** JSON text. */
+  readonly body: string
+}
+
+/** An error as `application/problem+json`. */
+export function problemOf(error: BrokerError, requestId: string): Problem {
+  const { status, title } = errorTable[error.code]
+  const { retryAfter, message: detail, code } = error
+  const { remedy, upstream, availableExpiresIn } = error.parts
+  const body = {
+    type: `urn:token-broker:error:${code}`,
+    title,
+    status,
+    detail,
+    code,
+    request_id: requestId,
+    retry_after: retryAfter,
+    available_expires_in: availableExpiresIn,
+    remedy,
+    upstream: upstream && {
+      error: upstream.error,
+      codes: upstream.codes,
+      trace_id: upstream.traceId,
+      correlation_id: upstream.correlationId,
+    },
+  }
+  return {
+    status,
+    headers: {
+      'content-type': 'application/problem+json',
+      'cache-control': 'no-store',
+      ...(retryAfter !== undefined && { 'retry-after': String(retryAfter) }),
+      ...(status === 401 && { 'www-authenticate': challenge(code, detail) }),
+    },
+    body: JSON.stringify(body),
+  }
+}
+
+/** `WWW-Authenticate` (RFC 6750 §3): without an error code where no credential came. */
+const challenge = (code: ErrorCode, detail: string): string =>
+  code === 'unauthenticated'
+    ? 'Bearer realm="token-broker"'
+    : `Bearer realm="token-broker", error="invalid_token", error_description="${detail.replace(/["\\]/g, "'")}"`
+
+/** Fastify's own codes → ours. Others are judged by their status. */
+const fastifyErrors: Readonly<Record<string, readonly [ErrorCode, string]>> = {
+  FST_ERR_CTP_INVALID_MEDIA_TYPE: ['unsupported_media_type', 'Send "Content-Type: application/json".'],
+  FST_ERR_CTP_BODY_TOO_LARGE: ['too_large', 'The body may have 16 KiB at most.'],
+  FST_ERR_CTP_EMPTY_JSON_BODY: ['invalid_request', 'The body is empty; it must be a JSON object.'],
+  FST_ERR_CTP_INVALID_JSON_BODY: ['invalid_request', 'The body is not valid JSON.'],
+  FST_ERR_CTP_INVALID_CONTENT_LENGTH: [
+    'invalid_request',
+    'The body does not have the length that Content-Length says.',
+  ],
+  FST_ERR_BAD_URL: ['invalid_request', 'The path is not a valid URL path.'],
+}
+
+/** What Fastify (or anything below it) threw, as one of our errors; what nobody foresaw is `internal_error`. */
+export function errorOf(thrown: unknown): BrokerError {
+  if (thrown instanceof BrokerError) return thrown
+  const { validation, code, statusCode } = membersOf(thrown)
+  if (Array.isArray(validation)) return violationError(membersOf(validation[0]))
+  const known = typeof code === 'string' ? fastifyErrors[code] : undefined
+  if (known) return new BrokerError(...known)
+  if (typeof statusCode === 'number' && statusCode >= 400 && statusCode < 500) {
+    return new BrokerError('invalid_request', 'The request is malformed.', { cause: thrown })
+  }
+  return new BrokerError('internal_error', 'An unexpected error occurred; the log has it under the request id.', {
+    cause: thrown,
+  })
+}
+
+const members: Readonly<Record<string, readonly [ErrorCode, string]>> = {
+  '/tenant': ['invalid_tenant', 'tenant must be a tenant id (a GUID) or a name from the policy.'],
+  '/scope': ['invalid_scope', "scope must be one resource's <resource>/.default, in printable ASCII."],
+  '/application': ['invalid_request', 'application must be a name from the policy.'],
+  '/min_expires_in': ['invalid_request', 'min_expires_in must be a whole number of seconds from 0 to 1800.'],
+}
+
+/** The first complaint of the schema validator, in its form (https://ajv.js.org/api.html#error-objects). */
+function violationError({ keyword, instancePath, params, message }: Members): BrokerError {
+  if (keyword === 'additionalProperties') {
+    const name = JSON.stringify(String(membersOf(params)['additionalProperty']).slice(0, 64))
+    const allowed = Object.keys(members).map(path => path.slice(1))
+    return new BrokerError('invalid_request', `Unknown member ${name}; the body may have ${allowed.join(', ')}.`)
+  }
+  if (keyword === 'required') {
+    return new BrokerError('invalid_request', `The member ${String(membersOf(params)['missingProperty'])} is missing.`)
+  }
+  const known = members[String(instancePath)]
+  return known ? new BrokerError(...known) : new BrokerError('invalid_request', `The body ${String(message)}.`)
+}

@@ -1,0 +1,39 @@
+import { Type, type Static } from 'typebox'
+import { guidPattern, namePattern, scopePattern } from '../broker/names.ts'
+
+/** Seconds; the most that `min_expires_in` may ask for. */
+export const longestMinExpiresIn = 1800
+
+/** Body of `POST /tokens`. Unknown members are refused: a misspelt one would otherwise be passed over in silence. */
+export const tokenRequest = Type.Object(
+  {
+    tenant: Type.String({
+      maxLength: 63,
+      pattern: `^(?:${guidPattern}|${namePattern})$`,
+      description: "A tenant id, or a tenant's name in the policy.",
+    }),
+    scope: Type.String({
+      maxLength: 489,
+      pattern: `^${scopePattern}$`,
+      description: "One resource's `<resource>/.default`; compared and cached byte for byte.",
+    }),
+    application: Type.Optional(
+      Type.String({
+        maxLength: 63,
+        pattern: `^${namePattern}$`,
+        description: 'The name of an application in the policy; "default" if absent.',
+      }),
+    ),
+    min_expires_in: Type.Optional(
+      Type.Integer({
+        minimum: 0,
+        maximum: longestMinExpiresIn,
+        description: 'Seconds; the least remaining life the caller needs.',
+      }),
+    ),
+  },
+  { additionalProperties: false },
+)
+
+/** What a caller sends to `POST /tokens`. */
+export type TokenRequest = Static<typeof tokenRequest>

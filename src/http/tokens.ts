@@ -1,0 +1,125 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { Caller } from '../broker/authenticate.ts'
+import type { CachedToken } from '../broker/cache.ts'
+import type { Issued, TokenIssuer } from '../broker/issue-token.ts'
+import { isGuid, isSharedTenant } from '../broker/names.ts'
+import type { Ask } from '../broker/policy.ts'
+import type { CacheOutcome, RequestFacts } from '../broker/types.ts'
+import { asBrokerError, BrokerError } from '../errors.ts'
+import { tokenRequest, type TokenRequest } from './schemas.ts'
+
+const endpoint = 'tokens'
+
+/** Adds `POST /tokens`: authenticate (401), then the form (400), then the policy (403), then the token. */
+export function addTokens(app: FastifyInstance, issuer: TokenIssuer): void {
+  const callers = new WeakMap<FastifyRequest, Caller>()
+  const answers = new AnswerTexts()
+
+  app.post<{ Body: TokenRequest }>('/tokens', {
+    schema: { body: tokenRequest },
+    onRequest: (request, _reply, done) => {
+      const admit = (caller: Caller): void => {
+        callers.set(request, caller)
+        done()
+      }
+      try {
+        const caller = issuer.authenticate(bearerOf(request.headers.authorization), factsOf(request))
+        if (caller instanceof Promise) caller.then(admit, done)
+        else admit(caller)
+      } catch (thrown) {
+        done(asBrokerError(thrown))
+      }
+    },
+    handler: (request, reply) => {
+      const caller = callers.get(request)
+      if (caller === undefined) throw new Error('the handler ran for a request that nobody authenticated')
+      const issued = issuer.issue(caller, askOf(request.body), factsOf(request))
+      if (issued instanceof Promise) return issued.then(late => answers.send(reply, late))
+      return answers.send(reply, issued)
+    },
+  })
+}
+
+const factsOf = (request: FastifyRequest): RequestFacts => ({ requestId: request.id, endpoint, address: request.ip })
+
+/** The credential of an `Authorization: Bearer` header (RFC 6750 §2.1), whatever it is worth. */
+function bearerOf(header: string | undefined): string | undefined {
+  if (header === undefined) return undefined
+  const credential = /^bearer +(.+)$/i.exec(header)?.[1]
+  return credential?.trim()
+}
+
+function askOf({ tenant, scope, application = 'default', min_expires_in: minExpiresIn = 0 }: TokenRequest): Ask {
+  if (isSharedTenant(tenant)) {
+    throw new BrokerError('invalid_tenant', `tenant must name one tenant; "${tenant}" stands for many.`)
+  }
+  return { tenant: isGuid(tenant) ? tenant.toLowerCase() : tenant, scope, application, minExpiresIn }
+}
+
+interface AnswerText {
+  readonly expiresIn: number
+  readonly body: string
+}
+
+const maxAnswerTexts = 4096
+
+/**
+ * Bodies of the tokens that are asked for most, each good for one second: what changes in them is the number of seconds
+ * left. Cleared when full, so that texts of tokens nobody asks for do not double the cache's memory.
+ */
+class AnswerTexts {
+  readonly #texts = new Map<CachedToken, AnswerText>()
+
+  send(reply: FastifyReply, { grant, served }: Issued): FastifyReply {
+    const { token, remaining, how } = served
+    const expiresIn = Math.floor(remaining / 1000)
+    let text = this.#texts.get(token)
+    if (text?.expiresIn !== expiresIn) {
+      text = { expiresIn, body: bodyOf({ grant, served }, expiresIn) }
+      if (this.#texts.size >= maxAnswerTexts) this.#texts.clear()
+      this.#texts.set(token, text)
+    }
+    return reply
+      .headers({
+        'content-type': 'application/json; charset=utf-8',
+        'cache-control': 'no-store',
+        pragma: 'no-cache',
+        'cache-status': cacheStatus(how, Math.floor((remaining - token.life.minRemaining) / 1000)),
+      })
+      .send(text.body)
+  }
+}
+
+function bodyOf({ grant, served: { token, remaining } }: Issued, expiresIn: number): string {
+  return JSON.stringify({
+    access_token: token.token,
+    token_type: 'Bearer',
+    expires_in: expiresIn,
+    expires_on: Math.floor(token.life.endsAt / 1000),
+    refresh_in: Math.max(0, Math.floor((remaining - token.life.dueBeforeEnd) / 1000)),
+    tenant: grant.tenant,
+    scope: grant.scope,
+    application: grant.application,
+  })
+}
+
+/** `Cache-Status` (RFC 9211 §2). */
+function cacheStatus(how: CacheOutcome, ttl: number): string {
+  switch (how) {
+    case 'hit':
+      return `token-broker; hit; ttl=${ttl}`
+    case 'due':
+    case 'refresh-failed':
+      return `token-broker; hit; ttl=${ttl}; detail=${how}`
+    case 'miss':
+      return 'token-broker; fwd=miss'
+    case 'joined':
+      return 'token-broker; fwd=miss; collapsed'
+    case 'expired':
+      return 'token-broker; fwd=stale'
+    case 'request':
+      return 'token-broker; fwd=request'
+    default:
+      return how satisfies never
+  }
+}

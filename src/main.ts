@@ -1,0 +1,106 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import closeWithGrace from 'close-with-grace'
+import type { Policy } from './broker/policy.ts'
+import { readConfig, type Config } from './config.ts'
+import type { Environment } from './environment.ts'
+import { codeOf, FaultsError, type Fault } from './errors.ts'
+import { loadPolicy } from './outbound/policy-file.ts'
+import { bufferedOutput } from './telemetry/output.ts'
+import { wire, type Service } from './wire.ts'
+
+/** What the process tells whoever started it. */
+export const exitCodes = { stopped: 0, failed: 1, usage: 2, configuration: 3, listen: 4 } as const
+
+/** A reason not to start that is not a bug: a message for people, and the exit code. */
+export class StartError extends Error {
+  readonly exitCode: number
+
+  constructor(message: string, exitCode: number) {
+    super(message)
+    this.name = 'StartError'
+    this.exitCode = exitCode
+  }
+}
+
+/** Milliseconds for requests that are under way when the listener closes. */
+const finishMs = 20_000
+
+/**
+ * Runs the broker until a signal stops it: settings → wire → listen → drain.
+ * @throws StartError when it cannot start
+ */
+export async function serve(environment: Environment): Promise<void> {
+  const { config, policy } = await readSettings(environment)
+  const sink = bufferedOutput(1)
+  process.on('exit', sink.flush)
+  const service = await wire(config, policy, sink).catch(asStartError)
+  const { log } = service
+  for (const warning of config.warnings) log.warn({ source: 'environment' }, warning)
+  for (const warning of policy.warnings) log.warn({ source: 'policy' }, warning)
+
+  await listen(service, config)
+  log.info(
+    { policy: policy.version, rules: policy.rules.length, issuers: policy.issuers.length, node: process.version },
+    'the policy is loaded',
+  )
+  stopOnSignal(service, config)
+  await service.warmUp()
+  if (service.isReady()) log.info('ready')
+}
+
+/** Every fault of the environment and of the policy file at once. */
+async function readSettings(environment: Environment): Promise<{ config: Config; policy: Policy }> {
+  const faults: Fault[] = []
+  const collect = (thrown: unknown): undefined => {
+    if (!(thrown instanceof FaultsError)) throw thrown
+    faults.push(...thrown.faults)
+  }
+  let config: Config | undefined
+  try {
+    config = readConfig(environment)
+  } catch (thrown) {
+    collect(thrown)
+  }
+  const policyFile = environment['BROKER_POLICY_FILE']
+  const policy = policyFile ? await loadPolicy(policyFile).catch(collect) : undefined
+  if (config && policy) return { config, policy }
+  return asStartError(new FaultsError('The broker cannot start', faults))
+}
+
+function asStartError(thrown: unknown): never {
+  if (thrown instanceof FaultsError) throw new StartError(thrown.message, exitCodes.configuration)
+  throw thrown
+}
+
+async function listen({ app }: Service, { host, port }: Config): Promise<void> {
+  try {
+    await app.listen({ host, port, listenTextResolver: address => `listening at ${address}` })
+  } catch (thrown) {
+    const why: Record<string, string> = {
+      EADDRINUSE: `port ${port} is already taken: stop what uses it, or set PORT`,
+      EACCES: `port ${port} needs more rights than this process has: set PORT to 1024 or more`,
+      EADDRNOTAVAIL: `this machine does not have the address ${host}: correct HOST`,
+      ENOTFOUND: `the name ${host} has no address: correct HOST`,
+    }
+    const message = why[codeOf(thrown) ?? '']
+    if (message === undefined) throw thrown
+    throw new StartError(`Cannot listen on ${host}: ${message}.`, exitCodes.listen)
+  }
+}
+
+/**
+ * The first SIGTERM or SIGINT drains: unready at once, serving for the drain time, so that whoever follows readiness
+ * loses no request; then the listener closes and what is under way is answered. A second signal ends it at once.
+ */
+function stopOnSignal(service: Service, { drainSeconds }: Config): void {
+  const { log } = service
+  const options = { delay: drainSeconds * 1000 + finishMs, logger: log, skip: ['SIGHUP' as const] }
+  closeWithGrace(options, async ({ signal, err }) => {
+    if (err) log.error({ err }, 'stopping after an unexpected error')
+    else log.info({ signal, drain_seconds: drainSeconds }, 'draining')
+    service.drain()
+    if (!err) await sleep(drainSeconds * 1000)
+    await service.close()
+    log.info('stopped')
+  })
+}

@@ -1,0 +1,73 @@
+import pino, { type Logger, type LoggerOptions } from 'pino'
+import { BrokerError, codeOf } from '../errors.ts'
+import type { LineSink } from './output.ts'
+
+/** The process' loggers. Both write JSON lines to the same place, and both lines pass the same scrubber. */
+export interface Logs {
+  /** For people: starts, stops, faults. */
+  readonly log: Logger
+  /** For the audit trail: one line a decision. Its fields are chosen one by one, so it needs no redaction by path. */
+  readonly audit: Logger
+}
+
+const redactedPaths = ['authorization', 'access_token', 'client_assertion', 'assertion', 'token', 'secret'].flatMap(
+  name => [name, `*.${name}`, `*.*.${name}`],
+)
+const maxTextLength = 500
+
+/**
+ * @param secrets exact texts that must never appear, such as `IDENTITY_HEADER`
+ */
+export function createLogs(level: string, sink: LineSink, secrets: readonly string[]): Logs {
+  const scrub = scrubber(secrets)
+  const stream = { write: (line: string) => sink.write(scrub(line)) }
+  const common: LoggerOptions = {
+    level,
+    base: null,
+    timestamp,
+    formatters: { level: label => ({ level: label }) },
+    serializers: { err: describeError },
+  }
+  return {
+    log: pino({ ...common, redact: { paths: redactedPaths, censor: '[redacted]' } }, stream),
+    audit: pino(common, stream),
+  }
+}
+
+/**
+ * Replaces whatever looks like a JWT (its JSON header makes it start with `eyJ`), and each secret, in a finished line:
+ * the last guard, also for texts that came from elsewhere inside an error.
+ */
+export function scrubber(secrets: readonly string[]): (line: string) => string {
+  const written = secrets.filter(secret => secret !== '').map(secret => JSON.stringify(secret).slice(1, -1))
+  return line => {
+    let clean = line.includes('eyJ') ? line.replace(/eyJ[\w-]{6,}(?:\.[\w-]*)*/g, '[redacted jwt]') : line
+    for (const secret of written) if (clean.includes(secret)) clean = clean.replaceAll(secret, '[redacted]')
+    return clean
+  }
+}
+
+/** ISO 8601, made once per millisecond. */
+let timestampAt = 0
+let timestampText = ''
+function timestamp(): string {
+  const now = Date.now()
+  if (now !== timestampAt) {
+    timestampAt = now
+    timestampText = `,"time":"${new Date(now).toISOString()}"`
+  }
+  return timestampText
+}
+
+/** An error for the log: cut to a length, with its causes, and with a stack only where it is a bug. */
+export function describeError(thrown: unknown): Readonly<Record<string, unknown>> {
+  if (!(thrown instanceof Error)) return { message: String(thrown).slice(0, maxTextLength) }
+  const code = codeOf(thrown)
+  return {
+    name: thrown.name,
+    ...(code !== undefined && { code }),
+    message: thrown.message.slice(0, maxTextLength),
+    ...(!(thrown instanceof BrokerError) && { stack: thrown.stack?.slice(0, 4 * maxTextLength) }),
+    ...(thrown.cause !== undefined && { cause: describeError(thrown.cause) }),
+  }
+}

@@ -1,0 +1,31 @@
+import pino from 'pino'
+
+/** Where log lines go. */
+export interface LineSink {
+  readonly write: (line: string) => void
+  /** Writes what is held back. */
+  readonly flush: () => void
+}
+
+/**
+ * A file descriptor that receives the lines of one turn of the event loop in one write: at thousands of lines a second a
+ * system call for each would cost more than the rest of the request. Nothing waits longer than the turn, and `flush` is
+ * synchronous, so that nothing is lost on exit.
+ */
+export function bufferedOutput(fd: number): LineSink {
+  const destination = pino.destination({ dest: fd, sync: true })
+  let held = ''
+  const flush = (): void => {
+    if (held === '') return
+    const text = held
+    held = ''
+    destination.write(text)
+  }
+  return {
+    write: line => {
+      if (held === '') setImmediate(flush)
+      held += line
+    },
+    flush,
+  }
+}
