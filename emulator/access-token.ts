@@ -1,0 +1,73 @@
+import { createHash, randomBytes, randomUUID } from 'node:crypto'
+import type { Tampering } from './faults.ts'
+import { type Answer, json } from './http.ts'
+import { type Json, signJws } from './jws.ts'
+import type { ResourceOptions } from './options.ts'
+import type { World } from './world.ts'
+
+/** What a token is issued for. */
+export interface Issue {
+  /** GUIDs. */
+  readonly tenant: string
+  readonly clientId: string
+  /** The resource as the scope named it, without `/.default`. */
+  readonly asked: string
+  readonly resource: ResourceOptions
+  readonly tampering?: Tampering | undefined
+}
+
+const elsewhere = '00000000-0000-4000-8000-00000000dead'
+
+/** Entra's answer to a request it grants. */
+export async function grant(issue: Issue, world: World): Promise<Answer> {
+  const { settings } = world
+  const life = issue.tampering === 'expired' ? 0 : settings.expiresIn
+  const token = settings.opaqueTokens ? randomBytes(96).toString('base64url') : await sign(issue, life, world)
+  const body = {
+    token_type: 'Bearer',
+    ...(issue.tampering === 'no-expiry' ? {} : { expires_in: life, ext_expires_in: life }),
+    ...(settings.refreshIn === null ? {} : { refresh_in: settings.refreshIn }),
+    access_token: token,
+  }
+  return json(200, body, { 'x-ms-request-id': randomUUID(), pragma: 'no-cache' })
+}
+
+function sign(issue: Issue, life: number, world: World): Promise<string> {
+  const seconds = Math.floor(world.now() / 1000)
+  const tid = issue.tampering === 'wrong-tenant' ? elsewhere : issue.tenant
+  const client = issue.tampering === 'wrong-application' ? elsewhere : issue.clientId
+  const oid = principalId(issue.tenant, issue.clientId)
+  const payload = {
+    ...shapeOf(issue, tid, client, world),
+    iat: seconds,
+    nbf: seconds,
+    exp: seconds + life,
+    idtyp: 'app',
+    oid,
+    sub: oid,
+    tid,
+    uti: randomBytes(16).toString('base64url'),
+  }
+  return signJws({ alg: 'RS256', kid: world.entraKey.kid, typ: 'JWT' }, payload, world.entraKey)
+}
+
+/** The claims in which v1.0 and v2.0 tokens differ. */
+function shapeOf(issue: Issue, tid: string, client: string, world: World): Json {
+  const wrong = issue.tampering === 'wrong-audience' ? 'https://wrong-audience.example' : undefined
+  const version = world.settings.tokenVersion ?? issue.resource.tokenVersion
+  return version === 1
+    ? { ver: '1.0', iss: `https://sts.windows.net/${tid}/`, aud: wrong ?? issue.asked, appid: client, appidacr: '2' }
+    : {
+        ver: '2.0',
+        iss: `${world.entraUrl}/${tid}/v2.0`,
+        aud: wrong ?? issue.resource.appId,
+        azp: client,
+        azpacr: '2',
+      }
+}
+
+/** The object id of an application's service principal: the same for the same tenant, as in a directory. */
+function principalId(tenant: string, clientId: string): string {
+  const hex = createHash('sha256').update(`${tenant} ${clientId}`).digest('hex')
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-4${hex.slice(13, 16)}-8${hex.slice(17, 20)}-${hex.slice(20, 32)}`
+}

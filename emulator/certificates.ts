@@ -1,0 +1,124 @@
+import { createHash, generateKeyPairSync, type KeyObject, randomBytes, sign } from 'node:crypto'
+import { isIP, isIPv4 } from 'node:net'
+import { bits, der, integer, octets, oid, sequence, set, utcTime, utf8, yes } from './der.ts'
+
+/** What a leaf certificate is for. */
+export interface LeafOptions {
+  /** The subject's common name; default `localhost`. */
+  readonly commonName?: string
+  /** Subject alternative names: DNS names, IP addresses, or URIs (anything with `://`); default localhost, 127.0.0.1, ::1. */
+  readonly names?: readonly string[]
+  /** Extended key usage; default `server`. */
+  readonly usage?: 'server' | 'client'
+  /** Life in days from now, default 7; negative: already expired. */
+  readonly days?: number
+}
+
+/** A certificate and its private key (PKCS #8), both PEM. */
+export interface Leaf {
+  readonly certPem: string
+  readonly keyPem: string
+}
+
+/** A throw-away certificate authority: ECDSA P-256, 7 days, its key in memory only. */
+export interface Authority {
+  readonly caPem: string
+  issue(options?: LeafOptions): Leaf
+}
+
+interface Certificate {
+  readonly issuer: string
+  readonly subject: string
+  readonly publicKey: KeyObject
+  readonly signer: KeyObject
+  readonly days: number
+  readonly extensions: readonly Buffer[]
+}
+
+const dayMs = 86_400_000
+const ecdsaWithSha256 = sequence(oid('1.2.840.10045.4.3.2'))
+
+/** Makes a new authority; nothing is written to disk. */
+export function createAuthority(commonName = 'token-broker emulator CA'): Authority {
+  const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+  const extensions = [
+    extension('2.5.29.19', sequence(yes), true), // basicConstraints: CA
+    extension('2.5.29.15', bits(Buffer.from([0x06]), 1), true), // keyUsage: keyCertSign, cRLSign
+    subjectKeyIdentifier(publicKey),
+  ]
+  const ca = { issuer: commonName, subject: commonName, publicKey, signer: privateKey, days: 7, extensions }
+  return {
+    caPem: pem(encode(ca)),
+    issue: options => issue(commonName, publicKey, privateKey, options ?? {}),
+  }
+}
+
+function issue(issuer: string, issuerKey: KeyObject, signer: KeyObject, options: LeafOptions): Leaf {
+  const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+  const { commonName = 'localhost', names = ['localhost', '127.0.0.1', '::1'], usage = 'server', days = 7 } = options
+  const purpose = usage === 'server' ? '1.3.6.1.5.5.7.3.1' : '1.3.6.1.5.5.7.3.2'
+  const extensions = [
+    extension('2.5.29.15', bits(Buffer.from([0x80]), 7), true), // keyUsage: digitalSignature
+    extension('2.5.29.37', sequence(oid(purpose))),
+    extension('2.5.29.17', sequence(...names.map(generalName))),
+    subjectKeyIdentifier(publicKey),
+    extension('2.5.29.35', sequence(der(0x80, keyIdentifier(issuerKey)))),
+  ]
+  return {
+    certPem: pem(encode({ issuer, subject: commonName, publicKey, signer, days, extensions })),
+    keyPem: privateKey.export({ type: 'pkcs8', format: 'pem' }),
+  }
+}
+
+/** RFC 5280 §4.1. */
+function encode(certificate: Certificate): Buffer {
+  const now = Date.now()
+  const until = now + certificate.days * dayMs
+  const toBeSigned = sequence(
+    der(0xa0, integer(Buffer.from([2]))),
+    integer(randomBytes(16)),
+    ecdsaWithSha256,
+    name(certificate.issuer),
+    sequence(utcTime(Math.min(now, until) - dayMs), utcTime(until)),
+    name(certificate.subject),
+    certificate.publicKey.export({ type: 'spki', format: 'der' }),
+    der(0xa3, sequence(...certificate.extensions)),
+  )
+  return sequence(toBeSigned, ecdsaWithSha256, bits(sign('sha256', toBeSigned, certificate.signer)))
+}
+
+function extension(id: string, value: Buffer, critical = false): Buffer {
+  return sequence(oid(id), ...(critical ? [yes] : []), octets(value))
+}
+
+function subjectKeyIdentifier(key: KeyObject): Buffer {
+  return extension('2.5.29.14', octets(keyIdentifier(key)))
+}
+
+function keyIdentifier(key: KeyObject): Buffer {
+  return createHash('sha1')
+    .update(key.export({ type: 'spki', format: 'der' }))
+    .digest()
+}
+
+function name(commonName: string): Buffer {
+  return sequence(set(sequence(oid('2.5.4.3'), utf8(commonName))))
+}
+
+function generalName(text: string): Buffer {
+  if (text.includes('://')) return der(0x86, Buffer.from(text))
+  return isIP(text) ? der(0x87, addressBytes(text)) : der(0x82, Buffer.from(text))
+}
+
+/** IPv6 only as `::1` or with all eight groups: nothing else is needed on loopback. */
+function addressBytes(address: string): Buffer {
+  if (isIPv4(address)) return Buffer.from(address.split('.').map(Number))
+  const groups =
+    address === '::1' ? [0, 0, 0, 0, 0, 0, 0, 1] : address.split(':').map(group => Number.parseInt(group, 16))
+  return Buffer.from(groups.flatMap(group => [group >> 8, group & 0xff]))
+}
+
+function pem(certificate: Buffer): string {
+  const lines = certificate.toString('base64').match(/.{1,64}/g) ?? []
+  return `-----BEGIN CERTIFICATE-----\n${lines.join('\n')}\n-----END CERTIFICATE-----\n`
+}

@@ -1,0 +1,97 @@
+import { spawn, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { startEmulator, type Emulator } from './emulator.ts'
+import { sample } from './options.ts'
+
+/**
+ * `npm run dev`: the emulator in this process, the broker as it ships in another, and a line to paste.
+ * Ends with the broker, and ends the broker with itself.
+ */
+
+const port = process.env['PORT'] ?? '8080'
+const callerTokenLife = 8 * 60 * 60
+const startWithinMs = 20_000
+
+const policyText = (emulator: Emulator): string => `# Made by "npm run dev" for the emulator.
+applications:
+  default: ${sample.application}
+tenants:
+  contoso: ${sample.contoso}
+  fabrikam: ${sample.fabrikam}
+  tailspin: ${sample.tailspin} # has not consented
+issuers:
+  emulator:
+    issuer: ${emulator.callerIssuer}
+    audiences: [token-broker]
+rules:
+  - name: the sample caller reads the directory of every customer
+    callers: [{ issuer: emulator, subject: sample-caller }]
+    tenants: "*"
+    scopes: ["https://graph.microsoft.com/.default"]
+`
+
+async function startBroker(emulator: Emulator, folder: string): Promise<ChildProcess> {
+  const [policyFile, caFile] = [join(folder, 'policy.yaml'), join(folder, 'emulator-ca.pem')]
+  await writeFile(policyFile, policyText(emulator))
+  await writeFile(caFile, emulator.caPem)
+  return spawn(process.execPath, [join(import.meta.dirname, '../src/cli.ts'), 'serve'], {
+    stdio: 'inherit',
+    env: {
+      BROKER_DRAIN_SECONDS: '0',
+      ...process.env,
+      ...emulator.environment(),
+      HOST: '127.0.0.1',
+      PORT: port,
+      BROKER_POLICY_FILE: policyFile,
+      // Read by Node itself when the process starts.
+      NODE_EXTRA_CA_CERTS: caFile,
+    },
+  })
+}
+
+async function isReady(broker: ChildProcess): Promise<boolean> {
+  for (const end = Date.now() + startWithinMs; Date.now() < end && broker.exitCode === null; await sleep(50)) {
+    const ready = await fetch(`http://127.0.0.1:${port}/readyz`).catch(() => undefined)
+    if (ready?.ok && broker.exitCode === null) return true
+  }
+  return false
+}
+
+async function printWelcome(emulator: Emulator): Promise<void> {
+  const token = await emulator.mintCallerToken({ sub: 'sample-caller' }, { expiresIn: callerTokenLife })
+  process.stdout.write(`
+The broker answers at http://127.0.0.1:${port}; the emulator (Entra, managed identity, caller issuer) is at
+${emulator.localUrl}/control. Paste this for an access token of the tenant contoso:
+
+curl -s http://127.0.0.1:${port}/tokens -H 'content-type: application/json' -H 'authorization: Bearer ${token}' -d '{"tenant":"contoso","scope":"https://graph.microsoft.com/.default"}'
+
+Try "tenant":"tailspin" for a tenant that has not consented. Ctrl-C stops everything.
+
+`)
+}
+
+async function dev(): Promise<number> {
+  const emulator = await startEmulator()
+  const folder = await mkdtemp(join(tmpdir(), 'token-broker-dev-'))
+  try {
+    const broker = await startBroker(emulator, folder)
+    const exited = once(broker, 'exit')
+    // A Ctrl-C reaches the broker by itself, as part of the foreground; a signal to this process alone does not.
+    let asked = 0
+    process.on('SIGINT', () => ++asked > 1 && broker.kill('SIGKILL'))
+    process.on('SIGTERM', () => broker.kill('SIGTERM'))
+    if (await isReady(broker)) await printWelcome(emulator)
+    else if (broker.exitCode === null) process.stderr.write('dev: the broker is not ready yet; its log says why\n')
+    await exited
+    return broker.exitCode ?? 1
+  } finally {
+    await emulator.close()
+    await rm(folder, { recursive: true, force: true })
+  }
+}
+
+process.exitCode = await dev()

@@ -1,0 +1,134 @@
+import type { JSONWebKeySet } from 'jose'
+import { EntraError } from './errors.ts'
+import {
+  type ApplicationOptions,
+  defaultResources,
+  defaultTenants,
+  type EmulatorOptions,
+  type FederatedCredential,
+  type ResourceOptions,
+  sample,
+  type TenantOptions,
+} from './options.ts'
+
+/** A tenant with its service principals. */
+export interface Tenant {
+  readonly id: string
+  readonly consents: (clientId: string) => boolean
+  readonly decided: Map<string, boolean>
+  readonly disabled: readonly string[]
+  readonly unassigned: readonly string[]
+  readonly resources: readonly ResourceOptions[]
+}
+
+/** An application registration with its federated credentials, nothing left to default. */
+export interface Application {
+  readonly clientId: string
+  readonly homeTenant: string
+  federatedCredentials: readonly Required<FederatedCredential>[]
+}
+
+const guid = /^[\da-f]{8}-[\da-f]{4}-[\da-f]{4}-[\da-f]{4}-[\da-f]{12}$/i
+
+/** Whether a text is a GUID, in either case. */
+export function isGuid(value: string): boolean {
+  return guid.test(value)
+}
+
+/** Who exists: tenants, applications, the managed identity, the trusted issuers. */
+export class Directory {
+  readonly homeTenant: string
+  readonly audience: string
+  /** Entra's own issuer for the home tenant. */
+  readonly homeIssuer: string
+  identity: { readonly clientId: string; readonly objectId: string }
+  readonly #tenants: ReadonlyMap<string, Tenant>
+  readonly #applications: ReadonlyMap<string, Application>
+  readonly #issuers: ReadonlyMap<string, JSONWebKeySet>
+
+  /** `entraKeys` are those that sign what `homeIssuer` issues. */
+  constructor(options: EmulatorOptions, entraUrl: string, entraKeys: JSONWebKeySet) {
+    this.homeTenant = (options.homeTenant ?? sample.homeTenant).toLowerCase()
+    this.audience = options.audience ?? sample.audience
+    this.homeIssuer = `${entraUrl}/${this.homeTenant}/v2.0`
+    this.identity = { ...sample.identity, ...options.identity }
+    const tenants = [{ id: this.homeTenant }, ...(options.tenants ?? defaultTenants)].map(toTenant)
+    this.#tenants = new Map(tenants.map(tenant => [tenant.id, tenant]))
+    const applications = (options.applications ?? [{ clientId: sample.application }]).map(app => this.#register(app))
+    this.#applications = new Map(applications.map(app => [app.clientId, app]))
+    const others = (options.federatedIssuers ?? []).map(({ issuer, jwks }) => [issuer, jwks] as const)
+    this.#issuers = new Map([...others, [this.homeIssuer, entraKeys]])
+  }
+
+  #register(options: ApplicationOptions): Application {
+    return {
+      clientId: options.clientId.toLowerCase(),
+      homeTenant: (options.homeTenant ?? this.homeTenant).toLowerCase(),
+      federatedCredentials: (options.federatedCredentials ?? [{}]).map(credential => this.#complete(credential)),
+    }
+  }
+
+  #complete(credential: FederatedCredential): Required<FederatedCredential> {
+    const { issuer = this.homeIssuer, subject = this.identity.objectId, audience = this.audience } = credential
+    return { issuer, subject, audience }
+  }
+
+  /** AADSTS900023 when it is no tenant identifier at all, AADSTS90002 when there is no such tenant. */
+  tenant(identifier: string): Tenant {
+    const values = { tenant: identifier }
+    if (!isGuid(identifier) && !/^[a-z\d-]+(\.[a-z\d-]+)+$/i.test(identifier)) throw new EntraError(900023, values)
+    const tenant = this.#tenants.get(identifier.toLowerCase())
+    if (!tenant) throw new EntraError(90002, values)
+    return tenant
+  }
+
+  /** The application as a tenant sees it: AADSTS700016, AADSTS7000229 or AADSTS7000112 when it may not sign in there. */
+  servicePrincipal(clientId: string, tenant: Tenant): Application {
+    const values = { client: clientId, tenant: tenant.id }
+    const application = this.#applications.get(clientId.toLowerCase())
+    if (!application) throw new EntraError(700016, values)
+    const consented = tenant.decided.get(application.clientId) ?? tenant.consents(application.clientId)
+    if (!consented) throw new EntraError(7000229, values)
+    if (tenant.disabled.includes(application.clientId)) throw new EntraError(7000112, values)
+    return application
+  }
+
+  /** The keys of a trusted issuer. */
+  keysOf(issuer: string): JSONWebKeySet | undefined {
+    return this.#issuers.get(issuer)
+  }
+
+  /** Replaces all credentials of an application; `[]` removes them. Throws for an unknown application. */
+  setFederatedCredentials(clientId: string, credentials: readonly FederatedCredential[]): void {
+    const application = this.#applications.get(clientId.toLowerCase())
+    if (!application) throw new TypeError(`no application ${clientId}`)
+    application.federatedCredentials = credentials.map(credential => this.#complete(credential))
+  }
+
+  /** Grants or withdraws consent. Throws for an unknown tenant. */
+  setConsent(tenant: string, clientId: string, consented: boolean): void {
+    this.tenant(tenant).decided.set(clientId.toLowerCase(), consented)
+  }
+}
+
+/** The resource a scope without `/.default` names, by URI or app id, one trailing slash ignored. */
+export function findResource(tenant: Tenant, name: string): ResourceOptions | undefined {
+  const wanted = name.replace(/\/$/, '').toLowerCase()
+  return tenant.resources.find(({ uri, appId }) => uri.toLowerCase() === wanted || appId.toLowerCase() === wanted)
+}
+
+function toTenant(options: TenantOptions): Tenant {
+  const { consented = 'all', disabled = [], unassigned = [], resources = defaultResources } = options
+  return {
+    id: options.id.toLowerCase(),
+    consents: clientId => consented === 'all' || lower(consented).includes(clientId),
+    decided: new Map(),
+    disabled: lower(disabled),
+    unassigned: lower(unassigned),
+    resources,
+  }
+}
+
+function lower(ids: readonly string[]): string[] {
+  return ids.map(id => id.toLowerCase())
+}

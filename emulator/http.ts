@@ -1,0 +1,114 @@
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
+import type { Server as SecureServer } from 'node:https'
+import type { AddressInfo, Socket } from 'node:net'
+
+/** A response that is still plain data. */
+export interface Answer {
+  readonly status: number
+  readonly headers: Readonly<Record<string, string>>
+  readonly body: string
+}
+
+/** A JSON answer that no one may store. */
+export function json(status: number, value: unknown, headers: Readonly<Record<string, string>> = {}): Answer {
+  return {
+    status,
+    headers: { 'content-type': 'application/json; charset=utf-8', 'cache-control': 'no-store', ...headers },
+    body: JSON.stringify(value),
+  }
+}
+
+/** Writes an answer; a peer that has gone away is no error. */
+export function send(response: ServerResponse, answer: Answer): void {
+  if (response.destroyed) return
+  response.writeHead(answer.status, { ...answer.headers, 'content-length': Buffer.byteLength(answer.body) })
+  response.end(answer.body)
+}
+
+/** Most bytes any endpoint reads: 64 KiB. */
+export const bodyLimit = 65_536
+
+/** The whole body as text; undefined when it is over the limit (the rest is read and thrown away). */
+export async function readBody(request: IncomingMessage): Promise<string | undefined> {
+  const chunks: Buffer[] = []
+  let size = 0
+  for await (const chunk of request) {
+    const bytes = Buffer.from(chunk)
+    size += bytes.length
+    if (size <= bodyLimit) chunks.push(bytes)
+  }
+  return size > bodyLimit ? undefined : Buffer.concat(chunks).toString()
+}
+
+/** A server on 127.0.0.1 that can refuse connections for a while and closes at once. */
+export class Listener {
+  readonly #server: Server | SecureServer
+  /** By remote port: a TLS request knows only its TLS socket, a reset needs the one below. */
+  readonly #sockets = new Map<number, Socket>()
+  #port: number
+  #open = true
+  #reopening = false
+
+  /** Port 0: any free one. */
+  constructor(server: Server | SecureServer, port: number) {
+    this.#server = server
+    this.#port = port
+    server.on('connection', (socket: Socket) => {
+      const { remotePort = 0 } = socket
+      this.#sockets.set(remotePort, socket)
+      socket.once('close', () => this.#sockets.delete(remotePort))
+    })
+  }
+
+  get port(): number {
+    return this.#port
+  }
+
+  /** Starts to listen; rejects when the port is taken. */
+  async listen(): Promise<void> {
+    const { promise, resolve, reject } = Promise.withResolvers<void>()
+    this.#server.once('error', reject).listen(this.#port, '127.0.0.1', resolve)
+    await promise
+    this.#server.off('error', reject)
+    this.#port = portOf(this.#server.address())
+  }
+
+  /** Closes the listening socket and every connection: from now on the kernel answers with a refusal. */
+  refuse(): void {
+    this.#open = false
+    if (this.#server.listening) this.#server.close()
+    for (const socket of this.#sockets.values()) socket.destroy()
+  }
+
+  /** Listens again, on the same port. */
+  accept(): void {
+    if (this.#open) return
+    this.#open = true
+    if (this.#server.listening || this.#reopening) return
+    this.#reopening = true
+    // Node listens a tick later; by then the wish may have changed again.
+    this.#server.listen(this.#port, '127.0.0.1', () => {
+      this.#reopening = false
+      if (!this.#open) this.refuse()
+    })
+  }
+
+  /** Cuts a request's connection with a TCP reset. */
+  reset(request: IncomingMessage): void {
+    this.#sockets.get(request.socket.remotePort ?? 0)?.resetAndDestroy()
+  }
+
+  /** Never waits for a peer: connections that hang are destroyed. */
+  async close(): Promise<void> {
+    const wasListening = this.#server.listening
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.#server.once('close', resolve)
+    this.refuse()
+    if (wasListening) await promise
+  }
+}
+
+function portOf(address: AddressInfo | string | null): number {
+  if (typeof address === 'object' && address) return address.port
+  throw new Error('the server listens on no port')
+}

@@ -1,0 +1,88 @@
+import type { IncomingMessage } from 'node:http'
+import { randomUUID } from 'node:crypto'
+import { grant } from './access-token.ts'
+import { checkAssertion } from './assertion.ts'
+import { findResource, isGuid, type Tenant } from './directory.ts'
+import { EntraError, refuse } from './errors.ts'
+import type { Tampering } from './faults.ts'
+import type { Answer } from './http.ts'
+import type { Outcome } from './serve.ts'
+import type { World } from './world.ts'
+
+const bearerAssertion = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer'
+
+/** The form of a token request; empty, as Entra sees it, when it is not form-encoded. */
+export function parseForm(request: IncomingMessage, body: string): URLSearchParams {
+  const type = request.headers['content-type']?.split(';')[0]?.trim().toLowerCase()
+  return new URLSearchParams(type === 'application/x-www-form-urlencoded' ? body : '')
+}
+
+/** `POST /{tenant}/oauth2/v2.0/token`: client credentials with a client assertion, nothing else. */
+export async function answerToken(
+  method: string,
+  tenant: string,
+  form: URLSearchParams,
+  world: World,
+  correlationId: string,
+  tampering?: Tampering,
+): Promise<Outcome> {
+  return orRefusal(correlationId, world, async () => {
+    if (method !== 'POST') throw new EntraError(900561, { method })
+    const known = world.directory.tenant(tenant)
+    checkForm(form)
+    return exchange(known, form, world, tampering)
+  })
+}
+
+/** Runs a request; an EntraError becomes its answer. */
+export async function orRefusal(id: string, world: World, run: () => Promise<Answer>): Promise<Outcome> {
+  try {
+    return { answer: await run(), outcome: 'issued' }
+  } catch (error) {
+    if (!(error instanceof EntraError)) throw error
+    const context = { correlationId: id, now: world.now(), values: error.values }
+    return { answer: refuse(error.code, context), outcome: error.message }
+  }
+}
+
+function checkForm(form: URLSearchParams): void {
+  const twice = [...form.keys()].find(name => form.getAll(name).length > 1)
+  if (twice !== undefined) throw new EntraError(9000411, { parameter: twice })
+  const grantType = required(form, 'grant_type')
+  if (grantType !== 'client_credentials') throw new EntraError(70003, { grant: grantType })
+  required(form, 'client_id')
+  checkScope(required(form, 'scope'))
+  if (!form.get('client_assertion')) throw new EntraError(7000218)
+  if (required(form, 'client_assertion_type') !== bearerAssertion) throw new EntraError(70002)
+}
+
+function required(form: URLSearchParams, parameter: string): string {
+  const value = form.get(parameter)
+  if (!value) throw new EntraError(900144, { parameter })
+  return value
+}
+
+function checkScope(scope: string): void {
+  if (!/^[\x21-\x7e]+$/.test(scope) || scope === '/.default') throw new EntraError(70011, { scope })
+  if (!scope.endsWith('/.default')) throw new EntraError(1002012, { scope })
+}
+
+async function exchange(tenant: Tenant, form: URLSearchParams, world: World, tampering?: Tampering): Promise<Answer> {
+  const clientId = required(form, 'client_id')
+  const application = world.directory.servicePrincipal(clientId, tenant)
+  checkAssertion(required(form, 'client_assertion'), application, world.directory, world.now())
+  const asked = required(form, 'scope').slice(0, -'/.default'.length)
+  const resource = findResource(tenant, asked)
+  if (!resource) throw new EntraError(500011, { resource: asked, tenant: tenant.id })
+  if (tenant.unassigned.includes(application.clientId))
+    throw new EntraError(501051, { client: clientId, resource: asked })
+  return grant({ tenant: tenant.id, clientId: application.clientId, asked, resource, tampering }, world)
+}
+
+/** The caller's own `client-request-id` when it is a GUID; `sent` says so. */
+export function correlation(request: IncomingMessage, url: URL, form: URLSearchParams): { id: string; sent: boolean } {
+  const header = request.headers['client-request-id']
+  const candidates = [header, url.searchParams.get('client-request-id'), form.get('client-request-id')]
+  const id = candidates.find(candidate => typeof candidate === 'string' && isGuid(candidate))
+  return typeof id === 'string' ? { id, sent: true } : { id: randomUUID(), sent: false }
+}

@@ -1,0 +1,27 @@
+import type { Callers } from './callers.ts'
+import type { Directory } from './directory.ts'
+import type { Faults } from './faults.ts'
+import type { IdentityTokens } from './identity-tokens.ts'
+import type { SigningKey } from './jws.ts'
+import type { Settings } from './options.ts'
+import type { Traffic } from './traffic.ts'
+
+/** Everything the endpoints share. */
+export interface World {
+  /** `https://localhost:<port>` */
+  readonly entraUrl: string
+  /** `http://127.0.0.1:<port>` */
+  readonly localUrl: string
+  /** What the identity endpoint expects in `x-identity-header`. */
+  readonly identityHeader: string
+  readonly directory: Directory
+  /** Signs access tokens and identity tokens alike. */
+  readonly entraKey: SigningKey
+  readonly callers: Callers
+  readonly identityTokens: IdentityTokens
+  readonly faults: Faults
+  readonly traffic: Traffic
+  /** Milliseconds. */
+  readonly now: () => number
+  settings: Settings
+}

@@ -1,0 +1,158 @@
+import assert from 'node:assert/strict'
+import { connect } from 'node:net'
+import { once } from 'node:events'
+import { test } from 'node:test'
+import { startEmulator } from '../../emulator/emulator.ts'
+import { type Fault, parseFault } from '../../emulator/faults.ts'
+import { sample } from '../../emulator/options.ts'
+import { ask, askIdentity, askToken, claims, emulate, object } from './client.ts'
+
+test('each way of not answering is seen as such, and heals', async t => {
+  const emulator = await emulate(t)
+  const silent = [
+    ['hung', /timed out/],
+    ['stalled-body', /timed out|aborted/],
+    ['reset', /ECONNRESET/],
+    ['huge-body', /too long/],
+  ] as const
+  for (const [kind, seen] of silent) {
+    emulator.fault({ kind, at: 'token', times: 1 })
+    await assert.rejects(askToken(emulator, 50), seen, kind)
+    assert.equal((await askToken(emulator)).status, 200, `after ${kind}`)
+    assert.equal(emulator.counts().endpoints.token.outcomes[kind], 1)
+  }
+})
+
+test('a refused server has no port until the fault is cleared', async t => {
+  const emulator = await emulate(t)
+  await askToken(emulator)
+  emulator.fault({ kind: 'refused', at: 'token' })
+  await assert.rejects(askToken(emulator), /ECONNREFUSED/)
+  emulator.clearFaults()
+  emulator.fault({ kind: 'refused', at: 'identity' })
+  assert.equal((await askToken(emulator)).status, 200)
+  await assert.rejects(askIdentity(emulator), /ECONNREFUSED/)
+  emulator.clearFaults()
+  assert.equal((await askIdentity(emulator)).status, 200)
+})
+
+interface Row extends Omit<Fault, 'at'> {
+  readonly sees: (reply: { status: number; headers: Record<string, unknown>; text: string }) => void
+}
+const rows: readonly Row[] = [
+  { kind: 'throttled', sees: r => assert.deepEqual([r.status, r.headers['retry-after']], [429, '5']) },
+  { kind: 'throttled', retryAfter: 7, sees: r => assert.equal(r.headers['retry-after'], '7') },
+  { kind: 'throttled', retryAfter: 'none', sees: r => assert.ok(!('retry-after' in r.headers)) },
+  { kind: 'throttled', httpDate: true, sees: r => assert.match(String(r.headers['retry-after']), / GMT$/) },
+  { kind: 'server-error', sees: r => assert.deepEqual([r.status, object(r.text)['error_codes']], [503, [90033]]) },
+  { kind: 'server-error', status: 500, empty: true, sees: r => assert.deepEqual([r.status, r.text], [500, '']) },
+  { kind: 'server-error', status: 504, retryAfter: 1, sees: r => assert.equal(r.headers['retry-after'], '1') },
+  { kind: 'html', sees: r => assert.ok(r.status === 502 && r.text.includes('junk-from-a-proxy')) },
+  { kind: 'html', status: 200, sees: r => assert.equal(r.status, 200) },
+  { kind: 'broken-json', sees: r => assert.throws(() => object(r.text), SyntaxError) },
+  { kind: 'redirect', sees: r => assert.deepEqual([r.status, typeof r.headers['location']], [307, 'string']) },
+  {
+    kind: 'aadsts',
+    code: 53003,
+    sees: r => assert.deepEqual([r.status, object(r.text)['error_codes']], [400, [53003]]),
+  },
+  {
+    kind: 'aadsts',
+    code: 4242,
+    status: 401,
+    error: 'x',
+    sees: r => assert.deepEqual([r.status, object(r.text)['error']], [401, 'x']),
+  },
+  { kind: 'wrong-tenant', sees: r => assert.notEqual(claims(object(r.text)['access_token'])['tid'], sample.contoso) },
+  {
+    kind: 'wrong-application',
+    sees: r => assert.notEqual(claims(object(r.text)['access_token'])['appid'], sample.application),
+  },
+  { kind: 'wrong-audience', sees: r => assert.match(String(claims(object(r.text)['access_token'])['aud']), /wrong/) },
+  { kind: 'no-expiry', sees: r => assert.ok(r.status === 200 && !('expires_in' in object(r.text))) },
+  { kind: 'expired', sees: r => assert.equal(object(r.text)['expires_in'], 0) },
+]
+for (const { sees, ...fault } of rows)
+  test(`the token endpoint under ${JSON.stringify(fault)}`, async t => {
+    const emulator = await emulate(t)
+    emulator.fault({ ...fault, at: 'token' })
+    sees(await askToken(emulator))
+    assert.equal(emulator.counts().tenants[sample.contoso]?.outcomes[fault.kind], 1)
+  })
+
+test('the other endpoints fail in their own shapes', async t => {
+  const emulator = await emulate(t)
+  const discovery = `${emulator.entraUrl}/${sample.contoso}/v2.0/.well-known/openid-configuration`
+  for (const at of ['identity', 'discovery', 'callers'] as const) emulator.fault({ kind: 'throttled', at, times: 1 })
+  assert.equal(object((await askIdentity(emulator)).text)['statusCode'], 429)
+  assert.deepEqual(object((await ask(discovery, { ca: emulator.caPem })).text)['error_codes'], [90055])
+  assert.equal((await ask(`${emulator.callerIssuer}/jwks`)).status, 429)
+  emulator.fault({ kind: 'no-expiry', at: 'identity', times: 1 })
+  assert.ok(!('expires_on' in object((await askIdentity(emulator)).text)))
+  emulator.fault({ kind: 'expired', at: 'identity', times: 1 })
+  assert.ok(Number(object((await askIdentity(emulator)).text)['expires_on']) * 1000 < Date.now())
+  emulator.fault({ kind: 'wrong-audience', at: 'identity', times: 1 })
+  assert.match(String(claims(object((await askIdentity(emulator)).text)['access_token'])['aud']), /wrong/)
+})
+
+test('a fault keeps to its tenant, and a followed redirect is counted', async t => {
+  const emulator = await emulate(t)
+  emulator.fault({ kind: 'redirect', at: 'token', tenant: sample.fabrikam })
+  assert.equal((await askToken(emulator)).status, 200)
+  emulator.fault({ kind: 'redirect', at: 'token', tenant: sample.contoso.toUpperCase() })
+  const { headers } = await askToken(emulator)
+  await ask(String(headers.location), { ca: emulator.caPem })
+  assert.equal(emulator.counts().redirectsFollowed, 1)
+})
+
+const nonsense: readonly unknown[] = [
+  null,
+  {},
+  { kind: 'unheard-of', at: 'token' },
+  { kind: 'hung', at: 'nowhere' },
+  { kind: 'hung', at: 'token', times: 0 },
+  { kind: 'hung', at: 'token', surprise: 1 },
+  { kind: 'hung', at: 'identity', tenant: sample.contoso },
+  { kind: 'refused', at: 'token', times: 1 },
+  { kind: 'aadsts', at: 'token' },
+  { kind: 'aadsts', at: 'callers', code: 1 },
+  { kind: 'expired', at: 'callers' },
+  { kind: 'html', at: 'token', status: 404 },
+  { kind: 'server-error', at: 'token', status: 501 },
+]
+for (const value of nonsense)
+  test(`${JSON.stringify(value)} is no fault`, () => {
+    assert.throws(() => parseFault(value), TypeError)
+  })
+
+test('latency delays, and the most concurrent token requests are counted', async t => {
+  const emulator = await emulate(t)
+  emulator.configure({ latency: { token: 30 } })
+  const started = performance.now()
+  await Promise.all([askToken(emulator), askToken(emulator), askToken(emulator)])
+  assert.ok(performance.now() - started >= 29)
+  assert.equal(emulator.counts().maxConcurrentTokenRequests, 3)
+})
+
+test('close() does not wait for hung requests, silent connections or refused servers', async () => {
+  const emulator = await startEmulator()
+  emulator.fault({ kind: 'hung', at: 'token' })
+  const hung = assert.rejects(askToken(emulator))
+  const silent = connect(Number(new URL(emulator.entraUrl).port), '127.0.0.1').on('error', () => undefined)
+  await once(silent, 'connect')
+  const gone = once(silent, 'close')
+  emulator.fault({ kind: 'refused', at: 'callers' })
+  const started = performance.now()
+  await emulator.close()
+  assert.ok(performance.now() - started < 500)
+  await Promise.all([hung, gone])
+  await emulator.close()
+})
+
+test('close() right after a refused server was asked to come back leaves nothing open', async () => {
+  const emulator = await startEmulator()
+  emulator.fault({ kind: 'refused', at: 'token' })
+  emulator.clearFaults()
+  await emulator.close()
+  await assert.rejects(askToken(emulator), /ECONNREFUSED/)
+})
