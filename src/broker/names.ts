@@ -11,19 +11,22 @@ export const namePattern = '[a-z0-9](?:[a-z0-9.-]{0,61}[a-z0-9])?'
 
 const name = new RegExp(`^${namePattern}$`)
 
+/** Entra's words for "any tenant", which are never one tenant. As names they are refused too. */
+const sharedTenants = ['common', 'organizations', 'consumers']
+
+/** What names one tenant: its id in any case, or its name in the policy. */
+export const tenantPattern = `(?!(?:${sharedTenants.join('|')})$)(?:${guidPattern}|${namePattern})`
+
 /** One resource's `.default`: the only form of scope the client-credentials grant takes. */
 export const scopePattern = '[\\x21-\\x7e]{1,480}/\\.default'
 
 const scope = new RegExp(`^${scopePattern}$`)
 
-/** Entra's words for "any tenant": never one tenant. */
-const sharedTenants = new Set(['common', 'organizations', 'consumers'])
-
 export const isGuid = (text: string): boolean => guid.test(text)
 /** Whether `text` can be a name; one that reads as a GUID cannot. */
 export const isName = (text: string): boolean => name.test(text) && !guid.test(text)
 export const isScope = (text: string): boolean => scope.test(text)
-export const isSharedTenant = (text: string): boolean => sharedTenants.has(text.toLowerCase())
+export const isSharedTenant = (text: string): boolean => sharedTenants.includes(text)
 
 /** The resource that a scope names: `https://graph.microsoft.com/.default` → `https://graph.microsoft.com`. */
 export const resourceOf = (scopeText: string): string => scopeText.slice(0, -'/.default'.length)

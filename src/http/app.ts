@@ -1,5 +1,12 @@
 import { randomBytes } from 'node:crypto'
-import { fastify, type FastifyBaseLogger, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
+import {
+  fastify,
+  LogController,
+  type FastifyBaseLogger,
+  type FastifyInstance,
+  type FastifyReply,
+  type FastifyRequest,
+} from 'fastify'
 import type { TokenIssuer } from '../broker/issue-token.ts'
 import { BrokerError } from '../errors.ts'
 import { answerClientError } from './client-errors.ts'
@@ -27,7 +34,7 @@ export function buildApp(options: AppOptions): FastifyInstance {
   const app: FastifyInstance = fastify({
     loggerInstance: options.log,
     // One line a decision is the audit's; a logger of its own for each request would cost more than the request.
-    disableRequestLogging: true,
+    logController: new LogController({ disableRequestLogging: true }),
     childLoggerFactory: logger => logger,
     genReqId: newId,
     requestIdHeader: false,

@@ -78,7 +78,10 @@ export function errorOf(thrown: unknown): BrokerError {
 }
 
 const members: Readonly<Record<string, readonly [ErrorCode, string]>> = {
-  '/tenant': ['invalid_tenant', 'tenant must be a tenant id (a GUID) or a name from the policy.'],
+  '/tenant': [
+    'invalid_tenant',
+    'tenant must be one tenant: its id (a GUID) or its name in the policy; common, organizations and consumers are none.',
+  ],
   '/scope': ['invalid_scope', "scope must be one resource's <resource>/.default, in printable ASCII."],
   '/application': ['invalid_request', 'application must be a name from the policy.'],
   '/min_expires_in': ['invalid_request', 'min_expires_in must be a whole number of seconds from 0 to 1800.'],

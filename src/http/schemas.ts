@@ -1,5 +1,5 @@
 import { Type, type Static } from 'typebox'
-import { guidPattern, namePattern, scopePattern } from '../broker/names.ts'
+import { namePattern, scopePattern, tenantPattern } from '../broker/names.ts'
 
 /** Seconds; the most that `min_expires_in` may ask for. */
 export const longestMinExpiresIn = 1800
@@ -9,7 +9,7 @@ export const tokenRequest = Type.Object(
   {
     tenant: Type.String({
       maxLength: 63,
-      pattern: `^(?:${guidPattern}|${namePattern})$`,
+      pattern: `^${tenantPattern}$`,
       description: "A tenant id, or a tenant's name in the policy.",
     }),
     scope: Type.String({

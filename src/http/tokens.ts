@@ -2,24 +2,31 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Caller } from '../broker/authenticate.ts'
 import type { CachedToken } from '../broker/cache.ts'
 import type { Issued, TokenIssuer } from '../broker/issue-token.ts'
-import { isGuid, isSharedTenant } from '../broker/names.ts'
+import { isGuid } from '../broker/names.ts'
 import type { Ask } from '../broker/policy.ts'
 import type { CacheOutcome, RequestFacts } from '../broker/types.ts'
-import { asBrokerError, BrokerError } from '../errors.ts'
+import { asBrokerError } from '../errors.ts'
 import { tokenRequest, type TokenRequest } from './schemas.ts'
 
 const endpoint = 'tokens'
 
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Who asks; set once the request is authenticated. */
+    caller: Caller | undefined
+  }
+}
+
 /** Adds `POST /tokens`: authenticate (401), then the form (400), then the policy (403), then the token. */
 export function addTokens(app: FastifyInstance, issuer: TokenIssuer): void {
-  const callers = new WeakMap<FastifyRequest, Caller>()
+  app.decorateRequest('caller', undefined)
   const answers = new AnswerTexts()
 
   app.post<{ Body: TokenRequest }>('/tokens', {
     schema: { body: tokenRequest },
     onRequest: (request, _reply, done) => {
       const admit = (caller: Caller): void => {
-        callers.set(request, caller)
+        request.caller = caller
         done()
       }
       try {
@@ -31,7 +38,7 @@ export function addTokens(app: FastifyInstance, issuer: TokenIssuer): void {
       }
     },
     handler: (request, reply) => {
-      const caller = callers.get(request)
+      const { caller } = request
       if (caller === undefined) throw new Error('the handler ran for a request that nobody authenticated')
       const issued = issuer.issue(caller, askOf(request.body), factsOf(request))
       if (issued instanceof Promise) return issued.then(late => answers.send(reply, late))
@@ -40,19 +47,20 @@ export function addTokens(app: FastifyInstance, issuer: TokenIssuer): void {
   })
 }
 
-const factsOf = (request: FastifyRequest): RequestFacts => ({ requestId: request.id, endpoint, address: request.ip })
+const factsOf = (request: FastifyRequest): RequestFacts => ({
+  requestId: request.id,
+  endpoint,
+  address: request.socket.remoteAddress ?? '',
+})
 
 /** The credential of an `Authorization: Bearer` header (RFC 6750 §2.1), whatever it is worth. */
 function bearerOf(header: string | undefined): string | undefined {
   if (header === undefined) return undefined
-  const credential = /^bearer +(.+)$/i.exec(header)?.[1]
-  return credential?.trim()
+  if (header.startsWith('Bearer ')) return header.slice('Bearer '.length).trim()
+  return /^bearer +(.+)$/i.exec(header)?.[1]?.trim()
 }
 
 function askOf({ tenant, scope, application = 'default', min_expires_in: minExpiresIn = 0 }: TokenRequest): Ask {
-  if (isSharedTenant(tenant)) {
-    throw new BrokerError('invalid_tenant', `tenant must name one tenant; "${tenant}" stands for many.`)
-  }
   return { tenant: isGuid(tenant) ? tenant.toLowerCase() : tenant, scope, application, minExpiresIn }
 }
 
