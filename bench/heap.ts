@@ -1,0 +1,60 @@
+import { randomBytes } from 'node:crypto'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
+import { createCache } from '../src/broker/cache.ts'
+import { systemClock } from '../src/broker/clock.ts'
+import type { Grant } from '../src/broker/policy.ts'
+
+/** Bytes of a typical application token. */
+const tokenBytes = 1600
+
+export interface HeapRow {
+  readonly entries: number
+  /** Bytes beyond the empty cache, after a collection. */
+  readonly bytes: number
+  /** Bytes relative to the tokens' own. */
+  readonly ratio: number
+}
+
+/**
+ * Heap that the shipped cache takes for many tokens. The tokens come from a source in this process, one JSON text each
+ * as from the network: exchanges for 100,000 tenants would measure the emulator.
+ */
+export async function measureHeap(counts: readonly number[]): Promise<readonly HeapRow[]> {
+  setFlagsFromString('--expose-gc')
+  const collect = runInNewContext('gc') as () => void
+  const rows: HeapRow[] = []
+  for (const entries of counts) {
+    collect()
+    const empty = process.memoryUsage().heapUsed
+    const cache = await fill(entries)
+    collect()
+    const bytes = process.memoryUsage().heapUsed - empty
+    rows.push({ entries, bytes, ratio: bytes / (entries * tokenBytes) })
+    // Keeps the cache reachable until it was measured.
+    void cache.get(grant(0), 0)
+  }
+  return rows
+}
+
+const grant = (n: number): Grant => ({ key: `application tenant-${n} https://graph.microsoft.com/.default` }) as Grant
+
+async function fill(entries: number) {
+  const cache = createCache(
+    () => {
+      const text = JSON.stringify({ access_token: randomBytes((tokenBytes * 3) / 4).toString('base64url') })
+      const { access_token: token } = JSON.parse(text) as { access_token: string }
+      return Promise.resolve({ token, expiresIn: 86_400 })
+    },
+    {
+      clock: systemClock,
+      random: Math.random,
+      maxEntries: Math.max(entries, 1),
+      minRemainingSeconds: 60,
+      timeoutMs: 5_000,
+      refreshFailed: () => undefined,
+    },
+  )
+  for (let n = 0; n < entries; n++) await cache.get(grant(n), 0)
+  return cache
+}

@@ -1,0 +1,56 @@
+import { execFile, execFileSync } from 'node:child_process'
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { onCore, type World } from './world.ts'
+
+const connections = 32
+
+/** Requests per second that a server answers, all of them 200; throws if any is not. */
+export type Load = (url: string, seconds: number) => Promise<number>
+
+/** `wrk` where it is installed, `autocannon` otherwise. Both ask for each tenant in turn. */
+export async function createLoad(world: World): Promise<{ readonly tool: string; readonly run: Load }> {
+  try {
+    execFileSync('wrk', ['--version'], { stdio: 'ignore' })
+  } catch (thrown) {
+    // wrk prints its version and exits with 1.
+    if ((thrown as NodeJS.ErrnoException).code === 'ENOENT') return { tool: 'autocannon', run: autocannonLoad(world) }
+  }
+  return { tool: 'wrk', run: await wrkLoad(world) }
+}
+
+async function wrkLoad({ folder, authorization, bodies }: World): Promise<Load> {
+  const script = join(folder, 'load.lua')
+  await writeFile(
+    script,
+    `
+local headers = { ["content-type"] = "application/json", ["authorization"] = ${JSON.stringify(authorization)} }
+local requests, n = {}, 0
+init = function()
+  for _, body in ipairs({ ${bodies.map(body => JSON.stringify(body)).join(', ')} }) do
+    requests[#requests + 1] = wrk.format("POST", "/tokens", headers, body)
+  end
+end
+request = function() n = n % #requests + 1; return requests[n] end
+`,
+  )
+  return async (url, seconds) => {
+    const args = ['-t1', `-c${connections}`, `-d${seconds}s`, '-s', script, url]
+    const [command, ...rest] = onCore(1, ['wrk', ...args])
+    const { stdout } = await promisify(execFile)(command, rest)
+    if (/Non-2xx|Socket errors/.test(stdout)) throw new Error(`the load met errors:\n${stdout}`)
+    return Number(/Requests\/sec:\s*([\d.]+)/.exec(stdout)?.[1])
+  }
+}
+
+function autocannonLoad({ authorization, bodies }: World): Load {
+  return async (url, seconds) => {
+    const { default: autocannon } = await import('autocannon')
+    const headers = { authorization, 'content-type': 'application/json' }
+    const requests = bodies.map(body => ({ method: 'POST' as const, path: '/tokens', headers, body }))
+    const result = await autocannon({ url, connections, duration: seconds, requests })
+    if (result.non2xx > 0 || result.errors > 0) throw new Error(`the load met ${result.non2xx} refusals`)
+    return result.requests.average
+  }
+}

@@ -1,0 +1,125 @@
+import { spawn, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { createServer, type AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { startEmulator, type Emulator } from '../emulator/emulator.ts'
+import { sample } from '../emulator/options.ts'
+
+/** What every part of the benchmark shares: the emulator, a policy, a caller and its questions. */
+export interface World {
+  readonly emulator: Emulator
+  readonly folder: string
+  /** The broker's environment, without PORT. */
+  readonly environment: Readonly<Record<string, string>>
+  readonly authorization: string
+  /** One request body per tenant. */
+  readonly bodies: readonly string[]
+  readonly close: () => Promise<void>
+}
+
+/** Tenants in turn, so that no single answer stays in the processor's cache. */
+const tenantCount = 500
+const scope = 'https://graph.microsoft.com/.default'
+
+/** A claim as long as a real token's: the caller's JWT comes to about 1.5 kB, the access token to about 1.6 kB. */
+const padding = 'x'.repeat(800)
+
+export async function createWorld(): Promise<World> {
+  const ids = Array.from({ length: tenantCount }, (_, n) => `40000000-0000-4000-8000-${String(n).padStart(12, '0')}`)
+  const emulator = await startEmulator({ tenants: ids.map(id => ({ id })) })
+  emulator.configure({ expiresIn: 86_400 })
+  const folder = await mkdtemp(join(tmpdir(), 'token-broker-bench-'))
+  const policyFile = join(folder, 'policy.yaml')
+  const caFile = join(folder, 'ca.pem')
+  await writeFile(caFile, emulator.caPem)
+  await writeFile(policyFile, policyText(emulator))
+  const token = await emulator.mintCallerToken({ sub: 'bench', padding }, { expiresIn: 86_400 })
+  return {
+    emulator,
+    folder,
+    environment: {
+      PATH: process.env['PATH'] ?? '',
+      ...emulator.environment(),
+      BROKER_POLICY_FILE: policyFile,
+      BROKER_DRAIN_SECONDS: '0',
+      NODE_EXTRA_CA_CERTS: caFile,
+    },
+    authorization: `Bearer ${token}`,
+    bodies: ids.map(tenant => JSON.stringify({ tenant, scope })),
+    close: async () => {
+      await emulator.close()
+      await rm(folder, { recursive: true, force: true })
+    },
+  }
+}
+
+const policyText = (emulator: Emulator): string => `
+applications: { default: ${sample.application} }
+issuers: { emulator: { issuer: "${emulator.callerIssuer}", audiences: [token-broker] } }
+rules:
+  - { name: bench, callers: [{ issuer: emulator, subject: bench }], tenants: "*", scopes: ["${scope}"] }
+`
+
+/** A server under test: a process of its own. */
+export interface Server {
+  readonly url: string
+  /** Milliseconds from the start of the process to its first 200. */
+  readonly startMs: number
+  readonly stop: () => Promise<void>
+}
+
+const startWithinMs = 20_000
+
+/**
+ * Starts a script on the first core, if `taskset` is there, and waits for the first 200.
+ * Its log goes to /dev/null: it is written, but nobody reads it.
+ */
+export async function startServer(
+  args: readonly string[],
+  environment: Readonly<Record<string, string>>,
+  firstRequest: (url: string) => Promise<Response>,
+): Promise<Server> {
+  const port = await freePort()
+  const [command, ...rest] = onCore(0, [process.execPath, ...args])
+  const started = performance.now()
+  const child = spawn(command, rest, {
+    stdio: ['ignore', 'ignore', 'inherit'],
+    env: { ...environment, HOST: '127.0.0.1', PORT: String(port) },
+  })
+  const url = `http://127.0.0.1:${port}`
+  while (performance.now() - started < startWithinMs && child.exitCode === null) {
+    const response = await firstRequest(url).catch(() => undefined)
+    await response?.arrayBuffer()
+    if (response?.ok) return { url, startMs: performance.now() - started, stop: () => stop(child) }
+    await sleep(1)
+  }
+  await stop(child)
+  throw new Error(`${args.join(' ')} did not answer 200 in time`)
+}
+
+async function stop(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return
+  const exited = once(child, 'exit')
+  child.kill('SIGTERM')
+  await exited
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  server.close()
+  await once(server, 'close')
+  return port
+}
+
+/** A command line that runs on one core, where the system has `taskset`. */
+export function onCore(core: number, command: readonly [string, ...string[]]): readonly [string, ...string[]] {
+  return process.platform === 'linux' ? ['taskset', '-c', String(core), ...command] : command
+}
+
+export const median = (values: readonly number[]): number =>
+  values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN
