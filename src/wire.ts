@@ -48,8 +48,9 @@ const chance: Surroundings = { clock: systemClock, random: Math.random }
  */
 export async function wire(config: Config, policy: Policy, sink: LineSink, around = chance): Promise<Service> {
   const { clock, random } = around
-  const { log, audit: auditLog } = createLogs(config.logLevel, sink, secretsOf(config))
-  const audit = createAudit(auditLog, { mode: config.audit, now: clock.now, policyVersion: () => policy.version })
+  const logs = createLogs(config.logLevel, sink, secretsOf(config))
+  const { log } = logs
+  const audit = createAudit(logs, sink, { mode: config.audit, now: clock.now, policyVersion: () => policy.version })
   const issuers = await connectIssuers(policy.issuers, { clock, timeoutMs: config.upstreamTimeoutMs })
   const tls = config.tls && { ...config.tls, ...(await readTlsPair(config.tls)) }
 

@@ -8,7 +8,12 @@ export interface Logs {
   readonly log: Logger
   /** For the audit trail: one line a decision. Its fields are chosen one by one, so it needs no redaction by path. */
   readonly audit: Logger
+  /** For audit lines that are written without a logger. */
+  readonly scrub: Scrub
 }
+
+/** Removes credentials from a finished line. */
+export type Scrub = (line: string) => string
 
 const redactedPaths = ['authorization', 'access_token', 'client_assertion', 'assertion', 'token', 'secret'].flatMap(
   name => [name, `*.${name}`, `*.*.${name}`],
@@ -30,7 +35,9 @@ export function createLogs(level: string, sink: LineSink, secrets: readonly stri
   }
   return {
     log: pino({ ...common, redact: { paths: redactedPaths, censor: '[redacted]' } }, stream),
-    audit: pino(common, stream),
+    // The audit trail does not depend on how much people want to read.
+    audit: pino({ ...common, level: 'info' }, stream),
+    scrub,
   }
 }
 
@@ -38,7 +45,7 @@ export function createLogs(level: string, sink: LineSink, secrets: readonly stri
  * Replaces whatever looks like a JWT (its JSON header makes it start with `eyJ`), and each secret, in a finished line:
  * the last guard, also for texts that came from elsewhere inside an error.
  */
-export function scrubber(secrets: readonly string[]): (line: string) => string {
+export function scrubber(secrets: readonly string[]): Scrub {
   const written = secrets.filter(secret => secret !== '').map(secret => JSON.stringify(secret).slice(1, -1))
   return line => {
     let clean = line.includes('eyJ') ? line.replace(/eyJ[\w-]{6,}(?:\.[\w-]*)*/g, '[redacted jwt]') : line
@@ -47,10 +54,11 @@ export function scrubber(secrets: readonly string[]): (line: string) => string {
   }
 }
 
-/** ISO 8601, made once per millisecond. */
 let timestampAt = 0
 let timestampText = ''
-function timestamp(): string {
+
+/** The line's time as a JSON member with a leading comma, in ISO 8601, made once per millisecond. */
+export function timestamp(): string {
   const now = Date.now()
   if (now !== timestampAt) {
     timestampAt = now
