@@ -1,4 +1,3 @@
-import { LRUCache } from 'lru-cache'
 import { BrokerError } from '../errors.ts'
 import type { Caller } from './authenticate.ts'
 import { isGuid } from './names.ts'
@@ -166,20 +165,28 @@ function denies(denial: Denial, caller: Caller, target: Target): boolean {
 /** Decides an ask of a caller under one version of the policy. */
 export type Authorize = (caller: Caller, ask: Ask) => Grant
 
-const rememberedGrants = 50_000
+const maxRememberedGrants = 50_000
 
 /**
- * {@link authorize} for one policy, with grants remembered. Refusals are not: whoever asks for what nobody granted
- * pushes nothing out, and a grant does not depend on anything that changes while the policy and the caller stay.
+ * {@link authorize} for one policy, with grants remembered by the very objects of caller and ask; endpoints hand in the
+ * same object for the same words. Refusals are not remembered: whoever asks for what nobody granted pushes nothing out.
+ * A grant does not depend on anything that changes while the policy and the caller stay. Forgets all when full.
  */
 export function createAuthorize(policy: Policy, homeTenant: () => string | undefined): Authorize {
-  const grants = new LRUCache<string, Grant>({ max: rememberedGrants })
+  let grants = new WeakMap<Caller, Map<Ask, Grant>>()
+  let count = 0
   return (caller, ask) => {
-    const question = `${caller.id} ${ask.application} ${ask.tenant} ${ask.scope}`
-    const known = grants.get(question)
+    let ofCaller = grants.get(caller)
+    const known = ofCaller?.get(ask)
     if (known) return known
     const grant = authorize(policy, caller, ask, homeTenant())
-    grants.set(question, grant)
+    if (++count > maxRememberedGrants) {
+      grants = new WeakMap()
+      count = 1
+      ofCaller = undefined
+    }
+    if (ofCaller) ofCaller.set(ask, grant)
+    else grants.set(caller, new Map([[ask, grant]]))
     return grant
   }
 }

@@ -46,10 +46,6 @@ export function buildApp(options: AppOptions): FastifyInstance {
     forceCloseConnections: 'idle',
     routerOptions: { ignoreTrailingSlash: false, caseSensitive: true },
     exposeHeadRoutes: false,
-    // An object from JSON.parse holds "__proto__" as a plain member, which the schema refuses like any unknown one.
-    onProtoPoisoning: 'ignore',
-    onConstructorPoisoning: 'ignore',
-    ajv: { customOptions: { removeAdditional: false, coerceTypes: false, useDefaults: false } },
     http: { maxHeaderSize: maxHeaderBytes, requireHostHeader: false, connectionsCheckingInterval: 5_000 },
     ...(options.tls && {
       https: {
@@ -65,7 +61,7 @@ export function buildApp(options: AppOptions): FastifyInstance {
       sendProblem(options, error, request, reply)
     },
   })
-  app.removeContentTypeParser('text/plain')
+  app.removeAllContentTypeParsers()
   app.setErrorHandler((thrown, request, reply) => sendProblem(options, thrown, request, reply))
 
   app.addHook('onRequest', (request, reply, done) => {

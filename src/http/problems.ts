@@ -1,4 +1,4 @@
-import { membersOf, type Members } from '../broker/narrow.ts'
+import { membersOf } from '../broker/narrow.ts'
 import { BrokerError, errorTable, type ErrorCode } from '../errors.ts'
 
 /** One answer to a request that failed, as RFC 9457 problem details. */
@@ -53,8 +53,6 @@ const challenge = (code: ErrorCode, detail: string): string =>
 const fastifyErrors: Readonly<Record<string, readonly [ErrorCode, string]>> = {
   FST_ERR_CTP_INVALID_MEDIA_TYPE: ['unsupported_media_type', 'Send "Content-Type: application/json".'],
   FST_ERR_CTP_BODY_TOO_LARGE: ['too_large', 'The body may have 16 KiB at most.'],
-  FST_ERR_CTP_EMPTY_JSON_BODY: ['invalid_request', 'The body is empty; it must be a JSON object.'],
-  FST_ERR_CTP_INVALID_JSON_BODY: ['invalid_request', 'The body is not valid JSON.'],
   FST_ERR_CTP_INVALID_CONTENT_LENGTH: [
     'invalid_request',
     'The body does not have the length that Content-Length says.',
@@ -65,8 +63,7 @@ const fastifyErrors: Readonly<Record<string, readonly [ErrorCode, string]>> = {
 /** What Fastify (or anything below it) threw, as one of our errors; what nobody foresaw is `internal_error`. */
 export function errorOf(thrown: unknown): BrokerError {
   if (thrown instanceof BrokerError) return thrown
-  const { validation, code, statusCode } = membersOf(thrown)
-  if (Array.isArray(validation)) return violationError(membersOf(validation[0]))
+  const { code, statusCode } = membersOf(thrown)
   const known = typeof code === 'string' ? fastifyErrors[code] : undefined
   if (known) return new BrokerError(...known)
   if (typeof statusCode === 'number' && statusCode >= 400 && statusCode < 500) {
@@ -75,28 +72,4 @@ export function errorOf(thrown: unknown): BrokerError {
   return new BrokerError('internal_error', 'An unexpected error occurred; the log has it under the request id.', {
     cause: thrown,
   })
-}
-
-const members: Readonly<Record<string, readonly [ErrorCode, string]>> = {
-  '/tenant': [
-    'invalid_tenant',
-    'tenant must be one tenant: its id (a GUID) or its name in the policy; common, organizations and consumers are none.',
-  ],
-  '/scope': ['invalid_scope', "scope must be one resource's <resource>/.default, in printable ASCII."],
-  '/application': ['invalid_request', 'application must be a name from the policy.'],
-  '/min_expires_in': ['invalid_request', 'min_expires_in must be a whole number of seconds from 0 to 1800.'],
-}
-
-/** The first complaint of the schema validator, in its form (https://ajv.js.org/api.html#error-objects). */
-function violationError({ keyword, instancePath, params, message }: Members): BrokerError {
-  if (keyword === 'additionalProperties') {
-    const name = JSON.stringify(String(membersOf(params)['additionalProperty']).slice(0, 64))
-    const allowed = Object.keys(members).map(path => path.slice(1))
-    return new BrokerError('invalid_request', `Unknown member ${name}; the body may have ${allowed.join(', ')}.`)
-  }
-  if (keyword === 'required') {
-    return new BrokerError('invalid_request', `The member ${String(membersOf(params)['missingProperty'])} is missing.`)
-  }
-  const known = members[String(instancePath)]
-  return known ? new BrokerError(...known) : new BrokerError('invalid_request', `The body ${String(message)}.`)
 }

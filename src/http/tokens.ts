@@ -1,12 +1,12 @@
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest, HookHandlerDoneFunction } from 'fastify'
 import type { Caller } from '../broker/authenticate.ts'
 import type { CachedToken } from '../broker/cache.ts'
 import type { Issued, TokenIssuer } from '../broker/issue-token.ts'
-import { isGuid } from '../broker/names.ts'
 import type { Ask } from '../broker/policy.ts'
 import type { CacheOutcome, RequestFacts } from '../broker/types.ts'
-import { asBrokerError } from '../errors.ts'
-import { tokenRequest, type TokenRequest } from './schemas.ts'
+import { asBrokerError, BrokerError } from '../errors.ts'
+import { tokenRequest } from './schemas.ts'
+import { createTokenRequestReader } from './token-request.ts'
 
 const endpoint = 'tokens'
 
@@ -19,31 +19,34 @@ declare module 'fastify' {
 
 /** Adds `POST /tokens`: authenticate (401), then the form (400), then the policy (403), then the token. */
 export function addTokens(app: FastifyInstance, issuer: TokenIssuer): void {
-  app.decorateRequest('caller', undefined)
+  const readRequest = createTokenRequestReader()
   const answers = new AnswerTexts()
+  app.decorateRequest('caller', undefined)
 
-  app.post<{ Body: TokenRequest }>('/tokens', {
-    schema: { body: tokenRequest },
-    onRequest: (request, _reply, done) => {
-      const admit = (caller: Caller): void => {
-        request.caller = caller
-        done()
-      }
+  void app.register((scope, _options, registered) => {
+    scope.removeAllContentTypeParsers()
+    scope.addContentTypeParser<string>('application/json', { parseAs: 'string' }, (_request, text, done) => {
       try {
-        const caller = issuer.authenticate(bearerOf(request.headers.authorization), factsOf(request))
-        if (caller instanceof Promise) caller.then(admit, done)
-        else admit(caller)
+        done(null, readRequest(text))
       } catch (thrown) {
         done(asBrokerError(thrown))
       }
-    },
-    handler: (request, reply) => {
-      const { caller } = request
-      if (caller === undefined) throw new Error('the handler ran for a request that nobody authenticated')
-      const issued = issuer.issue(caller, askOf(request.body), factsOf(request))
-      if (issued instanceof Promise) return issued.then(late => answers.send(reply, late))
-      return answers.send(reply, issued)
-    },
+    })
+    scope.post<{ Body: Ask | undefined }>('/tokens', {
+      // For the description only: the parser has read the body by this schema.
+      schema: { body: tokenRequest },
+      validatorCompiler: () => () => true,
+      onRequest: (request, _reply, done) => authenticate(issuer, request, done),
+      handler: (request, reply) => {
+        const { caller, body: ask } = request
+        if (caller === undefined) throw new Error('the handler ran for a request that nobody authenticated')
+        if (ask === undefined) throw new BrokerError('invalid_request', 'The body is missing: send a JSON object.')
+        const issued = issuer.issue(caller, ask, factsOf(request))
+        if (issued instanceof Promise) return issued.then(late => answers.send(reply, late))
+        return answers.send(reply, issued)
+      },
+    })
+    registered()
   })
 }
 
@@ -53,6 +56,20 @@ const factsOf = (request: FastifyRequest): RequestFacts => ({
   address: request.socket.remoteAddress ?? '',
 })
 
+function authenticate(issuer: TokenIssuer, request: FastifyRequest, done: HookHandlerDoneFunction): void {
+  const admit = (caller: Caller): void => {
+    request.caller = caller
+    done()
+  }
+  try {
+    const caller = issuer.authenticate(bearerOf(request.headers.authorization), factsOf(request))
+    if (caller instanceof Promise) caller.then(admit, done)
+    else admit(caller)
+  } catch (thrown) {
+    done(asBrokerError(thrown))
+  }
+}
+
 /** The credential of an `Authorization: Bearer` header (RFC 6750 §2.1), whatever it is worth. */
 function bearerOf(header: string | undefined): string | undefined {
   if (header === undefined) return undefined
@@ -60,12 +77,10 @@ function bearerOf(header: string | undefined): string | undefined {
   return /^bearer +(.+)$/i.exec(header)?.[1]?.trim()
 }
 
-function askOf({ tenant, scope, application = 'default', min_expires_in: minExpiresIn = 0 }: TokenRequest): Ask {
-  return { tenant: isGuid(tenant) ? tenant.toLowerCase() : tenant, scope, application, minExpiresIn }
-}
-
 interface AnswerText {
   readonly expiresIn: number
+  /** Two names may stand for one client id, and so share a token. */
+  readonly application: string
   readonly body: string
 }
 
@@ -82,8 +97,8 @@ class AnswerTexts {
     const { token, remaining, how } = served
     const expiresIn = Math.floor(remaining / 1000)
     let text = this.#texts.get(token)
-    if (text?.expiresIn !== expiresIn) {
-      text = { expiresIn, body: bodyOf({ grant, served }, expiresIn) }
+    if (text?.expiresIn !== expiresIn || text.application !== grant.application) {
+      text = { expiresIn, application: grant.application, body: bodyOf({ grant, served }, expiresIn) }
       if (this.#texts.size >= maxAnswerTexts) this.#texts.clear()
       this.#texts.set(token, text)
     }

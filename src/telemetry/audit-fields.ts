@@ -1,0 +1,47 @@
+import type { Caller } from '../broker/authenticate.ts'
+import type { Ask, Grant } from '../broker/policy.ts'
+import type { RequestFacts } from '../broker/types.ts'
+import type { BrokerError } from '../errors.ts'
+
+/** The audit trail's members, by what they speak of. Every kind of line uses the same names. */
+
+const maxSubjectLength = 256
+
+export const requestFields = ({ requestId, endpoint, address }: RequestFacts) => ({
+  request_id: requestId,
+  endpoint,
+  address,
+})
+
+export const callerFields = ({ kind, issuer, subject }: Caller) => ({
+  kind,
+  issuer,
+  subject: subject.slice(0, maxSubjectLength),
+})
+
+/** What was asked for, as the caller wrote it: the policy may not know it. */
+export const askFields = ({ tenant, scope, application }: Ask) => ({ tenant, scope, application })
+
+export const grantFields = ({ rule, tenant, scope, application, policyVersion }: Grant) => ({
+  rule,
+  tenant,
+  scope,
+  application,
+  policy: policyVersion,
+})
+
+/** Entra's own ids of an exchange, by which Microsoft's support finds it. */
+export const upstreamFields = (ids: { traceId?: string | undefined; correlationId?: string | undefined }) => ({
+  trace_id: ids.traceId,
+  correlation_id: ids.correlationId,
+})
+
+export const errorFields = (error: BrokerError) => ({
+  outcome: error.code,
+  reason: error.reason,
+  ...(error.parts.upstream && {
+    upstream: { codes: error.parts.upstream.codes, ...upstreamFields(error.parts.upstream) },
+  }),
+  ...(error.parts.remedy !== undefined && error.code !== 'not_permitted' && { remedy: error.parts.remedy }),
+  ...(error.status >= 500 && error.cause !== undefined && { err: error.cause }),
+})

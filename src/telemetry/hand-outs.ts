@@ -1,0 +1,118 @@
+import type { Grant } from '../broker/policy.ts'
+import type { Events, RequestFacts, TokenFacts } from '../broker/types.ts'
+import { callerFields, grantFields, upstreamFields } from './audit-fields.ts'
+import { fingerprint } from './fingerprint.ts'
+import { timestamp, type Scrub } from './log.ts'
+import type { LineSink } from './output.ts'
+
+/** Writes the lines of tokens that were handed out: the one kind of line that every good request causes. */
+export interface HandOuts {
+  readonly issued: Events['issued']
+  /** Writes what is held back. */
+  readonly close: () => void
+}
+
+const summaryEveryMs = 60_000
+
+/**
+ * What a grant and a token say in every line is serialised and scrubbed once, for as long as the token lives. The rest
+ * of a line is made of the broker's own words and a network address, none of which needs escaping.
+ */
+class LineWriter {
+  readonly #sink: LineSink
+  readonly #scrub: Scrub
+
+  constructor(sink: LineSink, scrub: Scrub) {
+    this.#sink = sink
+    this.#scrub = scrub
+  }
+
+  /** The members that stay the same, as JSON text without braces. */
+  prepare(grant: Grant, token: TokenFacts): string {
+    const members = {
+      event: 'token.issued',
+      outcome: 'issued',
+      caller: callerFields(grant.caller),
+      ...grantFields(grant),
+      token: fingerprint(token.token),
+      upstream: upstreamFields(token),
+    }
+    return this.#scrub(JSON.stringify(members).slice(1, -1))
+  }
+
+  one(prepared: string, { requestId, endpoint, address }: RequestFacts, how: string): void {
+    this.#sink.write(
+      `{"level":"info"${timestamp()},${prepared},"request_id":"${requestId}","endpoint":"${endpoint}",` +
+        `"address":"${address}","cache":"${how}","msg":"token issued"}\n`,
+    )
+  }
+
+  many(prepared: string, count: number, first: number, last: number): void {
+    const [from, to] = [new Date(first).toISOString(), new Date(last).toISOString()]
+    this.#sink.write(
+      `{"level":"info"${timestamp()},${prepared},"repeated":${count},"first":"${from}","last":"${to}",` +
+        `"msg":"token issued repeatedly"}\n`,
+    )
+  }
+}
+
+/** One line for each hand-out. */
+export function everyHandOut(sink: LineSink, scrub: Scrub): HandOuts {
+  const lines = new LineWriter(sink, scrub)
+  const known = new WeakMap<Grant, { readonly token: TokenFacts; readonly prepared: string }>()
+  return {
+    issued: (request, grant, token, how) => {
+      let line = known.get(grant)
+      if (line?.token !== token) {
+        line = { token, prepared: lines.prepare(grant, token) }
+        known.set(grant, line)
+      }
+      lines.one(line.prepared, request, how)
+    },
+    close: () => undefined,
+  }
+}
+
+/** Hand-outs of one token under one grant. */
+interface Repeats {
+  readonly token: TokenFacts
+  readonly prepared: string
+  /** Since the last line. */
+  count: number
+  first: number
+  last: number
+}
+
+/** One line for the first hand-out of a (caller, rule, key, token), and one a minute for its repeats. */
+export function summarizedHandOuts(sink: LineSink, scrub: Scrub, now: () => number): HandOuts {
+  const lines = new LineWriter(sink, scrub)
+  const known = new WeakMap<Grant, Repeats>()
+  const pending = new Set<Repeats>()
+  const flush = (): void => {
+    for (const repeats of pending) {
+      lines.many(repeats.prepared, repeats.count, repeats.first, repeats.last)
+      repeats.count = 0
+    }
+    pending.clear()
+  }
+  const timer = setInterval(flush, summaryEveryMs).unref()
+  return {
+    issued: (request, grant, token, how) => {
+      const repeats = known.get(grant)
+      if (repeats?.token !== token) {
+        const prepared = lines.prepare(grant, token)
+        known.set(grant, { token, prepared, count: 0, first: 0, last: 0 })
+        lines.one(prepared, request, how)
+        return
+      }
+      repeats.last = now()
+      if (repeats.count++ > 0) return
+      repeats.first = repeats.last
+      pending.add(repeats)
+    },
+    close: () => {
+      clearInterval(timer)
+      flush()
+    },
+  }
+}
