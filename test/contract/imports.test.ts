@@ -1,0 +1,60 @@
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import { importsOf, sourcesBelow } from './sources.ts'
+
+const sources = sourcesBelow('src')
+
+/** Which part of the source each part may import besides itself. Everything may import errors.ts. */
+const allowed: Readonly<Record<string, readonly string[]>> = {
+  'src/errors.ts': [],
+  'src/environment.ts': [],
+  'src/broker': [],
+  'src/http': ['src/broker'],
+  'src/outbound': ['src/broker'],
+  'src/telemetry': ['src/broker'],
+  'src/config.ts': ['src/broker', 'src/environment.ts'],
+  'src/wire.ts': ['src/broker', 'src/http', 'src/outbound', 'src/telemetry', 'src/config.ts'],
+  // The entry point reads the settings and makes the sink; all other things are made by wire.ts.
+  'src/main.ts': ['src/wire.ts', 'src/config.ts', 'src/environment.ts', 'src/outbound', 'src/telemetry', 'src/broker'],
+  'src/cli.ts': ['src/main.ts'],
+}
+
+const partOf = (path: string): string =>
+  Object.keys(allowed).find(part => path === part || path.startsWith(`${part}/`)) ?? path
+
+describe('imports run one way', () => {
+  for (const path of sources) {
+    test(path, () => {
+      const part = partOf(path)
+      const may = ['src/errors.ts', part, ...(allowed[part] ?? [])]
+      const wrong = importsOf(path).filter(imported => !may.includes(partOf(imported)))
+      assert.deepEqual(wrong, [], `${part} must not import these`)
+    })
+  }
+
+  test('no part of the source is left out of the rule', () => {
+    assert.deepEqual(
+      sources.filter(path => !(partOf(path) in allowed)),
+      [],
+    )
+  })
+
+  test('nothing that ships imports the emulator or a test', () => {
+    assert.deepEqual(
+      sources.flatMap(importsOf).filter(path => !path.startsWith('src/')),
+      [],
+    )
+  })
+})
+
+test('there is no import cycle, types included', () => {
+  const done = new Set<string>()
+  const visit = (path: string, trail: readonly string[]): void => {
+    assert.ok(!trail.includes(path), `cycle: ${[...trail, path].join(' → ')}`)
+    if (done.has(path)) return
+    for (const imported of importsOf(path)) visit(imported, [...trail, path])
+    done.add(path)
+  }
+  for (const path of sources) visit(path, [])
+  assert.equal(done.size, sources.length)
+})

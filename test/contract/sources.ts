@@ -1,0 +1,17 @@
+import { globSync, readFileSync } from 'node:fs'
+import { dirname, join, normalize } from 'node:path'
+
+const root = join(import.meta.dirname, '../..')
+
+/** A file of the project, by its path from the root. */
+export const read = (path: string): string => readFileSync(join(root, path), 'utf8')
+
+/** Every TypeScript file below a folder, by its path from the root. */
+export const sourcesBelow = (folder: string): readonly string[] =>
+  globSync(`${folder}/**/*.ts`, { cwd: root }).toSorted()
+
+/** The project's own files that a file imports, types included. */
+export const importsOf = (path: string): readonly string[] =>
+  [...read(path).matchAll(/(?:from|import)\s*\(?\s*'(\.[^']+)'/g)].map(([, specifier]) =>
+    normalize(join(dirname(path), specifier ?? '')),
+  )
