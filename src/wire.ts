@@ -97,9 +97,12 @@ export async function wire(config: Config, policy: Policy, sink: LineSink, aroun
   }
 }
 
+/** The share of an exchange's time that the identity's token may take, so that it is clear which hop hangs. */
+const identityShare = 0.8
+
 function connectIdentity({ identity, upstreamTimeoutMs }: Config, around: Surroundings): AssertionSource {
   return identity.source === 'managed-identity'
-    ? keepAssertion(managedIdentity(identity), { ...around, timeoutMs: upstreamTimeoutMs })
+    ? keepAssertion(managedIdentity(identity), { ...around, timeoutMs: upstreamTimeoutMs * identityShare })
     : workloadIdentity(identity.tokenFile, identity.homeTenant)
 }
 

@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest, HookHandlerDoneFunction } from 'fastify'
 import type { Caller } from '../broker/authenticate.ts'
-import type { CachedToken } from '../broker/cache.ts'
+import type { CachedToken, Served } from '../broker/cache.ts'
 import type { Issued, TokenIssuer } from '../broker/issue-token.ts'
 import type { Ask } from '../broker/policy.ts'
 import type { CacheOutcome, RequestFacts } from '../broker/types.ts'
@@ -82,6 +82,8 @@ interface AnswerText {
   /** Two names may stand for one client id, and so share a token. */
   readonly application: string
   readonly body: string
+  /** Those of a plain hit. */
+  readonly headers: Readonly<Record<string, string>>
 }
 
 const maxAnswerTexts = 4096
@@ -93,25 +95,30 @@ const maxAnswerTexts = 4096
 class AnswerTexts {
   readonly #texts = new Map<CachedToken, AnswerText>()
 
-  send(reply: FastifyReply, { grant, served }: Issued): FastifyReply {
-    const { token, remaining, how } = served
-    const expiresIn = Math.floor(remaining / 1000)
-    let text = this.#texts.get(token)
+  send(reply: FastifyReply, issued: Issued): FastifyReply {
+    const { grant, served } = issued
+    const expiresIn = Math.floor(served.remaining / 1000)
+    let text = this.#texts.get(served.token)
     if (text?.expiresIn !== expiresIn || text.application !== grant.application) {
-      text = { expiresIn, application: grant.application, body: bodyOf({ grant, served }, expiresIn) }
+      text = {
+        expiresIn,
+        application: grant.application,
+        body: bodyOf(issued, expiresIn),
+        headers: headersOf(served, 'hit'),
+      }
       if (this.#texts.size >= maxAnswerTexts) this.#texts.clear()
-      this.#texts.set(token, text)
+      this.#texts.set(served.token, text)
     }
-    return reply
-      .headers({
-        'content-type': 'application/json; charset=utf-8',
-        'cache-control': 'no-store',
-        pragma: 'no-cache',
-        'cache-status': cacheStatus(how, Math.floor((remaining - token.life.minRemaining) / 1000)),
-      })
-      .send(text.body)
+    return reply.headers(served.how === 'hit' ? text.headers : headersOf(served, served.how)).send(text.body)
   }
 }
+
+const headersOf = ({ token, remaining }: Served, how: CacheOutcome) => ({
+  'content-type': 'application/json; charset=utf-8',
+  'cache-control': 'no-store',
+  pragma: 'no-cache',
+  'cache-status': cacheStatus(how, Math.floor((remaining - token.life.minRemaining) / 1000)),
+})
 
 function bodyOf({ grant, served: { token, remaining } }: Issued, expiresIn: number): string {
   return JSON.stringify({

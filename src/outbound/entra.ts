@@ -82,7 +82,7 @@ function checkedToken(grant: Grant, token: string, client: RecordingClient, now:
   const expiresAt = checkAnswer(grant, { token, expiresIn }, now)
   const refreshIn = positiveSeconds(body['refresh_in'])
   const traceId = readId(client.seen?.header('x-ms-request-id'))
-  const correlationId = readId(client.seen?.header('client-request-id'))
+  const correlationId = readId(client.seen?.correlationId)
   return {
     token,
     expiresIn,

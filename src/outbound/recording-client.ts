@@ -11,6 +11,8 @@ export interface Seen {
   readonly body: string
   /** A header's value by its name in lower case. */
   readonly header: (name: string) => string | undefined
+  /** `client-request-id`, by which the SDK named the request: Entra's correlation id. */
+  readonly correlationId: string | undefined
 }
 
 /** Bytes of the largest answer that is read. Tokens with many groups have about 20 kB. */
@@ -38,13 +40,19 @@ export class RecordingClient implements HttpClient {
   }
 
   async sendRequest(request: PipelineRequest): Promise<PipelineResponse> {
-    if (new URL(request.url).origin !== this.#origin) throw new Error('refused to talk to another origin')
+    const url = new URL(request.url)
+    if (url.origin !== this.#origin) throw new Error('refused to talk to another origin')
     this.seen = undefined
     request.abortSignal = this.#signal
     request.streamResponseStatusCodes = new Set([Number.POSITIVE_INFINITY])
     const response = await network.sendRequest(request)
     const body = await readLimited(response.readableStreamBody)
-    this.seen = { status: response.status, body, header: name => response.headers.get(name) }
+    this.seen = {
+      status: response.status,
+      body,
+      header: name => response.headers.get(name),
+      correlationId: url.searchParams.get('client-request-id') ?? undefined,
+    }
     if (response.status >= 300 && response.status < 400) throw new Error('refused to follow a redirect')
     return { status: response.status, headers: response.headers, request, bodyAsText: body }
   }
