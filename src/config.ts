@@ -74,7 +74,7 @@ export function readConfig(environment: Environment): Config {
     warnings: read.warnings,
   }
   refuseContradictions(read)
-  read.warnOfUnknown('BROKER_')
+  read.warnOfUnknown(['BROKER_', 'TLS_', 'MANAGEMENT_'])
   if (read.faults.length > 0) throw new FaultsError('The configuration is faulty', read.faults)
   return Object.freeze(config)
 }

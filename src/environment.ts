@@ -68,10 +68,11 @@ export class EnvironmentReader {
     return chosen ?? choices[0]
   }
 
-  /** Warns of variables with a prefix that nothing asked for: misspelt, or of another version. */
-  warnOfUnknown(prefix: string): void {
+  /** Warns of variables with one of the prefixes that nothing asked for: misspelt, or of another version. */
+  warnOfUnknown(prefixes: readonly string[]): void {
     for (const [name, value] of Object.entries(this.#environment)) {
-      if (!name.startsWith(prefix) || this.#read.has(name) || value === undefined) continue
+      const ours = prefixes.some(prefix => name.startsWith(prefix))
+      if (!ours || this.#read.has(name) || value === undefined) continue
       const why = isServiceLink(value) ? 'comes from a Kubernetes Service' : 'is not a setting of this version'
       this.warnings.push(`${name} ${why} and is ignored`)
     }

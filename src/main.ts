@@ -95,6 +95,7 @@ async function listen({ app }: Service, { host, port }: Config): Promise<void> {
 function stopOnSignal(service: Service, { drainSeconds }: Config): void {
   const { log } = service
   const options = { delay: drainSeconds * 1000 + finishMs, logger: log, skip: ['SIGHUP' as const] }
+  process.on('SIGHUP', () => log.warn('SIGHUP is ignored: this version reads the policy at start only'))
   closeWithGrace(options, async ({ signal, err }) => {
     if (err) log.error({ err }, 'stopping after an unexpected error')
     else log.info({ signal, drain_seconds: drainSeconds }, 'draining')

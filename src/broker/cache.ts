@@ -94,12 +94,15 @@ class LruTokenCache implements TokenCache {
 
   async #replace(grant: Grant, remaining: number, minExpiresIn: number, moment: Moment): Promise<Served> {
     const last = this.#replaced.get(grant.key)
-    if (last !== undefined && moment.monotonic - last < replaceOncePerMs) throw tooShort(remaining)
-    this.#replaced.set(grant.key, moment.monotonic)
+    if (!this.#flights.has(grant.key)) {
+      if (last !== undefined && moment.monotonic - last < replaceOncePerMs) throw tooShort(remaining)
+      this.#replaced.set(grant.key, moment.monotonic)
+    }
     try {
       return await this.#fetch(grant, 'request', minExpiresIn)
     } catch (thrown) {
-      throw tooShort(remaining, asBrokerError(thrown))
+      const error = asBrokerError(thrown)
+      throw error.parts.availableExpiresIn === undefined ? tooShort(remaining, error) : error
     }
   }
 

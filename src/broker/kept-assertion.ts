@@ -60,6 +60,7 @@ class KeptAssertion implements AssertionSource {
 
   /** A refresh that fails or that brings the same token again waits longer before the next one. */
   #refresh(held: Assertion): void {
+    if (this.#flight) return
     const settled = (fetched?: Assertion) => {
       this.#failures = fetched && fetched.expiresAt > held.expiresAt ? 0 : this.#failures + 1
       const wait = this.#failures === 0 ? 0 : refreshBackOffMs(this.#failures, this.#options.random)

@@ -74,7 +74,10 @@ class FetchedKeySet implements KeySet {
   readonly #clock: Clock
   #keys: Keys | undefined
   #fetchedAt = Number.NEGATIVE_INFINITY
+  /** After a failure. */
   #notBefore = Number.NEGATIVE_INFINITY
+  /** After a fetch for the sake of an unknown key id: does not hold up the refresh of keys that are due. */
+  #unknownNotBefore = Number.NEGATIVE_INFINITY
   #flight: Promise<void> | undefined
   #lastFailure: unknown
 
@@ -105,14 +108,13 @@ class FetchedKeySet implements KeySet {
 
   newerThan = async (seen: Keys): Promise<Keys> => {
     if (this.#keys !== undefined && this.#keys !== seen) return this.#keys
-    const fetching = this.#fetch()
-    this.#coolDown()
-    await fetching
+    const monotonic = this.#clock.monotonic()
+    if (!this.#flight) {
+      if (monotonic < this.#unknownNotBefore) return seen
+      this.#unknownNotBefore = monotonic + coolDownMs
+    }
+    await this.#fetch()
     return this.#keys ?? seen
-  }
-
-  #coolDown(): void {
-    this.#notBefore = Math.max(this.#notBefore, this.#clock.monotonic() + coolDownMs)
   }
 
   /** Never rejects: whoever waits looks at what there is afterwards. */
@@ -133,7 +135,7 @@ class FetchedKeySet implements KeySet {
       this.#lastFailure = undefined
     } catch (thrown) {
       this.#lastFailure = thrown
-      this.#coolDown()
+      this.#notBefore = this.#clock.monotonic() + coolDownMs
     }
   }
 }

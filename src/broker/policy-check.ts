@@ -16,6 +16,7 @@ export function checkPolicy(policy: PolicyText): readonly FaultAt[] {
       return [
         ...(denial.callers ?? []).flatMap((caller, nth) => checkCaller(policy, caller, [...at, 'callers', nth], false)),
         ...checkTargets(policy, denial.tenants ?? [], denial.applications ?? [], at),
+        ...(denial.scopes ?? []).flatMap((scope, nth) => checkWildcard(scope, [...at, 'scopes', nth])),
       ]
     }),
     ...policy.rules.flatMap((rule, index) => checkRule(policy, rule, index)),
@@ -174,9 +175,12 @@ function checkTargets(
   ]
 }
 
+const checkWildcard = (scope: string, at: Path): readonly FaultAt[] =>
+  scope.includes('*') ? [{ at, what: 'must name one resource: scopes have no wildcards' }] : []
+
 /** A caller that could get a token for the broker itself, or a new client assertion, would grant itself everything. */
 function checkScope(policy: PolicyText, scope: string, at: Path): readonly FaultAt[] {
-  if (scope.includes('*')) return [{ at, what: 'must name one resource: scopes have no wildcards' }]
+  if (scope.includes('*')) return checkWildcard(scope, at)
   const resource = comparable(resourceOf(scope))
   if (resource.startsWith(exchangeAudience)) {
     return [{ at, what: 'is the audience of client assertions: its holder could pose as the application' }]

@@ -22,7 +22,7 @@ const classTable: Readonly<Record<RefusalClass, readonly [code: ErrorCode, detai
  * repeated: only numbers, ids and the OAuth error word are.
  *
  * @param seen the last answer, if one came
- * @param cause what the SDK made of it, for the log
+ * @param cause what the SDK made of it: for the log, and only where no answer came, since its words are Entra's
  * @param now milliseconds since 1970, to read a Retry-After that is a date
  */
 export function exchangeFailure(
@@ -35,31 +35,29 @@ export function exchangeFailure(
     return new BrokerError('upstream_unavailable', 'Entra could not be reached.', { reason: 'network', cause })
   }
   const { status } = seen
-  if (status === 429 || status === 408 || status >= 500) return transient(seen, cause, now)
+  if (status === 429 || status === 408 || status >= 500) return transient(seen, now)
   const body = status >= 400 ? readError(seen.body) : undefined
   if (body === undefined) {
     return new BrokerError('upstream_invalid', `Entra's answer (HTTP ${status}) was not what the protocol says.`, {
       reason: status >= 300 && status < 400 ? 'redirect' : 'unreadable',
-      cause,
     })
   }
   const known = lookUpCodes(body.codes ?? [])
   const kind = known?.class ?? classOfError(body.error)
-  if (kind === 'transient') return transient(seen, cause, now)
+  if (kind === 'transient') return transient(seen, now)
   const [code, detail] = classTable[kind]
   const remedy = known?.remedy?.(circumstances)
-  return new BrokerError(code, detail, { reason: kind, upstream: body, cause, ...(remedy && { remedy }) })
+  return new BrokerError(code, detail, { reason: kind, upstream: body, ...(remedy && { remedy }) })
 }
 
 const classOfError = (error: string | undefined): RefusalClass =>
   error === 'temporarily_unavailable' || error === 'server_error' ? 'transient' : 'unknown'
 
-function transient(seen: Seen, cause: unknown, now: number): BrokerError {
+function transient(seen: Seen, now: number): BrokerError {
   const upstream = readError(seen.body)
   const parts: ErrorParts = {
     reason: seen.status === 429 ? 'throttled' : 'transient',
     retryAfter: readRetryAfter(seen.header('retry-after'), now),
-    cause,
     ...(upstream && { upstream }),
   }
   return new BrokerError(...classTable.transient, parts)

@@ -61,6 +61,8 @@ async function exchange(
   let token: string
   try {
     token = (await credential.getToken(grant.scope)).token
+    // MSAL looks at the body only, and takes a server error with a token in it for a token.
+    if (client.seen?.status !== 200) throw new Error('the answer has a token but not status 200')
   } catch (thrown) {
     throw exchangeFailure(client.seen, thrown, { grant, authority, assertion: assertion.token }, clock.now())
   }

@@ -59,7 +59,12 @@ export function managedIdentity(settings: ManagedIdentitySettings): (signal: Abo
     try {
       const result = await application.acquireToken({ resource: settings.audience, forceRefresh: true })
       const expiresAt = result.expiresOn?.getTime()
-      if (result.accessToken === '' || expiresAt === undefined || Number.isNaN(expiresAt)) {
+      if (
+        recording.seen?.status !== 200 ||
+        result.accessToken === '' ||
+        expiresAt === undefined ||
+        Number.isNaN(expiresAt)
+      ) {
         throw new Error('the answer has no token or no expiry')
       }
       return { token: result.accessToken, expiresAt }
@@ -83,11 +88,9 @@ function identityFailure(client: RecordingClient, cause: unknown, { clientId }: 
       remedy:
         `Assign the user-assigned managed identity with client id ${clientId} to this app, ` +
         'or correct BROKER_IDENTITY_CLIENT_ID.',
-      cause,
     })
   }
   return new BrokerError('identity_unavailable', `The identity endpoint gave no usable answer (HTTP ${status}).`, {
     reason: status === 200 ? 'unusable' : 'status',
-    cause,
   })
 }

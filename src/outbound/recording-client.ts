@@ -49,23 +49,25 @@ export class RecordingClient implements HttpClient {
     const body = await readLimited(response.readableStreamBody)
     this.seen = {
       status: response.status,
-      body,
+      body: body ?? '',
       header: name => response.headers.get(name),
       correlationId: url.searchParams.get('client-request-id') ?? undefined,
     }
+    if (body === undefined) throw new Error(`the answer is larger than ${maxBodyBytes} bytes`)
     if (response.status >= 300 && response.status < 400) throw new Error('refused to follow a redirect')
     return { status: response.status, headers: response.headers, request, bodyAsText: body }
   }
 }
 
-async function readLimited(stream: NodeJS.ReadableStream | undefined): Promise<string> {
+/** A body's text; `undefined` when it is too large. */
+async function readLimited(stream: NodeJS.ReadableStream | undefined): Promise<string | undefined> {
   if (stream === undefined) return ''
   const chunks: Buffer[] = []
   let size = 0
   for await (const chunk of stream) {
     const bytes = Buffer.from(chunk)
     size += bytes.length
-    if (size > maxBodyBytes) throw new Error(`the answer is larger than ${maxBodyBytes} bytes`)
+    if (size > maxBodyBytes) return undefined
     chunks.push(bytes)
   }
   return Buffer.concat(chunks).toString('utf8')

@@ -1,6 +1,6 @@
+import { createPrivateKey, X509Certificate } from 'node:crypto'
 import { watch } from 'node:fs'
 import { dirname } from 'node:path'
-import { createSecureContext } from 'node:tls'
 import { FaultsError, messageOf, type Fault } from '../errors.ts'
 import { readLimitedFile } from './files.ts'
 
@@ -37,9 +37,12 @@ export async function readTlsPair({ certFile, keyFile }: TlsPaths): Promise<TlsP
   const [cert, key] = [await read('TLS_CERT_FILE', certFile), await read('TLS_KEY_FILE', keyFile)]
   if (faults.length === 0) {
     try {
-      createSecureContext({ cert, key })
+      if (!new X509Certificate(cert).checkPrivateKey(createPrivateKey(key))) throw new Error('the key is another one')
     } catch (thrown) {
-      faults.push({ where: 'TLS_CERT_FILE, TLS_KEY_FILE', what: `do not fit together: ${messageOf(thrown)}` })
+      faults.push({
+        where: 'TLS_CERT_FILE, TLS_KEY_FILE',
+        what: `are no certificate and its key: ${messageOf(thrown)}`,
+      })
     }
   }
   if (faults.length > 0) throw new FaultsError('The TLS files cannot be used', faults)

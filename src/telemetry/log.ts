@@ -19,6 +19,7 @@ const redactedPaths = ['authorization', 'access_token', 'client_assertion', 'ass
   name => [name, `*.${name}`, `*.*.${name}`],
 )
 const maxTextLength = 500
+const maxCauses = 3
 
 /**
  * @param secrets exact texts that must never appear, such as `IDENTITY_HEADER`
@@ -31,7 +32,7 @@ export function createLogs(level: string, sink: LineSink, secrets: readonly stri
     base: null,
     timestamp,
     formatters: { level: label => ({ level: label }) },
-    serializers: { err: describeError },
+    serializers: { err: (thrown: unknown) => describeError(thrown) },
   }
   return {
     log: pino({ ...common, redact: { paths: redactedPaths, censor: '[redacted]' } }, stream),
@@ -68,14 +69,14 @@ export function timestamp(): string {
 }
 
 /** An error for the log: cut to a length, with its causes, and with a stack only where it is a bug. */
-export function describeError(thrown: unknown): Readonly<Record<string, unknown>> {
+export function describeError(thrown: unknown, depth = 0): Readonly<Record<string, unknown>> {
   if (!(thrown instanceof Error)) return { message: String(thrown).slice(0, maxTextLength) }
   const code = codeOf(thrown)
   return {
     name: thrown.name,
     ...(code !== undefined && { code }),
     message: thrown.message.slice(0, maxTextLength),
-    ...(!(thrown instanceof BrokerError) && { stack: thrown.stack?.slice(0, 4 * maxTextLength) }),
-    ...(thrown.cause !== undefined && { cause: describeError(thrown.cause) }),
+    ...(depth === 0 && !(thrown instanceof BrokerError) && { stack: thrown.stack?.slice(0, 4 * maxTextLength) }),
+    ...(thrown.cause !== undefined && depth < maxCauses && { cause: describeError(thrown.cause, depth + 1) }),
   }
 }
