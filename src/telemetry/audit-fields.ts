@@ -2,6 +2,7 @@ import type { Caller } from '../broker/authenticate.ts'
 import type { Ask, Grant } from '../broker/policy.ts'
 import type { RequestFacts } from '../broker/types.ts'
 import type { BrokerError } from '../errors.ts'
+import { describeCause } from './log.ts'
 
 /** The audit trail's members, by what they speak of. Every kind of line uses the same names. */
 
@@ -43,5 +44,5 @@ export const errorFields = (error: BrokerError) => ({
     upstream: { codes: error.parts.upstream.codes, ...upstreamFields(error.parts.upstream) },
   }),
   ...(error.parts.remedy !== undefined && error.code !== 'not_permitted' && { remedy: error.parts.remedy }),
-  ...(error.status >= 500 && error.cause !== undefined && { err: error.cause }),
+  ...(error.status >= 500 && error.cause !== undefined && { cause: describeCause(error.cause) }),
 })

@@ -19,6 +19,7 @@ const redactedPaths = ['authorization', 'access_token', 'client_assertion', 'ass
   name => [name, `*.${name}`, `*.*.${name}`],
 )
 const maxTextLength = 500
+const maxStackLength = 2000
 const maxCauses = 3
 
 /**
@@ -32,7 +33,7 @@ export function createLogs(level: string, sink: LineSink, secrets: readonly stri
     base: null,
     timestamp,
     formatters: { level: label => ({ level: label }) },
-    serializers: { err: (thrown: unknown) => describeError(thrown) },
+    serializers: { err: describeError },
   }
   return {
     log: pino({ ...common, redact: { paths: redactedPaths, censor: '[redacted]' } }, stream),
@@ -68,15 +69,20 @@ export function timestamp(): string {
   return timestampText
 }
 
-/** An error for the log: cut to a length, with its causes, and with a stack only where it is a bug. */
-export function describeError(thrown: unknown, depth = 0): Readonly<Record<string, unknown>> {
+/** An error for the log: cut to a length, with its causes, and with a stack where it may be a bug. */
+const describeError = (thrown: unknown): Readonly<Record<string, unknown>> => ({
+  ...describeCause(thrown),
+  ...(thrown instanceof Error && !(thrown instanceof BrokerError) && { stack: thrown.stack?.slice(0, maxStackLength) }),
+})
+
+/** What is behind a failure that was foreseen: names, codes and messages, no stacks. */
+export function describeCause(thrown: unknown, depth = 0): Readonly<Record<string, unknown>> {
   if (!(thrown instanceof Error)) return { message: String(thrown).slice(0, maxTextLength) }
   const code = codeOf(thrown)
   return {
     name: thrown.name,
     ...(code !== undefined && { code }),
     message: thrown.message.slice(0, maxTextLength),
-    ...(depth === 0 && !(thrown instanceof BrokerError) && { stack: thrown.stack?.slice(0, 4 * maxTextLength) }),
-    ...(thrown.cause !== undefined && depth < maxCauses && { cause: describeError(thrown.cause, depth + 1) }),
+    ...(thrown.cause !== undefined && depth < maxCauses && { cause: describeCause(thrown.cause, depth + 1) }),
   }
 }
