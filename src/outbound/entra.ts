@@ -64,7 +64,12 @@ async function exchange(
     // MSAL looks at the body only, and takes a server error with a token in it for a token.
     if (client.seen?.status !== 200) throw new Error('the answer has a token but not status 200')
   } catch (thrown) {
-    throw exchangeFailure(client.seen, thrown, { grant, authority, assertion: assertion.token }, clock.now())
+    throw exchangeFailure(
+      client.seen,
+      client.failure ?? thrown,
+      { grant, authority, assertion: assertion.token },
+      clock.now(),
+    )
   }
   return checkedToken(grant, token, client, clock.now())
 }

@@ -79,7 +79,7 @@ function identityFailure(client: RecordingClient, cause: unknown, { clientId }: 
   if (status === undefined) {
     return new BrokerError('identity_unavailable', 'The identity endpoint could not be reached.', {
       reason: 'network',
-      cause,
+      cause: client.failure ?? cause,
     })
   }
   if (status >= 400 && status < 500 && status !== 429) {

@@ -30,6 +30,8 @@ const network = createDefaultHttpClient()
 export class RecordingClient implements HttpClient {
   /** The last answer. `undefined` while none came: the network failed, or the deadline passed first. */
   seen: Seen | undefined
+  /** Why the last request got no answer, which MSAL does not pass on. */
+  failure: unknown
   readonly #origin: string
   readonly #signal: AbortSignal
 
@@ -40,6 +42,15 @@ export class RecordingClient implements HttpClient {
   }
 
   async sendRequest(request: PipelineRequest): Promise<PipelineResponse> {
+    try {
+      return await this.#send(request)
+    } catch (thrown) {
+      this.failure = thrown
+      throw thrown
+    }
+  }
+
+  async #send(request: PipelineRequest): Promise<PipelineResponse> {
     const url = new URL(request.url)
     if (url.origin !== this.#origin) throw new Error('refused to talk to another origin')
     this.seen = undefined
