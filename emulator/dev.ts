@@ -1,6 +1,7 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -33,6 +34,19 @@ rules:
     tenants: "*"
     scopes: ["https://graph.microsoft.com/.default"]
 `
+
+/** Asked before anything starts: another broker on the port would answer in this one's name. */
+async function isPortFree(): Promise<boolean> {
+  const probe = createServer().listen(Number(port), '127.0.0.1')
+  try {
+    await once(probe, 'listening')
+    return true
+  } catch {
+    return false
+  } finally {
+    probe.close()
+  }
+}
 
 async function startBroker(emulator: Emulator, folder: string): Promise<ChildProcess> {
   const [policyFile, caFile] = [join(folder, 'policy.yaml'), join(folder, 'emulator-ca.pem')]
@@ -75,6 +89,10 @@ Try "tenant":"tailspin" for a tenant that has not consented. Ctrl-C stops everyt
 }
 
 async function dev(): Promise<number> {
+  if (!(await isPortFree())) {
+    process.stderr.write(`dev: port ${port} cannot be had: stop what uses it, or run "PORT=8081 npm run dev"\n`)
+    return 4
+  }
   const emulator = await startEmulator()
   const folder = await mkdtemp(join(tmpdir(), 'token-broker-dev-'))
   try {
