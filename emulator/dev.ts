@@ -37,8 +37,9 @@ rules:
 
 /** Asked before anything starts: another broker on the port would answer in this one's name. */
 async function isPortFree(): Promise<boolean> {
-  const probe = createServer().listen(Number(port), '127.0.0.1')
+  const probe = createServer()
   try {
+    probe.listen(Number(port), '127.0.0.1')
     await once(probe, 'listening')
     return true
   } catch {
