@@ -116,7 +116,7 @@ async function verify(token: string, byIss: ReadonlyMap<string, Issuer>, clock: 
   const issuer = issuerOf(token, byIss)
   const { payload, keys } = await verifyWithRefresh(token, issuer, clock)
   const { sub, exp } = payload
-  if (typeof sub !== 'string' || sub === '' || exp === undefined) {
+  if (typeof sub !== 'string' || sub === '' || exp === undefined || !Number.isFinite(exp)) {
     throw refusal('claims', 'The token needs a subject (sub) and an expiry (exp).')
   }
   if (isEntra(issuer.issuer)) checkEntraApplicationToken(payload)

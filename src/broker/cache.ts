@@ -9,8 +9,10 @@ import type { CacheOutcome, Events, IssuedToken, TokenFacts, TokenSource } from 
 /** A token that is held, and how its replacement goes. One object per fetched token. */
 export interface CachedToken extends TokenFacts {
   readonly life: Life
-  /** Failed refreshes in a row. */
-  failures: number
+  /** Refreshes in a row that brought nothing newer: failed, or "not yet". */
+  vainRefreshes: number
+  /** Whether the last refresh failed. */
+  refreshFailed: boolean
   /** Monotonic milliseconds before which no refresh is tried. */
   refreshNotBefore: number
 }
@@ -80,7 +82,7 @@ class LruTokenCache implements TokenCache {
     if (remaining < minExpiresIn * 1000) return this.#replace(grant, remaining, minExpiresIn, moment)
     if (state === 'fresh') return { token: held, remaining, how: 'hit' }
     this.#refresh(grant, held, moment)
-    return { token: held, remaining, how: held.failures > 0 ? 'refresh-failed' : 'due' }
+    return { token: held, remaining, how: held.refreshFailed ? 'refresh-failed' : 'due' }
   }
 
   async #fetch(grant: Grant, cause: 'miss' | 'expired' | 'request', minExpiresIn: number): Promise<Served> {
@@ -95,28 +97,30 @@ class LruTokenCache implements TokenCache {
   async #replace(grant: Grant, remaining: number, minExpiresIn: number, moment: Moment): Promise<Served> {
     const last = this.#replaced.get(grant.key)
     if (!this.#flights.has(grant.key)) {
-      if (last !== undefined && moment.monotonic - last < replaceOncePerMs) throw tooShort(remaining)
+      const wait = last === undefined ? 0 : last + replaceOncePerMs - moment.monotonic
+      if (wait > 0) throw tooShort(remaining, Math.ceil(wait / 1000))
       this.#replaced.set(grant.key, moment.monotonic)
     }
     try {
       return await this.#fetch(grant, 'request', minExpiresIn)
     } catch (thrown) {
       const error = asBrokerError(thrown)
-      throw error.parts.availableExpiresIn === undefined ? tooShort(remaining, error) : error
+      throw error.parts.availableExpiresIn === undefined ? tooShort(remaining, error.retryAfter, error) : error
     }
   }
 
   #refresh(grant: Grant, held: CachedToken, { monotonic }: Moment): void {
     if (monotonic < held.refreshNotBefore || this.#flights.has(grant.key)) return
     this.#flight(grant).catch((thrown: unknown) => {
+      held.refreshFailed = true
       this.#postpone(held)
       this.#options.refreshFailed(grant, asBrokerError(thrown))
     })
   }
 
   #postpone(held: CachedToken): void {
-    held.failures++
-    const wait = refreshBackOffMs(held.failures, this.#options.random)
+    held.vainRefreshes++
+    const wait = refreshBackOffMs(held.vainRefreshes, this.#options.random)
     held.refreshNotBefore = this.#options.clock.monotonic() + wait
   }
 
@@ -144,6 +148,7 @@ class LruTokenCache implements TokenCache {
   #store(key: string, fetched: CachedToken): CachedToken {
     const held = this.#held.peek(key)
     if (held && held.life.endsAtMonotonic >= fetched.life.endsAtMonotonic && held.life.endsAt >= fetched.life.endsAt) {
+      held.refreshFailed = false
       this.#postpone(held)
       return held
     }
@@ -157,7 +162,8 @@ const cachedToken = ({ token, traceId, correlationId }: IssuedToken, life: Life)
   traceId,
   correlationId,
   life,
-  failures: 0,
+  vainRefreshes: 0,
+  refreshFailed: false,
   refreshNotBefore: Number.NEGATIVE_INFINITY,
 })
 
@@ -167,12 +173,12 @@ const noAnswer = (ms: number) =>
 const stillborn = () =>
   new BrokerError('upstream_invalid', 'Entra issued a token that has no useful life left.', { reason: 'expired' })
 
-function tooShort(remaining: number, failure?: BrokerError): BrokerError {
+function tooShort(remaining: number, retryAfter = replaceOncePerMs / 1000, cause?: BrokerError): BrokerError {
   return new BrokerError('upstream_unavailable', 'No token with the least remaining life asked for can be had now.', {
     reason: 'min_expires_in',
-    retryAfter: failure?.retryAfter ?? replaceOncePerMs / 1000,
+    retryAfter,
     availableExpiresIn: Math.max(0, Math.floor(remaining / 1000)),
     remedy: 'Ask with a smaller min_expires_in, or again after retry_after seconds.',
-    ...(failure && { cause: failure }),
+    ...(cause && { cause }),
   })
 }

@@ -35,6 +35,8 @@ export type Freshness = 'fresh' | 'due' | 'expired'
 
 const shortLifeSeconds = 5 * 60
 const jitter = 0.1
+/** Share of the usable life: however late its issuer suggests a refresh, there is time for one. */
+const latestDue = 0.95
 
 /**
  * Plans a token's life: it ends at the earlier of `expiresIn` and its own `exp`; it is due at the time its issuer
@@ -47,12 +49,13 @@ export function planLife(known: Lifetime, asked: Moment, minRemainingSeconds: nu
   const life = Math.min(known.expiresIn * 1000, (known.expiresAt ?? Number.POSITIVE_INFINITY) - asked.now)
   const share = life < shortLifeSeconds * 1000 ? 0.5 : 0.75
   const wanted = known.refreshIn === undefined ? life * share : Math.min(known.refreshIn * 1000, life)
-  const dueAfter = Math.min(wanted * (1 + jitter * (2 * random() - 1)), life)
+  const minRemaining = Math.min(minRemainingSeconds * 1000, life / 10)
+  const dueAfter = Math.min(wanted * (1 + jitter * (2 * random() - 1)), latestDue * (life - minRemaining))
   return {
     endsAt: asked.now + life,
     endsAtMonotonic: asked.monotonic + life,
     dueBeforeEnd: life - dueAfter,
-    minRemaining: Math.min(minRemainingSeconds * 1000, life / 10),
+    minRemaining,
   }
 }
 

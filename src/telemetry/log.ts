@@ -70,7 +70,7 @@ export function timestamp(): string {
 }
 
 /** An error for the log: cut to a length, with its causes, and with a stack where it may be a bug. */
-const describeError = (thrown: unknown): Readonly<Record<string, unknown>> => ({
+export const describeError = (thrown: unknown): Readonly<Record<string, unknown>> => ({
   ...describeCause(thrown),
   ...(thrown instanceof Error && !(thrown instanceof BrokerError) && { stack: thrown.stack?.slice(0, maxStackLength) }),
 })

@@ -7,11 +7,10 @@ const root = join(import.meta.dirname, '../..')
 export const read = (path: string): string => readFileSync(join(root, path), 'utf8')
 
 /** Every TypeScript file below a folder, by its path from the root. */
-export const sourcesBelow = (folder: string): readonly string[] =>
-  globSync(`${folder}/**/*.ts`, { cwd: root }).toSorted()
+export const sourcesBelow = (folder: string): string[] => globSync(`${folder}/**/*.ts`, { cwd: root }).toSorted()
 
 /** The project's own files that a file imports, types included. */
-export const importsOf = (path: string): readonly string[] =>
+export const importsOf = (path: string): string[] =>
   [...read(path).matchAll(/(?:from|import)\s*\(?\s*'(\.[^']+)'/g)].map(([, specifier]) =>
     normalize(join(dirname(path), specifier ?? '')),
   )

@@ -1,0 +1,28 @@
+import type { Clock } from '../../src/broker/clock.ts'
+
+/** A clock that stands still until a test moves it. */
+export interface MovableClock extends Clock {
+  /** Lets time pass, on both clocks. */
+  readonly advance: (ms: number) => void
+  /** Sets the wall clock forward, or back with a negative number; no time passes. */
+  readonly jumpWall: (ms: number) => void
+}
+
+/** Noon of a day on which nothing is special, in milliseconds since 1970. */
+export const noon = Date.UTC(2026, 4, 20, 12)
+
+export function movableClock(start = noon): MovableClock {
+  let wall = start
+  let elapsed = 1000
+  return {
+    now: () => wall,
+    monotonic: () => elapsed,
+    advance: ms => {
+      wall += ms
+      elapsed += ms
+    },
+    jumpWall: ms => {
+      wall += ms
+    },
+  }
+}
