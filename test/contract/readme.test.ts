@@ -51,7 +51,7 @@ describe('the README is true', () => {
   })
 
   test('the files that it links to exist', () => {
-    for (const [, path] of readme.matchAll(/\]\((?!https?:)([^)#]+)\)/g)) assert.ok(read(path ?? ''), path)
+    for (const [, path = ''] of readme.matchAll(/\]\((?!https?:)([^)#]+)\)/g)) assert.ok(read(path), path)
   })
 })
 
