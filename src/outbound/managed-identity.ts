@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
 import { createHttpHeaders, createPipelineRequest } from '@azure/core-rest-pipeline'
 import { ManagedIdentityApplication, type INetworkModule, type NetworkResponse } from '@azure/msal-node'
 import type { Assertion } from '../broker/types.ts'
@@ -17,6 +18,33 @@ export interface ManagedIdentitySettings {
   readonly endpoint: string
 }
 
+/** MSAL keeps the first network client it sees for the life of the process, so that one finds the fetch it works for here. */
+const fetches = new AsyncLocalStorage<RecordingClient>()
+
+const network: INetworkModule = {
+  sendGetRequestAsync: (url, options) => send('GET', url, options?.headers),
+  // Only sources that are not configured here post.
+  sendPostRequestAsync: (url, options) => send('POST', url, options?.headers),
+}
+
+async function send<T>(
+  method: 'GET' | 'POST',
+  url: string,
+  headers: Record<string, string> | undefined,
+): Promise<NetworkResponse<T>> {
+  const client = fetches.getStore()
+  if (!client) throw new Error('no fetch is under way')
+  const request = createPipelineRequest({
+    method,
+    url,
+    headers: createHttpHeaders(headers),
+    allowInsecureConnection: true,
+  })
+  const response = await client.sendRequest(request)
+  const body: T = JSON.parse(response.bodyAsText ?? '')
+  return { status: response.status, headers: response.headers.toJSON(), body }
+}
+
 /**
  * The managed identity's token, from the endpoint of Container Apps and App Service
  * (https://learn.microsoft.com/azure/container-apps/managed-identity#rest-endpoint-reference), asked anew each time.
@@ -25,51 +53,25 @@ export interface ManagedIdentitySettings {
  * its own process-wide cache; the broker keeps the token itself.
  */
 export function managedIdentity(settings: ManagedIdentitySettings): (signal: AbortSignal) => Promise<Assertion> {
-  let client: RecordingClient | undefined
-  // MSAL keeps the first network client for the life of the process, so the one per fetch is reached through this.
-  const network: INetworkModule = {
-    sendGetRequestAsync: (url, options) => send('GET', url, options?.headers),
-    sendPostRequestAsync: (url, options) => send('POST', url, options?.headers),
-  }
-  async function send<T>(
-    method: 'GET' | 'POST',
-    url: string,
-    headers: Record<string, string> | undefined,
-  ): Promise<NetworkResponse<T>> {
-    if (!client) throw new Error('no fetch is under way')
-    const request = createPipelineRequest({
-      method,
-      url,
-      headers: createHttpHeaders(headers),
-      allowInsecureConnection: true,
-    })
-    const response = await client.sendRequest(request)
-    const body: T = JSON.parse(response.bodyAsText ?? '')
-    return { status: response.status, headers: response.headers.toJSON(), body }
-  }
-
   const application = new ManagedIdentityApplication({
     managedIdentityIdParams: { userAssignedClientId: settings.clientId },
     system: { networkClient: network, disableInternalRetries: true },
   })
+  const request = { resource: settings.audience, forceRefresh: true }
 
   return async signal => {
-    const recording = new RecordingClient(settings.endpoint, signal)
-    client = recording
+    const client = new RecordingClient(settings.endpoint, signal)
     try {
-      const result = await application.acquireToken({ resource: settings.audience, forceRefresh: true })
+      const result = await fetches.run(client, () => application.acquireToken(request))
       const expiresAt = result.expiresOn?.getTime()
-      if (
-        recording.seen?.status !== 200 ||
-        result.accessToken === '' ||
-        expiresAt === undefined ||
-        Number.isNaN(expiresAt)
-      ) {
+      // MSAL looks at the body only.
+      if (client.seen?.status !== 200) throw new Error('the answer does not have status 200')
+      if (result.accessToken === '' || expiresAt === undefined || Number.isNaN(expiresAt)) {
         throw new Error('the answer has no token or no expiry')
       }
       return { token: result.accessToken, expiresAt }
     } catch (thrown) {
-      throw identityFailure(recording, thrown, settings)
+      throw identityFailure(client, thrown, settings)
     }
   }
 }
