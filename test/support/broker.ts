@@ -72,7 +72,7 @@ export class TestClock implements Clock {
 
 /** Waits for what happens in the background: looks again every few milliseconds, for some seconds at most. */
 export async function until(what: string, happened: () => boolean | Promise<boolean>, seconds = 5): Promise<void> {
-  for (const end = Date.now() + seconds * 1000; !(await happened()); ) {
+  for (const end = Date.now() + seconds * 1000; !(await happened());) {
     if (Date.now() > end) throw new Error(`did not happen: ${what}`)
     await new Promise(resolve => setTimeout(resolve, 5))
   }

@@ -1,0 +1,164 @@
+import assert from 'node:assert/strict'
+import { writeFile } from 'node:fs/promises'
+import { createServer, type AddressInfo } from 'node:net'
+import { after, test } from 'node:test'
+import { startEmulator } from '../../emulator/emulator.ts'
+import { graph, parseObject, send, until } from '../support/broker.ts'
+import { environmentOf, run, serve } from './process.ts'
+
+const emulator = await startEmulator()
+after(() => emulator.close())
+
+const askAt = async (url: string, tenant = 'contoso') =>
+  send(`${url}/tokens`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${await emulator.mintCallerToken()}`, 'content-type': 'application/json' },
+    body: JSON.stringify({ tenant, scope: graph }),
+  })
+const readiness = async (url: string) => (await send(`${url}/readyz`)).status
+const untilReady = (url: string) => until('ready', async () => (await readiness(url)) === 200, 20)
+
+test('it says that it listens and that it is ready, in lines of JSON and nothing else', async t => {
+  const broker = await serve(t, await environmentOf(t, emulator))
+  await until('ready', () => broker.messages().includes('ready'), 20)
+  assert.ok(
+    broker
+      .stdout()
+      .trimEnd()
+      .split('\n')
+      .every(line => parseObject(line)['level'] === 'info'),
+    broker.stdout(),
+  )
+  assert.equal((await askAt(broker.url)).status, 200)
+  assert.equal(broker.stderr(), '')
+})
+
+const identityTokens = () => emulator.counts().endpoints.identity.outcomes['issued'] ?? 0
+
+test("it is not ready without any issuer's keys", async t => {
+  t.after(() => emulator.clearFaults())
+  emulator.resetCounts()
+  emulator.fault({ kind: 'server-error', at: 'callers' })
+  const broker = await serve(t, await environmentOf(t, emulator))
+  await until('the identity token', () => identityTokens() > 0, 20)
+  await until('the attempt at the keys', () => emulator.counts().endpoints.callers.total > 0)
+  const { status, json } = await send(`${broker.url}/readyz`)
+  assert.deepEqual([status, json], [503, { status: 'not ready' }])
+  assert.equal((await send(`${broker.url}/livez`)).status, 200)
+})
+
+test('readiness is a latch: the identity token and keys once, whatever happens upstream afterwards', async t => {
+  t.after(() => emulator.clearFaults())
+  emulator.fault({ kind: 'server-error', at: 'identity' })
+  const broker = await serve(t, await environmentOf(t, emulator))
+  await until('the first attempt', () => broker.messages().includes('not ready yet'))
+  assert.equal(await readiness(broker.url), 503)
+  emulator.clearFaults()
+  await untilReady(broker.url)
+  const before = await askAt(broker.url)
+  assert.equal(before.status, 200)
+
+  emulator.fault({ kind: 'refused', at: 'identity' })
+  emulator.fault({ kind: 'refused', at: 'token' })
+  assert.equal(await readiness(broker.url), 200)
+  const held = await askAt(broker.url)
+  assert.equal(held.json['access_token'], before.json['access_token'])
+  assert.equal((await askAt(broker.url, 'fabrikam')).status, 503)
+  assert.equal(await readiness(broker.url), 200)
+})
+
+for (const signal of ['SIGTERM', 'SIGINT'] as const)
+  test(`${signal} drains: unready at once, still serving, then the end with exit code 0`, async t => {
+    const broker = await serve(t, await environmentOf(t, emulator))
+    await untilReady(broker.url)
+    const asked = performance.now()
+    broker.signal(signal)
+    await until('draining', async () => (await readiness(broker.url)) === 503)
+    const { status, headers } = await askAt(broker.url)
+    assert.equal(status, 200)
+    assert.equal(headers.connection, 'close')
+    assert.equal((await send(`${broker.url}/readyz`)).headers.connection, 'close')
+    assert.equal(await broker.exited, 0)
+    assert.ok(performance.now() - asked >= 990, 'did not wait for the drain time')
+    assert.equal(broker.messages().at(-2), 'stopped')
+    await assert.rejects(askAt(broker.url), /ECONNREFUSED/)
+  })
+
+test('what is under way when it stops is answered', async t => {
+  t.after(() => emulator.configure({ latency: {} }))
+  const broker = await serve(t, await environmentOf(t, emulator, { BROKER_DRAIN_SECONDS: '0' }))
+  await untilReady(broker.url)
+  emulator.configure({ latency: { token: 800 } })
+  emulator.resetCounts()
+  const answer = askAt(broker.url)
+  await until('the exchange', () => emulator.counts().maxConcurrentTokenRequests === 1)
+  broker.signal('SIGTERM')
+  assert.equal((await answer).status, 200)
+  assert.equal(await broker.exited, 0)
+})
+
+test('a second signal ends it at once, with exit code 1', async t => {
+  const broker = await serve(t, await environmentOf(t, emulator, { BROKER_DRAIN_SECONDS: '60' }))
+  broker.signal('SIGTERM')
+  await until('draining', async () => (await readiness(broker.url)) === 503)
+  const asked = performance.now()
+  broker.signal('SIGTERM')
+  assert.equal(await broker.exited, 1)
+  assert.ok(performance.now() - asked < 3000)
+})
+
+test('SIGHUP does not stop it', async t => {
+  const broker = await serve(t, await environmentOf(t, emulator))
+  await untilReady(broker.url)
+  broker.signal('SIGHUP')
+  await new Promise(resolve => setTimeout(resolve, 200))
+  assert.equal(broker.hasExited(), false)
+  assert.equal((await askAt(broker.url)).status, 200)
+})
+
+test('a port that is taken is one clear line and exit code 4', async t => {
+  const other = createServer()
+  await new Promise<void>(resolve => other.listen(0, '127.0.0.1', resolve))
+  t.after(() => void other.close())
+  const port = String((other.address() as AddressInfo).port)
+  const broker = run(t, ['serve'], await environmentOf(t, emulator, { PORT: port }))
+  assert.equal(await broker.exited, 4)
+  assert.match(broker.stderr(), new RegExp(`^token-broker: .*port ${port} is already taken.*PORT.*\n$`))
+})
+
+test('every fault of the environment and of the policy is told at once, with exit code 3', async t => {
+  const good = await environmentOf(t, emulator)
+  const { BROKER_POLICY_FILE: policyFile = '' } = good
+  await writeFile(policyFile, 'applications: { default: no-guid }\nrules: [{ name: x, callers: [], surprise: 1 }]\n')
+  const environment = { ...good, PORT: '99999', LOG_LEVEL: 'loud', BROKER_IDENTITY_CLIENT_ID: 'no-guid' }
+  const broker = run(t, ['serve'], environment)
+  assert.equal(await broker.exited, 3)
+  for (const where of ['PORT', 'LOG_LEVEL', 'BROKER_IDENTITY_CLIENT_ID', 'applications.default', 'rules[0].surprise'])
+    assert.ok(broker.stderr().includes(where), `${where} is missing: ${broker.stderr()}`)
+  assert.doesNotMatch(broker.stderr(), /\n\s+at /)
+  assert.equal(broker.stdout(), '')
+})
+
+test('a policy file that is not there is told by its path, with exit code 3', async t => {
+  const environment = await environmentOf(t, emulator, { BROKER_POLICY_FILE: '/nowhere/policy.yaml' })
+  const broker = run(t, ['serve'], environment)
+  assert.equal(await broker.exited, 3)
+  assert.match(broker.stderr(), /\/nowhere\/policy\.yaml/)
+})
+
+const misuse: readonly (readonly string[])[] = [[], ['brew'], ['serve', '--surprise'], ['serve', 'now'], ['--port=1']]
+for (const args of misuse)
+  test(`"token-broker ${args.join(' ')}" is refused with a hint and exit code 2`, async t => {
+    const command = run(t, args)
+    assert.equal(await command.exited, 2)
+    assert.match(command.stderr(), /^token-broker: .*\n(.*\n)*Try: token-broker --help\n$/)
+    assert.equal(command.stdout(), '')
+  })
+
+for (const args of [['--help'], ['-h'], ['serve', '--help']])
+  test(`"token-broker ${args.join(' ')}" explains itself`, async t => {
+    const command = run(t, args)
+    assert.equal(await command.exited, 0)
+    assert.match(command.stdout(), /^token-broker: [\s\S]*Usage:[\s\S]*serve[\s\S]*Exit codes:/)
+    assert.equal(command.stderr(), '')
+  })

@@ -1,0 +1,79 @@
+import { spawn } from 'node:child_process'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { Emulator } from '../../emulator/emulator.ts'
+import { type Closing, parseObject, policyOf, until } from '../support/broker.ts'
+
+const cli = join(import.meta.dirname, '../../src/cli.ts')
+
+/** A token-broker process. */
+export interface Run {
+  readonly stdout: () => string
+  readonly stderr: () => string
+  /** The messages of the log so far. */
+  readonly messages: () => readonly string[]
+  readonly signal: (signal: NodeJS.Signals) => void
+  /** The exit code; null when a signal ended it. */
+  readonly exited: Promise<number | null>
+  readonly hasExited: () => boolean
+}
+
+/** Runs the command as it ships, with no environment but the given one; killed when the test ends. */
+export function run(t: Closing, args: readonly string[], environment: Readonly<Record<string, string>> = {}): Run {
+  const child = spawn(process.execPath, [cli, ...args], { env: environment, stdio: ['ignore', 'pipe', 'pipe'] })
+  let [stdout, stderr, gone] = ['', '', false]
+  child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()))
+  child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()))
+  const exited = new Promise<number | null>(resolve => {
+    child.on('close', code => {
+      gone = true
+      resolve(code)
+    })
+  })
+  t.after(async () => {
+    child.kill('SIGKILL')
+    await exited
+  })
+  return {
+    stdout: () => stdout,
+    stderr: () => stderr,
+    messages: () => stdout.split('\n').map(line => String(parseObject(line)['msg'])),
+    signal: signal => void child.kill(signal),
+    exited,
+    hasExited: () => gone,
+  }
+}
+
+/** The environment of a broker that uses the emulator and lets the system choose the port. */
+export async function environmentOf(
+  t: Closing,
+  emulator: Emulator,
+  changes: Readonly<Record<string, string>> = {},
+): Promise<Record<string, string>> {
+  const folder = await mkdtemp(join(tmpdir(), 'token-broker-test-'))
+  t.after(() => rm(folder, { recursive: true, force: true }))
+  const [policyFile, caFile] = [join(folder, 'policy.yaml'), join(folder, 'ca.pem')]
+  await writeFile(policyFile, JSON.stringify(policyOf(emulator)))
+  await writeFile(caFile, emulator.caPem)
+  return {
+    ...emulator.environment(),
+    PORT: '0',
+    BROKER_POLICY_FILE: policyFile,
+    BROKER_DRAIN_SECONDS: '1',
+    BROKER_UPSTREAM_TIMEOUT_MS: '5000',
+    // Read by Node itself when the process starts.
+    NODE_EXTRA_CA_CERTS: caFile,
+    ...changes,
+  }
+}
+
+/** Runs `serve` and waits until it listens. */
+export async function serve(t: Closing, environment: Readonly<Record<string, string>>): Promise<Run & { url: string }> {
+  const broker = run(t, ['serve'], environment)
+  const address = () => /listening at (https?:\/\/[\d.:]+)/.exec(broker.stdout())?.[1]
+  await until('listening', () => address() !== undefined || broker.hasExited(), 20)
+  const url = address()
+  if (url === undefined) throw new Error(`the broker does not listen: ${broker.stderr()}`)
+  return { ...broker, url }
+}

@@ -1,0 +1,93 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { BrokerError } from '../../src/errors.ts'
+import { createLogs, describeError, scrubber } from '../../src/telemetry/log.ts'
+import { fingerprint } from '../../src/telemetry/fingerprint.ts'
+
+const jwt = 'eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ4In0.c2lnbmF0dXJl-_0'
+const secret = 'a"b\\c-identity-header'
+const scrub = scrubber([secret, ''])
+
+const rows: readonly (readonly [what: string, line: string, clean: string])[] = [
+  ['a JWT', `x ${jwt} y`, 'x [redacted jwt] y'],
+  ['a JWT at the end', `x ${jwt}`, 'x [redacted jwt]'],
+  ['two JWTs', `${jwt} ${jwt}`, '[redacted jwt] [redacted jwt]'],
+  ['a JWT without a signature', `${jwt.slice(0, -15)}.`, '[redacted jwt]'],
+  ['a JWT that was cut in its claims', jwt.slice(0, 30), '[redacted jwt]'],
+  ['a JWT that was cut in its header', jwt.slice(0, 12), '[redacted jwt]'],
+  ['a JWE of five parts', `${jwt}.x.y`, '[redacted jwt]'],
+  ['a JWT in a form', `a=1&client_assertion=${jwt}&b=2`, 'a=1&client_assertion=[redacted jwt]&b=2'],
+  ['a JWT in JSON', `{"m":"\\n${jwt}"}`, '{"m":"\\n[redacted jwt]"}'],
+  ['a secret as JSON writes it', JSON.stringify({ m: `x ${secret} y` }), '{"m":"x [redacted] y"}'],
+  ['a secret twice', JSON.stringify([secret, secret]), '["[redacted]","[redacted]"]'],
+  ['what only begins like a JWT', 'eyJ and eyJoh', 'eyJ and eyJoh'],
+  ['a line without anything', '{"level":"info"}', '{"level":"info"}'],
+]
+for (const [what, line, clean] of rows)
+  test(`the scrubber and ${what}`, () => {
+    assert.equal(scrub(line), clean)
+  })
+
+function logged(level: string, write: (logs: ReturnType<typeof createLogs>) => void): string {
+  let text = ''
+  write(createLogs(level, { write: line => void (text += line), flush: () => undefined }, [secret]))
+  return text
+}
+
+const members = ['authorization', 'access_token', 'client_assertion', 'assertion', 'token', 'secret']
+for (const name of members)
+  test(`a member called ${name} is never written, up to two objects deep`, () => {
+    const opaque = 'opaque-credential'
+    const text = logged('info', ({ log }) => log.info({ [name]: opaque, a: { [name]: opaque, b: { [name]: opaque } } }))
+    assert.ok(!text.includes(opaque))
+    assert.equal(text.split('[redacted]').length, 4)
+  })
+
+test('both loggers pass the scrubber, in messages, members and errors', () => {
+  const text = logged('info', ({ log, audit }) => {
+    for (const logger of [log, audit]) {
+      logger.info(`message ${jwt} ${secret}`)
+      logger.info({ member: jwt, other: secret }, 'x')
+      logger.error({ err: new Error(jwt, { cause: new Error(secret) }) }, 'x')
+    }
+  })
+  assert.equal(text.trimEnd().split('\n').length, 6)
+  assert.ok(!text.includes(jwt.slice(0, 20)) && !text.includes(JSON.stringify(secret).slice(1, -1)), text)
+})
+
+test('LOG_LEVEL is for people: the audit trail is written whatever it says', () => {
+  const text = logged('fatal', ({ log, audit }) => {
+    log.error('not written')
+    audit.info('written')
+  })
+  assert.match(text, /^\{"level":"info","time":"[^"]+","msg":"written"\}\n$/)
+})
+
+test('an error is described with its code and causes, cut to a length', () => {
+  const cause = Object.assign(new Error('y'.repeat(600)), { code: 'ECONNREFUSED' })
+  const described = describeError(new Error('x', { cause }))
+  assert.deepEqual([described['name'], described['message']], ['Error', 'x'])
+  const { code, message } = described['cause'] as Record<string, string>
+  assert.deepEqual([code, message?.length], ['ECONNREFUSED', 500])
+})
+
+test('an expected error needs no stack; a bug does', () => {
+  assert.ok(!('stack' in describeError(new BrokerError('upstream_unavailable', 'x'))))
+  assert.match(String(describeError(new TypeError('x'))['stack']), /log\.test\.ts/)
+})
+
+test('an error that is its own cause does not end the process', () => {
+  const error = new Error('x')
+  error.cause = error
+  assert.doesNotThrow(() => describeError(error))
+})
+
+test('what is thrown and no error is described, too', () => {
+  assert.deepEqual(describeError('x'.repeat(600)), { message: 'x'.repeat(500) })
+  assert.deepEqual(describeError(undefined), { message: 'undefined' })
+})
+
+test('a fingerprint is what sha256sum says, cut to 32 digits', () => {
+  // printf %s abc | sha256sum | cut -c1-32 (FIPS 180-4, example B.1)
+  assert.equal(fingerprint('abc'), 'ba7816bf8f01cfea414140de5dae2223')
+})
