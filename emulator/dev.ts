@@ -10,7 +10,7 @@ import { sample } from './options.ts'
 
 /**
  * `npm run dev`: the emulator in this process, the broker as it ships in another, and a line to paste.
- * Ends with the broker, and ends the broker with itself.
+ * Ends with the broker, and passes signals on to it.
  */
 
 const port = process.env['PORT'] ?? '8080'
@@ -99,10 +99,10 @@ async function dev(): Promise<number> {
   try {
     const broker = await startBroker(emulator, folder)
     const exited = once(broker, 'exit')
-    // A Ctrl-C reaches the broker by itself, as part of the foreground; a signal to this process alone does not.
-    let asked = 0
-    process.on('SIGINT', () => ++asked > 1 && broker.kill('SIGKILL'))
-    process.on('SIGTERM', () => broker.kill('SIGTERM'))
+    // A Ctrl-C also reaches the broker by itself, as part of the foreground; it takes a signal that comes twice for one.
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+      process.on(signal, () => broker.kill(signal === 'SIGHUP' ? 'SIGTERM' : signal))
+    }
     if (await isReady(broker)) await printWelcome(emulator)
     else if (broker.exitCode === null) process.stderr.write('dev: the broker is not ready yet; its log says why\n')
     await exited

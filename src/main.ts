@@ -1,5 +1,4 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import closeWithGrace from 'close-with-grace'
 import type { Policy } from './broker/policy.ts'
 import { readConfig, type Config } from './config.ts'
 import type { Environment } from './environment.ts'
@@ -21,9 +20,6 @@ export class StartError extends Error {
     this.exitCode = exitCode
   }
 }
-
-/** Milliseconds for requests that are under way when the listener closes. */
-const finishMs = 20_000
 
 /**
  * Runs the broker until a signal stops it: settings → wire → listen → drain.
@@ -89,19 +85,45 @@ async function listen({ app }: Service, { host, port }: Config): Promise<void> {
 }
 
 /**
+ * npm passes on a signal that the terminal or `kill -- -pgid` has already sent to everybody: within this many
+ * milliseconds a repeated signal is the same one.
+ */
+const sameSignalMs = 100
+
+/**
  * The first SIGTERM or SIGINT drains: unready at once, serving for the drain time, so that whoever follows readiness
- * loses no request; then the listener closes and what is under way is answered. A second signal ends it at once.
+ * loses no request; then the listener closes and what is under way is answered. A second signal ends it at once, as does
+ * a second unexpected error; the first one is logged and what is under way is still answered.
  */
 function stopOnSignal(service: Service, { drainSeconds }: Config): void {
   const { log } = service
-  const options = { delay: drainSeconds * 1000 + finishMs, logger: log, skip: ['SIGHUP' as const] }
-  process.on('SIGHUP', () => log.warn('SIGHUP is ignored: this version reads the policy at start only'))
-  closeWithGrace(options, async ({ signal, err }) => {
-    if (err) log.error({ err }, 'stopping after an unexpected error')
-    else log.info({ signal, drain_seconds: drainSeconds }, 'draining')
+  let stoppingSince: number | undefined
+  const stop = (drainMs: number, exitCode: number): void => {
+    stoppingSince = performance.now()
     service.drain()
-    if (!err) await sleep(drainSeconds * 1000)
-    await service.close()
-    log.info('stopped')
+    sleep(drainMs)
+      .then(service.close)
+      .then(() => log.info('stopped'))
+      .then(
+        () => process.exit(exitCode),
+        () => process.exit(exitCodes.failed),
+      )
+  }
+  const onSignal = (signal: NodeJS.Signals): void => {
+    if (stoppingSince === undefined) {
+      log.info({ signal, drain_seconds: drainSeconds }, 'draining')
+      stop(drainSeconds * 1000, exitCodes.stopped)
+    } else if (performance.now() - stoppingSince > sameSignalMs) {
+      log.error({ signal }, 'a second signal: stopping at once')
+      process.exit(exitCodes.failed)
+    }
+  }
+  process.on('SIGTERM', onSignal)
+  process.on('SIGINT', onSignal)
+  process.on('SIGHUP', () => log.warn('SIGHUP is ignored: this version reads the policy at start only'))
+  process.on('uncaughtException', err => {
+    log.fatal({ err }, 'stopping after an unexpected error')
+    if (stoppingSince === undefined) stop(0, exitCodes.failed)
+    else process.exit(exitCodes.failed)
   })
 }

@@ -13,7 +13,7 @@ import { buildApp } from './http/app.ts'
 import { entra } from './outbound/entra.ts'
 import { connectIssuers } from './outbound/issuer-keys.ts'
 import { managedIdentity } from './outbound/managed-identity.ts'
-import { readTlsPair, watchTlsPair } from './outbound/tls-files.ts'
+import { minTlsVersion, readTlsPair, watchTlsPair } from './outbound/tls-files.ts'
 import { workloadIdentity } from './outbound/workload-identity.ts'
 import { createAudit } from './telemetry/audit.ts'
 import { createLogs, type Logs } from './telemetry/log.ts'
@@ -90,12 +90,18 @@ export async function wire(config: Config, policy: Policy, sink: LineSink, aroun
     close: async () => {
       stopping.abort()
       unwatch?.()
+      // Whatever is answered at all is answered by then; what is left are clients that never finish their request.
+      const giveUp = setTimeout(() => app.server.closeAllConnections(), config.upstreamTimeoutMs + graceMs)
       await app.close()
+      clearTimeout(giveUp)
       audit.close()
       sink.flush()
     },
   }
 }
+
+/** Milliseconds beyond an exchange's time in which its answer is written. */
+const graceMs = 1_000
 
 /** The share of an exchange's time that the identity's token may take, so that it is clear which hop hangs. */
 const identityShare = 0.8
@@ -121,7 +127,7 @@ const secretsOf = ({ identity }: Config): readonly string[] =>
 
 function renewTls(app: FastifyInstance, pair: { cert: string; key: string }, log: Logs['log']): void {
   if (!(app.server instanceof TlsServer)) return
-  app.server.setSecureContext({ ...pair, minVersion: 'TLSv1.2' })
+  app.server.setSecureContext({ ...pair, minVersion: minTlsVersion })
   log.info('the TLS certificate was renewed from its files')
 }
 

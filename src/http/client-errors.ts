@@ -15,7 +15,9 @@ export function answerClientError(error: NodeJS.ErrnoException, socket: Socket, 
   const { status, headers, body } = problemOf(clientError(error.code), requestId)
   const lines = Object.entries({ ...headers, connection: 'close', 'content-length': String(Buffer.byteLength(body)) })
   const head = lines.map(([name, value]) => `${name}: ${value}\r\n`).join('')
-  socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${head}\r\n${body}`)
+  // The peer may keep its side open for ever; the descriptor must not wait for it.
+  socket.write(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${head}\r\n${body}`)
+  socket.destroySoon()
 }
 
 function clientError(code: string | undefined): BrokerError {

@@ -1,6 +1,7 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto'
 import { watch } from 'node:fs'
 import { dirname } from 'node:path'
+import { createSecureContext } from 'node:tls'
 import { FaultsError, messageOf, type Fault } from '../errors.ts'
 import { readLimitedFile } from './files.ts'
 
@@ -16,6 +17,8 @@ export interface TlsPaths {
   readonly keyFile: string
 }
 
+/** RFC 9325 §3.1.1. */
+export const minTlsVersion = 'TLSv1.2'
 const maxPemBytes = 256 * 1024
 const settleMs = 200
 const pollMs = 60_000
@@ -37,6 +40,7 @@ export async function readTlsPair({ certFile, keyFile }: TlsPaths): Promise<TlsP
   const [cert, key] = [await read('TLS_CERT_FILE', certFile), await read('TLS_KEY_FILE', keyFile)]
   if (faults.length === 0) {
     try {
+      createSecureContext({ cert, key, minVersion: minTlsVersion })
       if (!new X509Certificate(cert).checkPrivateKey(createPrivateKey(key))) throw new Error('the key is another one')
     } catch (thrown) {
       faults.push({
@@ -64,11 +68,13 @@ export function watchTlsPair(
 ): () => void {
   let current = known
   const reload = (): void => {
-    readTlsPair(paths).then(pair => {
-      if (pair.cert === current.cert && pair.key === current.key) return
-      current = pair
-      changed(pair)
-    }, failed)
+    readTlsPair(paths)
+      .then(pair => {
+        if (pair.cert === current.cert && pair.key === current.key) return
+        changed(pair)
+        current = pair
+      })
+      .catch(failed)
   }
   let pending: NodeJS.Timeout | undefined
   const soon = (): void => {
