@@ -150,6 +150,11 @@ const platformHint = (read: EnvironmentReader): string =>
 
 /** Variables with which the Azure SDK would go elsewhere than the configuration says. */
 function refuseContradictions(read: EnvironmentReader): void {
+  if (read.text('NODE_TLS_REJECT_UNAUTHORIZED') === '0') {
+    const what = "accepts any certificate, also where the identity's token is sent: use NODE_EXTRA_CA_CERTS instead"
+    if (read.boolean('BROKER_UNSAFE_AUTHORITY')) read.warnings.push(`NODE_TLS_REJECT_UNAUTHORIZED=0 ${what}`)
+    else read.fault('NODE_TLS_REJECT_UNAUTHORIZED', what)
+  }
   for (const name of ['AZURE_REGIONAL_AUTHORITY_NAME', 'MSAL_FORCE_REGION']) {
     if (read.text(name) !== undefined) {
       read.fault(name, 'would send exchanges to another host than BROKER_AUTHORITY: unset it')

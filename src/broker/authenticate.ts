@@ -20,19 +20,7 @@ export interface Issuer {
  * The signature algorithms a caller's JWT may use (RFC 7518 §3.1, RFC 8037 §3.1): asymmetric ones only, so that neither
  * `none` nor an HMAC under the public key can pass (RFC 8725 §2.1, §3.1).
  */
-export const algorithms = [
-  'RS256',
-  'RS384',
-  'RS512',
-  'PS256',
-  'PS384',
-  'PS512',
-  'ES256',
-  'ES384',
-  'ES512',
-  'EdDSA',
-  'Ed25519',
-]
+export const algorithms = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA']
 
 /** `typ` values (RFC 7515 §4.1.9) of tokens that may stand for a caller; others, such as logout tokens, may not. */
 const acceptedTypes = new Set(['jwt', 'at+jwt', 'jose'])

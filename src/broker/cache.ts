@@ -144,10 +144,19 @@ class LruTokenCache implements TokenCache {
     return this.#store(grant.key, cachedToken(issued, planLife(issued, asked, minRemainingSeconds, random)))
   }
 
+  #isExpired({ life }: CachedToken): boolean {
+    return freshness(life, remainingMs(life, momentOf(this.#options.clock))) === 'expired'
+  }
+
   /** Keeps the token that lives longer: what a refresh brought without a later end counts as "not yet". */
   #store(key: string, fetched: CachedToken): CachedToken {
     const held = this.#held.peek(key)
-    if (held && held.life.endsAtMonotonic >= fetched.life.endsAtMonotonic && held.life.endsAt >= fetched.life.endsAt) {
+    if (
+      held &&
+      !this.#isExpired(held) &&
+      held.life.endsAtMonotonic >= fetched.life.endsAtMonotonic &&
+      held.life.endsAt >= fetched.life.endsAt
+    ) {
       held.refreshFailed = false
       this.#postpone(held)
       return held

@@ -23,8 +23,10 @@ export interface KeySet {
   readonly newerThan: (seen: Keys) => Promise<Keys>
 }
 
-/** Milliseconds after which keys in use are fetched again: the longest a withdrawn key goes on working. */
+/** Milliseconds after which keys are fetched again on use: how long a withdrawn key goes on working, give or take the grace. */
 export const refreshAfterMs = 5 * 60_000
+/** Milliseconds for which keys that are due still serve while they are fetched in the background. */
+export const graceMs = 30_000
 /** Milliseconds for which keys are trusted while the issuer is unreachable. */
 export const staleAfterMs = 60 * 60_000
 /** Least milliseconds between two fetches that failed or that an unknown key id asked for. */
@@ -34,7 +36,8 @@ const maxKeys = 100
 /**
  * Checks a JWK Set (RFC 7517 §5) and makes it searchable. Keys for encryption are left out. `use: jwt-svid`
  * (SPIFFE JWT-SVID §3.2) means signature keys, under a name that jose does not look for.
- * @throws Error when it is not a JWK Set, holds a private or symmetric key, or holds no usable key.
+ * Entries that are no public signature key are left out too (RFC 7517 §5), private and symmetric ones among them.
+ * @throws Error when it is not a JWK Set or holds no usable key.
  */
 export function parseKeys(document: unknown): Keys {
   const listed = typeof document === 'object' && document !== null && 'keys' in document ? document.keys : undefined
@@ -42,8 +45,7 @@ export function parseKeys(document: unknown): Keys {
   if (listed.length > maxKeys) throw new Error(`the JWK Set has more than ${maxKeys} keys`)
   const keys: JWK[] = []
   for (const key of listed as unknown[]) {
-    if (typeof key !== 'object' || key === null) throw new Error('the JWK Set holds something that is no key')
-    if ('d' in key || 'k' in key) throw new Error('the JWK Set holds private or symmetric key material')
+    if (typeof key !== 'object' || key === null || 'd' in key || 'k' in key) continue
     const { use, ...jwk } = key as JWK
     if (use === undefined || use === 'sig' || use === 'jwt-svid') keys.push(jwk)
   }
@@ -91,7 +93,8 @@ class FetchedKeySet implements KeySet {
     const age = this.#clock.monotonic() - this.#fetchedAt
     if (age < refreshAfterMs) return this.#keys
     void this.#fetch()
-    return age < staleAfterMs ? this.#keys : undefined
+    const isAway = this.#lastFailure !== undefined
+    return age < (isAway ? staleAfterMs : refreshAfterMs + graceMs) ? this.#keys : undefined
   }
 
   ready = async (): Promise<Keys> => {

@@ -4,7 +4,14 @@ import type { CallerText, FaultAt, IssuerText, Path, PolicyText, RuleText } from
 
 /** Claims that every token of an issuer shares or that say nothing about who holds it. */
 const untellingClaims = new Set(['iss', 'aud', 'tid', 'ver', 'exp', 'iat', 'nbf', 'jti'])
+/** The audience of client assertions by its URIs, in each cloud, and as a client id. */
 const exchangeAudience = 'api://azureadtokenexchange'
+const exchangeClientId = 'fb60f99c-7a34-4190-8149-302f77469936'
+
+const isExchange = (audience: string): boolean => {
+  const text = comparable(audience)
+  return text.startsWith(exchangeAudience) || guidsIn(text).includes(exchangeClientId)
+}
 
 /** What cannot be meant, or must not be, in a policy file. All of it. */
 export function checkPolicy(policy: PolicyText): readonly FaultAt[] {
@@ -19,7 +26,8 @@ export function checkPolicy(policy: PolicyText): readonly FaultAt[] {
         ...(denial.scopes ?? []).flatMap((scope, nth) => checkWildcard(scope, [...at, 'scopes', nth])),
       ]
     }),
-    ...policy.rules.flatMap((rule, index) => checkRule(policy, rule, index)),
+    ...checkRuleNames(policy.rules),
+    ...policy.rules.flatMap((rule, index) => checkRule(policy, rule, ['rules', index])),
   ]
 }
 
@@ -73,7 +81,7 @@ const isLoopback = (host: string): boolean => host === 'localhost' || host === '
 
 function checkAudiences(issuer: IssuerText, at: Path): readonly FaultAt[] {
   return issuer.audiences.flatMap((audience, index) =>
-    audience.toLowerCase().startsWith(exchangeAudience)
+    isExchange(audience)
       ? [
           {
             at: [...at, 'audiences', index],
@@ -84,15 +92,18 @@ function checkAudiences(issuer: IssuerText, at: Path): readonly FaultAt[] {
   )
 }
 
-function checkRule(policy: PolicyText, rule: RuleText, index: number): readonly FaultAt[] {
-  const at: Path = ['rules', index]
+function checkRuleNames(rules: readonly RuleText[]): readonly FaultAt[] {
+  const seen = new Set<string>()
+  return rules.flatMap(({ name }, index) => {
+    const isTwin = seen.has(name)
+    seen.add(name)
+    const what = 'is the name of an earlier rule: the audit log could not tell them apart'
+    return isTwin ? [{ at: ['rules', index, 'name'], what }] : []
+  })
+}
+
+function checkRule(policy: PolicyText, rule: RuleText, at: Path): readonly FaultAt[] {
   const faults: FaultAt[] = []
-  if (policy.rules.findIndex(other => other.name === rule.name) < index) {
-    faults.push({
-      at: [...at, 'name'],
-      what: 'is the name of an earlier rule: the audit log could not tell them apart',
-    })
-  }
   const grantsTokens = rule.tenants !== undefined || rule.scopes !== undefined || rule.applications !== undefined
   if (!grantsTokens && rule.permissions === undefined) {
     faults.push({ at, what: 'grants nothing: it needs tenants and scopes, or permissions' })
@@ -182,7 +193,7 @@ const checkWildcard = (scope: string, at: Path): readonly FaultAt[] =>
 function checkScope(policy: PolicyText, scope: string, at: Path): readonly FaultAt[] {
   if (scope.includes('*')) return checkWildcard(scope, at)
   const resource = comparable(resourceOf(scope))
-  if (resource.startsWith(exchangeAudience)) {
+  if (isExchange(resource)) {
     return [{ at, what: 'is the audience of client assertions: its holder could pose as the application' }]
   }
   const guids = new Set(guidsIn(resource))

@@ -25,7 +25,13 @@ const shape = Compile(policyShape)
 export function parsePolicy(text: string): Policy {
   const lines = new LineCounter()
   const document = parseDocument(text, { lineCounter: lines, uniqueKeys: true, prettyErrors: false })
-  const syntax = document.errors.map(({ pos, message }) => ({ where: position(lines, pos[0]), what: message }))
+  const syntax = [...document.errors, ...document.warnings].map(({ pos, message }) => ({
+    where: position(lines, pos[0]),
+    what: message,
+  }))
+  if (document.directives?.yaml.version !== '1.2') {
+    syntax.push({ where: 'line 1, column 1', what: 'only YAML 1.2 is read: remove the %YAML directive' })
+  }
   if (syntax.length > 0) throw new FaultsError('The policy is not valid YAML', syntax)
 
   const value = toValue(document)

@@ -110,7 +110,7 @@ export const policyShape = Type.Object(
         name,
       ),
     ),
-    deny: Type.Optional(Type.Array(denial)),
+    deny: Type.Optional(list(denial, 'a list of denials')),
     rules: list(rule, 'a list of rules'),
   },
   closed,

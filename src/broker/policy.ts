@@ -165,19 +165,19 @@ function denies(denial: Denial, caller: Caller, target: Target): boolean {
 /** Decides an ask of a caller under one version of the policy. */
 export type Authorize = (caller: Caller, ask: Ask) => Grant
 
-const maxRememberedGrants = 50_000
+const maxRememberedGrants = 100_000
 
 /**
- * {@link authorize} for one policy, with grants remembered by the very objects of caller and ask; endpoints hand in the
- * same object for the same words. Refusals are not remembered: whoever asks for what nobody granted pushes nothing out.
+ * {@link authorize} for one policy, with the grants of each caller remembered. Refusals are not: whoever asks for what nobody granted pushes nothing out.
  * A grant does not depend on anything that changes while the policy and the caller stay. Forgets all when full.
  */
 export function createAuthorize(policy: Policy, homeTenant: () => string | undefined): Authorize {
-  let grants = new WeakMap<Caller, Map<Ask, Grant>>()
+  let grants = new WeakMap<Caller, Map<string, Grant>>()
   let count = 0
   return (caller, ask) => {
+    const question = `${ask.application} ${ask.tenant} ${ask.scope}`
     let ofCaller = grants.get(caller)
-    const known = ofCaller?.get(ask)
+    const known = ofCaller?.get(question)
     if (known) return known
     const grant = authorize(policy, caller, ask, homeTenant())
     if (++count > maxRememberedGrants) {
@@ -185,8 +185,8 @@ export function createAuthorize(policy: Policy, homeTenant: () => string | undef
       count = 1
       ofCaller = undefined
     }
-    if (ofCaller) ofCaller.set(ask, grant)
-    else grants.set(caller, new Map([[ask, grant]]))
+    if (ofCaller) ofCaller.set(question, grant)
+    else grants.set(caller, new Map([[question, grant]]))
     return grant
   }
 }

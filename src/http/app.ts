@@ -46,7 +46,12 @@ export function buildApp(options: AppOptions): FastifyInstance {
     forceCloseConnections: 'idle',
     routerOptions: { ignoreTrailingSlash: false, caseSensitive: true },
     exposeHeadRoutes: false,
-    http: { maxHeaderSize: maxHeaderBytes, requireHostHeader: false, connectionsCheckingInterval: 5_000 },
+    http: {
+      maxHeaderSize: maxHeaderBytes,
+      requireHostHeader: false,
+      connectionsCheckingInterval: 5_000,
+      joinDuplicateHeaders: true,
+    },
     ...(options.tls && {
       https: {
         ...options.tls,
@@ -54,6 +59,7 @@ export function buildApp(options: AppOptions): FastifyInstance {
         maxHeaderSize: maxHeaderBytes,
         requireHostHeader: false,
         connectionsCheckingInterval: 5_000,
+        joinDuplicateHeaders: true,
       },
     }),
     clientErrorHandler: (error, socket) => answerClientError(error, socket, newId()),

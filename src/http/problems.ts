@@ -1,5 +1,5 @@
 import { membersOf } from '../broker/narrow.ts'
-import { BrokerError, errorTable, type ErrorCode } from '../errors.ts'
+import { asBrokerError, BrokerError, errorTable, type ErrorCode } from '../errors.ts'
 
 /** One answer to a request that failed, as RFC 9457 problem details. */
 export interface Problem {
@@ -69,7 +69,5 @@ export function errorOf(thrown: unknown): BrokerError {
   if (typeof statusCode === 'number' && statusCode >= 400 && statusCode < 500) {
     return new BrokerError('invalid_request', 'The request is malformed.', { cause: thrown })
   }
-  return new BrokerError('internal_error', 'An unexpected error occurred; the log has it under the request id.', {
-    cause: thrown,
-  })
+  return asBrokerError(thrown)
 }

@@ -6,12 +6,12 @@ import { BrokerError, type ErrorCode } from '../errors.ts'
 import { tokenRequest, type TokenRequest } from './schemas.ts'
 
 const shape = Compile(tokenRequest)
-const rememberedTexts = 4096
+const rememberedTexts = 16_384
 const longestRememberedText = 1024
 
 /**
  * Reads bodies of `POST /tokens`. Callers repeat themselves, so the asks of texts that were read before are remembered:
- * a hot request is neither parsed nor checked again, and asks the policy the very same question.
+ * a hot request is neither parsed nor checked again.
  *
  * The reader throws BrokerError `invalid_request`, `invalid_tenant`, `invalid_scope`.
  */

@@ -14,6 +14,8 @@ declare module 'fastify' {
   interface FastifyRequest {
     /** Who asks; set once the request is authenticated. */
     caller: Caller | undefined
+    /** What is announced with the request's outcome. */
+    facts: RequestFacts | undefined
   }
 }
 
@@ -22,6 +24,7 @@ export function addTokens(app: FastifyInstance, issuer: TokenIssuer): void {
   const readRequest = createTokenRequestReader()
   const answers = new AnswerTexts()
   app.decorateRequest('caller', undefined)
+  app.decorateRequest('facts', undefined)
 
   void app.register((scope, _options, registered) => {
     scope.removeAllContentTypeParsers()
@@ -38,10 +41,11 @@ export function addTokens(app: FastifyInstance, issuer: TokenIssuer): void {
       validatorCompiler: () => () => true,
       onRequest: (request, _reply, done) => authenticate(issuer, request, done),
       handler: (request, reply) => {
-        const { caller, body: ask } = request
-        if (caller === undefined) throw new Error('the handler ran for a request that nobody authenticated')
+        const { caller, facts, body: ask } = request
+        if (caller === undefined || facts === undefined)
+          throw new Error('the handler ran for a request that nobody authenticated')
         if (ask === undefined) throw new BrokerError('invalid_request', 'The body is missing: send a JSON object.')
-        const issued = issuer.issue(caller, ask, factsOf(request))
+        const issued = issuer.issue(caller, ask, facts)
         if (issued instanceof Promise) return issued.then(late => answers.send(reply, late))
         return answers.send(reply, issued)
       },
@@ -57,12 +61,14 @@ const factsOf = (request: FastifyRequest): RequestFacts => ({
 })
 
 function authenticate(issuer: TokenIssuer, request: FastifyRequest, done: HookHandlerDoneFunction): void {
+  const facts = factsOf(request)
   const admit = (caller: Caller): void => {
     request.caller = caller
+    request.facts = facts
     done()
   }
   try {
-    const caller = issuer.authenticate(bearerOf(request.headers.authorization), factsOf(request))
+    const caller = issuer.authenticate(bearerOf(request.headers.authorization), facts)
     if (caller instanceof Promise) caller.then(admit, done)
     else admit(caller)
   } catch (thrown) {

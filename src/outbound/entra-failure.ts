@@ -50,8 +50,18 @@ export function exchangeFailure(
   return new BrokerError(code, detail, { reason: kind, upstream: body, ...(remedy && { remedy }) })
 }
 
-const classOfError = (error: string | undefined): RefusalClass =>
-  error === 'temporarily_unavailable' || error === 'server_error' ? 'transient' : 'unknown'
+/** What the OAuth errors mean that a client-credentials request can meet, where no code says it better. */
+const errorClasses: Readonly<Record<string, RefusalClass>> = {
+  temporarily_unavailable: 'transient',
+  server_error: 'transient',
+  invalid_client: 'federation',
+  unauthorized_client: 'consent',
+  invalid_scope: 'request',
+  invalid_resource: 'request',
+  invalid_target: 'request',
+}
+
+const classOfError = (error = ''): RefusalClass => errorClasses[error] ?? 'unknown'
 
 function transient(seen: Seen, now: number): BrokerError {
   const upstream = readError(seen.body)
@@ -72,16 +82,19 @@ export function readRetryAfter(value: string | undefined, now: number): number {
 
 /** The members of Entra's error body that are safe to repeat. `undefined` when it is not an OAuth error (RFC 6749 §5.2). */
 function readError(text: string): UpstreamFacts | undefined {
-  const { error, error_codes, trace_id, correlation_id } = membersOfJson(text)
+  const { error, error_codes, error_description, trace_id, correlation_id } = membersOfJson(text)
   if (typeof error !== 'string' || !/^[a-z_]{1,64}$/.test(error)) return undefined
-  const codes = Array.isArray(error_codes) ? error_codes.filter(isCode).slice(0, 8) : []
+  const codes = Array.isArray(error_codes) ? error_codes.map(Number).filter(isCode).slice(0, 8) : []
+  // Only the number is read of the description.
+  const described =
+    typeof error_description === 'string' ? /^AADSTS(\d{4,9})\b/.exec(error_description)?.[1] : undefined
+  if (codes.length === 0 && described !== undefined) codes.push(Number(described))
   const traceId = readId(trace_id)
   const correlationId = readId(correlation_id)
   return { error, codes, ...(traceId && { traceId }), ...(correlationId && { correlationId }) }
 }
 
-const isCode = (code: unknown): code is number =>
-  typeof code === 'number' && Number.isInteger(code) && code > 0 && code < 1e9
+const isCode = (code: number): boolean => Number.isInteger(code) && code > 0 && code < 1e9
 
 /** A trace or correlation id, if it looks like one: it goes into logs and answers. */
 export const readId = (value: unknown): string | undefined =>

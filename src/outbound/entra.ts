@@ -32,7 +32,7 @@ export function entra(options: EntraOptions): TokenSource {
     } catch (thrown) {
       if (!(thrown instanceof BrokerError) || thrown.reason !== 'assertion') throw thrown
       // Entra refused the assertion itself: worth one more attempt, if the platform has another by now.
-      const renewed = await assertions.renew(assertion, signal)
+      const renewed = await assertions.renew(assertion, signal).catch(() => assertion)
       if (renewed.token === assertion.token) throw thrown
       return exchange(grant, renewed, options, signal)
     }

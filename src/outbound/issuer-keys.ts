@@ -1,3 +1,4 @@
+import { X509Certificate } from 'node:crypto'
 import type { Issuer } from '../broker/authenticate.ts'
 import type { Clock } from '../broker/clock.ts'
 import { membersOf } from '../broker/narrow.ts'
@@ -45,13 +46,36 @@ async function keysOf(issuer: IssuerSettings, options: IssuerKeysOptions, faults
   const { jwksFile, caFile } = issuer
   if (jwksFile !== undefined) {
     const keys = await orFault('jwksFile', async () =>
-      parseKeys(JSON.parse(await readLimitedFile(jwksFile, maxFileBytes))),
+      parseKeys(parseJson(await readLimitedFile(jwksFile, maxFileBytes))),
     )
     if (keys) return fixedKeySet(keys)
   }
-  const ca = caFile === undefined ? undefined : await orFault('caFile', () => readLimitedFile(caFile, maxFileBytes))
+  const ca = caFile === undefined ? undefined : await orFault('caFile', () => readCa(caFile))
   const fetchDocument = documentFetcher(options.timeoutMs, ca)
   return fetchedKeySet(issuer.name, () => fetchKeys(issuer, fetchDocument), options.clock)
+}
+
+/** The parser's own words would quote the file. */
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    throw new Error('the file is not JSON')
+  }
+}
+
+async function readCa(path: string): Promise<string> {
+  const pem = await readLimitedFile(path, maxFileBytes)
+  if (!isCertificate(pem)) throw new Error(`${path} does not hold a certificate in PEM form`)
+  return pem
+}
+
+function isCertificate(pem: string): boolean {
+  try {
+    return new X509Certificate(pem).subject !== undefined
+  } catch {
+    return false
+  }
 }
 
 async function fetchKeys(issuer: IssuerSettings, fetchDocument: FetchDocument): Promise<unknown> {
@@ -64,6 +88,9 @@ async function discoverKeys(issuer: string, fetchDocument: FetchDocument): Promi
   const { issuer: named, jwks_uri: jwksUri } = membersOf(document)
   if (named !== issuer) throw new Error(`the discovery document of ${issuer} names another issuer`)
   if (typeof jwksUri !== 'string') throw new Error(`the discovery document of ${issuer} has no jwks_uri`)
+  if (issuer.startsWith('https:') && !jwksUri.startsWith('https:')) {
+    throw new Error(`the jwks_uri of ${issuer} is not https`)
+  }
   const fault = addressFault(jwksUri)
   if (fault !== undefined) throw new Error(`the jwks_uri of ${issuer} ${fault}`)
   return jwksUri

@@ -12,7 +12,7 @@ export async function loadPolicy(path: string): Promise<Policy> {
   try {
     text = await readLimitedFile(path, maxPolicyBytes)
   } catch (thrown) {
-    throw new FaultsError('The policy cannot be read', [{ where: path, what: messageOf(thrown) }])
+    throw new FaultsError('The policy cannot be read', [{ where: 'BROKER_POLICY_FILE', what: messageOf(thrown) }])
   }
   return parsePolicy(text)
 }

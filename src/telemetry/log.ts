@@ -83,6 +83,8 @@ export function describeCause(thrown: unknown, depth = 0): Readonly<Record<strin
     name: thrown.name,
     ...(code !== undefined && { code }),
     message: thrown.message.slice(0, maxTextLength),
+    ...(thrown instanceof AggregateError &&
+      depth < maxCauses && { errors: thrown.errors.slice(0, maxCauses).map(each => describeCause(each, depth + 1)) }),
     ...(thrown.cause !== undefined && depth < maxCauses && { cause: describeCause(thrown.cause, depth + 1) }),
   }
 }

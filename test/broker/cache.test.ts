@@ -18,6 +18,14 @@ describe('a token is fetched once', () => {
     assert.equal(fetched.length, 1)
   })
 
+  test('a short token that replaces one that may no longer be handed out is served', async () => {
+    const { clock, get, world } = cacheWorld()
+    await get()
+    clock.advance(3_545_000)
+    world.next = { expiresIn: 50 }
+    assert.equal(await get(), 'expired token-2')
+  })
+
   test('for every caller', async () => {
     const { get } = cacheWorld()
     await get()

@@ -43,11 +43,11 @@ describe('a JWK Set', () => {
     [{ keys: one.jwk }, /no "keys"/, 'a key in place of the list'],
     [{ keys: [] }, /no key/, 'an empty list'],
     [{ keys: [null] }, /no key/, 'null as a key'],
-    [{ keys: [one.jwk, 'text'] }, /no key/, 'text as a key'],
+    [{ keys: ['text'] }, /no key/, 'text as a key'],
     [{ keys: [{ ...one.jwk, use: 'enc' }] }, /no key/, 'keys for encryption only'],
-    [{ keys: [one.jwk, priv] }, /private/, 'a private key: whoever reads it is the issuer'],
-    [{ keys: [{ ...priv, use: 'enc' }] }, /private/, 'a private key, also where it is for encryption'],
-    [{ keys: [{ kty: 'oct', k: 'c2VjcmV0' }] }, /symmetric/, 'a symmetric key'],
+    [{ keys: [priv] }, /no key/, 'a private key: whoever reads it is the issuer'],
+    [{ keys: [{ ...priv, use: 'enc' }] }, /no key/, 'a private key, also where it is for encryption'],
+    [{ keys: [{ kty: 'oct', k: 'c2VjcmV0' }] }, /no key/, 'a symmetric key'],
     [{ keys: Array.from({ length: 101 }, () => one.jwk) }, /more than 100/, 'too many keys'],
   ]
   for (const [document, message, why] of refused) {
@@ -73,6 +73,7 @@ describe('a JWK Set', () => {
       'a SPIFFE bundle',
     ],
     [[{ ...two.jwk, kid: 'one', use: 'enc' }, one.jwk], 'a key for encryption beside it, under the same id'],
+    [[{ kty: 'oct', k: 'c2VjcmV0' }, priv, one.jwk], 'keys beside it that must not be published: they are left out'],
     [[...Array.from({ length: 99 }, () => two.jwk), one.jwk], 'a hundred keys'],
   ]
   for (const [keys, why] of accepted) {
@@ -157,11 +158,23 @@ describe('while the issuer is away', () => {
     assert.equal(world.fetches, 2)
   })
 
+  test('a key that was withdrawn while nobody asked does not come back with the first who does', async () => {
+    const { set, clock, world } = setUp()
+    await set.ready()
+    world.keys = [two.jwk]
+    clock.advance(staleAfterMs - 1)
+    assert.equal(set.current(), undefined, 'the issuer is there: no reason to trust what is old')
+    assert.deepEqual((await set.ready()).text, parseKeys({ keys: [two.jwk] }).text)
+  })
+
   test('old keys serve for an hour, and not a millisecond longer', async () => {
     const { set, clock, world } = setUp()
     const keys = await set.ready()
     world.keys = undefined
-    clock.advance(staleAfterMs - 1)
+    clock.advance(refreshAfterMs)
+    assert.equal(set.current(), keys)
+    await settled()
+    clock.advance(staleAfterMs - refreshAfterMs - 1)
     assert.equal(set.current(), keys)
     await settled()
     await settled()

@@ -39,6 +39,7 @@ const refuses = (table: Table): void => {
 
 describe('refused at the top', () => {
   refuses([
+    [{ ...withRule({}), deny: [] }, 'deny', 'an empty list: what was meant?'],
     [{ ...withRule({}), rule: [] }, 'rule', 'a key that does not exist'],
     [{ ...withRule({}), rules: undefined }, 'rules', 'no rules'],
     [{ ...withRule({}), rules: [] }, 'rules', 'an empty list of rules'],
@@ -91,6 +92,11 @@ describe('refused of issuers', () => {
     [withIssuer({ audiences: 'token-broker' }), 'issuers.onprem.audiences', 'text in place of a list'],
     [withIssuer({ audiences: [''] }), 'issuers.onprem.audiences[0]', 'an empty audience'],
     [withIssuer({ audiences: ['a', 'api://AzureADTokenExchange'] }), 'issuers.onprem.audiences[1]', 'of assertions'],
+    [
+      withIssuer({ audiences: ['fb60f99c-7a34-4190-8149-302f77469936'] }),
+      'issuers.onprem.audiences[0]',
+      'of assertions, by its client id',
+    ],
     [
       withIssuer({ audiences: ['API://azureadtokenexchangeUSGov'] }),
       'issuers.onprem.audiences[0]',

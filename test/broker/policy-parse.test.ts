@@ -132,6 +132,13 @@ describe('a text that is no policy', () => {
     assert.equal(parsePolicy(text).rules[1]?.callers.length, 4)
   })
 
+  for (const [text, why] of [
+    ['applications: !env { a: b }', 'a tag that nothing resolves'],
+    ['%YAML 1.1\n---\napplications: {}', 'an older YAML, in which "yes" is true and merge keys work'],
+  ] as const) {
+    test(`refused: ${why}`, () => assert.throws(() => parsePolicy(text), /not valid YAML/))
+  }
+
   test('a merge key is refused: it is not YAML 1.2, and would be passed over', () => {
     assert.ok(faultsOf(`${sample}<<: { deny: [] }\n`).some(({ where }) => where === '"<<"'))
   })

@@ -118,7 +118,10 @@ describe('it is forgotten', () => {
     const long = mint(key, goodClaims({ exp: noon / 1000 + 86_400 }))
     await authenticate(long)
     published.keys = undefined
-    clock.advance(staleAfterMs - 1)
+    clock.advance(refreshAfterMs)
+    assert.ok(isRemembered(authenticate(long)))
+    await settled()
+    clock.advance(staleAfterMs - refreshAfterMs - 1)
     assert.ok(isRemembered(authenticate(long)))
     await settled()
     clock.advance(1)

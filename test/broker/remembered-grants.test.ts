@@ -12,12 +12,12 @@ const stranger = await callerWith({ sub: 'system:serviceaccount:web:worker' })
 const namesake = await callerWith({ iss: entraIssuer, azp: ids.other })
 
 describe('remembered grants', () => {
-  test('the same ask gets the same grant, in other words an equal one', () => {
+  test('the same ask gets the same grant, however often it was read', () => {
     const decide = createAuthorize(policy, () => ids.home)
     const ask = askFor()
     const grant = decide(caller, ask)
     assert.equal(decide(caller, ask), grant)
-    assert.deepEqual(decide(caller, askFor()), grant)
+    assert.equal(decide(caller, askFor()), grant)
   })
 
   test('another caller gets his own decision', () => {
@@ -46,7 +46,9 @@ describe('remembered grants', () => {
     const decide = createAuthorize(policy, () => ids.home)
     const first = askFor()
     const grant = decide(caller, first)
-    for (let nth = 0; nth < 50_001; nth++) decide(caller, askFor({ tenant: ids.fabrikam }))
+    for (let nth = 0; nth < 100_001; nth++) {
+      decide(caller, askFor({ tenant: `00000000-0000-4000-8000-${String(nth).padStart(12, '0')}` }))
+    }
     assert.notEqual(decide(caller, first), grant, 'forgotten, so that memory is bounded')
     assert.deepEqual(decide(caller, first), grant)
     assert.throws(() => decide(stranger, first), { code: 'not_permitted' })

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { readId, readRetryAfter } from '../../src/outbound/entra-failure.ts'
+import { grantFor } from '../support/callers.ts'
+import { exchangeFailure, readId, readRetryAfter } from '../../src/outbound/entra-failure.ts'
 
 const now = Date.parse('2026-11-22T12:00:00Z')
 const rows: readonly (readonly [value: string | undefined, seconds: number, why: string])[] = [
@@ -43,4 +44,34 @@ const ids: readonly (readonly [value: unknown, known: boolean, why: string])[] =
 for (const [value, known, why] of ids)
   test(`${JSON.stringify(value)} is ${known ? 'an' : 'no'} id that may be repeated: ${why}`, () => {
     assert.equal(readId(value), known ? value : undefined)
+  })
+
+const circumstances = { authority: 'https://login.example', assertion: 'x', grant: grantFor() }
+const refusals: readonly (readonly [body: object, code: string, codes: readonly number[], why: string])[] = [
+  [
+    { error: 'invalid_client', error_codes: [700213] },
+    'federation_misconfigured',
+    [700213],
+    'numbers, as Entra writes',
+  ],
+  [{ error: 'x', error_codes: ['700213'] }, 'federation_misconfigured', [700213], 'numbers written as text'],
+  [
+    { error: 'x', error_description: 'AADSTS7000229: the client …' },
+    'consent_required',
+    [7000229],
+    'the number of the description, where there is no list',
+  ],
+  [{ error: 'x', error_codes: [1], error_description: 'AADSTS90002: …' }, 'upstream_rejected', [1], 'the list counts'],
+  [{ error: 'x', error_description: 'see AADSTS90002' }, 'upstream_rejected', [], 'a number somewhere in the text'],
+  [{ error: 'invalid_client' }, 'federation_misconfigured', [], 'without a code, the client is what is wrong'],
+  [{ error: 'unauthorized_client' }, 'consent_required', [], 'without a code, the tenant does not admit the client'],
+  [{ error: 'invalid_scope' }, 'upstream_rejected', [], 'without a code, the scope is wrong'],
+  [{ error: 'server_error' }, 'upstream_unavailable', [], 'a server error with a client status'],
+]
+for (const [body, code, codes, why] of refusals)
+  test(`a 400 with ${JSON.stringify(body)} is ${code}: ${why}`, () => {
+    const seen = { status: 400, body: JSON.stringify(body), header: () => undefined, correlationId: undefined }
+    const error = exchangeFailure(seen, undefined, circumstances, now)
+    assert.equal(error.code, code)
+    assert.deepEqual(error.parts.upstream?.codes, codes)
   })

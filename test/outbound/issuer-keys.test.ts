@@ -85,10 +85,6 @@ const untrustworthy: readonly (readonly [what: string, document: (url: string) =
   ['names no issuer', url => ({ jwks_uri: `${url}/keys` })],
   ['names no keys', url => ({ issuer: url })],
   ['names keys in a list', url => ({ issuer: url, jwks_uri: [`${url}/keys`] })],
-  ['names keys on plain http elsewhere', url => ({ issuer: url, jwks_uri: 'http://keys.example/keys' })],
-  ['names keys in a file', url => ({ issuer: url, jwks_uri: 'file:///etc/passwd' })],
-  ['names keys with a password', url => ({ issuer: url, jwks_uri: 'https://user:pass@localhost/keys' })],
-  ['names keys that are no URL', url => ({ issuer: url, jwks_uri: 'keys' })],
   ['is a list', () => []],
   ['is null', () => null],
 ]
@@ -98,6 +94,22 @@ for (const [what, document] of untrustworthy)
     const issuer = await issuerWith(t, document, paths)
     await assert.rejects((await keysOf({ issuer })).ready(), { code: 'issuer_unavailable' })
     assert.deepEqual(paths, ['/.well-known/openid-configuration'])
+  })
+
+const addresses: readonly (readonly [what: string, jwksUri: string, why: RegExp])[] = [
+  ['on plain http elsewhere', 'http://keys.example/keys', /must be https/],
+  ['in a file', 'file:///etc/passwd', /must be https/],
+  ['behind a password', 'https://user:pass@localhost/keys', /user name or a password/],
+  ['at what is no URL', 'keys', /must be a URL/],
+]
+for (const [what, jwksUri, why] of addresses)
+  test(`keys ${what} are not even asked for`, async t => {
+    const issuer = await issuerWith(t, url => ({ issuer: url, jwks_uri: jwksUri }))
+    const ready = (await keysOf({ issuer })).ready()
+    await assert.rejects(ready, (error: Error) => {
+      assert.match(String(error.cause), why)
+      return true
+    })
   })
 
 test('a caFile is what the issuer’s own certificate is checked with', async t => {

@@ -110,11 +110,18 @@ test('a pair that does not fit together is reported, and the certificate that wa
   await until('the renewal', async () => (await shownBy(url)) === 'other')
 })
 
+/** Its first certificate alone is good, and fits the key. */
+function brokenChain(): Leaf {
+  const leaf = ca.issue()
+  return { ...leaf, certPem: `${leaf.certPem}-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n` }
+}
+
 const mismatched: readonly (readonly [what: string, pair: Leaf, where: string])[] = [
   ['a key of another certificate', { ...ca.issue(), keyPem: ca.issue().keyPem }, 'TLS_CERT_FILE, TLS_KEY_FILE'],
   ['a certificate that is none', { ...ca.issue(), certPem: 'nonsense' }, 'TLS_CERT_FILE, TLS_KEY_FILE'],
   ['an empty certificate', { ...ca.issue(), certPem: '' }, 'TLS_CERT_FILE, TLS_KEY_FILE'],
   ['an empty key', { ...ca.issue(), keyPem: '' }, 'TLS_CERT_FILE, TLS_KEY_FILE'],
+  ['a chain that breaks off', brokenChain(), 'TLS_CERT_FILE, TLS_KEY_FILE'],
   ['a certificate over 256 KiB', { ...ca.issue(), certPem: 'x'.repeat(257 * 1024) }, 'TLS_CERT_FILE'],
 ]
 for (const [what, pair, where] of mismatched)
