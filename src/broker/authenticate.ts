@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto'
 import { decodeJwt, decodeProtectedHeader, errors, jwtVerify, type JWTPayload } from 'jose'
 import { LRUCache } from 'lru-cache'
-import { BrokerError } from '../errors.ts'
+import { asBrokerError, BrokerError } from '../errors.ts'
 import type { Keys, KeySet } from './key-set.ts'
 import type { Clock } from './clock.ts'
 
@@ -215,8 +215,10 @@ const claimRefusals: Readonly<Record<string, readonly [reason: string, detail: s
   sub: ['subject', 'The token has no subject (sub).'],
 }
 
+/** What jose and the Web Crypto API throw speaks of the token or its key; anything else is a bug, and stays one. */
 function asRefusal(thrown: unknown): BrokerError {
-  if (thrown instanceof BrokerError) return thrown
+  const isOfToken = thrown instanceof errors.JOSEError || thrown instanceof TypeError || thrown instanceof DOMException
+  if (!isOfToken) return asBrokerError(thrown)
   const known =
     thrown instanceof errors.JWTClaimValidationFailed
       ? claimRefusals[thrown.claim]

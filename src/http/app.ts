@@ -9,7 +9,7 @@ import {
 } from 'fastify'
 import type { TokenIssuer } from '../broker/issue-token.ts'
 import { BrokerError } from '../errors.ts'
-import { answerClientError } from './client-errors.ts'
+import { answerClientError, answerUnroutable } from './client-errors.ts'
 import { addProbes } from './operations.ts'
 import { errorOf, problemOf } from './problems.ts'
 import { addTokens } from './tokens.ts'
@@ -26,7 +26,15 @@ export interface AppOptions {
 }
 
 const maxBodyBytes = 16 * 1024
-const maxHeaderBytes = 16 * 1024
+/** Node's own, for http and https alike. */
+const serverOptions = {
+  maxHeaderSize: 16 * 1024,
+  // The hook below answers with a body.
+  requireHostHeader: false,
+  connectionsCheckingInterval: 5_000,
+  // Two Authorization headers become one credential that nobody accepts; Node would take the first in silence.
+  joinDuplicateHeaders: true,
+} as const
 
 /** The server, built but not listening: what production runs and what tests inject requests into. */
 export function buildApp(options: AppOptions): FastifyInstance {
@@ -46,27 +54,14 @@ export function buildApp(options: AppOptions): FastifyInstance {
     forceCloseConnections: 'idle',
     routerOptions: { ignoreTrailingSlash: false, caseSensitive: true },
     exposeHeadRoutes: false,
-    http: {
-      maxHeaderSize: maxHeaderBytes,
-      requireHostHeader: false,
-      connectionsCheckingInterval: 5_000,
-      joinDuplicateHeaders: true,
-    },
-    ...(options.tls && {
-      https: {
-        ...options.tls,
-        minVersion: 'TLSv1.2',
-        maxHeaderSize: maxHeaderBytes,
-        requireHostHeader: false,
-        connectionsCheckingInterval: 5_000,
-        joinDuplicateHeaders: true,
-      },
-    }),
+    http: serverOptions,
+    ...(options.tls && { https: { ...options.tls, ...serverOptions, minVersion: 'TLSv1.2' } }),
     clientErrorHandler: (error, socket) => answerClientError(error, socket, newId()),
     frameworkErrors: (error, request, reply) => {
       sendProblem(options, error, request, reply)
     },
   })
+  answerUnroutable(app.server, newId)
   app.removeAllContentTypeParsers()
   app.setErrorHandler((thrown, request, reply) => sendProblem(options, thrown, request, reply))
 

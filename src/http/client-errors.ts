@@ -1,5 +1,5 @@
-import { STATUS_CODES } from 'node:http'
-import type { Socket } from 'node:net'
+import { STATUS_CODES, type IncomingMessage } from 'node:http'
+import type { Server, Socket } from 'node:net'
 import { BrokerError } from '../errors.ts'
 import { problemOf } from './problems.ts'
 
@@ -12,11 +12,29 @@ export function answerClientError(error: NodeJS.ErrnoException, socket: Socket, 
     socket.destroy()
     return
   }
-  const { status, headers, body } = problemOf(clientError(error.code), requestId)
+  answer(socket, clientError(error.code), requestId)
+}
+
+/** Answers what Node would answer by itself, without a body or not at all, since no route can see it. */
+export function answerUnroutable(server: Server, newId: () => string): void {
+  server.on('checkExpectation', ({ socket }: IncomingMessage) => {
+    answer(
+      socket,
+      new BrokerError('invalid_request', 'The Expect header asks for what the broker does not do.'),
+      newId(),
+    )
+  })
+  server.on('connect', (_request: IncomingMessage, socket: Socket) => {
+    answer(socket, new BrokerError('invalid_request', 'The broker is no proxy.'), newId())
+  })
+}
+
+function answer(socket: Socket, error: BrokerError, requestId: string): void {
+  const { status, headers, body } = problemOf(error, requestId)
   const lines = Object.entries({ ...headers, connection: 'close', 'content-length': String(Buffer.byteLength(body)) })
   const head = lines.map(([name, value]) => `${name}: ${value}\r\n`).join('')
-  // The peer may keep its side open for ever; the descriptor must not wait for it.
   socket.write(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${head}\r\n${body}`)
+  // The peer may keep its side open for ever; the descriptor must not wait for it.
   socket.destroySoon()
 }
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { writeFile } from 'node:fs/promises'
-import { createServer, type AddressInfo } from 'node:net'
+import { connect, createServer, type AddressInfo } from 'node:net'
 import { after, test } from 'node:test'
 import { startEmulator } from '../../emulator/emulator.ts'
 import { graph, parseObject, send, until } from '../support/broker.ts'
@@ -181,3 +181,16 @@ for (const args of [['--help'], ['-h'], ['serve', '--help']])
     assert.match(command.stdout(), /^token-broker: [\s\S]*Usage:[\s\S]*serve[\s\S]*Exit codes:/)
     assert.equal(command.stderr(), '')
   })
+
+test('a client that never finishes its request does not hold up the stop', async t => {
+  const broker = await serve(
+    t,
+    await environmentOf(t, emulator, { BROKER_DRAIN_SECONDS: '0', BROKER_UPSTREAM_TIMEOUT_MS: '500' }),
+  )
+  await untilReady(broker.url)
+  const socket = connect(Number(new URL(broker.url).port), '127.0.0.1').on('error', () => undefined)
+  t.after(() => void socket.destroy())
+  await new Promise(resolve => socket.write('POST /tokens HTTP/1.1\r\nHost: x\r\n', resolve))
+  broker.signal('SIGTERM')
+  assert.equal(await broker.exited, 0)
+})

@@ -118,6 +118,14 @@ const rawRows: readonly (readonly [what: string, request: string, status: number
     `GET /livez HTTP/1.1\r\nHost: x\r\nX-Y: a\r\n b\r\nConnection: close\r\n\r\n`,
     ...badRequest,
   ],
+  ['an expectation that nobody meets', `GET /livez HTTP/1.1\r\n${close}Expect: tea\r\n\r\n`, ...badRequest],
+  ['a proxy request', 'CONNECT graph.microsoft.com:443 HTTP/1.1\r\nHost: x\r\n\r\n', ...badRequest],
+  [
+    'two credentials',
+    `POST /tokens HTTP/1.1\r\n${close}Authorization: Bearer a\r\nAuthorization: Bearer b\r\n\r\n`,
+    401,
+    'invalid_token',
+  ],
   ['no Host', 'GET /livez HTTP/1.1\r\nConnection: close\r\n\r\n', ...badRequest],
   [
     'a length and chunks at once: request smuggling',
