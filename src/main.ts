@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { checkExchangeAudience } from './broker/policy-check.ts'
 import type { Policy } from './broker/policy.ts'
 import { readConfig, type Config } from './config.ts'
 import type { Environment } from './environment.ts'
@@ -59,7 +60,10 @@ async function readSettings(environment: Environment): Promise<{ config: Config;
   }
   const policyFile = environment['BROKER_POLICY_FILE']
   const policy = policyFile ? await loadPolicy(policyFile).catch(collect) : undefined
-  if (config && policy) return { config, policy }
+  if (config?.identity.source === 'managed-identity' && policy) {
+    faults.push(...checkExchangeAudience(policy, config.identity.audience))
+  }
+  if (config && policy && faults.length === 0) return { config, policy }
   return asStartError(new FaultsError('The broker cannot start', faults))
 }
 

@@ -1,5 +1,7 @@
+import type { Fault } from '../errors.ts'
 import { claimPath, patternFault } from './match.ts'
 import { guidsIn, isGuid, isName, isSharedTenant, resourceOf } from './names.ts'
+import type { Policy } from './policy.ts'
 import type { CallerText, FaultAt, IssuerText, Path, PolicyText, RuleText } from './policy-shape.ts'
 
 /** Claims that every token of an issuer shares or that say nothing about who holds it. */
@@ -205,3 +207,21 @@ function checkScope(policy: PolicyText, scope: string, at: Path): readonly Fault
 }
 
 const comparable = (text: string): string => text.toLowerCase().replace(/\/+$/, '')
+
+/**
+ * What a policy must not say beside the audience that this broker's own client assertions carry, where that is none of
+ * the well-known ones: see {@link checkPolicy} for why.
+ */
+export function checkExchangeAudience(policy: Policy, audience: string): readonly Fault[] {
+  const guids = new Set(guidsIn(audience))
+  const isSame = (text: string) =>
+    comparable(text) === comparable(audience) || guidsIn(text).some(guid => guids.has(guid))
+  return [
+    ...policy.issuers
+      .filter(({ audiences }) => audiences.some(isSame))
+      .map(({ name }) => ({ where: `issuers.${name}.audiences`, what: 'must not hold BROKER_IDENTITY_AUDIENCE' })),
+    ...policy.rules
+      .filter(({ scopes }) => [...scopes].some(scope => isSame(resourceOf(scope))))
+      .map(({ name }) => ({ where: `rule "${name}"`, what: 'must not grant the scope of BROKER_IDENTITY_AUDIENCE' })),
+  ]
+}

@@ -172,21 +172,32 @@ const maxRememberedGrants = 100_000
  * A grant does not depend on anything that changes while the policy and the caller stay. Forgets all when full.
  */
 export function createAuthorize(policy: Policy, homeTenant: () => string | undefined): Authorize {
-  let grants = new WeakMap<Caller, Map<string, Grant>>()
+  let grants = new WeakMap<Caller, Grants>()
   let count = 0
   return (caller, ask) => {
-    const question = `${ask.application} ${ask.tenant} ${ask.scope}`
-    let ofCaller = grants.get(caller)
-    const known = ofCaller?.get(question)
-    if (known) return known
-    const grant = authorize(policy, caller, ask, homeTenant())
-    if (++count > maxRememberedGrants) {
-      grants = new WeakMap()
-      count = 1
-      ofCaller = undefined
+    let known = grants.get(caller)
+    const same = known?.byAsk.get(ask)
+    if (same) return same
+
+    const words = `${ask.application} ${ask.tenant} ${ask.scope}`
+    let grant = known?.byWords.get(words)
+    if (!grant) {
+      grant = authorize(policy, caller, ask, homeTenant())
+      if (++count > maxRememberedGrants) {
+        grants = new WeakMap()
+        count = 1
+        known = undefined
+      }
     }
-    if (ofCaller) ofCaller.set(question, grant)
-    else grants.set(caller, new Map([[question, grant]]))
+    if (!known) grants.set(caller, (known = { byAsk: new WeakMap(), byWords: new Map() }))
+    known.byAsk.set(ask, grant)
+    known.byWords.set(words, grant)
     return grant
   }
+}
+
+/** The grants of one caller: by the very object of an ask that was remembered where it was read, and by its words. */
+interface Grants {
+  readonly byAsk: WeakMap<Ask, Grant>
+  readonly byWords: Map<string, Grant>
 }
