@@ -46,8 +46,6 @@ class AuthenticatedCaller {
   readonly subject: string
   /** Every claim of the token, as it was signed. */
   readonly claims: Readonly<JWTPayload>
-  /** Tells callers apart within this process; the same for every request with the same credential. */
-  readonly id: number
   /** Makes the type nominal: an object that merely looks like a caller is none. */
   protected readonly verified = true
 
@@ -55,11 +53,8 @@ class AuthenticatedCaller {
     this.issuer = issuer
     this.subject = subject
     this.claims = claims
-    this.id = AuthenticatedCaller.#made++
     Object.freeze(this)
   }
-
-  static #made = 0
 }
 
 /** An authenticated caller. Only {@link createAuthenticate} makes one. */
