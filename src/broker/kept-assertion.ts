@@ -2,6 +2,7 @@ import { decodeJwt } from 'jose'
 import { BrokerError } from '../errors.ts'
 import type { Clock } from './clock.ts'
 import { withDeadline } from './deadline.ts'
+import { guidsIn } from './names.ts'
 import { freshness, momentOf, planLife, refreshBackOffMs, remainingMs, type Life } from './freshness.ts'
 import type { Assertion, AssertionSource } from './types.ts'
 
@@ -98,10 +99,11 @@ const noAnswer = (ms: number) =>
     reason: 'timeout',
   })
 
+/** The tenant that issued an Entra token: its `tid`, or the GUID in its issuer. */
 function tenantOf(token: string): string | undefined {
   try {
-    const { tid } = decodeJwt(token)
-    return typeof tid === 'string' ? tid.toLowerCase() : undefined
+    const { tid, iss } = decodeJwt(token)
+    return typeof tid === 'string' ? tid.toLowerCase() : guidsIn(iss ?? '')[0]
   } catch {
     return undefined
   }
