@@ -52,7 +52,7 @@ async function fill(entries: number) {
       maxEntries: Math.max(entries, 1),
       minRemainingSeconds: 60,
       timeoutMs: 5_000,
-      refreshFailed: () => undefined,
+      refreshed: () => undefined,
     },
   )
   for (let n = 0; n < entries; n++) await cache.get(grant(n), 0)

@@ -33,6 +33,9 @@ rules:
     callers: [{ issuer: emulator, subject: sample-caller }]
     tenants: "*"
     scopes: ["https://graph.microsoft.com/.default"]
+  - name: the sample caller looks at the broker
+    callers: [{ issuer: emulator, subject: sample-caller }]
+    permissions: [observe]
 `
 
 /** Asked before anything starts: another broker on the port would answer in this one's name. */
@@ -84,7 +87,8 @@ ${emulator.localUrl}/control. Paste this for an access token of the tenant conto
 
 curl -s http://127.0.0.1:${port}/tokens -H 'content-type: application/json' -H 'authorization: Bearer ${token}' -d '{"tenant":"contoso","scope":"https://graph.microsoft.com/.default"}'
 
-Try "tenant":"tailspin" for a tenant that has not consented. Ctrl-C stops everything.
+Try "tenant":"tailspin" for a tenant that has not consented. With the same header, /health, /cache/entries and /metrics
+show the broker's state; http://127.0.0.1:${port}/docs describes every endpoint. Ctrl-C stops everything.
 
 `)
 }

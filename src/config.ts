@@ -24,6 +24,8 @@ export interface Config {
   readonly port: number
   /** PEM files. Plain http without them. */
   readonly tls: { readonly certFile: string; readonly keyFile: string } | undefined
+  /** Where the operations endpoints listen; on the main listener without it. */
+  readonly management: { readonly host: string; readonly port: number } | undefined
   readonly policyFile: string
   /** Origin of Entra, without a trailing slash. */
   readonly authority: string
@@ -57,11 +59,14 @@ const defaultAudience = 'api://AzureADTokenExchange'
 export function readConfig(environment: Environment): Config {
   const read = new EnvironmentReader(environment)
   const tls = readTls(read)
+  const open = read.boolean('BROKER_BEHIND_TLS_PROXY') || tls !== undefined
+  const port = read.integer('PORT', 8080, 0, 65_535)
   const authority = readAuthority(read)
   const config: Config = {
-    host: readHost(read, tls !== undefined),
-    port: read.integer('PORT', 8080, 0, 65_535),
+    host: readHost(read, 'HOST', open ? '0.0.0.0' : '127.0.0.1', open),
+    port,
     tls,
+    management: readManagement(read, port, open),
     policyFile: read.required('BROKER_POLICY_FILE', "the policy file's path"),
     authority,
     identity: readIdentity(read, authority),
@@ -88,17 +93,30 @@ function readTls(read: EnvironmentReader): Config['tls'] {
   return { certFile: certFile ?? '', keyFile: keyFile ?? '' }
 }
 
-function readHost(read: EnvironmentReader, tls: boolean): string {
-  const open = read.boolean('BROKER_BEHIND_TLS_PROXY') || tls
-  const host = read.text('HOST') ?? (open ? '0.0.0.0' : '127.0.0.1')
+/** @param open whether what is sent beyond loopback travels under TLS */
+function readHost(read: EnvironmentReader, name: 'HOST' | 'MANAGEMENT_HOST', otherwise: string, open: boolean): string {
+  const host = read.text(name) ?? otherwise
   if (!open && !/^(127(\.\d+){3}|::1|localhost)$/.test(host)) {
     read.fault(
-      'HOST',
+      name,
       `"${host}" is reachable from outside, where callers' tokens must not travel in plain http: set TLS_CERT_FILE and ` +
         'TLS_KEY_FILE, or BROKER_BEHIND_TLS_PROXY=true if a proxy on this host or in this pod ends TLS',
     )
   }
   return host
+}
+
+/** A listener for operators. It speaks TLS where the main one does, since some of its endpoints take credentials too. */
+function readManagement(read: EnvironmentReader, mainPort: number, open: boolean): Config['management'] {
+  const port = read.integer('MANAGEMENT_PORT', -1, 0, 65_535)
+  if (port === -1) {
+    if (read.text('MANAGEMENT_HOST') !== undefined) {
+      read.fault('MANAGEMENT_HOST', 'is of no use without MANAGEMENT_PORT: set both or none')
+    }
+    return undefined
+  }
+  if (port !== 0 && port === mainPort) read.fault('MANAGEMENT_PORT', `${port} is PORT too: choose another`)
+  return { host: readHost(read, 'MANAGEMENT_HOST', '127.0.0.1', open), port }
 }
 
 function readAuthority(read: EnvironmentReader): string {

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { FastifyInstance } from 'fastify'
 import { checkExchangeAudience } from './broker/policy-check.ts'
 import type { Policy } from './broker/policy.ts'
 import { readConfig, type Config } from './config.ts'
@@ -35,7 +36,11 @@ export async function serve(environment: Environment): Promise<void> {
   for (const warning of config.warnings) log.warn({ source: 'environment' }, warning)
   for (const warning of policy.warnings) log.warn({ source: 'policy' }, warning)
 
-  await listen(service, config)
+  await listen(service.app, { host: config.host, port: config.port, hostName: 'HOST', portName: 'PORT' })
+  if (service.management && config.management) {
+    const names = { hostName: 'MANAGEMENT_HOST', portName: 'MANAGEMENT_PORT' }
+    await listen(service.management, { ...config.management, ...names })
+  }
   log.info(
     { policy: policy.version, rules: policy.rules.length, issuers: policy.issuers.length, node: process.version },
     'the policy is loaded',
@@ -72,15 +77,23 @@ function asStartError(thrown: unknown): never {
   throw thrown
 }
 
-async function listen({ app }: Service, { host, port }: Config): Promise<void> {
+/** An address to listen on, and the variables that say so. */
+interface Address {
+  readonly host: string
+  readonly port: number
+  readonly hostName: string
+  readonly portName: string
+}
+
+async function listen(app: FastifyInstance, { host, port, hostName, portName }: Address): Promise<void> {
   try {
     await app.listen({ host, port, listenTextResolver: address => `listening at ${address}` })
   } catch (thrown) {
     const why: Record<string, string> = {
-      EADDRINUSE: `port ${port} is already taken: stop what uses it, or set PORT`,
-      EACCES: `port ${port} needs more rights than this process has: set PORT to 1024 or more`,
-      EADDRNOTAVAIL: `this machine does not have the address ${host}: correct HOST`,
-      ENOTFOUND: `the name ${host} has no address: correct HOST`,
+      EADDRINUSE: `port ${port} is already taken: stop what uses it, or set ${portName}`,
+      EACCES: `port ${port} needs more rights than this process has: set ${portName} to 1024 or more`,
+      EADDRNOTAVAIL: `this machine does not have the address ${host}: correct ${hostName}`,
+      ENOTFOUND: `the name ${host} has no address: correct ${hostName}`,
     }
     const message = why[codeOf(thrown) ?? '']
     if (message === undefined) throw thrown

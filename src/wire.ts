@@ -1,22 +1,22 @@
-import { Server as TlsServer } from 'node:https'
 import type { FastifyInstance } from 'fastify'
+import type { Told } from './broker/announce.ts'
 import { createAuthenticate, type Issuer } from './broker/authenticate.ts'
 import { createCache } from './broker/cache.ts'
 import { systemClock, type Clock } from './broker/clock.ts'
 import { createTokenIssuer } from './broker/issue-token.ts'
 import { keepAssertion } from './broker/kept-assertion.ts'
+import { createPermit } from './broker/permit.ts'
 import { createAuthorize, type Policy } from './broker/policy.ts'
 import { createReadiness, type Need } from './broker/readiness.ts'
-import type { AssertionSource } from './broker/types.ts'
+import type { AssertionSource, Events } from './broker/types.ts'
 import type { Config } from './config.ts'
-import { buildApp } from './http/app.ts'
+import { createListeners, identityUpstream } from './listeners.ts'
 import { entra } from './outbound/entra.ts'
 import { connectIssuers } from './outbound/issuer-keys.ts'
 import { managedIdentity } from './outbound/managed-identity.ts'
-import { minTlsVersion, readTlsPair, watchTlsPair } from './outbound/tls-files.ts'
 import { workloadIdentity } from './outbound/workload-identity.ts'
-import { createAudit } from './telemetry/audit.ts'
-import { createLogs, type Logs } from './telemetry/log.ts'
+import { buildServers } from './servers.ts'
+import type { Logs } from './telemetry/log.ts'
 import type { LineSink } from './telemetry/output.ts'
 
 /** What a test may replace: time and chance. */
@@ -29,6 +29,8 @@ export interface Surroundings {
 /** A broker that is put together but does not listen yet. */
 export interface Service {
   readonly app: FastifyInstance
+  /** The operations endpoints, where they have a listener of their own. */
+  readonly management: FastifyInstance | undefined
   readonly log: Logs['log']
   /** Fetches what readiness waits for. Settles once ready, or on {@link close}. */
   readonly warmUp: () => Promise<void>
@@ -48,68 +50,69 @@ const chance: Surroundings = { clock: systemClock, random: Math.random }
  */
 export async function wire(config: Config, policy: Policy, sink: LineSink, around = chance): Promise<Service> {
   const { clock, random } = around
-  const logs = createLogs(config.logLevel, sink, secretsOf(config))
-  const { log } = logs
-  const audit = createAudit(logs, sink, { mode: config.audit, now: clock.now, policyVersion: () => policy.version })
-  const issuers = await connectIssuers(policy.issuers, { clock, timeoutMs: config.upstreamTimeoutMs })
-  const tls = config.tls && { ...config.tls, ...(await readTlsPair(config.tls)) }
-
-  const assertions = connectIdentity(config, around)
-  const cache = createCache(entra({ authority: config.authority, assertions, clock }), {
+  const stopping = new AbortController()
+  const isDraining = () => stopping.signal.aborted
+  const isReady = () => readiness.isReady() && !isDraining()
+  const { log, events, telemetry } = createListeners(config, policy, sink, {
+    clock,
+    isReady,
+    isDraining,
+    cache: () => cache.view.statistics(),
+  })
+  const issuers = await connectIssuers(policy.issuers, {
+    clock,
+    timeoutMs: config.upstreamTimeoutMs,
+    asked: events.asked,
+  })
+  const assertions = connectIdentity(config, around, events.asked)
+  const cache = createCache(entra({ authority: config.authority, assertions, clock, events }), {
     clock,
     random,
     maxEntries: config.cacheMaxEntries,
     minRemainingSeconds: config.minRemainingSeconds,
     timeoutMs: config.upstreamTimeoutMs,
-    refreshFailed: audit.refreshFailed,
+    refreshed: events.refreshed,
   })
-  const authorize = createAuthorize(policy, assertions.homeTenant)
-  const issuer = createTokenIssuer(createAuthenticate(issuers, clock), authorize, cache, audit)
-
+  const authenticate = createAuthenticate(issuers, clock, events.verification)
+  const issuer = createTokenIssuer(authenticate, createAuthorize(policy, assertions.homeTenant), cache, events)
   const failed = (need: string, err: unknown) => log.warn({ need, err }, 'not ready yet')
   const readiness = createReadiness(needsOf(assertions, issuers), failed, random)
-  const stopping = new AbortController()
-  const isDraining = () => stopping.signal.aborted
-  const isReady = () => readiness.isReady() && !isDraining()
-  const app = buildApp({ issuer, log, isReady, isDraining, tls })
-  const unwatch =
-    tls &&
-    watchTlsPair(
-      tls,
-      tls,
-      pair => renewTls(app, pair, log),
-      err => tlsFailed(log, err),
-    )
+  const operations = {
+    ...telemetry,
+    issuer,
+    permit: createPermit(policy, events),
+    cache: cache.view,
+  }
+  const servers = await buildServers(config, { log, isDraining, answered: events.answered }, issuer, operations)
 
   return {
-    app,
+    ...servers,
     log,
     isReady,
     warmUp: () => readiness.reach(stopping.signal),
     drain: () => stopping.abort(),
     close: async () => {
       stopping.abort()
-      unwatch?.()
-      // Whatever is answered at all is answered by then; what is left are clients that never finish their request.
-      const giveUp = setTimeout(() => app.server.closeAllConnections(), config.upstreamTimeoutMs + graceMs)
-      await app.close()
-      clearTimeout(giveUp)
-      audit.close()
+      await servers.close()
+      telemetry.close()
       sink.flush()
     },
   }
 }
 
-/** Milliseconds beyond an exchange's time in which its answer is written. */
-const graceMs = 1_000
-
 /** The share of an exchange's time that the identity's token may take, so that it is clear which hop hangs. */
 const identityShare = 0.8
 
-function connectIdentity({ identity, upstreamTimeoutMs }: Config, around: Surroundings): AssertionSource {
+function connectIdentity(
+  { identity, upstreamTimeoutMs }: Config,
+  around: Surroundings,
+  asked: Events['asked'],
+): AssertionSource {
+  const upstream = identityUpstream(identity)
+  const fetched: Told = (seconds, error) => asked(upstream, seconds, error)
   return identity.source === 'managed-identity'
-    ? keepAssertion(managedIdentity(identity), { ...around, timeoutMs: upstreamTimeoutMs * identityShare })
-    : workloadIdentity(identity.tokenFile, identity.homeTenant)
+    ? keepAssertion(managedIdentity(identity), { ...around, timeoutMs: upstreamTimeoutMs * identityShare, fetched })
+    : workloadIdentity(identity.tokenFile, identity.homeTenant, { clock: around.clock, fetched })
 }
 
 /** The identity's token, and the keys of at least one issuer. */
@@ -120,17 +123,4 @@ function needsOf(assertions: AssertionSource, issuers: readonly Issuer[]): reado
   }
   if (issuers.length === 0) return [identity]
   return [identity, { name: "an issuer's keys", get: () => Promise.any(issuers.map(({ keys }) => keys.ready())) }]
-}
-
-const secretsOf = ({ identity }: Config): readonly string[] =>
-  identity.source === 'managed-identity' ? [identity.header] : []
-
-function renewTls(app: FastifyInstance, pair: { cert: string; key: string }, log: Logs['log']): void {
-  if (!(app.server instanceof TlsServer)) return
-  app.server.setSecureContext({ ...pair, minVersion: minTlsVersion })
-  log.info('the TLS certificate was renewed from its files')
-}
-
-function tlsFailed(log: Logs['log'], err: unknown): void {
-  log.error({ err }, 'the new TLS files cannot be used; the certificate that was loaded before stays')
 }

@@ -42,6 +42,7 @@ describe('the least that must be said', () => {
       host: '127.0.0.1',
       port: 8080,
       tls: undefined,
+    management: undefined,
       policyFile: '/etc/token-broker/policy.yaml',
       authority: 'https://login.microsoftonline.com',
       identity: {

@@ -63,6 +63,13 @@ export type Caller = AuthenticatedCaller
 /** Turns a bearer credential (RFC 6750 §2.1) into a caller; without waiting, where it was verified before. */
 export type Authenticate = (credential: string) => Caller | Promise<Caller>
 
+/**
+ * Told of every credential that was checked and not merely remembered: `verified`, or the reason of the refusal.
+ *
+ * @param issuer its name in the policy, where the credential names one that is there
+ */
+export type Verification = (issuer: string | undefined, outcome: string) => void
+
 interface Remembered {
   readonly caller: Caller
   readonly issuer: Issuer
@@ -79,24 +86,40 @@ interface Remembered {
  *
  * Rejects with `invalid_token` or `issuer_unavailable`.
  */
-export function createAuthenticate(issuers: readonly Issuer[], clock: Clock): Authenticate {
+export function createAuthenticate(
+  issuers: readonly Issuer[],
+  clock: Clock,
+  verification: Verification = () => undefined,
+): Authenticate {
   const byIss = new Map(issuers.map(issuer => [issuer.issuer, issuer]))
   const remembered = new LRUCache<string, Remembered>({ max: rememberedCallers })
+
+  const check = async (credential: string): Promise<Remembered> => {
+    let issuer: Issuer | undefined
+    try {
+      issuer = issuerOf(credential, byIss)
+      const verified = await verify(credential, issuer, clock)
+      verification(issuer.name, 'verified')
+      return verified
+    } catch (thrown) {
+      verification(issuer?.name, asBrokerError(thrown).reason)
+      throw thrown
+    }
+  }
 
   return credential => {
     const fingerprint = hash('sha256', credential, 'base64url')
     const known = remembered.get(fingerprint)
     if (known && clock.now() < known.expiresAt && known.issuer.keys.current() === known.keys) return known.caller
     if (known) remembered.delete(fingerprint)
-    return verify(credential, byIss, clock).then(verified => {
+    return check(credential).then(verified => {
       if (clock.now() < verified.expiresAt) remembered.set(fingerprint, verified)
       return verified.caller
     })
   }
 }
 
-async function verify(token: string, byIss: ReadonlyMap<string, Issuer>, clock: Clock): Promise<Remembered> {
-  const issuer = issuerOf(token, byIss)
+async function verify(token: string, issuer: Issuer, clock: Clock): Promise<Remembered> {
   const { payload, keys } = await verifyWithRefresh(token, issuer, clock)
   const { sub, exp } = payload
   if (typeof sub !== 'string' || sub === '' || exp === undefined || !Number.isFinite(exp)) {

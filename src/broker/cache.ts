@@ -1,21 +1,12 @@
 import { LRUCache } from 'lru-cache'
 import { asBrokerError, BrokerError } from '../errors.ts'
+import { createCacheView, type CacheView } from './cache-view.ts'
+import { cachedToken, type CachedToken } from './cached-token.ts'
 import type { Clock } from './clock.ts'
 import { withDeadline } from './deadline.ts'
-import { freshness, momentOf, planLife, refreshBackOffMs, remainingMs, type Life, type Moment } from './freshness.ts'
+import { freshness, momentOf, planLife, refreshBackOffMs, remainingMs, type Moment } from './freshness.ts'
 import type { Grant } from './policy.ts'
-import type { CacheOutcome, Events, IssuedToken, TokenFacts, TokenSource } from './types.ts'
-
-/** A token that is held, and how its replacement goes. One object per fetched token. */
-export interface CachedToken extends TokenFacts {
-  readonly life: Life
-  /** Refreshes in a row that brought nothing newer: failed, or "not yet". */
-  vainRefreshes: number
-  /** Whether the last refresh failed. */
-  refreshFailed: boolean
-  /** Monotonic milliseconds before which no refresh is tried. */
-  refreshNotBefore: number
-}
+import type { CacheOutcome, Events, TokenSource } from './types.ts'
 
 /** A token that may be handed out now. */
 export interface Served {
@@ -36,6 +27,11 @@ export interface TokenCache {
   readonly get: (grant: Grant, minExpiresIn: number) => Served | Promise<Served>
 }
 
+/** A cache that can be looked into. */
+export interface ViewableCache extends TokenCache {
+  readonly view: CacheView
+}
+
 export interface CacheOptions {
   readonly clock: Clock
   /** Uniform in [0, 1). */
@@ -44,7 +40,7 @@ export interface CacheOptions {
   readonly minRemainingSeconds: number
   /** Milliseconds for one fetch, whatever hangs. */
   readonly timeoutMs: number
-  readonly refreshFailed: Events['refreshFailed']
+  readonly refreshed: Events['refreshed']
 }
 
 const replaceOncePerMs = 60_000
@@ -53,23 +49,41 @@ const replaceOncePerMs = 60_000
  * A bounded LRU over a token source, with one fetch per key at a time. It has no timers: a key that nobody asks for is
  * not refreshed and leaves by age. Failures of cold fetches are not remembered.
  */
-export function createCache(source: TokenSource, options: CacheOptions): TokenCache {
+export function createCache(source: TokenSource, options: CacheOptions): ViewableCache {
   return new LruTokenCache(source, options)
 }
 
-class LruTokenCache implements TokenCache {
+class LruTokenCache implements ViewableCache {
+  readonly view: CacheView
   readonly #source: TokenSource
   readonly #options: CacheOptions
   readonly #held: LRUCache<string, CachedToken>
   readonly #flights = new Map<string, Promise<CachedToken>>()
   /** Key → monotonic milliseconds of the last fetch that `min_expires_in` caused. */
   readonly #replaced: LRUCache<string, number>
+  /** Tokens whose last refresh failed and that were asked for since. */
+  readonly #atRisk = new Set<CachedToken>()
+  #fetched = 0
+  #evictions = 0
 
   constructor(source: TokenSource, options: CacheOptions) {
     this.#source = source
     this.#options = options
-    this.#held = new LRUCache({ max: options.maxEntries })
+    this.#held = new LRUCache({
+      max: options.maxEntries,
+      dispose: (token, _key, reason) => {
+        this.#atRisk.delete(token)
+        if (reason === 'evict') this.#evictions++
+      },
+    })
     this.#replaced = new LRUCache({ max: options.maxEntries })
+    this.view = createCacheView({
+      held: this.#held,
+      flights: this.#flights,
+      atRisk: this.#atRisk,
+      evictions: () => this.#evictions,
+      clock: options.clock,
+    })
   }
 
   get = (grant: Grant, minExpiresIn: number): Served | Promise<Served> => {
@@ -82,7 +96,9 @@ class LruTokenCache implements TokenCache {
     if (remaining < minExpiresIn * 1000) return this.#replace(grant, remaining, minExpiresIn, moment)
     if (state === 'fresh') return { token: held, remaining, how: 'hit' }
     this.#refresh(grant, held, moment)
-    return { token: held, remaining, how: held.refreshFailed ? 'refresh-failed' : 'due' }
+    if (held.failure === undefined) return { token: held, remaining, how: 'due' }
+    this.#atRisk.add(held)
+    return { token: held, remaining, how: 'refresh-failed' }
   }
 
   async #fetch(grant: Grant, cause: 'miss' | 'expired' | 'request', minExpiresIn: number): Promise<Served> {
@@ -111,11 +127,17 @@ class LruTokenCache implements TokenCache {
 
   #refresh(grant: Grant, held: CachedToken, { monotonic }: Moment): void {
     if (monotonic < held.refreshNotBefore || this.#flights.has(grant.key)) return
-    this.#flight(grant).catch((thrown: unknown) => {
-      held.refreshFailed = true
-      this.#postpone(held)
-      this.#options.refreshFailed(grant, asBrokerError(thrown))
-    })
+    const { clock, refreshed } = this.#options
+    this.#flight(grant).then(
+      token => refreshed(grant, token === held ? 'not_yet' : 'replaced'),
+      (thrown: unknown) => {
+        const error = asBrokerError(thrown)
+        held.failure = { error, at: clock.now() }
+        this.#atRisk.delete(held)
+        this.#postpone(held)
+        refreshed(grant, 'failed', error)
+      },
+    )
   }
 
   #postpone(held: CachedToken): void {
@@ -141,7 +163,10 @@ class LruTokenCache implements TokenCache {
       timeoutMs,
       () => noAnswer(timeoutMs),
     )
-    return this.#store(grant.key, cachedToken(issued, planLife(issued, asked, minRemainingSeconds, random)))
+    return this.#store(
+      grant.key,
+      cachedToken(++this.#fetched, issued, planLife(issued, asked, minRemainingSeconds, random)),
+    )
   }
 
   #isExpired({ life }: CachedToken): boolean {
@@ -157,7 +182,8 @@ class LruTokenCache implements TokenCache {
       held.life.endsAtMonotonic >= fetched.life.endsAtMonotonic &&
       held.life.endsAt >= fetched.life.endsAt
     ) {
-      held.refreshFailed = false
+      held.failure = undefined
+      this.#atRisk.delete(held)
       this.#postpone(held)
       return held
     }
@@ -165,16 +191,6 @@ class LruTokenCache implements TokenCache {
     return fetched
   }
 }
-
-const cachedToken = ({ token, traceId, correlationId }: IssuedToken, life: Life): CachedToken => ({
-  token,
-  traceId,
-  correlationId,
-  life,
-  vainRefreshes: 0,
-  refreshFailed: false,
-  refreshNotBefore: Number.NEGATIVE_INFINITY,
-})
 
 const noAnswer = (ms: number) =>
   new BrokerError('upstream_unavailable', `No token could be had within ${ms} ms.`, { reason: 'timeout' })

@@ -26,7 +26,7 @@ export function createTokenIssuer(
   authenticate: Authenticate,
   authorize: Authorize,
   cache: TokenCache,
-  events: Events,
+  events: Pick<Events, 'issued' | 'refused' | 'unauthenticated'>,
 ): TokenIssuer {
   const reject = (request: RequestFacts, thrown: unknown): never => {
     const error = asBrokerError(thrown)

@@ -1,5 +1,6 @@
 import { decodeJwt } from 'jose'
 import { BrokerError } from '../errors.ts'
+import { announced, type Told } from './announce.ts'
 import type { Clock } from './clock.ts'
 import { withDeadline } from './deadline.ts'
 import { guidsIn } from './names.ts'
@@ -12,6 +13,8 @@ export interface KeptAssertionOptions {
   readonly random: () => number
   /** Milliseconds for one fetch. */
   readonly timeoutMs: number
+  /** Told of every fetch. */
+  readonly fetched: Told
 }
 
 /** Assertions with less life than this are not sent: the exchange must arrive while they are valid. */
@@ -71,7 +74,8 @@ class KeptAssertion implements AssertionSource {
   }
 
   #fetch(): Promise<Assertion> {
-    this.#flight ??= this.#fetchOnce().finally(() => {
+    const { clock, fetched } = this.#options
+    this.#flight ??= announced(() => this.#fetchOnce(), clock, fetched).finally(() => {
       this.#flight = undefined
     })
     return this.#flight

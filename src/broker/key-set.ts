@@ -1,5 +1,6 @@
 import { createLocalJWKSet, type JSONWebKeySet, type JWK } from 'jose'
-import { BrokerError } from '../errors.ts'
+import { BrokerError, messageOf } from '../errors.ts'
+import { announced, type Told } from './announce.ts'
 import type { Clock } from './clock.ts'
 
 /** The keys of one issuer at one moment. A new object whenever, and only when, the keys changed. */
@@ -65,15 +66,22 @@ export function fixedKeySet(keys: Keys): KeySet {
  * issuer is away.
  *
  * @param fetchKeys reads the issuer's JWK Set: bounded in size and time by whoever supplies it
+ * @param fetched told of every fetch
  */
-export function fetchedKeySet(issuer: string, fetchKeys: () => Promise<unknown>, clock: Clock): KeySet {
-  return new FetchedKeySet(issuer, fetchKeys, clock)
+export function fetchedKeySet(
+  issuer: string,
+  fetchKeys: () => Promise<unknown>,
+  clock: Clock,
+  fetched: Told = () => undefined,
+): KeySet {
+  return new FetchedKeySet(issuer, fetchKeys, clock, fetched)
 }
 
 class FetchedKeySet implements KeySet {
   readonly #issuer: string
   readonly #fetchKeys: () => Promise<unknown>
   readonly #clock: Clock
+  readonly #fetched: Told
   #keys: Keys | undefined
   #fetchedAt = Number.NEGATIVE_INFINITY
   /** After a failure. */
@@ -83,10 +91,11 @@ class FetchedKeySet implements KeySet {
   #flight: Promise<void> | undefined
   #lastFailure: unknown
 
-  constructor(issuer: string, fetchKeys: () => Promise<unknown>, clock: Clock) {
+  constructor(issuer: string, fetchKeys: () => Promise<unknown>, clock: Clock, fetched: Told) {
     this.#issuer = issuer
     this.#fetchKeys = fetchKeys
     this.#clock = clock
+    this.#fetched = fetched
   }
 
   current = (): Keys | undefined => {
@@ -132,7 +141,8 @@ class FetchedKeySet implements KeySet {
 
   async #fetchOnce(): Promise<void> {
     try {
-      const keys = parseKeys(await this.#fetchKeys())
+      const read = async () => parseKeys(await this.#fetchKeys())
+      const keys = await announced(read, this.#clock, this.#fetched, keysUnavailable)
       if (keys.text !== this.#keys?.text) this.#keys = keys
       this.#fetchedAt = this.#clock.monotonic()
       this.#lastFailure = undefined
@@ -142,3 +152,6 @@ class FetchedKeySet implements KeySet {
     }
   }
 }
+
+const keysUnavailable = (cause: unknown): BrokerError =>
+  new BrokerError('issuer_unavailable', messageOf(cause), { reason: 'keys', cause })

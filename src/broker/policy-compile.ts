@@ -29,7 +29,7 @@ function compileRule(rule: RuleText, tenantIds: TenantIds): Rule {
     tenants: rule.tenants === '*' ? '*' : tenantIds(rule.tenants ?? []),
     scopes: new Set(rule.scopes),
     applications: new Set(rule.applications ?? ['default']),
-    permissions: new Set(rule.permissions),
+    permissions: new Set(rule.permissions ?? []),
   })
 }
 
@@ -71,11 +71,6 @@ function warningsOf(text: PolicyText): readonly string[] {
       rule.exchangeLimit === undefined && rule.requestLimit === undefined
         ? []
         : [`rule "${rule.name}": this version does not enforce exchangeLimit and requestLimit`],
-    ),
-    ...text.rules.flatMap(rule =>
-      rule.permissions === undefined
-        ? []
-        : [`rule "${rule.name}": this version has no endpoint that asks for the permissions it grants`],
     ),
   ]
 }

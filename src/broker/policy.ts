@@ -26,6 +26,9 @@ export interface IssuerSettings {
   readonly caFile?: string
 }
 
+/** What the operations endpoints ask for: to see the broker's state, to make it forget tokens. */
+export type Permission = 'observe' | 'purge'
+
 /** Whether a caller is one that a rule or a denial speaks of. */
 export type CallerTest = (caller: Caller) => boolean
 
@@ -38,7 +41,7 @@ export interface Rule {
   readonly scopes: ReadonlySet<string>
   /** Application names. */
   readonly applications: ReadonlySet<string>
-  readonly permissions: ReadonlySet<string>
+  readonly permissions: ReadonlySet<Permission>
 }
 
 /** What is refused before any rule is asked. A part that is absent matches everything. */
@@ -160,6 +163,27 @@ function denies(denial: Denial, caller: Caller, target: Target): boolean {
     (denial.applications?.has(target.application) ?? true) &&
     (denial.callers?.some(test => test(caller)) ?? true)
   )
+}
+
+/**
+ * Decides whether a caller has a permission. Denials that name nobody but callers count; those that speak of tenants,
+ * scopes or applications are about tokens.
+ *
+ * @throws BrokerError `not_permitted`
+ */
+export function authorizeOperation(policy: Policy, caller: Caller, permission: Permission): void {
+  const isDenied = policy.denials.some(
+    ({ callers, tenants, scopes, applications }) =>
+      !tenants && !scopes && !applications && callers?.some(test => test(caller)),
+  )
+  const isGranted = policy.rules.some(
+    rule => rule.permissions.has(permission) && rule.callers.some(test => test(caller)),
+  )
+  if (isGranted && !isDenied) return
+  throw new BrokerError('not_permitted', `No rule of the policy grants this caller the permission "${permission}".`, {
+    reason: isDenied ? 'denied' : 'no_rule',
+    remedy: `Ask whoever runs the broker for a rule with "permissions: [${permission}]", quoting request_id.`,
+  })
 }
 
 /** Decides an ask of a caller under one version of the policy. */

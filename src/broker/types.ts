@@ -1,5 +1,5 @@
-import type { Caller } from './authenticate.ts'
-import type { Ask, Grant } from './policy.ts'
+import type { Caller, Verification } from './authenticate.ts'
+import type { Ask, Grant, Permission } from './policy.ts'
 import type { BrokerError } from '../errors.ts'
 
 /** A token as a source hands it over, already checked against the grant it is for. */
@@ -64,7 +64,16 @@ export interface TokenFacts {
   readonly correlationId: string | undefined
 }
 
-/** What the broker announces. Listeners (audit, metrics) must be quick and must not throw. */
+/** Somebody the broker asks: Entra's authority by its origin, the identity endpoint, an issuer by its name in the policy. */
+export interface Upstream {
+  readonly kind: 'authority' | 'identity' | 'issuer'
+  readonly name: string
+}
+
+/** How a refresh in the background ended: `not_yet` brought no token that lives longer. */
+export type RefreshOutcome = 'replaced' | 'not_yet' | 'failed'
+
+/** What the broker announces. Listeners (audit, metrics, health) must be quick and must not throw. */
 export interface Events {
   /** A token was handed out. */
   readonly issued: (request: RequestFacts, grant: Grant, token: TokenFacts, how: CacheOutcome) => void
@@ -72,6 +81,15 @@ export interface Events {
   readonly refused: (request: RequestFacts, caller: Caller, ask: Ask, error: BrokerError, grant?: Grant) => void
   /** A request came without an acceptable credential. */
   readonly unauthenticated: (request: RequestFacts, error: BrokerError) => void
-  /** A background refresh failed; callers were served the token that is held. */
-  readonly refreshFailed: (grant: Grant, error: BrokerError) => void
+  /** An authenticated caller lacks a permission of the operations endpoints. */
+  readonly forbidden: (request: RequestFacts, caller: Caller, permission: Permission, error: BrokerError) => void
+  readonly verification: Verification
+  /** A background refresh settled. If it failed, callers are served the token that is held. */
+  readonly refreshed: (grant: Grant, outcome: RefreshOutcome, error?: BrokerError) => void
+  /** An upstream was asked and answered, or failed to. */
+  readonly asked: (upstream: Upstream, seconds: number, error?: BrokerError) => void
+  /** A token came that is no readable JWT, so that nothing could be checked before it was stored. */
+  readonly unreadable: (grant: Grant) => void
+  /** A request was answered: `ok`, or the error's code. Hand-outs are announced by {@link issued} alone. */
+  readonly answered: (endpoint: string, outcome: string) => void
 }

@@ -7,23 +7,33 @@ import {
   type FastifyReply,
   type FastifyRequest,
 } from 'fastify'
-import type { TokenIssuer } from '../broker/issue-token.ts'
-import { BrokerError } from '../errors.ts'
+import type { Events } from '../broker/types.ts'
+import { BrokerError, type ErrorCode } from '../errors.ts'
 import { answerClientError, answerUnroutable } from './client-errors.ts'
-import { addProbes } from './operations.ts'
 import { errorOf, problemOf } from './problems.ts'
-import { addTokens } from './tokens.ts'
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** The name under which a route's requests are counted. */
+    endpoint?: string
+  }
+}
 
 export interface AppOptions {
-  readonly issuer: TokenIssuer
   readonly log: FastifyBaseLogger
-  /** Whether the service should get requests. */
-  readonly isReady: () => boolean
   /** Whether the service is about to stop, so that connections should not be kept. */
   readonly isDraining: () => boolean
+  /** Told of every request that ends in an error. */
+  readonly answered: Events['answered']
   /** PEM texts; plain http without them. */
   readonly tls?: { readonly cert: string; readonly key: string } | undefined
 }
+
+/** Adds routes to a server: each in a scope of its own, in the order in which they are given. */
+export type AddRoutes = (scope: FastifyInstance) => void
+
+/** The endpoint of requests that reached no route. */
+const noEndpoint = 'none'
 
 const maxBodyBytes = 16 * 1024
 /** Node's own, for http and https alike. */
@@ -36,9 +46,12 @@ const serverOptions = {
   joinDuplicateHeaders: true,
 } as const
 
-/** The server, built but not listening: what production runs and what tests inject requests into. */
-export function buildApp(options: AppOptions): FastifyInstance {
+/** A server, built but not listening: what production runs and what tests send requests to. */
+export function buildApp(options: AppOptions, routes: readonly AddRoutes[]): FastifyInstance {
   const newId = requestIds()
+  const unrouted = (code: ErrorCode | undefined): void => {
+    if (code !== undefined) options.answered(noEndpoint, code)
+  }
   const app: FastifyInstance = fastify({
     loggerInstance: options.log,
     // One line a decision is the audit's; a logger of its own for each request would cost more than the request.
@@ -56,13 +69,17 @@ export function buildApp(options: AppOptions): FastifyInstance {
     exposeHeadRoutes: false,
     http: serverOptions,
     ...(options.tls && { https: { ...options.tls, ...serverOptions, minVersion: 'TLSv1.2' } }),
-    clientErrorHandler: (error, socket) => answerClientError(error, socket, newId()),
+    clientErrorHandler: (error, socket) => unrouted(answerClientError(error, socket, newId())),
     frameworkErrors: (error, request, reply) => {
       sendProblem(options, error, request, reply)
     },
   })
-  answerUnroutable(app.server, newId)
+  answerUnroutable(app.server, newId, unrouted)
   app.removeAllContentTypeParsers()
+  app.setValidatorCompiler(() => () => true)
+  app.setSerializerCompiler(() => JSON.stringify)
+  app.decorateRequest('caller', undefined)
+  app.decorateRequest('facts', undefined)
   app.setErrorHandler((thrown, request, reply) => sendProblem(options, thrown, request, reply))
 
   app.addHook('onRequest', (request, reply, done) => {
@@ -74,17 +91,21 @@ export function buildApp(options: AppOptions): FastifyInstance {
       done()
     }
   })
-  addRoutes(app, options)
+  addAll(app, routes)
   return app
 }
 
-function addRoutes(app: FastifyInstance, options: AppOptions): void {
+function addAll(app: FastifyInstance, routes: readonly AddRoutes[]): void {
   const methods = new Map<string, string[]>()
   app.addHook('onRoute', ({ url, method }) => {
     methods.set(url, [...(methods.get(url) ?? []), ...[method].flat()])
   })
-  addProbes(app, options.isReady)
-  addTokens(app, options.issuer)
+  for (const add of routes) {
+    void app.register((scope, _options, registered) => {
+      add(scope)
+      registered()
+    })
+  }
 
   app.setNotFoundHandler((request, reply) => {
     const allowed = methods.get(request.url.split('?', 1)[0] ?? '')
@@ -94,11 +115,17 @@ function addRoutes(app: FastifyInstance, options: AppOptions): void {
   })
 }
 
-function sendProblem({ log }: AppOptions, thrown: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+function sendProblem(
+  { log, answered }: AppOptions,
+  thrown: unknown,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): FastifyReply {
   const error = errorOf(thrown)
   if (error.code === 'internal_error') {
     log.error({ request_id: request.id, err: error.cause ?? error }, 'a request failed unexpectedly')
   }
+  answered(request.routeOptions.config.endpoint ?? noEndpoint, error.code)
   const { status, headers, body } = problemOf(error, request.id)
   return reply.code(status).headers(headers).send(body)
 }

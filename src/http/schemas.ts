@@ -37,3 +37,23 @@ export const tokenRequest = Type.Object(
 
 /** What a caller sends to `POST /tokens`. */
 export type TokenRequest = Static<typeof tokenRequest>
+
+/** Query of `GET /cache/entries`: texts, as a query has them. */
+export const entryQuery = Type.Object(
+  {
+    tenant: Type.Optional(
+      Type.String({
+        maxLength: 63,
+        pattern: `^${tenantPattern}$`,
+        description: "A tenant id, or a tenant's name in the policy; all tenants if absent.",
+      }),
+    ),
+    limit: Type.Optional(
+      Type.String({ pattern: '^(?:[1-9][0-9]{0,2}|1000)$', description: 'Entries a page, 1…1000; 100 if absent.' }),
+    ),
+    cursor: Type.Optional(
+      Type.String({ pattern: '^[0-9]{1,15}$', description: 'The `next_cursor` of the page before.' }),
+    ),
+  },
+  { additionalProperties: false },
+)

@@ -2,8 +2,9 @@ import { LRUCache } from 'lru-cache'
 import { Compile } from 'typebox/compile'
 import { isGuid } from '../broker/names.ts'
 import type { Ask } from '../broker/policy.ts'
-import { BrokerError, type ErrorCode } from '../errors.ts'
+import { BrokerError } from '../errors.ts'
 import { tokenRequest, type TokenRequest } from './schemas.ts'
+import { shapeError, type MemberFaults } from './shape-error.ts'
 
 const shape = Compile(tokenRequest)
 const rememberedTexts = 16_384
@@ -34,7 +35,9 @@ function readAsk(text: string): Ask {
   } catch {
     throw new BrokerError('invalid_request', 'The body is not valid JSON.')
   }
-  if (!shape.Check(body)) throw shapeError(body)
+  if (!shape.Check(body)) {
+    throw shapeError(shape.Errors(body), members, 'member', 'The body must be a JSON object.')
+  }
   return askOf(body)
 }
 
@@ -43,7 +46,7 @@ function askOf({ tenant, scope, application = 'default', min_expires_in: minExpi
 }
 
 /** What each member must be, and the code that says so. */
-const members: Readonly<Record<string, readonly [ErrorCode, string]>> = {
+const members: MemberFaults = {
   tenant: [
     'invalid_tenant',
     'tenant must be one tenant: its id (a GUID) or its name in the policy; common, organizations and consumers are none.',
@@ -51,22 +54,4 @@ const members: Readonly<Record<string, readonly [ErrorCode, string]>> = {
   scope: ['invalid_scope', "scope must be one resource's <resource>/.default, in printable ASCII."],
   application: ['invalid_request', 'application must be the name of an application in the policy.'],
   min_expires_in: ['invalid_request', 'min_expires_in must be a whole number of seconds from 0 to 1800.'],
-}
-
-/** The first thing that is wrong, unknown members before anything else: they may be misspelt known ones. */
-function shapeError(body: unknown): BrokerError {
-  const errors = shape.Errors(body)
-  for (const { keyword, params } of errors) {
-    if (keyword !== 'additionalProperties') continue
-    const name = JSON.stringify(String(params.additionalProperties[0]).slice(0, 64))
-    return new BrokerError('invalid_request', `Unknown member ${name}; there are ${Object.keys(members).join(', ')}.`)
-  }
-  for (const { keyword, params, instancePath } of errors) {
-    if (keyword === 'required') {
-      return new BrokerError('invalid_request', `The member ${params.requiredProperties[0]} is missing.`)
-    }
-    const known = members[instancePath.slice(1)]
-    if (known) return new BrokerError(...known)
-  }
-  return new BrokerError('invalid_request', 'The body must be a JSON object.')
 }

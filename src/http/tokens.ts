@@ -1,86 +1,43 @@
-import type { FastifyInstance, FastifyReply, FastifyRequest, HookHandlerDoneFunction } from 'fastify'
-import type { Caller } from '../broker/authenticate.ts'
-import type { CachedToken, Served } from '../broker/cache.ts'
+import type { FastifyInstance, FastifyReply } from 'fastify'
+import type { CachedToken } from '../broker/cached-token.ts'
+import type { Served } from '../broker/cache.ts'
 import type { Issued, TokenIssuer } from '../broker/issue-token.ts'
 import type { Ask } from '../broker/policy.ts'
-import type { CacheOutcome, RequestFacts } from '../broker/types.ts'
+import type { CacheOutcome } from '../broker/types.ts'
 import { asBrokerError, BrokerError } from '../errors.ts'
+import { authenticated, authenticateFor } from './credential.ts'
 import { tokenRequest } from './schemas.ts'
 import { createTokenRequestReader } from './token-request.ts'
 
 const endpoint = 'tokens'
 
-declare module 'fastify' {
-  interface FastifyRequest {
-    /** Who asks; set once the request is authenticated. */
-    caller: Caller | undefined
-    /** What is announced with the request's outcome. */
-    facts: RequestFacts | undefined
-  }
-}
-
 /** Adds `POST /tokens`: authenticate (401), then the form (400), then the policy (403), then the token. */
 export function addTokens(app: FastifyInstance, issuer: TokenIssuer): void {
   const readRequest = createTokenRequestReader()
   const answers = new AnswerTexts()
-  app.decorateRequest('caller', undefined)
-  app.decorateRequest('facts', undefined)
 
-  void app.register((scope, _options, registered) => {
-    scope.removeAllContentTypeParsers()
-    scope.addContentTypeParser<string>('application/json', { parseAs: 'string' }, (_request, text, done) => {
-      try {
-        done(null, readRequest(text))
-      } catch (thrown) {
-        done(asBrokerError(thrown))
-      }
-    })
-    scope.post<{ Body: Ask | undefined }>('/tokens', {
-      // For the description only: the parser has read the body by this schema.
-      schema: { body: tokenRequest },
-      validatorCompiler: () => () => true,
-      onRequest: (request, _reply, done) => authenticate(issuer, request, done),
-      handler: (request, reply) => {
-        const { caller, facts, body: ask } = request
-        if (caller === undefined || facts === undefined)
-          throw new Error('the handler ran for a request that nobody authenticated')
-        if (ask === undefined) throw new BrokerError('invalid_request', 'The body is missing: send a JSON object.')
-        const issued = issuer.issue(caller, ask, facts)
-        if (issued instanceof Promise) return issued.then(late => answers.send(reply, late))
-        return answers.send(reply, issued)
-      },
-    })
-    registered()
+  app.removeAllContentTypeParsers()
+  app.addContentTypeParser<string>('application/json', { parseAs: 'string' }, (_request, text, done) => {
+    try {
+      done(null, readRequest(text))
+    } catch (thrown) {
+      done(asBrokerError(thrown))
+    }
   })
-}
-
-const factsOf = (request: FastifyRequest): RequestFacts => ({
-  requestId: request.id,
-  endpoint,
-  address: request.socket.remoteAddress ?? '',
-})
-
-function authenticate(issuer: TokenIssuer, request: FastifyRequest, done: HookHandlerDoneFunction): void {
-  const facts = factsOf(request)
-  const admit = (caller: Caller): void => {
-    request.caller = caller
-    request.facts = facts
-    done()
-  }
-  try {
-    const caller = issuer.authenticate(bearerOf(request.headers.authorization), facts)
-    if (caller instanceof Promise) caller.then(admit, done)
-    else admit(caller)
-  } catch (thrown) {
-    done(asBrokerError(thrown))
-  }
-}
-
-/** The credential of an `Authorization: Bearer` header (RFC 6750 §2.1), whatever it is worth. */
-function bearerOf(header: string | undefined): string | undefined {
-  if (header === undefined) return undefined
-  if (header.startsWith('Bearer ')) return header.slice('Bearer '.length).trim()
-  return /^bearer +(.+)$/i.exec(header)?.[1]?.trim()
+  app.post<{ Body: Ask | undefined }>('/tokens', {
+    // For the description only: the parser has read the body by this schema.
+    schema: { body: tokenRequest },
+    config: { endpoint },
+    onRequest: authenticateFor(endpoint, issuer),
+    handler: (request, reply) => {
+      const { caller, facts } = authenticated(request)
+      const { body: ask } = request
+      if (ask === undefined) throw new BrokerError('invalid_request', 'The body is missing: send a JSON object.')
+      const issued = issuer.issue(caller, ask, facts)
+      if (issued instanceof Promise) return issued.then(late => answers.send(reply, late))
+      return answers.send(reply, issued)
+    },
+  })
 }
 
 interface AnswerText {

@@ -1,9 +1,10 @@
 import { ClientAssertionCredential } from '@azure/identity'
+import { announced } from '../broker/announce.ts'
 import { checkAnswer } from '../broker/check-answer.ts'
 import type { Clock } from '../broker/clock.ts'
 import { membersOfJson } from '../broker/narrow.ts'
 import type { Grant } from '../broker/policy.ts'
-import type { Assertion, AssertionSource, IssuedToken, TokenSource } from '../broker/types.ts'
+import type { Assertion, AssertionSource, Events, IssuedToken, TokenSource } from '../broker/types.ts'
 import { BrokerError } from '../errors.ts'
 import { exchangeFailure, readId } from './entra-failure.ts'
 import { RecordingClient } from './recording-client.ts'
@@ -13,6 +14,7 @@ export interface EntraOptions {
   readonly authority: string
   readonly assertions: AssertionSource
   readonly clock: Clock
+  readonly events: Pick<Events, 'asked' | 'unreadable'>
 }
 
 /**
@@ -24,17 +26,24 @@ export interface EntraOptions {
  * broker's cache is the only one.
  */
 export function entra(options: EntraOptions): TokenSource {
-  const { assertions } = options
+  const { authority, assertions, clock, events } = options
+  const upstream = { kind: 'authority', name: authority } as const
+  const ask = (grant: Grant, assertion: Assertion, signal: AbortSignal) =>
+    announced(
+      () => exchange(grant, assertion, options, signal),
+      clock,
+      (seconds, error) => events.asked(upstream, seconds, error),
+    )
   return async (grant, signal) => {
     const assertion = await assertions.get(signal)
     try {
-      return await exchange(grant, assertion, options, signal)
+      return await ask(grant, assertion, signal)
     } catch (thrown) {
       if (!(thrown instanceof BrokerError) || thrown.reason !== 'assertion') throw thrown
       // Entra refused the assertion itself: worth one more attempt, if the platform has another by now.
       const renewed = await assertions.renew(assertion, signal).catch(() => assertion)
       if (renewed.token === assertion.token) throw thrown
-      return exchange(grant, renewed, options, signal)
+      return ask(grant, renewed, signal)
     }
   }
 }
@@ -42,7 +51,7 @@ export function entra(options: EntraOptions): TokenSource {
 async function exchange(
   grant: Grant,
   assertion: Assertion,
-  { authority, clock }: EntraOptions,
+  { authority, clock, events }: EntraOptions,
   signal: AbortSignal,
 ): Promise<IssuedToken> {
   const client = new RecordingClient(authority, signal)
@@ -64,6 +73,7 @@ async function exchange(
     // MSAL looks at the body only, and takes a server error with a token in it for a token.
     if (client.seen?.status !== 200) throw new Error('the answer has a token but not status 200')
   } catch (thrown) {
+    if (client.seen === undefined && signal.aborted) throw outOfTime()
     throw exchangeFailure(
       client.seen,
       client.failure ?? thrown,
@@ -71,8 +81,12 @@ async function exchange(
       clock.now(),
     )
   }
-  return checkedToken(grant, token, client, clock.now())
+  const checked = checkedToken(grant, token, client, clock.now())
+  if (checked.expiresAt === undefined) events.unreadable(grant)
+  return checked
 }
+
+const outOfTime = () => new BrokerError('upstream_unavailable', 'Entra did not answer in time.', { reason: 'timeout' })
 
 /**
  * The SDK's token with the lifetimes of the answer itself: the SDK takes a missing expiry for "now" and says nothing of

@@ -5,7 +5,7 @@ import { membersOf } from '../broker/narrow.ts'
 import { fetchedKeySet, fixedKeySet, parseKeys, type KeySet } from '../broker/key-set.ts'
 import { addressFault } from '../broker/policy-check.ts'
 import type { IssuerSettings } from '../broker/policy.ts'
-import type { FetchDocument } from '../broker/types.ts'
+import type { Events, FetchDocument, Upstream } from '../broker/types.ts'
 import { FaultsError, messageOf, type Fault } from '../errors.ts'
 import { documentFetcher } from './document.ts'
 import { readLimitedFile } from './files.ts'
@@ -16,6 +16,7 @@ export interface IssuerKeysOptions {
   readonly clock: Clock
   /** Milliseconds for one document. */
   readonly timeoutMs: number
+  readonly asked: Events['asked']
 }
 
 /**
@@ -34,6 +35,9 @@ export async function connectIssuers(
   return issuers
 }
 
+/** An issuer as the one whose keys are asked for. */
+export const issuerUpstream = ({ name }: Pick<IssuerSettings, 'name'>): Upstream => ({ kind: 'issuer', name })
+
 async function keysOf(issuer: IssuerSettings, options: IssuerKeysOptions, faults: Fault[]): Promise<KeySet> {
   const orFault = async <T>(key: 'jwksFile' | 'caFile', read: () => Promise<T>): Promise<T | undefined> => {
     try {
@@ -44,15 +48,24 @@ async function keysOf(issuer: IssuerSettings, options: IssuerKeysOptions, faults
     }
   }
   const { jwksFile, caFile } = issuer
+  const upstream = issuerUpstream(issuer)
   if (jwksFile !== undefined) {
     const keys = await orFault('jwksFile', async () =>
       parseKeys(parseJson(await readLimitedFile(jwksFile, maxFileBytes))),
     )
-    if (keys) return fixedKeySet(keys)
+    if (keys) {
+      options.asked(upstream, 0)
+      return fixedKeySet(keys)
+    }
   }
   const ca = caFile === undefined ? undefined : await orFault('caFile', () => readCa(caFile))
   const fetchDocument = documentFetcher(options.timeoutMs, ca)
-  return fetchedKeySet(issuer.name, () => fetchKeys(issuer, fetchDocument), options.clock)
+  return fetchedKeySet(
+    issuer.name,
+    () => fetchKeys(issuer, fetchDocument),
+    options.clock,
+    (seconds, error) => options.asked(upstream, seconds, error),
+  )
 }
 
 /** The parser's own words would quote the file. */

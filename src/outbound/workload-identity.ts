@@ -1,4 +1,6 @@
 import { decodeJwt } from 'jose'
+import { announced, type Told } from '../broker/announce.ts'
+import type { Clock } from '../broker/clock.ts'
 import type { Assertion, AssertionSource } from '../broker/types.ts'
 import { BrokerError } from '../errors.ts'
 import { readLimitedFile } from './files.ts'
@@ -11,9 +13,14 @@ const maxTokenBytes = 64 * 1024
  * every exchange and nothing is kept.
  *
  * @param homeTenant `AZURE_TENANT_ID`: such a token does not name the tenant itself
+ * @param options.fetched told of every reading
  */
-export function workloadIdentity(tokenFile: string, homeTenant: string): AssertionSource {
-  const read = () => readAssertion(tokenFile)
+export function workloadIdentity(
+  tokenFile: string,
+  homeTenant: string,
+  { clock, fetched }: { readonly clock: Clock; readonly fetched: Told },
+): AssertionSource {
+  const read = () => announced(() => readAssertion(tokenFile), clock, fetched)
   return { get: read, renew: read, homeTenant: () => homeTenant }
 }
 

@@ -6,7 +6,7 @@ import type { Logs } from './log.ts'
 import type { LineSink } from './output.ts'
 
 /** The audit trail: one line for every decision, or one a minute for repeated hand-outs. */
-export interface Audit extends Events {
+export interface Audit extends Pick<Events, 'issued' | 'refused' | 'unauthenticated' | 'forbidden' | 'refreshed'> {
   /** Writes what a summary holds back, and stops its clock. */
   readonly close: () => void
 }
@@ -48,7 +48,17 @@ export function createAudit({ audit, scrub }: Logs, sink: LineSink, options: Aud
         policy: options.policyVersion(),
       })
     },
-    refreshFailed: (grant, error) => {
+    forbidden: (request, caller, permission, error) => {
+      write(error, 'operation denied', {
+        event: 'operation.denied',
+        ...requestFields(request),
+        caller: callerFields(caller),
+        permission,
+        policy: options.policyVersion(),
+      })
+    },
+    refreshed: (grant, _outcome, error) => {
+      if (error === undefined) return
       write(error, 'token refresh failed; the cached token is still served', {
         event: 'token.refresh_failed',
         ...grantFields(grant),

@@ -1,7 +1,7 @@
 import type { Grant } from '../broker/policy.ts'
 import type { Events, RequestFacts, TokenFacts } from '../broker/types.ts'
 import { callerFields, grantFields, upstreamFields } from './audit-fields.ts'
-import { fingerprint } from './fingerprint.ts'
+import { fingerprint } from '../broker/fingerprint.ts'
 import { timestamp, type Scrub } from './log.ts'
 import type { LineSink } from './output.ts'
 

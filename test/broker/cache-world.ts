@@ -40,7 +40,7 @@ export function cacheWorld(options: Partial<CacheOptions> = {}) {
     maxEntries: 100,
     minRemainingSeconds: 60,
     timeoutMs: 5000,
-    refreshFailed: (_, error) => failures.push(error),
+    refreshed: (_, _outcome, error) => void (error && failures.push(error)),
     ...options,
   })
   return {

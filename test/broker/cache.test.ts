@@ -132,7 +132,7 @@ describe('a cold failure', () => {
         maxEntries: 10,
         minRemainingSeconds: 60,
         timeoutMs: 5,
-        refreshFailed: () => undefined,
+        refreshed: () => undefined,
       },
     )
     await assert.rejects(async () => cache.get(grantFor(), 0), { code: 'upstream_unavailable' })

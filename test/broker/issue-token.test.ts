@@ -25,11 +25,10 @@ interface Parts {
 /** An issuer that permits and serves everything but what `parts` say, with the list of what it announced and called. */
 function setUp(parts: Parts = {}) {
   const happened: unknown[][] = []
-  const events: Events = {
+  const events: Pick<Events, 'issued' | 'refused' | 'unauthenticated'> = {
     issued: (...facts) => happened.push(['issued', ...facts]),
     refused: (...facts) => happened.push(['refused', ...facts]),
     unauthenticated: (...facts) => happened.push(['unauthenticated', ...facts]),
-    refreshFailed: (...facts) => happened.push(['refreshFailed', ...facts]),
   }
   const calls: string[] = []
   const called = <T>(name: string, value: T): T => {

@@ -29,7 +29,7 @@ function setUp(timeoutMs = 5000) {
     if (world.next instanceof Error) throw world.next
     return { token, expiresAt, ...world.next }
   }
-  const kept = keepAssertion(fetchAssertion, { clock, random: () => world.random, timeoutMs })
+  const kept = keepAssertion(fetchAssertion, { clock, random: () => world.random, timeoutMs, fetched: () => undefined })
   return {
     clock,
     world,
@@ -211,7 +211,7 @@ test('a source that ignores its signal and never settles is given up', async () 
       given = aborted
       return never.promise
     },
-    { clock: movableClock(), random: () => 0.5, timeoutMs: 5 },
+    { clock: movableClock(), random: () => 0.5, timeoutMs: 5, fetched: () => undefined },
   )
   await assert.rejects(kept.get(signal), { code: 'identity_unavailable' })
   assert.equal(given?.aborted, true)

@@ -68,8 +68,8 @@ describe('a valid policy', () => {
 
   test('warns of each part that this version does not act upon', () => {
     assert.deepEqual(
-      policy.warnings.map(warning => /"san"|"apiKey"|exchangeLimit|permissions/.exec(warning)?.[0]),
-      ['"san"', '"apiKey"', 'exchangeLimit', 'permissions'],
+      policy.warnings.map(warning => /"san"|"apiKey"|exchangeLimit/.exec(warning)?.[0]),
+      ['"san"', '"apiKey"', 'exchangeLimit'],
     )
     assert.ok(policy.warnings.some(warning => warning.includes('billing reads the directory')))
   })

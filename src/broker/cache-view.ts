@@ -1,0 +1,128 @@
+import type { LRUCache } from 'lru-cache'
+import { fingerprint } from './fingerprint.ts'
+import type { CachedToken } from './cached-token.ts'
+import type { Clock } from './clock.ts'
+import { freshness, momentOf, remainingMs, type Freshness, type Moment } from './freshness.ts'
+
+/** The cache in numbers. */
+export interface CacheStatistics {
+  readonly entries: number
+  readonly maxEntries: number
+  /** Fetches under way, one per key. */
+  readonly fetching: number
+  /** Entries pushed out by others since start. */
+  readonly evictions: number
+  /** Valid tokens whose last refresh failed and that were asked for since. */
+  readonly atRisk: number
+  /** Seconds until the first of those is no longer handed out. */
+  readonly firstLossInSeconds: number | undefined
+}
+
+/** What may be told of one cached token: never the token. */
+export interface CacheEntry {
+  readonly clientId: string
+  readonly tenant: string
+  readonly scope: string
+  readonly state: Freshness
+  /** The token's end, in milliseconds since 1970. */
+  readonly endsAt: number
+  /** Seconds until it is no longer handed out; 0 once expired. */
+  readonly servedForSeconds: number
+  /** Seconds until the next request for it starts a refresh; 0 when that is now. */
+  readonly refreshInSeconds: number
+  /** Refreshes in a row that failed or brought nothing newer. */
+  readonly vainRefreshes: number
+  readonly lastFailure: { readonly code: string; readonly reason: string; readonly at: number } | undefined
+  /** As in the audit trail. */
+  readonly fingerprint: string
+  readonly traceId: string | undefined
+  readonly correlationId: string | undefined
+}
+
+export interface EntryQuery {
+  /** A tenant id in lower case; all tenants without. */
+  readonly tenant?: string | undefined
+  readonly limit: number
+  /** The `next` of the page before. */
+  readonly after?: number | undefined
+}
+
+export interface EntryPage {
+  readonly entries: readonly CacheEntry[]
+  /** Where the next page begins; `undefined` on the last. */
+  readonly next: number | undefined
+}
+
+/** The cache as operators see it. */
+export interface CacheView {
+  readonly statistics: () => CacheStatistics
+  /**
+   * Entries in the order in which they were fetched. One that is refreshed between two pages moves to the end, so it may
+   * be seen twice, and none that stays is missed. Looks at every key: for people and dashboards, not for requests.
+   */
+  readonly page: (query: EntryQuery) => EntryPage
+}
+
+/** What a view looks at; the cache goes on owning it. */
+export interface Viewed {
+  readonly held: LRUCache<string, CachedToken>
+  readonly flights: { readonly size: number }
+  readonly atRisk: ReadonlySet<CachedToken>
+  readonly evictions: () => number
+  readonly clock: Clock
+}
+
+export function createCacheView({ held, flights, atRisk, evictions, clock }: Viewed): CacheView {
+  return {
+    statistics: () => {
+      const moment = momentOf(clock)
+      const left = [...atRisk].map(token => servedForMs(token, moment)).filter(ms => ms > 0)
+      return {
+        entries: held.size,
+        maxEntries: held.max,
+        fetching: flights.size,
+        evictions: evictions(),
+        atRisk: left.length,
+        firstLossInSeconds: left.length === 0 ? undefined : left.reduce((a, b) => Math.min(a, b)) / 1000,
+      }
+    },
+    page: query => pageOf(held, query, momentOf(clock)),
+  }
+}
+
+function pageOf(held: Viewed['held'], { tenant, limit, after = 0 }: EntryQuery, moment: Moment): EntryPage {
+  const wanted = tenant === undefined ? '' : ` ${tenant} `
+  const found: [key: string, token: CachedToken][] = []
+  for (const [key, token] of held.entries()) {
+    if (token.id > after && key.includes(wanted)) found.push([key, token])
+  }
+  found.sort(([, a], [, b]) => a.id - b.id)
+  const page = found.slice(0, limit)
+  return {
+    entries: page.map(([key, token]) => entryOf(key, token, moment)),
+    next: found.length > limit ? page.at(-1)?.[1].id : undefined,
+  }
+}
+
+function entryOf(key: string, token: CachedToken, moment: Moment): CacheEntry {
+  const [clientId = '', tenant = '', scope = ''] = key.split(' ')
+  const remaining = remainingMs(token.life, moment)
+  const dueInMs = Math.max(remaining - token.life.dueBeforeEnd, token.refreshNotBefore - moment.monotonic)
+  const { failure } = token
+  return {
+    clientId,
+    tenant,
+    scope,
+    state: freshness(token.life, remaining),
+    endsAt: token.life.endsAt,
+    servedForSeconds: Math.max(0, Math.floor(servedForMs(token, moment) / 1000)),
+    refreshInSeconds: Math.max(0, Math.ceil(dueInMs / 1000)),
+    vainRefreshes: token.vainRefreshes,
+    lastFailure: failure && { code: failure.error.code, reason: failure.error.reason, at: failure.at },
+    fingerprint: fingerprint(token.token),
+    traceId: token.traceId,
+    correlationId: token.correlationId,
+  }
+}
+
+const servedForMs = ({ life }: CachedToken, moment: Moment): number => remainingMs(life, moment) - life.minRemaining

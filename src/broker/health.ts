@@ -1,0 +1,80 @@
+import type { BrokerError, ErrorCode } from '../errors.ts'
+import type { Clock } from './clock.ts'
+import type { Events, Upstream } from './types.ts'
+
+/** `unknown`: not asked since the process started. */
+export type HealthStatus = 'ok' | 'failing' | 'unknown'
+
+/** What went wrong, without a credential: the words a caller could have been told, and the finer reason of the log. */
+export interface HealthError {
+  readonly code: ErrorCode
+  readonly reason: string
+  readonly detail: string
+  /** AADSTS numbers, where Entra gave any. */
+  readonly upstreamCodes: readonly number[]
+  /** Milliseconds since 1970. */
+  readonly at: number
+}
+
+/** How one upstream was last seen. Times are in milliseconds since 1970. */
+export interface UpstreamHealth {
+  readonly upstream: Upstream
+  readonly status: HealthStatus
+  /** When it took this status. */
+  readonly since: number
+  readonly lastSuccess: number | undefined
+  /** The last one there was, also when all is well again. */
+  readonly lastError: HealthError | undefined
+  /** Failures in a row. */
+  readonly failures: number
+}
+
+/** The upstreams as the broker's own traffic shows them. */
+export interface Health {
+  readonly asked: Events['asked']
+  readonly report: () => readonly UpstreamHealth[]
+}
+
+/**
+ * Keeps the last outcome of every upstream. Passive: it asks nobody, so that looking at it costs nothing and an upstream
+ * that nobody needs keeps the status it had.
+ *
+ * @param upstreams all there are; others that are announced are passed over
+ */
+export function createHealth(upstreams: readonly Upstream[], clock: Pick<Clock, 'now'>): Health {
+  const states = new Map(upstreams.map(upstream => [keyOf(upstream), unknownYet(upstream, clock.now())]))
+  return {
+    asked: (upstream, _seconds, error) => {
+      const state = states.get(keyOf(upstream))
+      if (state) states.set(keyOf(upstream), next(state, error && isOwnTrouble(error) ? error : undefined, clock.now()))
+    },
+    report: () => [...states.values()],
+  }
+}
+
+const keyOf = ({ kind, name }: Upstream): string => `${kind} ${name}`
+
+const unknownYet = (upstream: Upstream, since: number): UpstreamHealth => ({
+  upstream,
+  status: 'unknown',
+  since,
+  lastSuccess: undefined,
+  lastError: undefined,
+  failures: 0,
+})
+
+function next(state: UpstreamHealth, error: BrokerError | undefined, now: number): UpstreamHealth {
+  const status = error ? 'failing' : 'ok'
+  const since = status === state.status ? state.since : now
+  if (!error) return { ...state, status, since, lastSuccess: now, failures: 0 }
+  const { code, reason, message: detail, parts } = error
+  const lastError: HealthError = { code, reason, detail, upstreamCodes: parts.upstream?.codes ?? [], at: now }
+  return { ...state, status, since, lastError, failures: state.failures + 1 }
+}
+
+/**
+ * Whether an error says that the upstream or the broker's own set-up is in trouble. One tenant's missing consent, or a
+ * request that Entra refuses, is an answer like any other.
+ */
+const isOwnTrouble = ({ code, reason }: BrokerError): boolean =>
+  !(code === 'consent_required' || code === 'upstream_rejected' || reason === 'cloud')

@@ -1,0 +1,156 @@
+import { monitorEventLoopDelay } from 'node:perf_hooks'
+import { Counter, Gauge, Histogram, Registry } from '@prometheus-io/client'
+import type { CacheStatistics } from '../broker/cache-view.ts'
+import type { UpstreamHealth } from '../broker/health.ts'
+import type { Events } from '../broker/types.ts'
+import { metricTable, type MetricName } from './metric-table.ts'
+
+/** What is read when metrics are scraped, rather than counted as it happens. */
+export interface Gauges {
+  readonly cache: () => CacheStatistics
+  readonly upstreams: () => readonly UpstreamHealth[]
+  readonly isReady: () => boolean
+  readonly policy: () => { readonly version: string; readonly loadedAt: number }
+  /** The broker's version. */
+  readonly version: string
+}
+
+/** Counts what the broker announces, and shows it to Prometheus. */
+export interface Metrics extends Omit<Events, 'unauthenticated'> {
+  /** The text exposition format, version 0.0.4, of everything in {@link metricTable}. */
+  readonly scrape: () => Promise<string>
+  readonly contentType: string
+  readonly close: () => void
+}
+
+/** Seconds. An exchange takes 50 to 500 ms when all is well, and 5 s is the default deadline. */
+const buckets = [0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]
+const loopResolutionMs = 20
+
+export function createMetrics(gauges: Gauges): Metrics {
+  const registry = new Registry()
+  const settings = (name: MetricName) => settingsOf(name, registry)
+  const requests = new Counter(settings('token_broker_requests_total'))
+  const denials = new Counter(settings('token_broker_denials_total'))
+  const verifications = new Counter(settings('token_broker_caller_verifications_total'))
+  const served = new Counter(settings('token_broker_cache_requests_total'))
+  const refreshes = new Counter(settings('token_broker_cache_refreshes_total'))
+  const exchanges = new Histogram({ ...settings('token_broker_exchange_duration_seconds'), buckets })
+  const identity = new Histogram({ ...settings('token_broker_identity_fetch_duration_seconds'), buckets })
+  const keys = new Counter(settings('token_broker_issuer_key_fetches_total'))
+  const unreadable = new Counter(settings('token_broker_unreadable_tokens_total'))
+  readCache(registry, gauges.cache)
+  readState(registry, gauges)
+  const stopWatching = watchProcess(registry)
+
+  return {
+    issued: ({ endpoint }, _grant, _token, how) => {
+      requests.inc({ endpoint, outcome: 'issued' })
+      served.inc({ result: how })
+    },
+    answered: (endpoint, outcome) => requests.inc({ endpoint, outcome }),
+    refused: ({ endpoint }, _caller, _ask, { code, reason }) => {
+      if (code === 'not_permitted') denials.inc({ endpoint, reason })
+    },
+    forbidden: ({ endpoint }, _caller, _permission, { reason }) => denials.inc({ endpoint, reason }),
+    verification: (issuer = '', outcome) => verifications.inc({ issuer, outcome }),
+    refreshed: (_grant, outcome) => refreshes.inc({ outcome }),
+    unreadable: () => unreadable.inc(),
+    asked: ({ kind, name }, seconds, error) => {
+      const outcome = error?.reason ?? 'ok'
+      if (kind === 'authority') exchanges.observe({ outcome }, seconds)
+      else if (kind === 'identity') identity.observe({ outcome }, seconds)
+      else keys.inc({ issuer: name, outcome })
+    },
+    scrape: () => registry.metrics(),
+    contentType: registry.contentType,
+    close: stopWatching,
+  }
+}
+
+function settingsOf(name: MetricName, registry: Registry) {
+  const { help, labels } = metricTable[name]
+  return { name, help, labelNames: [...labels] as string[], registers: [registry] }
+}
+
+/** A metric that is read whenever it is scraped. */
+function onScrape(registry: Registry, name: MetricName, read: () => number): void {
+  const settings = { ...settingsOf(name, registry), registers: [] }
+  const metric =
+    metricTable[name].type === 'gauge'
+      ? new Gauge({
+          ...settings,
+          collect() {
+            this.set(read())
+          },
+        })
+      : new Counter({
+          ...settings,
+          collect() {
+            this.reset()
+            this.inc(read())
+          },
+        })
+  registry.registerMetric(metric)
+}
+
+/** The same with labels: series that are not read again disappear. */
+function seriesOnScrape(
+  registry: Registry,
+  name: MetricName,
+  read: () => readonly (readonly [labels: Readonly<Record<string, string>>, value: number])[],
+): void {
+  const metric = new Gauge({
+    ...settingsOf(name, registry),
+    registers: [],
+    collect() {
+      this.reset()
+      for (const [labels, value] of read()) this.set(labels, value)
+    },
+  })
+  registry.registerMetric(metric)
+}
+
+function readCache(registry: Registry, read: Gauges['cache']): void {
+  onScrape(registry, 'token_broker_cache_evictions_total', () => read().evictions)
+  onScrape(registry, 'token_broker_cache_entries', () => read().entries)
+  onScrape(registry, 'token_broker_cache_max_entries', () => read().maxEntries)
+  onScrape(registry, 'token_broker_cache_fetches_in_flight', () => read().fetching)
+  onScrape(registry, 'token_broker_cache_entries_at_risk', () => read().atRisk)
+  onScrape(registry, 'token_broker_cache_first_loss_seconds', () => read().firstLossInSeconds ?? Number.NaN)
+}
+
+function readState(registry: Registry, { isReady, policy, upstreams, version }: Gauges): void {
+  onScrape(registry, 'token_broker_ready', () => Number(isReady()))
+  seriesOnScrape(registry, 'token_broker_policy_info', () => [[{ sha256: policy().version }, 1]])
+  onScrape(registry, 'token_broker_policy_loaded_timestamp_seconds', () => policy().loadedAt / 1000)
+  seriesOnScrape(registry, 'token_broker_build_info', () => [[{ version, node: process.version }, 1]])
+  seriesOnScrape(registry, 'token_broker_upstream_healthy', () =>
+    upstreams()
+      .filter(({ status }) => status !== 'unknown')
+      .map(({ upstream: { kind, name }, status }) => [{ kind, name }, Number(status === 'ok')] as const),
+  )
+}
+
+/** Measures this process. The library's own set has names that `promtool check metrics` faults, and timers. */
+function watchProcess(registry: Registry): () => void {
+  const delay = monitorEventLoopDelay({ resolution: loopResolutionMs })
+  delay.enable()
+  onScrape(registry, 'token_broker_event_loop_delay_p99_seconds', () => lateness(delay.percentile(99)))
+  onScrape(registry, 'token_broker_event_loop_delay_max_seconds', () => {
+    const worst = lateness(delay.max)
+    delay.reset()
+    return worst
+  })
+  onScrape(registry, 'process_cpu_seconds_total', () => {
+    const { user, system } = process.cpuUsage()
+    return (user + system) / 1e6
+  })
+  onScrape(registry, 'process_resident_memory_bytes', () => process.memoryUsage.rss())
+  onScrape(registry, 'process_start_time_seconds', () => performance.timeOrigin / 1000)
+  onScrape(registry, 'nodejs_heap_used_bytes', () => process.memoryUsage().heapUsed)
+  return () => delay.disable()
+}
+
+/** Seconds beyond the sampling interval, which Node counts into the delay (nanoseconds). */
+const lateness = (nanoseconds: number): number => Math.max(0, nanoseconds / 1e9 - loopResolutionMs / 1000)
