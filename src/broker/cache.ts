@@ -61,7 +61,7 @@ class LruTokenCache implements ViewableCache {
   readonly #flights = new Map<string, Promise<CachedToken>>()
   /** Key → monotonic milliseconds of the last fetch that `min_expires_in` caused. */
   readonly #replaced: LRUCache<string, number>
-  /** Tokens whose last refresh failed and that were asked for since. */
+  /** Tokens whose last refresh failed and that were asked for since it did first. */
   readonly #atRisk = new Set<CachedToken>()
   #fetched = 0
   #evictions = 0
@@ -133,7 +133,6 @@ class LruTokenCache implements ViewableCache {
       (thrown: unknown) => {
         const error = asBrokerError(thrown)
         held.failure = { error, at: clock.now() }
-        this.#atRisk.delete(held)
         this.#postpone(held)
         refreshed(grant, 'failed', error)
       },
