@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+import './early-signals.ts'
 import { parseArgs } from 'node:util'
 import { messageOf } from './errors.ts'
 import { exitCodes, serve, StartError } from './main.ts'

@@ -3,6 +3,7 @@ import type { FastifyInstance } from 'fastify'
 import { checkExchangeAudience } from './broker/policy-check.ts'
 import type { Policy } from './broker/policy.ts'
 import { readConfig, type Config } from './config.ts'
+import { handOverSignals } from './early-signals.ts'
 import type { Environment } from './environment.ts'
 import { codeOf, FaultsError, type Fault } from './errors.ts'
 import { loadPolicy } from './outbound/policy-file.ts'
@@ -145,6 +146,7 @@ function stopOnSignal(service: Service, { drainSeconds }: Config): void {
       process.exit(exitCodes.failed)
     }
   }
+  handOverSignals()
   process.on('SIGTERM', onSignal)
   process.on('SIGINT', onSignal)
   process.on('SIGHUP', () => log.warn('SIGHUP is ignored: this version reads the policy at start only'))
