@@ -3,7 +3,6 @@ import type { FastifyInstance } from 'fastify'
 import { checkExchangeAudience } from './broker/policy-check.ts'
 import type { Policy } from './broker/policy.ts'
 import { readConfig, type Config } from './config.ts'
-import { handOverSignals } from './early-signals.ts'
 import type { Environment } from './environment.ts'
 import { codeOf, FaultsError, type Fault } from './errors.ts'
 import { loadPolicy } from './outbound/policy-file.ts'
@@ -26,9 +25,10 @@ export class StartError extends Error {
 
 /**
  * Runs the broker until a signal stops it: settings → wire → listen → drain.
+ * @param handOverSignals called once signals are handled here
  * @throws StartError when it cannot start
  */
-export async function serve(environment: Environment): Promise<void> {
+export async function serve(environment: Environment, handOverSignals: () => void): Promise<void> {
   const { config, policy } = await readSettings(environment)
   const sink = bufferedOutput(1)
   process.on('exit', sink.flush)
@@ -49,6 +49,7 @@ export async function serve(environment: Environment): Promise<void> {
     'the policy is loaded',
   )
   stopOnSignal(service, config)
+  handOverSignals()
   await service.warmUp()
   if (service.isReady()) log.info('ready')
 }
@@ -146,7 +147,6 @@ function stopOnSignal(service: Service, { drainSeconds }: Config): void {
       process.exit(exitCodes.failed)
     }
   }
-  handOverSignals()
   process.on('SIGTERM', onSignal)
   process.on('SIGINT', onSignal)
   process.on('SIGHUP', () => log.warn('SIGHUP is ignored: this version reads the policy at start only'))
