@@ -10,12 +10,16 @@ import { createAuthorize, type Policy } from './broker/policy.ts'
 import { createReadiness, type Need } from './broker/readiness.ts'
 import type { AssertionSource, Events } from './broker/types.ts'
 import type { Config } from './config.ts'
+import { BrokerError } from './errors.ts'
 import { createListeners, identityUpstream } from './listeners.ts'
+import { createCircuit } from './outbound/circuit.ts'
 import { entra } from './outbound/entra.ts'
 import { connectIssuers } from './outbound/issuer-keys.ts'
 import { managedIdentity } from './outbound/managed-identity.ts'
+import { resilient } from './outbound/resilience.ts'
 import { workloadIdentity } from './outbound/workload-identity.ts'
 import { buildServers } from './servers.ts'
+import { errorFields } from './telemetry/audit-fields.ts'
 import type { Logs } from './telemetry/log.ts'
 import type { LineSink } from './telemetry/output.ts'
 
@@ -58,6 +62,7 @@ export async function wire(config: Config, policy: Policy, sink: LineSink, aroun
     isReady,
     isDraining,
     cache: () => cache.view.statistics(),
+    circuit: () => circuit.state(),
   })
   const issuers = await connectIssuers(policy.issuers, {
     clock,
@@ -65,25 +70,23 @@ export async function wire(config: Config, policy: Policy, sink: LineSink, aroun
     asked: events.asked,
   })
   const assertions = connectIdentity(config, around, events.asked)
-  const cache = createCache(entra({ authority: config.authority, assertions, clock, events }), {
-    clock,
-    random,
+  const timeoutMs = config.upstreamTimeoutMs
+  const circuit = createCircuit({ clock, changed: events.circuit })
+  const exchanges = entra({ authority: config.authority, assertions, clock, events })
+  const cache = createCache(resilient(exchanges, { ...around, circuit, timeoutMs }), {
+    ...around,
     maxEntries: config.cacheMaxEntries,
     minRemainingSeconds: config.minRemainingSeconds,
-    timeoutMs: config.upstreamTimeoutMs,
-    refreshed: events.refreshed,
+    timeoutMs,
+    concurrency: config.upstreamConcurrency,
+    events,
   })
   const authenticate = createAuthenticate(issuers, clock, events.verification)
   const issuer = createTokenIssuer(authenticate, createAuthorize(policy, assertions.homeTenant), cache, events)
-  const failed = (need: string, err: unknown) => log.warn({ need, err }, 'not ready yet')
-  const readiness = createReadiness(needsOf(assertions, issuers), failed, random)
-  const operations = {
-    ...telemetry,
-    issuer,
-    permit: createPermit(policy, events),
-    cache: cache.view,
-  }
-  const servers = await buildServers(config, { log, isDraining, answered: events.answered }, issuer, operations)
+  const readiness = createReadiness(needsOf(assertions, issuers), notReadyYet(log), random)
+  const operations = { ...telemetry, issuer, permit: createPermit(policy, events), cache: cache.view }
+  const main = { ...operations, forget: cache.forget, events }
+  const servers = await buildServers(config, { log, isDraining, answered: events.answered }, main, operations)
 
   return {
     ...servers,
@@ -100,6 +103,11 @@ export async function wire(config: Config, policy: Policy, sink: LineSink, aroun
   }
 }
 
+const notReadyYet =
+  (log: Logs['log']) =>
+  (need: string, err: unknown): void =>
+    log.warn({ need, err, ...(err instanceof BrokerError && errorFields(err)) }, 'not ready yet')
+
 /** The share of an exchange's time that the identity's token may take, so that it is clear which hop hangs. */
 const identityShare = 0.8
 
@@ -111,7 +119,11 @@ function connectIdentity(
   const upstream = identityUpstream(identity)
   const fetched: Told = (seconds, error) => asked(upstream, seconds, error)
   return identity.source === 'managed-identity'
-    ? keepAssertion(managedIdentity(identity), { ...around, timeoutMs: upstreamTimeoutMs * identityShare, fetched })
+    ? keepAssertion(managedIdentity(identity, around.clock), {
+        ...around,
+        timeoutMs: upstreamTimeoutMs * identityShare,
+        fetched,
+      })
     : workloadIdentity(identity.tokenFile, identity.homeTenant, { clock: around.clock, fetched })
 }
 

@@ -11,8 +11,8 @@ import {
   withSecondsLeft,
 } from './failure-rules.ts'
 
-/** Which failures to forget; a part that is absent stands for all. */
-export interface FailureFilter {
+/** Which tokens, fetches and failures are meant; a part that is absent stands for all. */
+export interface FetchFilter {
   readonly clientId?: string | undefined
   readonly tenant?: string | undefined
   readonly scope?: string | undefined
@@ -53,7 +53,7 @@ export interface FailureMemory {
    * Forgets all failures that stand in the way of what the filter names, and whatever comes of the fetches for it that
    * are under way. Counts the forgotten failures.
    */
-  readonly forget: (filter: FailureFilter) => number
+  readonly forget: (filter: FetchFilter) => number
   /** What failed last and stands, or stood, in the way of this target: for those who watch. */
   readonly last: (target: FetchTarget) => RememberedFailure | undefined
   /** Everything that is remembered, in no order: for those who count. */
@@ -142,7 +142,7 @@ class LruFailureMemory implements FailureMemory {
     }
   }
 
-  forget = (filter: FailureFilter): number => {
+  forget = (filter: FetchFilter): number => {
     let forgotten = 0
     for (const level of levels) {
       const records = this.#records[level]
@@ -232,7 +232,8 @@ class LruFailureMemory implements FailureMemory {
 const stands = ({ until, probe }: FailureRecord, now: number): boolean =>
   now < until || (probe !== undefined && now < probe.until)
 
-const matches = (place: FailureFilter, filter: FailureFilter): boolean =>
+/** Whether something is among what is meant; what it does not name itself is of every kind. */
+export const matches = (place: FetchFilter, filter: FetchFilter): boolean =>
   (['clientId', 'tenant', 'scope'] as const).every(
     part => filter[part] === undefined || place[part] === undefined || filter[part] === place[part],
   )

@@ -1,8 +1,6 @@
 import type { Clock } from '../broker/clock.ts'
+import type { CircuitState } from '../broker/types.ts'
 import { asBrokerError, BrokerError, type ErrorCode } from '../errors.ts'
-
-/** closed: exchanges are made. open: none is. half-open: one is, to find out. */
-export type CircuitState = 'closed' | 'open' | 'half-open'
 
 /** Keeps an authority that does not answer from being asked all the time. */
 export interface Circuit {

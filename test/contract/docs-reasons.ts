@@ -57,7 +57,7 @@ function namedReasons(text: string): readonly string[] {
 function classes(path: string, text: string): readonly Pair[] {
   if (path !== 'src/outbound/entra-failure.ts') return []
   const table = [...text.matchAll(/^ {2}(\w+): \['(\w+)', ['"]/gm)].map(([, word, code]) => `${code} ${word}`)
-  const refined = quoted(/ErrorParts = \{\s*reason:([^,]+)/.exec(text)?.[1] ?? '')
+  const refined = quoted(/function transientReason[\s\S]*?\n\}/.exec(text)?.[0] ?? '')
   if (table.length === 0 || refined.length === 0) throw new Error(`${path}: where are the classes?`)
   return [...table, ...refined.map(word => `upstream_unavailable ${word}`)]
 }
