@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
 import { checkExchangeAudience } from './broker/policy-check.ts'
+import { keyWarnings } from './broker/policy-keys.ts'
 import type { Policy } from './broker/policy.ts'
 import { readConfig, type Config } from './config.ts'
 import type { Environment } from './environment.ts'
@@ -34,7 +35,8 @@ export async function serve(environment: Environment): Promise<void> {
   const service = await wire(config, policy, sink).catch(asStartError)
   const { log } = service
   for (const warning of config.warnings) log.warn({ source: 'environment' }, warning)
-  for (const warning of policy.warnings) log.warn({ source: 'policy' }, warning)
+  for (const warning of [...policy.warnings, ...keyWarnings(policy.apiKeys, Date.now())])
+    log.warn({ source: 'policy' }, warning)
 
   try {
     await listenAll(service, config)

@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import type { Told } from './broker/announce.ts'
-import { createAuthenticate, type Issuer } from './broker/authenticate.ts'
+import { createAdmission, createAuthenticate, type Issuer } from './broker/authenticate.ts'
 import { createCache } from './broker/cache.ts'
 import { systemClock, type Clock } from './broker/clock.ts'
 import { createTokenIssuer } from './broker/issue-token.ts'
@@ -73,16 +73,12 @@ export async function wire(config: Config, policy: Policy, sink: LineSink, aroun
     timeoutMs: config.upstreamTimeoutMs,
     refreshed: events.refreshed,
   })
-  const authenticate = createAuthenticate(issuers, clock, events.verification)
-  const issuer = createTokenIssuer(authenticate, createAuthorize(policy, assertions.homeTenant), cache, events)
+  const admission = createAdmission(policy, issuers)
+  const authenticate = createAuthenticate(() => admission, clock, events.verification)
+  const issuer = createTokenIssuer(authenticate, createAuthorize(assertions.homeTenant), cache, events)
   const failed = (need: string, err: unknown) => log.warn({ need, err }, 'not ready yet')
   const readiness = createReadiness(needsOf(assertions, issuers), failed, random)
-  const operations = {
-    ...telemetry,
-    issuer,
-    permit: createPermit(policy, events),
-    cache: cache.view,
-  }
+  const operations = { ...telemetry, issuer, permit: createPermit(events), cache: cache.view }
   const servers = await buildServers(config, { log, isDraining, answered: events.answered }, issuer, operations)
 
   return {

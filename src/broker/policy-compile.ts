@@ -1,5 +1,6 @@
 import { claimMatcher, claimPath, textMatcher, valueAt } from './match.ts'
-import type { CallerTest, Denial, IssuerSettings, Policy, Rule } from './policy.ts'
+import { beginningOf, keyInstances } from './policy-keys.ts'
+import type { ApiKeySettings, CallerTest, Denial, IssuerSettings, Policy, Rule } from './policy-model.ts'
 import type { CallerText, DenialText, PolicyText, RuleText } from './policy-shape.ts'
 
 /** A checked policy text as sets and matchers. */
@@ -11,6 +12,7 @@ export function compilePolicy(text: PolicyText, version: string): Policy {
     applications: new Map(Object.entries(text.applications).map(([name, id]) => [name, id.toLowerCase()])),
     tenants,
     issuers: Object.freeze(Object.entries(text.issuers ?? {}).map(([name, issuer]) => freezeIssuer(name, issuer))),
+    apiKeys: Object.freeze(keyInstances(text.apiKeys).map(compileKey)),
     denials: Object.freeze((text.deny ?? []).map(denial => compileDenial(denial, tenantIds))),
     rules: Object.freeze(text.rules.map(rule => compileRule(rule, tenantIds))),
     warnings: Object.freeze(warningsOf(text)),
@@ -21,6 +23,9 @@ type TenantIds = (names: readonly string[]) => ReadonlySet<string>
 
 const freezeIssuer = (name: string, issuer: Omit<IssuerSettings, 'name'>): IssuerSettings =>
   Object.freeze({ ...issuer, name, audiences: Object.freeze([...issuer.audiences]) })
+
+const compileKey = ({ name, key: { sha256, expires } }: ReturnType<typeof keyInstances>[number]): ApiKeySettings =>
+  Object.freeze({ name, sha256: sha256.toLowerCase(), expires, expiresAt: beginningOf(expires) ?? 0 })
 
 function compileRule(rule: RuleText, tenantIds: TenantIds): Rule {
   return Object.freeze({
@@ -42,9 +47,10 @@ function compileDenial(denial: DenialText, tenantIds: TenantIds): Denial {
   })
 }
 
-/** Issuer, subject and every claim must match. Callers of other kinds are none that this version authenticates. */
+/** Issuer, subject and every claim must match; or the API key's name. */
 function compileCaller(text: CallerText): CallerTest {
-  const { issuer } = text
+  const { issuer, apiKey } = text
+  if (apiKey !== undefined) return caller => caller.kind === 'apiKey' && caller.key === apiKey
   if (issuer === undefined) return () => false
   const subject = text.subject === undefined ? undefined : textMatcher(text.subject)
   const claims = Object.entries(text.claims ?? {}).map(([name, expected]) => ({
@@ -52,6 +58,7 @@ function compileCaller(text: CallerText): CallerTest {
     matches: claimMatcher(expected),
   }))
   return caller =>
+    caller.kind === 'jwt' &&
     caller.issuer === issuer &&
     (subject?.(caller.subject) ?? true) &&
     claims.every(({ path, matches }) => matches(valueAt(caller.claims, path)))
@@ -63,9 +70,6 @@ function warningsOf(text: PolicyText): readonly string[] {
   return [
     ...(callers.some(caller => caller.san !== undefined)
       ? ['callers with "san": this version does not authenticate client certificates, so they match nobody']
-      : []),
-    ...(callers.some(caller => caller.apiKey !== undefined)
-      ? ['callers with "apiKey": this version does not authenticate API keys, so they match nobody']
       : []),
     ...text.rules.flatMap(rule =>
       rule.exchangeLimit === undefined && rule.requestLimit === undefined

@@ -91,6 +91,11 @@ const denial = Type.Object(
   { ...closed, minProperties: 1, description: 'at least one of callers, tenants, scopes, applications' },
 )
 
+const key = {
+  sha256: Type.String({ pattern: '^[0-9a-fA-F]{64}$', description: 'a SHA-256 in hex' }),
+  expires: Type.String({ pattern: '^[0-9]{4}-[0-9]{2}-[0-9]{2}$', description: 'a date such as 2027-01-31' }),
+}
+
 /** The policy file, as TypeBox (JSON Schema 2020-12). */
 export const policyShape = Type.Object(
   {
@@ -98,17 +103,7 @@ export const policyShape = Type.Object(
     tenants: Type.Optional(Type.Record(Type.String(), guid, name)),
     issuers: Type.Optional(Type.Record(Type.String(), issuer, name)),
     apiKeys: Type.Optional(
-      Type.Record(
-        Type.String(),
-        Type.Object(
-          {
-            sha256: Type.String({ pattern: '^[0-9a-fA-F]{64}$', description: 'a SHA-256 in hex' }),
-            expires: Type.String({ pattern: '^[0-9]{4}-[0-9]{2}-[0-9]{2}$', description: 'a date such as 2027-01-31' }),
-          },
-          closed,
-        ),
-        name,
-      ),
+      Type.Record(Type.String(), Type.Object({ ...key, next: Type.Optional(Type.Object(key, closed)) }, closed), name),
     ),
     deny: Type.Optional(list(denial, 'a list of denials')),
     rules: list(rule, 'a list of rules'),

@@ -1,71 +1,9 @@
 import { BrokerError } from '../errors.ts'
 import type { Caller } from './authenticate.ts'
 import { isGuid } from './names.ts'
+import type { Ask, Denial, Permission, Policy, Rule } from './policy-model.ts'
 
-/** What a caller asks for: well-formed, but neither known nor permitted yet. */
-export interface Ask {
-  /** A tenant id in lower case, or a tenant's name in the policy. */
-  readonly tenant: string
-  /** `<resource>/.default`, byte for byte as the caller wrote it. */
-  readonly scope: string
-  /** The name of an application in the policy. */
-  readonly application: string
-  /** Seconds; the least remaining life the caller needs. 0 when it does not care. */
-  readonly minExpiresIn: number
-}
-
-/** Where an issuer's tokens are checked, as the policy says. */
-export interface IssuerSettings {
-  readonly name: string
-  readonly issuer: string
-  readonly audiences: readonly string[]
-  /** Path of a JWK Set; else {@link jwksUri}; else the issuer's discovery document leads to it. */
-  readonly jwksFile?: string
-  readonly jwksUri?: string
-  /** Path of the PEM certificates to trust for the issuer's own servers instead of the system's. */
-  readonly caFile?: string
-}
-
-/** What the operations endpoints ask for: to see the broker's state, to make it forget tokens. */
-export type Permission = 'observe' | 'purge'
-
-/** Whether a caller is one that a rule or a denial speaks of. */
-export type CallerTest = (caller: Caller) => boolean
-
-/** What a rule grants to the callers it names. */
-export interface Rule {
-  readonly name: string
-  readonly callers: readonly CallerTest[]
-  /** Tenant ids, or every tenant but the home tenant. */
-  readonly tenants: ReadonlySet<string> | '*'
-  readonly scopes: ReadonlySet<string>
-  /** Application names. */
-  readonly applications: ReadonlySet<string>
-  readonly permissions: ReadonlySet<Permission>
-}
-
-/** What is refused before any rule is asked. A part that is absent matches everything. */
-export interface Denial {
-  readonly callers?: readonly CallerTest[]
-  readonly tenants?: ReadonlySet<string>
-  readonly scopes?: ReadonlySet<string>
-  readonly applications?: ReadonlySet<string>
-}
-
-/** A policy file, checked and compiled. Frozen: a new version is a new value. */
-export interface Policy {
-  /** SHA-256 of the file's bytes, in hex. */
-  readonly version: string
-  /** Name → client id. */
-  readonly applications: ReadonlyMap<string, string>
-  /** Name → tenant id. */
-  readonly tenants: ReadonlyMap<string, string>
-  readonly issuers: readonly IssuerSettings[]
-  readonly denials: readonly Denial[]
-  readonly rules: readonly Rule[]
-  /** What the file says that this version of the broker does not act upon. */
-  readonly warnings: readonly string[]
-}
+export type { Ask, IssuerSettings, Permission, Policy } from './policy-model.ts'
 
 /** Permission for one caller to have one kind of token: made only here, by a rule. */
 class PolicyGrant {
@@ -186,16 +124,17 @@ export function authorizeOperation(policy: Policy, caller: Caller, permission: P
   })
 }
 
-/** Decides an ask of a caller under one version of the policy. */
+/** Decides an ask of a caller under the version of the policy that the caller was authenticated under. */
 export type Authorize = (caller: Caller, ask: Ask) => Grant
 
 const maxRememberedGrants = 100_000
 
 /**
- * {@link authorize} for one policy, with the grants of each caller remembered. Refusals are not: whoever asks for what nobody granted pushes nothing out.
- * A grant does not depend on anything that changes while the policy and the caller stay. Forgets all when full.
+ * {@link authorize} with the grants of each caller remembered. Refusals are not: whoever asks for what nobody granted
+ * pushes nothing out. A grant does not depend on anything that changes while the caller stays: a new policy makes new
+ * callers. Forgets all when full.
  */
-export function createAuthorize(policy: Policy, homeTenant: () => string | undefined): Authorize {
+export function createAuthorize(homeTenant: () => string | undefined): Authorize {
   let grants = new WeakMap<Caller, Grants>()
   let count = 0
   return (caller, ask) => {
@@ -206,7 +145,7 @@ export function createAuthorize(policy: Policy, homeTenant: () => string | undef
     const words = `${ask.application} ${ask.tenant} ${ask.scope}`
     let grant = known?.byWords.get(words)
     if (!grant) {
-      grant = authorize(policy, caller, ask, homeTenant())
+      grant = authorize(caller.policy, caller, ask, homeTenant())
       if (++count > maxRememberedGrants) {
         grants = new WeakMap()
         count = 1
