@@ -228,7 +228,11 @@ describe('refused of denials and keys', () => {
     [withKey({ ...key, expires: '2027-02-29' }), 'apiKeys.erp.expires', 'a day that the calendar does not have'],
     [withKey({ ...key, sha256: nothing }), 'apiKeys.erp.sha256', 'the hash of nothing: an unset variable'],
     [withKey({ ...key, next: key }), 'apiKeys.erp.next.sha256', 'a key that replaces itself'],
-    [withKey({ ...key, next: { sha256: 'ab'.repeat(32), expires: '2027-13-01' } }), 'apiKeys.erp.next.expires', 'a 13th month'],
+    [
+      withKey({ ...key, next: { sha256: 'ab'.repeat(32), expires: '2027-13-01' } }),
+      'apiKeys.erp.next.expires',
+      'a 13th month',
+    ],
     [withKey({ ...key, next: [key] }), 'apiKeys.erp.next', 'a list of replacements'],
     [{ ...withKey(key), apiKeys: { erp: key, crm: key } }, 'apiKeys.crm.sha256', 'one hash under two names'],
   ])

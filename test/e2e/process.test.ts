@@ -170,7 +170,7 @@ for (const args of misuse)
   test(`"token-broker ${args.join(' ')}" is refused with a hint and exit code 2`, async t => {
     const command = run(t, args)
     assert.equal(await command.exited, 2)
-    assert.match(command.stderr(), /^token-broker: .*\n(.*\n)*Try: token-broker --help\n$/)
+    assert.match(command.stderr(), /^token-broker: .*\n(.*\n)*Try: token-broker( serve)? --help\n$/)
     assert.equal(command.stdout(), '')
   })
 
@@ -178,7 +178,7 @@ for (const args of [['--help'], ['-h'], ['serve', '--help']])
   test(`"token-broker ${args.join(' ')}" explains itself`, async t => {
     const command = run(t, args)
     assert.equal(await command.exited, 0)
-    assert.match(command.stdout(), /^token-broker: [\s\S]*Usage:[\s\S]*serve[\s\S]*Exit codes:/)
+    assert.match(command.stdout(), /^token-broker( serve)?: [\s\S]*Usage:[\s\S]*serve[\s\S]*Exit codes:/)
     assert.equal(command.stderr(), '')
   })
 

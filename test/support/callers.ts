@@ -126,6 +126,10 @@ export async function callerWith(claims: Json = {}, policy = idle): Promise<JwtC
   return caller
 }
 
+/** The same caller as if he had been authenticated under another policy. */
+export const under = (policy: Policy, caller: JwtCaller): JwtCaller =>
+  Object.assign(Object.create(Object.getPrototypeOf(caller) as object) as JwtCaller, caller, { policy })
+
 /** The part of a policy that rules refer to. */
 export const cast = {
   applications: { default: ids.application, other: ids.other },
