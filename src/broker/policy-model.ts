@@ -1,4 +1,5 @@
 import type { CallerFacts } from './caller-facts.ts'
+import type { CallerTest } from './caller-test.ts'
 
 /** What a caller asks for: well-formed, but neither known nor permitted yet. */
 export interface Ask {
@@ -38,12 +39,19 @@ export interface ApiKeySettings {
 /** What the operations endpoints ask for: to see the broker's state, to make it forget tokens. */
 export type Permission = 'observe' | 'purge'
 
-/** Whether a caller is one that a rule or a denial speaks of. */
-export type CallerTest = (caller: CallerFacts) => boolean
+/** So many in so many seconds. */
+export interface Limit {
+  readonly count: number
+  readonly seconds: number
+  /** The rule that says so: what is counted is counted per caller and rule. */
+  readonly rule: string
+}
 
 /** What a rule grants to the callers it names. */
 export interface Rule {
   readonly name: string
+  /** Its place in the file. */
+  readonly order: number
   readonly callers: readonly CallerTest[]
   /** Tenant ids, or every tenant but the home tenant. */
   readonly tenants: ReadonlySet<string> | '*'
@@ -51,14 +59,35 @@ export interface Rule {
   /** Application names. */
   readonly applications: ReadonlySet<string>
   readonly permissions: ReadonlySet<Permission>
+  /** Exchanges that a caller may cause. */
+  readonly exchangeLimit?: Limit
+  /** Requests that a caller may make. */
+  readonly requestLimit?: Limit
 }
 
 /** What is refused before any rule is asked. A part that is absent matches everything. */
 export interface Denial {
+  /** Its place in the file. */
+  readonly order: number
   readonly callers?: readonly CallerTest[]
   readonly tenants?: ReadonlySet<string>
   readonly scopes?: ReadonlySet<string>
   readonly applications?: ReadonlySet<string>
+}
+
+/** An ask whose tenant and application the policy knows. */
+export interface Target {
+  readonly application: string
+  readonly clientId: string
+  /** A GUID in lower case. */
+  readonly tenant: string
+  readonly scope: string
+}
+
+/** Finds the few entries of a long policy that can matter for a decision: all that match, and some that do not. */
+export interface PolicyIndex {
+  readonly rules: (caller: CallerFacts, target: Target) => readonly Rule[]
+  readonly denials: (caller: CallerFacts, target: Target) => readonly Denial[]
 }
 
 /** A policy file, checked and compiled. Frozen: a new version is a new value. */
@@ -73,6 +102,8 @@ export interface Policy {
   readonly apiKeys: readonly ApiKeySettings[]
   readonly denials: readonly Denial[]
   readonly rules: readonly Rule[]
+  /** The rules and denials that can matter for a decision. */
+  readonly index: PolicyIndex
   /** What the file says that this version of the broker does not act upon. */
   readonly warnings: readonly string[]
 }
