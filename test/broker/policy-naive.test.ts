@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as fc from 'fast-check'
 import type { CallerFacts } from '../../src/broker/caller-facts.ts'
-import { decide, type Policy } from '../../src/broker/policy.ts'
+import { type Ask, decide, type Policy } from '../../src/broker/policy.ts'
 import { arm, askFor, cast, graph, ids, policyOf } from '../support/callers.ts'
 import { naively, type PlainCaller, type PlainEntry, type PlainPolicy } from '../support/naive-policy.ts'
 
@@ -105,35 +105,79 @@ function bothForms(rules: readonly PlainEntry[], deny: readonly PlainEntry[]): r
   return [plain, policyOf(plain)]
 }
 
-function compiled(
-  policy: Policy,
-  ...[caller, asked, homeTenant]: [CallerFacts, ReturnType<typeof askFor>, string | undefined]
-) {
+type Asked = readonly [caller: CallerFacts, ask: Ask, home: string | undefined]
+
+function compiled(policy: Policy, ...[caller, asked, homeTenant]: Asked) {
   const decision = decide(policy, caller, asked, homeTenant)
   if (decision.verdict === 'granted') return decision.rules.map(({ name }) => name)
   if (decision.verdict === 'undecided') return 'undecided'
   return { no_rule: [], denied: 'denied', unknown_target: 'unknown' }[decision.reason]
 }
 
-test('the compiled policy says what a naive reading of the same file says', () => {
-  const seen = new Map<string, number>()
-  const property = fc.property(
-    fc.array(rule, { minLength: 1, maxLength: 12 }),
-    fc.array(denial, { maxLength: 2 }),
-    fc.array(fc.tuple(facts, ask), { minLength: 10, maxLength: 10 }),
-    home,
-    (rules, deny, asks, homeTenant) => {
-      const [plain, policy] = bothForms(rules, deny)
-      for (const [caller, asked] of asks) {
-        const expected = naively(plain, caller, asked, homeTenant)
-        assert.deepEqual(compiled(policy, caller, asked, homeTenant), expected)
-        const kind = typeof expected === 'string' ? expected : `${Math.min(expected.length, 2)} rules`
-        seen.set(kind, (seen.get(kind) ?? 0) + 1)
-      }
-    },
-  )
-  fc.assert(property, { numRuns: 600 })
-  for (const kind of ['denied', 'undecided', 'unknown', '0 rules', '1 rules', '2 rules']) {
-    assert.ok((seen.get(kind) ?? 0) > 20, `hardly ever: ${kind}; the test would not notice`)
+/** How often each kind of decision came up. */
+type Seen = Map<string, number>
+
+function agree(rules: readonly PlainEntry[], deny: readonly PlainEntry[], asks: readonly Asked[], seen: Seen): void {
+  const [plain, policy] = bothForms(rules, deny)
+  for (const [caller, asked, homeTenant] of asks) {
+    const expected = naively(plain, caller, asked, homeTenant)
+    assert.deepEqual(compiled(policy, caller, asked, homeTenant), expected)
+    const kind = typeof expected === 'string' ? expected : `${Math.min(expected.length, 2)} rules`
+    seen.set(kind, (seen.get(kind) ?? 0) + 1)
   }
+}
+
+function hasSeen(seen: Seen, kinds: readonly string[]): void {
+  for (const kind of kinds) assert.ok((seen.get(kind) ?? 0) > 20, `hardly ever: ${kind}; the test would not notice`)
+}
+
+const asks = fc.array(fc.tuple(facts, ask, home), { minLength: 10, maxLength: 10 })
+
+test('the compiled policy says what a naive reading of the same file says', () => {
+  const seen: Seen = new Map()
+  const rules = fc.array(rule, { minLength: 1, maxLength: 12 })
+  const denials = fc.array(denial, { maxLength: 2 })
+  fc.assert(
+    fc.property(rules, denials, asks, (...drawn) => agree(...drawn, seen)),
+    { numRuns: 500 },
+  )
+  hasSeen(seen, ['denied', 'undecided', 'unknown', '0 rules', '1 rules', '2 rules'])
+})
+
+test('also where so many rules and denials speak of one tenant that they are found by the caller', () => {
+  const seen: Seen = new Map()
+  const one = fc.constantFrom('a', 'b')
+  const crowd = fc.oneof(
+    fc.record({ issuer, subject: fc.oneof(one, fc.constantFrom('a*', '*b')) }),
+    fc.record({ issuer, claims: fc.record({ roles: one }) }),
+    fc.record({ issuer, claims: fc.record({ '/deep/role': fc.oneof(one, fc.constant('a*')) }) }),
+    fc.record({ san: fc.constantFrom('spiffe://prod.example/a', 'spiffe://prod.example/*', 'a', '*.a') }),
+    fc.record({ apiKey: fc.constantFrom('erp', 'crm') }),
+  )
+  const who = fc.array(crowd, { minLength: 1, maxLength: 2 })
+  const where = { tenants: fc.constant(['contoso']), scopes: fc.constant([graph]) }
+  const rules = fc.array(fc.record({ callers: who, ...where }), { minLength: 8, maxLength: 20 })
+  const rarely = fc.option(who, { freq: 30, nil: undefined })
+  const denials = fc.array(
+    rarely.chain(named => fc.record({ ...where, ...(named ? { callers: fc.constant(named) } : {}) })),
+    { minLength: 4, maxLength: 8 },
+  )
+  const few = fc.oneof(
+    fc.record({
+      kind: fc.constant('jwt' as const),
+      issuer,
+      subject: fc.constantFrom('a', 'b', 'ab', 'c'),
+      claims: fc.record({ roles: fc.subarray(['x', 'a', 'b']), deep: fc.record({ role: one }) }, { requiredKeys: [] }),
+    }),
+    facts,
+  )
+  const asked = askFor({ tenant: ids.contoso })
+  const questions = fc
+    .array(few, { minLength: 10, maxLength: 10 })
+    .map(all => all.map((each): Asked => [each, asked, ids.home]))
+  fc.assert(
+    fc.property(rules, fc.oneof(fc.constant([]), denials), questions, (...drawn) => agree(...drawn, seen)),
+    { numRuns: 500 },
+  )
+  hasSeen(seen, ['denied', '0 rules', '1 rules', '2 rules'])
 })
