@@ -8,6 +8,18 @@ const commands: Readonly<Record<string, readonly [summary: string, load: () => P
     'run the broker; the environment configures it (see README.md)',
     async () => (await import('./commands/serve.ts')).serveCommand,
   ],
+  'policy check': [
+    'say what is wrong with a policy file',
+    async () => (await import('./commands/policy-check.ts')).policyCheckCommand,
+  ],
+  'policy explain': [
+    'say which rule grants something, or why none does',
+    async () => (await import('./commands/policy-explain.ts')).policyExplainCommand,
+  ],
+  'policy test': [
+    'compare what a policy decides with a table of expectations',
+    async () => (await import('./commands/policy-test.ts')).policyTestCommand,
+  ],
   'key new': ['make an API key for a caller', async () => (await import('./commands/key.ts')).newKeyCommand],
 }
 

@@ -164,12 +164,42 @@ async function verifyWith(token: string, issuer: Issuer, keys: Keys, clock: Cloc
  * (https://learn.microsoft.com/entra/identity-platform/access-token-claims-reference).
  */
 function checkEntraApplicationToken(payload: JWTPayload): void {
+  const [reason, detail] = entraFault(payload) ?? []
+  if (reason !== undefined && detail !== undefined) throw refusal(reason, detail)
+}
+
+function entraFault(payload: JWTPayload): readonly [reason: string, detail: string] | undefined {
   if (typeof payload['azp'] !== 'string' && typeof payload['appid'] !== 'string') {
-    throw refusal('claims', 'A token of Entra must name the calling application (azp or appid): an ID token does not.')
+    return ['claims', 'A token of Entra must name the calling application (azp or appid): an ID token does not.']
   }
   if (payload['scp'] !== undefined) {
-    throw refusal('delegated', 'A delegated token (scp) acts for a user; only application tokens are accepted.')
+    return ['delegated', 'A delegated token (scp) acts for a user; only application tokens are accepted.']
   }
+  return undefined
+}
+
+/**
+ * Why a token with these claims would be refused although its signature is good, as far as the claims tell: for people
+ * who ask why. {@link verifyJwt} decides.
+ *
+ * @param now milliseconds since 1970
+ */
+export function claimFaults(
+  payload: JWTPayload,
+  { issuer, audiences }: Pick<Issuer, 'issuer' | 'audiences'>,
+  now: number,
+): readonly string[] {
+  const { aud, exp, nbf, sub } = payload
+  const seconds = now / 1000
+  const entra = isEntra(issuer) ? entraFault(payload)?.[1] : undefined
+  return [
+    ...([aud].flat().some(each => each !== undefined && audiences.includes(each)) ? [] : [claimRefusals['aud']?.[1]]),
+    ...(typeof exp === 'number' ? [] : [claimRefusals['exp']?.[1]]),
+    ...(typeof exp === 'number' && exp <= seconds - clockToleranceSeconds ? [refusals['ERR_JWT_EXPIRED']?.[1]] : []),
+    ...(typeof nbf === 'number' && nbf > seconds + clockToleranceSeconds ? [claimRefusals['nbf']?.[1]] : []),
+    ...(typeof sub === 'string' && sub !== '' ? [] : [claimRefusals['sub']?.[1]]),
+    entra,
+  ].filter(fault => fault !== undefined)
 }
 
 function refusal(reason: string, detail: string): BrokerError {

@@ -5,14 +5,16 @@ import { readLimitedFile } from './files.ts'
 
 /**
  * Reads and compiles the policy file.
+ *
+ * @param where what names the file, for a fault of the file itself
  * @throws FaultsError when it cannot be read or is faulty
  */
-export async function loadPolicy(path: string): Promise<Policy> {
+export async function loadPolicy(path: string, where = 'BROKER_POLICY_FILE'): Promise<Policy> {
   let text: string
   try {
     text = await readLimitedFile(path, maxPolicyBytes)
   } catch (thrown) {
-    throw new FaultsError('The policy cannot be read', [{ where: 'BROKER_POLICY_FILE', what: messageOf(thrown) }])
+    throw new FaultsError('The policy cannot be read', [{ where, what: messageOf(thrown) }])
   }
   return parsePolicy(text)
 }

@@ -66,7 +66,7 @@ describe('the README is true', () => {
   })
 
   test('its policy is one that the broker accepts and acts upon whole', () => {
-    const policy = /```yaml\n(applications:[\s\S]+?)```/.exec(readme)?.[1]
+    const policy = /```yaml\n(#[^\n]*\napplications:[\s\S]+?)```/.exec(readme)?.[1]
     assert.deepEqual(parsePolicy(policy ?? '').warnings, [])
   })
 
