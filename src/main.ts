@@ -1,13 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
-import { checkExchangeAudience } from './broker/policy-check.ts'
-import { keyWarnings } from './broker/policy-keys.ts'
+import { systemClock } from './broker/clock.ts'
 import type { Policy } from './broker/policy.ts'
 import { readConfig, type Config } from './config.ts'
 import type { Environment } from './environment.ts'
 import { codeOf, FaultsError, type Fault } from './errors.ts'
 import { ExitError, exitCodes } from './exit.ts'
+import { warnOfPolicy } from './listeners.ts'
 import { loadPolicy } from './outbound/policy-file.ts'
+import { faultsBeside } from './reload.ts'
 import { bufferedOutput } from './telemetry/output.ts'
 import { wire, type Service } from './wire.ts'
 
@@ -22,8 +23,7 @@ export async function serve(environment: Environment): Promise<void> {
   const service = await wire(config, policy, sink).catch(asExitError)
   const { log } = service
   for (const warning of config.warnings) log.warn({ source: 'environment' }, warning)
-  for (const warning of [...policy.warnings, ...keyWarnings(policy.apiKeys, Date.now())])
-    log.warn({ source: 'policy' }, warning)
+  warnOfPolicy(log, policy, systemClock)
 
   try {
     await listenAll(service, config)
@@ -36,6 +36,7 @@ export async function serve(environment: Environment): Promise<void> {
     { policy: policy.version, rules: policy.rules.length, issuers: policy.issuers.length, node: process.version },
     'the policy is loaded',
   )
+  service.watchPolicy()
   stopOnSignal(service, config)
   await service.warmUp()
   if (service.isReady()) log.info('ready')
@@ -56,9 +57,7 @@ async function readSettings(environment: Environment): Promise<{ config: Config;
   }
   const policyFile = environment['BROKER_POLICY_FILE']
   const policy = policyFile ? await loadPolicy(policyFile).catch(collect) : undefined
-  if (config?.identity.source === 'managed-identity' && policy) {
-    faults.push(...checkExchangeAudience(policy, config.identity.audience))
-  }
+  if (config && policy) faults.push(...faultsBeside(config, policy))
   if (config && policy && faults.length === 0) return { config, policy }
   return asExitError(new FaultsError('The broker cannot start', faults))
 }
@@ -136,7 +135,7 @@ function stopOnSignal(service: Service, { drainSeconds }: Config): void {
   }
   process.on('SIGTERM', onSignal)
   process.on('SIGINT', onSignal)
-  process.on('SIGHUP', () => log.warn('SIGHUP is ignored: this version reads the policy at start only'))
+  process.on('SIGHUP', () => void service.reload())
   process.on('uncaughtException', err => {
     log.fatal({ err }, 'stopping after an unexpected error')
     if (stoppingSince === undefined) stop(0, exitCodes.failed)

@@ -6,7 +6,10 @@ import type { Logs } from './log.ts'
 import type { LineSink } from './output.ts'
 
 /** The audit trail: one line for every decision, or one a minute for repeated hand-outs. */
-export interface Audit extends Pick<Events, 'issued' | 'refused' | 'unauthenticated' | 'forbidden' | 'refreshed'> {
+export interface Audit extends Pick<
+  Events,
+  'issued' | 'refused' | 'unauthenticated' | 'forbidden' | 'refreshed' | 'policyLoaded' | 'policyRefused'
+> {
   /** Writes what a summary holds back, and stops its clock. */
   readonly close: () => void
 }
@@ -19,9 +22,12 @@ export interface AuditOptions {
   readonly mode: 'every' | 'summary'
   /** Milliseconds since 1970. */
   readonly now: () => number
-  /** The version of the policy that refusals are decided under; a hand-out's grant knows its own. */
+  /** The version in force: for requests that nobody was authenticated for. */
   readonly policyVersion: () => string
 }
+
+/** A log line has an end; /health has them all. */
+const maxFaults = 20
 
 export function createAudit({ audit, scrub }: Logs, sink: LineSink, options: AuditOptions): Audit {
   const handOuts = options.mode === 'every' ? everyHandOut(sink, scrub) : summarizedHandOuts(sink, scrub, options.now)
@@ -38,7 +44,7 @@ export function createAudit({ audit, scrub }: Logs, sink: LineSink, options: Aud
         event: denied ? 'token.denied' : 'token.failed',
         ...requestFields(request),
         caller: callerFields(caller),
-        ...(grant ? grantFields(grant) : { ...askFields(ask), policy: options.policyVersion() }),
+        ...(grant ? grantFields(grant) : { ...askFields(ask), policy: caller.policy.version }),
       })
     },
     unauthenticated: (request, error) => {
@@ -54,9 +60,10 @@ export function createAudit({ audit, scrub }: Logs, sink: LineSink, options: Aud
         ...requestFields(request),
         caller: callerFields(caller),
         permission,
-        policy: options.policyVersion(),
+        policy: caller.policy.version,
       })
     },
+    ...policyLines(audit),
     refreshed: (grant, _outcome, error) => {
       if (error === undefined) return
       write(error, 'token refresh failed; the cached token is still served', {
@@ -66,3 +73,16 @@ export function createAudit({ audit, scrub }: Logs, sink: LineSink, options: Aud
     },
   }
 }
+
+/** What becomes of the policy file. */
+const policyLines = (audit: Logs['audit']): Pick<Audit, 'policyLoaded' | 'policyRefused'> => ({
+  policyLoaded: ({ version, rules, denials }, before) => {
+    const counts = { rules: rules.length, denials: denials.length }
+    audit.info({ event: 'policy.loaded', policy: version, before: before.version, ...counts }, 'policy in force')
+  },
+  policyRefused: ({ version }, faults) => {
+    const told = faults.slice(0, maxFaults)
+    const fields = { event: 'policy.refused', policy: version, count: faults.length, faults: told }
+    audit.error(fields, 'the new policy is faulty; the one that was loaded before stays in force')
+  },
+})

@@ -126,15 +126,6 @@ test('one signal that is delivered twice, by npm and by the terminal, drains all
   assert.equal(await broker.exited, 0)
 })
 
-test('SIGHUP does not stop it', async t => {
-  const broker = await serve(t, await environmentOf(t, emulator))
-  await untilReady(broker.url)
-  broker.signal('SIGHUP')
-  await new Promise(resolve => setTimeout(resolve, 200))
-  assert.equal(broker.hasExited(), false)
-  assert.equal((await askAt(broker.url)).status, 200)
-})
-
 test('a port that is taken is one clear line and exit code 4', async t => {
   const other = createServer()
   await new Promise<void>(resolve => other.listen(0, '127.0.0.1', resolve))
