@@ -191,7 +191,7 @@ export function claimFaults(
 ): readonly string[] {
   const { aud, exp, nbf, sub } = payload
   const seconds = now / 1000
-  const entra = isEntra(issuer) ? entraFault(payload)?.[1] : undefined
+  const entra = isEntraIssuer(issuer) ? entraFault(payload)?.[1] : undefined
   return [
     ...([aud].flat().some(each => each !== undefined && audiences.includes(each)) ? [] : [claimRefusals['aud']?.[1]]),
     ...(typeof exp === 'number' ? [] : [claimRefusals['exp']?.[1]]),

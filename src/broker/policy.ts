@@ -44,10 +44,12 @@ class PolicyGrant {
 /** A permission to have a token. Only {@link authorize} makes one. */
 export type Grant = PolicyGrant
 
+type Refusal = 'unknown_target' | 'denied' | 'no_rule'
+
 /** One sentence for everything that is refused, so that nobody learns which tenants or applications there are. */
-const notPermitted = (reason: string) =>
+const notPermitted = (why: Refusal) =>
   new BrokerError('not_permitted', 'No rule of the policy grants this caller this tenant, scope and application.', {
-    reason,
+    reason: why satisfies 'unknown_target' | 'denied' | 'no_rule',
     remedy: 'Ask whoever runs the broker for a rule, quoting request_id.',
   })
 
@@ -56,7 +58,7 @@ export type Decision =
   | { readonly verdict: 'granted'; readonly target: Target; readonly rules: readonly [Rule, ...Rule[]] }
   /** Only a rule for `*` would grant it, and whether that speaks of the tenant is not known yet. */
   | { readonly verdict: 'undecided' }
-  | { readonly verdict: 'denied'; readonly reason: 'unknown_target' | 'denied' | 'no_rule' }
+  | { readonly verdict: 'denied'; readonly reason: Refusal }
 
 /**
  * Decides one ask. Denials first; then every rule that names the caller, the tenant, the scope and the application grants
