@@ -137,6 +137,10 @@ function readAuthority(read: EnvironmentReader): string {
       `"${text}" is none of Entra's hosts (${known}), and the identity's token would be sent there; ` +
         'for an emulator set BROKER_UNSAFE_AUTHORITY=true',
     )
+  } else if (!clouds.has(url.origin)) {
+    read.warnings.push(
+      `BROKER_UNSAFE_AUTHORITY=true: the identity's token is sent to ${url.origin}, which is not Entra`,
+    )
   }
   return url.origin
 }

@@ -85,6 +85,11 @@ once, each with its key. Every template that is always rendered may include this
 {{- end }}
 {{- end }}
 {{- end }}
+{{- range $annotation, $_ := .podAnnotations }}
+{{- if has $annotation (list "checksum/policy" "kubectl.kubernetes.io/default-container") }}
+{{- $faults = append $faults (printf "podAnnotations: %s is the chart's own" $annotation) }}
+{{- end }}
+{{- end }}
 {{- range $label, $_ := .podLabels }}
 {{- if has $label (list "app.kubernetes.io/name" "app.kubernetes.io/instance" "app.kubernetes.io/component" "azure.workload.identity/use") }}
 {{- $faults = append $faults (printf "podLabels: %s is the chart's own" $label) }}

@@ -72,7 +72,7 @@ export interface CacheView {
   readonly statistics: () => CacheStatistics
   /**
    * Entries in the order in which they were fetched. One that is refreshed between two pages moves to the end, so it may
-   * be seen twice, and none that stays is missed. Looks at every key: for people and dashboards, not for requests.
+   * be seen twice, and none that stays is missed. Passes over all keys before the page: for people and dashboards.
    */
   readonly page: (query: EntryQuery) => EntryPage
 }
@@ -80,6 +80,8 @@ export interface CacheView {
 /** What a view looks at; the cache goes on owning it. */
 export interface Viewed {
   readonly held: LRUCache<string, CachedToken>
+  /** The keys that are held by their tokens' ids, in the order of these. */
+  readonly order: ReadonlyMap<number, string>
   readonly fetching: () => number
   readonly load: () => Load
   readonly failures: () => Iterable<RememberedFailure>
@@ -88,23 +90,27 @@ export interface Viewed {
   readonly clock: Clock
 }
 
-export function createCacheView({ held, fetching, load, failures, atRisk, evictions, clock }: Viewed): CacheView {
+export function createCacheView({
+  held,
+  order,
+  fetching,
+  load,
+  failures,
+  atRisk,
+  evictions,
+  clock,
+}: Viewed): CacheView {
   return {
-    statistics: () => {
-      const moment = momentOf(clock)
-      const left = [...atRisk].map(token => servedForMs(token, moment)).filter(ms => ms > 0)
-      return {
-        entries: held.size,
-        maxEntries: held.max,
-        fetching: fetching(),
-        load: load(),
-        failures: countFailures(failures()),
-        evictions: evictions(),
-        atRisk: left.length,
-        firstLossInSeconds: left.length === 0 ? undefined : left.reduce((a, b) => Math.min(a, b)) / 1000,
-      }
-    },
-    page: query => pageOf(held, query, momentOf(clock)),
+    statistics: () => ({
+      entries: held.size,
+      maxEntries: held.max,
+      fetching: fetching(),
+      load: load(),
+      failures: countFailures(failures()),
+      evictions: evictions(),
+      ...riskOf(atRisk, momentOf(clock)),
+    }),
+    page: query => pageOf(held, order, query, momentOf(clock)),
   }
 }
 
@@ -117,18 +123,37 @@ function countFailures(failures: Iterable<RememberedFailure>): readonly FailureC
   return [...counts.values()]
 }
 
-function pageOf(held: Viewed['held'], { tenant, limit, after = 0 }: EntryQuery, moment: Moment): EntryPage {
+/** One pass: in an outage all tokens may be at risk. */
+function riskOf(tokens: Iterable<CachedToken>, moment: Moment): Pick<CacheStatistics, 'atRisk' | 'firstLossInSeconds'> {
+  let atRisk = 0
+  let first = Number.POSITIVE_INFINITY
+  for (const token of tokens) {
+    const left = servedForMs(token, moment)
+    if (left <= 0) continue
+    atRisk++
+    first = Math.min(first, left)
+  }
+  return { atRisk, firstLossInSeconds: atRisk === 0 ? undefined : first / 1000 }
+}
+
+function pageOf(
+  held: Viewed['held'],
+  order: Viewed['order'],
+  { tenant, limit, after = 0 }: EntryQuery,
+  moment: Moment,
+): EntryPage {
   const wanted = tenant === undefined ? '' : ` ${tenant} `
-  const found: [key: string, token: CachedToken][] = []
-  for (const [key, token] of held.entries()) {
-    if (token.id > after && key.includes(wanted)) found.push([key, token])
+  const entries: CacheEntry[] = []
+  let last: number | undefined
+  for (const [id, key] of order) {
+    if (id <= after || !key.includes(wanted)) continue
+    // There is one more, so there is a next page.
+    if (entries.length === limit) return { entries, next: last }
+    const token = held.peek(key)
+    if (token) entries.push(entryOf(key, token, moment))
+    last = id
   }
-  found.sort(([, a], [, b]) => a.id - b.id)
-  const page = found.slice(0, limit)
-  return {
-    entries: page.map(([key, token]) => entryOf(key, token, moment)),
-    next: found.length > limit ? page.at(-1)?.[1].id : undefined,
-  }
+  return { entries, next: undefined }
 }
 
 function entryOf(key: string, token: CachedToken, moment: Moment): CacheEntry {

@@ -74,6 +74,8 @@ class LruTokenCache implements ManagedCache {
   readonly #replaced: LRUCache<string, number>
   /** Tokens whose last refresh failed and that were asked for since it did first. */
   readonly #atRisk = new Set<CachedToken>()
+  /** Keys in the order in which their tokens were fetched: by the token's id. */
+  readonly #order = new Map<number, string>()
   #fetched = 0
   #evictions = 0
 
@@ -83,6 +85,7 @@ class LruTokenCache implements ManagedCache {
       max: options.maxEntries,
       dispose: (token, _key, reason) => {
         this.#atRisk.delete(token)
+        this.#order.delete(token.id)
         if (reason === 'evict') this.#evictions++
       },
     })
@@ -99,6 +102,7 @@ class LruTokenCache implements ManagedCache {
     })
     this.view = createCacheView({
       held: this.#held,
+      order: this.#order,
       fetching: this.#flights.size,
       load: turns.load,
       failures: this.#memory.all,
@@ -136,7 +140,8 @@ class LruTokenCache implements ManagedCache {
     if (!this.#flights.has(grant.key)) {
       const wait = last === undefined ? 0 : last + replaceOncePerMs - moment.monotonic
       if (wait > 0) throw tooShort(remaining, Math.ceil(wait / 1000))
-      this.#replaced.set(grant.key, moment.monotonic)
+      // What only meets a remembered failure asks nobody, and must not use up the minute.
+      if (!this.#memory.standing(grant)) this.#replaced.set(grant.key, moment.monotonic)
     }
     try {
       return await this.#fetch(grant, 'request', minExpiresIn)
@@ -203,6 +208,7 @@ class LruTokenCache implements ManagedCache {
       return held
     }
     this.#held.set(key, fetched)
+    this.#order.set(fetched.id, key)
     return fetched
   }
 }

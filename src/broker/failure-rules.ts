@@ -101,11 +101,10 @@ export function forOthers(
   level: FailureLevel,
   target: FetchTarget,
 ): BrokerError {
-  const { retryAfter, remedy, upstream, reason } = parts
+  const { remedy, upstream, reason } = parts
   const narrower = { application: [target.tenant, target.scope], tenant: [target.scope], key: [] }[level]
   const tells = remedy !== undefined && !narrower.some(name => remedy.includes(name))
   return new BrokerError(code, message, {
-    ...(retryAfter !== undefined && { retryAfter }),
     ...(tells && { remedy }),
     ...(upstream && { upstream }),
     ...(reason !== undefined && { reason }),

@@ -57,7 +57,7 @@ export function createHealth(upstreams: readonly Upstream[], clock: Pick<Clock, 
     follow,
     asked: (upstream, _seconds, error) => {
       const state = states.get(keyOf(upstream))
-      if (state) states.set(keyOf(upstream), next(state, error && isOwnTrouble(error) ? error : undefined, clock.now()))
+      if (state) states.set(keyOf(upstream), next(state, error, clock.now()))
     },
     circuit: (state, since) => {
       for (const [key, known] of states) {
@@ -81,17 +81,23 @@ const unknownYet = (upstream: Upstream, since: number): UpstreamHealth => ({
 })
 
 function next(state: UpstreamHealth, error: BrokerError | undefined, now: number): UpstreamHealth {
-  const status = error ? 'failing' : 'ok'
-  const since = status === state.status ? state.since : now
-  if (!error) return { ...state, status, since, lastSuccess: now, failures: 0 }
+  if (!error) return { ...turned(state, 'ok', now), lastSuccess: now, failures: 0 }
+  if (!isOwnTrouble(error)) return stillTroubled(state) ? state : { ...turned(state, 'ok', now), failures: 0 }
   const { code, reason, message: detail, parts } = error
   const lastError: HealthError = { code, reason, detail, upstreamCodes: parts.upstream?.codes ?? [], at: now }
-  return { ...state, status, since, lastError, failures: state.failures + 1 }
+  return { ...turned(state, 'failing', now), lastError, failures: state.failures + 1 }
 }
+
+const turned = (state: UpstreamHealth, status: HealthStatus, now: number): UpstreamHealth =>
+  status === state.status ? state : { ...state, status, since: now }
 
 /**
  * Whether an error says that the upstream or the broker's own set-up is in trouble. One tenant's missing consent, or a
- * request that Entra refuses, is an answer like any other.
+ * request that Entra refuses, is an answer like any other: it shows that Entra can be reached, and nothing else.
  */
 const isOwnTrouble = ({ code, reason }: BrokerError): boolean =>
   !(code === 'consent_required' || code === 'upstream_rejected' || reason === 'cloud')
+
+/** Whether the trouble there was may go on although an answer came: only its absence would have shown otherwise. */
+const stillTroubled = ({ status, lastError }: UpstreamHealth): boolean =>
+  status === 'failing' && lastError?.code !== 'upstream_unavailable'

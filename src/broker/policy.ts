@@ -178,7 +178,7 @@ export function createAuthorize(homeTenant: () => string | undefined): Authorize
       const home = homeTenant()
       grant = authorize(caller.policy, caller, ask, home)
       // A rule for "*" may yet turn out to speak of it, and be the more generous one.
-      if (home === undefined) return grant
+      if (home === undefined && caller.policy.rules.some(({ tenants }) => tenants === '*')) return grant
       if (++count > maxRememberedGrants) {
         grants = new WeakMap()
         count = 1

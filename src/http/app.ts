@@ -63,6 +63,8 @@ export function buildApp(options: AppOptions, routes: readonly AddRoutes[]): Fas
     // Longer than the 240 s of Azure's ingress, which must be the one to close idle connections.
     keepAliveTimeout: 245_000,
     requestTimeout: 15_000,
+    // For clients that take no answer: longer than the longest exchange.
+    connectionTimeout: 75_000,
     return503OnClosing: false,
     forceCloseConnections: 'idle',
     routerOptions: { ignoreTrailingSlash: false, caseSensitive: true },

@@ -47,7 +47,7 @@ const healthExample = {
       name: 'managed-identity',
       status: 'ok',
       since: '2026-11-23T06:00:01.000Z',
-      detail: 'The last attempt succeeded.',
+      detail: 'It answers.',
       consecutive_failures: 0,
       last_success: '2026-11-23T06:00:01.000Z',
       last_error: null,

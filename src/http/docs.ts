@@ -1,4 +1,5 @@
-import { readFile } from 'node:fs/promises'
+import type { ReadStream } from 'node:fs'
+import { open, readFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import type { FastifyInstance } from 'fastify'
@@ -79,7 +80,7 @@ export function addDocs(app: FastifyInstance, root: string): void {
 
 function addAssets(app: FastifyInstance, root: string): void {
   const files = new Map(
-    Object.entries(assets).map(([file, type]) => [file, { type, read: readOnce(() => readAsset(root, file)) }]),
+    Object.entries(assets).map(([file, type]) => [file, { type, open: () => openAsset(root, file) }]),
   )
   const schema = {
     operationId: 'getDocsAsset',
@@ -96,7 +97,7 @@ function addAssets(app: FastifyInstance, root: string): void {
     async (request, reply) => {
       const asset = files.get(request.params.file)
       if (!asset) throw new BrokerError('not_found', 'No endpoint has this path.')
-      const content = await asset.read()
+      const content = await asset.open()
       return reply.headers(headers).type(asset.type).send(content)
     },
   )
@@ -117,8 +118,10 @@ function readOnce<T>(read: () => Promise<T>): () => Promise<T> {
 const readDescription = async (root: string): Promise<string> =>
   JSON.stringify(parse(await readFile(join(root, 'openapi.yaml'), 'utf8')))
 
-async function readAsset(root: string, file: string): Promise<Buffer | string> {
+/** Large files are read as fast as the client takes them: one that takes nothing must not fill the memory. */
+async function openAsset(root: string, file: string): Promise<ReadStream | string> {
   if (file === 'start.js') return start
   const swaggerUi = createRequire(join(root, 'package.json')).resolve('@fastify/swagger-ui/package.json')
-  return readFile(join(swaggerUi, '..', 'static', file))
+  const handle = await open(join(swaggerUi, '..', 'static', file))
+  return handle.createReadStream()
 }

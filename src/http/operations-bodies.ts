@@ -75,7 +75,7 @@ const checkBody = ({ upstream, status, since, lastSuccess, lastError, failures, 
 
 function detailOf(status: UpstreamHealth['status'], lastError: UpstreamHealth['lastError']): string {
   if (status === 'failing' && lastError) return lastError.detail
-  return status === 'ok' ? 'The last attempt succeeded.' : 'Nobody has needed it since the broker started.'
+  return status === 'ok' ? 'It answers.' : 'Nobody has needed it since the broker started.'
 }
 
 /** `GET /cache`. */

@@ -44,7 +44,8 @@ export function createMetrics(gauges: Gauges): Metrics {
   const keys = new Counter(settings('token_broker_issuer_key_fetches_total'))
   const reloads = new Counter(settings('token_broker_policy_reloads_total'))
   const unreadable = new Counter(settings('token_broker_unreadable_tokens_total'))
-  readCache(registry, gauges.cache)
+  let statistics: CacheStatistics | undefined
+  readCache(registry, () => statistics ?? gauges.cache())
   readState(registry, gauges)
   const stopWatching = watchProcess(registry)
 
@@ -71,7 +72,11 @@ export function createMetrics(gauges: Gauges): Metrics {
       else if (kind === 'identity') identity.observe({ outcome }, seconds)
       else keys.inc({ issuer: name, outcome })
     },
-    scrape: () => registry.metrics(),
+    scrape: () => {
+      // Once for all that is read of it.
+      statistics = gauges.cache()
+      return registry.metrics()
+    },
     contentType: registry.contentType,
     close: stopWatching,
   }

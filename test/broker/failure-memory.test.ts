@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { forgottenAfterMs, probeMs } from '../../src/broker/failure-memory.ts'
 import { BrokerError } from '../../src/errors.ts'
 import { ids } from '../support/callers.ts'
 import {
@@ -120,74 +119,6 @@ describe('Retry-After', () => {
   })
 })
 
-describe('once its period has ended', () => {
-  for (const [error, others] of [
-    [federation(), [otherScope, otherTenant]],
-    [consent(), [otherScope]],
-  ] as const) {
-    test(`${error.reason}: one fetch of all finds out; the others meet the failure until it has settled`, async () => {
-      const { fail, begin, succeed, clock, memory, world } = memoryWorld()
-      await fail(error)
-      clock.advance(60 * seconds)
-      assert.equal(memory.standing(others[0]), undefined, 'looking takes nothing away')
-      const probe = begin()
-      for (const other of [target, ...others]) assert.equal((await succeed(other)) instanceof BrokerError, true)
-      assert.equal(world.calls, 2)
-      await probe.succeed()
-      for (const other of others) assert.equal(await succeed(other), 'token')
-    })
-  }
-
-  test('a probe that fails in the same way starts another period', async () => {
-    const { fail, clock, refused, memory } = memoryWorld()
-    await fail(federation())
-    clock.advance(30 * seconds)
-    await fail(federation(), otherTenant)
-    clock.advance(15 * seconds - 1)
-    assert.equal(refused(), 'target scope tenant')
-    assert.equal(memory.last(target)?.failures, 2)
-  })
-
-  test('a probe that fails otherwise says nothing: the next is made a moment later, not at once', async () => {
-    const { fail, clock, refused, memory } = memoryWorld()
-    await fail(federation())
-    clock.advance(30 * seconds)
-    await fail(failure('identity_unavailable', 'network'))
-    assert.equal(refused(), 'target scope tenant')
-    clock.advance(2 * seconds)
-    assert.equal(refused(), '')
-    await fail(consent())
-    assert.equal(refused(), 'target scope tenant')
-    clock.advance(2 * seconds)
-    assert.equal(memory.standing(otherTenant), undefined)
-    assert.equal(memory.standing(otherScope)?.code, 'consent_required')
-  })
-
-  test('a probe that never settles does not hold up the others for ever', async () => {
-    const { fail, begin, clock, refused, succeed } = memoryWorld()
-    await fail(federation())
-    clock.advance(30 * seconds)
-    const lost = begin()
-    clock.advance(probeMs - 1)
-    assert.equal(refused(), 'target scope tenant')
-    clock.advance(1)
-    const second = begin(otherTenant)
-    await lost.fail(away())
-    assert.equal((await succeed(otherScope)) instanceof BrokerError, true, 'the second is under way')
-    await second.succeed()
-    assert.equal(await succeed(otherScope), 'token')
-  })
-
-  test('what nobody asked about for long is forgotten: nobody meets an old failure while another finds out', async () => {
-    const { fail, begin, clock, succeed, memory } = memoryWorld()
-    await fail(federation())
-    clock.advance(30 * seconds + forgottenAfterMs)
-    begin(otherTenant)
-    assert.equal(await succeed(), 'token')
-    assert.equal([...memory.all()].length, 0)
-  })
-})
-
 describe('a success', () => {
   test('disproves what was remembered of its key, its tenant and its application', async () => {
     const { fail, begin, refused } = memoryWorld()
@@ -234,6 +165,15 @@ describe('failures in a row', () => {
     assert.equal(memory.last(target)?.failures, 1)
   })
 
+  test('are told of with the time of the first of them', async () => {
+    const { fail, clock, memory } = memoryWorld()
+    await fail(away())
+    const first = clock.monotonic()
+    clock.advance(30 * seconds)
+    await fail(away())
+    assert.deepEqual([memory.last(target)?.since, memory.last(target)?.failures], [first, 2])
+  })
+
   test('fetches that were under way together are one: sixty-four do not make a back-off of minutes', async () => {
     const { begin, memory, clock } = memoryWorld()
     const together = Array.from({ length: 64 }, (_, n) => begin(targetFor({ tenant: `t${n}` })))
@@ -241,5 +181,22 @@ describe('failures in a row', () => {
     assert.equal(memory.last(target)?.failures, 1)
     const until = memory.last(target)?.until
     assert.equal(until, clock.monotonic() + 22_500)
+  })
+})
+
+describe('a tenant of another cloud', () => {
+  const otherCloud = () => failure('federation_misconfigured', 'cloud')
+
+  test('refuses all tenants while the application has never had a token: the authority may be the wrong one', async () => {
+    const { fail, refused } = memoryWorld()
+    await fail(otherCloud())
+    assert.equal(refused(), 'target scope tenant')
+  })
+
+  test('refuses nobody else once it has had one, so that whoever may name any tenant cannot shut out the others', async () => {
+    const { fail, refused, succeed } = memoryWorld()
+    await succeed(otherTenant)
+    await fail(otherCloud())
+    assert.equal(refused(), 'target scope')
   })
 })

@@ -193,9 +193,9 @@ test('10,000 live keys whose federated credential is deleted: two to four exchan
       for (let n = second; n < keys.length; n += 60) {
         const served = cache.get(keys[n] ?? assert.fail(), 0)
         if (!(served instanceof Promise)) continue
-        if (minute < 59) assert.fail('a token was alive')
-        refused++
         served.catch(() => undefined)
+        refused++
+        assert.ok(minute * 60 + second + 1 >= 3540, 'a token was alive')
       }
       await settled()
     }

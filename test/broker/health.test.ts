@@ -174,9 +174,16 @@ describe('what says that an upstream fails', () => {
       health.asked(entra, 0.1, away())
       health.asked(entra, 0.1, new BrokerError(code, 'no', { reason }))
       const state = seen(entra)
-      assert.partialDeepStrictEqual(state, { status: 'ok', failures: 0, lastSuccess: noon })
+      assert.partialDeepStrictEqual(state, { status: 'ok', failures: 0, lastSuccess: undefined })
       assert.equal(state?.lastError?.reason, 'network')
     })
+
+  test('an answer about one tenant does not hide that the broker is not trusted', () => {
+    const { health, seen } = healthWorld()
+    health.asked(entra, 0.1, new BrokerError('federation_misconfigured', 'no', { reason: 'federation' }))
+    health.asked(entra, 0.1, new BrokerError('consent_required', 'no', { reason: 'consent' }))
+    assert.partialDeepStrictEqual(seen(entra), { status: 'failing', failures: 1 })
+  })
 
   const troubles: readonly (readonly [code: ErrorCode, why: string])[] = [
     ['upstream_unavailable', 'no answer, a time-out, 429 or 5xx'],

@@ -60,6 +60,11 @@ const refused = [
     says: /- extraEnv: BROKER_DRAIN_SECONDS is set by the chart/,
   },
   {
+    what: "an annotation that is the chart's own: a policy that changes would reach no pod",
+    set: 'podAnnotations.checksum/policy=x',
+    says: /- podAnnotations: checksum\/policy is the chart's own/,
+  },
+  {
     what: 'a pod label that would take pods away from the Deployment',
     set: 'podLabels.app\\.kubernetes\\.io/name=x',
     says: /- podLabels: app\.kubernetes\.io\/name is the chart's own/,

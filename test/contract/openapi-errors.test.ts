@@ -15,13 +15,13 @@ import {
   problemsOf,
   resolve,
 } from './openapi-document.ts'
-import { brokerOptions, documentedWorld } from './openapi-world.ts'
+import { askInCrowd, brokerOptions, documentedWorld } from './openapi-world.ts'
 
 /** Every error that the document has, met for real: it must be as the document says, in the words of the example. */
 
 const world = await documentedWorld()
 const { emulator, clock } = world
-const fresh = (t: TestContext) => world.broker(t, brokerOptions(world))
+const fresh = (t: TestContext, environment = {}) => world.broker(t, brokerOptions(world, environment))
 
 /** The documented errors that were met: `issueToken invalid_tenant`. */
 const met = new Set<string>()
@@ -106,28 +106,53 @@ describe('POST /tokens', () => {
   }
 })
 
-const observed = operations.filter(({ method, security }) => method === 'GET' && security.length > 0)
-const observeErrors = (path: string): readonly (readonly [code: string, provoke: Provoke])[] => [
-  ['unauthenticated', broker => broker.get(path, { headers: {} })],
-  ['invalid_token', async broker => broker.get(path, await expired())],
-  ['not_permitted', async broker => broker.get(path, { token: await emulator.mintCallerToken() })],
+test('POST /tokens: overloaded', async t => {
+  const broker = await fresh(t, { BROKER_UPSTREAM_CONCURRENCY: '1', BROKER_UPSTREAM_TIMEOUT_MS: '60000' })
+  assertError(operationOf('issueToken'), 'overloaded', await askInCrowd(broker, world))
+})
+
+/** An operation of those who look after the broker, as one of them unless there is another token. */
+async function operate(
+  { url }: TestBroker,
+  { method, path }: Operation,
+  query = '',
+  credential?: string,
+): Promise<Reply> {
+  const authorization = `Bearer ${credential ?? (await emulator.mintCallerToken({ sub: 'dashboard' }))}`
+  return send(`${url}${path}${query}`, { method, ...(credential !== '' && { headers: { authorization } }) })
+}
+
+const operated = operations.filter(({ operationId, security }) => operationId !== 'issueToken' && security.length > 0)
+const operatorErrors = (operation: Operation): readonly (readonly [code: string, provoke: Provoke])[] => [
+  ['unauthenticated', broker => operate(broker, operation, '', '')],
+  ['invalid_token', async broker => operate(broker, operation, '', (await expired()).token)],
+  ['not_permitted', async broker => operate(broker, operation, '', await emulator.mintCallerToken())],
   [
     'issuer_unavailable',
     broker => {
       emulator.fault({ kind: 'server-error', at: 'callers' })
-      return broker.get(path)
+      return operate(broker, operation)
     },
   ],
-  ['internal_error', broker => withBrokenClock(() => broker.get(path))],
+  ['internal_error', broker => withBrokenClock(() => operate(broker, operation))],
 ]
 
-for (const operation of observed) {
-  describe(`GET ${operation.path}`, () => {
-    for (const [code, provoke] of observeErrors(operation.path)) {
+for (const operation of operated) {
+  describe(`${operation.method} ${operation.path}`, () => {
+    for (const [code, provoke] of operatorErrors(operation)) {
       test(code, async t => assertError(operation, code, await provoke(await fresh(t))))
     }
   })
 }
+
+test('DELETE /tokens with a query that is malformed, or names nothing to drop', async t => {
+  const broker = await fresh(t)
+  const purge = operationOf('purgeTokens')
+  assertError(purge, 'invalid_request', await operate(broker, purge))
+  assertError(purge, 'invalid_request', await operate(broker, purge, '?all=true&tenant=contoso'))
+  assertError(purge, 'invalid_tenant', await operate(broker, purge, '?tenant=contoso/x'))
+  assertError(purge, 'invalid_scope', await operate(broker, purge, '?scope=User.Read'))
+})
 
 test('GET /cache/entries with a query that is malformed', async t => {
   const broker = await fresh(t)
@@ -147,10 +172,10 @@ describe('what no operation sees', () => {
   test('a request without Host to any path', async t => {
     const { url } = await fresh(t)
     for (const operation of operations.filter(({ operationId }) => operationId !== 'issueToken')) {
-      const request = `GET ${concrete(operation.path)} HTTP/1.1\r\nConnection: close\r\n\r\n`
+      const request = `${operation.method} ${concrete(operation.path)} HTTP/1.1\r\nConnection: close\r\n\r\n`
       const reply = await sendRaw(url, request)
-      // One of the operations has an example of its own for this code.
-      if (operation.operationId === 'listCacheEntries') assertDocumented(operation, reply)
+      // These have examples of their own for this code.
+      if (['listCacheEntries', 'purgeTokens'].includes(operation.operationId)) assertDocumented(operation, reply)
       else assertError(operation, 'invalid_request', reply)
     }
   })
@@ -170,10 +195,11 @@ describe('what no operation sees', () => {
     const { url } = await fresh(t)
     const to = (path: string, options?: SendOptions) => send(`${url}${path}`, options)
     await unrouted(to('/nothing'), 'not_found')
-    for (const { path, method } of operations) {
+    for (const { path } of operations) {
       if (path.includes('{')) continue
-      const reply = await to(path, { method: 'DELETE' })
-      assert.equal(reply.headers.allow, method)
+      const reply = await to(path, { method: 'PUT' })
+      const methods = operations.filter(operation => operation.path === path).map(({ method }) => method)
+      assert.equal(reply.headers.allow, methods.join(', '))
       await unrouted(Promise.resolve(reply), 'method_not_allowed')
     }
     await unrouted(sendRaw(url, `GET / HTTP/1.1\r\nHost: x\r\nX: ${'a'.repeat(17_000)}\r\n\r\n`), 'headers_too_large')

@@ -57,6 +57,22 @@ function pathsOf({ path, parameters = [] }: Operation): readonly string[] {
   return path.includes('{') ? values : [path, ...values]
 }
 
+const purge = operationOf('purgeTokens')
+const purges = (purge.parameters ?? []).flatMap(({ name, examples }) =>
+  Object.values(examples).map(({ value }) => `?${name}=${encodeURIComponent(String(value))}`),
+)
+assert.ok(purges.length >= 4)
+for (const query of purges) {
+  test(`DELETE /tokens${query}`, async t => {
+    const here = await world.broker(t, brokerOptions(world))
+    assert.equal((await here.ask({ tenant: 'contoso', scope: graph })).status, 200)
+    const authorization = `Bearer ${await world.emulator.mintCallerToken({ sub: 'dashboard' })}`
+    const reply = await send(`${here.url}/tokens${query}`, { method: 'DELETE', headers: { authorization } })
+    assert.deepEqual(reply.json, { dropped: 1, replicas: 'this' }, reply.text)
+    assertDocumented(purge, reply)
+  })
+}
+
 for (const operation of operations.filter(({ method }) => method === 'GET')) {
   for (const path of pathsOf(operation)) {
     test(`GET ${path}`, async () => {

@@ -1,5 +1,13 @@
 import { sample } from '../../emulator/options.ts'
-import { type BrokerOptions, graph, startWorld, type World } from '../support/broker.ts'
+import {
+  type BrokerOptions,
+  graph,
+  type Reply,
+  startWorld,
+  type TestBroker,
+  until,
+  type World,
+} from '../support/broker.ts'
 import { document } from './openapi-document.ts'
 
 /** A world in which the names and ids of the document's examples exist, and more that the examples of errors need. */
@@ -16,7 +24,8 @@ export const documentedWorld = (): Promise<World> =>
     tenants: [{ id: contoso }, { id: sample.tailspin, consented: [] }],
   })
 
-export const brokerOptions = ({ emulator }: World): BrokerOptions => ({
+export const brokerOptions = ({ emulator }: World, environment = {}): BrokerOptions => ({
+  environment,
   policy: {
     applications: { default: application, reporting: application },
     tenants: { contoso, tailspin: sample.tailspin },
@@ -29,7 +38,42 @@ export const brokerOptions = ({ emulator }: World): BrokerOptions => ({
         scopes: [graph],
         applications: ['default', 'reporting'],
       },
-      { name: 'dashboards', callers: [{ issuer: 'onprem', subject: 'dashboard' }], permissions: ['observe'] },
+      { name: 'crowd', callers: [{ issuer: 'onprem', subject: 'sample-caller' }], tenants: '*', scopes: [graph] },
+      { name: 'dashboards', callers: [{ issuer: 'onprem', subject: 'dashboard' }], permissions: ['observe', 'purge'] },
     ],
   },
 })
+
+/** A caller's share of the 10,000 places in the queue. */
+const share = 5_000
+
+/**
+ * What a caller is answered whose share of the queue is used up: it waits for thousands of tokens, and Entra is silent.
+ * Needs a broker with `BROKER_UPSTREAM_CONCURRENCY=1`.
+ */
+export async function askInCrowd(broker: TestBroker, { emulator }: World): Promise<Reply> {
+  const authorization = `Bearer ${await emulator.mintCallerToken()}`
+  const inject = (tenant: string) =>
+    broker.service.app.inject({
+      method: 'POST',
+      url: '/tokens',
+      headers: { authorization },
+      payload: { tenant, scope: graph },
+    })
+  const tenantOf = (n: number) => `00000000-0000-4000-8000-${String(n).padStart(12, '0')}`
+  const shows = async (member: string, count: number) => (await broker.get('/cache')).json[member] === count
+
+  await broker.service.warmUp()
+  emulator.fault({ kind: 'hung', at: 'token', times: 1 })
+  const hanging = inject('contoso')
+  await until('the exchange that hangs', () => shows('exchanging', 1))
+  const waiting = Array.from({ length: share }, (_, n) => inject(tenantOf(n)))
+  await until('the queue', () => shows('waiting', share), 30)
+  const reply = await broker.ask({ tenant: tenantOf(share), scope: graph })
+  // It breaks off, and the next attempt fails for the whole application: that ends all waiting.
+  emulator.fault({ kind: 'refused', at: 'token' })
+  emulator.clearFaults()
+  emulator.fault({ kind: 'aadsts', code: 700213, at: 'token' })
+  await Promise.all([hanging, ...waiting])
+  return reply
+}

@@ -65,7 +65,7 @@ describe('what /health tells', () => {
       last_success: null,
       last_error: null,
     }
-    const fine = { ...untouched, status: 'ok', detail: 'The last attempt succeeded.', last_success: iso() }
+    const fine = { ...untouched, status: 'ok', detail: 'It answers.', last_success: iso() }
     assert.deepEqual(upstreams, [
       { kind: 'identity', name: 'managed-identity', ...untouched },
       { kind: 'authority', name: emulator.entraUrl, ...untouched, circuit: { state: 'closed', since: iso() } },
@@ -143,7 +143,7 @@ test('the authority: unknown, ok, failing, ok; "since" moves only with the statu
   assert.partialDeepStrictEqual(await entra(), {
     status: 'ok',
     since: iso(),
-    detail: 'The last attempt succeeded.',
+    detail: 'It answers.',
     consecutive_failures: 0,
     last_success: iso(),
     last_error: lastError,

@@ -1,0 +1,53 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { startEmulator } from '../emulator/emulator.ts'
+import { sample } from '../emulator/options.ts'
+import type { World } from './world.ts'
+
+const scope = 'https://graph.microsoft.com/.default'
+/** A claim as long as a real token's. */
+const padding = 'x'.repeat(800)
+
+export const tenantId = (n: number): string => `40000000-0000-4000-8000-${String(n).padStart(12, '0')}`
+
+/** An emulator with so many tenants, and the environment of whatever is compared: all of them get the same. */
+export async function createCompareWorld(tenants: number): Promise<World> {
+  const ids = Array.from({ length: tenants }, (_, n) => tenantId(n))
+  const emulator = await startEmulator({ tenants: ids.map(id => ({ id })) })
+  const folder = await mkdtemp(join(tmpdir(), 'token-broker-compare-'))
+  const [policyFile, caFile] = [join(folder, 'policy.yaml'), join(folder, 'ca.pem')]
+  await writeFile(caFile, emulator.caPem)
+  await writeFile(
+    policyFile,
+    `applications: { default: ${sample.application} }
+issuers: { emulator: { issuer: "${emulator.callerIssuer}", audiences: [token-broker] } }
+rules:
+  - { name: compare, callers: [{ issuer: emulator, subject: compare }], tenants: "*", scopes: ["${scope}"] }
+`,
+  )
+  const token = await emulator.mintCallerToken({ sub: 'compare', padding }, { expiresIn: 86_400 })
+  return {
+    emulator,
+    folder,
+    environment: {
+      PATH: process.env['PATH'] ?? '',
+      ...emulator.environment(),
+      NODE_EXTRA_CA_CERTS: caFile,
+      // The broker's.
+      BROKER_POLICY_FILE: policyFile,
+      BROKER_DRAIN_SECONDS: '0',
+      BROKER_CACHE_MAX_ENTRIES: '20000',
+      BROKER_AUDIT: 'summary',
+      // The other one's.
+      APPLICATION: sample.application,
+      HOME_TENANT: sample.homeTenant,
+    },
+    authorization: `Bearer ${token}`,
+    bodies: ids.map(tenant => JSON.stringify({ tenant, scope })),
+    close: async () => {
+      await emulator.close()
+      await rm(folder, { recursive: true, force: true })
+    },
+  }
+}

@@ -1,0 +1,195 @@
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { parseArgs } from 'node:util'
+import { createCompareWorld, tenantId } from './compare-world.ts'
+import { measureRate } from './compare-load.ts'
+import { startServer, type Server, type World } from './world.ts'
+
+/**
+ * `npm run bench:compare [-- --tenants 10000 --fill-seconds 15]`: the broker beside a small Fastify server that keeps
+ * long-lived credentials of the SDK (bench/credentials.ts), under the same loads, one after the other on the same core.
+ * Prints a Markdown table. As many tenants as the broker could be filled with in the time given, up to `--tenants`.
+ */
+
+const { values } = parseArgs({
+  options: { tenants: { type: 'string', default: '10000' }, 'fill-seconds': { type: 'string', default: '15' } },
+})
+const mostTenants = Number(values.tenants)
+const fillMs = Number(values['fill-seconds']) * 1000
+const firstTenants = 1000
+const patienceMs = 15_000
+const measureSeconds = 2
+/** The best of them counts: on a busy machine the others say more of the neighbours. */
+const rounds = 4
+
+/** Tenants that have a load of their own, beyond those that throughput is measured with. */
+const special = { start: 0, burst: 1, due: 2, ending: 3, hung: 4, count: 5 } as const
+
+interface Reply {
+  readonly ok: boolean
+  readonly ms: number
+}
+
+/** One request; one that has no answer after {@link patienceMs} counts as failed. */
+async function ask(world: World, url: string, n: number): Promise<Reply> {
+  const began = performance.now()
+  const response = await fetch(`${url}/tokens`, {
+    method: 'POST',
+    headers: { authorization: world.authorization, 'content-type': 'application/json' },
+    body: world.bodies[n] ?? '',
+    signal: AbortSignal.timeout(patienceMs),
+  }).catch(() => undefined)
+  await response?.arrayBuffer().catch(() => undefined)
+  return { ok: response?.ok === true, ms: performance.now() - began }
+}
+
+const requestsFor = ({ emulator }: World, n: number): number => emulator.counts().tenants[tenantId(n)]?.total ?? 0
+
+/** A hundred callers of one key that nobody asked for before. */
+async function coldBurst(world: World, { url }: Server): Promise<number> {
+  // As long as an exchange takes when all is well.
+  world.emulator.configure({ latency: { token: 200 } })
+  await Promise.all(Array.from({ length: 100 }, () => ask(world, url, special.burst)))
+  world.emulator.configure({ latency: {} })
+  return requestsFor(world, special.burst)
+}
+
+interface Outage {
+  readonly failures: number
+  readonly longest: number
+  readonly requests: number
+}
+
+/** Entra answers 503 to one tenant whose token is valid: a hundred requests in two seconds. */
+async function outage(world: World, { url }: Server, n: number): Promise<Outage> {
+  world.emulator.fault({ kind: 'server-error', at: 'token', tenant: tenantId(n) })
+  const before = requestsFor(world, n)
+  const replies: Promise<Reply>[] = []
+  for (let i = 0; i < 100; i++) {
+    replies.push(ask(world, url, n))
+    await sleep(20)
+  }
+  const all = await Promise.all(replies)
+  return {
+    failures: all.filter(({ ok }) => !ok).length,
+    longest: Math.max(...all.map(({ ms }) => ms)),
+    requests: requestsFor(world, n) - before,
+  }
+}
+
+/** Gets the tokens of two tenants, one that is due at once and one with less than five minutes to live. */
+async function prepareOutages(world: World, { url }: Server): Promise<void> {
+  const { emulator } = world
+  emulator.configure({ expiresIn: 3600, refreshIn: 1 })
+  await ask(world, url, special.due)
+  emulator.configure({ expiresIn: 302, refreshIn: null })
+  await ask(world, url, special.ending)
+  emulator.configure({ expiresIn: 86_400 })
+  await sleep(3000)
+}
+
+/** Has the tokens of tenants fetched, 16 at once; resolves to how many there are when the time is over. */
+async function fill(world: World, { url }: Server, from: number, to: number, ms: number): Promise<number> {
+  const end = Date.now() + ms
+  let next = from
+  const fillOne = async () => {
+    while (next < to && Date.now() < end) {
+      const n = next++
+      if (!(await ask(world, url, special.count + n)).ok) throw new Error(`tenant ${n} could not be filled`)
+    }
+  }
+  await Promise.all(Array.from({ length: 16 }, fillOne))
+  return next
+}
+
+async function throughput(world: World, { url }: Server, tenants: number): Promise<number> {
+  const bodies = world.bodies.slice(special.count, special.count + tenants)
+  const rates: number[] = []
+  for (let round = 0; round < rounds; round++) rates.push(await measureRate(world, url, bodies, measureSeconds))
+  return Math.max(...rates)
+}
+
+interface Column {
+  readonly name: string
+  readonly burst: number
+  readonly due: Outage
+  readonly ending: Outage
+  /** Milliseconds until the client had an answer. */
+  readonly hung: number
+  readonly tenants: number
+  readonly rates: readonly [few: number, many: number]
+}
+
+async function measure(world: World, name: string, server: Server, tenants: number, ms: number): Promise<Column> {
+  world.emulator.resetCounts()
+  const burst = await coldBurst(world, server)
+  await prepareOutages(world, server)
+  world.emulator.fault({ kind: 'hung', at: 'token', tenant: tenantId(special.hung) })
+  const hung = ask(world, server.url, special.hung)
+  const [due, ending] = await Promise.all([outage(world, server, special.due), outage(world, server, special.ending)])
+  const { ms: hungMs } = await hung
+  world.emulator.clearFaults()
+  await fill(world, server, 0, firstTenants, patienceMs * 4)
+  const few = await throughput(world, server, firstTenants)
+  const filled = await fill(world, server, firstTenants, tenants, ms)
+  const many = await throughput(world, server, filled)
+  return { name, burst, due, ending, hung: hungMs, tenants: filled, rates: [few, many] }
+}
+
+const whole = (value: number) => Math.round(value).toLocaleString('en')
+const seconds = (ms: number) => (ms >= patienceMs ? `> ${patienceMs / 1000} s` : `${(ms / 1000).toFixed(1)} s`)
+const told = ({ failures, longest, requests }: Outage) =>
+  `failures: ${failures}, requests to Entra: ${requests}, longest wait: ${seconds(longest)}`
+
+function table(columns: readonly Column[]): string {
+  const most = columns[0]?.tenants ?? 0
+  const rows: readonly (readonly [load: string, cell: (column: Column) => string])[] = [
+    ['100 cold callers of one key at once', ({ burst }) => `requests to Entra: ${burst}`],
+    ['Entra answers 503, the token is due and lives for another hour: 100 callers in 2 s', ({ due }) => told(due)],
+    ['Entra answers 503, the token lives for another 299 s: 100 callers in 2 s', ({ ending }) => told(ending)],
+    ['Entra takes the request and never answers, no token is held', ({ hung }) => `answered after ${seconds(hung)}`],
+    [`hits a second, ${whole(firstTenants)} tenants, best of ${rounds}`, ({ rates }) => whole(rates[0])],
+    [
+      `hits a second, ${whole(most)} tenants, best of ${rounds}`,
+      ({ rates, tenants }) => `${whole(rates[1])}${tenants === most ? '' : ` (with ${whole(tenants)} tenants)`}`,
+    ],
+  ]
+  const line = (cells: readonly string[]) => `| ${cells.join(' | ')} |`
+  return [
+    line(['load', ...columns.map(({ name }) => name)]),
+    line(['---', ...columns.map(() => '---')]),
+    ...rows.map(([load, cell]) => line([load, ...columns.map(cell)])),
+  ].join('\n')
+}
+
+const contestants = [
+  ['the broker', ['src/cli.ts', 'serve'], {}],
+  ['one `ClientAssertionCredential`', ['bench/credentials.ts'], { CREDENTIALS: 'one' }],
+  ['one per tenant', ['bench/credentials.ts'], { CREDENTIALS: 'each' }],
+] as const
+
+const world = await createCompareWorld(special.count + mostTenants)
+try {
+  const columns: Column[] = []
+  for (const [name, [script, ...args], environment] of contestants) {
+    const first = (url: string) =>
+      fetch(`${url}/tokens`, {
+        method: 'POST',
+        headers: { authorization: world.authorization, 'content-type': 'application/json' },
+        body: world.bodies[special.start] ?? '',
+      })
+    const path = join(import.meta.dirname, '..', script)
+    const server = await startServer([path, ...args], { ...world.environment, ...environment }, first)
+    try {
+      // The others get as many tenants as the broker had, in whatever time that takes.
+      const tenants = columns[0]?.tenants ?? mostTenants
+      columns.push(await measure(world, name, server, tenants, columns.length === 0 ? fillMs : fillMs * 4))
+    } finally {
+      await server.stop()
+    }
+    process.stderr.write(`${name}: measured\n`)
+  }
+  process.stdout.write(`${table(columns)}\n`)
+} finally {
+  await world.close()
+}

@@ -1,0 +1,40 @@
+import { ClientAssertionCredential, ManagedIdentityCredential } from '@azure/identity'
+import { fastify } from 'fastify'
+
+/**
+ * What the broker is compared with by `npm run bench:compare`: forty lines that do the same with the SDK's own cache, as its
+ * documentation suggests: long-lived credentials, the managed identity's token as assertion. It authenticates nobody and
+ * permits everything. CREDENTIALS says whether one credential serves all tenants, or each has its own.
+ */
+const setting = (name: string): string => {
+  const value = process.env[name]
+  if (value === undefined) throw new Error(`${name} is missing`)
+  return value
+}
+
+const identity = new ManagedIdentityCredential({ clientId: setting('BROKER_IDENTITY_CLIENT_ID') })
+const assertion = async () => (await identity.getToken('api://AzureADTokenExchange')).token
+const create = (tenant: string) =>
+  new ClientAssertionCredential(tenant, setting('APPLICATION'), assertion, {
+    authorityHost: setting('BROKER_AUTHORITY'),
+    disableInstanceDiscovery: true,
+    additionallyAllowedTenants: ['*'],
+  })
+
+const shared = setting('CREDENTIALS') === 'one' ? create(setting('HOME_TENANT')) : undefined
+const credentials = new Map<string, ClientAssertionCredential>()
+function credentialOf(tenant: string): ClientAssertionCredential {
+  const known = shared ?? credentials.get(tenant)
+  if (known) return known
+  const created = create(tenant)
+  credentials.set(tenant, created)
+  return created
+}
+
+const app = fastify({ keepAliveTimeout: 245_000 })
+app.post<{ Body: { tenant: string; scope: string } }>('/tokens', async ({ body: { tenant, scope } }, reply) => {
+  const { token, expiresOnTimestamp } = await credentialOf(tenant).getToken(scope, { tenantId: tenant })
+  return reply.header('cache-control', 'no-store').send({ access_token: token, expires_on: expiresOnTimestamp / 1000 })
+})
+process.once('SIGTERM', () => process.exit(0))
+await app.listen({ host: '127.0.0.1', port: Number(process.env['PORT']) })
