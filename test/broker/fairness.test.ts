@@ -128,6 +128,21 @@ describe('a flight that several callers wait for', () => {
     assert.equal(fetched.length, 2)
   })
 
+  test('that has not begun stays in the queue of a caller of whom one request gave up and another waits', async t => {
+    t.mock.timers.enable({ apis: ['setTimeout'] })
+    const { get, fetched, hold, release } = cacheWorld({ concurrency: 1, timeoutMs: 5000 })
+    hold()
+    const under = get()
+    const early = get(single)
+    t.mock.timers.tick(4000)
+    const late = get(single)
+    t.mock.timers.tick(1000)
+    for (const gone of [early, under]) await assert.rejects(gone, { code: 'upstream_unavailable' })
+    release()
+    assert.equal(await late, 'joined token-2')
+    assert.equal(fetched.length, 2)
+  })
+
   test('that nobody waits for any more before it begins is not made', async t => {
     t.mock.timers.enable({ apis: ['setTimeout'] })
     const { get, cache, fetched, hold, release } = cacheWorld({ concurrency: 1, timeoutMs: 5000 })
