@@ -2,6 +2,7 @@ import type { FastifyInstance } from 'fastify'
 import type { Told } from './broker/announce.ts'
 import { createAuthenticate, type Issuer } from './broker/authenticate.ts'
 import { createCache } from './broker/cache.ts'
+import { createCertificates } from './broker/certificate-caller.ts'
 import { systemClock, type Clock } from './broker/clock.ts'
 import { createTokenIssuer } from './broker/issue-token.ts'
 import { keepAssertion } from './broker/kept-assertion.ts'
@@ -12,6 +13,7 @@ import { createRunningPolicy } from './broker/running-policy.ts'
 import type { AssertionSource, Events } from './broker/types.ts'
 import type { Config } from './config.ts'
 import { createListeners, identityUpstream } from './listeners.ts'
+import { followAuthorities } from './outbound/client-authorities.ts'
 import { entra } from './outbound/entra.ts'
 import { managedIdentity } from './outbound/managed-identity.ts'
 import { workloadIdentity } from './outbound/workload-identity.ts'
@@ -76,12 +78,15 @@ export async function wire(config: Config, policy: Policy, sink: LineSink, aroun
     timeoutMs: config.upstreamTimeoutMs,
     refreshed: events.refreshed,
   })
-  const authenticate = createAuthenticate(running.admission, clock, events.verification)
+  const authorities = config.clientCaFile === undefined ? undefined : await followAuthorities(config.clientCaFile)
+  const certificates = createCertificates(() => authorities?.current(), clock)
+  const { admission } = running
+  const authenticate = createAuthenticate({ admission, certificates, clock, verification: events.verification })
   const issuer = createTokenIssuer(authenticate, createAuthorize(assertions.homeTenant), cache, events)
   const failed = (need: string, err: unknown) => log.warn({ need, err }, 'not ready yet')
   const readiness = createReadiness(needsOf(assertions, keeper.issuers), failed, random)
   const operations = { ...telemetry, issuer, permit: createPermit(events), cache: cache.view }
-  const servers = await buildServers(config, { log, isDraining, answered: events.answered }, issuer, operations)
+  const servers = await buildServers(config, { log, isDraining, events }, issuer, operations, authorities)
 
   return {
     ...servers,

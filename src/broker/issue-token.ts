@@ -1,5 +1,5 @@
-import { asBrokerError, BrokerError } from '../errors.ts'
-import type { Authenticate, Caller } from './authenticate.ts'
+import { asBrokerError } from '../errors.ts'
+import type { Authenticate, Caller, PresentedBy } from './authenticate.ts'
 import type { Served, TokenCache } from './cache.ts'
 import type { Ask, Authorize, Grant } from './policy.ts'
 import type { Events, RequestFacts } from './types.ts'
@@ -12,8 +12,17 @@ export interface Issued {
 
 /** The data path: what every endpoint that hands out a token calls, in this order. */
 export interface TokenIssuer {
-  /** Rejects with `unauthenticated`, `invalid_token`, `issuer_unavailable`. */
-  readonly authenticate: (credential: string | undefined, request: RequestFacts) => Caller | Promise<Caller>
+  /**
+   * Rejects with `unauthenticated`, `invalid_token`, `issuer_unavailable`.
+   *
+   * @param token the bearer credential, where one came
+   * @param certificate looks up the client certificate, where one may have come
+   */
+  readonly authenticate: (
+    token: string | undefined,
+    request: RequestFacts,
+    certificate?: PresentedBy,
+  ) => Caller | Promise<Caller>
   /** Rejects with `not_permitted` and whatever Entra or the managed identity stand in the way with. */
   readonly issue: (caller: Caller, ask: Ask, request: RequestFacts) => Issued | Promise<Issued>
 }
@@ -51,11 +60,10 @@ export function createTokenIssuer(
   }
 
   return {
-    authenticate(credential, request) {
-      if (credential === undefined) return reject(request, missingCredential())
+    authenticate(token, request, certificate) {
       try {
         // Who is asking?
-        const caller = authenticate(credential)
+        const caller = authenticate(token, certificate)
         return caller instanceof Promise ? caller.catch(thrown => reject(request, thrown)) : caller
       } catch (thrown) {
         return reject(request, thrown)
@@ -75,5 +83,3 @@ export function createTokenIssuer(
     },
   }
 }
-
-const missingCredential = () => new BrokerError('unauthenticated', 'Send "Authorization: Bearer <token or API key>".')

@@ -66,15 +66,9 @@ function compileDenial(denial: DenialText, order: number, tenantIds: TenantIds):
 
 /** What a valid file may say although this version does not act upon it: told, never passed over in silence. */
 function warningsOf(text: PolicyText): readonly string[] {
-  const callers = [...text.rules, ...(text.deny ?? [])].flatMap(entry => entry.callers ?? [])
-  return [
-    ...(callers.some(caller => caller.san !== undefined)
-      ? ['callers with "san": this version does not authenticate client certificates, so they match nobody']
-      : []),
-    ...text.rules.flatMap(rule =>
-      rule.exchangeLimit === undefined && rule.requestLimit === undefined
-        ? []
-        : [`rule "${rule.name}": this version does not enforce exchangeLimit and requestLimit`],
-    ),
-  ]
+  return text.rules.flatMap(rule =>
+    rule.exchangeLimit === undefined && rule.requestLimit === undefined
+      ? []
+      : [`rule "${rule.name}": this version does not enforce exchangeLimit and requestLimit`],
+  )
 }

@@ -34,6 +34,7 @@ export function createMetrics(gauges: Gauges): Metrics {
   const requests = new Counter(settings('token_broker_requests_total'))
   const denials = new Counter(settings('token_broker_denials_total'))
   const verifications = new Counter(settings('token_broker_caller_verifications_total'))
+  const ignored = new Counter(settings('token_broker_ignored_headers_total'))
   const served = new Counter(settings('token_broker_cache_requests_total'))
   const refreshes = new Counter(settings('token_broker_cache_refreshes_total'))
   const exchanges = new Histogram({ ...settings('token_broker_exchange_duration_seconds'), buckets })
@@ -56,6 +57,7 @@ export function createMetrics(gauges: Gauges): Metrics {
     },
     forbidden: ({ endpoint }, _caller, _permission, { reason }) => denials.inc({ endpoint, reason }),
     verification: (issuer = '', outcome) => verifications.inc({ issuer, outcome }),
+    headerIgnored: header => ignored.inc({ header }),
     refreshed: (_grant, outcome) => refreshes.inc({ outcome }),
     unreadable: () => unreadable.inc(),
     policyLoaded: () => reloads.inc({ outcome: 'loaded' }),

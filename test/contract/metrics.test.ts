@@ -52,7 +52,10 @@ describe('it lists the values that the source can give a label', () => {
   const endpoints = sourcesBelow('src/http').flatMap(path =>
     wordsIn(path, /(?:endpoint: |endpoint = |noEndpoint = |observe\('[^']+', )'(\w+)'/g),
   )
-  const refusals = wordsIn('src/broker/jwt-caller.ts', /(?:refusal\(|: \[|return \[|\?\? \[)'(\w+)', ['"][A-Z]/g)
+  const callers = ['jwt-caller', 'jwt-refusals', 'certificate-caller', 'authenticate', 'api-keys']
+  const refusals = callers.flatMap(name =>
+    wordsIn(`src/broker/${name}.ts`, /(?:refusal\(|: \[|return \[|\?\? \[)'(\w+)', ['"][A-Z]/g),
+  )
   const failure = 'src/outbound/entra-failure.ts'
   const exchange = [
     ...wordsIn(failure, /^ {2}(\w+): \['/gm),
@@ -93,6 +96,11 @@ describe('it lists the values that the source can give a label', () => {
       ['ok', ...wordsIn('src/broker/key-set.ts', /reason: '(\w+)'/g)],
     ],
     ['token_broker_policy_reloads_total', 'outcome', wordsIn(metricsSource, /reloads\.inc\(\{ outcome: '(\w+)'/g)],
+    [
+      'token_broker_ignored_headers_total',
+      'header',
+      wordsIn('src/http/peers.ts', /'(x-forwarded-[a-z-]+|client-cert)'[,\]]/g),
+    ],
     ['token_broker_upstream_healthy', 'kind', unionIn(types, 'readonly kind:')],
   ]
   for (const [metric, label, values] of rows)

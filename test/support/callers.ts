@@ -8,6 +8,7 @@ import {
   type Issuer,
   type Verification,
 } from '../../src/broker/authenticate.ts'
+import { createCertificates } from '../../src/broker/certificate-caller.ts'
 import type { Clock } from '../../src/broker/clock.ts'
 import { fixedKeySet, type KeySet, parseKeys } from '../../src/broker/key-set.ts'
 import { type Ask, authorize, type Grant, type Policy } from '../../src/broker/policy.ts'
@@ -109,7 +110,8 @@ export function authenticator(
   policy = idle,
 ): Authenticate {
   const admission = createAdmission(policy, issuers)
-  return createAuthenticate(() => admission, clock, verification)
+  const certificates = createCertificates(() => undefined, clock)
+  return createAuthenticate({ admission: () => admission, certificates, clock, ...(verification && { verification }) })
 }
 
 export type JwtCaller = Extract<Caller, { kind: 'jwt' }>
