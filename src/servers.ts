@@ -6,6 +6,7 @@ import type { Config } from './config.ts'
 import { buildApp, secureContextOf, type AppOptions } from './http/app.ts'
 import { addDocs } from './http/docs.ts'
 import { addOperations, countAnswers, type Operations } from './http/operations.ts'
+import { createOverload, sampleMs, shedLoad } from './http/overload.ts'
 import { addTokens } from './http/tokens.ts'
 import type { FollowedAuthorities } from './outbound/client-authorities.ts'
 import { readTlsPair, watchTlsPair, type TlsPair } from './outbound/tls-files.ts'
@@ -34,7 +35,11 @@ export async function buildServers(
     addOperations(scope, { ...shown, openMetrics })
     addDocs(scope, packageRoot)
   }
-  const tokens = (scope: FastifyInstance) => addTokens(scope, issuer)
+  const overload = watchLoop()
+  const tokens = (scope: FastifyInstance) => {
+    shedLoad(scope, overload.isOverloaded)
+    addTokens(scope, issuer)
+  }
   const { trustedProxies } = config
   const current = () => authorities?.current()
   const peers = { trustedProxies, authorities: current, headerIgnored }
@@ -48,10 +53,18 @@ export async function buildServers(
     management,
     close: async () => {
       unwatch()
+      overload.close()
       await closeServer(app, config.upstreamTimeoutMs + graceMs)
       if (management) await closeServer(management, graceMs)
     },
   }
+}
+
+/** Looks at the event loop, now and then. */
+function watchLoop() {
+  const { isOverloaded, sample } = createOverload(() => performance.now())
+  const timer = setInterval(sample, sampleMs).unref()
+  return { isOverloaded, close: () => clearInterval(timer) }
 }
 
 /** Whatever is answered at all is answered within `giveUpMs`; what is left are clients that never finish their request. */
@@ -70,16 +83,16 @@ function followTls(
   log: AppOptions['log'],
 ): () => void {
   let pair = first
-  const renew = (what: string): void => {
+  const renew = (message: string): void => {
     const servers = apps.map(app => app?.server).filter(server => server instanceof TlsServer)
     for (const server of servers) {
       if (pair) server.setSecureContext(secureContextOf({ ...pair, ca: authorities?.current().pem }))
     }
-    log.info(`${what} renewed from its files`)
+    log.info(message)
   }
   const failed = (what: string) => (err: unknown) => log.error({ err }, what)
   authorities?.watch(() => {
-    renew('the client authorities were')
+    renew('the client authorities were renewed from their file')
     // Connections that are in use are closed after their answer: see addPeers.
     for (const app of apps) app?.server.closeIdleConnections()
   }, failed('the new client authorities cannot be used; those that were loaded before stay'))
@@ -91,7 +104,7 @@ function followTls(
       first,
       next => {
         pair = next
-        renew('the TLS certificate was')
+        renew('the TLS certificate was renewed from its files')
       },
       failed('the new TLS files cannot be used; the certificate that was loaded before stays'),
     )

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
 import type { Told } from './broker/announce.ts'
 import { createAuthenticate, type Issuer } from './broker/authenticate.ts'
@@ -6,14 +7,17 @@ import { createCertificates } from './broker/certificate-caller.ts'
 import { systemClock, type Clock } from './broker/clock.ts'
 import { createTokenIssuer } from './broker/issue-token.ts'
 import { keepAssertion } from './broker/kept-assertion.ts'
+import { limitedSource } from './broker/limited-source.ts'
+import { createLimits } from './broker/limits.ts'
 import { createPermit } from './broker/permit.ts'
 import { createAuthorize, type Policy } from './broker/policy.ts'
 import { createReadiness, type Need } from './broker/readiness.ts'
-import { createRunningPolicy } from './broker/running-policy.ts'
+import { createRunningPolicy, type RunningPolicy } from './broker/running-policy.ts'
+import { createSuspects } from './broker/suspects.ts'
 import type { AssertionSource, Events } from './broker/types.ts'
 import type { Config } from './config.ts'
 import { createListeners, identityUpstream } from './listeners.ts'
-import { followAuthorities } from './outbound/client-authorities.ts'
+import { followAuthorities, type FollowedAuthorities } from './outbound/client-authorities.ts'
 import { entra } from './outbound/entra.ts'
 import { managedIdentity } from './outbound/managed-identity.ts'
 import { workloadIdentity } from './outbound/workload-identity.ts'
@@ -70,7 +74,10 @@ export async function wire(config: Config, policy: Policy, sink: LineSink, aroun
   const { upstreamTimeoutMs: timeoutMs } = config
   const keeper = await keepPolicy(config, running, { clock, timeoutMs, ...events })
   const assertions = connectIdentity(config, around, events.asked)
-  const cache = createCache(entra({ authority: config.authority, assertions, clock, events }), {
+  const authorities = config.clientCaFile === undefined ? undefined : await followAuthorities(config.clientCaFile)
+  const deciders = createDeciders(running, authorities, assertions, clock, events)
+  const source = limitedSource(entra({ authority: config.authority, assertions, clock, events }), deciders.limits)
+  const cache = createCache(source, {
     clock,
     random,
     maxEntries: config.cacheMaxEntries,
@@ -78,11 +85,7 @@ export async function wire(config: Config, policy: Policy, sink: LineSink, aroun
     timeoutMs: config.upstreamTimeoutMs,
     refreshed: events.refreshed,
   })
-  const authorities = config.clientCaFile === undefined ? undefined : await followAuthorities(config.clientCaFile)
-  const certificates = createCertificates(() => authorities?.current(), clock)
-  const { admission } = running
-  const authenticate = createAuthenticate({ admission, certificates, clock, verification: events.verification })
-  const issuer = createTokenIssuer(authenticate, createAuthorize(assertions.homeTenant), cache, events)
+  const issuer = createTokenIssuer(deciders, cache, events)
   const failed = (need: string, err: unknown) => log.warn({ need, err }, 'not ready yet')
   const readiness = createReadiness(needsOf(assertions, keeper.issuers), failed, random)
   const operations = { ...telemetry, issuer, permit: createPermit(events), cache: cache.view }
@@ -103,6 +106,23 @@ export async function wire(config: Config, policy: Policy, sink: LineSink, aroun
       telemetry.close()
       sink.flush()
     },
+  }
+}
+
+/** Who a caller is, what it may have, and how often. */
+function createDeciders(
+  { admission }: RunningPolicy,
+  authorities: FollowedAuthorities | undefined,
+  { homeTenant }: AssertionSource,
+  clock: Clock,
+  { verification }: Events,
+) {
+  const certificates = createCertificates(() => authorities?.current(), clock)
+  const suspects = createSuspects(clock, sleep)
+  return {
+    authenticate: createAuthenticate({ admission, certificates, suspects, clock, verification }),
+    authorize: createAuthorize(homeTenant),
+    limits: createLimits(clock),
   }
 }
 

@@ -6,6 +6,7 @@ import type { CertificateCaller, Certificates, PresentedCertificate } from './ce
 import type { Clock } from './clock.ts'
 import { issuerOf, verifyJwt, type Issuer, type JwtCaller, type VerifiedJwt } from './jwt-caller.ts'
 import type { Policy } from './policy-model.ts'
+import type { Suspects } from './suspects.ts'
 
 export type { Issuer } from './jwt-caller.ts'
 
@@ -23,7 +24,12 @@ export type PresentedBy = () => PresentedCertificate | undefined
  * Turns a bearer credential (RFC 6750 §2.1) or, where there is none, a client certificate into a caller; without waiting,
  * where it was verified before.
  */
-export type Authenticate = (token: string | undefined, certificate?: PresentedBy) => Caller | Promise<Caller>
+export type Authenticate = (
+  token: string | undefined,
+  certificate?: PresentedBy,
+  /** Where the request came from; bad credentials are counted by it. */
+  address?: string,
+) => Caller | Promise<Caller>
 
 /** Whom one version of the policy lets in. A new version is a new value. */
 export interface Admission {
@@ -54,6 +60,7 @@ export interface Recognised {
   /** Looked at for each request: what it returns may change. */
   readonly admission: () => Admission
   readonly certificates: Certificates
+  readonly suspects: Suspects
   readonly clock: Clock
   readonly verification?: Verification
 }
@@ -63,13 +70,14 @@ export interface Recognised {
  * like; any other bearer must be a JWT. Verified JWTs are remembered by their SHA-256 until they expire, their issuer's
  * keys change, or the policy does; one that is bound to a certificate is accepted with that certificate only.
  *
- * Rejects with `unauthenticated`, `invalid_token` or `issuer_unavailable`.
+ * Rejects with `unauthenticated`, `invalid_token`, `issuer_unavailable` or, where an address has sent many bad credentials
+ * and this one is not known, `rate_limited`.
  */
 export function createAuthenticate(recognised: Recognised): Authenticate {
-  const { admission, certificates, clock, verification = () => undefined } = recognised
+  const { admission, certificates, suspects, clock, verification = () => undefined } = recognised
   const remembered = new RememberedJwts(clock)
 
-  const verify = async (token: string, { policy, issuers }: Admission): Promise<VerifiedJwt> => {
+  const verify = async (token: string, { policy, issuers }: Admission, address: string): Promise<VerifiedJwt> => {
     let issuer: Issuer | undefined
     try {
       issuer = issuerOf(token, issuers)
@@ -77,7 +85,9 @@ export function createAuthenticate(recognised: Recognised): Authenticate {
       verification(issuer.name, 'verified')
       return verified
     } catch (thrown) {
-      verification(issuer?.name, asBrokerError(thrown).reason)
+      const { code, reason } = asBrokerError(thrown)
+      if (code === 'invalid_token') suspects.caught(address)
+      verification(issuer?.name, reason)
       throw thrown
     }
   }
@@ -95,7 +105,7 @@ export function createAuthenticate(recognised: Recognised): Authenticate {
     return caller
   }
 
-  return (token, certificate) => {
+  return (token, certificate, address = '') => {
     const now = admission()
     if (token === undefined) {
       const presented = announcing(() => certificate?.())
@@ -107,9 +117,11 @@ export function createAuthenticate(recognised: Recognised): Authenticate {
     if (known) return bound(known, certificate)
     const key = announcing(() => now.apiKeys.find(fingerprint, clock.now()))
     if (key) return key
-    return verify(token, now).then(verified => {
-      remembered.keep(fingerprint, verified, now)
-      return bound(verified, certificate)
+    const wait = announcing(() => suspects.pass(address))
+    const verified = wait ? wait.then(() => verify(token, now, address)) : verify(token, now, address)
+    return verified.then(jwt => {
+      remembered.keep(fingerprint, jwt, now)
+      return bound(jwt, certificate)
     })
   }
 }

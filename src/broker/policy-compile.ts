@@ -64,11 +64,12 @@ function compileDenial(denial: DenialText, order: number, tenantIds: TenantIds):
   })
 }
 
-/** What a valid file may say although this version does not act upon it: told, never passed over in silence. */
+/** What can be meant, but hardly is: callers who are let in and whom no rule grants anything. */
 function warningsOf(text: PolicyText): readonly string[] {
-  return text.rules.flatMap(rule =>
-    rule.exchangeLimit === undefined && rule.requestLimit === undefined
-      ? []
-      : [`rule "${rule.name}": this version does not enforce exchangeLimit and requestLimit`],
-  )
+  const callers = text.rules.flatMap(rule => rule.callers)
+  const unused = (kind: 'issuers' | 'apiKeys', key: 'issuer' | 'apiKey') =>
+    Object.keys(text[kind] ?? {})
+      .filter(name => !callers.some(caller => caller[key] === name))
+      .map(name => `${kind}.${name}: no rule names it, so its callers get nothing`)
+  return [...unused('issuers', 'issuer'), ...unused('apiKeys', 'apiKey')]
 }

@@ -8,6 +8,7 @@ const worker = { issuer: 'onprem', subject: 'worker' }
 const withCaller = (caller: Json, more: Json = {}) =>
   policyOf({
     ...cast,
+    issuers: { onprem: cast.issuers.onprem },
     rules: [{ name: 'a', callers: [worker, caller], tenants: ['contoso'], scopes: [graph] }],
     ...more,
   })
@@ -32,7 +33,7 @@ const table: readonly [
     'a key that has expired',
     withCaller(worker, { apiKeys: { erp: { sha256: 'ab'.repeat(32), expires: '2020-01-01' } } }),
     true,
-    [/"erp" has expired/],
+    [/apiKeys.erp: no rule names it/, /"erp" has expired/],
   ],
 ]
 for (const [why, policy, certificates, expected] of table) {

@@ -84,7 +84,7 @@ describe('it lists the values that the source can give a label', () => {
     [
       'token_broker_caller_verifications_total',
       'outcome',
-      ['verified', ...refusals, 'issuer_unavailable', 'internal_error'],
+      ['verified', ...refusals, 'issuer_unavailable', 'bad_credentials', 'internal_error'],
     ],
     ['token_broker_cache_requests_total', 'result', unionIn(types, 'type CacheOutcome =')],
     ['token_broker_cache_refreshes_total', 'outcome', unionIn(types, 'type RefreshOutcome =')],

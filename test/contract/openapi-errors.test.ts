@@ -66,6 +66,27 @@ const faulty =
 const json = { 'content-type': 'application/json' }
 const expired = async () => ({ token: await emulator.mintCallerToken({}, { expiresIn: -60 }) })
 
+/** The answer to one of many bad credentials at once, after many others: none of them waits for long. */
+async function afterBadCredentials(act: (credential: { token: string }) => Promise<Reply>): Promise<Reply> {
+  for (let nth = 0; nth < 100; nth++) await act({ token: `bad-${nth}` })
+  const replies = await Promise.all(Array.from({ length: 30 }, (_, nth) => act({ token: `worse-${nth}` })))
+  return replies.find(({ status }) => status === 429) ?? assert.fail('none was refused')
+}
+
+const limited = (limit: 'requestLimit' | 'exchangeLimit') => async (broker: TestBroker) => {
+  const credential = { token: await emulator.mintCallerToken({ sub: `limited-${limit.toLowerCase()}` }) }
+  await broker.ask(token, credential)
+  return broker.ask({ ...token, tenant: 'tailspin' }, credential)
+}
+
+/** Keeps the event loop busy. */
+async function busy(): Promise<void> {
+  for (let nth = 0; nth < 3; nth++) {
+    for (const end = performance.now() + 350; performance.now() < end;);
+    await new Promise(done => setTimeout(done))
+  }
+}
+
 const tokenErrors: readonly (readonly [code: string, provoke: Provoke])[] = [
   ['invalid_request', broker => broker.ask({ tenantId: 'contoso', scope: graph })],
   ['invalid_tenant', broker => broker.ask({ ...token, tenant: 'contoso/x' })],
@@ -95,6 +116,10 @@ const tokenErrors: readonly (readonly [code: string, provoke: Provoke])[] = [
     },
   ],
   ['identity_unavailable', faulty({ kind: 'reset', at: 'identity' })],
+  ['rate_limited', limited('requestLimit')],
+  ['rate_limited', limited('exchangeLimit')],
+  ['rate_limited', broker => afterBadCredentials(credential => broker.ask(token, credential))],
+  ['overloaded', async broker => (await busy(), broker.ask())],
   ['internal_error', broker => withBrokenClock(() => broker.ask())],
 ]
 
@@ -118,6 +143,7 @@ const observeErrors = (path: string): readonly (readonly [code: string, provoke:
       return broker.get(path)
     },
   ],
+  ['rate_limited', broker => afterBadCredentials(credential => broker.get(path, credential))],
   ['internal_error', broker => withBrokenClock(() => broker.get(path))],
 ]
 

@@ -29,6 +29,13 @@ export const brokerOptions = ({ emulator }: World): BrokerOptions => ({
         scopes: [graph],
         applications: ['default', 'reporting'],
       },
+      ...(['requestLimit', 'exchangeLimit'] as const).map(limit => ({
+        name: limit,
+        callers: [{ issuer: 'onprem', subject: `limited-${limit.toLowerCase()}` }],
+        tenants: ['contoso', 'tailspin'],
+        scopes: [graph],
+        [limit]: '1/m',
+      })),
       { name: 'dashboards', callers: [{ issuer: 'onprem', subject: 'dashboard' }], permissions: ['observe'] },
     ],
   },

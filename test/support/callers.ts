@@ -13,6 +13,7 @@ import type { Clock } from '../../src/broker/clock.ts'
 import { fixedKeySet, type KeySet, parseKeys } from '../../src/broker/key-set.ts'
 import { type Ask, authorize, type Grant, type Policy } from '../../src/broker/policy.ts'
 import { parsePolicy } from '../../src/broker/policy-parse.ts'
+import { createSuspects } from '../../src/broker/suspects.ts'
 import { movableClock, noon } from './clock.ts'
 
 /** Made-up ids that tests share. */
@@ -111,7 +112,9 @@ export function authenticator(
 ): Authenticate {
   const admission = createAdmission(policy, issuers)
   const certificates = createCertificates(() => undefined, clock)
-  return createAuthenticate({ admission: () => admission, certificates, clock, ...(verification && { verification }) })
+  const suspects = createSuspects(clock, () => Promise.resolve())
+  const recognised = { admission: () => admission, certificates, suspects, clock }
+  return createAuthenticate({ ...recognised, ...(verification && { verification }) })
 }
 
 export type JwtCaller = Extract<Caller, { kind: 'jwt' }>
