@@ -12,6 +12,10 @@ export interface LeafOptions {
   readonly usage?: 'server' | 'client'
   /** Life in days from now, default 7; negative: already expired. */
   readonly days?: number
+  /** Days from now at which it begins, default one ago. */
+  readonly from?: number
+  /** Whether it says that it is an authority's. */
+  readonly isAuthority?: boolean
 }
 
 /** A certificate and its private key (PKCS #8), both PEM. */
@@ -24,6 +28,8 @@ export interface Leaf {
 export interface Authority {
   readonly caPem: string
   issue(options?: LeafOptions): Leaf
+  /** An authority below this one. */
+  below(commonName: string): Authority
 }
 
 interface Certificate {
@@ -32,6 +38,7 @@ interface Certificate {
   readonly publicKey: KeyObject
   readonly signer: KeyObject
   readonly days: number
+  readonly from?: number | undefined
   readonly extensions: readonly Buffer[]
 }
 
@@ -39,33 +46,46 @@ const dayMs = 86_400_000
 const ecdsaWithSha256 = sequence(oid('1.2.840.10045.4.3.2'))
 
 /** Makes a new authority; nothing is written to disk. */
-export function createAuthority(commonName = 'token-broker emulator CA'): Authority {
+export const createAuthority = (commonName = 'token-broker emulator CA'): Authority => authority(commonName)
+
+/** What an authority signs with. */
+interface Signer {
+  readonly name: string
+  readonly publicKey: KeyObject
+  readonly privateKey: KeyObject
+}
+
+/** @param above who signs its certificate; itself, where nobody does */
+function authority(commonName: string, above?: Signer): Authority {
   const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+  const own = { name: commonName, publicKey, privateKey }
+  const signer = above ?? own
   const extensions = [
-    extension('2.5.29.19', sequence(yes), true), // basicConstraints: CA
-    extension('2.5.29.15', bits(Buffer.from([0x06]), 1), true), // keyUsage: keyCertSign, cRLSign
+    ...authorityExtensions,
     subjectKeyIdentifier(publicKey),
+    ...(above ? [authorityKeyIdentifier(above.publicKey)] : []),
   ]
-  const ca = { issuer: commonName, subject: commonName, publicKey, signer: privateKey, days: 7, extensions }
+  const ca = { issuer: signer.name, subject: commonName, publicKey, signer: signer.privateKey, days: 7, extensions }
   return {
     caPem: pem(encode(ca)),
-    issue: options => issue(commonName, publicKey, privateKey, options ?? {}),
+    issue: options => issue(own, options ?? {}),
+    below: lower => authority(lower, own),
   }
 }
 
-function issue(issuer: string, issuerKey: KeyObject, signer: KeyObject, options: LeafOptions): Leaf {
+function issue({ name: issuer, publicKey: issuerKey, privateKey: signer }: Signer, options: LeafOptions): Leaf {
   const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
   const { commonName = 'localhost', names = ['localhost', '127.0.0.1', '::1'], usage = 'server', days = 7 } = options
   const purpose = usage === 'server' ? '1.3.6.1.5.5.7.3.1' : '1.3.6.1.5.5.7.3.2'
   const extensions = [
-    extension('2.5.29.15', bits(Buffer.from([0x80]), 7), true), // keyUsage: digitalSignature
+    ...(options.isAuthority ? authorityExtensions : [extension('2.5.29.15', bits(Buffer.from([0x80]), 7), true)]), // keyUsage: digitalSignature
     extension('2.5.29.37', sequence(oid(purpose))),
-    extension('2.5.29.17', sequence(...names.map(generalName))),
+    ...(names.length > 0 ? [extension('2.5.29.17', sequence(...names.map(generalName)))] : []),
     subjectKeyIdentifier(publicKey),
-    extension('2.5.29.35', sequence(der(0x80, keyIdentifier(issuerKey)))),
+    authorityKeyIdentifier(issuerKey),
   ]
   return {
-    certPem: pem(encode({ issuer, subject: commonName, publicKey, signer, days, extensions })),
+    certPem: pem(encode({ issuer, subject: commonName, publicKey, signer, days, from: options.from, extensions })),
     keyPem: privateKey.export({ type: 'pkcs8', format: 'pem' }),
   }
 }
@@ -73,13 +93,14 @@ function issue(issuer: string, issuerKey: KeyObject, signer: KeyObject, options:
 /** RFC 5280 §4.1. */
 function encode(certificate: Certificate): Buffer {
   const now = Date.now()
-  const until = now + certificate.days * dayMs
+  const { days, from } = certificate
+  const until = now + days * dayMs
   const toBeSigned = sequence(
     der(0xa0, integer(Buffer.from([2]))),
     integer(randomBytes(16)),
     ecdsaWithSha256,
     name(certificate.issuer),
-    sequence(utcTime(Math.min(now, until) - dayMs), utcTime(until)),
+    sequence(utcTime(from === undefined ? Math.min(now, until) - dayMs : now + from * dayMs), utcTime(until)),
     name(certificate.subject),
     certificate.publicKey.export({ type: 'spki', format: 'der' }),
     der(0xa3, sequence(...certificate.extensions)),
@@ -89,6 +110,15 @@ function encode(certificate: Certificate): Buffer {
 
 function extension(id: string, value: Buffer, critical = false): Buffer {
   return sequence(oid(id), ...(critical ? [yes] : []), octets(value))
+}
+
+const authorityExtensions: readonly Buffer[] = [
+  extension('2.5.29.19', sequence(yes), true), // basicConstraints: CA
+  extension('2.5.29.15', bits(Buffer.from([0x06]), 1), true), // keyUsage: keyCertSign, cRLSign
+]
+
+function authorityKeyIdentifier(key: KeyObject): Buffer {
+  return extension('2.5.29.35', sequence(der(0x80, keyIdentifier(key))))
 }
 
 function subjectKeyIdentifier(key: KeyObject): Buffer {

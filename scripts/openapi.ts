@@ -133,7 +133,7 @@ function operationOf({ operationId, parameters, responses }: Route, words: Descr
     tags: [words.tag],
     summary: words.summary,
     description: words.description,
-    security: words.guarded ? [{ bearerAuth: [] }] : [],
+    security: words.guarded ? [{ bearerAuth: [] }, { clientCertificate: [] }] : [],
     ...(parameters && { parameters: parameters.map(parameter => parameterOf(parameter, words)) }),
     ...(request && {
       requestBody: {
@@ -167,6 +167,7 @@ function problemOf({ description, content }: ProblemResponse, words: Description
       'Cache-Control',
       ...(codes.every(code => errorTable[code].status === 401) ? (['WWW-Authenticate'] as const) : []),
       ...(codes.every(code => errorTable[code].retryable) ? (['Retry-After'] as const) : []),
+      ...(codes.includes('rate_limited') ? (['RateLimit-Policy', 'RateLimit'] as const) : []),
     ),
     content: {
       'application/problem+json': {

@@ -1,4 +1,5 @@
 import { isGuid } from './broker/names.ts'
+import { networkFault } from './broker/networks.ts'
 import { FaultsError } from './errors.ts'
 import { EnvironmentReader, type Environment } from './environment.ts'
 
@@ -24,6 +25,10 @@ export interface Config {
   readonly port: number
   /** PEM files. Plain http without them. */
   readonly tls: { readonly certFile: string; readonly keyFile: string } | undefined
+  /** PEM certificates of the authorities whose certificates authenticate callers. */
+  readonly clientCaFile: string | undefined
+  /** Addresses and networks of proxies that may say who their peer is. */
+  readonly trustedProxies: readonly string[]
   /** Where the operations endpoints listen; on the main listener without it. */
   readonly management: { readonly host: string; readonly port: number } | undefined
   readonly policyFile: string
@@ -68,6 +73,7 @@ export function readConfig(environment: Environment): Config {
     host: readHost(read, 'HOST', open ? '0.0.0.0' : '127.0.0.1', open),
     port,
     tls,
+    ...readClients(read, tls),
     management: readManagement(read, port, open),
     policyFile: read.required('BROKER_POLICY_FILE', "the policy file's path"),
     authority,
@@ -94,6 +100,27 @@ function readTls(read: EnvironmentReader): Config['tls'] {
   if (certFile === undefined) read.fault('TLS_CERT_FILE', 'is required with TLS_KEY_FILE')
   if (keyFile === undefined) read.fault('TLS_KEY_FILE', 'is required with TLS_CERT_FILE')
   return { certFile: certFile ?? '', keyFile: keyFile ?? '' }
+}
+
+/** How callers' certificates come here: over TLS, or in a header of a proxy. */
+function readClients(read: EnvironmentReader, tls: Config['tls']): Pick<Config, 'clientCaFile' | 'trustedProxies'> {
+  const clientCaFile = read.text('TLS_CLIENT_CA_FILE')
+  const trustedProxies =
+    read
+      .text('BROKER_TRUSTED_PROXIES')
+      ?.split(',')
+      .map(each => each.trim()) ?? []
+  for (const network of trustedProxies) {
+    const what = networkFault(network)
+    if (what !== undefined) read.fault('BROKER_TRUSTED_PROXIES', `"${network}" ${what}`)
+  }
+  if (clientCaFile !== undefined && !tls && trustedProxies.length === 0) {
+    read.fault(
+      'TLS_CLIENT_CA_FILE',
+      'is of no use without TLS_CERT_FILE and TLS_KEY_FILE, or BROKER_TRUSTED_PROXIES: how would a certificate come here?',
+    )
+  }
+  return { clientCaFile, trustedProxies }
 }
 
 /** @param open whether what is sent beyond loopback travels under TLS */

@@ -25,6 +25,7 @@ export const errorTable = {
   too_large: row(413, 'The request body is too large'),
   unsupported_media_type: row(415, 'The content type is not supported'),
   upstream_rejected: row(422, 'Entra refuses this tenant, resource or scope'),
+  rate_limited: row(429, 'There were too many requests', true),
   headers_too_large: row(431, 'The request headers are too large'),
   internal_error: row(500, 'The broker failed'),
   federation_misconfigured: row(502, 'The broker is not trusted by Entra as configured'),
@@ -48,6 +49,18 @@ export interface UpstreamFacts {
   readonly correlationId?: string
 }
 
+/** How a limit of the policy stands for one caller. */
+export interface LimitFacts {
+  readonly what: 'requests' | 'exchanges'
+  /** So many… */
+  readonly count: number
+  /** …in so many seconds. */
+  readonly seconds: number
+  readonly remaining: number
+  /** Seconds until there is more: until all of it, or, where nothing remains, until the first. */
+  readonly resetIn: number
+}
+
 /** The optional parts of a {@link BrokerError}. */
 export interface ErrorParts {
   /** Seconds, at least 1. Set by default on retryable codes. */
@@ -59,6 +72,8 @@ export interface ErrorParts {
   readonly reason?: string
   /** Seconds of life of the token that is held but shorter than `min_expires_in`. */
   readonly availableExpiresIn?: number
+  /** The limit that was reached. */
+  readonly limit?: LimitFacts
   /** For the operator's log only. */
   readonly cause?: unknown
 }

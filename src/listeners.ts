@@ -1,6 +1,6 @@
 import type { Clock } from './broker/clock.ts'
 import { createHealth } from './broker/health.ts'
-import { keyWarnings } from './broker/policy-keys.ts'
+import { policyWarnings } from './broker/policy-warnings.ts'
 import type { Policy } from './broker/policy.ts'
 import type { RunningPolicy } from './broker/running-policy.ts'
 import type { Events, Upstream } from './broker/types.ts'
@@ -32,14 +32,8 @@ export function createListeners(
     policyVersion: () => running.status().policy.version,
   })
   const health = createHealth(upstreamsOf(config, running.status().policy), clock)
-  const metrics = createMetrics({
-    cache,
-    circuit,
-    isReady,
-    version,
-    upstreams: health.report,
-    policy: running.status,
-  })
+  const looked = { isReady, policy: running.status, upstreams: health.report }
+  const metrics = createMetrics({ ...looked, cache, circuit, version })
   const events: Events = {
     issued: both(audit.issued, metrics.issued),
     refused: both(audit.refused, metrics.refused),
@@ -51,13 +45,14 @@ export function createListeners(
     circuit: health.circuit,
     asked: both(health.asked, metrics.asked),
     verification: metrics.verification,
+    headerIgnored: metrics.headerIgnored,
     unreadable: metrics.unreadable,
     answered: metrics.answered,
     policyLoaded: (policy, before) => {
       audit.policyLoaded(policy, before)
       metrics.policyLoaded(policy, before)
       health.follow(upstreamsOf(config, policy))
-      warnOfPolicy(logs.log, policy, clock)
+      warnOfPolicy(logs.log, policy, config, clock)
     },
     policyRefused: both(audit.policyRefused, metrics.policyRefused),
   }
@@ -65,14 +60,15 @@ export function createListeners(
     audit.close()
     metrics.close()
   }
-  const shown = { isReady, isDraining, policy: running.status, upstreams: health.report, metrics }
+  const shown = { ...looked, isDraining, metrics }
   const telemetry = { ...shown, answered: events.answered, version, startedAt: clock.now(), close }
   return { log: logs.log, events, telemetry }
 }
 
-/** What a good policy says that somebody should know of. */
-export function warnOfPolicy(log: Logs['log'], { warnings, apiKeys }: Policy, { now }: Pick<Clock, 'now'>): void {
-  for (const warning of [...warnings, ...keyWarnings(apiKeys, now())]) log.warn({ source: 'policy' }, warning)
+/** Says what somebody should know of a good policy. */
+export function warnOfPolicy(log: Logs['log'], policy: Policy, { clientCaFile }: Config, clock: Clock): void {
+  const surroundings = { now: clock.now(), certificates: clientCaFile !== undefined }
+  for (const warning of policyWarnings(policy, surroundings)) log.warn({ source: 'policy' }, warning)
 }
 
 const both =

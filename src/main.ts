@@ -24,7 +24,7 @@ export async function serve(environment: Environment, handOverSignals: () => voi
   const service = await wire(config, policy, sink).catch(asExitError)
   const { log } = service
   for (const warning of config.warnings) log.warn({ source: 'environment' }, warning)
-  warnOfPolicy(log, policy, systemClock)
+  warnOfPolicy(log, policy, config, systemClock)
 
   try {
     await listenAll(service, config)

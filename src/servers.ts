@@ -1,13 +1,16 @@
 import { Server as TlsServer } from 'node:https'
 import type { FastifyInstance } from 'fastify'
 import type { TokenIssuer } from './broker/issue-token.ts'
+import type { Events } from './broker/types.ts'
 import type { Config } from './config.ts'
-import { buildApp, type AppOptions } from './http/app.ts'
+import { buildApp, secureContextOf, type AppOptions } from './http/app.ts'
 import { addDocs } from './http/docs.ts'
 import { addOperations, countAnswers, type Operations } from './http/operations.ts'
+import { createOverload, sampleMs, shedLoad } from './http/overload.ts'
 import { addPurge, type Purge } from './http/purge.ts'
 import { addTokens } from './http/tokens.ts'
-import { minTlsVersion, readTlsPair, watchTlsPair } from './outbound/tls-files.ts'
+import type { FollowedAuthorities } from './outbound/client-authorities.ts'
+import { readTlsPair, watchTlsPair, type TlsPair } from './outbound/tls-files.ts'
 import { packageRoot } from './package.ts'
 
 /** Milliseconds beyond an exchange's time in which its answer is written. */
@@ -15,44 +18,56 @@ const graceMs = 1_000
 
 type Shown = Omit<Operations, 'openMetrics'>
 
+interface Surroundings extends Pick<AppOptions, 'log' | 'isDraining'> {
+  readonly events: Pick<Events, 'answered' | 'headerIgnored'>
+}
+
 /** The main server, and the one for operators where the configuration has one. */
 export async function buildServers(
   config: Config,
-  options: Omit<AppOptions, 'tls'>,
+  { log, isDraining, events: { answered, headerIgnored } }: Surroundings,
   tokens: Purge & { readonly issuer: TokenIssuer },
   shown: Shown,
+  authorities: FollowedAuthorities | undefined,
 ) {
-  const tls = config.tls && { ...config.tls, ...(await readTlsPair(config.tls)) }
+  const tls = config.tls && (await readTlsPair(config.tls))
   const operations = (openMetrics: boolean) => (scope: FastifyInstance) => {
-    countAnswers(scope, options.answered)
+    countAnswers(scope, answered)
     addOperations(scope, { ...shown, openMetrics })
     addDocs(scope, packageRoot)
   }
-  const main = (scope: FastifyInstance) => {
+  const overload = watchLoop()
+  const forTokens = (scope: FastifyInstance) => {
+    shedLoad(scope, overload.isOverloaded)
     addTokens(scope, tokens.issuer)
-    addPurge(scope, tokens)
   }
-  const settings = { ...options, tls }
+  // In a scope of its own: a broker with too much to do can still be told to forget.
+  const main = [forTokens, (scope: FastifyInstance) => addPurge(scope, tokens)]
+  const { trustedProxies } = config
+  const current = () => authorities?.current()
+  const peers = { trustedProxies, authorities: current, headerIgnored }
+  const settings = { log, isDraining, answered, peers, tls: tls && { ...tls, ca: current()?.pem } }
   const { management: own } = config
-  const app = buildApp(settings, own ? [main] : [main, operations(false)])
+  const app = buildApp(settings, own ? main : [...main, operations(false)])
   const management = own && buildApp(settings, [operations(true)])
-  const unwatch =
-    tls &&
-    watchTlsPair(
-      tls,
-      tls,
-      pair => renewTls([app, management], pair, options.log),
-      err => tlsFailed(options.log, err),
-    )
+  const unwatch = followTls(config, [app, management], tls, authorities, log)
   return {
     app,
     management,
     close: async () => {
-      unwatch?.()
+      unwatch()
+      overload.close()
       await closeServer(app, config.upstreamTimeoutMs + graceMs)
       if (management) await closeServer(management, graceMs)
     },
   }
+}
+
+/** Looks at the event loop, now and then. */
+function watchLoop() {
+  const { isOverloaded, sample } = createOverload(() => performance.now())
+  const timer = setInterval(sample, sampleMs).unref()
+  return { isOverloaded, close: () => clearInterval(timer) }
 }
 
 /** Whatever is answered at all is answered within `giveUpMs`; what is left are clients that never finish their request. */
@@ -62,17 +77,42 @@ async function closeServer(app: FastifyInstance, giveUpMs: number): Promise<void
   clearTimeout(giveUp)
 }
 
-function renewTls(
+/** Gives the servers new certificates when their files change; @returns stops watching */
+function followTls(
+  { tls: paths }: Config,
   apps: readonly (FastifyInstance | undefined)[],
-  pair: { cert: string; key: string },
+  first: TlsPair | undefined,
+  authorities: FollowedAuthorities | undefined,
   log: AppOptions['log'],
-): void {
-  for (const app of apps) {
-    if (app?.server instanceof TlsServer) app.server.setSecureContext({ ...pair, minVersion: minTlsVersion })
+): () => void {
+  let pair = first
+  const renew = (message: string): void => {
+    const servers = apps.map(app => app?.server).filter(server => server instanceof TlsServer)
+    for (const server of servers) {
+      if (pair) server.setSecureContext(secureContextOf({ ...pair, ca: authorities?.current().pem }))
+    }
+    log.info(message)
   }
-  log.info('the TLS certificate was renewed from its files')
-}
-
-function tlsFailed(log: AppOptions['log'], err: unknown): void {
-  log.error({ err }, 'the new TLS files cannot be used; the certificate that was loaded before stays')
+  const failed = (what: string) => (err: unknown) => log.error({ err }, what)
+  authorities?.watch(() => {
+    renew('the client authorities were renewed from their file')
+    // Connections that are in use are closed after their answer: see addPeers.
+    for (const app of apps) app?.server.closeIdleConnections()
+  }, failed('the new client authorities cannot be used; those that were loaded before stay'))
+  const unwatch =
+    paths &&
+    first &&
+    watchTlsPair(
+      paths,
+      first,
+      next => {
+        pair = next
+        renew('the TLS certificate was renewed from its files')
+      },
+      failed('the new TLS files cannot be used; the certificate that was loaded before stays'),
+    )
+  return () => {
+    unwatch?.()
+    authorities?.close()
+  }
 }

@@ -1,19 +1,24 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
 import type { Told } from './broker/announce.ts'
 import { createAuthenticate, type Issuer } from './broker/authenticate.ts'
 import { createCache } from './broker/cache.ts'
+import { createCertificates } from './broker/certificate-caller.ts'
 import { systemClock, type Clock } from './broker/clock.ts'
 import { createTokenIssuer } from './broker/issue-token.ts'
 import { keepAssertion } from './broker/kept-assertion.ts'
+import { createLimits } from './broker/limits.ts'
 import { createPermit } from './broker/permit.ts'
 import { createAuthorize, type Policy } from './broker/policy.ts'
 import { createReadiness, type Need } from './broker/readiness.ts'
-import { createRunningPolicy } from './broker/running-policy.ts'
+import { createRunningPolicy, type RunningPolicy } from './broker/running-policy.ts'
+import { createSuspects } from './broker/suspects.ts'
 import type { AssertionSource, Events } from './broker/types.ts'
 import type { Config } from './config.ts'
 import { BrokerError } from './errors.ts'
 import { createListeners, identityUpstream } from './listeners.ts'
 import { createCircuit } from './outbound/circuit.ts'
+import { followAuthorities, type FollowedAuthorities } from './outbound/client-authorities.ts'
 import { entra } from './outbound/entra.ts'
 import { managedIdentity } from './outbound/managed-identity.ts'
 import { resilient } from './outbound/resilience.ts'
@@ -73,22 +78,23 @@ export async function wire(config: Config, policy: Policy, sink: LineSink, aroun
   const { upstreamTimeoutMs: timeoutMs } = config
   const keeper = await keepPolicy(config, running, { clock, timeoutMs, ...events })
   const assertions = connectIdentity(config, around, events.asked)
-  const circuit = createCircuit({ clock, changed: events.circuit })
-  const exchanges = entra({ authority: config.authority, assertions, clock, events })
-  const cache = createCache(resilient(exchanges, { ...around, circuit, timeoutMs }), {
+  const authorities = config.clientCaFile === undefined ? undefined : await followAuthorities(config.clientCaFile)
+  const deciders = createDeciders(running, authorities, assertions, clock, events)
+  const { circuit, source } = connectEntra(config, around, assertions, events)
+  const cache = createCache(source, {
     ...around,
+    charge: deciders.limits.exchange,
     maxEntries: config.cacheMaxEntries,
     minRemainingSeconds: config.minRemainingSeconds,
     timeoutMs,
     concurrency: config.upstreamConcurrency,
     events,
   })
-  const authenticate = createAuthenticate(running.admission, clock, events.verification)
-  const issuer = createTokenIssuer(authenticate, createAuthorize(assertions.homeTenant), cache, events)
+  const issuer = createTokenIssuer(deciders, cache, events)
   const readiness = createReadiness(needsOf(assertions, keeper.issuers), notReadyYet(log), random)
   const operations = { ...telemetry, issuer, permit: createPermit(events), cache: cache.view }
   const main = { ...operations, forget: cache.forget, events }
-  const servers = await buildServers(config, { log, isDraining, answered: events.answered }, main, operations)
+  const servers = await buildServers(config, { log, isDraining, events }, main, operations, authorities)
 
   return {
     ...servers,
@@ -113,8 +119,36 @@ const notReadyYet =
   (need: string, err: unknown): void =>
     log.warn({ need, err, ...(err instanceof BrokerError && errorFields(err)) }, 'not ready yet')
 
+/** Who a caller is, what it may have, and how often. */
+function createDeciders(
+  { admission }: RunningPolicy,
+  authorities: FollowedAuthorities | undefined,
+  { homeTenant }: AssertionSource,
+  clock: Clock,
+  { verification }: Events,
+) {
+  const certificates = createCertificates(() => authorities?.current(), clock)
+  const suspects = createSuspects(clock, sleep)
+  return {
+    authenticate: createAuthenticate({ admission, certificates, suspects, clock, verification }),
+    authorize: createAuthorize(homeTenant),
+    limits: createLimits(clock),
+  }
+}
+
 /** The share of an exchange's time that the identity's token may take, so that it is clear which hop hangs. */
 const identityShare = 0.8
+
+function connectEntra(
+  { authority, upstreamTimeoutMs: timeoutMs }: Config,
+  around: Surroundings,
+  assertions: AssertionSource,
+  events: Events,
+) {
+  const circuit = createCircuit({ clock: around.clock, changed: events.circuit })
+  const exchanges = entra({ authority, assertions, clock: around.clock, events })
+  return { circuit, source: resilient(exchanges, { ...around, circuit, timeoutMs }) }
+}
 
 function connectIdentity(
   { identity, upstreamTimeoutMs }: Config,

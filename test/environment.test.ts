@@ -146,11 +146,6 @@ describe('variables that nothing reads', () => {
       'BROKER_REDIS_URL is not a setting of this version and is ignored',
     ])
   })
-
-  test('TLS_CLIENT_CA_FILE is warned of: whoever sets it expects client certificates to be checked', () => {
-    const tls = { TLS_CERT_FILE: '/cert', TLS_KEY_FILE: '/key', TLS_CLIENT_CA_FILE: '/ca' }
-    assert.ok(readConfig({ ...least, ...tls }).warnings.some(warning => warning.includes('TLS_CLIENT_CA_FILE')))
-  })
 })
 
 describe('the identity', () => {

@@ -50,6 +50,8 @@ export interface CacheOptions {
   /** Fetches at once. */
   readonly concurrency: number
   readonly events: Pick<Events, 'refreshed' | 'recalled'>
+  /** Counts a fetch against the one who causes it; throws where it must not be made. */
+  readonly charge?: (grant: Grant) => void
 }
 
 const replaceOncePerMs = 60_000

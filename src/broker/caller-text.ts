@@ -1,7 +1,7 @@
 import type { JWTPayload } from 'jose'
 import type { CallerFacts, JwtFacts } from './caller-facts.ts'
 import { isUriPattern } from './caller-test.ts'
-import { claimFaults } from './jwt-caller.ts'
+import { claimFaults } from './jwt-refusals.ts'
 import type { Policy } from './policy-model.ts'
 
 /** A caller as somebody describes him who asks about a policy: nothing of it is verified. */

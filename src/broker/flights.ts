@@ -42,6 +42,11 @@ export interface FlightOptions {
    */
   readonly land: (grant: Grant, issued: IssuedToken, asked: Moment, keep: boolean) => CachedToken
   readonly recalled: Events['recalled']
+  /**
+   * Counts a fetch against the one who causes it, before it waits for its turn: whoever joins it is not counted, nor
+   * refused for another's sake. Throws where it must not be made; nothing is remembered of that.
+   */
+  readonly charge?: ((grant: Grant) => void) | undefined
 }
 
 /** A source must settle in the time that callers wait; one that does not is given up so many milliseconds later. */
@@ -87,10 +92,13 @@ class KeyFlights implements Flights {
     for (const [key, { grant }] of this.#entries) if (matches(grant, filter)) this.#entries.delete(key)
   }
 
-  /** @throws BrokerError a failure that is remembered, `overloaded` */
+  /** @throws BrokerError a failure that is remembered, `overloaded`, what `charge` throws */
   #join(grant: Grant, background: boolean): { flight: Flight<CachedToken>; leave: () => void } {
     const known = this.#entries.get(grant.key)
-    if (!known) this.#refuseRemembered(grant)
+    if (!known) {
+      this.#refuseRemembered(grant)
+      this.#options.charge?.(grant)
+    }
     const entry = known ?? this.#prepare(grant)
     try {
       return { flight: entry.flight, leave: entry.flight.join(callerOf(grant), background) }
@@ -144,8 +152,7 @@ class KeyFlights implements Flights {
 }
 
 /** Whose turns a fetch uses. */
-const callerOf = ({ caller }: Grant): string =>
-  caller.kind === 'apiKey' ? `apiKey ${caller.key}` : `jwt ${caller.issuer} ${caller.subject}`
+const callerOf = ({ caller }: Grant): string => caller.id
 
 const noAnswer = (ms: number) =>
   new BrokerError('upstream_unavailable', `No token could be had within ${ms} ms.`, { reason: 'timeout' })

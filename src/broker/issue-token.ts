@@ -1,6 +1,7 @@
-import { asBrokerError, BrokerError } from '../errors.ts'
-import type { Authenticate, Caller } from './authenticate.ts'
+import { asBrokerError, type LimitFacts } from '../errors.ts'
+import type { Authenticate, Caller, PresentedBy } from './authenticate.ts'
 import type { Served, TokenCache } from './cache.ts'
+import type { Limits } from './limits.ts'
 import type { Ask, Authorize, Grant } from './policy.ts'
 import type { Events, RequestFacts } from './types.ts'
 
@@ -8,23 +9,40 @@ import type { Events, RequestFacts } from './types.ts'
 export interface Issued {
   readonly grant: Grant
   readonly served: Served
+  /** How the caller's limit of requests stands, where it has one. */
+  readonly limit: LimitFacts | undefined
 }
 
 /** The data path: what every endpoint that hands out a token calls, in this order. */
 export interface TokenIssuer {
-  /** Rejects with `unauthenticated`, `invalid_token`, `issuer_unavailable`. */
-  readonly authenticate: (credential: string | undefined, request: RequestFacts) => Caller | Promise<Caller>
-  /** Rejects with `not_permitted` and whatever Entra or the managed identity stand in the way with. */
+  /**
+   * Rejects with `unauthenticated`, `invalid_token`, `issuer_unavailable`.
+   *
+   * @param token the bearer credential, where one came
+   * @param certificate looks up the client certificate, where one may have come
+   */
+  readonly authenticate: (
+    token: string | undefined,
+    request: RequestFacts,
+    certificate?: PresentedBy,
+  ) => Caller | Promise<Caller>
+  /** Rejects with `not_permitted`, `rate_limited` and whatever Entra or the managed identity stand in the way with. */
   readonly issue: (caller: Caller, ask: Ask, request: RequestFacts) => Issued | Promise<Issued>
 }
 
+/** Who decides before anything is looked up. */
+export interface Deciders {
+  readonly authenticate: Authenticate
+  readonly authorize: Authorize
+  readonly limits: Pick<Limits, 'request'>
+}
+
 /**
- * Plugs the path together: who are you → may you have it → here it is. Nothing is awaited that is already there: a
+ * Plugs the path together: who are you → may you have it, so often → here it is. Nothing is awaited that is already there: a
  * remembered caller with a cached token is served in the same turn of the event loop. Every outcome is announced once.
  */
 export function createTokenIssuer(
-  authenticate: Authenticate,
-  authorize: Authorize,
+  { authenticate, authorize, limits }: Deciders,
   cache: TokenCache,
   events: Pick<Events, 'issued' | 'refused' | 'unauthenticated'>,
 ): TokenIssuer {
@@ -38,24 +56,25 @@ export function createTokenIssuer(
     events.refused(request, caller, ask, error, grant)
     throw error
   }
-  const handOut = (request: RequestFacts, grant: Grant, served: Served): Issued => {
+  const handOut = (request: RequestFacts, grant: Grant, served: Served, limit: LimitFacts | undefined): Issued => {
     events.issued(request, grant, served.token, served.how)
-    return { grant, served }
+    return { grant, served, limit }
   }
-  const permit = (request: RequestFacts, caller: Caller, ask: Ask): Grant => {
+  const permit = (request: RequestFacts, caller: Caller, ask: Ask) => {
+    let grant: Grant | undefined
     try {
-      return authorize(caller, ask)
+      grant = authorize(caller, ask)
+      return { grant, limit: limits.request(grant) }
     } catch (thrown) {
-      return refuse(request, caller, ask, thrown)
+      return refuse(request, caller, ask, thrown, grant)
     }
   }
 
   return {
-    authenticate(credential, request) {
-      if (credential === undefined) return reject(request, missingCredential())
+    authenticate(token, request, certificate) {
       try {
         // Who is asking?
-        const caller = authenticate(credential)
+        const caller = authenticate(token, certificate, request.address)
         return caller instanceof Promise ? caller.catch(thrown => reject(request, thrown)) : caller
       } catch (thrown) {
         return reject(request, thrown)
@@ -63,17 +82,15 @@ export function createTokenIssuer(
     },
 
     issue(caller, ask, request) {
-      // May this caller have this token?
-      const grant = permit(request, caller, ask)
+      // May this caller have this token, and as often?
+      const { grant, limit } = permit(request, caller, ask)
       // Is it here, or can it be had?
       const served = cache.get(grant, ask.minExpiresIn)
-      if (!(served instanceof Promise)) return handOut(request, grant, served)
+      if (!(served instanceof Promise)) return handOut(request, grant, served, limit)
       return served.then(
-        fetched => handOut(request, grant, fetched),
+        fetched => handOut(request, grant, fetched, limit),
         thrown => refuse(request, caller, ask, thrown, grant),
       )
     },
   }
 }
-
-const missingCredential = () => new BrokerError('unauthenticated', 'Send "Authorization: Bearer <token or API key>".')

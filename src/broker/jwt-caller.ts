@@ -1,10 +1,12 @@
 import { hash } from 'node:crypto'
 import { decodeJwt, decodeProtectedHeader, errors, jwtVerify, type JWTPayload } from 'jose'
-import { asBrokerError, BrokerError } from '../errors.ts'
+import { BrokerError } from '../errors.ts'
 import type { JwtFacts } from './caller-facts.ts'
 import type { Clock } from './clock.ts'
 import type { Keys, KeySet } from './key-set.ts'
 import { isEntraIssuer } from './names.ts'
+import { asRefusal, clockToleranceSeconds, entraFault } from './jwt-refusals.ts'
+import { membersOf } from './narrow.ts'
 import type { Policy } from './policy-model.ts'
 
 /** One issuer whose JWTs authenticate callers. */
@@ -26,7 +28,6 @@ export const algorithms = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512',
 
 /** `typ` values (RFC 7515 §4.1.9) of tokens that may stand for a caller; others, such as logout tokens, may not. */
 const acceptedTypes = new Set(['jwt', 'at+jwt', 'jose'])
-const clockToleranceSeconds = 30
 /** Several keys under one `kid` are tried one after the other, at most this many. */
 const maxCandidateKeys = 4
 const longestPlainId = 200
@@ -66,6 +67,8 @@ export interface VerifiedJwt {
   readonly keys: Keys
   /** Milliseconds since 1970. */
   readonly expiresAt: number
+  /** SHA-256, in hex, of the client certificate without which the token is nobody's; `undefined` for a mere bearer token. */
+  readonly boundTo: string | undefined
 }
 
 /**
@@ -81,12 +84,24 @@ export async function verifyJwt(token: string, issuer: Issuer, policy: Policy, c
   if (typeof sub !== 'string' || sub === '' || exp === undefined || !Number.isFinite(exp)) {
     throw refusal('claims', 'The token needs a subject (sub) and an expiry (exp).')
   }
-  if (isEntraIssuer(issuer.issuer)) checkEntraApplicationToken(payload)
-  if (payload['cnf'] !== undefined) {
-    throw refusal('confirmation', 'The token is bound to a key (cnf) that this request does not prove to hold.')
-  }
+  const entra = isEntraIssuer(issuer.issuer) ? entraFault(payload) : undefined
+  if (entra) throw refusal(...entra)
+  const boundTo = payload['cnf'] === undefined ? undefined : fingerprintIn(payload['cnf'])
   const caller = new AuthenticatedJwt(issuer.name, sub, payload, policy)
-  return { caller, issuer, keys, expiresAt: exp * 1000 }
+  return { caller, issuer, keys, expiresAt: exp * 1000, boundTo }
+}
+
+/**
+ * The certificate that a confirmation (RFC 7800 §3.1) names: `x5t#S256` alone (RFC 8705 §3.1). Others, such as `jkt`, are
+ * proofs that nobody asks for here, and a token that needs one must not pass without.
+ */
+function fingerprintIn(cnf: unknown): string {
+  const members = Object.entries(membersOf(cnf))
+  const [[name, value] = []] = members
+  if (members.length === 1 && name === 'x5t#S256' && typeof value === 'string' && /^[\w-]{43}$/.test(value)) {
+    return Buffer.from(value, 'base64url').toString('hex')
+  }
+  throw refusal('confirmation', 'The token is bound (cnf) to something else than a client certificate.')
 }
 
 /**
@@ -159,80 +174,6 @@ async function verifyWith(token: string, issuer: Issuer, keys: Keys, clock: Cloc
   }
 }
 
-/**
- * Entra signs delegated tokens and ID tokens with the same keys and the same `typ` as application tokens
- * (https://learn.microsoft.com/entra/identity-platform/access-token-claims-reference).
- */
-function checkEntraApplicationToken(payload: JWTPayload): void {
-  const [reason, detail] = entraFault(payload) ?? []
-  if (reason !== undefined && detail !== undefined) throw refusal(reason, detail)
-}
-
-function entraFault(payload: JWTPayload): readonly [reason: string, detail: string] | undefined {
-  if (typeof payload['azp'] !== 'string' && typeof payload['appid'] !== 'string') {
-    return ['claims', 'A token of Entra must name the calling application (azp or appid): an ID token does not.']
-  }
-  if (payload['scp'] !== undefined) {
-    return ['delegated', 'A delegated token (scp) acts for a user; only application tokens are accepted.']
-  }
-  return undefined
-}
-
-/**
- * Why a token with these claims would be refused although its signature is good, as far as the claims tell: for people
- * who ask why. {@link verifyJwt} decides.
- *
- * @param now milliseconds since 1970
- */
-export function claimFaults(
-  payload: JWTPayload,
-  { issuer, audiences }: Pick<Issuer, 'issuer' | 'audiences'>,
-  now: number,
-): readonly string[] {
-  const { aud, exp, nbf, sub } = payload
-  const seconds = now / 1000
-  const entra = isEntraIssuer(issuer) ? entraFault(payload)?.[1] : undefined
-  return [
-    ...([aud].flat().some(each => each !== undefined && audiences.includes(each)) ? [] : [claimRefusals['aud']?.[1]]),
-    ...(typeof exp === 'number' ? [] : [claimRefusals['exp']?.[1]]),
-    ...(typeof exp === 'number' && exp <= seconds - clockToleranceSeconds ? [refusals['ERR_JWT_EXPIRED']?.[1]] : []),
-    ...(typeof nbf === 'number' && nbf > seconds + clockToleranceSeconds ? [claimRefusals['nbf']?.[1]] : []),
-    ...(typeof sub === 'string' && sub !== '' ? [] : [claimRefusals['sub']?.[1]]),
-    entra,
-  ].filter(fault => fault !== undefined)
-}
-
 function refusal(reason: string, detail: string): BrokerError {
   return new BrokerError('invalid_token', detail, { reason })
-}
-
-/** jose's closed set of error codes → why, in words that help and hold nothing of the token. */
-const refusals: Readonly<Record<string, readonly [reason: string, detail: string]>> = {
-  ERR_JWT_EXPIRED: ['expired', 'The token has expired.'],
-  ERR_JOSE_ALG_NOT_ALLOWED: ['algorithm', 'The token is signed with an algorithm that is not accepted.'],
-  ERR_JOSE_NOT_SUPPORTED: ['unsupported', "The token's key or header uses something that is not supported."],
-  ERR_JWKS_NO_MATCHING_KEY: ['key', 'The token is signed with a key that its issuer does not publish.'],
-  ERR_JWS_SIGNATURE_VERIFICATION_FAILED: ['signature', 'The signature of the token is wrong.'],
-}
-
-const claimRefusals: Readonly<Record<string, readonly [reason: string, detail: string]>> = {
-  aud: ['audience', 'The token is for another audience (aud).'],
-  iss: ['issuer', 'The token is from another issuer (iss).'],
-  nbf: ['not_yet_valid', 'The token is not valid yet (nbf).'],
-  exp: ['expiry', 'The token has no usable expiry (exp).'],
-  sub: ['subject', 'The token has no subject (sub).'],
-}
-
-/** What jose and the Web Crypto API throw speaks of the token or its key; anything else is a bug, and stays one. */
-function asRefusal(thrown: unknown): BrokerError {
-  const isOfToken = thrown instanceof errors.JOSEError || thrown instanceof TypeError || thrown instanceof DOMException
-  if (!isOfToken) return asBrokerError(thrown)
-  const known =
-    thrown instanceof errors.JWTClaimValidationFailed
-      ? claimRefusals[thrown.claim]
-      : thrown instanceof errors.JOSEError
-        ? refusals[thrown.code]
-        : undefined
-  const [reason, detail] = known ?? ['malformed', 'The token could not be verified.']
-  return new BrokerError('invalid_token', detail, { reason, cause: thrown })
 }

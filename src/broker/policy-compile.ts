@@ -64,17 +64,12 @@ function compileDenial(denial: DenialText, order: number, tenantIds: TenantIds):
   })
 }
 
-/** What a valid file may say although this version does not act upon it: told, never passed over in silence. */
+/** What can be meant, but hardly is: callers who are let in and whom no rule grants anything. */
 function warningsOf(text: PolicyText): readonly string[] {
-  const callers = [...text.rules, ...(text.deny ?? [])].flatMap(entry => entry.callers ?? [])
-  return [
-    ...(callers.some(caller => caller.san !== undefined)
-      ? ['callers with "san": this version does not authenticate client certificates, so they match nobody']
-      : []),
-    ...text.rules.flatMap(rule =>
-      rule.exchangeLimit === undefined && rule.requestLimit === undefined
-        ? []
-        : [`rule "${rule.name}": this version does not enforce exchangeLimit and requestLimit`],
-    ),
-  ]
+  const callers = text.rules.flatMap(rule => rule.callers)
+  const unused = (kind: 'issuers' | 'apiKeys', key: 'issuer' | 'apiKey') =>
+    Object.keys(text[kind] ?? {})
+      .filter(name => !callers.some(caller => caller[key] === name))
+      .map(name => `${kind}.${name}: no rule names it, so its callers get nothing`)
+  return [...unused('issuers', 'issuer'), ...unused('apiKeys', 'apiKey')]
 }

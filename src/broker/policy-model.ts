@@ -104,6 +104,6 @@ export interface Policy {
   readonly rules: readonly Rule[]
   /** The rules and denials that can matter for a decision. */
   readonly index: PolicyIndex
-  /** What the file says that this version of the broker does not act upon. */
+  /** What can be meant, but hardly is. */
   readonly warnings: readonly string[]
 }

@@ -102,6 +102,8 @@ export interface Events {
   readonly unreadable: (grant: Grant) => void
   /** A request was answered: `ok`, or the error's code. Hand-outs are announced by {@link issued} alone. */
   readonly answered: (endpoint: string, outcome: string) => void
+  /** Somebody who is no trusted proxy sent a header that says who a proxy's peer is; it was passed over. */
+  readonly headerIgnored: (header: string) => void
   /** Another version of the policy is in force, or the same with other keys from the files that it names. */
   readonly policyLoaded: (policy: Policy, before: Policy) => void
   /** The policy file is faulty; `running` stays in force. */

@@ -1,4 +1,4 @@
-import { keyWarnings } from '../broker/policy-keys.ts'
+import { policyWarnings } from '../broker/policy-warnings.ts'
 import { exitCodes } from '../exit.ts'
 import type { Command } from './command.ts'
 import { policyExits, readPolicy } from './policy-files.ts'
@@ -13,7 +13,8 @@ export const policyCheckCommand: Command = {
   exits: [[exitCodes.stopped, 'the broker would load it'], ...policyExits],
   run: async ({ taken: [file = ''], out, now }) => {
     const policy = await readPolicy(file)
-    for (const warning of [...policy.warnings, ...keyWarnings(policy.apiKeys, now())]) out(`warning: ${warning}\n`)
+    const warnings = policyWarnings(policy, { now: now(), certificates: true })
+    for (const warning of warnings) out(`warning: ${warning}\n`)
     const { rules, denials, issuers, apiKeys, version } = policy
     const counts = [`rules: ${rules.length}`, `denials: ${denials.length}`, `issuers: ${issuers.length}`]
     out(`${file} is good (${[...counts, `API keys: ${apiKeys.length}`].join(', ')})\nSHA-256 ${version}\n`)

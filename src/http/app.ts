@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto'
+import { constants, randomBytes } from 'node:crypto'
 import {
   fastify,
   LogController,
@@ -10,6 +10,7 @@ import {
 import type { Events } from '../broker/types.ts'
 import { BrokerError, type ErrorCode } from '../errors.ts'
 import { answerClientError, answerUnroutable } from './client-errors.ts'
+import { addPeers, type PeerOptions } from './peers.ts'
 import { errorOf, problemOf } from './problems.ts'
 
 declare module 'fastify' {
@@ -25,8 +26,38 @@ export interface AppOptions {
   readonly isDraining: () => boolean
   /** Told of every request that ends in an error. */
   readonly answered: Events['answered']
-  /** PEM texts; plain http without them. */
-  readonly tls?: { readonly cert: string; readonly key: string } | undefined
+  /** PEM texts; plain http without them. With `ca`, clients are asked for certificates of these authorities. */
+  readonly tls?: TlsOptions | undefined
+  /** Whom a request may come from; by default from the peer itself, which has no certificate. */
+  readonly peers?: PeerOptions
+}
+
+/** A server's own certificate, and whose clients it knows. */
+export interface TlsOptions {
+  readonly cert: string
+  readonly key: string
+  readonly ca?: string | undefined
+}
+
+/**
+ * What TLS is made of, also when it is renewed. Sessions are not resumed where clients have certificates: a resumed one
+ * would not be verified again.
+ */
+export const secureContextOf = ({ cert, key, ca }: TlsOptions) =>
+  ({
+    cert,
+    key,
+    minVersion: 'TLSv1.2', // RFC 9325 §3.1.1
+    ...(ca !== undefined && { ca, secureOptions: constants.SSL_OP_NO_TICKET }),
+  }) as const
+
+/** Bearers need no certificate, and who has a bad one is told so in HTTP. */
+const asking = ({ ca }: TlsOptions) => ({ requestCert: ca !== undefined, rejectUnauthorized: false })
+
+const noProxies: PeerOptions = {
+  trustedProxies: [],
+  authorities: () => undefined,
+  headerIgnored: () => undefined,
 }
 
 /** Adds routes to a server: each in a scope of its own, in the order in which they are given. */
@@ -70,13 +101,14 @@ export function buildApp(options: AppOptions, routes: readonly AddRoutes[]): Fas
     routerOptions: { ignoreTrailingSlash: false, caseSensitive: true },
     exposeHeadRoutes: false,
     http: serverOptions,
-    ...(options.tls && { https: { ...options.tls, ...serverOptions, minVersion: 'TLSv1.2' } }),
+    ...(options.tls && { https: { ...secureContextOf(options.tls), ...serverOptions, ...asking(options.tls) } }),
     clientErrorHandler: (error, socket) => unrouted(answerClientError(error, socket, newId())),
     frameworkErrors: (error, request, reply) => {
       sendProblem(options, error, request, reply)
     },
   })
   answerUnroutable(app.server, newId, unrouted)
+  addPeers(app, options.peers ?? noProxies)
   app.removeAllContentTypeParsers()
   app.setValidatorCompiler(() => () => true)
   app.setSerializerCompiler(() => JSON.stringify)

@@ -20,22 +20,27 @@ export interface Authenticated {
 }
 
 /**
- * Authenticates a request before its body is read (`onRequest`), by its `Authorization` header. Fails with
- * `unauthenticated`, `invalid_token`, `issuer_unavailable`.
+ * Authenticates a request before its body is read (`onRequest`): by its `Authorization` header or, where there is none,
+ * by its client certificate. A header that is refused is not made good by a certificate. Fails with `unauthenticated`,
+ * `invalid_token`, `issuer_unavailable`.
  *
  * @param endpoint the name under which the outcome is announced
  */
 export const authenticateFor =
   (endpoint: string, { authenticate }: Pick<TokenIssuer, 'authenticate'>): onRequestHookHandler =>
   (request, _reply, done: HookHandlerDoneFunction) => {
-    const facts = { requestId: request.id, endpoint, address: request.socket.remoteAddress ?? '' }
+    const { peers } = request.server
+    const facts = { requestId: request.id, endpoint, address: peers.addressOf(request) }
     const admit = (caller: Caller): void => {
       request.caller = caller
       request.facts = facts
       done()
     }
     try {
-      const caller = authenticate(bearerOf(request.headers.authorization), facts)
+      const { authorization } = request.headers
+      const token = bearerOf(authorization)
+      const isOther = authorization !== undefined && token === undefined
+      const caller = authenticate(token, facts, isOther ? undefined : () => peers.certificateOf(request))
       if (caller instanceof Promise) caller.then(admit, done)
       else admit(caller)
     } catch (thrown) {

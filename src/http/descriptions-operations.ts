@@ -1,7 +1,10 @@
 import { headersOf, json, type Description } from './descriptions-shared.ts'
 
 const noStore = headersOf('Cache-Control')
-const observe = { not_permitted: ['not_permitted_observe'] } as const
+const observe = {
+  not_permitted: ['not_permitted_observe'],
+  rate_limited: ['rate_limited_credentials'],
+} as const
 
 const verdict = (value: string) => ({ [value.replace(' ', '_')]: { summary: 'The verdict', value: { status: value } } })
 

@@ -59,6 +59,19 @@ export const problemExamples = {
     remedy: `There is no tenant ${tenant} at https://login.microsoftonline.com: correct the tenant id.`,
     upstream: { error: 'invalid_request', codes: [90002], traceId: ids.trace, correlationId: ids.correlation },
   }),
+  rate_limited: exampleOf('rate_limited', 'This caller makes more requests than its rule allows.', { retryAfter: 12 }),
+  rate_limited_exchanges: special(
+    'Too many tokens that are not at hand',
+    'rate_limited',
+    'This caller asks for more tokens that are not at hand than its rule allows.',
+    { retryAfter: 30 },
+  ),
+  rate_limited_credentials: special(
+    'Too many bad credentials from this address',
+    'rate_limited',
+    'Too many credentials from this address were bad; one that is not known yet has to wait.',
+    { retryAfter: 2 },
+  ),
   headers_too_large: exampleOf('headers_too_large', 'The request line and headers may have 16 KiB at most.'),
   internal_error: exampleOf('internal_error', 'An unexpected error occurred; the log has it under the request id.'),
   federation_misconfigured: exampleOf(
@@ -83,6 +96,12 @@ export const problemExamples = {
   overloaded: exampleOf('overloaded', 'Too many tokens are being fetched, many of them for this caller.', {
     remedy: 'Ask for fewer new tokens at once; tokens that are cached are not affected.',
   }),
+  overloaded_loop: special(
+    'Too much to do to look at the request',
+    'overloaded',
+    'The broker has more to do than it can do in time.',
+    { retryAfter: 2 },
+  ),
   invalid_request_member: special(
     'An unknown member',
     'invalid_request',

@@ -49,6 +49,17 @@ const headers = {
     pattern: '^[1-9][0-9]*$',
     examples: ['5'],
   }),
+  'RateLimit-Policy': header(
+    'What the rule limits: `q` requests or exchanges in `w` seconds (draft-ietf-httpapi-ratelimit-headers). Only where ' +
+      'something limits them.',
+    { pattern: '^"(requests|exchanges)";q=[0-9]+;w=[0-9]+$', examples: ['"requests";q=60;w=60'] },
+    false,
+  ),
+  RateLimit: header(
+    'What is left of it: `r`, and `t` seconds until there is more.',
+    { pattern: '^"(requests|exchanges)";r=[0-9]+;t=[0-9]+$', examples: ['"requests";r=12;t=48'] },
+    false,
+  ),
   'WWW-Authenticate': header('What to send, and after a credential that was not accepted, why (RFC 6750 §3).', {
     pattern: '^Bearer realm="token-broker"(, error="invalid_token", error_description="[^"\\\\]+")?$',
     examples: [
@@ -102,7 +113,13 @@ export const components = {
       scheme: 'bearer',
       bearerFormat: 'JWT',
       description:
-        "The caller's own token: a JWT of one of the policy's issuers, for one of that issuer's audiences (RFC 6750 §2.1).",
+        "The caller's own token: a JWT of one of the policy's issuers, for one of that issuer's audiences, or an API key " +
+        '(RFC 6750 §2.1). A JWT that is bound to a client certificate (RFC 8705) needs that certificate, too.',
+    },
+    clientCertificate: {
+      type: 'mutualTLS',
+      description:
+        'A client certificate of an authority that the broker knows, where it does; only without an `Authorization` header.',
     },
   },
   schemas,

@@ -23,7 +23,7 @@ export const tokenOperations: Readonly<Record<string, Description>> = {
     tag: 'tokens',
     summary: 'Get an access token for a tenant',
     description:
-      'Needs a credential: your own token, as `Authorization: Bearer <token>`.\n\n' +
+      'Needs a credential: your own token or API key, as `Authorization: Bearer <token>`, or a client certificate.\n\n' +
       'Asked in this order: who calls (401), whether the request is well-formed (400), whether the policy grants it ' +
       '(403). A tenant or application that the policy does not know gets the same 403 as one that is forbidden.\n\n' +
       'The token is the one that is held for application, tenant and scope, or a new one of Entra. A token that is held ' +
@@ -48,7 +48,7 @@ export const tokenOperations: Readonly<Record<string, Description>> = {
     answers: {
       200: {
         description: 'The token.',
-        headers: headersOf('Cache-Status', 'Cache-Control', 'Pragma'),
+        headers: headersOf('Cache-Status', 'Cache-Control', 'Pragma', 'RateLimit-Policy', 'RateLimit'),
         content: json('Token', {
           default: token('Of the default application'),
           application: token('Of another application registration', 'reporting'),
@@ -57,6 +57,8 @@ export const tokenOperations: Readonly<Record<string, Description>> = {
     },
     examples: {
       invalid_request: ['invalid_request_member'],
+      overloaded: ['overloaded', 'overloaded_loop'],
+      rate_limited: ['rate_limited', 'rate_limited_exchanges', 'rate_limited_credentials'],
       upstream_unavailable: ['upstream_unavailable', 'upstream_unavailable_min_expires_in'],
     },
   },
@@ -88,6 +90,7 @@ export const tokenOperations: Readonly<Record<string, Description>> = {
       invalid_request: ['invalid_request_filter'],
       invalid_tenant: ['invalid_tenant_parameter'],
       not_permitted: ['not_permitted_purge'],
+      rate_limited: ['rate_limited_credentials'],
     },
   },
 }

@@ -1,5 +1,5 @@
 import { membersOf } from '../broker/narrow.ts'
-import { asBrokerError, BrokerError, errorTable, type ErrorCode } from '../errors.ts'
+import { asBrokerError, BrokerError, errorTable, type ErrorCode, type LimitFacts } from '../errors.ts'
 
 /** One answer to a request that failed, as RFC 9457 problem details. */
 export interface Problem {
@@ -13,7 +13,7 @@ export interface Problem {
 export function problemOf(error: BrokerError, requestId: string): Problem {
   const { status, title } = errorTable[error.code]
   const { retryAfter, message: detail, code } = error
-  const { remedy, upstream, availableExpiresIn } = error.parts
+  const { remedy, upstream, availableExpiresIn, limit } = error.parts
   const body = {
     type: `urn:token-broker:error:${code}`,
     title,
@@ -37,11 +37,21 @@ export function problemOf(error: BrokerError, requestId: string): Problem {
       'content-type': 'application/problem+json',
       'cache-control': 'no-store',
       ...(retryAfter !== undefined && { 'retry-after': String(retryAfter) }),
+      ...(limit && limitHeaders(limit)),
       ...(status === 401 && { 'www-authenticate': challenge(code, detail) }),
     },
     body: JSON.stringify(body),
   }
 }
+
+/**
+ * `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers-11): what is limited and what is left of it.
+ * The rule is not named.
+ */
+export const limitHeaders = ({ what, count, seconds, remaining, resetIn }: LimitFacts) => ({
+  'ratelimit-policy': `"${what}";q=${count};w=${seconds}`,
+  ratelimit: `"${what}";r=${remaining};t=${resetIn}`,
+})
 
 /** `WWW-Authenticate` (RFC 6750 §3): without an error code where no credential came. */
 const challenge = (code: ErrorCode, detail: string): string =>

@@ -14,6 +14,7 @@ export const routeErrors = ['invalid_request', 'internal_error'] as const satisf
 export const callerErrors = [
   'unauthenticated',
   'invalid_token',
+  'rate_limited',
   'issuer_unavailable',
 ] as const satisfies readonly ErrorCode[]
 

@@ -7,6 +7,7 @@ import type { CacheOutcome } from '../broker/types.ts'
 import { asBrokerError, BrokerError, type ErrorCode } from '../errors.ts'
 import { authenticated, authenticateFor } from './credential.ts'
 import { callerErrors, problems, routeErrors } from './schemas-problems.ts'
+import { limitHeaders } from './problems.ts'
 import { tokenRequest } from './schemas.ts'
 import { createTokenRequestReader } from './token-request.ts'
 
@@ -91,6 +92,7 @@ class AnswerTexts {
       if (this.#texts.size >= maxAnswerTexts) this.#texts.clear()
       this.#texts.set(served.token, text)
     }
+    if (issued.limit) void reply.headers(limitHeaders(issued.limit))
     return reply.headers(served.how === 'hit' ? text.headers : headersOf(served, served.how)).send(text.body)
   }
 }

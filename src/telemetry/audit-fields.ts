@@ -18,6 +18,10 @@ export const requestFields = ({ requestId, endpoint, address }: RequestFacts) =>
 /** Who asked, by kind of credential. */
 export function callerFields(caller: Caller): Readonly<Record<string, string>> {
   if (caller.kind === 'apiKey') return { kind: caller.kind, key: caller.key, expires: caller.expires }
+  if (caller.kind === 'certificate') {
+    const name = caller.uris[0] ?? caller.dnsNames[0] ?? ''
+    return { kind: caller.kind, name: name.slice(0, maxSubjectLength), fingerprint: caller.fingerprint.slice(0, 32) }
+  }
   const { kind, issuer, subject } = caller
   return { kind, issuer, subject: subject.slice(0, maxSubjectLength) }
 }

@@ -36,6 +36,11 @@ export const metricTable = {
     'issuer',
     'outcome',
   ),
+  token_broker_ignored_headers_total: row(
+    'counter',
+    'Headers about the client of a proxy that came from no trusted proxy and were passed over, by header.',
+    'header',
+  ),
   token_broker_cache_requests_total: row('counter', 'Tokens handed out, by how the cache came by them.', 'result'),
   token_broker_cache_refreshes_total: row(
     'counter',

@@ -35,13 +35,11 @@ export function createMetrics(gauges: Gauges): Metrics {
   const requests = new Counter(settings('token_broker_requests_total'))
   const denials = new Counter(settings('token_broker_denials_total'))
   const verifications = new Counter(settings('token_broker_caller_verifications_total'))
+  const ignored = new Counter(settings('token_broker_ignored_headers_total'))
   const served = new Counter(settings('token_broker_cache_requests_total'))
   const refreshes = new Counter(settings('token_broker_cache_refreshes_total'))
   const recalled = new Counter(settings('token_broker_cache_remembered_failures_total'))
   const purged = new Counter(settings('token_broker_cache_purged_total'))
-  const exchanges = new Histogram({ ...settings('token_broker_exchange_duration_seconds'), buckets })
-  const identity = new Histogram({ ...settings('token_broker_identity_fetch_duration_seconds'), buckets })
-  const keys = new Counter(settings('token_broker_issuer_key_fetches_total'))
   const reloads = new Counter(settings('token_broker_policy_reloads_total'))
   const unreadable = new Counter(settings('token_broker_unreadable_tokens_total'))
   let statistics: CacheStatistics | undefined
@@ -60,18 +58,14 @@ export function createMetrics(gauges: Gauges): Metrics {
     },
     forbidden: ({ endpoint }, _caller, _permission, { reason }) => denials.inc({ endpoint, reason }),
     verification: (issuer = '', outcome) => verifications.inc({ issuer, outcome }),
+    headerIgnored: header => ignored.inc({ header }),
     refreshed: (_grant, outcome, error) => refreshes.inc({ outcome: error?.reason ?? outcome }),
     recalled: (_grant, { reason }) => recalled.inc({ reason }),
     purged: (_request, _caller, _filter, dropped) => purged.inc(dropped),
     unreadable: () => unreadable.inc(),
     policyLoaded: () => reloads.inc({ outcome: 'loaded' }),
     policyRefused: () => reloads.inc({ outcome: 'refused' }),
-    asked: ({ kind, name }, seconds, error) => {
-      const outcome = error?.reason ?? 'ok'
-      if (kind === 'authority') exchanges.observe({ outcome }, seconds)
-      else if (kind === 'identity') identity.observe({ outcome }, seconds)
-      else keys.inc({ issuer: name, outcome })
-    },
+    asked: countAsked(registry),
     scrape: () => {
       // Once for all that is read of it.
       statistics = gauges.cache()
@@ -79,6 +73,20 @@ export function createMetrics(gauges: Gauges): Metrics {
     },
     contentType: registry.contentType,
     close: stopWatching,
+  }
+}
+
+/** What upstreams are asked: how long it takes, or how often it happens. */
+function countAsked(registry: Registry): Events['asked'] {
+  const settings = (name: MetricName) => settingsOf(name, registry)
+  const exchanges = new Histogram({ ...settings('token_broker_exchange_duration_seconds'), buckets })
+  const identity = new Histogram({ ...settings('token_broker_identity_fetch_duration_seconds'), buckets })
+  const keys = new Counter(settings('token_broker_issuer_key_fetches_total'))
+  return ({ kind, name }, seconds, error) => {
+    const outcome = error?.reason ?? 'ok'
+    if (kind === 'authority') exchanges.observe({ outcome }, seconds)
+    else if (kind === 'identity') identity.observe({ outcome }, seconds)
+    else keys.inc({ issuer: name, outcome })
   }
 }
 

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict'
 import { hash } from 'node:crypto'
 import { describe, test } from 'node:test'
-import { createAdmission, createAuthenticate } from '../../src/broker/authenticate.ts'
 import { authorize } from '../../src/broker/policy.ts'
 import { keyWarnings } from '../../src/broker/policy-keys.ts'
 import { BrokerError } from '../../src/errors.ts'
 import {
   askFor,
+  authenticator,
   cast,
   goodClaims,
   graph,
@@ -43,17 +43,13 @@ const policy = policyOf({
 function setUp() {
   const clock = movableClock()
   const refusals: string[] = []
-  const admission = createAdmission(policy, [issuerWith([issuerKey.jwk])])
-  const authenticate = createAuthenticate(
-    () => admission,
-    clock,
-    (_issuer, outcome) => refusals.push(outcome),
-  )
+  const told = (_issuer: string | undefined, outcome: string) => void refusals.push(outcome)
+  const authenticate = authenticator([issuerWith([issuerKey.jwk])], clock, told, policy)
   /** The key's name, the subject of a JWT, or the reason of the refusal. */
   const verdict = async (credential: string): Promise<string> => {
     try {
       const caller = await authenticate(credential)
-      return caller.kind === 'apiKey' ? caller.key : caller.subject
+      return caller.kind === 'jwt' ? caller.subject : caller.id.replace('apiKey ', '')
     } catch (thrown) {
       assert.ok(thrown instanceof BrokerError)
       assert.equal(thrown.code, 'invalid_token')

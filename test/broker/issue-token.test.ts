@@ -3,6 +3,7 @@ import { describe, test } from 'node:test'
 import type { Authenticate } from '../../src/broker/authenticate.ts'
 import type { TokenCache } from '../../src/broker/cache.ts'
 import { createTokenIssuer } from '../../src/broker/issue-token.ts'
+import type { Limits } from '../../src/broker/limits.ts'
 import type { Authorize } from '../../src/broker/policy.ts'
 import type { Events, RequestFacts } from '../../src/broker/types.ts'
 import { BrokerError } from '../../src/errors.ts'
@@ -19,6 +20,7 @@ const away = new BrokerError('upstream_unavailable', 'away')
 interface Parts {
   readonly authenticate?: Authenticate
   readonly authorize?: Authorize
+  readonly request?: Limits['request']
   readonly cache?: TokenCache
 }
 
@@ -35,10 +37,14 @@ function setUp(parts: Parts = {}) {
     calls.push(name)
     return value
   }
-  const { authenticate = () => caller, authorize = () => grant, cache = cacheWorld().cache } = parts
+  const { authenticate = () => caller, authorize = () => grant, request: count = () => undefined } = parts
+  const { cache = cacheWorld().cache } = parts
   const issuer = createTokenIssuer(
-    credential => called('authenticate', authenticate)(credential),
-    (who, ask) => called('authorize', authorize)(who, ask),
+    {
+      authenticate: credential => called('authenticate', authenticate)(credential),
+      authorize: (who, ask) => called('authorize', authorize)(who, ask),
+      limits: { request: given => called('limits', count)(given) },
+    },
     { get: (given, min) => called('cache', cache).get(given, min) },
     events,
   )
@@ -64,10 +70,14 @@ describe('who is asking', () => {
     assert.deepEqual(happened, [])
   })
 
-  test('no credential is refused without asking anybody, and announced once', () => {
-    const { issuer, happened, calls } = setUp()
-    assert.throws(() => issuer.authenticate(undefined, request), { code: 'unauthenticated' })
-    assert.deepEqual(calls, [])
+  test('a refusal that needs no wait is announced once', () => {
+    const missing = new BrokerError('unauthenticated', 'nothing came')
+    const { issuer, happened } = setUp({
+      authenticate: () => {
+        throw missing
+      },
+    })
+    assert.throws(() => issuer.authenticate(undefined, request), missing)
     assert.deepEqual(
       happened.map(([what]) => what),
       ['unauthenticated'],
@@ -105,7 +115,7 @@ describe('may this caller have this token, and here it is', () => {
     assert.ok(!(issued instanceof Promise))
     assert.equal(issued.grant, grant)
     assert.deepEqual(happened, [['issued', request, grant, issued.served.token, 'hit']])
-    assert.deepEqual(calls, ['authorize', 'cache'])
+    assert.deepEqual(calls, ['authorize', 'limits', 'cache'])
   })
 
   test('a token that is fetched is announced once it is there', async () => {

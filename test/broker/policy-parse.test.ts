@@ -66,17 +66,20 @@ describe('a valid policy', () => {
     )
   })
 
-  test('warns of each part that this version does not act upon', () => {
+  test('warns of nothing', () => assert.deepEqual(policy.warnings, []))
+
+  test('without a rule for an issuer or a key it warns of both: they are let in for nothing', () => {
+    const rules = [{ name: 'a', callers: [{ issuer: 'onprem', subject: 's' }], tenants: '*', scopes: [graph] }]
+    const apiKeys = { erp: { sha256: '3c'.repeat(32), expires: '2027-01-31' } }
     assert.deepEqual(
-      policy.warnings.map(warning => /"san"|"apiKey"|exchangeLimit/.exec(warning)?.[0]),
-      ['"san"', 'exchangeLimit'],
+      policyOf({ ...cast, apiKeys, rules }).warnings.map(warning => warning.split(':')[0]),
+      ['issuers.entra', 'apiKeys.erp'],
     )
-    assert.ok(policy.warnings.some(warning => warning.includes('billing reads the directory')))
   })
 
-  test('without such parts it warns of nothing', () => {
-    const rules = [{ name: 'a', callers: [{ issuer: 'onprem', subject: 's' }], tenants: '*', scopes: [graph] }]
-    assert.deepEqual(policyOf({ ...cast, rules }).warnings, [])
+  test('limits are so many in so many seconds', () => {
+    assert.deepEqual(policy.rules[0]?.exchangeLimit, { count: 60, seconds: 60, rule: policy.rules[0]?.name })
+    assert.equal(policy.rules[0]?.requestLimit, undefined)
   })
 
   test('is frozen', () => {

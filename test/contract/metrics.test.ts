@@ -52,7 +52,10 @@ describe('it lists the values that the source can give a label', () => {
   const endpoints = sourcesBelow('src/http').flatMap(path =>
     wordsIn(path, /(?:endpoint: |endpoint = |noEndpoint = |observe\('[^']+', )'(\w+)'/g),
   )
-  const refusals = wordsIn('src/broker/jwt-caller.ts', /(?:refusal\(|: \[|return \[|\?\? \[)'(\w+)', ['"][A-Z]/g)
+  const callers = ['jwt-caller', 'jwt-refusals', 'certificate-caller', 'authenticate', 'api-keys']
+  const refusals = callers.flatMap(name =>
+    wordsIn(`src/broker/${name}.ts`, /(?:refusal\(|: \[|return \[|\?\? \[)'(\w+)', ['"][A-Z]/g),
+  )
   const failure = 'src/outbound/entra-failure.ts'
   const exchange = [
     ...wordsIn(failure, /^ {2}(\w+): \['/gm),
@@ -74,7 +77,8 @@ describe('it lists the values that the source can give a label', () => {
   const cache = wordsIn('src/broker/cache.ts', /reason: '(\w+)'/g).filter(word => word !== 'min_expires_in')
   // What the exchanges' own histogram does not see: nobody was asked, or the answer was good and of no use.
   const around = ['src/broker/flights.ts', 'src/outbound/resilience.ts', 'src/outbound/circuit.ts']
-  const beyond = [...cache, ...around.flatMap(path => wordsIn(path, /reason: '(\w+)'/g))]
+  const limit = wordsIn('src/broker/limits.ts', /reason: what satisfies 'requests' \| '(\w+)'/g)
+  const beyond = [...cache, ...limit, ...around.flatMap(path => wordsIn(path, /reason: '(\w+)'/g))]
   const remembered = [...exchange, ...cache.filter(word => word !== 'queue')]
   const policy = 'src/broker/policy.ts'
   const denials = [...unionIn(policy, 'type Refusal ='), ...wordsIn(policy, /reason: isDenied \? '(\w+)' : '(\w+)'/g)]
@@ -87,7 +91,7 @@ describe('it lists the values that the source can give a label', () => {
     [
       'token_broker_caller_verifications_total',
       'outcome',
-      ['verified', ...refusals, 'issuer_unavailable', 'internal_error'],
+      ['verified', ...refusals, 'issuer_unavailable', 'bad_credentials', 'internal_error'],
     ],
     ['token_broker_cache_requests_total', 'result', unionIn(types, 'type CacheOutcome =')],
     [
@@ -114,6 +118,11 @@ describe('it lists the values that the source can give a label', () => {
       ['ok', ...wordsIn('src/broker/key-set.ts', /reason: '(\w+)'/g)],
     ],
     ['token_broker_policy_reloads_total', 'outcome', wordsIn(metricsSource, /reloads\.inc\(\{ outcome: '(\w+)'/g)],
+    [
+      'token_broker_ignored_headers_total',
+      'header',
+      wordsIn('src/http/peers.ts', /'(x-forwarded-[a-z-]+|client-cert)'[,\]]/g),
+    ],
     ['token_broker_upstream_healthy', 'kind', unionIn(types, 'readonly kind:')],
   ]
   for (const [metric, label, values] of rows)

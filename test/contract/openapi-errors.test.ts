@@ -15,7 +15,7 @@ import {
   problemsOf,
   resolve,
 } from './openapi-document.ts'
-import { askInCrowd, brokerOptions, documentedWorld } from './openapi-world.ts'
+import { afterBadCredentials, askInCrowd, brokerOptions, busy, documentedWorld } from './openapi-world.ts'
 
 /** Every error that the document has, met for real: it must be as the document says, in the words of the example. */
 
@@ -66,6 +66,12 @@ const faulty =
 const json = { 'content-type': 'application/json' }
 const expired = async () => ({ token: await emulator.mintCallerToken({}, { expiresIn: -60 }) })
 
+const limited = (limit: 'requestLimit' | 'exchangeLimit') => async (broker: TestBroker) => {
+  const credential = { token: await emulator.mintCallerToken({ sub: `limited-${limit.toLowerCase()}` }) }
+  await broker.ask(token, credential)
+  return broker.ask({ ...token, tenant: 'tailspin' }, credential)
+}
+
 const tokenErrors: readonly (readonly [code: string, provoke: Provoke])[] = [
   ['invalid_request', broker => broker.ask({ tenantId: 'contoso', scope: graph })],
   ['invalid_tenant', broker => broker.ask({ ...token, tenant: 'contoso/x' })],
@@ -95,6 +101,10 @@ const tokenErrors: readonly (readonly [code: string, provoke: Provoke])[] = [
     },
   ],
   ['identity_unavailable', faulty({ kind: 'reset', at: 'identity' })],
+  ['rate_limited', limited('requestLimit')],
+  ['rate_limited', limited('exchangeLimit')],
+  ['rate_limited', broker => afterBadCredentials(credential => broker.ask(token, credential))],
+  ['overloaded', async broker => (await busy(), broker.ask())],
   ['internal_error', broker => withBrokenClock(() => broker.ask())],
 ]
 
@@ -134,6 +144,7 @@ const operatorErrors = (operation: Operation): readonly (readonly [code: string,
       return operate(broker, operation)
     },
   ],
+  ['rate_limited', broker => afterBadCredentials(({ token: bad }) => operate(broker, operation, '', bad))],
   ['internal_error', broker => withBrokenClock(() => operate(broker, operation))],
 ]
 

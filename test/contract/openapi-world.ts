@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict'
 import { sample } from '../../emulator/options.ts'
 import {
   type BrokerOptions,
@@ -39,6 +40,13 @@ export const brokerOptions = ({ emulator }: World, environment = {}): BrokerOpti
         applications: ['default', 'reporting'],
       },
       { name: 'crowd', callers: [{ issuer: 'onprem', subject: 'sample-caller' }], tenants: '*', scopes: [graph] },
+      ...(['requestLimit', 'exchangeLimit'] as const).map(limit => ({
+        name: limit,
+        callers: [{ issuer: 'onprem', subject: `limited-${limit.toLowerCase()}` }],
+        tenants: ['contoso', 'tailspin'],
+        scopes: [graph],
+        [limit]: '1/m',
+      })),
       { name: 'dashboards', callers: [{ issuer: 'onprem', subject: 'dashboard' }], permissions: ['observe', 'purge'] },
     ],
   },
@@ -76,4 +84,19 @@ export async function askInCrowd(broker: TestBroker, { emulator }: World): Promi
   emulator.fault({ kind: 'aadsts', code: 700213, at: 'token' })
   await Promise.all([hanging, ...waiting])
   return reply
+}
+
+/** The answer to one of many bad credentials at once, after many others: none of them waits for long. */
+export async function afterBadCredentials(act: (credential: { token: string }) => Promise<Reply>): Promise<Reply> {
+  for (let nth = 0; nth < 100; nth++) await act({ token: `bad-${nth}` })
+  const replies = await Promise.all(Array.from({ length: 30 }, (_, nth) => act({ token: `worse-${nth}` })))
+  return replies.find(({ status }) => status === 429) ?? assert.fail('none was refused')
+}
+
+/** Keeps the event loop busy. */
+export async function busy(): Promise<void> {
+  for (let nth = 0; nth < 3; nth++) {
+    for (const end = performance.now() + 350; performance.now() < end;);
+    await new Promise(done => setTimeout(done))
+  }
 }

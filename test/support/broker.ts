@@ -24,16 +24,29 @@ export interface Reply {
 
 export interface SendOptions {
   readonly method?: string
-  readonly headers?: Readonly<Record<string, string>>
+  readonly headers?: Readonly<Record<string, string | string[]>>
   readonly body?: string
   readonly ca?: string
+  /** The client certificate with its chain, and its key: PEM. */
+  readonly cert?: string
+  readonly key?: string
 }
 
 /** One request over a connection of its own; rejects after 10 s of silence. */
-export function send(url: string, { method = 'GET', headers = {}, body, ca }: SendOptions = {}): Promise<Reply> {
+export function send(
+  url: string,
+  { method = 'GET', headers = {}, body, ca, cert, key }: SendOptions = {},
+): Promise<Reply> {
   const { promise, resolve, reject } = Promise.withResolvers<Reply>()
   const start = url.startsWith('https:') ? httpsRequest : httpRequest
-  const options = { method, headers, agent: false, timeout: 10_000, ...(ca !== undefined && { ca }) }
+  const options = {
+    method,
+    headers,
+    agent: false,
+    timeout: 10_000,
+    ...(ca !== undefined && { ca }),
+    ...(cert !== undefined && { cert, key }),
+  }
   const request = start(url, options, response => {
     const chunks: Buffer[] = []
     response.on('data', (chunk: Buffer) => chunks.push(chunk))

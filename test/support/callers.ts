@@ -8,10 +8,12 @@ import {
   type Issuer,
   type Verification,
 } from '../../src/broker/authenticate.ts'
+import { createCertificates } from '../../src/broker/certificate-caller.ts'
 import type { Clock } from '../../src/broker/clock.ts'
 import { fixedKeySet, type KeySet, parseKeys } from '../../src/broker/key-set.ts'
 import { type Ask, authorize, type Grant, type Policy } from '../../src/broker/policy.ts'
 import { parsePolicy } from '../../src/broker/policy-parse.ts'
+import { createSuspects } from '../../src/broker/suspects.ts'
 import { movableClock, noon } from './clock.ts'
 
 /** Made-up ids that tests share. */
@@ -109,7 +111,10 @@ export function authenticator(
   policy = idle,
 ): Authenticate {
   const admission = createAdmission(policy, issuers)
-  return createAuthenticate(() => admission, clock, verification)
+  const certificates = createCertificates(() => undefined, clock)
+  const suspects = createSuspects(clock, () => Promise.resolve())
+  const recognised = { admission: () => admission, certificates, suspects, clock }
+  return createAuthenticate({ ...recognised, ...(verification && { verification }) })
 }
 
 export type JwtCaller = Extract<Caller, { kind: 'jwt' }>

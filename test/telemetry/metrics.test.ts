@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { after, describe, test } from 'node:test'
 import { type MetricRow, metricTable } from '../../src/telemetry/metric-table.ts'
-import { graph, until } from '../support/broker.ts'
+import { graph, send, until } from '../support/broker.ts'
 import { promtool, withoutPromtool } from '../support/promtool.ts'
 import { metricsWorld } from './metrics-world.ts'
 import { readScrape } from './scrape.ts'
@@ -16,6 +16,7 @@ async function eventful() {
   const broker = await metrics.broker({ after }, { policy: { apiKeys } })
   // There is no file from which it could be read again.
   await broker.service.reload()
+  await send(`${broker.url}/health`, { headers: { 'x-forwarded-for': '192.0.2.7' } })
   await ask(broker)
   await ask(broker, { tenant: 'unknown', scope: graph })
   await broker.ask(undefined, { token: 'nonsense' })

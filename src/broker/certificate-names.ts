@@ -1,0 +1,41 @@
+import type { X509Certificate } from 'node:crypto'
+
+/** The names in a certificate by which rules know its holder. */
+export interface CertificateNames {
+  readonly uris: readonly string[]
+  /** In lower case. */
+  readonly dnsNames: readonly string[]
+}
+
+/** One name as Node writes it: with a kind, and as a JSON text where it holds anything out of the ordinary. */
+const oneName = /([A-Za-z][A-Za-z0-9 ]*):("(?:[^"\\]|\\.)*"|[^",]*)(?:, |$)/y
+
+/**
+ * The subject alternative names of a certificate (RFC 5280 §4.2.1.6); of its subject nothing is read (RFC 9525 §2).
+ *
+ * @returns `undefined` where the names cannot be told apart with certainty
+ */
+export function namesOf({ subjectAltName }: Pick<X509Certificate, 'subjectAltName'>): CertificateNames | undefined {
+  const uris: string[] = []
+  const dnsNames: string[] = []
+  const text = subjectAltName ?? ''
+  oneName.lastIndex = 0
+  for (let at = 0; at < text.length; at = oneName.lastIndex) {
+    const [, kind, written = ''] = oneName.exec(text) ?? []
+    const name = kind === undefined ? undefined : plain(written)
+    if (name === undefined) return undefined
+    if (kind === 'URI' && name !== '') uris.push(name)
+    if (kind === 'DNS' && name !== '') dnsNames.push(name.toLowerCase())
+  }
+  return { uris, dnsNames }
+}
+
+function plain(written: string): string | undefined {
+  if (!written.startsWith('"')) return written
+  try {
+    const name: unknown = JSON.parse(written)
+    return typeof name === 'string' ? name : undefined
+  } catch {
+    return undefined
+  }
+}
