@@ -10,8 +10,8 @@ const connections = 16
 const timeoutSeconds = 15
 
 /**
- * Requests per second that a server answers, each tenant in turn. Unlike the load of `npm run bench`, it bears with answers
- * that take seconds. `wrk` where it is installed, `autocannon` otherwise; all answers must be 200.
+ * Requests per second that a server answers, each tenant in turn. Unlike the load of `npm run bench`, it bears with
+ * answers that take seconds. `wrk` where it is installed, `autocannon` otherwise; all answers must be 200.
  */
 export async function measureRate(world: World, url: string, bodies: readonly string[], seconds: number) {
   const requests = bodies.map(body => ({ method: 'POST' as const, path: '/tokens', body }))

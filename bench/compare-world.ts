@@ -24,6 +24,7 @@ export async function createCompareWorld(tenants: number): Promise<World> {
 issuers: { emulator: { issuer: "${emulator.callerIssuer}", audiences: [token-broker] } }
 rules:
   - { name: compare, callers: [{ issuer: emulator, subject: compare }], tenants: "*", scopes: ["${scope}"] }
+  - { name: metrics, callers: [{ issuer: emulator, subject: compare }], permissions: [observe] }
 `,
   )
   const token = await emulator.mintCallerToken({ sub: 'compare', padding }, { expiresIn: 86_400 })

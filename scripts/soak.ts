@@ -12,10 +12,11 @@ import { wire } from '../src/wire.ts'
 import { type Key, startLoad, type Tally } from './soak-load.ts'
 
 /**
- * `npm run soak [-- --seconds 60]`: the broker as it ships and the emulator in one process, in real time: tokens that live for
- * two seconds, constant load of several callers, and one outage after the other. Prints what they saw, and exits with 1
- * if a promise was broken: a failure while a valid token was held, a wait beyond the time of an exchange, another
- * tenant's token, more exchanges than refresh intervals, a broker that is not ready, memory that grows.
+ * `npm run soak [-- --seconds 60]`: the broker as it ships and the emulator in one process, in real time: tokens that
+ * live for two seconds, constant load of several callers, and one outage after the other. Prints what they saw, and
+ * exits with 1 if a promise was broken: a failure while a valid token was held, a wait beyond the time of an exchange,
+ * another tenant's token, more exchanges than refresh intervals, or at once than keys, a broker that is not ready,
+ * memory that grows.
  */
 
 const { values } = parseArgs({ options: { seconds: { type: 'string', default: '60' } } })
@@ -26,11 +27,14 @@ const lifeSeconds = 2
 const timeoutMs = 1000
 /** What a busy machine may add to a wait: client, broker and emulator share one thread. */
 const slackMs = 2000
-const callerCount = 8
+const callerCount = 40
+const pauseMs = 60
 const faultMs = 1000
 const calmMs = 4000
-/** A token is due after half of its life, less jitter; it lives for one second or more, since `exp` has no fractions. */
+/** A token is due after half of its life, less jitter; it lives for a second or more, as `exp` has no fractions. */
 const leastIntervalSeconds = 0.45
+/** Exchanges that the broker has given up, and whose end the emulator has not noticed yet. */
+const abandoned = 4
 const mostGrowthBytes = 16e6
 
 const tenants = Array.from({ length: 5 }, (_, n) => `40000000-0000-4000-8000-00000000000${n}`)
@@ -75,7 +79,7 @@ async function startBroker(emulator: Emulator) {
   return { service, url }
 }
 
-/** Switches one fault after the other on and off until the time is over. Counts the moments at which it was not ready. */
+/** Switches one fault after the other on and off until the time is over. Counts how often the broker was not ready. */
 async function trouble(emulator: Emulator, isReady: () => boolean, until: number): Promise<number> {
   let unready = 0
   for (let n = 0; Date.now() + faultMs + calmMs < until; n++) {
@@ -105,22 +109,25 @@ interface Measured {
   readonly seconds: number
   readonly issued: number
   readonly failed: number
+  /** Exchanges under way, at most. */
+  readonly atOnce: number
   readonly heap: { readonly start: number; readonly end: number }
   readonly unready: number
 }
 
-function brokenPromises({ tally, seconds: elapsed, issued, heap, unready }: Measured): readonly string[] {
+function brokenPromises({ tally, seconds: elapsed, issued, atOnce, heap, unready }: Measured): readonly string[] {
   const mostIssued = keys.length * (elapsed / leastIntervalSeconds + 1)
   return [
     ...tally.broken,
     ...(issued > mostIssued ? [`${issued} exchanges, where ${Math.floor(mostIssued)} are enough`] : []),
+    ...(atOnce > keys.length + abandoned ? [`${atOnce} exchanges at once for ${keys.length} keys`] : []),
     ...(unready > 0 ? [`not ready ${unready} times`] : []),
     ...(heap.end - heap.start > mostGrowthBytes ? [`the heap grew by ${megabytes(heap.end - heap.start)}`] : []),
   ]
 }
 
 function report(measured: Measured): void {
-  const { tally, seconds: elapsed, issued, failed, heap } = measured
+  const { tally, seconds: elapsed, issued, failed, atOnce, heap } = measured
   const hows = [...tally.hows].toSorted(([, a], [, b]) => b - a).map(([how, count]) => `${count} × ${how}`)
   const perLife = issued / keys.length / (elapsed / lifeSeconds)
   const broken = brokenPromises(measured)
@@ -132,7 +139,10 @@ function report(measured: Measured): void {
     'longest wait',
     `${tally.longestWait} ms where an exchange may take ${timeoutMs}; of a hit ${tally.longestHit} ms`,
   )
-  print('exchanges', `${issued}, ${perLife.toFixed(2)} per key and life of ${lifeSeconds} s; ${failed} failed`)
+  print(
+    'exchanges',
+    `${issued}, ${perLife.toFixed(2)} per key and life of ${lifeSeconds} s, ${atOnce} at once; ${failed} failed`,
+  )
   print('memory', `heap in use ${megabytes(heap.start)} at the start, ${megabytes(heap.end)} at the end`)
   for (const what of broken) print('BROKEN', what)
   if (broken.length === 0) print('promises', 'all kept')
@@ -157,7 +167,7 @@ print(
 )
 
 const stopping = new AbortController()
-const options = { url, callers, keys, pauseMs: 10, longestWaitMs: timeoutMs + slackMs, stopping: stopping.signal }
+const options = { url, callers, keys, pauseMs, longestWaitMs: timeoutMs + slackMs, stopping: stopping.signal }
 const { tally, done } = startLoad(options)
 // Compiled, and with every key fetched once, before memory is measured.
 const warmUpMs = 3000
@@ -168,10 +178,11 @@ const start = heapBytes()
 const unready = await trouble(emulator, service.isReady, began + seconds * 1000 - warmUpMs)
 stopping.abort()
 await done
-const { total, outcomes } = emulator.counts().endpoints.token
+const { endpoints, maxConcurrentTokenRequests: atOnce } = emulator.counts()
+const { total, outcomes } = endpoints.token
 const elapsed = (Date.now() - began) / 1000
 const end = heapBytes()
 const issued = outcomes['issued'] ?? 0
-report({ tally, seconds: elapsed, issued, failed: total - issued, heap: { start, end }, unready })
+report({ tally, seconds: elapsed, issued, failed: total - issued, atOnce, heap: { start, end }, unready })
 await service.close()
 await emulator.close()
