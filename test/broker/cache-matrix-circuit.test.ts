@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import type { Fault } from '../../emulator/faults.ts'
 import type { Reply, TestBroker } from '../support/broker.ts'
-import { until } from '../support/broker.ts'
+import { send, until } from '../support/broker.ts'
 import { askAllFor, askFor, cells, type Cell, prepare, startMatrix } from './matrix-world.ts'
 
 /** The circuit as callers meet it: whoever has a token is served, whoever has none is answered at once. */
@@ -42,6 +42,7 @@ describe('the circuit is open', () => {
 
   test('cold and expired: 503 at once; due: the token that is held; nobody asks Entra', async t => {
     const broker = await matrix.start(t)
+    await broker.service.warmUp()
     await prepare(matrix, broker)
     await failAt(broker, sick, 10)
     emulator.resetCounts()
@@ -59,6 +60,7 @@ describe('the circuit is open', () => {
     }
     const { endpoints } = emulator.counts()
     assert.deepEqual([endpoints.token.total, endpoints.discovery.total], [0, 0])
+    assert.equal((await send(`${broker.url}/readyz`)).status, 200, 'the broker stays ready')
   })
 
   test('it is nobody’s failure: when it closes after two seconds, every key is to be had at once', async t => {

@@ -4,7 +4,7 @@ import type { Fault } from '../../emulator/faults.ts'
 import { sample } from '../../emulator/options.ts'
 import { type BrokerOptions, graph, type Reply, sampleCaller, startWorld, type TestBroker } from '../support/broker.ts'
 
-/** What a failure at Entra costs those who come after it: for whom it is remembered, how long, and what passes by itself. */
+/** What a failure at Entra costs those who come after it: for whom and how long it is remembered, what passes by itself. */
 const second = '3b000000-0000-4000-8000-00000000000b'
 const arm = 'https://management.azure.com/.default'
 const {

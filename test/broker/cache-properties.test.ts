@@ -184,7 +184,7 @@ class Run {
     assert.ok(token.began > Math.max(-1, ...purges), 'a token that was fetched before a purge')
   }
 
-  /** Which fetch somebody waits for is settled when they ask: a later purge, or a later wall time, does not change it. */
+  /** Which fetch somebody waits for is settled when they ask: a later purge or wall time does not change it. */
   #judgeFailure(thrown: unknown, { key }: Grant, minExpiresIn: number, asked: number): void {
     const purged = (this.#purged.get(key) ?? []).some(step => step > asked)
     if (purged || this.#jumped > asked || minExpiresIn > 0) return
