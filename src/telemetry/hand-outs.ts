@@ -1,3 +1,4 @@
+import { LRUCache } from 'lru-cache'
 import type { Grant } from '../broker/policy.ts'
 import type { Events, RequestFacts, TokenFacts } from '../broker/types.ts'
 import { callerFields, grantFields, upstreamFields } from './audit-fields.ts'
@@ -73,7 +74,7 @@ export function everyHandOut(sink: LineSink, scrub: Scrub): HandOuts {
   }
 }
 
-/** Hand-outs of one token under one grant. */
+/** Hand-outs of one token to one caller under one rule. */
 interface Repeats {
   readonly token: TokenFacts
   readonly prepared: string
@@ -83,10 +84,18 @@ interface Repeats {
   last: number
 }
 
-/** One line for the first hand-out of a (caller, rule, key, token), and one a minute for its repeats. */
+const rememberedRepeats = 10_000
+
+/**
+ * One line for the first hand-out of a (caller, rule, key, token), and one a minute for its repeats. A caller is who it
+ * is, whatever token it comes with: one that fetches a new token for each request gets no line for each. Counts are
+ * exact: what is forgotten was told, and is told as a first one again.
+ */
 export function summarizedHandOuts(sink: LineSink, scrub: Scrub, now: () => number): HandOuts {
   const lines = new LineWriter(sink, scrub)
-  const known = new WeakMap<Grant, Repeats>()
+  /** The quick way; the same objects as in the other. */
+  const ofGrant = new WeakMap<Grant, Repeats>()
+  const ofCaller = new LRUCache<string, Repeats>({ max: rememberedRepeats })
   const pending = new Set<Repeats>()
   const flush = (): void => {
     for (const repeats of pending) {
@@ -95,14 +104,33 @@ export function summarizedHandOuts(sink: LineSink, scrub: Scrub, now: () => numb
     }
     pending.clear()
   }
+  /** `undefined` for a first hand-out, which is told at once. */
+  const known = (grant: Grant, token: TokenFacts): Repeats | undefined => {
+    const quick = ofGrant.get(grant)
+    if (quick?.token === token) return quick
+    const key = JSON.stringify([
+      grant.caller.id,
+      callerFields(grant.caller),
+      grant.rule,
+      grant.key,
+      grant.policyVersion,
+    ])
+    const repeats = ofCaller.get(key)
+    if (repeats?.token === token) {
+      ofGrant.set(grant, repeats)
+      return repeats
+    }
+    const first: Repeats = { token, prepared: lines.prepare(grant, token), count: 0, first: 0, last: 0 }
+    ofCaller.set(key, first)
+    ofGrant.set(grant, first)
+    return undefined
+  }
   const timer = setInterval(flush, summaryEveryMs).unref()
   return {
     issued: (request, grant, token, how) => {
-      const repeats = known.get(grant)
-      if (repeats?.token !== token) {
-        const prepared = lines.prepare(grant, token)
-        known.set(grant, { token, prepared, count: 0, first: 0, last: 0 })
-        lines.one(prepared, request, how)
+      const repeats = known(grant, token)
+      if (!repeats) {
+        lines.one(ofGrant.get(grant)?.prepared ?? '', request, how)
         return
       }
       repeats.last = now()
