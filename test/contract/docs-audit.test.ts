@@ -88,7 +88,7 @@ describe('docs/audit.md', () => {
       ...read(path).matchAll(/'((?:token|caller|operation|policy)\.[a-z_]+)'/g),
     ])
     const inSources = new Set(written.map(([, event]) => event))
-    assert.deepEqual(events.flatMap(([event]) => codes(event)).toSorted(), [...inSources].toSorted())
+    assert.deepEqual(new Set(events.flatMap(([event]) => codes(event))), inSources)
     assert.deepEqual(new Set(shapes.keys()), new Set(['every event', ...Object.keys(occasions)]))
   })
 
