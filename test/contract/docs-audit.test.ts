@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, describe, type TestContext, test } from 'node:test'
 import type { Json } from '../../emulator/jws.ts'
-import { graph, policyOf, startWorld, type TestBroker, until } from '../support/broker.ts'
+import { graph, policyOf, send, startWorld, type TestBroker, until } from '../support/broker.ts'
 import { rowsOf, sectionOf } from './docs-tables.ts'
 import { read, sourcesBelow } from './sources.ts'
 
@@ -65,13 +65,32 @@ const occasions: Readonly<Record<string, readonly Occasion[]>> = {
     broker => (emulator.fault({ kind: 'server-error', at: 'callers' }), broker.ask()),
   ],
   '`operation.denied`': [async broker => broker.get('/health', { token: await emulator.mintCallerToken() })],
+  '`tokens.purged`': [
+    broker => purge(broker, 'tenant=contoso&scope=https%3A%2F%2Fgraph.microsoft.com%2F.default&application=default'),
+    broker => purge(broker, 'all=true'),
+  ],
   '`policy.loaded`': [
     async (broker, t) => {
-      await replacePolicy(t, JSON.stringify({ ...policyOf(emulator), deny: [{ tenants: ['contoso'] }] }))
+      await replacePolicy(t, JSON.stringify({ ...policy, deny: [{ tenants: ['contoso'] }] }))
       await broker.service.reload()
     },
   ],
   '`policy.refused`': [async broker => broker.service.reload()],
+}
+
+async function purge(broker: TestBroker, query: string): Promise<unknown> {
+  const authorization = `Bearer ${await emulator.mintCallerToken({ sub: 'janitor' })}`
+  const { status } = await send(`${broker.url}/tokens?${query}`, { method: 'DELETE', headers: { authorization } })
+  return assert.equal(status, 200)
+}
+
+/** The usual policy, with somebody who may purge. */
+const policy = {
+  ...policyOf(emulator),
+  rules: [
+    ...(policyOf(emulator) as { rules: Json[] }).rules,
+    { name: 'janitor', callers: [{ issuer: 'emulator', subject: 'janitor' }], permissions: ['purge'] },
+  ],
 }
 
 const folder = await mkdtemp(join(tmpdir(), 'token-broker-test-'))
@@ -85,7 +104,7 @@ async function replacePolicy(t: TestContext, text: string): Promise<void> {
 describe('docs/audit.md', () => {
   test('has every event of the sources, and no other', () => {
     const written = sourcesBelow('src/telemetry').flatMap(path => [
-      ...read(path).matchAll(/'((?:token|caller|operation|policy)\.[a-z_]+)'/g),
+      ...read(path).matchAll(/'((?:tokens?|caller|operation|policy)\.[a-z_]+)'/g),
     ])
     const inSources = new Set(written.map(([, event]) => event))
     assert.deepEqual(new Set(events.flatMap(([event]) => codes(event))), inSources)
@@ -111,6 +130,7 @@ describe('docs/audit.md', () => {
       test(`${event} has the members that it says (${nth + 1})`, async t => {
         const summary = event.includes('repeated')
         const broker = await world.broker(t, {
+          policy,
           environment: { BROKER_POLICY_FILE: policyFile, ...(summary && { BROKER_AUDIT: 'summary' }) },
         })
         await occasion(broker, t)
