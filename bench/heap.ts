@@ -52,7 +52,8 @@ async function fill(entries: number) {
       maxEntries: Math.max(entries, 1),
       minRemainingSeconds: 60,
       timeoutMs: 5_000,
-      refreshed: () => undefined,
+      concurrency: 64,
+      events: { refreshed: () => undefined, recalled: () => undefined },
     },
   )
   for (let n = 0; n < entries; n++) await cache.get(grant(n), 0)

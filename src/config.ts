@@ -34,6 +34,8 @@ export interface Config {
   readonly minRemainingSeconds: number
   /** The whole exchange, identity token included. */
   readonly upstreamTimeoutMs: number
+  /** Exchanges at once. */
+  readonly upstreamConcurrency: number
   readonly drainSeconds: number
   readonly audit: 'every' | 'summary'
   readonly logLevel: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal'
@@ -73,6 +75,7 @@ export function readConfig(environment: Environment): Config {
     cacheMaxEntries: read.integer('BROKER_CACHE_MAX_ENTRIES', 10_000, 1, 10_000_000),
     minRemainingSeconds: read.integer('BROKER_MIN_REMAINING_SECONDS', 60, 0, 3_600),
     upstreamTimeoutMs: read.integer('BROKER_UPSTREAM_TIMEOUT_MS', 5_000, 100, 60_000),
+    upstreamConcurrency: read.integer('BROKER_UPSTREAM_CONCURRENCY', 64, 1, 10_000),
     drainSeconds: read.integer('BROKER_DRAIN_SECONDS', 10, 0, 600),
     audit: read.choice('BROKER_AUDIT', ['every', 'summary']),
     logLevel: read.choice('LOG_LEVEL', ['info', 'trace', 'debug', 'warn', 'error', 'fatal']),

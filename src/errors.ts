@@ -31,6 +31,7 @@ export const errorTable = {
   upstream_invalid: row(502, 'The answer of Entra was not usable'),
   upstream_unavailable: row(503, 'Entra did not answer', true),
   identity_unavailable: row(503, 'The managed identity did not answer', true),
+  overloaded: row(503, 'The broker has more to do than it can', true),
   issuer_unavailable: row(503, "The keys of the caller's issuer are not available", true),
 } as const satisfies Record<string, ErrorRow>
 

@@ -11,7 +11,7 @@ import { createMetrics, type Gauges } from './telemetry/metrics.ts'
 import type { LineSink } from './telemetry/output.ts'
 
 /** What listeners look at when they are asked. */
-interface Looked extends Pick<Gauges, 'isReady' | 'cache'> {
+interface Looked extends Pick<Gauges, 'isReady' | 'cache' | 'circuit'> {
   readonly clock: Clock
   readonly isDraining: () => boolean
 }
@@ -21,7 +21,7 @@ export function createListeners(
   config: Config,
   policy: Policy,
   sink: LineSink,
-  { clock, isReady, isDraining, cache }: Looked,
+  { clock, isReady, isDraining, cache, circuit }: Looked,
 ) {
   const logs = createLogs(config.logLevel, sink, secretsOf(config))
   const audit = createAudit(logs, sink, { mode: config.audit, now: clock.now, policyVersion: () => policy.version })
@@ -29,6 +29,7 @@ export function createListeners(
   const health = createHealth(upstreamsOf(config, policy), clock)
   const metrics = createMetrics({
     cache,
+    circuit,
     isReady,
     version,
     upstreams: health.report,
@@ -40,6 +41,9 @@ export function createListeners(
     unauthenticated: audit.unauthenticated,
     forbidden: both(audit.forbidden, metrics.forbidden),
     refreshed: both(audit.refreshed, metrics.refreshed),
+    recalled: metrics.recalled,
+    purged: both(audit.purged, metrics.purged),
+    circuit: health.circuit,
     asked: both(health.asked, metrics.asked),
     verification: metrics.verification,
     unreadable: metrics.unreadable,

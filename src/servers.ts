@@ -5,6 +5,7 @@ import type { Config } from './config.ts'
 import { buildApp, type AppOptions } from './http/app.ts'
 import { addDocs } from './http/docs.ts'
 import { addOperations, countAnswers, type Operations } from './http/operations.ts'
+import { addPurge, type Purge } from './http/purge.ts'
 import { addTokens } from './http/tokens.ts'
 import { minTlsVersion, readTlsPair, watchTlsPair } from './outbound/tls-files.ts'
 import { packageRoot } from './package.ts'
@@ -18,7 +19,7 @@ type Shown = Omit<Operations, 'openMetrics'>
 export async function buildServers(
   config: Config,
   options: Omit<AppOptions, 'tls'>,
-  issuer: TokenIssuer,
+  tokens: Purge & { readonly issuer: TokenIssuer },
   shown: Shown,
 ) {
   const tls = config.tls && { ...config.tls, ...(await readTlsPair(config.tls)) }
@@ -27,10 +28,13 @@ export async function buildServers(
     addOperations(scope, { ...shown, openMetrics })
     addDocs(scope, packageRoot)
   }
-  const tokens = (scope: FastifyInstance) => addTokens(scope, issuer)
+  const main = (scope: FastifyInstance) => {
+    addPurge(scope, tokens)
+    addTokens(scope, tokens.issuer)
+  }
   const settings = { ...options, tls }
   const { management: own } = config
-  const app = buildApp(settings, own ? [tokens] : [tokens, operations(false)])
+  const app = buildApp(settings, own ? [main] : [main, operations(false)])
   const management = own && buildApp(settings, [operations(true)])
   const unwatch =
     tls &&

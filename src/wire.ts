@@ -11,9 +11,11 @@ import { createReadiness, type Need } from './broker/readiness.ts'
 import type { AssertionSource, Events } from './broker/types.ts'
 import type { Config } from './config.ts'
 import { createListeners, identityUpstream } from './listeners.ts'
+import { createCircuit } from './outbound/circuit.ts'
 import { entra } from './outbound/entra.ts'
 import { connectIssuers } from './outbound/issuer-keys.ts'
 import { managedIdentity } from './outbound/managed-identity.ts'
+import { resilient } from './outbound/resilience.ts'
 import { workloadIdentity } from './outbound/workload-identity.ts'
 import { buildServers } from './servers.ts'
 import type { Logs } from './telemetry/log.ts'
@@ -58,6 +60,7 @@ export async function wire(config: Config, policy: Policy, sink: LineSink, aroun
     isReady,
     isDraining,
     cache: () => cache.view.statistics(),
+    circuit: () => circuit.state(),
   })
   const issuers = await connectIssuers(policy.issuers, {
     clock,
@@ -65,25 +68,24 @@ export async function wire(config: Config, policy: Policy, sink: LineSink, aroun
     asked: events.asked,
   })
   const assertions = connectIdentity(config, around, events.asked)
-  const cache = createCache(entra({ authority: config.authority, assertions, clock, events }), {
-    clock,
-    random,
+  const timeoutMs = config.upstreamTimeoutMs
+  const circuit = createCircuit({ clock, changed: events.circuit })
+  const exchanges = entra({ authority: config.authority, assertions, clock, events })
+  const cache = createCache(resilient(exchanges, { ...around, circuit, timeoutMs }), {
+    ...around,
     maxEntries: config.cacheMaxEntries,
     minRemainingSeconds: config.minRemainingSeconds,
-    timeoutMs: config.upstreamTimeoutMs,
-    refreshed: events.refreshed,
+    timeoutMs,
+    concurrency: config.upstreamConcurrency,
+    events,
   })
   const authenticate = createAuthenticate(issuers, clock, events.verification)
   const issuer = createTokenIssuer(authenticate, createAuthorize(policy, assertions.homeTenant), cache, events)
   const failed = (need: string, err: unknown) => log.warn({ need, err }, 'not ready yet')
   const readiness = createReadiness(needsOf(assertions, issuers), failed, random)
-  const operations = {
-    ...telemetry,
-    issuer,
-    permit: createPermit(policy, events),
-    cache: cache.view,
-  }
-  const servers = await buildServers(config, { log, isDraining, answered: events.answered }, issuer, operations)
+  const operations = { ...telemetry, issuer, permit: createPermit(policy, events), cache: cache.view }
+  const main = { ...operations, forget: cache.forget, events }
+  const servers = await buildServers(config, { log, isDraining, answered: events.answered }, main, operations)
 
   return {
     ...servers,

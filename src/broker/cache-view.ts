@@ -1,21 +1,35 @@
 import type { LRUCache } from 'lru-cache'
 import { fingerprint } from './fingerprint.ts'
-import type { CachedToken } from './cached-token.ts'
+import { placeOf, type CachedToken } from './cached-token.ts'
 import type { Clock } from './clock.ts'
+import type { RememberedFailure } from './failure-memory.ts'
+import type { FailureLevel } from './failure-rules.ts'
 import { freshness, momentOf, remainingMs, type Freshness, type Moment } from './freshness.ts'
+import type { Load } from './turns.ts'
 
 /** The cache in numbers. */
 export interface CacheStatistics {
   readonly entries: number
   readonly maxEntries: number
-  /** Fetches under way, one per key. */
+  /** Fetches under way or waiting for their turn, one per key. */
   readonly fetching: number
+  /** Exchanges under way, and places in the queue for one. */
+  readonly load: Load
+  /** Remembered failures, those whose time is over and that nobody has tried again included. */
+  readonly failures: readonly FailureCount[]
   /** Entries pushed out by others since start. */
   readonly evictions: number
   /** Valid tokens whose last refresh failed and that were asked for since. */
   readonly atRisk: number
   /** Seconds until the first of those is no longer handed out. */
   readonly firstLossInSeconds: number | undefined
+}
+
+/** Remembered failures of one kind. */
+export interface FailureCount {
+  readonly level: FailureLevel
+  readonly reason: string
+  readonly count: number
 }
 
 /** What may be told of one cached token: never the token. */
@@ -66,13 +80,15 @@ export interface CacheView {
 /** What a view looks at; the cache goes on owning it. */
 export interface Viewed {
   readonly held: LRUCache<string, CachedToken>
-  readonly flights: { readonly size: number }
+  readonly fetching: () => number
+  readonly load: () => Load
+  readonly failures: () => Iterable<RememberedFailure>
   readonly atRisk: ReadonlySet<CachedToken>
   readonly evictions: () => number
   readonly clock: Clock
 }
 
-export function createCacheView({ held, flights, atRisk, evictions, clock }: Viewed): CacheView {
+export function createCacheView({ held, fetching, load, failures, atRisk, evictions, clock }: Viewed): CacheView {
   return {
     statistics: () => {
       const moment = momentOf(clock)
@@ -80,7 +96,9 @@ export function createCacheView({ held, flights, atRisk, evictions, clock }: Vie
       return {
         entries: held.size,
         maxEntries: held.max,
-        fetching: flights.size,
+        fetching: fetching(),
+        load: load(),
+        failures: countFailures(failures()),
         evictions: evictions(),
         atRisk: left.length,
         firstLossInSeconds: left.length === 0 ? undefined : left.reduce((a, b) => Math.min(a, b)) / 1000,
@@ -88,6 +106,15 @@ export function createCacheView({ held, flights, atRisk, evictions, clock }: Vie
     },
     page: query => pageOf(held, query, momentOf(clock)),
   }
+}
+
+function countFailures(failures: Iterable<RememberedFailure>): readonly FailureCount[] {
+  const counts = new Map<string, FailureCount>()
+  for (const { level, error } of failures) {
+    const key = `${level} ${error.reason}`
+    counts.set(key, { level, reason: error.reason, count: (counts.get(key)?.count ?? 0) + 1 })
+  }
+  return [...counts.values()]
 }
 
 function pageOf(held: Viewed['held'], { tenant, limit, after = 0 }: EntryQuery, moment: Moment): EntryPage {
@@ -105,14 +132,11 @@ function pageOf(held: Viewed['held'], { tenant, limit, after = 0 }: EntryQuery, 
 }
 
 function entryOf(key: string, token: CachedToken, moment: Moment): CacheEntry {
-  const [clientId = '', tenant = '', scope = ''] = key.split(' ')
   const remaining = remainingMs(token.life, moment)
   const dueInMs = Math.max(remaining - token.life.dueBeforeEnd, token.refreshNotBefore - moment.monotonic)
   const { failure } = token
   return {
-    clientId,
-    tenant,
-    scope,
+    ...placeOf(key),
     state: freshness(token.life, remaining),
     endsAt: token.life.endsAt,
     servedForSeconds: Math.max(0, Math.floor(servedForMs(token, moment) / 1000)),

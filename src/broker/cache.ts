@@ -1,12 +1,14 @@
 import { LRUCache } from 'lru-cache'
 import { asBrokerError, BrokerError } from '../errors.ts'
 import { createCacheView, type CacheView } from './cache-view.ts'
-import { cachedToken, type CachedToken } from './cached-token.ts'
+import { cachedToken, placeOf, type CachedToken } from './cached-token.ts'
 import type { Clock } from './clock.ts'
-import { withDeadline } from './deadline.ts'
+import { createFailureMemory, matches, type FailureMemory, type FetchFilter } from './failure-memory.ts'
+import { createFlights, type Flights } from './flights.ts'
 import { freshness, momentOf, planLife, refreshBackOffMs, remainingMs, type Moment } from './freshness.ts'
 import type { Grant } from './policy.ts'
-import type { CacheOutcome, Events, TokenSource } from './types.ts'
+import { createTurns } from './turns.ts'
+import type { CacheOutcome, Events, IssuedToken, TokenSource } from './types.ts'
 
 /** A token that may be handed out now. */
 export interface Served {
@@ -27,9 +29,14 @@ export interface TokenCache {
   readonly get: (grant: Grant, minExpiresIn: number) => Served | Promise<Served>
 }
 
-/** A cache that can be looked into. */
-export interface ViewableCache extends TokenCache {
+/** A cache as operators have it: they can look into it, and make it forget. */
+export interface ManagedCache extends TokenCache {
   readonly view: CacheView
+  /**
+   * Forgets what matches: tokens, remembered failures, and what comes of the fetches that are under way. Tokens that were
+   * handed out stay valid. Returns how many tokens were dropped.
+   */
+  readonly forget: (filter: FetchFilter) => number
 }
 
 export interface CacheOptions {
@@ -38,27 +45,31 @@ export interface CacheOptions {
   readonly random: () => number
   readonly maxEntries: number
   readonly minRemainingSeconds: number
-  /** Milliseconds for one fetch, whatever hangs. */
+  /** Milliseconds that a caller waits at most, whatever hangs. */
   readonly timeoutMs: number
-  readonly refreshed: Events['refreshed']
+  /** Fetches at once. */
+  readonly concurrency: number
+  readonly events: Pick<Events, 'refreshed' | 'recalled'>
 }
 
 const replaceOncePerMs = 60_000
 
 /**
- * A bounded LRU over a token source, with one fetch per key at a time. It has no timers: a key that nobody asks for is
- * not refreshed and leaves by age. Failures of cold fetches are not remembered.
+ * A bounded LRU over a token source, with one fetch per key at a time, a limit to fetches at once that is fair to callers,
+ * and a memory of failures. It has no timers: a key that nobody asks for is not refreshed and leaves by age.
+ *
+ * @param source settles within `timeoutMs`, or when its signal aborts
  */
-export function createCache(source: TokenSource, options: CacheOptions): ViewableCache {
+export function createCache(source: TokenSource, options: CacheOptions): ManagedCache {
   return new LruTokenCache(source, options)
 }
 
-class LruTokenCache implements ViewableCache {
+class LruTokenCache implements ManagedCache {
   readonly view: CacheView
-  readonly #source: TokenSource
   readonly #options: CacheOptions
   readonly #held: LRUCache<string, CachedToken>
-  readonly #flights = new Map<string, Promise<CachedToken>>()
+  readonly #flights: Flights
+  readonly #memory: FailureMemory
   /** Key → monotonic milliseconds of the last fetch that `min_expires_in` caused. */
   readonly #replaced: LRUCache<string, number>
   /** Tokens whose last refresh failed and that were asked for since. */
@@ -67,7 +78,6 @@ class LruTokenCache implements ViewableCache {
   #evictions = 0
 
   constructor(source: TokenSource, options: CacheOptions) {
-    this.#source = source
     this.#options = options
     this.#held = new LRUCache({
       max: options.maxEntries,
@@ -77,9 +87,21 @@ class LruTokenCache implements ViewableCache {
       },
     })
     this.#replaced = new LRUCache({ max: options.maxEntries })
+    const turns = createTurns({ limit: options.concurrency, overloaded })
+    this.#memory = createFailureMemory(options)
+    this.#flights = createFlights({
+      ...options,
+      source,
+      turns,
+      memory: this.#memory,
+      land: this.#land,
+      recalled: options.events.recalled,
+    })
     this.view = createCacheView({
       held: this.#held,
-      flights: this.#flights,
+      fetching: this.#flights.size,
+      load: turns.load,
+      failures: this.#memory.all,
       atRisk: this.#atRisk,
       evictions: () => this.#evictions,
       clock: options.clock,
@@ -103,7 +125,7 @@ class LruTokenCache implements ViewableCache {
 
   async #fetch(grant: Grant, cause: 'miss' | 'expired' | 'request', minExpiresIn: number): Promise<Served> {
     const joins = this.#flights.has(grant.key)
-    const token = await this.#flight(grant)
+    const token = await this.#flights.wait(grant)
     const remaining = remainingMs(token.life, momentOf(this.#options.clock))
     if (freshness(token.life, remaining) === 'expired') throw stillborn()
     if (remaining < minExpiresIn * 1000) throw tooShort(remaining)
@@ -125,17 +147,28 @@ class LruTokenCache implements ViewableCache {
     }
   }
 
+  forget = (filter: FetchFilter): number => {
+    const dropped = [...this.#held.keys()].filter(key => matches(placeOf(key), filter))
+    for (const key of dropped) {
+      this.#held.delete(key)
+      this.#replaced.delete(key)
+    }
+    this.#flights.forget(filter)
+    this.#memory.forget(filter)
+    return dropped.length
+  }
+
   #refresh(grant: Grant, held: CachedToken, { monotonic }: Moment): void {
     if (monotonic < held.refreshNotBefore || this.#flights.has(grant.key)) return
-    const { clock, refreshed } = this.#options
-    this.#flight(grant).then(
-      token => refreshed(grant, token === held ? 'not_yet' : 'replaced'),
+    const { clock, events } = this.#options
+    this.#flights.inBackground(grant).then(
+      token => events.refreshed(grant, token === held ? 'not_yet' : 'replaced'),
       (thrown: unknown) => {
         const error = asBrokerError(thrown)
         held.failure = { error, at: clock.now() }
         this.#atRisk.delete(held)
         this.#postpone(held)
-        refreshed(grant, 'failed', error)
+        events.refreshed(grant, 'failed', error)
       },
     )
   }
@@ -146,27 +179,10 @@ class LruTokenCache implements ViewableCache {
     held.refreshNotBefore = this.#options.clock.monotonic() + wait
   }
 
-  /** The fetch of a key that is under way, or a new one. */
-  #flight(grant: Grant): Promise<CachedToken> {
-    const running = this.#flights.get(grant.key)
-    if (running) return running
-    const flight = this.#fetchOnce(grant).finally(() => this.#flights.delete(grant.key))
-    this.#flights.set(grant.key, flight)
-    return flight
-  }
-
-  async #fetchOnce(grant: Grant): Promise<CachedToken> {
-    const { clock, random, minRemainingSeconds, timeoutMs } = this.#options
-    const asked = momentOf(clock)
-    const issued = await withDeadline(
-      signal => this.#source(grant, signal),
-      timeoutMs,
-      () => noAnswer(timeoutMs),
-    )
-    return this.#store(
-      grant.key,
-      cachedToken(++this.#fetched, issued, planLife(issued, asked, minRemainingSeconds, random)),
-    )
+  #land = (grant: Grant, issued: IssuedToken, asked: Moment, keep: boolean): CachedToken => {
+    const { random, minRemainingSeconds } = this.#options
+    const fetched = cachedToken(++this.#fetched, issued, planLife(issued, asked, minRemainingSeconds, random))
+    return keep ? this.#store(grant.key, fetched) : fetched
   }
 
   #isExpired({ life }: CachedToken): boolean {
@@ -192,8 +208,11 @@ class LruTokenCache implements ViewableCache {
   }
 }
 
-const noAnswer = (ms: number) =>
-  new BrokerError('upstream_unavailable', `No token could be had within ${ms} ms.`, { reason: 'timeout' })
+const overloaded = () =>
+  new BrokerError('overloaded', 'Too many tokens are being fetched, many of them for this caller.', {
+    reason: 'queue',
+    remedy: 'Ask for fewer new tokens at once; tokens that are cached are not affected.',
+  })
 
 const stillborn = () =>
   new BrokerError('upstream_invalid', 'Entra issued a token that has no useful life left.', { reason: 'expired' })

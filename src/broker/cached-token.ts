@@ -1,4 +1,5 @@
 import type { BrokerError } from '../errors.ts'
+import type { FetchFilter } from './failure-memory.ts'
 import type { Life } from './freshness.ts'
 import type { IssuedToken, TokenFacts } from './types.ts'
 
@@ -25,3 +26,9 @@ export const cachedToken = (id: number, issued: IssuedToken, life: Life): Cached
   failure: undefined,
   refreshNotBefore: Number.NEGATIVE_INFINITY,
 })
+
+/** What a key is made of; see `Grant.key`. */
+export function placeOf(key: string): { readonly [P in keyof FetchFilter]-?: string } {
+  const [clientId = '', tenant = '', scope = ''] = key.split(' ')
+  return { clientId, tenant, scope }
+}

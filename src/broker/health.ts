@@ -1,6 +1,6 @@
 import type { BrokerError, ErrorCode } from '../errors.ts'
 import type { Clock } from './clock.ts'
-import type { Events, Upstream } from './types.ts'
+import type { CircuitState, Events, Upstream } from './types.ts'
 
 /** `unknown`: not asked since the process started. */
 export type HealthStatus = 'ok' | 'failing' | 'unknown'
@@ -27,11 +27,14 @@ export interface UpstreamHealth {
   readonly lastError: HealthError | undefined
   /** Failures in a row. */
   readonly failures: number
+  /** Whether an authority is asked at the moment. */
+  readonly circuit?: { readonly state: CircuitState; readonly since: number }
 }
 
 /** The upstreams as the broker's own traffic shows them. */
 export interface Health {
   readonly asked: Events['asked']
+  readonly circuit: Events['circuit']
   readonly report: () => readonly UpstreamHealth[]
 }
 
@@ -48,6 +51,11 @@ export function createHealth(upstreams: readonly Upstream[], clock: Pick<Clock, 
       const state = states.get(keyOf(upstream))
       if (state) states.set(keyOf(upstream), next(state, error && isOwnTrouble(error) ? error : undefined, clock.now()))
     },
+    circuit: (state, since) => {
+      for (const [key, known] of states) {
+        if (known.circuit) states.set(key, { ...known, circuit: { state, since } })
+      }
+    },
     report: () => [...states.values()],
   }
 }
@@ -61,6 +69,7 @@ const unknownYet = (upstream: Upstream, since: number): UpstreamHealth => ({
   lastSuccess: undefined,
   lastError: undefined,
   failures: 0,
+  ...(upstream.kind === 'authority' && { circuit: { state: 'closed', since } }),
 })
 
 function next(state: UpstreamHealth, error: BrokerError | undefined, now: number): UpstreamHealth {

@@ -1,8 +1,9 @@
 import { decodeJwt } from 'jose'
-import { BrokerError } from '../errors.ts'
+import { asBrokerError, BrokerError } from '../errors.ts'
 import { announced, type Told } from './announce.ts'
 import type { Clock } from './clock.ts'
 import { withDeadline } from './deadline.ts'
+import { failurePeriodMs, withSecondsLeft } from './failure-rules.ts'
 import { guidsIn } from './names.ts'
 import { freshness, momentOf, planLife, refreshBackOffMs, remainingMs, type Life } from './freshness.ts'
 import type { Assertion, AssertionSource } from './types.ts'
@@ -22,7 +23,8 @@ const minRemainingSeconds = 60
 
 /**
  * Keeps the identity's token while it lives and replaces it in the background once it is due, so that an identity
- * endpoint that is away costs nothing until then. One fetch at a time.
+ * endpoint that is away costs nothing until then. One fetch at a time. After a failure none is made for up to a second, then
+ * two, … 30 s (full jitter, on top of Retry-After): whoever has no assertion meanwhile gets that failure at once.
  */
 export function keepAssertion(
   fetchAssertion: (signal: AbortSignal) => Promise<Assertion>,
@@ -37,6 +39,8 @@ class KeptAssertion implements AssertionSource {
   #held: { readonly assertion: Assertion; readonly life: Life } | undefined
   #tenant: string | undefined
   #flight: Promise<Assertion> | undefined
+  /** The last fetch, if it failed: no other is made for some time. */
+  #failure: { readonly error: BrokerError; readonly count: number; readonly until: number } | undefined
   #failures = 0
   #refreshNotBefore = Number.NEGATIVE_INFINITY
 
@@ -74,11 +78,28 @@ class KeptAssertion implements AssertionSource {
   }
 
   #fetch(): Promise<Assertion> {
+    if (this.#flight) return this.#flight
     const { clock, fetched } = this.#options
-    this.#flight ??= announced(() => this.#fetchOnce(), clock, fetched).finally(() => {
+    const left = (this.#failure?.until ?? 0) - clock.monotonic()
+    if (this.#failure && left > 0) return Promise.reject(withSecondsLeft(this.#failure.error, left))
+    this.#flight = announced(() => this.#fetchOnce(), clock, fetched).finally(() => {
       this.#flight = undefined
     })
+    this.#flight.then(
+      () => (this.#failure = undefined),
+      (thrown: unknown) => this.#remember(asBrokerError(thrown)),
+    )
     return this.#flight
+  }
+
+  /** Without its cause, which can hold a request; a bug is not remembered. */
+  #remember({ code, message, parts: { cause: _cause, ...parts } }: BrokerError): void {
+    if (code !== 'identity_unavailable') return
+    const { clock, random } = this.#options
+    const error = new BrokerError(code, message, parts)
+    const count = (this.#failure?.count ?? 0) + 1
+    const until = clock.monotonic() + failurePeriodMs('key', error, count, random)
+    this.#failure = { error, count, until }
   }
 
   async #fetchOnce(): Promise<Assertion> {

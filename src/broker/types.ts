@@ -1,6 +1,7 @@
 import type { Caller, Verification } from './authenticate.ts'
 import type { Ask, Grant, Permission } from './policy.ts'
 import type { BrokerError } from '../errors.ts'
+import type { FetchFilter } from './failure-memory.ts'
 
 /** A token as a source hands it over, already checked against the grant it is for. */
 export interface IssuedToken {
@@ -70,6 +71,9 @@ export interface Upstream {
   readonly name: string
 }
 
+/** closed: the authority is asked. open: it is not, since it did not answer lately. half-open: once, to find out. */
+export type CircuitState = 'closed' | 'open' | 'half-open'
+
 /** How a refresh in the background ended: `not_yet` brought no token that lives longer. */
 export type RefreshOutcome = 'replaced' | 'not_yet' | 'failed'
 
@@ -86,6 +90,12 @@ export interface Events {
   readonly verification: Verification
   /** A background refresh settled. If it failed, callers are served the token that is held. */
   readonly refreshed: (grant: Grant, outcome: RefreshOutcome, error?: BrokerError) => void
+  /** A caller met a failure that is remembered: nobody was asked for its sake. */
+  readonly recalled: (grant: Grant, error: BrokerError) => void
+  /** Tokens were forgotten on demand. A part of the filter that is absent stands for all. */
+  readonly purged: (request: RequestFacts, caller: Caller, filter: FetchFilter, dropped: number) => void
+  /** The circuit of the authority changed. */
+  readonly circuit: (state: CircuitState, since: number) => void
   /** An upstream was asked and answered, or failed to. */
   readonly asked: (upstream: Upstream, seconds: number, error?: BrokerError) => void
   /** A token came that is no readable JWT, so that nothing could be checked before it was stored. */

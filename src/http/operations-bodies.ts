@@ -44,7 +44,7 @@ export function healthBody({ isReady, isDraining, policy, upstreams, version, st
   }
 }
 
-const checkBody = ({ upstream, status, since, lastSuccess, lastError, failures }: UpstreamHealth) => ({
+const checkBody = ({ upstream, status, since, lastSuccess, lastError, failures, circuit }: UpstreamHealth) => ({
   kind: upstream.kind,
   name: upstream.name,
   status,
@@ -61,6 +61,7 @@ const checkBody = ({ upstream, status, since, lastSuccess, lastError, failures }
         at: iso(lastError.at),
       }
     : null,
+  ...(circuit && { circuit: { state: circuit.state, since: iso(circuit.since) } }),
 })
 
 function detailOf(status: UpstreamHealth['status'], lastError: UpstreamHealth['lastError']): string {
@@ -73,6 +74,10 @@ export const cacheBody = (statistics: CacheStatistics) => ({
   entries: statistics.entries,
   max_entries: statistics.maxEntries,
   fetching: statistics.fetching,
+  exchanging: statistics.load.running,
+  waiting: statistics.load.waiting - statistics.load.background,
+  waiting_background: statistics.load.background,
+  failures: statistics.failures,
   evictions: statistics.evictions,
   at_risk: statistics.atRisk,
   first_loss_in:

@@ -38,6 +38,31 @@ export const tokenRequest = Type.Object(
 /** What a caller sends to `POST /tokens`. */
 export type TokenRequest = Static<typeof tokenRequest>
 
+/** Query of `DELETE /tokens`: at least one filter, or `all` by itself. */
+export const purgeQuery = Type.Object(
+  {
+    tenant: Type.Optional(
+      Type.String({
+        maxLength: 63,
+        pattern: `^${tenantPattern}$`,
+        description: "A tenant id, or a tenant's name in the policy.",
+      }),
+    ),
+    scope: Type.Optional(
+      Type.String({ maxLength: 489, pattern: `^${scopePattern}$`, description: 'As it was asked for.' }),
+    ),
+    application: Type.Optional(
+      Type.String({
+        maxLength: 63,
+        pattern: `^${namePattern}$`,
+        description: 'The name of an application in the policy.',
+      }),
+    ),
+    all: Type.Optional(Type.Literal('true', { description: 'Everything; without any filter.' })),
+  },
+  { additionalProperties: false },
+)
+
 /** Query of `GET /cache/entries`: texts, as a query has them. */
 export const entryQuery = Type.Object(
   {

@@ -66,11 +66,17 @@ const classOfError = (error = ''): RefusalClass => errorClasses[error] ?? 'unkno
 function transient(seen: Seen, now: number): BrokerError {
   const upstream = readError(seen.body)
   const parts: ErrorParts = {
-    reason: seen.status === 429 ? 'throttled' : 'transient',
+    reason: transientReason(seen.status),
     retryAfter: readRetryAfter(seen.header('retry-after'), now),
     ...(upstream && { upstream }),
   }
   return new BrokerError(...classTable.transient, parts)
+}
+
+/** A server's error tells of its health; a 429, and a 4xx with a code that is known to pass, come from one that answers. */
+function transientReason(status: number): string {
+  if (status === 429) return 'throttled'
+  return status === 408 || status >= 500 ? 'server_error' : 'transient'
 }
 
 /** `Retry-After` (RFC 9110 §10.2.3) in seconds or as a date, kept within 1…300 s; 1 when it says nothing. */

@@ -1,4 +1,5 @@
 import type { Caller } from '../broker/authenticate.ts'
+import type { FetchFilter } from '../broker/failure-memory.ts'
 import type { Ask, Grant } from '../broker/policy.ts'
 import type { RequestFacts } from '../broker/types.ts'
 import type { BrokerError } from '../errors.ts'
@@ -22,6 +23,9 @@ export const callerFields = ({ kind, issuer, subject }: Caller) => ({
 
 /** What was asked for, as the caller wrote it: the policy may not know it. */
 export const askFields = ({ tenant, scope, application }: Ask) => ({ tenant, scope, application })
+
+/** What was to be forgotten; what is absent stands for all. */
+export const filterFields = ({ clientId, tenant, scope }: FetchFilter) => ({ client_id: clientId, tenant, scope })
 
 export const grantFields = ({ rule, tenant, scope, application, policyVersion }: Grant) => ({
   rule,

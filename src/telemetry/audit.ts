@@ -1,12 +1,17 @@
-import type { Events } from '../broker/types.ts'
+import type { Caller } from '../broker/authenticate.ts'
+import type { Events, RequestFacts } from '../broker/types.ts'
 import type { BrokerError } from '../errors.ts'
-import { askFields, callerFields, errorFields, grantFields, requestFields } from './audit-fields.ts'
+import { askFields, callerFields, errorFields, filterFields, grantFields, requestFields } from './audit-fields.ts'
 import { everyHandOut, summarizedHandOuts } from './hand-outs.ts'
 import type { Logs } from './log.ts'
+import { createOncePerMinute } from './once-per-minute.ts'
 import type { LineSink } from './output.ts'
 
 /** The audit trail: one line for every decision, or one a minute for repeated hand-outs. */
-export interface Audit extends Pick<Events, 'issued' | 'refused' | 'unauthenticated' | 'forbidden' | 'refreshed'> {
+export interface Audit extends Pick<
+  Events,
+  'issued' | 'refused' | 'unauthenticated' | 'forbidden' | 'refreshed' | 'purged'
+> {
   /** Writes what a summary holds back, and stops its clock. */
   readonly close: () => void
 }
@@ -29,39 +34,36 @@ export function createAudit({ audit, scrub }: Logs, sink: LineSink, options: Aud
     const mustAct = error.status >= 500 && error.retryAfter === undefined
     audit[mustAct ? 'error' : 'warn']({ ...fields, ...errorFields(error) }, message)
   }
+  const refreshFailures = createOncePerMinute(options.now)
+  const by = (request: RequestFacts, caller: Caller) => ({ ...requestFields(request), caller: callerFields(caller) })
+  const policy = () => ({ policy: options.policyVersion() })
   return {
     issued: handOuts.issued,
     close: handOuts.close,
     refused: (request, caller, ask, error, grant) => {
       const denied = error.code === 'not_permitted'
-      write(error, denied ? 'token denied' : 'token failed', {
-        event: denied ? 'token.denied' : 'token.failed',
-        ...requestFields(request),
-        caller: callerFields(caller),
-        ...(grant ? grantFields(grant) : { ...askFields(ask), policy: options.policyVersion() }),
-      })
+      const event = denied ? 'token.denied' : 'token.failed'
+      const asked = grant ? grantFields(grant) : { ...askFields(ask), ...policy() }
+      write(error, denied ? 'token denied' : 'token failed', { event, ...by(request, caller), ...asked })
     },
     unauthenticated: (request, error) => {
-      write(error, 'caller not authenticated', {
-        event: 'caller.refused',
-        ...requestFields(request),
-        policy: options.policyVersion(),
-      })
+      write(error, 'caller not authenticated', { event: 'caller.refused', ...requestFields(request), ...policy() })
     },
     forbidden: (request, caller, permission, error) => {
-      write(error, 'operation denied', {
-        event: 'operation.denied',
-        ...requestFields(request),
-        caller: callerFields(caller),
-        permission,
-        policy: options.policyVersion(),
-      })
+      write(error, 'operation denied', { event: 'operation.denied', ...by(request, caller), permission, ...policy() })
+    },
+    purged: (request, caller, filter, dropped) => {
+      const fields = { event: 'tokens.purged', ...by(request, caller), ...filterFields(filter), dropped, ...policy() }
+      audit.warn(fields, 'tokens purged')
     },
     refreshed: (grant, _outcome, error) => {
       if (error === undefined) return
+      const unwritten = refreshFailures.seen(`${grant.application} ${error.code} ${error.reason}`)
+      if (unwritten === undefined) return
       write(error, 'token refresh failed; the cached token is still served', {
         event: 'token.refresh_failed',
         ...grantFields(grant),
+        ...(unwritten > 0 && { unwritten }),
       })
     },
   }

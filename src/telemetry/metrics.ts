@@ -2,13 +2,14 @@ import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { Counter, Gauge, Histogram, Registry } from '@prometheus-io/client'
 import type { CacheStatistics } from '../broker/cache-view.ts'
 import type { UpstreamHealth } from '../broker/health.ts'
-import type { Events } from '../broker/types.ts'
+import type { CircuitState, Events } from '../broker/types.ts'
 import { metricTable, type MetricName } from './metric-table.ts'
 
 /** What is read when metrics are scraped, rather than counted as it happens. */
 export interface Gauges {
   readonly cache: () => CacheStatistics
   readonly upstreams: () => readonly UpstreamHealth[]
+  readonly circuit: () => CircuitState
   readonly isReady: () => boolean
   readonly policy: () => { readonly version: string; readonly loadedAt: number }
   /** The broker's version. */
@@ -16,7 +17,7 @@ export interface Gauges {
 }
 
 /** Counts what the broker announces, and shows it to Prometheus. */
-export interface Metrics extends Omit<Events, 'unauthenticated'> {
+export interface Metrics extends Omit<Events, 'unauthenticated' | 'circuit'> {
   /** The text exposition format, version 0.0.4, of everything in {@link metricTable}. */
   readonly scrape: () => Promise<string>
   readonly contentType: string
@@ -35,6 +36,8 @@ export function createMetrics(gauges: Gauges): Metrics {
   const verifications = new Counter(settings('token_broker_caller_verifications_total'))
   const served = new Counter(settings('token_broker_cache_requests_total'))
   const refreshes = new Counter(settings('token_broker_cache_refreshes_total'))
+  const recalled = new Counter(settings('token_broker_cache_remembered_failures_total'))
+  const purged = new Counter(settings('token_broker_cache_purged_total'))
   const exchanges = new Histogram({ ...settings('token_broker_exchange_duration_seconds'), buckets })
   const identity = new Histogram({ ...settings('token_broker_identity_fetch_duration_seconds'), buckets })
   const keys = new Counter(settings('token_broker_issuer_key_fetches_total'))
@@ -54,7 +57,9 @@ export function createMetrics(gauges: Gauges): Metrics {
     },
     forbidden: ({ endpoint }, _caller, _permission, { reason }) => denials.inc({ endpoint, reason }),
     verification: (issuer = '', outcome) => verifications.inc({ issuer, outcome }),
-    refreshed: (_grant, outcome) => refreshes.inc({ outcome }),
+    refreshed: (_grant, outcome, error) => refreshes.inc({ outcome: error?.reason ?? outcome }),
+    recalled: (_grant, { reason }) => recalled.inc({ reason }),
+    purged: (_request, _caller, _filter, dropped) => purged.inc(dropped),
     unreadable: () => unreadable.inc(),
     asked: ({ kind, name }, seconds, error) => {
       const outcome = error?.reason ?? 'ok'
@@ -116,11 +121,25 @@ function readCache(registry: Registry, read: Gauges['cache']): void {
   onScrape(registry, 'token_broker_cache_entries', () => read().entries)
   onScrape(registry, 'token_broker_cache_max_entries', () => read().maxEntries)
   onScrape(registry, 'token_broker_cache_fetches_in_flight', () => read().fetching)
+  onScrape(registry, 'token_broker_upstream_exchanges_in_flight', () => read().load.running)
+  seriesOnScrape(registry, 'token_broker_upstream_queue_length', () => {
+    const { waiting, background } = read().load
+    return [
+      [{ lane: 'callers' }, waiting - background],
+      [{ lane: 'background' }, background],
+    ]
+  })
+  seriesOnScrape(registry, 'token_broker_cache_failures', () =>
+    read().failures.map(({ level, reason, count }) => [{ level, reason }, count] as const),
+  )
   onScrape(registry, 'token_broker_cache_entries_at_risk', () => read().atRisk)
   onScrape(registry, 'token_broker_cache_first_loss_seconds', () => read().firstLossInSeconds ?? Number.NaN)
 }
 
-function readState(registry: Registry, { isReady, policy, upstreams, version }: Gauges): void {
+function readState(registry: Registry, { circuit, isReady, policy, upstreams, version }: Gauges): void {
+  seriesOnScrape(registry, 'token_broker_upstream_circuit_state', () =>
+    (['closed', 'open', 'half-open'] as const).map(state => [{ state }, Number(state === circuit())] as const),
+  )
   onScrape(registry, 'token_broker_ready', () => Number(isReady()))
   seriesOnScrape(registry, 'token_broker_policy_info', () => [[{ sha256: policy().version }, 1]])
   onScrape(registry, 'token_broker_policy_loaded_timestamp_seconds', () => policy().loadedAt / 1000)

@@ -40,7 +40,11 @@ export function cacheWorld(options: Partial<CacheOptions> = {}) {
     maxEntries: 100,
     minRemainingSeconds: 60,
     timeoutMs: 5000,
-    refreshed: (_, _outcome, error) => void (error && failures.push(error)),
+    concurrency: 64,
+    events: {
+      refreshed: (_, _outcome, error) => void (error && failures.push(error)),
+      recalled: () => undefined,
+    },
     ...options,
   })
   return {

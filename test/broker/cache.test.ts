@@ -132,7 +132,8 @@ describe('a cold failure', () => {
         maxEntries: 10,
         minRemainingSeconds: 60,
         timeoutMs: 5,
-        refreshed: () => undefined,
+        concurrency: 64,
+        events: { refreshed: () => undefined, recalled: () => undefined },
       },
     )
     await assert.rejects(async () => cache.get(grantFor(), 0), { code: 'upstream_unavailable' })

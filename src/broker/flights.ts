@@ -1,0 +1,149 @@
+import { BrokerError } from '../errors.ts'
+import type { CachedToken } from './cached-token.ts'
+import type { Clock } from './clock.ts'
+import { withDeadline } from './deadline.ts'
+import { matches, type FailureMemory, type FetchFilter } from './failure-memory.ts'
+import { momentOf, type Moment } from './freshness.ts'
+import type { Grant } from './policy.ts'
+import type { Flight, Turns } from './turns.ts'
+import type { Events, IssuedToken, TokenSource } from './types.ts'
+
+/** The fetches that are under way or wait for their turn: one per key, however many ask. */
+export interface Flights {
+  /**
+   * What the source has for a grant: waits for the fetch of its key, which begins when the first caller who waits for it
+   * has a turn. Settles within the time of one fetch, whatever hangs and however long the queue is; whoever gives up
+   * does not disturb the others.
+   *
+   * Rejects with what the source rejects with, now or a short while ago; with `overloaded` where the caller's share of
+   * the queue is used up.
+   */
+  readonly wait: (grant: Grant) => Promise<CachedToken>
+  /** The same for nobody: begins when the background has a turn, and settles when the fetch does. */
+  readonly inBackground: (grant: Grant) => Promise<CachedToken>
+  readonly has: (key: string) => boolean
+  readonly size: () => number
+  /** From now on the fetches for these are nobody's: who waits gets what comes, but it is not kept, nor waited for anew. */
+  readonly forget: (filter: FetchFilter) => void
+}
+
+export interface FlightOptions {
+  readonly source: TokenSource
+  readonly clock: Clock
+  readonly turns: Turns
+  readonly memory: FailureMemory
+  /** Milliseconds that a caller waits at most. */
+  readonly timeoutMs: number
+  /**
+   * Makes a cached token of what came.
+   *
+   * @param asked when the fetch began
+   * @param keep whether it may be stored
+   */
+  readonly land: (grant: Grant, issued: IssuedToken, asked: Moment, keep: boolean) => CachedToken
+  readonly recalled: Events['recalled']
+}
+
+/** A source must settle in the time that callers wait; one that does not is given up so many milliseconds later. */
+const graceMs = 250
+
+interface Entry {
+  readonly grant: Grant
+  readonly flight: Flight<CachedToken>
+}
+
+export function createFlights(options: FlightOptions): Flights {
+  return new KeyFlights(options)
+}
+
+class KeyFlights implements Flights {
+  readonly #options: FlightOptions
+  readonly #entries = new Map<string, Entry>()
+
+  constructor(options: FlightOptions) {
+    this.#options = options
+  }
+
+  has = (key: string): boolean => this.#entries.has(key)
+  size = (): number => this.#entries.size
+
+  wait = async (grant: Grant): Promise<CachedToken> => {
+    const { timeoutMs } = this.#options
+    const { flight, leave } = this.#join(grant, false)
+    try {
+      return await withDeadline(
+        () => flight.result,
+        timeoutMs,
+        () => noAnswer(timeoutMs),
+      )
+    } finally {
+      leave()
+    }
+  }
+
+  inBackground = async (grant: Grant): Promise<CachedToken> => this.#join(grant, true).flight.result
+
+  forget = (filter: FetchFilter): void => {
+    for (const [key, { grant }] of this.#entries) if (matches(grant, filter)) this.#entries.delete(key)
+  }
+
+  /** @throws BrokerError a failure that is remembered, `overloaded` */
+  #join(grant: Grant, background: boolean): { flight: Flight<CachedToken>; leave: () => void } {
+    const known = this.#entries.get(grant.key)
+    if (!known) this.#refuseRemembered(grant)
+    const entry = known ?? this.#prepare(grant)
+    try {
+      return { flight: entry.flight, leave: entry.flight.join(callerOf(grant), background) }
+    } catch (thrown) {
+      if (!known) this.#remove(entry)
+      throw thrown
+    }
+  }
+
+  #refuseRemembered(grant: Grant): void {
+    const failure = this.#options.memory.standing(grant)
+    if (failure === undefined) return
+    this.#options.recalled(grant, failure)
+    throw failure
+  }
+
+  #prepare(grant: Grant): Entry {
+    const entry: Entry = {
+      grant,
+      flight: this.#options.turns.flight(
+        () => this.#fetch(entry),
+        () => this.#remove(entry),
+      ),
+    }
+    this.#entries.set(grant.key, entry)
+    return entry
+  }
+
+  async #fetch(entry: Entry): Promise<CachedToken> {
+    const { source, clock, memory, timeoutMs, land } = this.#options
+    const { grant } = entry
+    const asked = momentOf(clock)
+    try {
+      const issued = await memory.run(grant, () =>
+        withDeadline(
+          signal => source(grant, signal),
+          timeoutMs + graceMs,
+          () => noAnswer(timeoutMs),
+        ),
+      )
+      return land(grant, issued, asked, this.#entries.get(grant.key) === entry)
+    } finally {
+      this.#remove(entry)
+    }
+  }
+
+  #remove(entry: Entry): void {
+    if (this.#entries.get(entry.grant.key) === entry) this.#entries.delete(entry.grant.key)
+  }
+}
+
+/** Whose turns a fetch uses. */
+const callerOf = ({ caller }: Grant): string => `${caller.issuer} ${caller.subject}`
+
+const noAnswer = (ms: number) =>
+  new BrokerError('upstream_unavailable', `No token could be had within ${ms} ms.`, { reason: 'timeout' })
