@@ -29,8 +29,8 @@ export async function buildServers(
     addDocs(scope, packageRoot)
   }
   const main = (scope: FastifyInstance) => {
-    addPurge(scope, tokens)
     addTokens(scope, tokens.issuer)
+    addPurge(scope, tokens)
   }
   const settings = { ...options, tls }
   const { management: own } = config

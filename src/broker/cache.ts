@@ -127,7 +127,6 @@ class LruTokenCache implements ManagedCache {
     const joins = this.#flights.has(grant.key)
     const token = await this.#flights.wait(grant)
     const remaining = remainingMs(token.life, momentOf(this.#options.clock))
-    if (freshness(token.life, remaining) === 'expired') throw stillborn()
     if (remaining < minExpiresIn * 1000) throw tooShort(remaining)
     return { token, remaining, how: joins ? 'joined' : cause }
   }
@@ -182,6 +181,7 @@ class LruTokenCache implements ManagedCache {
   #land = (grant: Grant, issued: IssuedToken, asked: Moment, keep: boolean): CachedToken => {
     const { random, minRemainingSeconds } = this.#options
     const fetched = cachedToken(++this.#fetched, issued, planLife(issued, asked, minRemainingSeconds, random))
+    if (this.#isExpired(fetched)) throw stillborn()
     return keep ? this.#store(grant.key, fetched) : fetched
   }
 

@@ -35,7 +35,7 @@ export interface FlightOptions {
   /** Milliseconds that a caller waits at most. */
   readonly timeoutMs: number
   /**
-   * Makes a cached token of what came.
+   * Makes a cached token of what came. Throws where nothing can be made of it.
    *
    * @param asked when the fetch began
    * @param keep whether it may be stored
@@ -123,15 +123,16 @@ class KeyFlights implements Flights {
     const { source, clock, memory, timeoutMs, land } = this.#options
     const { grant } = entry
     const asked = momentOf(clock)
-    try {
-      const issued = await memory.run(grant, () =>
-        withDeadline(
-          signal => source(grant, signal),
-          timeoutMs + graceMs,
-          () => noAnswer(timeoutMs),
-        ),
+    const fetch = async (): Promise<CachedToken> => {
+      const issued = await withDeadline(
+        signal => source(grant, signal),
+        timeoutMs + graceMs,
+        () => noAnswer(timeoutMs),
       )
       return land(grant, issued, asked, this.#entries.get(grant.key) === entry)
+    }
+    try {
+      return await memory.run(grant, fetch)
     } finally {
       this.#remove(entry)
     }

@@ -122,7 +122,7 @@ describe('a refresh that fails', () => {
     assert.equal(await get(), 'due token-1')
     await settled()
     clock.advance(1)
-    await assert.rejects(get(), world.next)
+    await assert.rejects(get(), { code: 'upstream_unavailable', retryAfter: 8 })
   })
 })
 

@@ -53,13 +53,16 @@ describe("the identity's token is fetched once", () => {
     assert.equal(world.fetches, 1)
   })
 
-  test('a failure is shared by everybody who waits, and not remembered', async () => {
-    const { get, world } = setUp()
+  test('a failure is shared by everybody who waits, and remembered for a moment', async () => {
+    const { get, world, clock } = setUp()
     world.next = away()
     const all = await Promise.allSettled([get(), get()])
     for (const each of all) assert.equal(each.status === 'rejected' && each.reason, world.next)
     assert.equal(world.fetches, 1)
     world.next = {}
+    await assert.rejects(get(), { code: 'identity_unavailable', retryAfter: 1 })
+    assert.equal(world.fetches, 1)
+    clock.advance(500)
     assert.equal(await get(), 'assertion-2')
   })
 })
