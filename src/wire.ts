@@ -10,6 +10,7 @@ import { createAuthorize, type Policy } from './broker/policy.ts'
 import { createReadiness, type Need } from './broker/readiness.ts'
 import type { AssertionSource, Events } from './broker/types.ts'
 import type { Config } from './config.ts'
+import { BrokerError } from './errors.ts'
 import { createListeners, identityUpstream } from './listeners.ts'
 import { createCircuit } from './outbound/circuit.ts'
 import { entra } from './outbound/entra.ts'
@@ -18,6 +19,7 @@ import { managedIdentity } from './outbound/managed-identity.ts'
 import { resilient } from './outbound/resilience.ts'
 import { workloadIdentity } from './outbound/workload-identity.ts'
 import { buildServers } from './servers.ts'
+import { errorFields } from './telemetry/audit-fields.ts'
 import type { Logs } from './telemetry/log.ts'
 import type { LineSink } from './telemetry/output.ts'
 
@@ -81,8 +83,7 @@ export async function wire(config: Config, policy: Policy, sink: LineSink, aroun
   })
   const authenticate = createAuthenticate(issuers, clock, events.verification)
   const issuer = createTokenIssuer(authenticate, createAuthorize(policy, assertions.homeTenant), cache, events)
-  const failed = (need: string, err: unknown) => log.warn({ need, err }, 'not ready yet')
-  const readiness = createReadiness(needsOf(assertions, issuers), failed, random)
+  const readiness = createReadiness(needsOf(assertions, issuers), notReadyYet(log), random)
   const operations = { ...telemetry, issuer, permit: createPermit(policy, events), cache: cache.view }
   const main = { ...operations, forget: cache.forget, events }
   const servers = await buildServers(config, { log, isDraining, answered: events.answered }, main, operations)
@@ -101,6 +102,11 @@ export async function wire(config: Config, policy: Policy, sink: LineSink, aroun
     },
   }
 }
+
+const notReadyYet =
+  (log: Logs['log']) =>
+  (need: string, err: unknown): void =>
+    log.warn({ need, err, ...(err instanceof BrokerError && errorFields(err)) }, 'not ready yet')
 
 /** The share of an exchange's time that the identity's token may take, so that it is clear which hop hangs. */
 const identityShare = 0.8
