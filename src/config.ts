@@ -113,7 +113,7 @@ function readHost(read: EnvironmentReader, name: 'HOST' | 'MANAGEMENT_HOST', oth
 function readManagement(read: EnvironmentReader, mainPort: number, open: boolean): Config['management'] {
   const port = read.integer('MANAGEMENT_PORT', -1, 0, 65_535)
   if (port === -1) {
-    if (read.text('MANAGEMENT_HOST') !== undefined) {
+    if (read.text('MANAGEMENT_HOST') !== undefined && read.text('MANAGEMENT_PORT') === undefined) {
       read.fault('MANAGEMENT_HOST', 'is of no use without MANAGEMENT_PORT: set both or none')
     }
     return undefined

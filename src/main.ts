@@ -36,10 +36,12 @@ export async function serve(environment: Environment): Promise<void> {
   for (const warning of config.warnings) log.warn({ source: 'environment' }, warning)
   for (const warning of policy.warnings) log.warn({ source: 'policy' }, warning)
 
-  await listen(service.app, { host: config.host, port: config.port, hostName: 'HOST', portName: 'PORT' })
-  if (service.management && config.management) {
-    const names = { hostName: 'MANAGEMENT_HOST', portName: 'MANAGEMENT_PORT' }
-    await listen(service.management, { ...config.management, ...names })
+  try {
+    await listenAll(service, config)
+  } catch (thrown) {
+    // A listener that is open already would keep the process.
+    await service.close()
+    throw thrown
   }
   log.info(
     { policy: policy.version, rules: policy.rules.length, issuers: policy.issuers.length, node: process.version },
@@ -83,6 +85,14 @@ interface Address {
   readonly port: number
   readonly hostName: string
   readonly portName: string
+}
+
+async function listenAll({ app, management }: Service, config: Config): Promise<void> {
+  await listen(app, { host: config.host, port: config.port, hostName: 'HOST', portName: 'PORT' })
+  if (management && config.management) {
+    const names = { hostName: 'MANAGEMENT_HOST', portName: 'MANAGEMENT_PORT' }
+    await listen(management, { ...config.management, ...names })
+  }
 }
 
 async function listen(app: FastifyInstance, { host, port, hostName, portName }: Address): Promise<void> {

@@ -42,7 +42,7 @@ describe('the least that must be said', () => {
       host: '127.0.0.1',
       port: 8080,
       tls: undefined,
-    management: undefined,
+      management: undefined,
       policyFile: '/etc/token-broker/policy.yaml',
       authority: 'https://login.microsoftonline.com',
       identity: {
@@ -201,5 +201,49 @@ describe('the authority, to which the identity token is sent', () => {
   test('an emulator is accepted where that is said', () => {
     const environment = { ...least, BROKER_AUTHORITY: 'https://localhost:8443', BROKER_UNSAFE_AUTHORITY: 'true' }
     assert.equal(readConfig(environment).authority, 'https://localhost:8443')
+  })
+})
+
+describe('the management listener', () => {
+  const tls = { TLS_CERT_FILE: '/cert.pem', TLS_KEY_FILE: '/key.pem' }
+  const proxy = { BROKER_BEHIND_TLS_PROXY: 'true' }
+  type Listener = { readonly host: string; readonly port: number } | undefined
+  const accepted: readonly [environment: Environment, listener: Listener, why: string][] = [
+    [{}, undefined, 'off by default'],
+    [{ MANAGEMENT_PORT: '' }, undefined, 'empty is absent'],
+    [{ MANAGEMENT_PORT: '9090' }, { host: '127.0.0.1', port: 9090 }, 'on loopback'],
+    [{ MANAGEMENT_PORT: '65535' }, { host: '127.0.0.1', port: 65_535 }, 'the most'],
+    [{ MANAGEMENT_PORT: '9090', ...tls }, { host: '127.0.0.1', port: 9090 }, 'on loopback, with TLS too'],
+    [{ MANAGEMENT_PORT: '9090', ...proxy }, { host: '127.0.0.1', port: 9090 }, 'on loopback, behind a proxy too'],
+    [{ MANAGEMENT_PORT: '9090', MANAGEMENT_HOST: '::1' }, { host: '::1', port: 9090 }, 'loopback of IPv6'],
+    [{ MANAGEMENT_PORT: '9090', MANAGEMENT_HOST: '0.0.0.0', ...tls }, { host: '0.0.0.0', port: 9090 }, 'under TLS'],
+    [{ MANAGEMENT_PORT: '9090', MANAGEMENT_HOST: '::', ...proxy }, { host: '::', port: 9090 }, 'a proxy ends TLS'],
+    [{ MANAGEMENT_PORT: '0', PORT: '0' }, { host: '127.0.0.1', port: 0 }, 'the system chooses both'],
+    [{ MANAGEMENT_PORT: '8080', PORT: '8443' }, { host: '127.0.0.1', port: 8080 }, 'the default of a PORT that is set'],
+  ]
+  for (const [environment, listener, why] of accepted)
+    test(`${JSON.stringify(environment)}: ${why}`, () => {
+      assert.deepEqual(readConfig({ ...least, ...environment }).management, listener)
+    })
+
+  const refused: readonly [environment: Environment, name: string, why: string][] = [
+    [{ MANAGEMENT_HOST: '127.0.0.1' }, 'MANAGEMENT_HOST', 'a host without a port would be passed over in silence'],
+    [{ MANAGEMENT_PORT: '8080' }, 'MANAGEMENT_PORT', 'the default of PORT'],
+    [{ MANAGEMENT_PORT: '9090', PORT: '9090' }, 'MANAGEMENT_PORT', 'PORT too'],
+    [{ MANAGEMENT_PORT: '65536' }, 'MANAGEMENT_PORT', 'above the most'],
+    [{ MANAGEMENT_PORT: '-1' }, 'MANAGEMENT_PORT', 'negative'],
+    [{ MANAGEMENT_PORT: 'on' }, 'MANAGEMENT_PORT', 'no number'],
+    [{ MANAGEMENT_PORT: '9090', MANAGEMENT_HOST: '0.0.0.0' }, 'MANAGEMENT_HOST', 'plain http on every address'],
+    [{ MANAGEMENT_PORT: '9090', MANAGEMENT_HOST: '10.0.0.1' }, 'MANAGEMENT_HOST', 'plain http beyond loopback'],
+  ]
+  for (const [environment, name, why] of refused)
+    test(`${JSON.stringify(environment)} is refused: ${why}`, () => {
+      assert.deepEqual(faultyNames({ ...least, ...environment }), [name])
+    })
+
+  test('what Kubernetes injects for a Service named "management" opens none, and is warned of', () => {
+    const { management, warnings } = readConfig({ ...least, MANAGEMENT_PORT: 'tcp://10.0.0.1:9090' })
+    assert.equal(management, undefined)
+    assert.match(warnings.join(), /^MANAGEMENT_PORT=tcp:.* Kubernetes Service and is ignored/)
   })
 })

@@ -4,6 +4,7 @@ import { LRUCache } from 'lru-cache'
 import { asBrokerError, BrokerError } from '../errors.ts'
 import type { Keys, KeySet } from './key-set.ts'
 import type { Clock } from './clock.ts'
+import { isEntraIssuer } from './names.ts'
 
 /** One issuer whose JWTs authenticate callers. */
 export interface Issuer {
@@ -28,16 +29,6 @@ const clockToleranceSeconds = 30
 const rememberedCallers = 10_000
 /** Several keys under one `kid` are tried one after the other, at most this many. */
 const maxCandidateKeys = 4
-/** Hosts whose tokens follow Entra's rules: `azp`/`appid` required, delegated tokens refused. */
-const entraHosts = new Set([
-  'login.microsoftonline.com',
-  'login.microsoftonline.us',
-  'login.partner.microsoftonline.cn',
-  'login.chinacloudapi.cn',
-  'sts.windows.net',
-  'sts.chinacloudapi.cn',
-])
-
 /** Who is asking: made only here, from a credential that was verified. */
 class AuthenticatedCaller {
   readonly kind = 'jwt'
@@ -120,12 +111,13 @@ export function createAuthenticate(
 }
 
 async function verify(token: string, issuer: Issuer, clock: Clock): Promise<Remembered> {
+  checkType(token)
   const { payload, keys } = await verifyWithRefresh(token, issuer, clock)
   const { sub, exp } = payload
   if (typeof sub !== 'string' || sub === '' || exp === undefined || !Number.isFinite(exp)) {
     throw refusal('claims', 'The token needs a subject (sub) and an expiry (exp).')
   }
-  if (isEntra(issuer.issuer)) checkEntraApplicationToken(payload)
+  if (isEntraIssuer(issuer.issuer)) checkEntraApplicationToken(payload)
   if (payload['cnf'] !== undefined) {
     throw refusal('confirmation', 'The token is bound to a key (cnf) that this request does not prove to hold.')
   }
@@ -135,21 +127,26 @@ async function verify(token: string, issuer: Issuer, clock: Clock): Promise<Reme
 
 /** Which issuer's keys to try. Nothing read here is trusted: jose checks `iss` again under the signature. */
 function issuerOf(token: string, byIss: ReadonlyMap<string, Issuer>): Issuer {
-  let iss: unknown
-  let typ: unknown
-  try {
-    iss = decodeJwt(token).iss
-    typ = decodeProtectedHeader(token).typ
-  } catch {
-    throw refusal('malformed', 'The credential is not a JWT in compact form.')
-  }
+  const { iss } = readUnverified(() => decodeJwt(token))
   const issuer = typeof iss === 'string' ? byIss.get(iss) : undefined
   if (!issuer) throw refusal('issuer', 'The token is from an issuer (iss) that the policy does not list.')
+  return issuer
+}
+
+function checkType(token: string): void {
+  const { typ } = readUnverified(() => decodeProtectedHeader(token))
   const type = typeof typ === 'string' ? typ.toLowerCase().replace(/^application\//, '') : typ
   if (type !== undefined && !(typeof type === 'string' && acceptedTypes.has(type))) {
     throw refusal('type', 'The token is of a type (typ) that does not authenticate callers.')
   }
-  return issuer
+}
+
+function readUnverified<T>(decode: () => T): T {
+  try {
+    return decode()
+  } catch {
+    throw refusal('malformed', 'The credential is not a JWT in compact form.')
+  }
 }
 
 /** Verifies with the keys that are known; once more with newer ones if none of them fits. */
@@ -193,10 +190,6 @@ async function verifyWith(token: string, issuer: Issuer, keys: Keys, clock: Cloc
     }
     throw new errors.JWSSignatureVerificationFailed()
   }
-}
-
-function isEntra(issuer: string): boolean {
-  return URL.canParse(issuer) && entraHosts.has(new URL(issuer).hostname)
 }
 
 /**

@@ -133,14 +133,15 @@ function pageOf(held: Viewed['held'], { tenant, limit, after = 0 }: EntryQuery, 
 
 function entryOf(key: string, token: CachedToken, moment: Moment): CacheEntry {
   const remaining = remainingMs(token.life, moment)
+  const state = freshness(token.life, remaining)
   const dueInMs = Math.max(remaining - token.life.dueBeforeEnd, token.refreshNotBefore - moment.monotonic)
   const { failure } = token
   return {
     ...placeOf(key),
-    state: freshness(token.life, remaining),
+    state,
     endsAt: token.life.endsAt,
     servedForSeconds: Math.max(0, Math.floor(servedForMs(token, moment) / 1000)),
-    refreshInSeconds: Math.max(0, Math.ceil(dueInMs / 1000)),
+    refreshInSeconds: state === 'expired' ? 0 : Math.max(0, Math.ceil(dueInMs / 1000)),
     vainRefreshes: token.vainRefreshes,
     lastFailure: failure && { code: failure.error.code, reason: failure.error.reason, at: failure.at },
     fingerprint: fingerprint(token.token),

@@ -72,7 +72,7 @@ class LruTokenCache implements ManagedCache {
   readonly #memory: FailureMemory
   /** Key → monotonic milliseconds of the last fetch that `min_expires_in` caused. */
   readonly #replaced: LRUCache<string, number>
-  /** Tokens whose last refresh failed and that were asked for since. */
+  /** Tokens whose last refresh failed and that were asked for since it did first. */
   readonly #atRisk = new Set<CachedToken>()
   #fetched = 0
   #evictions = 0
@@ -165,7 +165,6 @@ class LruTokenCache implements ManagedCache {
       (thrown: unknown) => {
         const error = asBrokerError(thrown)
         held.failure = { error, at: clock.now() }
-        this.#atRisk.delete(held)
         this.#postpone(held)
         events.refreshed(grant, 'failed', error)
       },

@@ -30,3 +30,17 @@ export const resourceOf = (scopeText: string): string => scopeText.slice(0, -'/.
 
 /** Every GUID in a text, in lower case. */
 export const guidsIn = (text: string): readonly string[] => (text.match(guids) ?? []).map(each => each.toLowerCase())
+
+/** Hosts whose tokens follow Entra's rules: `azp`/`appid` required, delegated tokens refused. */
+const entraHosts = new Set([
+  'login.microsoftonline.com',
+  'login.microsoftonline.us',
+  'login.partner.microsoftonline.cn',
+  'login.chinacloudapi.cn',
+  'sts.windows.net',
+  'sts.chinacloudapi.cn',
+])
+
+/** Whether an issuer is Entra, in any cloud, of version 1 or 2. */
+export const isEntraIssuer = (issuer: string): boolean =>
+  URL.canParse(issuer) && entraHosts.has(new URL(issuer).hostname)

@@ -33,7 +33,7 @@ export interface Turns {
    * Prepares work; it begins once somebody has joined and has a turn.
    *
    * @param work called once at most
-   * @param abandoned called when the last one has left before it began
+   * @param abandoned called when the last one has left before it began; not where the first could not even join
    */
   readonly flight: <T>(work: () => Promise<T>, abandoned: () => void) => Flight<T>
   readonly load: () => Load
@@ -61,7 +61,7 @@ const foregroundTurns = 3
  * Neither slots nor queue can be used up by a few callers, since what a caller may have shrinks with what is left: it
  * begins a flight only while it has fewer than three times the free slots under way (of 64 slots, one caller gets 48, two
  * get 28 each, three 20), and it queues only while it has fewer places than are left (of 10,000, one caller gets 5,000,
- * two get 3,333 each). So there is always something left for the next one, also while an upstream hangs.
+ * two together 7,500 at most). So a few callers leave something for the next one, also while an upstream hangs.
  *
  * The background (refreshes of tokens that are still served) has turns of its own, shared out in the same way: one in
  * four while callers wait, so that neither keeps the other from its work, and at most half of the slots. Every operation

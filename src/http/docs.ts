@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import type { FastifyInstance } from 'fastify'
 import { parse } from 'yaml'
 import { BrokerError } from '../errors.ts'
+import { problems, routeErrors } from './schemas-problems.ts'
 
 /** The page: Swagger UI over `/openapi.json`, every part of it from this server. */
 const page = `<!doctype html>
@@ -24,20 +25,30 @@ const page = `<!doctype html>
 </html>
 `
 
-const start = `SwaggerUIBundle({ url: 'openapi.json', dom_id: '#docs', validatorUrl: null, supportedSubmitMethods: [] })
+/** For reading only: no request is sent from the page, and there is no field for a credential. */
+const start = `const nothing = () => () => null
+SwaggerUIBundle({
+  url: 'openapi.json',
+  dom_id: '#docs',
+  deepLinking: true,
+  validatorUrl: null,
+  supportedSubmitMethods: [],
+  plugins: [() => ({ wrapComponents: { authorizeBtn: nothing, authorizeOperationBtn: nothing } })],
+})
 `
 
-/** Swagger UI's own files: nothing else of the folder is served. */
-const assets: Readonly<Record<string, string>> = {
-  'swagger-ui.css': 'text/css; charset=utf-8',
+/** What the page is made of, with media types; all but `start.js` are Swagger UI's own files. No other file is served. */
+const assets = {
+  'start.js': 'text/javascript; charset=utf-8',
   'swagger-ui-bundle.js': 'text/javascript; charset=utf-8',
+  'swagger-ui.css': 'text/css; charset=utf-8',
   'favicon-32x32.png': 'image/png',
-}
+} as const
 
-/** Nothing from elsewhere, no inline script; Swagger UI's icons are data URLs and it sets styles by itself. */
+/** Nothing from elsewhere and nothing inline, styles included; Swagger UI's icons are data URLs. */
 const headers = {
   'content-security-policy':
-    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; " +
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; " +
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
   'x-content-type-options': 'nosniff',
   'referrer-policy': 'no-referrer',
@@ -51,27 +62,44 @@ const headers = {
  * @param root the folder that holds `openapi.yaml` and `node_modules`
  */
 export function addDocs(app: FastifyInstance, root: string): void {
-  const description = readOnce(() => readDescription(root))
-  const files = new Map(Object.keys(assets).map(file => [file, readOnce(() => readAsset(root, file))]))
   const config = { endpoint: 'docs' }
+  const response = problems(...routeErrors)
 
-  app.get('/openapi.json', { config }, async (_request, reply) => {
+  const description = readOnce(() => readDescription(root))
+  app.get('/openapi.json', { schema: { operationId: 'getDescription', response }, config }, async (_request, reply) => {
     const text = await description()
     return reply.headers(headers).type('application/json; charset=utf-8').send(text)
   })
-  app.get('/docs', { config }, (_request, reply) => reply.headers(headers).type('text/html; charset=utf-8').send(page))
-  app.get('/docs/start.js', { config }, (_request, reply) =>
-    reply.headers(headers).type('text/javascript; charset=utf-8').send(start),
+
+  app.get('/docs', { schema: { operationId: 'getDocs', response }, config }, (_request, reply) =>
+    reply.headers(headers).type('text/html; charset=utf-8').send(page),
   )
-  app.get<{ Params: { file: string } }>('/docs/:file', { config }, async ({ params: { file } }, reply) => {
-    const read = files.get(file)
-    if (!read) throw new BrokerError('not_found', 'No endpoint has this path.')
-    const content = await read()
-    return reply
-      .headers(headers)
-      .type(assets[file] ?? '')
-      .send(content)
-  })
+  addAssets(app, root)
+}
+
+function addAssets(app: FastifyInstance, root: string): void {
+  const files = new Map(
+    Object.entries(assets).map(([file, type]) => [file, { type, read: readOnce(() => readAsset(root, file)) }]),
+  )
+  const schema = {
+    operationId: 'getDocsAsset',
+    params: {
+      type: 'object',
+      properties: { file: { type: 'string', enum: Object.keys(assets), description: 'A file that the page names.' } },
+      required: ['file'],
+    },
+    response: problems(...routeErrors, 'not_found'),
+  }
+  app.get<{ Params: { file: string } }>(
+    '/docs/:file',
+    { schema, config: { endpoint: 'docs' } },
+    async (request, reply) => {
+      const asset = files.get(request.params.file)
+      if (!asset) throw new BrokerError('not_found', 'No endpoint has this path.')
+      const content = await asset.read()
+      return reply.headers(headers).type(asset.type).send(content)
+    },
+  )
 }
 
 /** Keeps what was read; a failure is not kept. */
@@ -89,7 +117,8 @@ function readOnce<T>(read: () => Promise<T>): () => Promise<T> {
 const readDescription = async (root: string): Promise<string> =>
   JSON.stringify(parse(await readFile(join(root, 'openapi.yaml'), 'utf8')))
 
-function readAsset(root: string, file: string): Promise<Buffer> {
+async function readAsset(root: string, file: string): Promise<Buffer | string> {
+  if (file === 'start.js') return start
   const swaggerUi = createRequire(join(root, 'package.json')).resolve('@fastify/swagger-ui/package.json')
   return readFile(join(swaggerUi, '..', 'static', file))
 }

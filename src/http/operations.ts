@@ -1,11 +1,14 @@
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest, FastifySchema } from 'fastify'
 import type { CacheView } from '../broker/cache-view.ts'
 import type { TokenIssuer } from '../broker/issue-token.ts'
 import type { Permit } from '../broker/permit.ts'
 import type { Events } from '../broker/types.ts'
+import type { ErrorCode } from '../errors.ts'
 import { authenticated, authenticateFor } from './credential.ts'
 import { readEntryQuery } from './entry-query.ts'
 import { cacheBody, entriesBody, healthBody, type HealthFacts } from './operations-bodies.ts'
+import { callerErrors, problems, routeErrors } from './schemas-problems.ts'
+import { entryQuery } from './schemas.ts'
 
 /** What the operations endpoints show, and who may see it. */
 export interface Operations extends HealthFacts {
@@ -20,6 +23,9 @@ export interface Operations extends HealthFacts {
 
 const noStore = ['cache-control', 'no-store'] as const
 
+/** Every error of a route that needs `observe`. */
+const observeErrors = [...routeErrors, ...callerErrors, 'not_permitted'] as const
+
 /**
  * Adds the operations endpoints. The probes are open, with nothing but the verdict: `/livez` says that the process
  * answers, `/readyz` that it should get requests. All others need the permission `observe`, and none of them asks an
@@ -30,16 +36,25 @@ export function addOperations(app: FastifyInstance, operations: Operations): voi
   const { cache, metrics, openMetrics, policy } = operations
   const observe = observed(app, operations)
 
-  observe('/health', 'health', true, (_request, reply) => reply.send(healthBody(operations)))
-  observe('/metrics', 'metrics', !openMetrics, async (_request, reply) =>
+  observe('/health', 'health', true, described('getHealth'), (_request, reply) => reply.send(healthBody(operations)))
+  observe('/metrics', 'metrics', !openMetrics, described('getMetrics'), async (_request, reply) =>
     reply.header('content-type', metrics.contentType).send(await metrics.scrape()),
   )
-  observe('/cache', 'cache', true, (_request, reply) => reply.send(cacheBody(cache.statistics())))
-  observe('/cache/entries', 'cache_entries', true, (request, reply) => {
+  observe('/cache', 'cache', true, described('getCache'), (_request, reply) =>
+    reply.send(cacheBody(cache.statistics())),
+  )
+  const entries = { ...described('listCacheEntries', 'invalid_tenant'), querystring: entryQuery }
+  observe('/cache/entries', 'cache_entries', true, entries, (request, reply) => {
     const query = readEntryQuery(request.query, policy().policy)
     return reply.send(entriesBody(cache.page(query), policy().policy))
   })
 }
+
+/** What the description of a guarded route says; nothing is checked by it. */
+const described = (operationId: string, ...more: readonly ErrorCode[]): FastifySchema => ({
+  operationId,
+  response: problems(...observeErrors, ...more),
+})
 
 /** Announces every good answer of the routes that are added to this scope from now on; errors are announced as such. */
 export function countAnswers(app: FastifyInstance, answered: Events['answered']): void {
@@ -51,10 +66,11 @@ export function countAnswers(app: FastifyInstance, answered: Events['answered'])
 }
 
 function addProbes(app: FastifyInstance, { isReady, answered }: Operations): void {
-  app.get('/livez', { config: { endpoint: 'livez' } }, (_request, reply) =>
+  const schema = (operationId: string) => ({ operationId, response: problems(...routeErrors) })
+  app.get('/livez', { schema: schema('getLiveness'), config: { endpoint: 'livez' } }, (_request, reply) =>
     reply.header(...noStore).send({ status: 'ok' }),
   )
-  app.get('/readyz', { config: { endpoint: 'readyz' } }, (_request, reply) => {
+  app.get('/readyz', { schema: schema('getReadiness'), config: { endpoint: 'readyz' } }, (_request, reply) => {
     const ready = isReady()
     if (!ready) answered('readyz', 'not_ready')
     return reply
@@ -69,9 +85,9 @@ type Handler = (request: FastifyRequest, reply: FastifyReply) => FastifyReply | 
 /** Adds GET routes that, unless they are open, let in only who may observe. */
 const observed =
   (app: FastifyInstance, { issuer, permit }: Operations) =>
-  (url: string, endpoint: string, guarded: boolean, handler: Handler): void => {
+  (url: string, endpoint: string, guarded: boolean, schema: FastifySchema, handler: Handler): void => {
     const options = guarded ? { onRequest: authenticateFor(endpoint, issuer) } : {}
-    app.get(url, { ...options, config: { endpoint } }, (request, reply) => {
+    app.get(url, { ...options, schema, config: { endpoint } }, (request, reply) => {
       if (guarded) {
         const { caller, facts } = authenticated(request)
         permit(caller, 'observe', facts)

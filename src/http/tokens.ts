@@ -4,12 +4,30 @@ import type { Served } from '../broker/cache.ts'
 import type { Issued, TokenIssuer } from '../broker/issue-token.ts'
 import type { Ask } from '../broker/policy.ts'
 import type { CacheOutcome } from '../broker/types.ts'
-import { asBrokerError, BrokerError } from '../errors.ts'
+import { asBrokerError, BrokerError, type ErrorCode } from '../errors.ts'
 import { authenticated, authenticateFor } from './credential.ts'
+import { callerErrors, problems, routeErrors } from './schemas-problems.ts'
 import { tokenRequest } from './schemas.ts'
 import { createTokenRequestReader } from './token-request.ts'
 
 const endpoint = 'tokens'
+
+/** Every error that `POST /tokens` can answer. */
+const errors: readonly ErrorCode[] = [
+  ...routeErrors,
+  ...callerErrors,
+  'invalid_tenant',
+  'invalid_scope',
+  'too_large',
+  'unsupported_media_type',
+  'not_permitted',
+  'consent_required',
+  'upstream_rejected',
+  'federation_misconfigured',
+  'upstream_invalid',
+  'upstream_unavailable',
+  'identity_unavailable',
+]
 
 /** Adds `POST /tokens`: authenticate (401), then the form (400), then the policy (403), then the token. */
 export function addTokens(app: FastifyInstance, issuer: TokenIssuer): void {
@@ -26,7 +44,7 @@ export function addTokens(app: FastifyInstance, issuer: TokenIssuer): void {
   })
   app.post<{ Body: Ask | undefined }>('/tokens', {
     // For the description only: the parser has read the body by this schema.
-    schema: { body: tokenRequest },
+    schema: { operationId: 'issueToken', body: tokenRequest, response: problems(...errors) },
     config: { endpoint },
     onRequest: authenticateFor(endpoint, issuer),
     handler: (request, reply) => {

@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { parsePolicy } from '../../src/broker/policy-parse.ts'
-import { errorTable } from '../../src/errors.ts'
+import { readConfig } from '../../src/config.ts'
+import type { Environment } from '../../src/environment.ts'
+import { errorTable, FaultsError } from '../../src/errors.ts'
 import { exitCodes } from '../../src/main.ts'
+import { rowsOf, sectionOf } from './docs-tables.ts'
 import { read, sourcesBelow } from './sources.ts'
 
 const readme = read('README.md')
@@ -13,22 +16,37 @@ function firstCells(heading: string): readonly string[] {
   return [...section.matchAll(/^\| `([^`]+)`/gm)].map(([, cell]) => cell ?? '')
 }
 
+/** What is missing in an environment, by the variables' names. */
+function missingIn(environment: Environment): readonly string[] {
+  try {
+    readConfig(environment)
+    return []
+  } catch (thrown) {
+    assert.ok(thrown instanceof FaultsError)
+    return thrown.faults.map(({ where }) => where)
+  }
+}
+
 describe('the README is true', () => {
-  test('it lists every setting that is read, and no other', () => {
-    const names = /read\s*\.(?:text|required|integer|boolean|choice)\(\s*'([A-Z_]+)'/g
-    const readByConfig = [...read('src/config.ts').matchAll(names)].map(([, name]) => name ?? '')
+  test('it lists every setting without which the broker does not start, and no setting that there is not', () => {
+    const listed = firstCells('Configuration')
+    const all = new Set(rowsOf(sectionOf(read('docs/configuration.md'), '## All settings')).map(([name]) => name))
     assert.deepEqual(
-      firstCells('Configuration').toSorted(),
-      [...new Set(readByConfig)]
-        .filter(name => !['IDENTITY_SERVER_THUMBPRINT', 'NODE_TLS_REJECT_UNAUTHORIZED'].includes(name))
-        .toSorted(),
+      listed.filter(name => !all.has(name)),
+      [],
     )
+    const sources = ['managed-identity', 'workload-identity']
+    const missing = new Set(sources.flatMap(source => missingIn({ BROKER_IDENTITY_SOURCE: source })))
+    const required = rowsOf(sectionOf(readme, '## Configuration')).filter(([, cell]) => cell?.startsWith('required'))
+    assert.deepEqual(new Set(required.map(([name]) => name)), missing)
   })
 
-  test('it lists every error code with its status', () => {
-    const listed = [...readme.matchAll(/^\| `(\w+)` \| (\d{3}) \|/gm)].map(([, code, status]) => `${code} ${status}`)
-    const known = Object.entries(errorTable).map(([code, { status }]) => `${code} ${status}`)
-    assert.deepEqual(listed.toSorted(), known.toSorted())
+  test('it lists every status of an error', () => {
+    const section = sectionOf(readme, '## Asking for a token')
+    const listed = [...section.matchAll(/^\| ([\d, ]+) \|/gm)].flatMap(([, cell = '']) => cell.split(', '))
+    const known = new Set(Object.values(errorTable).map(({ status }) => String(status)))
+    assert.deepEqual(listed.toSorted(), [...known].toSorted())
+    for (const [, code = ''] of section.matchAll(/\(`(\w+)`\)/g)) assert.ok(code in errorTable, code)
   })
 
   test('it lists every exit code', () => {

@@ -125,12 +125,22 @@ export function trust(caPem: string): void {
 /** The subject of the emulator's callers' tokens, as a rule names it. */
 export const sampleCaller = { issuer: 'emulator', subject: 'sample-caller' } as const
 
-/** A policy that grants the emulator's sample caller Graph in the emulator's three customer tenants. */
+/** The rule of whoever may look at the broker: {@link TestBroker.get} asks in its caller's name. */
+export const observers: Json = {
+  name: 'dashboards',
+  callers: [{ issuer: 'emulator', subject: 'dashboard' }],
+  permissions: ['observe'],
+}
+
+/** A policy that grants the emulator's sample caller Graph in its three customer tenants, and lets {@link observers} in. */
 export const policyOf = (emulator: Emulator): Json => ({
   applications: { default: sample.application },
   tenants: { contoso: sample.contoso, fabrikam: sample.fabrikam, tailspin: sample.tailspin },
   issuers: { emulator: { issuer: emulator.callerIssuer, audiences: ['token-broker'] } },
-  rules: [{ name: 'sample', callers: [sampleCaller], tenants: ['contoso', 'fabrikam', 'tailspin'], scopes: [graph] }],
+  rules: [
+    { name: 'sample', callers: [sampleCaller], tenants: ['contoso', 'fabrikam', 'tailspin'], scopes: [graph] },
+    observers,
+  ],
 })
 
 export interface AskOptions {
@@ -144,6 +154,10 @@ export interface TestBroker {
   readonly service: Service
   /** Without a trailing slash. */
   readonly url: string
+  /** The listener of the operations endpoints: the main one without `MANAGEMENT_PORT`. */
+  readonly managementUrl: string
+  /** `GET` of an operations endpoint. The credential, unless there is one: a caller's of {@link observers}. */
+  readonly get: (path: string, options?: AskOptions) => Promise<Reply>
   /** `POST /tokens`; a text is sent as it is. Default: Graph at contoso. */
   readonly ask: (body?: Json | string, options?: AskOptions) => Promise<Reply>
   /** Everything logged so far, as it was written. */
@@ -169,11 +183,18 @@ async function startBroker(
     { clock, random: () => 0.5 },
   )
   t.after(() => service.close())
-  const url = await service.app.listen({ host: '127.0.0.1', port: 0 })
+  const anywhere = { host: '127.0.0.1', port: 0 }
+  const url = await service.app.listen(anywhere)
+  const managementUrl = (await service.management?.listen(anywhere)) ?? url
   const logLines = () => written.map(line => JSON.parse(line) as Json)
   return {
     service,
     url,
+    managementUrl,
+    get: async (path, { token, headers } = {}) => {
+      const authorization = `Bearer ${token ?? (await emulator.mintCallerToken({ sub: 'dashboard' }))}`
+      return send(`${managementUrl}${path}`, { headers: headers ?? { authorization } })
+    },
     ask: async (body = { tenant: 'contoso', scope: graph }, { token, headers } = {}) => {
       const authorization = `Bearer ${token ?? (await emulator.mintCallerToken())}`
       return send(`${url}/tokens`, {

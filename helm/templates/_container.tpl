@@ -1,0 +1,129 @@
+{{/* The broker's environment: everything that src/config.ts reads and the chart decides. */}}
+{{- define "token-broker.env" -}}
+- name: PORT
+  value: "8080"
+# The kubelet and Prometheus come from outside the pod.
+- name: MANAGEMENT_HOST
+  value: 0.0.0.0
+- name: MANAGEMENT_PORT
+  value: "9090"
+{{- if .Values.tls.behindProxy }}
+- name: BROKER_BEHIND_TLS_PROXY
+  value: "true"
+{{- else }}
+- name: TLS_CERT_FILE
+  value: /etc/token-broker/tls/tls.crt
+- name: TLS_KEY_FILE
+  value: /etc/token-broker/tls/tls.key
+{{- end }}
+- name: BROKER_POLICY_FILE
+  value: /etc/token-broker/policy/policy.yaml
+- name: BROKER_IDENTITY_SOURCE
+  value: workload-identity
+{{- if .Values.identity.projectedToken.enabled }}
+- name: AZURE_TENANT_ID
+  value: {{ .Values.identity.tenantId | quote }}
+- name: AZURE_FEDERATED_TOKEN_FILE
+  value: /var/run/secrets/token-broker/identity/token
+{{- end }}
+{{- with .Values.settings }}
+- name: BROKER_AUTHORITY
+  value: {{ .authority | quote }}
+- name: BROKER_CACHE_MAX_ENTRIES
+  value: {{ int64 .cacheMaxEntries | quote }}
+- name: BROKER_MIN_REMAINING_SECONDS
+  value: {{ int64 .minRemainingSeconds | quote }}
+- name: BROKER_UPSTREAM_TIMEOUT_MS
+  value: {{ int64 .upstreamTimeoutMs | quote }}
+- name: BROKER_DRAIN_SECONDS
+  value: {{ int64 .drainSeconds | quote }}
+- name: BROKER_AUDIT
+  value: {{ .audit }}
+- name: LOG_LEVEL
+  value: {{ .logLevel }}
+{{- end }}
+{{- end }}
+
+{{- define "token-broker.volumeMounts" -}}
+# Whole directories: a file that is mounted by subPath never changes.
+- name: policy
+  mountPath: /etc/token-broker/policy
+  readOnly: true
+{{- if .Values.tls.secretName }}
+- name: tls
+  mountPath: /etc/token-broker/tls
+  readOnly: true
+{{- end }}
+{{- if .Values.identity.projectedToken.enabled }}
+- name: identity
+  mountPath: /var/run/secrets/token-broker/identity
+  readOnly: true
+{{- end }}
+{{- with .Values.extraVolumeMounts }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{- define "token-broker.volumes" -}}
+- name: policy
+  configMap:
+    name: {{ default (printf "%s-policy" (include "token-broker.fullname" .)) .Values.existingPolicyConfigMap }}
+    items:
+      - key: policy.yaml
+        path: policy.yaml
+{{- with .Values.tls.secretName }}
+- name: tls
+  secret:
+    secretName: {{ . }}
+    defaultMode: 288 # 0440
+    items:
+      - key: tls.crt
+        path: tls.crt
+      - key: tls.key
+        path: tls.key
+{{- end }}
+{{- with .Values.identity.projectedToken }}
+{{- if .enabled }}
+- name: identity
+  projected:
+    defaultMode: 288 # 0440
+    sources:
+      - serviceAccountToken:
+          path: token
+          audience: {{ include "token-broker.tokenAudience" $ }}
+          expirationSeconds: {{ int .expirationSeconds }}
+{{- end }}
+{{- end }}
+{{- with .Values.extraVolumes }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{/* The startup probe gives a slow node a minute to listen; only then does the liveness probe count. */}}
+{{- define "token-broker.probes" -}}
+{{- $scheme := include "token-broker.scheme" . | upper -}}
+startupProbe:
+  httpGet:
+    path: /livez
+    port: management
+    scheme: {{ $scheme }}
+  periodSeconds: 2
+  timeoutSeconds: 2
+  failureThreshold: 30
+livenessProbe:
+  httpGet:
+    path: /livez
+    port: management
+    scheme: {{ $scheme }}
+  periodSeconds: 10
+  timeoutSeconds: 5
+  failureThreshold: 3
+readinessProbe:
+  httpGet:
+    path: /readyz
+    port: management
+    scheme: {{ $scheme }}
+  periodSeconds: 5
+  timeoutSeconds: 2
+  failureThreshold: 2
+{{- end }}

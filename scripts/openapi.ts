@@ -1,0 +1,217 @@
+import { readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import swagger from '@fastify/swagger'
+import type { FastifyInstance } from 'fastify'
+import { pino } from 'pino'
+import { format, resolveConfig } from 'prettier'
+import { stringify } from 'yaml'
+import { errorTable, type ErrorCode } from '../src/errors.ts'
+import { buildApp } from '../src/http/app.ts'
+import { components, descriptions, headersOf, introduction, tags, type Description } from '../src/http/descriptions.ts'
+import { addDocs } from '../src/http/docs.ts'
+import { addOperations } from '../src/http/operations.ts'
+import type { ProblemResponse } from '../src/http/schemas-problems.ts'
+import { addTokens } from '../src/http/tokens.ts'
+import { packageRoot, version } from '../src/package.ts'
+
+/**
+ * `node scripts/openapi.ts` writes openapi.yaml; with `--check` it says whether it is up to date and exits with 1 if not.
+ * Paths, methods, parameters, bodies and errors are what the routes declare, read off them by @fastify/swagger; the words
+ * and the answers are those of `src/http/descriptions.ts`, joined by the `operationId`.
+ */
+
+const file = join(packageRoot, 'openapi.yaml')
+
+type Members = Record<string, unknown>
+type Schema = Readonly<Members>
+
+/** A route as @fastify/swagger reads it. */
+interface Route {
+  readonly path: string
+  readonly method: string
+  readonly operationId: string
+  readonly parameters?: readonly (Schema & { readonly name: string })[]
+  readonly requestBody?: { readonly content: { readonly 'application/json': { readonly schema: Schema } } }
+  readonly responses: Readonly<Record<string, ProblemResponse>>
+}
+
+/** No request is sent, so no service is ever called. */
+const never = (): never => {
+  throw new Error('the description calls no service')
+}
+
+/** The routes of a main listener that has all of them. */
+async function readRoutes(): Promise<readonly Route[]> {
+  let read: () => unknown = never
+  const app = buildApp({ log: pino({ level: 'silent' }), isDraining: never, answered: never }, [
+    scope => {
+      // The plugin first, and the routes in a scope below its own: it sees no others.
+      void scope.register(swagger, { openapi: { openapi: '3.1.0' }, convertConstToEnum: false })
+      void scope.register(addRoutes)
+      read = () => scope.swagger()
+    },
+  ])
+  await app.ready()
+  const { paths } = read() as { paths: Record<string, Record<string, Route>> }
+  await app.close()
+  return Object.entries(paths).flatMap(([path, methods]) =>
+    Object.entries(methods).map(([method, route]) => ({ ...route, path, method })),
+  )
+}
+
+function addRoutes(app: FastifyInstance, _options: object, registered: () => void): void {
+  const issuer = { authenticate: never, issue: never }
+  addTokens(app, issuer)
+  addOperations(app, {
+    issuer,
+    permit: never,
+    cache: { statistics: never, page: never },
+    metrics: { scrape: never, contentType: '' },
+    answered: never,
+    openMetrics: false,
+    isReady: never,
+    isDraining: never,
+    policy: never,
+    upstreams: never,
+    version,
+    startedAt: 0,
+  })
+  addDocs(app, packageRoot)
+  registered()
+}
+
+/** The words for a route; a route without any, and words without a route, are faults. */
+function wordsOf({ operationId, path, method, requestBody }: Route): Description {
+  const words = descriptions[operationId]
+  if (!words) throw new Error(`${method} ${path} has no operationId that src/http/descriptions.ts describes`)
+  if (!words.request !== !requestBody) throw new Error(`${operationId}: a body without words, or words without a body`)
+  return words
+}
+
+/** The whole document. */
+async function describeBroker(): Promise<Schema> {
+  const routes = await readRoutes()
+  const unused = new Set(Object.keys(descriptions)).difference(new Set(routes.map(({ operationId }) => operationId)))
+  if (unused.size > 0) throw new Error(`described, but the operationId of no route: ${[...unused].join(', ')}`)
+
+  const operations = routes.map(route => ({ ...route, operation: operationOf(route, wordsOf(route)) }))
+  const responses = shareResponses(operations.map(({ operation }) => operation.responses))
+  const paths: Record<string, Members> = {}
+  for (const { path, method, operation } of operations) paths[path] = { ...paths[path], [method]: operation }
+  const bodies = routes.flatMap(route => {
+    const name = wordsOf(route).request?.name
+    return name === undefined ? [] : [[name, route.requestBody?.content['application/json'].schema]]
+  })
+  return {
+    openapi: '3.1.0',
+    info: {
+      title: 'Tenant token broker',
+      version,
+      summary: 'Tenant-scoped Microsoft Entra access tokens for authenticated, policy-checked callers',
+      description: introduction,
+      license: { name: 'MIT', identifier: 'MIT' },
+    },
+    servers: [{ url: '/', description: 'The broker that serves this document.' }],
+    tags,
+    paths,
+    components: {
+      ...components,
+      schemas: { ...Object.fromEntries(bodies), ...components.schemas },
+      responses: { ...responses, ...components.responses },
+    },
+  }
+}
+
+/** One operation: what its route says and what is said about it. */
+function operationOf({ operationId, parameters, responses }: Route, words: Description) {
+  const { request } = words
+  const problems = Object.entries(responses).map(([status, response]) => [status, problemOf(response, words)])
+  return {
+    operationId,
+    tags: [words.tag],
+    summary: words.summary,
+    description: words.description,
+    security: words.guarded ? [{ bearerAuth: [] }] : [],
+    ...(parameters && { parameters: parameters.map(parameter => parameterOf(parameter, words)) }),
+    ...(request && {
+      requestBody: {
+        required: true,
+        content: {
+          'application/json': { schema: { $ref: `#/components/schemas/${request.name}` }, examples: request.examples },
+        },
+      },
+    }),
+    responses: {
+      ...words.answers,
+      ...Object.fromEntries(problems),
+      default: { $ref: '#/components/responses/Unrouted' },
+    } as Members,
+  }
+}
+
+function parameterOf(parameter: Schema & { readonly name: string }, words: Description): Schema {
+  const { name, in: place, required, description, schema } = parameter
+  return { name, in: place, required, description, schema, examples: words.parameters?.[name] }
+}
+
+/** The errors of one status: with its headers, and with examples of the operation's own. */
+function problemOf({ description, content }: ProblemResponse, words: Description): Schema {
+  const { schema, examples } = content['application/problem+json']
+  const codes = Object.keys(examples) as ErrorCode[]
+  const names = codes.flatMap(code => words.examples?.[code] ?? [code])
+  return {
+    description,
+    headers: headersOf(
+      'Cache-Control',
+      ...(codes.every(code => errorTable[code].status === 401) ? (['WWW-Authenticate'] as const) : []),
+      ...(codes.every(code => errorTable[code].retryable) ? (['Retry-After'] as const) : []),
+    ),
+    content: {
+      'application/problem+json': {
+        schema,
+        examples: Object.fromEntries(names.map(name => [name, { $ref: `#/components/examples/${name}` }])),
+      },
+    },
+  }
+}
+
+/**
+ * Replaces the errors that several operations have alike by references.
+ * @returns what they lead to, named after the examples: `UnauthenticatedOrInvalidToken`
+ */
+function shareResponses(all: readonly Members[]): Members {
+  const shared: Members = {}
+  const places = all.flatMap(responses => Object.keys(responses).map(status => ({ responses, status })))
+  const alike = Map.groupBy(places, ({ responses, status }) => JSON.stringify(responses[status]))
+  for (const [text, found] of alike) {
+    const { content } = JSON.parse(text) as Partial<ProblemResponse>
+    const examples = content?.['application/problem+json']?.examples
+    if (!examples || found.length === 1) continue
+    const name = Object.keys(examples).map(pascalCase).join('Or')
+    if (name in shared) throw new Error(`two responses would be ${name}`)
+    shared[name] = JSON.parse(text)
+    for (const { responses, status } of found) responses[status] = { $ref: `#/components/responses/${name}` }
+  }
+  return shared
+}
+
+const pascalCase = (code: string): string =>
+  code.replaceAll(/(?:^|_)([a-z])/g, (_, letter: string) => letter.toUpperCase())
+
+/** The text of openapi.yaml, as prettier leaves it. */
+export async function openapiText(): Promise<string> {
+  const head = '# Made from the routes by scripts/openapi.ts: change those, or src/http/descriptions*.ts.\n'
+  // Only what is JSON; and quoted where YAML 1.1 would read a time.
+  const document: unknown = JSON.parse(JSON.stringify(await describeBroker()))
+  const text = head + stringify(document, { lineWidth: 0, compat: 'yaml-1.1' })
+  return format(text, { ...(await resolveConfig(file)), filepath: file })
+}
+
+if (import.meta.main) {
+  const text = await openapiText()
+  if (!process.argv.includes('--check')) await writeFile(file, text)
+  else if ((await readFile(file, 'utf8')) !== text) {
+    process.stderr.write('openapi.yaml is not what the routes say: run "npm run openapi"\n')
+    process.exitCode = 1
+  }
+}

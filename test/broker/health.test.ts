@@ -1,0 +1,183 @@
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import { createHealth } from '../../src/broker/health.ts'
+import type { Upstream } from '../../src/broker/types.ts'
+import { BrokerError, type ErrorCode } from '../../src/errors.ts'
+import { movableClock, noon } from '../support/clock.ts'
+
+const entra: Upstream = { kind: 'authority', name: 'https://login.microsoftonline.com' }
+const identity: Upstream = { kind: 'identity', name: 'managed-identity' }
+const onprem: Upstream = { kind: 'issuer', name: 'onprem' }
+
+function healthWorld() {
+  const clock = movableClock()
+  const health = createHealth([identity, entra, onprem], clock)
+  const seen = (upstream: Upstream) =>
+    health.report().find(({ upstream: { kind, name } }) => kind === upstream.kind && name === upstream.name)
+  return { clock, health, seen }
+}
+
+const away = (detail = 'away') => new BrokerError('upstream_unavailable', detail, { reason: 'network' })
+
+describe('the status of an upstream', () => {
+  test('is unknown since the start until it is asked, one row for each upstream in their order', () => {
+    const { health } = healthWorld()
+    assert.deepEqual(
+      health.report(),
+      [identity, entra, onprem].map(upstream => ({
+        upstream,
+        status: 'unknown',
+        since: noon,
+        lastSuccess: undefined,
+        lastError: undefined,
+        failures: 0,
+      })),
+    )
+  })
+
+  test('is what the last attempt said; "since" moves only when the status does', () => {
+    const { clock, health, seen } = healthWorld()
+    const steps: readonly (readonly [
+      error: BrokerError | undefined,
+      status: string,
+      since: number,
+      failures: number,
+    ])[] = [
+      [undefined, 'ok', 1, 0],
+      [undefined, 'ok', 1, 0],
+      [away(), 'failing', 3, 1],
+      [away(), 'failing', 3, 2],
+      [away(), 'failing', 3, 3],
+      [undefined, 'ok', 6, 0],
+      [away(), 'failing', 7, 1],
+    ]
+    for (const [error, status, since, failures] of steps) {
+      clock.advance(1000)
+      health.asked(entra, 0.1, error)
+      assert.partialDeepStrictEqual(seen(entra), { status, since: noon + since * 1000, failures })
+    }
+  })
+
+  test('from unknown to failing: the first attempt may be the one that fails', () => {
+    const { clock, health, seen } = healthWorld()
+    clock.advance(5000)
+    health.asked(identity, 0.1, away())
+    const state = seen(identity)
+    assert.partialDeepStrictEqual(state, { status: 'failing', since: noon + 5000, failures: 1 })
+    assert.equal(state?.lastSuccess, undefined)
+  })
+
+  test('is kept while nobody asks: hours change nothing', () => {
+    const { clock, health, seen } = healthWorld()
+    health.asked(entra, 0.1)
+    const before = seen(entra)
+    clock.advance(10 * 3_600_000)
+    assert.deepEqual(seen(entra), before)
+  })
+
+  test('of one upstream says nothing of another, of the same kind or the same name', () => {
+    const clock = movableClock()
+    const twins: readonly Upstream[] = [onprem, { kind: 'issuer', name: 'entra' }, { kind: 'identity', name: 'onprem' }]
+    const health = createHealth(twins, clock)
+    health.asked({ kind: 'issuer', name: 'onprem' }, 0.1, away())
+    assert.deepEqual(
+      health.report().map(({ status }) => status),
+      ['failing', 'unknown', 'unknown'],
+    )
+  })
+
+  test('of somebody who is no upstream is passed over: what is announced adds no row', () => {
+    const { health } = healthWorld()
+    health.asked({ kind: 'issuer', name: 'stranger' }, 0.1, away())
+    assert.equal(health.report().length, 3)
+    assert.ok(health.report().every(({ status }) => status === 'unknown'))
+  })
+
+  test('a report is a picture: what happens later does not change it', () => {
+    const { health } = healthWorld()
+    const before = health.report()
+    health.asked(entra, 0.1, away())
+    assert.ok(before.every(({ status }) => status === 'unknown'))
+  })
+})
+
+describe('the last error', () => {
+  test('is kept when all is well again, with the time of the failure', () => {
+    const { clock, health, seen } = healthWorld()
+    const upstream = { error: 'invalid_client', codes: [700213], traceId: 'trace-1' }
+    clock.advance(1000)
+    health.asked(
+      entra,
+      0.1,
+      new BrokerError('federation_misconfigured', 'It does not fit.', {
+        reason: 'federation',
+        upstream,
+        cause: 'secret',
+      }),
+    )
+    clock.advance(1000)
+    health.asked(entra, 0.1)
+    const lastError = {
+      code: 'federation_misconfigured',
+      reason: 'federation',
+      detail: 'It does not fit.',
+      upstreamCodes: [700213],
+      at: noon + 1000,
+    }
+    assert.deepEqual(seen(entra), {
+      upstream: entra,
+      status: 'ok',
+      since: noon + 2000,
+      lastSuccess: noon + 2000,
+      lastError,
+      failures: 0,
+    })
+  })
+
+  test('is replaced by the next one; the last success stays', () => {
+    const { clock, health, seen } = healthWorld()
+    health.asked(entra, 0.1)
+    clock.advance(1000)
+    health.asked(entra, 0.1, away('first'))
+    health.asked(entra, 0.1, away('second'))
+    assert.equal(seen(entra)?.lastError?.detail, 'second')
+    assert.deepEqual(seen(entra)?.lastError?.upstreamCodes, [])
+    assert.equal(seen(entra)?.lastSuccess, noon)
+  })
+})
+
+describe('what says that an upstream fails', () => {
+  /** Entra has answered: about one tenant, or one request. */
+  const answers: readonly (readonly [code: ErrorCode, reason: string, why: string])[] = [
+    ['consent_required', 'consent', 'one tenant has not consented'],
+    ['upstream_rejected', 'request', 'one tenant id or scope is wrong'],
+    ['upstream_rejected', 'unknown', "one tenant's conditional access"],
+    ['federation_misconfigured', 'cloud', 'one tenant is in another national cloud'],
+  ]
+  for (const [code, reason, why] of answers)
+    test(`not ${code} (${reason}): ${why}`, () => {
+      const { health, seen } = healthWorld()
+      health.asked(entra, 0.1, away())
+      health.asked(entra, 0.1, new BrokerError(code, 'no', { reason }))
+      const state = seen(entra)
+      assert.partialDeepStrictEqual(state, { status: 'ok', failures: 0, lastSuccess: noon })
+      assert.equal(state?.lastError?.reason, 'network')
+    })
+
+  const troubles: readonly (readonly [code: ErrorCode, why: string])[] = [
+    ['upstream_unavailable', 'no answer, a time-out, 429 or 5xx'],
+    ['upstream_invalid', 'an answer that the protocol does not know, or the wrong token'],
+    ['federation_misconfigured', "the broker's own set-up"],
+    ['identity_unavailable', "no identity's token"],
+    ['issuer_unavailable', 'no keys'],
+    ['internal_error', 'a bug on the way there'],
+  ]
+  for (const [code, why] of troubles)
+    test(`${code}: ${why}`, () => {
+      const { health, seen } = healthWorld()
+      health.asked(entra, 0.1, new BrokerError(code, 'no'))
+      assert.equal(seen(entra)?.status, 'failing')
+      // The code stands in for a finer reason.
+      assert.deepEqual([seen(entra)?.lastError?.code, seen(entra)?.lastError?.reason], [code, code])
+    })
+})

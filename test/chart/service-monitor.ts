@@ -1,0 +1,25 @@
+/**
+ * What the chart uses of the Prometheus Operator's ServiceMonitor, monitoring.coreos.com/v1, as its API reference has it
+ * (https://prometheus-operator.dev/docs/api-reference/api/). It is no kind of Kubernetes' own, so `kubernetes-models`
+ * does not have it.
+ */
+export interface IServiceMonitor {
+  apiVersion: 'monitoring.coreos.com/v1'
+  kind: 'ServiceMonitor'
+  metadata: { name: string; namespace: string; labels: Record<string, string> }
+  spec: {
+    jobLabel?: string
+    selector: { matchLabels?: Record<string, string> }
+    endpoints: {
+      port?: string
+      path?: string
+      scheme?: 'http' | 'https'
+      interval?: string
+      scrapeTimeout?: string
+      tlsConfig?: {
+        ca?: { secret?: { name: string; key: string }; configMap?: { name: string; key: string } }
+        serverName?: string
+      }
+    }[]
+  }
+}

@@ -1,0 +1,182 @@
+import assert from 'node:assert/strict'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, describe, test } from 'node:test'
+import { promtool, withoutPromtool } from '../support/promtool.ts'
+import { page } from './metrics-page.ts'
+
+const rules = /^```yaml\n(groups:[\s\S]*?)^```$/m.exec(page)?.[1] ?? ''
+
+const atRisk = 'token_broker_cache_entries_at_risk'
+const firstLoss = 'token_broker_cache_first_loss_seconds'
+const refreshes = 'token_broker_cache_refreshes_total'
+const exchanges = 'token_broker_exchange_duration_seconds_count'
+const from = 'job="token-broker",instance="a"'
+
+/** Samples a minute apart, in promtool's notation (https://prometheus.io/docs/prometheus/latest/configuration/unit_testing_rules/). */
+type Samples = readonly (readonly [series: string, values: string])[]
+
+/** The notation repeats numbers, and NaN is none to it. */
+const nan = (minutes: number) => Array.from({ length: minutes }, () => 'NaN').join(' ')
+
+interface Row {
+  readonly samples: Samples
+  /** Minutes. */
+  readonly at: number
+  readonly fires: Readonly<Record<string, boolean>>
+}
+
+const calm: Samples = [
+  [`${atRisk}{${from}}`, '0x60'],
+  [`${firstLoss}{${from}}`, nan(61)],
+  [`${exchanges}{${from},outcome="ok"}`, '0+5x60'],
+  [`token_broker_ready{${from}}`, '1x60'],
+  [`token_broker_upstream_healthy{${from},kind="authority",name="x"}`, '1x60'],
+  [`token_broker_event_loop_delay_p99_seconds{${from}}`, '0.002x60'],
+  [`token_broker_policy_info{${from},sha256="a"}`, '1x60'],
+  [`up{${from}}`, '1x60'],
+]
+/** The calm, with something else instead or besides. */
+const but = (...changes: Samples): Samples => {
+  const changed = new Set(changes.map(([series]) => series))
+  return [...calm.filter(([series]) => !changed.has(series)), ...changes]
+}
+const exchanged = (outcome: string, values: string) => [`${exchanges}{${from},outcome="${outcome}"}`, values] as const
+const failing = `${refreshes}{${from},outcome="failed"}`
+
+const rows: Readonly<Record<string, Row>> = {
+  'nothing fires while all is well, NaN included': { samples: calm, at: 60, fires: {} },
+  'the first loss: not at six minutes': {
+    samples: but([`${firstLoss}{${from}}`, `${nan(11)} 780-60x7`]),
+    at: 18,
+    fires: { TokenBrokerFirstLossIsNear: false },
+  },
+  'the first loss: within five minutes, also where the gauge falls back in between': {
+    samples: but([`${firstLoss}{${from}}`, `${nan(11)} 780-60x9 NaN NaN`]),
+    at: 22,
+    fires: { TokenBrokerFirstLossIsNear: true },
+  },
+  'tokens at risk, although every attempt that fails sets the gauge back': {
+    samples: but([`${atRisk}{${from}}`, '0x10 1 0 0 1 0 0 0 1 0 0 1 0 0']),
+    at: 20,
+    fires: { TokenBrokerTokensAtRisk: true },
+  },
+  'refreshes that fail every few minutes': {
+    samples: but([failing, '_x10 1x4 2x4 3x4 4x4 5x4 6x4 7x4 8x4']),
+    at: 45,
+    fires: { TokenBrokerRefreshesFail: true, TokenBrokerTokensAtRisk: false },
+  },
+  'one refresh that failed, and was made good': {
+    samples: but([failing, '3x10 4x50']),
+    at: 30,
+    fires: { TokenBrokerRefreshesFail: false },
+  },
+  'a wrong token, the first since the start, and one only': {
+    samples: but(exchanged('wrong_tenant', '_x10 1x50')),
+    at: 12,
+    fires: { TokenBrokerGotAnotherToken: true },
+  },
+  'a wrong token, one more after others long ago': {
+    samples: but(exchanged('wrong_audience', '1x90 2x20')),
+    at: 95,
+    fires: { TokenBrokerGotAnotherToken: true },
+  },
+  'a wrong token long ago': {
+    samples: but(exchanged('wrong_tenant', '1x100')),
+    at: 90,
+    fires: { TokenBrokerGotAnotherToken: false },
+  },
+  'a federation that broke': {
+    samples: but(exchanged('federation', '_x10 1+1x20')),
+    at: 25,
+    fires: { TokenBrokerSetUpIsWrong: true },
+  },
+  'a fifth of the exchanges': {
+    samples: but(exchanged('timeout', '0+2x60')),
+    at: 30,
+    fires: { TokenBrokerExchangesFail: true },
+  },
+  'every exchange, where none has ever been good': {
+    samples: [exchanged('network', '0+1x60')],
+    at: 30,
+    fires: { TokenBrokerExchangesFail: true },
+  },
+  "customers' own refusals, however many": {
+    samples: but(exchanged('consent', '0+50x60'), exchanged('request', '0+50x60')),
+    at: 30,
+    fires: { TokenBrokerExchangesFail: false, TokenBrokerSetUpIsWrong: false },
+  },
+  'one upstream of several': {
+    samples: but([`token_broker_upstream_healthy{${from},kind="issuer",name="onprem"}`, '0x60']),
+    at: 30,
+    fires: { TokenBrokerUpstreamFails: true },
+  },
+  'a bug, once': {
+    samples: but([`token_broker_requests_total{${from},endpoint="tokens",outcome="internal_error"}`, '_x10 1x20']),
+    at: 12,
+    fires: { TokenBrokerFails: true },
+  },
+  'a replica that is gone': { samples: but([`up{${from}}`, '0x60']), at: 10, fires: { TokenBrokerIsAway: true } },
+  'a replica that is never ready': {
+    samples: but([`token_broker_ready{${from}}`, '0x60']),
+    at: 10,
+    fires: { TokenBrokerIsNotReady: true },
+  },
+  'an event loop that is late on one replica': {
+    samples: but(['token_broker_event_loop_delay_p99_seconds{job="token-broker",instance="b"}', '0.3x60']),
+    at: 30,
+    fires: { TokenBrokerEventLoopIsLate: true },
+  },
+  'many denials': {
+    samples: but([`token_broker_denials_total{${from},endpoint="tokens",reason="no_rule"}`, '0+3x60']),
+    at: 30,
+    fires: { TokenBrokerDeniesMuch: true, TokenBrokerIsFedForgeries: false },
+  },
+  'many forgeries': {
+    samples: but([`token_broker_caller_verifications_total{${from},issuer="onprem",outcome="signature"}`, '0+3x60']),
+    at: 30,
+    fires: { TokenBrokerIsFedForgeries: true },
+  },
+  'two replicas with two policies': {
+    samples: but(['token_broker_policy_info{job="token-broker",instance="b",sha256="b"}', '1x60']),
+    at: 30,
+    fires: { TokenBrokerReplicasDisagree: true },
+  },
+}
+
+describe('the alerts of docs/metrics.md fire when they should', { skip: withoutPromtool }, () => {
+  const folder = mkdtempSync(join(tmpdir(), 'token-broker-test-'))
+  after(() => rmSync(folder, { recursive: true, force: true }))
+  writeFileSync(join(folder, 'rules.yml'), rules)
+  const alerts = [...rules.matchAll(/- alert: (\w+)/g)].map(([, alert = '']) => alert)
+
+  for (const [what, { samples, at, fires }] of Object.entries(rows))
+    test(what, () => {
+      const queries = [...new Set([...alerts.filter(() => Object.keys(fires).length === 0), ...Object.keys(fires)])]
+      const unit = {
+        rule_files: ['rules.yml'],
+        evaluation_interval: '1m',
+        tests: [
+          {
+            interval: '1m',
+            input_series: samples.map(([series, values]) => ({ series, values })),
+            promql_expr_test: queries.map(alert => ({
+              expr: `count(ALERTS{alertname="${alert}",alertstate="firing"})`,
+              eval_time: `${at}m`,
+              exp_samples: fires[alert] === true ? [{ labels: '{}', value: 1 }] : [],
+            })),
+          },
+        ],
+      }
+      const file = join(folder, 'unit.yml')
+      writeFileSync(file, JSON.stringify(unit))
+      const { status, said } = promtool(['test', 'rules', file])
+      assert.equal(status, 0, said)
+    })
+
+  test('every one of them', () => {
+    const fired = Object.values(rows).flatMap(({ fires }) => Object.keys(fires).filter(alert => fires[alert] === true))
+    assert.deepEqual([...new Set(fired)].toSorted(), alerts.toSorted())
+  })
+})

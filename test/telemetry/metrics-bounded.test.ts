@@ -1,0 +1,159 @@
+import assert from 'node:assert/strict'
+import { randomUUID } from 'node:crypto'
+import { test } from 'node:test'
+import { createMetrics } from '../../src/telemetry/metrics.ts'
+import { graph, observers, sampleCaller, send, type TestBroker } from '../support/broker.ts'
+import { sendRaw } from '../http/raw.ts'
+import { metricsWorld } from './metrics-world.ts'
+import { readScrape } from './scrape.ts'
+
+const metrics = await metricsWorld()
+const { emulator, caller, observer } = metrics
+
+const policy = {
+  rules: [
+    {
+      name: 'everything',
+      callers: [sampleCaller, { issuer: 'emulator', subject: 'worker-*' }],
+      tenants: '*',
+      scopes: [graph],
+    },
+    observers,
+  ],
+}
+
+/** Appears in everything that a caller may choose, and in nothing that the broker says of itself. */
+const marker = 'zq7'
+/** New each time, and with the marker in it. */
+const random = () => `${marker}${randomUUID().replaceAll('-', '')}`
+
+type Request = (broker: TestBroker) => Promise<unknown>
+const json = { 'content-type': 'application/json' }
+const good = { ...json, authorization: `Bearer ${caller}` }
+const body = (changes = {}) => JSON.stringify({ tenant: 'contoso', scope: graph, ...changes })
+const post =
+  (changes: () => object, headers: () => Record<string, string> = () => ({})): Request =>
+  ({ url }) =>
+    send(`${url}/tokens`, { method: 'POST', headers: { ...good, ...headers() }, body: body(changes()) })
+const withToken =
+  (...how: readonly (() => Parameters<typeof emulator.mintCallerToken>)[]): Request =>
+  async broker => {
+    for (const make of how) await broker.ask(undefined, { token: await emulator.mintCallerToken(...make()) })
+  }
+const get =
+  (path: () => string): Request =>
+  broker =>
+    broker.get(path(), { token: observer })
+
+/** Everything that a caller may choose, once each with something new. */
+const kinds: readonly Request[] = [
+  post(() => ({})),
+  post(() => ({ tenant: randomUUID() })),
+  post(() => ({ tenant: random() })),
+  post(() => ({ tenant: `${random()}!` })),
+  post(() => ({ scope: `https://${random()}.example/.default` })),
+  post(() => ({ scope: random() })),
+  post(() => ({ application: random() })),
+  post(() => ({ [random()]: random() })),
+  post(() => ({ min_expires_in: random() })),
+  post(
+    () => ({}),
+    () => ({ [random()]: random(), 'user-agent': random(), 'x-request-id': random() }),
+  ),
+  post(
+    () => ({}),
+    () => ({ 'x-forwarded-for': random(), host: `${random()}.example`, origin: `https://${random()}` }),
+  ),
+  post(
+    () => ({}),
+    () => ({ 'content-type': `application/${random()}` }),
+  ),
+  post(
+    () => ({}),
+    () => ({ authorization: `Bearer ${random()}` }),
+  ),
+  post(
+    () => ({}),
+    () => ({ authorization: `${random()} ${random()}` }),
+  ),
+  withToken(() => [{ sub: `worker-${random()}` }]),
+  withToken(() => [{ sub: random() }]),
+  withToken(() => [{ [random()]: random() }]),
+  withToken(() => [{}, { issuer: `https://${random()}.example` }]),
+  withToken(() => [{}, { audience: random() }]),
+  withToken(
+    () => [{}, { header: { kid: random() } }],
+    () => [{}, { header: { typ: random() } }],
+  ),
+  withToken(
+    () => [{}, { header: { alg: random() } }],
+    () => [{}, { key: 'foreign' }],
+  ),
+  get(() => `/${random()}`),
+  get(() => `/docs/${random()}`),
+  get(() => `/cache/entries?tenant=${random()}&limit=5`),
+  get(() => `/cache/entries?${random()}=${random()}`),
+  get(() => `/health?${random()}`),
+  get(() => `/health/${random()}`),
+  ({ url }) => send(`${url}/health`, { method: random().toUpperCase() }),
+  ({ url }) => send(`${url}/${random()}`, { method: 'PROPFIND' }),
+  ({ url }) => send(`${url}/%zz${random()}`),
+  ({ url }) => sendRaw(url, `${random()} ${random()} ${random()}\r\n\r\n`),
+  ({ url }) => sendRaw(url, `GET /${random()} HTTP/1.1\r\nHost: ${random()}\r\nConnection: close\r\n\r\n`),
+]
+
+const seriesOf = async (broker: TestBroker) => [...(await metrics.scrape(broker)).series.keys()].toSorted()
+
+test('the number of series does not depend on what callers send, and nothing of it is in a scrape', async t => {
+  const broker = await metrics.broker(t, { policy })
+  let sent = 0
+  const sendUntil = async (count: number) => {
+    for (; sent < count; sent++) await kinds[sent % kinds.length]?.(broker)
+  }
+  // The home tenant is known, and a scrape has been counted.
+  await broker.service.warmUp()
+  await metrics.scrape(broker)
+  await sendUntil(kinds.length)
+  const once = await seriesOf(broker)
+  await sendUntil(100)
+  const afterHundred = await seriesOf(broker)
+  await sendUntil(300)
+  assert.deepEqual(afterHundred, once)
+  assert.deepEqual(await seriesOf(broker), once)
+
+  const { text } = await metrics.scrape(broker)
+  assert.ok(!text.toLowerCase().includes(marker), text)
+  // It was heard of, so it could have been there.
+  assert.ok(broker.logText().includes(marker))
+  const outcomes = new Set(once.map(key => /endpoint="tokens",outcome="(\w+)"/.exec(key)?.[1]))
+  for (const outcome of ['issued', 'not_permitted', 'invalid_token', 'upstream_rejected', 'invalid_request'])
+    assert.ok(outcomes.has(outcome), outcome)
+})
+
+test('labels are escaped: a name of the policy cannot make a line of its own', async () => {
+  const name = 'https://login.example/"} 1\nfaked_total 1\\'
+  const told = createMetrics({
+    cache: () => ({ entries: 0, maxEntries: 1, fetching: 0, evictions: 0, atRisk: 0, firstLossInSeconds: undefined }),
+    upstreams: () => [
+      {
+        upstream: { kind: 'authority', name },
+        status: 'ok',
+        since: 0,
+        lastSuccess: 0,
+        lastError: undefined,
+        failures: 0,
+      },
+    ],
+    isReady: () => true,
+    policy: () => ({ version: 'abc', loadedAt: 0 }),
+    version: '1.2.3',
+  })
+  const text = await told.scrape()
+  told.close()
+  const healthy = [...readScrape(text).series.values()].filter(each => each.name === 'token_broker_upstream_healthy')
+  assert.deepEqual(
+    healthy.map(({ labels, value }) => [labels['name'], value]),
+    [['https://login.example/\\"} 1\\nfaked_total 1\\\\', 1]],
+  )
+  assert.ok(!/^faked/m.test(text))
+})

@@ -1,0 +1,106 @@
+import assert from 'node:assert/strict'
+import { after, describe, test } from 'node:test'
+import { type MetricRow, metricTable } from '../../src/telemetry/metric-table.ts'
+import { graph, until } from '../support/broker.ts'
+import { promtool, withoutPromtool } from '../support/promtool.ts'
+import { metricsWorld } from './metrics-world.ts'
+import { readScrape } from './scrape.ts'
+
+const metrics = await metricsWorld()
+const { emulator, clock, ask } = metrics
+const table: Readonly<Record<string, MetricRow>> = metricTable
+
+/** A broker to which everything has happened that gives a metric its labels. */
+async function eventful() {
+  const broker = await metrics.broker({ after })
+  await ask(broker)
+  await ask(broker, { tenant: 'unknown', scope: graph })
+  await broker.ask(undefined, { token: 'nonsense' })
+  clock.advance(2700)
+  emulator.fault({ kind: 'aadsts', code: 700213, at: 'token' })
+  await ask(broker)
+  await until('the failed refresh', () => broker.events('token.refresh_failed').length === 1)
+  await ask(broker)
+  await metrics.scrape(broker)
+  return broker
+}
+const broker = await eventful()
+const reply = await broker.get('/metrics', { token: metrics.observer })
+const scrape = readScrape(reply.text)
+
+test('the answer is the text format, version 0.0.4, and is not stored', () => {
+  assert.equal(reply.status, 200)
+  assert.equal(reply.headers['content-type'], 'text/plain; version=0.0.4; charset=utf-8')
+  assert.equal(reply.headers['cache-control'], 'no-store')
+  assert.ok(reply.text.endsWith('\n'))
+})
+
+describe('promtool check metrics', { skip: withoutPromtool }, () => {
+  const check = (text: string) => promtool(['check', 'metrics'], text)
+
+  test('finds no fault', () => assert.deepEqual(check(reply.text), { status: 0, said: '' }))
+
+  test('finds no fault with a broker to which nothing has happened yet', async t => {
+    const fresh = await metrics.bareBroker(t)
+    assert.deepEqual(check((await fresh.get('/metrics')).text), { status: 0, said: '' })
+  })
+
+  test('would find one', () => {
+    const { status, said } = check('# HELP tokens Tokens.\n# TYPE tokens counter\ntokens 1\n')
+    assert.equal(status, 3)
+    assert.match(said, /_total/)
+  })
+})
+
+/** The metric that a line with a value belongs to. */
+const metricOf = (name: string) => (name in table ? name : name.replace(/_(bucket|sum|count)$/, ''))
+
+describe('the metrics are those of the table', () => {
+  test('no more and no fewer', () => {
+    assert.deepEqual([...scrape.types.keys()].toSorted(), Object.keys(table).toSorted())
+    const shown = new Set([...scrape.series.values()].map(({ name }) => metricOf(name)))
+    assert.deepEqual([...shown].toSorted(), Object.keys(table).toSorted())
+  })
+
+  for (const [name, { type, help, labels }] of Object.entries(table))
+    test(`${name}: its type, its help, its labels`, () => {
+      assert.equal(scrape.types.get(name), type)
+      assert.equal(scrape.helps.get(name), help)
+      for (const series of [...scrape.series.values()].filter(each => metricOf(each.name) === name)) {
+        const expected = series.name.endsWith('_bucket') ? [...labels, 'le'] : labels
+        assert.deepEqual(Object.keys(series.labels).toSorted(), expected.toSorted())
+      }
+    })
+})
+
+describe("the names follow Prometheus' conventions (https://prometheus.io/docs/practices/naming/)", () => {
+  for (const [name, { type, help, labels }] of Object.entries(table))
+    test(name, () => {
+      assert.match(name, /^(token_broker|process|nodejs)(_[a-z0-9]+)+$/)
+      assert.equal(name.endsWith('_total'), type === 'counter', 'a counter, and nothing else, ends in _total')
+      assert.doesNotMatch(name, /_(ms|milliseconds|minutes|kb|mb|percent|count|sum|bucket)(_|$)/)
+      if (type === 'histogram') assert.match(name, /_seconds$/)
+      assert.match(help, /^[A-Z1].*\.$/)
+      for (const label of labels) assert.match(label, /^(?!le$|quantile$|job$|instance$|__)[a-z][a-z0-9_]*$/)
+    })
+})
+
+test('a histogram counts what is below each bound, and all of it in the last', () => {
+  for (const name of Object.keys(table).filter(each => table[each]?.type === 'histogram')) {
+    const ofBucket = [...scrape.series.values()].filter(
+      each => each.name === `${name}_bucket` && each.labels['outcome'] === 'ok',
+    )
+    const bounds = ofBucket.map(({ labels }) => Number(labels['le']?.replace('+Inf', 'Infinity')))
+    assert.deepEqual(
+      bounds,
+      bounds.toSorted((a, b) => a - b),
+    )
+    assert.equal(bounds.at(-1), Infinity)
+    const counts = ofBucket.map(({ value }) => value)
+    assert.deepEqual(
+      counts,
+      counts.toSorted((a, b) => a - b),
+    )
+    assert.equal(counts.at(-1), scrape.series.get(`${name}_count{outcome="ok"}`)?.value)
+  }
+})
