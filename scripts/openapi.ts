@@ -11,6 +11,7 @@ import { components, descriptions, headersOf, introduction, tags, type Descripti
 import { addDocs } from '../src/http/docs.ts'
 import { addOperations } from '../src/http/operations.ts'
 import type { ProblemResponse } from '../src/http/schemas-problems.ts'
+import { addPurge } from '../src/http/purge.ts'
 import { addTokens } from '../src/http/tokens.ts'
 import { packageRoot, version } from '../src/package.ts'
 
@@ -62,6 +63,7 @@ async function readRoutes(): Promise<readonly Route[]> {
 function addRoutes(app: FastifyInstance, _options: object, registered: () => void): void {
   const issuer = { authenticate: never, issue: never }
   addTokens(app, issuer)
+  addPurge(app, { issuer, permit: never, policy: never, forget: never, events: { purged: never, answered: never } })
   addOperations(app, {
     issuer,
     permit: never,

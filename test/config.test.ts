@@ -55,6 +55,7 @@ describe('the least that must be said', () => {
       cacheMaxEntries: 10_000,
       minRemainingSeconds: 60,
       upstreamTimeoutMs: 5_000,
+      upstreamConcurrency: 64,
       drainSeconds: 10,
       audit: 'every',
       logLevel: 'info',

@@ -35,6 +35,8 @@
   value: {{ int64 .minRemainingSeconds | quote }}
 - name: BROKER_UPSTREAM_TIMEOUT_MS
   value: {{ int64 .upstreamTimeoutMs | quote }}
+- name: BROKER_UPSTREAM_CONCURRENCY
+  value: {{ int64 .upstreamConcurrency | quote }}
 - name: BROKER_DRAIN_SECONDS
   value: {{ int64 .drainSeconds | quote }}
 - name: BROKER_AUDIT

@@ -59,6 +59,7 @@ const healthExample = {
       since: '2026-11-23T07:10:00.000Z',
       detail: 'Entra did not answer in time.',
       consecutive_failures: 3,
+      circuit: { state: 'open', since: '2026-11-23T07:10:14.000Z' },
       last_success: '2026-11-23T07:09:12.000Z',
       last_error: {
         code: 'upstream_unavailable',
@@ -165,6 +166,10 @@ export const operationsOperations: Readonly<Record<string, Description>> = {
               entries: 812,
               max_entries: 10000,
               fetching: 1,
+              exchanging: 1,
+              waiting: 0,
+              waiting_background: 0,
+              failures: [{ level: 'key', reason: 'timeout', count: 14 }],
               evictions: 0,
               at_risk: 14,
               first_loss_in: 655,

@@ -83,6 +83,9 @@ export const problemExamples = {
   issuer_unavailable: exampleOf('issuer_unavailable', 'The keys of issuer "onprem" could not be fetched.', {
     retryAfter: 30,
   }),
+  overloaded: exampleOf('overloaded', 'Too many tokens are being fetched, many of them for this caller.', {
+    remedy: 'Ask for fewer new tokens at once; tokens that are cached are not affected.',
+  }),
   invalid_request_member: special(
     'An unknown member',
     'invalid_request',
@@ -103,6 +106,17 @@ export const problemExamples = {
     'not_permitted',
     'No rule of the policy grants this caller the permission "observe".',
     { remedy: 'Ask whoever runs the broker for a rule with "permissions: [observe]", quoting request_id.' },
+  ),
+  invalid_request_filter: special(
+    'Nothing to drop, or everything and something',
+    'invalid_request',
+    'Name what to drop: tenant, scope, application, or all=true by itself.',
+  ),
+  not_permitted_purge: special(
+    'Without the permission purge',
+    'not_permitted',
+    'No rule of the policy grants this caller the permission "purge".',
+    { remedy: 'Ask whoever runs the broker for a rule with "permissions: [purge]", quoting request_id.' },
   ),
   upstream_unavailable_min_expires_in: special(
     'No token that lives as long as min_expires_in asks',

@@ -1,7 +1,7 @@
 import type { TSchema } from 'typebox'
 import type { ErrorCode } from '../errors.ts'
 import { problemExamples, type Example, type ProblemExample } from './descriptions-problems.ts'
-import { cacheEntries, cacheEntry, cacheStatistics, health } from './schemas-operations.ts'
+import { cacheEntries, cacheEntry, cacheStatistics, health, purged } from './schemas-operations.ts'
 import { liveness, problem, readiness, token } from './schemas-answers.ts'
 import { problemResponse } from './schemas-problems.ts'
 
@@ -86,6 +86,7 @@ const unrouted: readonly ErrorCode[] = [
 const schemas: Readonly<Record<string, TSchema>> = {
   Problem: problem,
   Token: token,
+  Purged: purged,
   Liveness: liveness,
   Readiness: readiness,
   Health: health,

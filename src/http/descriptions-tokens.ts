@@ -60,4 +60,34 @@ export const tokenOperations: Readonly<Record<string, Description>> = {
       upstream_unavailable: ['upstream_unavailable', 'upstream_unavailable_min_expires_in'],
     },
   },
+  purgeTokens: {
+    tag: 'tokens',
+    summary: 'Make the broker forget tokens',
+    description:
+      'Needs `purge`. At least one of `tenant`, `scope` and `application`, which all have to match, or `all=true` by itself. ' +
+      'Forgotten are the tokens, what is remembered of failures to get them, and what comes of exchanges that are under ' +
+      'way: the next request asks Entra. Tokens that were handed out stay valid until they expire.',
+    guarded: true,
+    parameters: {
+      tenant: {
+        name: { summary: 'By its name in the policy', value: 'contoso' },
+        id: { summary: 'By its id', value: contoso },
+      },
+      scope: { graph: { summary: 'One scope', value: graph } },
+      application: { default: { summary: 'One application registration', value: 'default' } },
+      all: { everything: { summary: 'Everything, by itself', value: 'true' } },
+    },
+    answers: {
+      200: {
+        description: 'How many tokens were dropped, possibly none.',
+        headers: headersOf('Cache-Control'),
+        content: json('Purged', { some: { summary: 'On this replica', value: { dropped: 12, replicas: 'this' } } }),
+      },
+    },
+    examples: {
+      invalid_request: ['invalid_request_filter'],
+      invalid_tenant: ['invalid_tenant_parameter'],
+      not_permitted: ['not_permitted_purge'],
+    },
+  },
 }

@@ -8,11 +8,15 @@ import type { Policy } from '../broker/policy.ts'
 import type { Events } from '../broker/types.ts'
 import { BrokerError } from '../errors.ts'
 import { authenticated, authenticateFor } from './credential.ts'
+import { callerErrors, problems, routeErrors } from './schemas-problems.ts'
 import { purgeQuery } from './schemas.ts'
 import { shapeError, type MemberFaults } from './shape-error.ts'
 
 const endpoint = 'purge'
 const shape = Compile(purgeQuery)
+
+/** Every error that `DELETE /tokens` can answer. */
+const errors = [...routeErrors, ...callerErrors, 'not_permitted', 'invalid_tenant', 'invalid_scope'] as const
 
 /** What `DELETE /tokens` works on. */
 export interface Purge {
@@ -30,14 +34,19 @@ export interface Purge {
  * remembers of failures to get them. Tokens that were handed out stay valid: Entra does not revoke them.
  */
 export function addPurge(app: FastifyInstance, { issuer, permit, policy, forget, events }: Purge): void {
-  app.delete('/tokens', { config: { endpoint }, onRequest: authenticateFor(endpoint, issuer) }, (request, reply) => {
-    const { caller, facts } = authenticated(request)
-    permit(caller, 'purge', facts)
-    const filter = readFilter(request.query, policy().policy)
-    const dropped = forget(filter)
-    events.purged(facts, caller, filter, dropped)
-    events.answered(endpoint, 'ok')
-    return reply.header('cache-control', 'no-store').send({ dropped, replicas: 'this' })
+  app.delete('/tokens', {
+    schema: { operationId: 'purgeTokens', querystring: purgeQuery, response: problems(...errors) },
+    config: { endpoint },
+    onRequest: authenticateFor(endpoint, issuer),
+    handler: (request, reply) => {
+      const { caller, facts } = authenticated(request)
+      permit(caller, 'purge', facts)
+      const filter = readFilter(request.query, policy().policy)
+      const dropped = forget(filter)
+      events.purged(facts, caller, filter, dropped)
+      events.answered(endpoint, 'ok')
+      return reply.header('cache-control', 'no-store').send({ dropped, replicas: 'this' })
+    },
   })
 }
 

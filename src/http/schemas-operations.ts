@@ -22,6 +22,18 @@ const upstreamCheck = open({
   detail: text('The status in words.'),
   consecutive_failures: count('Failures in a row.'),
   last_success: orNull(Type.String({ format: 'date-time' }), 'The last attempt that succeeded.'),
+  circuit: Type.Optional(
+    open(
+      {
+        state: oneOf(
+          ['closed', 'open', 'half-open'],
+          '`open`: not asked for the moment; `half-open`: asked once, to see.',
+        ),
+        since: moment('When it came into this state.'),
+      },
+      'Of an authority: whether it is asked at all.',
+    ),
+  ),
   last_error: orNull(lastError, 'The last failure there was, also when all is well again.'),
 })
 
@@ -51,7 +63,21 @@ export const cacheStatistics = open(
   {
     entries: count('Cached tokens.'),
     max_entries: count('How many fit; beyond that, the least recently used leaves.', 1),
-    fetching: count('Exchanges under way, one per application, tenant and scope.'),
+    fetching: count('Fetches under way or waiting for their turn, one per application, tenant and scope.'),
+    exchanging: count('Exchanges with Entra under way.'),
+    waiting: count('Places of callers in the queue for an exchange.'),
+    waiting_background: count('Places of refreshes in the queue for an exchange.'),
+    failures: Type.Array(
+      open({
+        level: oneOf(
+          ['application', 'tenant', 'key'],
+          'What they stand for: all of an application, one tenant, one key.',
+        ),
+        reason: errorClass,
+        count: count('How many.', 1),
+      }),
+      { description: 'Remembered failures: while one stands, nobody is asked.' },
+    ),
     evictions: count('Entries pushed out by others since start.'),
     at_risk: count('Valid tokens that were asked for since their last refresh, which failed.'),
     first_loss_in: orNull(
@@ -60,6 +86,15 @@ export const cacheStatistics = open(
     ),
   },
   'The cache in numbers.',
+)
+
+/** 200 of `DELETE /tokens`. */
+export const purged = open(
+  {
+    dropped: count('Tokens that were dropped.'),
+    replicas: oneOf(['this', 'all'], 'Which replicas have forgotten them.'),
+  },
+  'What was forgotten.',
 )
 
 /** One of the entries of {@link cacheEntries}: never the token. */

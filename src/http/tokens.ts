@@ -27,6 +27,7 @@ const errors: readonly ErrorCode[] = [
   'upstream_invalid',
   'upstream_unavailable',
   'identity_unavailable',
+  'overloaded',
 ]
 
 /** Adds `POST /tokens`: authenticate (401), then the form (400), then the policy (403), then the token. */

@@ -86,6 +86,8 @@ describe('entries at risk', () => {
     const world = await failing()
     await world.get()
     world.world.next = {}
+    // The failure of the refresh is remembered: its Retry-After, and half of a second's jitter.
+    world.clock.advance(7_500)
     assert.match(await world.get(grantFor(), 1800), /^request /)
     assert.deepEqual(risk(world), none)
   })

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import type { CacheEntry } from '../../src/broker/cache-view.ts'
 import { fingerprint } from '../../src/broker/fingerprint.ts'
-import { arm, grantFor, graph, ids } from '../support/callers.ts'
+import { BrokerError } from '../../src/errors.ts'
+import { arm, callerWith, grantFor, graph, ids } from '../support/callers.ts'
 import { noon } from '../support/clock.ts'
 import { away, cacheWorld, settled } from './cache-world.ts'
 
@@ -27,10 +28,50 @@ describe('the statistics', () => {
       entries: 0,
       maxEntries: 7,
       fetching: 0,
+      load: { running: 0, waiting: 0, background: 0 },
+      failures: [],
       evictions: 0,
       atRisk: 0,
       firstLossInSeconds: undefined,
     })
+  })
+
+  test('count exchanges under way, and the places in the queue for one: a place for each caller who waits', async () => {
+    const { cache, get, hold, release } = cacheWorld({ concurrency: 1 })
+    const other = await callerWith({ sub: 'system:serviceaccount:other:worker' })
+    hold()
+    const second = { tenant: tenantId(2) }
+    const waiting = [get(), get(grantFor(second)), get(grantFor(second)), get(grantFor(second, other))]
+    assert.partialDeepStrictEqual(cache.view.statistics(), {
+      fetching: 2,
+      load: { running: 1, waiting: 2, background: 0 },
+    })
+    release()
+    await Promise.all(waiting)
+    assert.partialDeepStrictEqual(cache.view.statistics(), { fetching: 0, load: { running: 0, waiting: 0 } })
+  })
+
+  test('count remembered failures by what they stand for and by reason, also when their time is over', async () => {
+    const { cache, get, world, clock } = cacheWorld()
+    const failing = [
+      new BrokerError('consent_required', 'no', { reason: 'consent' }),
+      new BrokerError('consent_required', 'no', { reason: 'consent' }),
+      new BrokerError('upstream_unavailable', 'no', { reason: 'timeout' }),
+    ]
+    for (const [n, error] of failing.entries()) {
+      world.next = error
+      await assert.rejects(get(grantFor({ tenant: tenantId(n) })))
+    }
+    const counted = [
+      { level: 'tenant', reason: 'consent', count: 2 },
+      { level: 'key', reason: 'timeout', count: 1 },
+    ]
+    assert.deepEqual(cache.view.statistics().failures, counted)
+    clock.advance(minutes)
+    assert.deepEqual(cache.view.statistics().failures, counted)
+    world.next = {}
+    await get(grantFor({ tenant: tenantId(2) }))
+    assert.deepEqual(cache.view.statistics().failures, counted.slice(0, 1))
   })
 
   test('count entries, and fetches under way by their keys', async () => {

@@ -31,8 +31,21 @@ describe('the status of an upstream', () => {
         lastSuccess: undefined,
         lastError: undefined,
         failures: 0,
+        ...(upstream === entra && { circuit: { state: 'closed', since: noon } }),
       })),
     )
+  })
+
+  test('has its circuit beside it, if it is an authority: neither changes the other', () => {
+    const { clock, health, seen } = healthWorld()
+    clock.advance(1000)
+    health.asked(entra, 0.1, away())
+    health.circuit('open', noon + 900)
+    assert.partialDeepStrictEqual(seen(entra), { status: 'failing', circuit: { state: 'open', since: noon + 900 } })
+    clock.advance(1000)
+    health.asked(entra, 0.1)
+    assert.partialDeepStrictEqual(seen(entra), { status: 'ok', circuit: { state: 'open', since: noon + 900 } })
+    for (const upstream of [identity, onprem]) assert.ok(!('circuit' in (seen(upstream) ?? {})))
   })
 
   test('is what the last attempt said; "since" moves only when the status does', () => {
@@ -131,6 +144,7 @@ describe('the last error', () => {
       lastSuccess: noon + 2000,
       lastError,
       failures: 0,
+      circuit: { state: 'closed', since: noon },
     })
   })
 

@@ -1,60 +1,26 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { keepAssertion } from '../../src/broker/kept-assertion.ts'
-import type { Assertion } from '../../src/broker/types.ts'
 import { BrokerError } from '../../src/errors.ts'
-import { encode, ids } from '../support/callers.ts'
 import { movableClock } from '../support/clock.ts'
+import { assertionWorld, signal } from './assertion-world.ts'
 
 const minutes = 60_000
 const hours = 60 * minutes
 
 const settled = () => new Promise(resolve => setImmediate(resolve))
-const signal = new AbortController().signal
 const away = () => new BrokerError('identity_unavailable', 'away', { reason: 'network' })
-
-/** A kept assertion over a source that hands over numbered tokens of a day, as the platform does; `next` says otherwise. */
-function setUp(timeoutMs = 5000) {
-  const clock = movableClock()
-  const world: { fetches: number; next: Partial<Assertion> | Error; random: number } = {
-    fetches: 0,
-    next: {},
-    random: 0.5,
-  }
-  let gate: PromiseWithResolvers<void> | undefined
-  const fetchAssertion = async (): Promise<Assertion> => {
-    const token = `assertion-${++world.fetches}`
-    const expiresAt = clock.now() + 24 * hours
-    await gate?.promise
-    if (world.next instanceof Error) throw world.next
-    return { token, expiresAt, ...world.next }
-  }
-  const kept = keepAssertion(fetchAssertion, { clock, random: () => world.random, timeoutMs, fetched: () => undefined })
-  return {
-    clock,
-    world,
-    kept,
-    get: async () => (await kept.get(signal)).token,
-    hold: () => {
-      gate = Promise.withResolvers()
-    },
-    release: () => {
-      gate?.resolve()
-      gate = undefined
-    },
-  }
-}
 
 describe("the identity's token is fetched once", () => {
   test('however many wait for it, and kept', async () => {
-    const { get, world } = setUp()
+    const { get, world } = assertionWorld()
     assert.deepEqual(await Promise.all([get(), get(), get()]), ['assertion-1', 'assertion-1', 'assertion-1'])
     assert.equal(await get(), 'assertion-1')
     assert.equal(world.fetches, 1)
   })
 
   test('a failure is shared by everybody who waits, and remembered for a moment', async () => {
-    const { get, world, clock } = setUp()
+    const { get, world, clock } = assertionWorld()
     world.next = away()
     const all = await Promise.allSettled([get(), get()])
     for (const each of all) assert.equal(each.status === 'rejected' && each.reason, world.next)
@@ -65,11 +31,63 @@ describe("the identity's token is fetched once", () => {
     clock.advance(500)
     assert.equal(await get(), 'assertion-2')
   })
+
+  test('failures in a row are remembered longer each: up to 1 s, 2 s, 4 s … 30 s', async () => {
+    const { get, world, clock } = assertionWorld()
+    world.random = 1
+    world.next = away()
+    for (const [n, seconds] of [1, 2, 4, 8, 16, 30, 30].entries()) {
+      await assert.rejects(get(), world.next)
+      assert.equal(world.fetches, n + 1)
+      await assert.rejects(get(), { code: 'identity_unavailable', retryAfter: seconds })
+      clock.advance(seconds * 1000 - 1)
+      await assert.rejects(get(), { retryAfter: 1 })
+      assert.equal(world.fetches, n + 1)
+      clock.advance(1)
+    }
+    world.next = {}
+    await get()
+    clock.advance(24 * hours)
+    world.next = away()
+    await assert.rejects(get(), world.next)
+    await assert.rejects(get(), { retryAfter: 1 }, 'a success ends the row')
+  })
+
+  test('Retry-After of the platform comes first, then the wait of its own', async () => {
+    const { get, world, clock } = assertionWorld()
+    world.next = new BrokerError('identity_unavailable', 'away', { reason: 'status', retryAfter: 20 })
+    await assert.rejects(get(), world.next)
+    clock.advance(20_499)
+    await assert.rejects(get(), { retryAfter: 1 })
+    assert.equal(world.fetches, 1)
+    clock.advance(1)
+    await assert.rejects(get(), { retryAfter: 20 })
+    assert.equal(world.fetches, 2)
+  })
+
+  test('what is remembered has no cause: that can hold a request', async () => {
+    const { get, world } = assertionWorld()
+    world.next = new BrokerError('identity_unavailable', 'away', { reason: 'network', cause: new Error('a request') })
+    await assert.rejects(get(), world.next)
+    await assert.rejects(get(), (thrown: unknown) => {
+      assert.ok(thrown instanceof BrokerError)
+      assert.deepEqual([thrown.reason, thrown.parts.cause, thrown.cause], ['network', undefined, undefined])
+      return true
+    })
+  })
+
+  test('a bug is not remembered', async () => {
+    const { get, world } = assertionWorld()
+    world.next = new TypeError('a bug')
+    await assert.rejects(get(), world.next)
+    world.next = {}
+    assert.equal(await get(), 'assertion-2')
+  })
 })
 
 describe('when it is due', () => {
   test('it serves on while one background fetch replaces it', async () => {
-    const { get, world, clock } = setUp()
+    const { get, world, clock } = assertionWorld()
     await get()
     clock.advance(18 * hours - 1)
     await get()
@@ -82,7 +100,7 @@ describe('when it is due', () => {
   })
 
   test('a failed refresh costs nothing, and backs off', async () => {
-    const { get, world, clock } = setUp()
+    const { get, world, clock } = assertionWorld()
     world.random = 1
     await get()
     clock.advance(20 * hours)
@@ -104,7 +122,7 @@ describe('when it is due', () => {
   })
 
   test('a failed refresh counts once, however many came meanwhile', async () => {
-    const { get, world, clock, hold, release } = setUp()
+    const { get, world, clock, hold, release } = assertionWorld()
     world.random = 1
     await get()
     clock.advance(20 * hours)
@@ -120,7 +138,7 @@ describe('when it is due', () => {
   })
 
   test('a platform that repeats the token is not asked again at once', async () => {
-    const { get, world, clock } = setUp()
+    const { get, world, clock } = assertionWorld()
     const expiresAt = clock.now() + 24 * hours
     world.next = { token: 'same', expiresAt }
     await get()
@@ -142,7 +160,7 @@ describe('when it has ended', () => {
   ]
   for (const [wall, elapsed, why] of jumps) {
     test(why, async () => {
-      const { get, clock } = setUp()
+      const { get, clock } = assertionWorld()
       await get()
       clock.jumpWall(wall)
       clock.advance(elapsed)
@@ -151,7 +169,7 @@ describe('when it has ended', () => {
   }
 
   test('and the identity endpoint is away, whoever asks is told', async () => {
-    const { get, clock, world } = setUp()
+    const { get, clock, world } = assertionWorld()
     await get()
     clock.advance(24 * hours)
     world.next = away()
@@ -159,7 +177,7 @@ describe('when it has ended', () => {
   })
 
   test('a token that has ended before it came is refused', async () => {
-    const { get, clock, world } = setUp()
+    const { get, clock, world } = assertionWorld()
     world.next = { expiresAt: clock.now() }
     await assert.rejects(get(), (thrown: unknown) => {
       assert.ok(thrown instanceof BrokerError)
@@ -171,7 +189,7 @@ describe('when it has ended', () => {
 
 describe('after the token was refused upstream', () => {
   test('a new one is fetched, once for everybody', async () => {
-    const { kept, world } = setUp()
+    const { kept, world } = assertionWorld()
     const refused = await kept.get(signal)
     const renewed = await Promise.all([kept.renew(refused, signal), kept.renew(refused, signal)])
     assert.deepEqual(
@@ -183,7 +201,7 @@ describe('after the token was refused upstream', () => {
   })
 
   test('nothing is fetched where another is held by now', async () => {
-    const { kept, world } = setUp()
+    const { kept, world } = assertionWorld()
     const refused = await kept.get(signal)
     await kept.renew(refused, signal)
     assert.equal((await kept.renew(refused, signal)).token, 'assertion-2')
@@ -191,14 +209,14 @@ describe('after the token was refused upstream', () => {
   })
 
   test('the same token may come again', async () => {
-    const { kept, world } = setUp()
+    const { kept, world } = assertionWorld()
     world.next = { token: 'same' }
     const refused = await kept.get(signal)
     assert.equal((await kept.renew(refused, signal)).token, 'same')
   })
 
   test('a failed renewal leaves the token in use', async () => {
-    const { kept, get, world } = setUp()
+    const { kept, get, world } = assertionWorld()
     const refused = await kept.get(signal)
     world.next = away()
     await assert.rejects(kept.renew(refused, signal))
@@ -218,36 +236,4 @@ test('a source that ignores its signal and never settles is given up', async () 
   )
   await assert.rejects(kept.get(signal), { code: 'identity_unavailable' })
   assert.equal(given?.aborted, true)
-})
-
-describe('the home tenant', () => {
-  const token = (claims: unknown) => `${encode({ alg: 'RS256' })}.${encode(claims)}.x`
-
-  test('is unknown at first; then it is what the token says, in lower case', async () => {
-    const { kept, get, world } = setUp()
-    assert.equal(kept.homeTenant(), undefined)
-    world.next = { token: token({ tid: ids.home.toUpperCase() }) }
-    await get()
-    assert.equal(kept.homeTenant(), ids.home)
-  })
-
-  for (const [what, text] of [
-    ['opaque', 'opaque'],
-    ['without tid', token({})],
-    ['with a tid that is no text', token({ tid: 7 })],
-  ] as const) {
-    test(`stays unknown where the token is ${what}, and known once it was known`, async () => {
-      const { kept, get, world, clock } = setUp()
-      world.next = { token: text }
-      await get()
-      assert.equal(kept.homeTenant(), undefined)
-      world.next = { token: token({ tid: ids.home }) }
-      clock.advance(24 * hours)
-      await get()
-      world.next = { token: text }
-      clock.advance(24 * hours)
-      await get()
-      assert.equal(kept.homeTenant(), ids.home)
-    })
-  }
 })

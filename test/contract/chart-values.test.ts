@@ -82,6 +82,7 @@ const settings = {
   cacheMaxEntries: 'BROKER_CACHE_MAX_ENTRIES',
   minRemainingSeconds: 'BROKER_MIN_REMAINING_SECONDS',
   upstreamTimeoutMs: 'BROKER_UPSTREAM_TIMEOUT_MS',
+  upstreamConcurrency: 'BROKER_UPSTREAM_CONCURRENCY',
   drainSeconds: 'BROKER_DRAIN_SECONDS',
 } as const
 

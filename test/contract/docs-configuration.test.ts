@@ -91,6 +91,7 @@ const values: Readonly<Record<string, (config: Config) => unknown>> = {
   BROKER_CACHE_MAX_ENTRIES: config => config.cacheMaxEntries,
   BROKER_MIN_REMAINING_SECONDS: config => config.minRemainingSeconds,
   BROKER_UPSTREAM_TIMEOUT_MS: config => config.upstreamTimeoutMs,
+  BROKER_UPSTREAM_CONCURRENCY: config => config.upstreamConcurrency,
   BROKER_DRAIN_SECONDS: config => config.drainSeconds,
   BROKER_AUDIT: config => config.audit,
   LOG_LEVEL: config => config.logLevel,

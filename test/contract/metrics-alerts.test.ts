@@ -27,10 +27,21 @@ interface Row {
   readonly fires: Readonly<Record<string, boolean>>
 }
 
+const circuit = (state: string) => `token_broker_upstream_circuit_state{${from},state="${state}"}`
+const queue = (lane: string) => `token_broker_upstream_queue_length{${from},lane="${lane}"}`
+const recalled = (reason: string) => `token_broker_cache_remembered_failures_total{${from},reason="${reason}"}`
+
 const calm: Samples = [
   [`${atRisk}{${from}}`, '0x60'],
   [`${firstLoss}{${from}}`, nan(61)],
   [`${exchanges}{${from},outcome="ok"}`, '0+5x60'],
+  [`${refreshes}{${from},outcome="replaced"}`, '0+5x60'],
+  [`${refreshes}{${from},outcome="not_yet"}`, '0+1x60'],
+  [circuit('closed'), '1x60'],
+  [circuit('open'), '0x60'],
+  [queue('callers'), '0x60'],
+  [queue('background'), '0x60'],
+  [`token_broker_requests_total{${from},endpoint="tokens",outcome="issued"}`, '0+500x60'],
   [`token_broker_ready{${from}}`, '1x60'],
   [`token_broker_upstream_healthy{${from},kind="authority",name="x"}`, '1x60'],
   [`token_broker_event_loop_delay_p99_seconds{${from}}`, '0.002x60'],
@@ -43,7 +54,7 @@ const but = (...changes: Samples): Samples => {
   return [...calm.filter(([series]) => !changed.has(series)), ...changes]
 }
 const exchanged = (outcome: string, values: string) => [`${exchanges}{${from},outcome="${outcome}"}`, values] as const
-const failing = `${refreshes}{${from},outcome="failed"}`
+const failing = `${refreshes}{${from},outcome="timeout"}`
 
 const rows: Readonly<Record<string, Row>> = {
   'nothing fires while all is well, NaN included': { samples: calm, at: 60, fires: {} },
@@ -111,6 +122,45 @@ const rows: Readonly<Record<string, Row>> = {
     samples: but([`token_broker_upstream_healthy{${from},kind="issuer",name="onprem"}`, '0x60']),
     at: 30,
     fires: { TokenBrokerUpstreamFails: true },
+  },
+  'a circuit that turns half-open and open again': {
+    samples: but(
+      [circuit('closed'), '1x10 0x50'],
+      [circuit('open'), '0x10 1 0 1 1 0 1 0 1 1 1'],
+      [circuit('half-open'), '0x10 0 1 0 0 1 0 1 0 0 0'],
+    ),
+    at: 17,
+    fires: { TokenBrokerCircuitIsOpen: true },
+  },
+  'a circuit that closed again': {
+    samples: but([circuit('closed'), '1x10 0 0 0 1x40']),
+    at: 17,
+    fires: { TokenBrokerCircuitIsOpen: false },
+  },
+  'callers who wait in every scrape': {
+    samples: but([queue('callers'), '0x10 40x20']),
+    at: 20,
+    fires: { TokenBrokerCallersWait: true },
+  },
+  'callers who wait now and then, and refreshes that always do': {
+    samples: but([queue('callers'), '0 40 0 0 40 0 90 0 0 40 0 0 40 0 0'], [queue('background'), '500x60']),
+    at: 14,
+    fires: { TokenBrokerCallersWait: false },
+  },
+  'callers who are refused for want of a place': {
+    samples: but([`token_broker_requests_total{${from},endpoint="tokens",outcome="overloaded"}`, '0x10 1+3x20']),
+    at: 20,
+    fires: { TokenBrokerIsOverloaded: true },
+  },
+  'a client that does not heed Retry-After': {
+    samples: but([recalled('consent'), '0+10x60']),
+    at: 30,
+    fires: { TokenBrokerIsAskedInVain: true },
+  },
+  'clients that retry as they are told': {
+    samples: but([recalled('network'), '0+2x60'], [recalled('consent'), '0+3x60']),
+    at: 30,
+    fires: { TokenBrokerIsAskedInVain: false },
   },
   'a bug, once': {
     samples: but([`token_broker_requests_total{${from},endpoint="tokens",outcome="internal_error"}`, '_x10 1x20']),

@@ -58,6 +58,7 @@ describe('it lists the values that the source can give a label', () => {
     ...wordsIn(failure, /^ {2}(\w+): \['/gm),
     ...wordsIn(failure, /reason: '(\w+)'/g),
     ...wordsIn(failure, /reason: [^\n']+\? '(\w+)' : '(\w+)'/g),
+    ...wordsIn(failure, /return (?:[^\n']+\? )?'(\w+)'(?: : '(\w+)')?/g),
     ...wordsIn('src/outbound/entra.ts', /reason: '(\w+)'/g),
     ...wordsIn('src/broker/check-answer.ts', /wrong\('(\w+)'/g),
   ]
@@ -70,6 +71,11 @@ describe('it lists the values that the source can give a label', () => {
     ...wordsIn(path, /reason: '(\w+)'/g),
     ...wordsIn(path, /reason: [^\n']+\? '(\w+)' : '(\w+)'/g),
   ])
+  const cache = wordsIn('src/broker/cache.ts', /reason: '(\w+)'/g).filter(word => word !== 'min_expires_in')
+  // What the exchanges' own histogram does not see: nobody was asked, or the answer was good and of no use.
+  const around = ['src/broker/flights.ts', 'src/outbound/resilience.ts', 'src/outbound/circuit.ts']
+  const beyond = [...cache, ...around.flatMap(path => wordsIn(path, /reason: '(\w+)'/g))]
+  const remembered = [...exchange, ...cache.filter(word => word !== 'queue')]
   const policy = 'src/broker/policy.ts'
   const denials = [
     ...wordsIn(policy, /notPermitted\('(\w+)'/g),
@@ -86,7 +92,19 @@ describe('it lists the values that the source can give a label', () => {
       ['verified', ...refusals, 'issuer_unavailable', 'internal_error'],
     ],
     ['token_broker_cache_requests_total', 'result', unionIn(types, 'type CacheOutcome =')],
-    ['token_broker_cache_refreshes_total', 'outcome', unionIn(types, 'type RefreshOutcome =')],
+    [
+      'token_broker_cache_refreshes_total',
+      'outcome',
+      [
+        ...unionIn(types, 'type RefreshOutcome =').filter(word => word !== 'failed'),
+        ...[...exchange, ...fetches, ...beyond, 'internal_error'],
+      ],
+    ],
+    ['token_broker_cache_remembered_failures_total', 'reason', remembered],
+    ['token_broker_cache_failures', 'reason', remembered],
+    ['token_broker_cache_failures', 'level', unionIn('src/broker/failure-rules.ts', 'type FailureLevel =')],
+    ['token_broker_upstream_queue_length', 'lane', wordsIn('src/telemetry/metrics.ts', /lane: '(\w+)'/g)],
+    ['token_broker_upstream_circuit_state', 'state', unionIn(types, 'type CircuitState =')],
     ['token_broker_exchange_duration_seconds', 'outcome', ['ok', ...exchange, 'internal_error']],
     ['token_broker_identity_fetch_duration_seconds', 'outcome', ['ok', ...fetches, 'internal_error']],
     [

@@ -118,7 +118,18 @@ describe('an entry', () => {
 describe('/cache', () => {
   test('counts', async t => {
     const broker = await world.broker(t, { policy, environment: { BROKER_CACHE_MAX_ENTRIES: '2' } })
-    const nothing = { entries: 0, max_entries: 2, fetching: 0, evictions: 0, at_risk: 0, first_loss_in: null }
+    const nothing = {
+      entries: 0,
+      max_entries: 2,
+      fetching: 0,
+      exchanging: 0,
+      waiting: 0,
+      waiting_background: 0,
+      failures: [],
+      evictions: 0,
+      at_risk: 0,
+      first_loss_in: null,
+    }
     assert.deepEqual((await broker.get('/cache')).json, nothing)
     for (const tenant of numbered.slice(0, 5)) await broker.ask({ tenant, scope: graph })
     assert.deepEqual((await broker.get('/cache')).json, { ...nothing, entries: 2, evictions: 3 })

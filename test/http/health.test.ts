@@ -68,7 +68,7 @@ describe('what /health tells', () => {
     const fine = { ...untouched, status: 'ok', detail: 'The last attempt succeeded.', last_success: iso() }
     assert.deepEqual(upstreams, [
       { kind: 'identity', name: 'managed-identity', ...untouched },
-      { kind: 'authority', name: emulator.entraUrl, ...untouched },
+      { kind: 'authority', name: emulator.entraUrl, ...untouched, circuit: { state: 'closed', since: iso() } },
       // Read from its file at the start.
       { kind: 'issuer', name: 'emulator', ...fine },
       { kind: 'issuer', name: 'onprem', ...untouched },
@@ -134,6 +134,7 @@ test('the authority: unknown, ok, failing, ok; "since" moves only with the statu
     consecutive_failures: 1,
     last_success: workedAgain,
     last_error: lastError,
+    circuit: { state: 'closed', since: started },
   })
 
   emulator.clearFaults()
@@ -150,7 +151,7 @@ test('the authority: unknown, ok, failing, ok; "since" moves only with the statu
 })
 
 const outages: readonly (readonly [fault: Fault, kind: string, error: Json])[] = [
-  [{ kind: 'server-error', at: 'token' }, 'authority', { code: 'upstream_unavailable', class: 'transient' }],
+  [{ kind: 'server-error', at: 'token' }, 'authority', { code: 'upstream_unavailable', class: 'server_error' }],
   [{ kind: 'throttled', at: 'token' }, 'authority', { code: 'upstream_unavailable', class: 'throttled' }],
   [{ kind: 'hung', at: 'token' }, 'authority', { code: 'upstream_unavailable', class: 'timeout' }],
   [{ kind: 'refused', at: 'token' }, 'authority', { code: 'upstream_unavailable', class: 'network' }],

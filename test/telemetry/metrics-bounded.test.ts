@@ -133,7 +133,17 @@ test('the number of series does not depend on what callers send, and nothing of 
 test('labels are escaped: a name of the policy cannot make a line of its own', async () => {
   const name = 'https://login.example/"} 1\nfaked_total 1\\'
   const told = createMetrics({
-    cache: () => ({ entries: 0, maxEntries: 1, fetching: 0, evictions: 0, atRisk: 0, firstLossInSeconds: undefined }),
+    cache: () => ({
+      entries: 0,
+      maxEntries: 1,
+      fetching: 0,
+      load: { running: 0, waiting: 0, background: 0 },
+      failures: [],
+      evictions: 0,
+      atRisk: 0,
+      firstLossInSeconds: undefined,
+    }),
+    circuit: () => 'closed',
     upstreams: () => [
       {
         upstream: { kind: 'authority', name },

@@ -1,14 +1,20 @@
 import assert from 'node:assert/strict'
 import { describe, type TestContext, test } from 'node:test'
-import { graph, type TestBroker, until } from '../support/broker.ts'
+import { graph, observers, sampleCaller, send, type TestBroker, until } from '../support/broker.ts'
 import { metricsWorld } from './metrics-world.ts'
 
-const { emulator, clock, ask, broker: startBroker, moves, scrape } = await metricsWorld()
+const { emulator, clock, ask, broker: startBroker, moves, observer, scrape } = await metricsWorld()
 const contoso = { tenant: 'contoso', scope: graph }
+/** As ever, and the observer may make the broker forget. */
+const rules = [
+  { name: 'sample', callers: [sampleCaller], tenants: ['contoso', 'fabrikam', 'tailspin'], scopes: [graph] },
+  { ...observers, permissions: ['observe', 'purge'] },
+]
 
 const issued = 'token_broker_requests_total{endpoint="tokens",outcome="issued"}'
 const served = (result: string) => `token_broker_cache_requests_total{result="${result}"}`
 const refreshed = (outcome: string) => `token_broker_cache_refreshes_total{outcome="${outcome}"}`
+const recalled = (reason: string) => `token_broker_cache_remembered_failures_total{reason="${reason}"}`
 const exchanged = (outcome: string) => `token_broker_exchange_duration_seconds_count{outcome="${outcome}"}`
 
 /** A refresh runs in the background; it is over once it is counted. */
@@ -76,13 +82,22 @@ const rows: Readonly<Record<string, Row>> = {
     happens: askAndRefresh,
     moves: { [issued]: 1, [served('due')]: 1, [refreshed('not_yet')]: 1, [exchanged('ok')]: 1 },
   },
-  'a refresh that fails: failed': {
+  'a refresh that fails: the reason': {
     before: async broker => {
       await due(broker)
       emulator.fault({ kind: 'aadsts', code: 700213, at: 'token' })
     },
     happens: askAndRefresh,
-    moves: { [issued]: 1, [served('due')]: 1, [refreshed('failed')]: 1, [exchanged('federation')]: 1 },
+    moves: { [issued]: 1, [served('due')]: 1, [refreshed('federation')]: 1, [exchanged('federation')]: 1 },
+  },
+  'a refresh that meets a remembered failure: nobody is asked': {
+    before: async broker => {
+      await due(broker)
+      emulator.fault({ kind: 'aadsts', code: 700213, at: 'token' })
+      await ask(broker, { ...contoso, tenant: 'tailspin' })
+    },
+    happens: askAndRefresh,
+    moves: { [issued]: 1, [served('due')]: 1, [refreshed('federation')]: 1, [recalled('federation')]: 1 },
   },
   'a request after a refresh failed, while the next one waits: refresh-failed': {
     before: failing,
@@ -128,12 +143,35 @@ const rows: Readonly<Record<string, Row>> = {
       [exchanged('consent')]: 1,
     },
   },
+  'the same request again: the failure is remembered, and nobody is asked': {
+    before: broker => ask(broker, { ...contoso, tenant: 'tailspin' }),
+    happens: broker => ask(broker, { ...contoso, tenant: 'tailspin' }),
+    moves: {
+      'token_broker_requests_total{endpoint="tokens",outcome="consent_required"}': 1,
+      [recalled('consent')]: 1,
+    },
+  },
+  'a purge of two tokens': {
+    before: ask,
+    happens: async ({ url }) => {
+      const authorization = `Bearer ${observer}`
+      await send(`${url}/tokens?all=true`, { method: 'DELETE', headers: { authorization } })
+    },
+    moves: { 'token_broker_requests_total{endpoint="purge",outcome="ok"}': 1, token_broker_cache_purged_total: 2 },
+  },
+  'a purge that drops nothing': {
+    happens: async ({ url }) => {
+      const authorization = `Bearer ${observer}`
+      await send(`${url}/tokens?tenant=tailspin`, { method: 'DELETE', headers: { authorization } })
+    },
+    moves: { 'token_broker_requests_total{endpoint="purge",outcome="ok"}': 1 },
+  },
 }
 
 describe('these counters move by exactly one, and no others move', () => {
   for (const [what, row] of Object.entries(rows))
     test(what, async (t: TestContext) => {
-      const broker = await startBroker(t, { environment: row.environment ?? {} })
+      const broker = await startBroker(t, { policy: { rules }, environment: row.environment ?? {} })
       await row.before?.(broker)
       assert.deepEqual(await moves(broker, () => row.happens(broker)), row.moves)
     })

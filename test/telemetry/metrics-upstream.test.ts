@@ -17,14 +17,15 @@ const identity = (outcome: string) => `token_broker_identity_fetch_duration_seco
 describe('an exchange is counted under the class of its outcome, and no others move', () => {
   const entra = (kind: Fault['kind'], more: Partial<Fault> = {}): Fault => ({ kind, at: 'token', ...more })
   const says = (code: number) => entra('aadsts', { code })
-  const rows: readonly (readonly [fault: Fault, outcome: string, code: string])[] = [
-    [entra('refused'), 'network', 'upstream_unavailable'],
-    [entra('reset'), 'network', 'upstream_unavailable'],
+  const rows: readonly (readonly [fault: Fault, outcome: string, code: string, attempts?: number])[] = [
+    [entra('refused'), 'network', 'upstream_unavailable', 3],
+    [entra('reset'), 'network', 'upstream_unavailable', 3],
     [entra('hung'), 'timeout', 'upstream_unavailable'],
     [entra('stalled-body'), 'timeout', 'upstream_unavailable'],
     [entra('throttled'), 'throttled', 'upstream_unavailable'],
-    [entra('server-error'), 'transient', 'upstream_unavailable'],
-    [says(90033), 'transient', 'upstream_unavailable'],
+    [entra('server-error'), 'server_error', 'upstream_unavailable'],
+    [says(90033), 'server_error', 'upstream_unavailable'],
+    [{ ...says(90033), status: 400 }, 'transient', 'upstream_unavailable'],
     [says(700213), 'federation', 'federation_misconfigured'],
     [says(90038), 'cloud', 'federation_misconfigured'],
     [says(7000229), 'consent', 'consent_required'],
@@ -38,15 +39,27 @@ describe('an exchange is counted under the class of its outcome, and no others m
     [entra('wrong-audience'), 'wrong_audience', 'upstream_invalid'],
     [entra('expired'), 'no_expiry', 'upstream_invalid'],
   ]
-  for (const [fault, outcome, code] of rows)
-    test(`${fault.kind} ${fault.code ?? ''}: ${outcome}`, async t => {
-      const broker = await metrics.broker(t, { environment })
+  for (const [fault, outcome, code, attempts = 1] of rows)
+    test(`${fault.kind} ${fault.code ?? ''}: ${outcome}, attempts: ${attempts}`, async t => {
+      // Where an attempt is repeated, each one is an exchange; one that Retry-After puts off beyond the deadline is not.
+      const broker = await metrics.broker(t, attempts === 1 ? { environment } : {})
       emulator.fault(fault)
       const moved = await moves(broker, () => ask(broker))
-      // Where an attempt is repeated, each one is an exchange. A port that is closed sees none.
-      const attempts = Math.max(1, emulator.counts().endpoints.token.total)
       assert.deepEqual(moved, { [refused(code)]: 1, [exchanged(outcome)]: attempts })
+      // A port that is closed sees none.
+      if (fault.kind !== 'refused') assert.equal(emulator.counts().endpoints.token.total, attempts)
     })
+
+  test('an attempt that fails and one that succeeds: both', async t => {
+    const broker = await metrics.broker(t)
+    emulator.fault(entra('reset', { times: 1 }))
+    assert.deepEqual(await moves(broker, () => ask(broker)), {
+      [issued]: 1,
+      'token_broker_cache_requests_total{result="miss"}': 1,
+      [exchanged('network')]: 1,
+      [exchanged('ok')]: 1,
+    })
+  })
 
   test('success: ok', async t => {
     const broker = await metrics.broker(t)

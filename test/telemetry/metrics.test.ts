@@ -21,6 +21,8 @@ async function eventful() {
   await ask(broker)
   await until('the failed refresh', () => broker.events('token.refresh_failed').length === 1)
   await ask(broker)
+  // The failure is the application's, and remembered for all its tenants.
+  await ask(broker, { tenant: 'tailspin', scope: graph })
   await metrics.scrape(broker)
   return broker
 }
