@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+import { handOverSignals } from './early-signals.ts'
 import { parseArgs } from 'node:util'
 import { messageOf } from './errors.ts'
 import { exitCodes, serve, StartError } from './main.ts'
@@ -32,7 +33,7 @@ async function run(args: readonly string[]): Promise<void> {
   if (command === undefined) throw usage('no command given')
   if (command !== 'serve') throw usage(`unknown command "${command}"`)
   if (rest.length > 0) throw usage(`serve takes no arguments, but got "${rest.join(' ')}"`)
-  await serve(process.env)
+  await serve(process.env, handOverSignals)
 }
 
 function parse(args: readonly string[]) {

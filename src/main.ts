@@ -25,9 +25,10 @@ export class StartError extends Error {
 
 /**
  * Runs the broker until a signal stops it: settings → wire → listen → drain.
+ * @param handOverSignals called once signals are handled here
  * @throws StartError when it cannot start
  */
-export async function serve(environment: Environment): Promise<void> {
+export async function serve(environment: Environment, handOverSignals: () => void): Promise<void> {
   const { config, policy } = await readSettings(environment)
   const sink = bufferedOutput(1)
   process.on('exit', sink.flush)
@@ -48,6 +49,7 @@ export async function serve(environment: Environment): Promise<void> {
     'the policy is loaded',
   )
   stopOnSignal(service, config)
+  handOverSignals()
   await service.warmUp()
   if (service.isReady()) log.info('ready')
 }

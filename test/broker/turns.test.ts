@@ -14,8 +14,10 @@ describe('a flight', () => {
 
   test('does not begin before somebody joins', () => {
     const { flight, begun } = turnsWorld()
-    flight('one')
-    assert.deepEqual(begun, [])
+    const one = flight('one')
+    assert.deepEqual([begun, one.begun], [[], false])
+    one.join('a')
+    assert.deepEqual([begun, one.begun], [['one'], true])
   })
 
   test('that fails, even at once, gives its slot back', async () => {

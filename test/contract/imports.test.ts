@@ -7,6 +7,7 @@ const sources = sourcesBelow('src')
 /** Which part of the source each part may import besides itself. Everything may import errors.ts. */
 const allowed: Readonly<Record<string, readonly string[]>> = {
   'src/errors.ts': [],
+  'src/early-signals.ts': [],
   'src/environment.ts': [],
   'src/broker': [],
   'src/http': ['src/broker'],
@@ -28,7 +29,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   ],
   // The entry point reads the settings and makes the sink; all other things are made by wire.ts.
   'src/main.ts': ['src/wire.ts', 'src/config.ts', 'src/environment.ts', 'src/outbound', 'src/telemetry', 'src/broker'],
-  'src/cli.ts': ['src/main.ts'],
+  'src/cli.ts': ['src/early-signals.ts', 'src/main.ts'],
 }
 
 const partOf = (path: string): string =>

@@ -21,7 +21,7 @@ const purge = async ({ url }: TestBroker, query: string) =>
 const fetching = async ({ url }: TestBroker): Promise<unknown> =>
   (await send(`${url}/cache`, { headers: { authorization } })).json['fetching']
 /** Long enough for a purge to be answered meanwhile, on a busy machine too. */
-const exchangeMs = 1000
+const exchangeMs = 1500
 
 describe('an exchange that began before a purge', { concurrency: true }, () => {
   before(async () => {

@@ -64,6 +64,15 @@ describe('it opens', () => {
     })
   }
 
+  test('whatever else happens that says nothing: it neither counts nor dilutes', async () => {
+    const world = circuitWorld()
+    await world.exchanges('KLMNOPQRST', failure('identity_unavailable', 'network'))
+    await world.exchanges('ABCABCABC')
+    assert.equal(world.circuit.state(), 'closed')
+    await world.exchanges('A')
+    assert.equal(world.circuit.state(), 'open')
+  })
+
   test('for what happened within ten seconds', async () => {
     const world = circuitWorld()
     await world.exchanges('ABCDEFGHI')
@@ -80,13 +89,15 @@ describe('it opens', () => {
     assert.equal(world.circuit.state(), 'open')
   })
 
-  test('and keeps five hundred outcomes of those at most', async () => {
-    const world = circuitWorld()
-    await world.exchanges(`BC${'a'.repeat(499)}D`)
-    assert.equal(world.circuit.state(), 'closed')
-    await world.exchanges('BC')
-    assert.equal(world.circuit.state(), 'open')
-  })
+  for (const [between, state] of [
+    [497, 'open'],
+    [498, 'closed'],
+  ] as const)
+    test(`for the last five hundred of those: ${state} after ${between} between the first and the last failure`, async () => {
+      const world = circuitWorld()
+      await world.exchanges(`BC${'a'.repeat(between)}D`)
+      assert.equal(world.circuit.state(), state)
+    })
 
   test('a wall clock that jumps changes nothing', async () => {
     const world = circuitWorld()

@@ -116,10 +116,12 @@ describe('one budget for everything', () => {
   })
 
   test('no timer is left behind, however it ends', async () => {
-    for (const answers of [['token'], [failure('consent_required', 'consent')], [away(), 'token'], []] as Answer[][]) {
-      const world = await outcomeOf(answers)
+    for (const answers of [['token'], [failure('consent_required', 'consent')], [away(), 'token']] as Answer[][]) {
+      const world = resilienceWorld(answers)
+      world.ask()
+      await world.pass(50)
+      assert.ok(world.elapsed <= 50, 'it has ended')
       assert.equal(world.timers.size, 0)
-      assert.ok(world.outcome)
     }
   })
 
@@ -175,6 +177,22 @@ describe('the circuit', () => {
     assert.ok(world.outcome instanceof BrokerError && world.outcome.reason === 'circuit_open')
     assert.equal(world.outcome.retryAfter, 2)
     assert.deepEqual(world.askedAt, [])
+  })
+
+  test('open, and given up from outside at the same moment, is no unhandled rejection', async t => {
+    const unhandled: unknown[] = []
+    const listen = (reason: unknown) => unhandled.push(reason)
+    process.on('unhandledRejection', listen)
+    t.after(() => process.off('unhandledRejection', listen))
+    const world = resilienceWorld([])
+    for (const tenant of 'abcdefghij') {
+      await world.circuit.run(tenant, () => Promise.reject(away())).catch(() => undefined)
+    }
+    world.ask()
+    world.outer.abort()
+    await world.pass(0)
+    assert.equal(reasonOf(world.outcome), 'circuit_open')
+    assert.deepEqual(unhandled, [])
   })
 
   test('is not retried against once it has opened', async () => {

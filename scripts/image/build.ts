@@ -1,0 +1,88 @@
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { must, run, runAnyway } from './command.ts'
+import { fillNodeBase, fillRuntimeBase } from './local-base.ts'
+
+const root = join(import.meta.dirname, '../..')
+const buildSeconds = 900
+
+/** Images and containers in a temporary folder, apart from whatever else the machine has. */
+export interface Storage {
+  readonly folder: string
+  /** The options by which buildah and podman find it. */
+  readonly options: readonly string[]
+  /** Removes its containers and everything else. */
+  readonly remove: () => Promise<void>
+}
+
+/** Opens a storage: with overlay where the file system allows it, else with plain copies. */
+export async function openStorage(): Promise<Storage> {
+  const folder = await mkdtemp(join(tmpdir(), 'token-broker-image-'))
+  const places = ['--root', join(folder, 'storage'), '--runroot', join(folder, 'run')]
+  const overlay = [...places, '--storage-driver', 'overlay']
+  const { code } = await run(['buildah', ...overlay, 'images'])
+  const options = code === 0 ? overlay : [...places, '--storage-driver', 'vfs']
+  const remove = async () => {
+    await runAnyway(['podman', ...options, 'rm', '--all', '--force', '--time', '0'])
+    await runAnyway(['buildah', ...options, 'rm', '--all'])
+    for (const mount of await mountsBelow(folder)) await runAnyway(['umount', '--lazy', mount])
+    if (process.getuid?.() === 0) await rm(folder, { recursive: true, force: true })
+    // Files of a container without root belong to users that only its namespace can act for.
+    else await runAnyway(['buildah', ...options, 'unshare', 'rm', '-rf', folder])
+  }
+  return { folder, options, remove }
+}
+
+/** What a build that was killed may leave, the innermost first. */
+async function mountsBelow(folder: string): Promise<readonly string[]> {
+  const mounts = (await readFile('/proc/self/mounts', 'utf8')).split('\n').map(line => line.split(' ')[1] ?? '')
+  return mounts.filter(mount => mount.startsWith(`${folder}/`)).toReversed()
+}
+
+/** Builds the Dockerfile on bases that are made here. Returns the image's name. */
+export async function buildOnLocalBases(storage: Storage): Promise<string> {
+  const nodeBase = await buildBase(storage, 'node-base', fillNodeBase)
+  const runtimeBase = await buildBase(storage, 'runtime-base', fillRuntimeBase)
+  const image = 'localhost/token-broker'
+  const values = {
+    NODE_IMAGE: nodeBase,
+    RUNTIME_IMAGE: runtimeBase,
+    VERSION: 'local',
+    REVISION: (await run(['git', '-C', root, 'rev-parse', 'HEAD'])).stdout.trim(),
+    BASE_NAME: runtimeBase,
+  }
+  const args = Object.entries(values).flatMap(([name, value]) => ['--build-arg', `${name}=${value}`])
+  const secrets = await npmSecrets(storage.folder)
+  await buildah(storage, ['--network=host', ...args, ...secrets, '--tag', image, root])
+  return image
+}
+
+async function buildBase(storage: Storage, name: string, fill: (root: string) => Promise<void>): Promise<string> {
+  const [image, files] = [`localhost/token-broker-${name}`, join(storage.folder, name)]
+  await mkdir(files)
+  await fill(files)
+  const dockerfile = join(storage.folder, `${name}.Dockerfile`)
+  await writeFile(dockerfile, 'FROM scratch\nCOPY . /\n')
+  await buildah(storage, ['--file', dockerfile, '--tag', image, files])
+  await rm(files, { recursive: true })
+  return image
+}
+
+/** Chroot isolation asks the least of the machine; the Docker format keeps HEALTHCHECK, which OCI's does not know. */
+const buildah = ({ options }: Storage, args: readonly string[]): Promise<string> =>
+  must(
+    ['buildah', ...options, 'build', '--isolation=chroot', '--format=docker', '--pull=never', '--layers', ...args],
+    buildSeconds,
+  )
+
+/** The registry and the certificate authorities that npm uses on this machine, for the npm in the build. */
+async function npmSecrets(folder: string): Promise<readonly string[]> {
+  const npmrc = join(folder, 'npmrc')
+  const registry = (await must(['npm', 'config', 'get', 'registry'])).trim()
+  const certificates = process.env['NODE_EXTRA_CA_CERTS']
+  const lines = [`registry=${registry}`, ...(certificates ? ['cafile=/run/secrets/npm-ca'] : [])]
+  await writeFile(npmrc, `${lines.join('\n')}\n`)
+  const secrets = [`id=npmrc,src=${npmrc}`, ...(certificates ? [`id=npm-ca,src=${certificates}`] : [])]
+  return secrets.flatMap(secret => ['--secret', secret])
+}

@@ -1,0 +1,87 @@
+import assert from 'node:assert/strict'
+import { execFile, spawn } from 'node:child_process'
+import { globSync } from 'node:fs'
+import { mkdtemp, readFile, rm, stat } from 'node:fs/promises'
+import { isBuiltin } from 'node:module'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, describe, test } from 'node:test'
+import { promisify } from 'node:util'
+import { startEmulator } from '../../emulator/emulator.ts'
+import { layOut, shipped } from '../../scripts/bundle.ts'
+import { environmentOf } from '../e2e/process.ts'
+import { graph, send, until } from '../support/broker.ts'
+
+const app = await mkdtemp(join(tmpdir(), 'token-broker-test-'))
+after(() => rm(app, { recursive: true, force: true }))
+// A working copy of somebody careful: his files are for him alone.
+const umask = process.umask(0o077)
+const { inputs, outputs } = await layOut(app)
+process.umask(umask)
+const program = join(app, 'dist/token-broker.mjs')
+const text = (path: string): Promise<string> => readFile(join(app, path), 'utf8')
+
+describe('what ships', () => {
+  test('is what is listed, readable for everybody', async () => {
+    const found = globSync('**', { cwd: app, withFileTypes: true }).filter(entry => entry.isFile())
+    const paths = found.map(entry => join(entry.parentPath, entry.name).slice(app.length + 1))
+    assert.deepEqual(paths.toSorted(), shipped.toSorted())
+    for (const path of paths) assert.equal((await stat(join(app, path))).mode & 0o777, 0o644, path)
+    assert.equal((await stat(join(app, 'dist'))).mode & 0o777, 0o755)
+  })
+
+  test('comes from the sources and from packages, never from the emulator, the tests or a native module', () => {
+    const foreign = Object.keys(inputs).filter(path => !/^(src|node_modules)\//.test(path) || path.endsWith('.node'))
+    assert.deepEqual(foreign, [])
+  })
+
+  test('imports nothing but what Node brings, and kerberos, which only a proxy with Negotiate would ask for', () => {
+    const imports = Object.values(outputs).flatMap(output => output.imports)
+    const external = imports.filter(({ external: is }) => is).map(({ path }) => path)
+    assert.deepEqual(new Set(external.filter(path => !isBuiltin(path))), new Set(['kerberos']))
+  })
+
+  test('says which packages are in it, with their licences', async () => {
+    const folders = Object.keys(inputs).map(path => /^.*node_modules\/(?:@[^/]+\/)?[^/]+/.exec(path)?.[0])
+    const names = new Set(
+      folders.filter(folder => folder !== undefined).map(folder => folder.replace(/^.*node_modules\//, '')),
+    )
+    names.add('@fastify/swagger-ui')
+    const sbom = JSON.parse(await text('sbom.cdx.json')) as { components: { name: string; version: string }[] }
+    assert.deepEqual(new Set(sbom.components.map(({ name }) => name)), names)
+    const notices = await text('THIRD-PARTY-NOTICES.txt')
+    for (const { name, version } of sbom.components) assert.ok(notices.includes(`\n${name} ${version} (`), name)
+  })
+})
+
+describe('the bundle, with nothing but Node around it', () => {
+  const bare = { cwd: '/', env: {}, timeout: 20_000 }
+
+  test('answers --help', async () => {
+    const { stdout } = await promisify(execFile)(process.execPath, [program, '--help'], bare)
+    assert.match(stdout, /^Usage: token-broker/m)
+  })
+
+  test('serves tokens, its description and its documentation', async t => {
+    const emulator = await startEmulator()
+    t.after(() => emulator.close())
+    const environment = await environmentOf(t, emulator, { BROKER_DRAIN_SECONDS: '0' })
+    const child = spawn(process.execPath, [program, 'serve'], { ...bare, env: environment })
+    t.after(() => void child.kill('SIGKILL'))
+    let said = ''
+    for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => (said += chunk.toString()))
+    const address = () => /listening at (http:\/\/[\d.:]+)/.exec(said)?.[1]
+    await until('listening', () => address() !== undefined || child.exitCode !== null, 20)
+    const url = address() ?? assert.fail(said)
+
+    const headers = { authorization: `Bearer ${await emulator.mintCallerToken()}`, 'content-type': 'application/json' }
+    const body = JSON.stringify({ tenant: 'contoso', scope: graph })
+    const answer = await send(`${url}/tokens`, { method: 'POST', headers, body })
+    assert.equal(answer.status, 200, answer.text)
+    const page = await send(`${url}/docs`)
+    assert.equal(page.status, 200)
+    const parts = [...page.text.matchAll(/(?:href|src)="([^"]+)"/g)].map(([, path = '']) => path)
+    assert.ok(parts.length >= 4)
+    for (const path of parts) assert.equal((await send(`${url}/${path}`)).status, 200, path)
+  })
+})

@@ -1,0 +1,28 @@
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { test } from 'node:test'
+import { importsOf } from '../contract/sources.ts'
+
+/** The exit code of a process that loads the module, runs `then`, and would run on for ever; null when a signal ended it. */
+async function exitCodeOf(then: string): Promise<unknown> {
+  const module = new URL('../../src/early-signals.ts', import.meta.url).href
+  const script = `const { handOverSignals } = await import('${module}'); setInterval(() => {}, 1000); ${then}`
+  const child = spawn(process.execPath, ['--input-type=module', '--eval', script], { timeout: 20_000 })
+  const [code] = await once(child, 'exit')
+  return code
+}
+
+for (const signal of ['SIGTERM', 'SIGINT'])
+  test(`${signal} before anything is served ends the process in order, also as the first one of a container`, async () => {
+    assert.equal(await exitCodeOf(`process.kill(process.pid, '${signal}')`), 0)
+  })
+
+test('after that it leaves signals to others', async () => {
+  const others = `handOverSignals(); process.on('SIGTERM', () => process.exit(7)); process.kill(process.pid, 'SIGTERM')`
+  assert.equal(await exitCodeOf(others), 7)
+})
+
+test('the command loads it before anything else of its own', () => {
+  assert.equal(importsOf('src/cli.ts')[0], 'src/early-signals.ts')
+})
