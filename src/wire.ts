@@ -119,7 +119,11 @@ function connectIdentity(
   const upstream = identityUpstream(identity)
   const fetched: Told = (seconds, error) => asked(upstream, seconds, error)
   return identity.source === 'managed-identity'
-    ? keepAssertion(managedIdentity(identity), { ...around, timeoutMs: upstreamTimeoutMs * identityShare, fetched })
+    ? keepAssertion(managedIdentity(identity, around.clock), {
+        ...around,
+        timeoutMs: upstreamTimeoutMs * identityShare,
+        fetched,
+      })
     : workloadIdentity(identity.tokenFile, identity.homeTenant, { clock: around.clock, fetched })
 }
 

@@ -1,8 +1,10 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { createHttpHeaders, createPipelineRequest } from '@azure/core-rest-pipeline'
 import { ManagedIdentityApplication, type INetworkModule, type NetworkResponse } from '@azure/msal-node'
+import type { Clock } from '../broker/clock.ts'
 import type { Assertion } from '../broker/types.ts'
 import { BrokerError } from '../errors.ts'
+import { readRetryAfter } from './entra-failure.ts'
 import { RecordingClient } from './recording-client.ts'
 
 /** Which identity to ask for, and where. */
@@ -52,7 +54,10 @@ async function send<T>(
  * MSAL's application is used rather than the credential class around it, because only it can be told not to answer from
  * its own process-wide cache; the broker keeps the token itself.
  */
-export function managedIdentity(settings: ManagedIdentitySettings): (signal: AbortSignal) => Promise<Assertion> {
+export function managedIdentity(
+  settings: ManagedIdentitySettings,
+  { now }: Pick<Clock, 'now'>,
+): (signal: AbortSignal) => Promise<Assertion> {
   const application = new ManagedIdentityApplication({
     managedIdentityIdParams: { userAssignedClientId: settings.clientId },
     system: { networkClient: network, disableInternalRetries: true },
@@ -71,12 +76,17 @@ export function managedIdentity(settings: ManagedIdentitySettings): (signal: Abo
       }
       return { token: result.accessToken, expiresAt }
     } catch (thrown) {
-      throw identityFailure(client, thrown, settings)
+      throw identityFailure(client, thrown, settings, now)
     }
   }
 }
 
-function identityFailure(client: RecordingClient, cause: unknown, { clientId }: ManagedIdentitySettings): BrokerError {
+function identityFailure(
+  client: RecordingClient,
+  cause: unknown,
+  { clientId }: ManagedIdentitySettings,
+  now: () => number,
+): BrokerError {
   const status = client.seen?.status
   if (status === undefined) {
     return new BrokerError('identity_unavailable', 'The identity endpoint could not be reached.', {
@@ -92,7 +102,9 @@ function identityFailure(client: RecordingClient, cause: unknown, { clientId }: 
         'or correct BROKER_IDENTITY_CLIENT_ID.',
     })
   }
+  const told = client.seen?.header('retry-after')
   return new BrokerError('identity_unavailable', `The identity endpoint gave no usable answer (HTTP ${status}).`, {
     reason: status === 200 ? 'unusable' : 'status',
+    ...(told !== undefined && { retryAfter: readRetryAfter(told, now()) }),
   })
 }
