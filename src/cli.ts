@@ -1,55 +1,92 @@
 #!/usr/bin/env node
 import { handOverSignals } from './early-signals.ts'
-import { parseArgs } from 'node:util'
-import { messageOf } from './errors.ts'
-import { exitCodes, serve, StartError } from './main.ts'
+import { columns, runCommand, usage, type Command } from './commands/command.ts'
+import { ExitError, exitCodes } from './exit.ts'
+
+/** The commands by name, each loaded when it is used: most of them need little of the broker. */
+const commands: Readonly<Record<string, readonly [summary: string, load: () => Promise<Command>]>> = {
+  serve: [
+    'run the broker; the environment configures it (see README.md)',
+    async () => (await import('./commands/serve.ts')).serveCommand,
+  ],
+  'policy check': [
+    'say what is wrong with a policy file',
+    async () => (await import('./commands/policy-check.ts')).policyCheckCommand,
+  ],
+  'policy explain': [
+    'say which rule grants something, or why none does',
+    async () => (await import('./commands/policy-explain.ts')).policyExplainCommand,
+  ],
+  'policy test': [
+    'compare what a policy decides with a table of expectations',
+    async () => (await import('./commands/policy-test.ts')).policyTestCommand,
+  ],
+  'key new': ['make an API key for a caller', async () => (await import('./commands/key.ts')).newKeyCommand],
+}
 
 const help = `token-broker: hands tenant-scoped Microsoft Entra access tokens to authenticated, policy-checked callers
 
 Usage: token-broker <command>
 
 Commands:
-  serve        run the broker; the environment configures it (see README.md)
-
+${columns(Object.entries(commands).map(([name, [summary]]) => [name, summary]))}
 Options:
-  --help       show this text
+  --help     show this text; after a command, what the command does
+  --version  show the version
 
 Exit codes:
-  ${exitCodes.stopped}  stopped by a signal, everything answered
-  ${exitCodes.failed}  stopped by an unexpected error, by a second signal, or before everything was answered
+  ${exitCodes.stopped}  done; serve: stopped by a signal, everything answered
+  ${exitCodes.failed}  an unexpected error; serve: also a second signal, or stopped before everything was answered
   ${exitCodes.usage}  wrong usage of this command
   ${exitCodes.configuration}  the environment or the policy is faulty; every fault is listed
   ${exitCodes.listen}  the address or port to listen on cannot be had
+  ${exitCodes.mismatch}  the policy decides otherwise than was expected
 `
 
-/** Runs the command line. Whatever fails is said on stderr in plain words and told in the exit code. */
-async function run(args: readonly string[]): Promise<void> {
-  const { values, positionals } = parse(args)
-  if (values.help === true) {
-    process.stdout.write(help)
-    return
+/** Runs the command line. Resolves to the exit code. */
+async function run(args: readonly string[]): Promise<number> {
+  const [first = '', second = ''] = args
+  const out = (text: string): void => void process.stdout.write(text)
+  for (const [name, length] of [
+    [`${first} ${second}`, 2],
+    [first, 1],
+  ] as const) {
+    const known = Object.hasOwn(commands, name) ? commands[name] : undefined
+    if (known) {
+      return runCommand(await known[1](), args.slice(length), {
+        environment: process.env,
+        out,
+        now: Date.now,
+        handOverSignals,
+      })
+    }
   }
-  const [command, ...rest] = positionals
-  if (command === undefined) throw usage('no command given')
-  if (command !== 'serve') throw usage(`unknown command "${command}"`)
-  if (rest.length > 0) throw usage(`serve takes no arguments, but got "${rest.join(' ')}"`)
-  await serve(process.env, handOverSignals)
+  if (args.length === 1 && (first === '--help' || first === '-h')) {
+    out(help)
+    return exitCodes.stopped
+  }
+  if (args.length === 1 && first === '--version') {
+    out(`${(await import('./package.ts')).version}\n`)
+    return exitCodes.stopped
+  }
+  return refuse(first, second)
 }
 
-function parse(args: readonly string[]) {
-  try {
-    return parseArgs({ args: [...args], options: { help: { type: 'boolean', short: 'h' } }, allowPositionals: true })
-  } catch (thrown) {
-    throw usage(messageOf(thrown))
-  }
+function refuse(first: string, second: string): never {
+  if (first === '') throw usage('no command given')
+  if (first.startsWith('-')) throw usage(`unknown option "${first}"`)
+  const parts = Object.keys(commands).filter(name => name.startsWith(`${first} `))
+  if (parts.length === 0) throw usage(`unknown command "${first}"`)
+  const what =
+    second === '' || second.startsWith('-') ? `${first} is incomplete` : `unknown command "${first} ${second}"`
+  throw usage(`${what}: there is ${parts.map(part => `"${part}"`).join(', ')}`)
 }
 
-const usage = (what: string) => new StartError(`${what}\nTry: token-broker --help`, exitCodes.usage)
-
+// Whatever fails is said on stderr in plain words and told in the exit code.
 try {
-  await run(process.argv.slice(2))
+  process.exitCode = await run(process.argv.slice(2))
 } catch (thrown) {
-  const expected = thrown instanceof StartError
+  const expected = thrown instanceof ExitError
   const stack = thrown instanceof Error ? thrown.stack : undefined
   process.stderr.write(`token-broker: ${expected ? thrown.message : (stack ?? String(thrown))}\n`)
   process.exitCode = expected ? thrown.exitCode : exitCodes.failed

@@ -1,12 +1,14 @@
 import type { Clock } from './broker/clock.ts'
 import { createHealth } from './broker/health.ts'
+import { keyWarnings } from './broker/policy-keys.ts'
 import type { Policy } from './broker/policy.ts'
+import type { RunningPolicy } from './broker/running-policy.ts'
 import type { Events, Upstream } from './broker/types.ts'
 import type { Config } from './config.ts'
 import { issuerUpstream } from './outbound/issuer-keys.ts'
 import { version } from './package.ts'
 import { createAudit } from './telemetry/audit.ts'
-import { createLogs } from './telemetry/log.ts'
+import { createLogs, type Logs } from './telemetry/log.ts'
 import { createMetrics, type Gauges } from './telemetry/metrics.ts'
 import type { LineSink } from './telemetry/output.ts'
 
@@ -19,21 +21,24 @@ interface Looked extends Pick<Gauges, 'isReady' | 'cache' | 'circuit'> {
 /** Whoever listens to what the broker announces (log, audit, metrics, health), and what the operations endpoints show of it. */
 export function createListeners(
   config: Config,
-  policy: Policy,
+  running: RunningPolicy,
   sink: LineSink,
   { clock, isReady, isDraining, cache, circuit }: Looked,
 ) {
   const logs = createLogs(config.logLevel, sink, secretsOf(config))
-  const audit = createAudit(logs, sink, { mode: config.audit, now: clock.now, policyVersion: () => policy.version })
-  const running = { policy, loadedAt: clock.now() }
-  const health = createHealth(upstreamsOf(config, policy), clock)
+  const audit = createAudit(logs, sink, {
+    mode: config.audit,
+    now: clock.now,
+    policyVersion: () => running.status().policy.version,
+  })
+  const health = createHealth(upstreamsOf(config, running.status().policy), clock)
   const metrics = createMetrics({
     cache,
     circuit,
     isReady,
     version,
     upstreams: health.report,
-    policy: () => ({ version: policy.version, loadedAt: running.loadedAt }),
+    policy: running.status,
   })
   const events: Events = {
     issued: both(audit.issued, metrics.issued),
@@ -48,22 +53,26 @@ export function createListeners(
     verification: metrics.verification,
     unreadable: metrics.unreadable,
     answered: metrics.answered,
-  }
-  const telemetry = {
-    isReady,
-    isDraining,
-    policy: () => running,
-    upstreams: health.report,
-    metrics,
-    answered: events.answered,
-    version,
-    startedAt: clock.now(),
-    close: () => {
-      audit.close()
-      metrics.close()
+    policyLoaded: (policy, before) => {
+      audit.policyLoaded(policy, before)
+      metrics.policyLoaded(policy, before)
+      health.follow(upstreamsOf(config, policy))
+      warnOfPolicy(logs.log, policy, clock)
     },
+    policyRefused: both(audit.policyRefused, metrics.policyRefused),
   }
+  const close = () => {
+    audit.close()
+    metrics.close()
+  }
+  const shown = { isReady, isDraining, policy: running.status, upstreams: health.report, metrics }
+  const telemetry = { ...shown, answered: events.answered, version, startedAt: clock.now(), close }
   return { log: logs.log, events, telemetry }
+}
+
+/** What a good policy says that somebody should know of. */
+export function warnOfPolicy(log: Logs['log'], { warnings, apiKeys }: Policy, { now }: Pick<Clock, 'now'>): void {
+  for (const warning of [...warnings, ...keyWarnings(apiKeys, now())]) log.warn({ source: 'policy' }, warning)
 }
 
 const both =

@@ -1,41 +1,30 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
-import { checkExchangeAudience } from './broker/policy-check.ts'
+import { systemClock } from './broker/clock.ts'
 import type { Policy } from './broker/policy.ts'
 import { readConfig, type Config } from './config.ts'
 import type { Environment } from './environment.ts'
 import { codeOf, FaultsError, type Fault } from './errors.ts'
+import { ExitError, exitCodes } from './exit.ts'
+import { warnOfPolicy } from './listeners.ts'
 import { loadPolicy } from './outbound/policy-file.ts'
+import { faultsBeside } from './reload.ts'
 import { bufferedOutput } from './telemetry/output.ts'
 import { wire, type Service } from './wire.ts'
-
-/** What the process tells whoever started it. */
-export const exitCodes = { stopped: 0, failed: 1, usage: 2, configuration: 3, listen: 4 } as const
-
-/** A reason not to start that is not a bug: a message for people, and the exit code. */
-export class StartError extends Error {
-  readonly exitCode: number
-
-  constructor(message: string, exitCode: number) {
-    super(message)
-    this.name = 'StartError'
-    this.exitCode = exitCode
-  }
-}
 
 /**
  * Runs the broker until a signal stops it: settings → wire → listen → drain.
  * @param handOverSignals called once signals are handled here
- * @throws StartError when it cannot start
+ * @throws ExitError when it cannot start
  */
 export async function serve(environment: Environment, handOverSignals: () => void): Promise<void> {
   const { config, policy } = await readSettings(environment)
   const sink = bufferedOutput(1)
   process.on('exit', sink.flush)
-  const service = await wire(config, policy, sink).catch(asStartError)
+  const service = await wire(config, policy, sink).catch(asExitError)
   const { log } = service
   for (const warning of config.warnings) log.warn({ source: 'environment' }, warning)
-  for (const warning of policy.warnings) log.warn({ source: 'policy' }, warning)
+  warnOfPolicy(log, policy, systemClock)
 
   try {
     await listenAll(service, config)
@@ -48,6 +37,7 @@ export async function serve(environment: Environment, handOverSignals: () => voi
     { policy: policy.version, rules: policy.rules.length, issuers: policy.issuers.length, node: process.version },
     'the policy is loaded',
   )
+  service.watchPolicy()
   stopOnSignal(service, config)
   handOverSignals()
   await service.warmUp()
@@ -69,15 +59,13 @@ async function readSettings(environment: Environment): Promise<{ config: Config;
   }
   const policyFile = environment['BROKER_POLICY_FILE']
   const policy = policyFile ? await loadPolicy(policyFile).catch(collect) : undefined
-  if (config?.identity.source === 'managed-identity' && policy) {
-    faults.push(...checkExchangeAudience(policy, config.identity.audience))
-  }
+  if (config && policy) faults.push(...faultsBeside(config, policy))
   if (config && policy && faults.length === 0) return { config, policy }
-  return asStartError(new FaultsError('The broker cannot start', faults))
+  return asExitError(new FaultsError('The broker cannot start', faults))
 }
 
-function asStartError(thrown: unknown): never {
-  if (thrown instanceof FaultsError) throw new StartError(thrown.message, exitCodes.configuration)
+function asExitError(thrown: unknown): never {
+  if (thrown instanceof FaultsError) throw new ExitError(thrown.message, exitCodes.configuration)
   throw thrown
 }
 
@@ -109,7 +97,7 @@ async function listen(app: FastifyInstance, { host, port, hostName, portName }: 
     }
     const message = why[codeOf(thrown) ?? '']
     if (message === undefined) throw thrown
-    throw new StartError(`Cannot listen on ${host}: ${message}.`, exitCodes.listen)
+    throw new ExitError(`Cannot listen on ${host}: ${message}.`, exitCodes.listen)
   }
 }
 
@@ -149,7 +137,7 @@ function stopOnSignal(service: Service, { drainSeconds }: Config): void {
   }
   process.on('SIGTERM', onSignal)
   process.on('SIGINT', onSignal)
-  process.on('SIGHUP', () => log.warn('SIGHUP is ignored: this version reads the policy at start only'))
+  process.on('SIGHUP', () => void service.reload())
   process.on('uncaughtException', err => {
     log.fatal({ err }, 'stopping after an unexpected error')
     if (stoppingSince === undefined) stop(0, exitCodes.failed)

@@ -8,16 +8,17 @@ import { keepAssertion } from './broker/kept-assertion.ts'
 import { createPermit } from './broker/permit.ts'
 import { createAuthorize, type Policy } from './broker/policy.ts'
 import { createReadiness, type Need } from './broker/readiness.ts'
+import { createRunningPolicy } from './broker/running-policy.ts'
 import type { AssertionSource, Events } from './broker/types.ts'
 import type { Config } from './config.ts'
 import { BrokerError } from './errors.ts'
 import { createListeners, identityUpstream } from './listeners.ts'
 import { createCircuit } from './outbound/circuit.ts'
 import { entra } from './outbound/entra.ts'
-import { connectIssuers } from './outbound/issuer-keys.ts'
 import { managedIdentity } from './outbound/managed-identity.ts'
 import { resilient } from './outbound/resilience.ts'
 import { workloadIdentity } from './outbound/workload-identity.ts'
+import { keepPolicy } from './reload.ts'
 import { buildServers } from './servers.ts'
 import { errorFields } from './telemetry/audit-fields.ts'
 import type { Logs } from './telemetry/log.ts'
@@ -42,6 +43,10 @@ export interface Service {
   readonly isReady: () => boolean
   /** From now on unready, with connections closed after their answer; requests are still served. */
   readonly drain: () => void
+  /** Reads the policy file again, and the files it names; a faulty one is announced and changes nothing. */
+  readonly reload: () => Promise<void>
+  /** Does so from now on whenever they may have changed. */
+  readonly watchPolicy: () => void
   /** Answers what is under way, then stops. */
   readonly close: () => Promise<void>
 }
@@ -57,20 +62,17 @@ export async function wire(config: Config, policy: Policy, sink: LineSink, aroun
   const stopping = new AbortController()
   const isDraining = () => stopping.signal.aborted
   const isReady = () => readiness.isReady() && !isDraining()
-  const { log, events, telemetry } = createListeners(config, policy, sink, {
+  const running = createRunningPolicy(policy, clock)
+  const { log, events, telemetry } = createListeners(config, running, sink, {
     clock,
     isReady,
     isDraining,
     cache: () => cache.view.statistics(),
     circuit: () => circuit.state(),
   })
-  const issuers = await connectIssuers(policy.issuers, {
-    clock,
-    timeoutMs: config.upstreamTimeoutMs,
-    asked: events.asked,
-  })
+  const { upstreamTimeoutMs: timeoutMs } = config
+  const keeper = await keepPolicy(config, running, { clock, timeoutMs, ...events })
   const assertions = connectIdentity(config, around, events.asked)
-  const timeoutMs = config.upstreamTimeoutMs
   const circuit = createCircuit({ clock, changed: events.circuit })
   const exchanges = entra({ authority: config.authority, assertions, clock, events })
   const cache = createCache(resilient(exchanges, { ...around, circuit, timeoutMs }), {
@@ -81,10 +83,10 @@ export async function wire(config: Config, policy: Policy, sink: LineSink, aroun
     concurrency: config.upstreamConcurrency,
     events,
   })
-  const authenticate = createAuthenticate(issuers, clock, events.verification)
-  const issuer = createTokenIssuer(authenticate, createAuthorize(policy, assertions.homeTenant), cache, events)
-  const readiness = createReadiness(needsOf(assertions, issuers), notReadyYet(log), random)
-  const operations = { ...telemetry, issuer, permit: createPermit(policy, events), cache: cache.view }
+  const authenticate = createAuthenticate(running.admission, clock, events.verification)
+  const issuer = createTokenIssuer(authenticate, createAuthorize(assertions.homeTenant), cache, events)
+  const readiness = createReadiness(needsOf(assertions, keeper.issuers), notReadyYet(log), random)
+  const operations = { ...telemetry, issuer, permit: createPermit(events), cache: cache.view }
   const main = { ...operations, forget: cache.forget, events }
   const servers = await buildServers(config, { log, isDraining, answered: events.answered }, main, operations)
 
@@ -94,8 +96,11 @@ export async function wire(config: Config, policy: Policy, sink: LineSink, aroun
     isReady,
     warmUp: () => readiness.reach(stopping.signal),
     drain: () => stopping.abort(),
+    reload: () => keeper.reload(true),
+    watchPolicy: () => keeper.watch(err => log.warn({ err }, 'the policy is looked at once a minute only')),
     close: async () => {
       stopping.abort()
+      keeper.close()
       await servers.close()
       telemetry.close()
       sink.flush()
@@ -128,11 +133,11 @@ function connectIdentity(
 }
 
 /** The identity's token, and the keys of at least one issuer. */
-function needsOf(assertions: AssertionSource, issuers: readonly Issuer[]): readonly Need[] {
+function needsOf(assertions: AssertionSource, issuers: () => readonly Issuer[]): readonly Need[] {
   const identity: Need = {
     name: "the managed identity's token",
     get: () => assertions.get(AbortSignal.timeout(60_000)),
   }
-  if (issuers.length === 0) return [identity]
-  return [identity, { name: "an issuer's keys", get: () => Promise.any(issuers.map(({ keys }) => keys.ready())) }]
+  const ready = async () => issuers().length === 0 || Promise.any(issuers().map(({ keys }) => keys.ready()))
+  return [identity, { name: "an issuer's keys", get: ready }]
 }

@@ -1,95 +1,68 @@
 import { hash } from 'node:crypto'
-import { decodeJwt, decodeProtectedHeader, errors, jwtVerify, type JWTPayload } from 'jose'
 import { LRUCache } from 'lru-cache'
-import { asBrokerError, BrokerError } from '../errors.ts'
-import type { Keys, KeySet } from './key-set.ts'
+import { asBrokerError } from '../errors.ts'
+import { createApiKeys, type ApiKeyCaller, type ApiKeys } from './api-keys.ts'
 import type { Clock } from './clock.ts'
-import { isEntraIssuer } from './names.ts'
+import { issuerOf, verifyJwt, type Issuer, type JwtCaller, type VerifiedJwt } from './jwt-caller.ts'
+import type { Policy } from './policy-model.ts'
 
-/** One issuer whose JWTs authenticate callers. */
-export interface Issuer {
-  /** Its name in the policy. */
-  readonly name: string
-  /** The exact `iss`. */
-  readonly issuer: string
-  /** `aud` must be, or contain, one of these. */
-  readonly audiences: readonly string[]
-  readonly keys: KeySet
-}
+export type { Issuer } from './jwt-caller.ts'
 
 /**
- * The signature algorithms a caller's JWT may use (RFC 7518 §3.1, RFC 8037 §3.1): asymmetric ones only, so that neither
- * `none` nor an HMAC under the public key can pass (RFC 8725 §2.1, §3.1).
+ * An authenticated caller, of whichever kind. Only {@link createAuthenticate} hands one out. It belongs to the version of
+ * the policy under which it was authenticated (`policy`) and is judged by that one; `id` names who it is, in the same
+ * words whatever its credential's own life.
  */
-export const algorithms = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA']
-
-/** `typ` values (RFC 7515 §4.1.9) of tokens that may stand for a caller; others, such as logout tokens, may not. */
-const acceptedTypes = new Set(['jwt', 'at+jwt', 'jose'])
-const clockToleranceSeconds = 30
-const rememberedCallers = 10_000
-/** Several keys under one `kid` are tried one after the other, at most this many. */
-const maxCandidateKeys = 4
-/** Who is asking: made only here, from a credential that was verified. */
-class AuthenticatedCaller {
-  readonly kind = 'jwt'
-  /** The issuer's name in the policy. */
-  readonly issuer: string
-  readonly subject: string
-  /** Every claim of the token, as it was signed. */
-  readonly claims: Readonly<JWTPayload>
-  /** Makes the type nominal: an object that merely looks like a caller is none. */
-  protected readonly verified = true
-
-  constructor(issuer: string, subject: string, claims: Readonly<JWTPayload>) {
-    this.issuer = issuer
-    this.subject = subject
-    this.claims = claims
-    Object.freeze(this)
-  }
-}
-
-/** An authenticated caller. Only {@link createAuthenticate} makes one. */
-export type Caller = AuthenticatedCaller
+export type Caller = JwtCaller | ApiKeyCaller
 
 /** Turns a bearer credential (RFC 6750 §2.1) into a caller; without waiting, where it was verified before. */
 export type Authenticate = (credential: string) => Caller | Promise<Caller>
 
+/** Whom one version of the policy lets in. A new version is a new value. */
+export interface Admission {
+  readonly policy: Policy
+  readonly issuers: ReadonlyMap<string, Issuer>
+  readonly apiKeys: ApiKeys
+}
+
+/** @param issuers the policy's, with the source of their keys */
+export const createAdmission = (policy: Policy, issuers: readonly Issuer[]): Admission => ({
+  policy,
+  issuers: new Map(issuers.map(issuer => [issuer.issuer, issuer])),
+  apiKeys: createApiKeys(policy),
+})
+
 /**
- * Told of every credential that was checked and not merely remembered: `verified`, or the reason of the refusal.
+ * Told of every JWT that was checked and not merely remembered, and of every API key that has expired: `verified`, or
+ * the reason of the refusal.
  *
  * @param issuer its name in the policy, where the credential names one that is there
  */
 export type Verification = (issuer: string | undefined, outcome: string) => void
 
-interface Remembered {
-  readonly caller: Caller
-  readonly issuer: Issuer
-  readonly keys: Keys
-  /** Milliseconds since 1970. */
-  readonly expiresAt: number
-}
+const rememberedCallers = 10_000
 
 /**
- * Checks the signature, `iss`, `aud`, `exp` (required), `nbf`, `sub` (required) and `typ` of callers' JWTs, and
- * remembers verified ones by their SHA-256 until they expire or their issuer's keys change.
- *
- * It does not ask whether the issuer has revoked a token, and it does not decide what a caller may have.
+ * Recognises callers by their credential. What has the hash of an API key of the policy is that key, whatever it looks
+ * like; anything else must be a JWT. Verified JWTs are remembered by their SHA-256 until they expire, their issuer's keys
+ * change, or the policy does; API keys need no remembering.
  *
  * Rejects with `invalid_token` or `issuer_unavailable`.
+ *
+ * @param admission looked at for each request: what it returns may change
  */
 export function createAuthenticate(
-  issuers: readonly Issuer[],
+  admission: () => Admission,
   clock: Clock,
   verification: Verification = () => undefined,
 ): Authenticate {
-  const byIss = new Map(issuers.map(issuer => [issuer.issuer, issuer]))
-  const remembered = new LRUCache<string, Remembered>({ max: rememberedCallers })
+  const remembered = new RememberedJwts(clock)
 
-  const check = async (credential: string): Promise<Remembered> => {
+  const check = async (credential: string, { policy, issuers }: Admission): Promise<VerifiedJwt> => {
     let issuer: Issuer | undefined
     try {
-      issuer = issuerOf(credential, byIss)
-      const verified = await verify(credential, issuer, clock)
+      issuer = issuerOf(credential, issuers)
+      const verified = await verifyJwt(credential, issuer, policy, clock)
       verification(issuer.name, 'verified')
       return verified
     } catch (thrown) {
@@ -99,143 +72,52 @@ export function createAuthenticate(
   }
 
   return credential => {
+    const now = admission()
     const fingerprint = hash('sha256', credential, 'base64url')
-    const known = remembered.get(fingerprint)
-    if (known && clock.now() < known.expiresAt && known.issuer.keys.current() === known.keys) return known.caller
-    if (known) remembered.delete(fingerprint)
-    return check(credential).then(verified => {
-      if (clock.now() < verified.expiresAt) remembered.set(fingerprint, verified)
+    const known = remembered.find(fingerprint, now) ?? findKey(fingerprint, now)
+    if (known) return known
+    return check(credential, now).then(verified => {
+      remembered.keep(fingerprint, verified, now)
       return verified.caller
     })
   }
-}
 
-async function verify(token: string, issuer: Issuer, clock: Clock): Promise<Remembered> {
-  checkType(token)
-  const { payload, keys } = await verifyWithRefresh(token, issuer, clock)
-  const { sub, exp } = payload
-  if (typeof sub !== 'string' || sub === '' || exp === undefined || !Number.isFinite(exp)) {
-    throw refusal('claims', 'The token needs a subject (sub) and an expiry (exp).')
-  }
-  if (isEntraIssuer(issuer.issuer)) checkEntraApplicationToken(payload)
-  if (payload['cnf'] !== undefined) {
-    throw refusal('confirmation', 'The token is bound to a key (cnf) that this request does not prove to hold.')
-  }
-  const caller = new AuthenticatedCaller(issuer.name, sub, payload)
-  return { caller, issuer, keys, expiresAt: exp * 1000 }
-}
-
-/** Which issuer's keys to try. Nothing read here is trusted: jose checks `iss` again under the signature. */
-function issuerOf(token: string, byIss: ReadonlyMap<string, Issuer>): Issuer {
-  const { iss } = readUnverified(() => decodeJwt(token))
-  const issuer = typeof iss === 'string' ? byIss.get(iss) : undefined
-  if (!issuer) throw refusal('issuer', 'The token is from an issuer (iss) that the policy does not list.')
-  return issuer
-}
-
-function checkType(token: string): void {
-  const { typ } = readUnverified(() => decodeProtectedHeader(token))
-  const type = typeof typ === 'string' ? typ.toLowerCase().replace(/^application\//, '') : typ
-  if (type !== undefined && !(typeof type === 'string' && acceptedTypes.has(type))) {
-    throw refusal('type', 'The token is of a type (typ) that does not authenticate callers.')
-  }
-}
-
-function readUnverified<T>(decode: () => T): T {
-  try {
-    return decode()
-  } catch {
-    throw refusal('malformed', 'The credential is not a JWT in compact form.')
-  }
-}
-
-/** Verifies with the keys that are known; once more with newer ones if none of them fits. */
-async function verifyWithRefresh(token: string, issuer: Issuer, clock: Clock) {
-  const keys = await issuer.keys.ready()
-  try {
-    return { payload: await verifyWith(token, issuer, keys, clock), keys }
-  } catch (thrown) {
-    if (!(thrown instanceof errors.JWKSNoMatchingKey)) throw asRefusal(thrown)
-    const newer = await issuer.keys.newerThan(keys)
-    if (newer === keys) throw asRefusal(thrown)
+  function findKey(fingerprint: string, { apiKeys }: Admission): ApiKeyCaller | undefined {
     try {
-      return { payload: await verifyWith(token, issuer, newer, clock), keys: newer }
-    } catch (again) {
-      throw asRefusal(again)
+      return apiKeys.find(fingerprint, clock.now())
+    } catch (thrown) {
+      verification(undefined, asBrokerError(thrown).reason)
+      throw thrown
     }
   }
 }
 
-async function verifyWith(token: string, issuer: Issuer, keys: Keys, clock: Clock): Promise<JWTPayload> {
-  const options = {
-    algorithms,
-    issuer: issuer.issuer,
-    audience: [...issuer.audiences],
-    requiredClaims: ['exp', 'sub'],
-    clockTolerance: clockToleranceSeconds,
-    currentDate: new Date(clock.now()),
+/** Verified tokens of one version of the policy, by SHA-256. */
+class RememberedJwts {
+  readonly #clock: Clock
+  readonly #byFingerprint = new LRUCache<string, VerifiedJwt>({ max: rememberedCallers })
+  #under: Admission | undefined
+
+  constructor(clock: Clock) {
+    this.#clock = clock
   }
-  try {
-    return (await jwtVerify(token, keys.find, options)).payload
-  } catch (thrown) {
-    if (!(thrown instanceof errors.JWKSMultipleMatchingKeys)) throw thrown
-    let tried = 0
-    for await (const key of thrown) {
-      if (++tried > maxCandidateKeys) break
-      try {
-        return (await jwtVerify(token, key, options)).payload
-      } catch (failed) {
-        if (!(failed instanceof errors.JWSSignatureVerificationFailed)) throw failed
-      }
+
+  find(fingerprint: string, under: Admission): JwtCaller | undefined {
+    if (this.#under !== under) {
+      this.#byFingerprint.clear()
+      this.#under = under
     }
-    throw new errors.JWSSignatureVerificationFailed()
+    const known = this.#byFingerprint.get(fingerprint)
+    if (known === undefined) return undefined
+    if (this.#isGood(known) && known.issuer.keys.current() === known.keys) return known.caller
+    this.#byFingerprint.delete(fingerprint)
+    return undefined
   }
-}
 
-/**
- * Entra signs delegated tokens and ID tokens with the same keys and the same `typ` as application tokens
- * (https://learn.microsoft.com/entra/identity-platform/access-token-claims-reference).
- */
-function checkEntraApplicationToken(payload: JWTPayload): void {
-  if (typeof payload['azp'] !== 'string' && typeof payload['appid'] !== 'string') {
-    throw refusal('claims', 'A token of Entra must name the calling application (azp or appid): an ID token does not.')
+  /** Not kept when the policy has changed while it was being verified. */
+  keep(fingerprint: string, verified: VerifiedJwt, under: Admission): void {
+    if (this.#under === under && this.#isGood(verified)) this.#byFingerprint.set(fingerprint, verified)
   }
-  if (payload['scp'] !== undefined) {
-    throw refusal('delegated', 'A delegated token (scp) acts for a user; only application tokens are accepted.')
-  }
-}
 
-function refusal(reason: string, detail: string): BrokerError {
-  return new BrokerError('invalid_token', detail, { reason })
-}
-
-/** jose's closed set of error codes → why, in words that help and hold nothing of the token. */
-const refusals: Readonly<Record<string, readonly [reason: string, detail: string]>> = {
-  ERR_JWT_EXPIRED: ['expired', 'The token has expired.'],
-  ERR_JOSE_ALG_NOT_ALLOWED: ['algorithm', 'The token is signed with an algorithm that is not accepted.'],
-  ERR_JOSE_NOT_SUPPORTED: ['unsupported', "The token's key or header uses something that is not supported."],
-  ERR_JWKS_NO_MATCHING_KEY: ['key', 'The token is signed with a key that its issuer does not publish.'],
-  ERR_JWS_SIGNATURE_VERIFICATION_FAILED: ['signature', 'The signature of the token is wrong.'],
-}
-
-const claimRefusals: Readonly<Record<string, readonly [reason: string, detail: string]>> = {
-  aud: ['audience', 'The token is for another audience (aud).'],
-  iss: ['issuer', 'The token is from another issuer (iss).'],
-  nbf: ['not_yet_valid', 'The token is not valid yet (nbf).'],
-  exp: ['expiry', 'The token has no usable expiry (exp).'],
-  sub: ['subject', 'The token has no subject (sub).'],
-}
-
-/** What jose and the Web Crypto API throw speaks of the token or its key; anything else is a bug, and stays one. */
-function asRefusal(thrown: unknown): BrokerError {
-  const isOfToken = thrown instanceof errors.JOSEError || thrown instanceof TypeError || thrown instanceof DOMException
-  if (!isOfToken) return asBrokerError(thrown)
-  const known =
-    thrown instanceof errors.JWTClaimValidationFailed
-      ? claimRefusals[thrown.claim]
-      : thrown instanceof errors.JOSEError
-        ? refusals[thrown.code]
-        : undefined
-  const [reason, detail] = known ?? ['malformed', 'The token could not be verified.']
-  return new BrokerError('invalid_token', detail, { reason, cause: thrown })
+  #isGood = ({ expiresAt }: VerifiedJwt): boolean => this.#clock.now() < expiresAt
 }

@@ -36,17 +36,25 @@ export interface Health {
   readonly asked: Events['asked']
   readonly circuit: Events['circuit']
   readonly report: () => readonly UpstreamHealth[]
+  /** From now on these are all there are; what is known of those that stay is kept. */
+  readonly follow: (upstreams: readonly Upstream[]) => void
 }
 
 /**
  * Keeps the last outcome of every upstream. Passive: it asks nobody, so that looking at it costs nothing and an upstream
  * that nobody needs keeps the status it had.
  *
- * @param upstreams all there are; others that are announced are passed over
+ * @param upstreams all there are to begin with; others that are announced are passed over
  */
 export function createHealth(upstreams: readonly Upstream[], clock: Pick<Clock, 'now'>): Health {
-  const states = new Map(upstreams.map(upstream => [keyOf(upstream), unknownYet(upstream, clock.now())]))
+  let states = new Map<string, UpstreamHealth>()
+  const follow = (all: readonly Upstream[]): void => {
+    const known = states
+    states = new Map(all.map(each => [keyOf(each), known.get(keyOf(each)) ?? unknownYet(each, clock.now())]))
+  }
+  follow(upstreams)
   return {
+    follow,
     asked: (upstream, _seconds, error) => {
       const state = states.get(keyOf(upstream))
       if (state) states.set(keyOf(upstream), next(state, error && isOwnTrouble(error) ? error : undefined, clock.now()))

@@ -53,9 +53,13 @@ export function createTokenIssuer(
   return {
     authenticate(credential, request) {
       if (credential === undefined) return reject(request, missingCredential())
-      // Who is asking?
-      const caller = authenticate(credential)
-      return caller instanceof Promise ? caller.catch(thrown => reject(request, thrown)) : caller
+      try {
+        // Who is asking?
+        const caller = authenticate(credential)
+        return caller instanceof Promise ? caller.catch(thrown => reject(request, thrown)) : caller
+      } catch (thrown) {
+        return reject(request, thrown)
+      }
     },
 
     issue(caller, ask, request) {
@@ -72,5 +76,4 @@ export function createTokenIssuer(
   }
 }
 
-const missingCredential = () =>
-  new BrokerError('unauthenticated', 'Send "Authorization: Bearer <token>" with a token of a configured issuer.')
+const missingCredential = () => new BrokerError('unauthenticated', 'Send "Authorization: Bearer <token or API key>".')

@@ -4,7 +4,9 @@ import { isObject } from './narrow.ts'
 export type Matcher = (value: unknown) => boolean
 
 /** What `*` stands for: one or more characters that separate nothing in subjects, claims and SPIFFE IDs. */
-const wildcard = '[A-Za-z0-9._~-]+'
+const anything = /^[A-Za-z0-9._~-]+$/
+/** In DNS names: never more than one label. */
+const anyLabel = /^[A-Za-z0-9_~-]+$/
 
 /** Why a pattern cannot be meant, or `undefined` when it can. */
 export function patternFault(pattern: string): string | undefined {
@@ -14,15 +16,22 @@ export function patternFault(pattern: string): string | undefined {
   return undefined
 }
 
-/** A matcher for text in which one `*` stands for one or more of `[A-Za-z0-9._~-]`. Compiled once, at load. */
-export function textMatcher(pattern: string): Matcher {
+/** A matcher for text in which one `*` stands for one or more of `[A-Za-z0-9._~-]`. */
+export const textMatcher = (pattern: string): Matcher => matcher(pattern, anything)
+
+/** The same for DNS names, which have no case and in which `*` does not stand for a dot. Give it names in lower case. */
+export const dnsMatcher = (pattern: string): Matcher => matcher(pattern.toLowerCase(), anyLabel)
+
+/** No expression is made of the pattern: ten thousand of them would each be compiled when it is first used. */
+function matcher(pattern: string, wildcard: RegExp): Matcher {
   const [before = '', after] = pattern.split('*')
   if (after === undefined) return value => value === pattern
-  const whole = new RegExp(`^${escape(before)}${wildcard}${escape(after)}$`)
-  return value => typeof value === 'string' && whole.test(value)
+  return value =>
+    typeof value === 'string' &&
+    value.startsWith(before) &&
+    value.endsWith(after) &&
+    wildcard.test(value.slice(before.length, value.length - after.length))
 }
-
-const escape = (text: string): string => text.replace(/[.*+?^${}()|[\]\\/-]/g, '\\$&')
 
 /** A matcher for a claim: text as a pattern, numbers and booleans exactly; an array matches by any of its members. */
 export function claimMatcher(expected: string | number | boolean): Matcher {

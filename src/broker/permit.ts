@@ -1,6 +1,6 @@
 import { asBrokerError } from '../errors.ts'
 import type { Caller } from './authenticate.ts'
-import { authorizeOperation, type Permission, type Policy } from './policy.ts'
+import { authorizeOperation, type Permission } from './policy.ts'
 import type { Events, RequestFacts } from './types.ts'
 
 /**
@@ -9,11 +9,11 @@ import type { Events, RequestFacts } from './types.ts'
  */
 export type Permit = (caller: Caller, permission: Permission, request: RequestFacts) => void
 
-/** Permissions under one policy; every refusal is announced. */
-export function createPermit(policy: Policy, { forbidden }: Pick<Events, 'forbidden'>): Permit {
+/** Permissions under the policy that the caller was authenticated under; every refusal is announced. */
+export function createPermit({ forbidden }: Pick<Events, 'forbidden'>): Permit {
   return (caller, permission, request) => {
     try {
-      authorizeOperation(policy, caller, permission)
+      authorizeOperation(caller.policy, caller, permission)
     } catch (thrown) {
       const error = asBrokerError(thrown)
       forbidden(request, caller, permission, error)

@@ -1,7 +1,8 @@
 import type { Fault } from '../errors.ts'
 import { claimPath, patternFault } from './match.ts'
 import { guidsIn, isGuid, isName, isSharedTenant, resourceOf } from './names.ts'
-import type { Policy } from './policy.ts'
+import { checkKeys } from './policy-keys.ts'
+import type { Policy } from './policy-model.ts'
 import type { CallerText, FaultAt, IssuerText, Path, PolicyText, RuleText } from './policy-shape.ts'
 
 /** Claims that every token of an issuer shares or that say nothing about who holds it. */
@@ -20,6 +21,7 @@ export function checkPolicy(policy: PolicyText): readonly FaultAt[] {
   return [
     ...checkNames(policy),
     ...checkIssuers(policy),
+    ...checkKeys(policy.apiKeys),
     ...(policy.deny ?? []).flatMap((denial, index) => {
       const at: Path = ['deny', index]
       return [

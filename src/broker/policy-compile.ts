@@ -1,18 +1,24 @@
-import { claimMatcher, claimPath, textMatcher, valueAt } from './match.ts'
-import type { CallerTest, Denial, IssuerSettings, Policy, Rule } from './policy.ts'
-import type { CallerText, DenialText, PolicyText, RuleText } from './policy-shape.ts'
+import { compileCaller } from './caller-test.ts'
+import { indexPolicy } from './policy-index.ts'
+import { beginningOf, keyInstances } from './policy-keys.ts'
+import type { ApiKeySettings, Denial, IssuerSettings, Limit, Policy, Rule } from './policy-model.ts'
+import type { DenialText, PolicyText, RuleText } from './policy-shape.ts'
 
 /** A checked policy text as sets and matchers. */
 export function compilePolicy(text: PolicyText, version: string): Policy {
   const tenants = new Map(Object.entries(text.tenants ?? {}).map(([name, id]) => [name, id.toLowerCase()]))
   const tenantIds = (names: readonly string[]) => new Set(names.map(name => tenants.get(name) ?? name.toLowerCase()))
+  const denials = Object.freeze((text.deny ?? []).map((denial, order) => compileDenial(denial, order, tenantIds)))
+  const rules = Object.freeze(text.rules.map((rule, order) => compileRule(rule, order, tenantIds)))
   return Object.freeze({
     version,
     applications: new Map(Object.entries(text.applications).map(([name, id]) => [name, id.toLowerCase()])),
     tenants,
     issuers: Object.freeze(Object.entries(text.issuers ?? {}).map(([name, issuer]) => freezeIssuer(name, issuer))),
-    denials: Object.freeze((text.deny ?? []).map(denial => compileDenial(denial, tenantIds))),
-    rules: Object.freeze(text.rules.map(rule => compileRule(rule, tenantIds))),
+    apiKeys: Object.freeze(keyInstances(text.apiKeys).map(compileKey)),
+    denials,
+    rules,
+    index: indexPolicy(rules, denials),
     warnings: Object.freeze(warningsOf(text)),
   })
 }
@@ -22,39 +28,40 @@ type TenantIds = (names: readonly string[]) => ReadonlySet<string>
 const freezeIssuer = (name: string, issuer: Omit<IssuerSettings, 'name'>): IssuerSettings =>
   Object.freeze({ ...issuer, name, audiences: Object.freeze([...issuer.audiences]) })
 
-function compileRule(rule: RuleText, tenantIds: TenantIds): Rule {
+const compileKey = ({ name, key: { sha256, expires } }: ReturnType<typeof keyInstances>[number]): ApiKeySettings =>
+  Object.freeze({ name, sha256: sha256.toLowerCase(), expires, expiresAt: beginningOf(expires) ?? 0 })
+
+function compileRule(rule: RuleText, order: number, tenantIds: TenantIds): Rule {
+  const { name, exchangeLimit, requestLimit } = rule
   return Object.freeze({
-    name: rule.name,
+    name,
+    order,
     callers: Object.freeze(rule.callers.map(compileCaller)),
     tenants: rule.tenants === '*' ? '*' : tenantIds(rule.tenants ?? []),
     scopes: new Set(rule.scopes),
     applications: new Set(rule.applications ?? ['default']),
     permissions: new Set(rule.permissions ?? []),
+    ...(exchangeLimit !== undefined && { exchangeLimit: limitOf(exchangeLimit, name) }),
+    ...(requestLimit !== undefined && { requestLimit: limitOf(requestLimit, name) }),
   })
 }
 
-function compileDenial(denial: DenialText, tenantIds: TenantIds): Denial {
+const secondsOf: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600 }
+
+/** `60/m`. */
+function limitOf(text: string, rule: string): Limit {
+  const [count, unit = ''] = text.split('/')
+  return Object.freeze({ count: Number(count), seconds: secondsOf[unit] ?? 1, rule })
+}
+
+function compileDenial(denial: DenialText, order: number, tenantIds: TenantIds): Denial {
   return Object.freeze({
+    order,
     ...(denial.callers && { callers: Object.freeze(denial.callers.map(compileCaller)) }),
     ...(denial.tenants && { tenants: tenantIds(denial.tenants) }),
     ...(denial.scopes && { scopes: new Set(denial.scopes) }),
     ...(denial.applications && { applications: new Set(denial.applications) }),
   })
-}
-
-/** Issuer, subject and every claim must match. Callers of other kinds are none that this version authenticates. */
-function compileCaller(text: CallerText): CallerTest {
-  const { issuer } = text
-  if (issuer === undefined) return () => false
-  const subject = text.subject === undefined ? undefined : textMatcher(text.subject)
-  const claims = Object.entries(text.claims ?? {}).map(([name, expected]) => ({
-    path: claimPath(name) ?? [],
-    matches: claimMatcher(expected),
-  }))
-  return caller =>
-    caller.issuer === issuer &&
-    (subject?.(caller.subject) ?? true) &&
-    claims.every(({ path, matches }) => matches(valueAt(caller.claims, path)))
 }
 
 /** What a valid file may say although this version does not act upon it: told, never passed over in silence. */
@@ -63,9 +70,6 @@ function warningsOf(text: PolicyText): readonly string[] {
   return [
     ...(callers.some(caller => caller.san !== undefined)
       ? ['callers with "san": this version does not authenticate client certificates, so they match nobody']
-      : []),
-    ...(callers.some(caller => caller.apiKey !== undefined)
-      ? ['callers with "apiKey": this version does not authenticate API keys, so they match nobody']
       : []),
     ...text.rules.flatMap(rule =>
       rule.exchangeLimit === undefined && rule.requestLimit === undefined

@@ -12,7 +12,7 @@ export function readLoosely(raw: unknown): PolicyText {
     applications: texts(file['applications']),
     tenants: texts(file['tenants']),
     issuers: mapValues(file['issuers'], issuerOf),
-    apiKeys: mapValues(file['apiKeys'], () => ({ sha256: '', expires: '' })),
+    apiKeys: mapValues(file['apiKeys'], keyOf),
     deny: list(file['deny']).map(denialOf),
     rules: list(file['rules']).map(ruleOf),
   }
@@ -51,6 +51,15 @@ function issuerOf(raw: unknown): IssuerText {
     audiences: list(issuer['audiences']).map(text),
     ...pickTexts(issuer, ['jwksUri', 'jwksFile', 'caFile']),
   }
+}
+
+function keyOf(raw: unknown): NonNullable<PolicyText['apiKeys']>[string] {
+  const key = record(raw)
+  const own = { sha256: text(key['sha256']), expires: text(key['expires']) }
+  const next = record(key['next'])
+  return key['next'] === undefined
+    ? own
+    : { ...own, next: { sha256: text(next['sha256']), expires: text(next['expires']) } }
 }
 
 function callerOf(raw: unknown): CallerText {

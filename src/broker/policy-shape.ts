@@ -17,13 +17,15 @@ export interface FaultAt {
 
 const closed = { additionalProperties: false } as const
 const whole = (pattern: string): string => `^${pattern}$`
-const list = <T extends Parameters<typeof Type.Array>[0]>(item: T, what: string) =>
-  Type.Array(item, { minItems: 1, description: what })
+/** Descriptions complete "must be …" in faults; titles are for editors. */
+const list = <T extends Parameters<typeof Type.Array>[0]>(item: T, what: string, title?: string) =>
+  Type.Array(item, { minItems: 1, description: what, ...(title !== undefined && { title }) })
 
 const guid = Type.String({ pattern: whole(guidPattern), description: 'a GUID' })
 const name = { additionalProperties: false, propertyNames: { pattern: whole(namePattern) } } as const
 const text = Type.String({ minLength: 1, maxLength: 2048, description: 'a text' })
-const limit = Type.String({ pattern: '^[1-9][0-9]{0,6}/(?:s|m|h)$', description: 'a limit such as 60/m' })
+const limit = (title: string) =>
+  Type.String({ title, pattern: '^[1-9][0-9]{0,6}/(?:s|m|h)$', description: 'a limit such as 60/m' })
 
 const claimValue = Type.Union([Type.String({ maxLength: 2048 }), Type.Number(), Type.Boolean()], {
   description: 'a text, a number or a boolean',
@@ -72,8 +74,8 @@ const rule = Type.Object(
     ),
     scopes: Type.Optional(scopes),
     applications: Type.Optional(names),
-    exchangeLimit: Type.Optional(limit),
-    requestLimit: Type.Optional(limit),
+    exchangeLimit: Type.Optional(limit('Exchanges with Entra that each caller may cause, per replica.')),
+    requestLimit: Type.Optional(limit('Requests that each caller may make, per replica.')),
     permissions: Type.Optional(
       list(Type.Union([Type.Literal('observe'), Type.Literal('purge')], { description: 'observe or purge' }), 'a list'),
     ),
@@ -91,27 +93,28 @@ const denial = Type.Object(
   { ...closed, minProperties: 1, description: 'at least one of callers, tenants, scopes, applications' },
 )
 
+const key = {
+  sha256: Type.String({ pattern: '^[0-9a-fA-F]{64}$', description: 'a SHA-256 in hex' }),
+  expires: Type.String({ pattern: '^[0-9]{4}-[0-9]{2}-[0-9]{2}$', description: 'a date such as 2027-01-31' }),
+}
+
 /** The policy file, as TypeBox (JSON Schema 2020-12). */
 export const policyShape = Type.Object(
   {
-    applications: Type.Record(Type.String(), guid, { minProperties: 1, ...name }),
-    tenants: Type.Optional(Type.Record(Type.String(), guid, name)),
-    issuers: Type.Optional(Type.Record(Type.String(), issuer, name)),
-    apiKeys: Type.Optional(
-      Type.Record(
-        Type.String(),
-        Type.Object(
-          {
-            sha256: Type.String({ pattern: '^[0-9a-fA-F]{64}$', description: 'a SHA-256 in hex' }),
-            expires: Type.String({ pattern: '^[0-9]{4}-[0-9]{2}-[0-9]{2}$', description: 'a date such as 2027-01-31' }),
-          },
-          closed,
-        ),
-        name,
-      ),
+    applications: Type.Record(Type.String(), guid, {
+      title: 'Application registrations: name → client id. Requests that name none mean "default".',
+      minProperties: 1,
+      ...name,
+    }),
+    tenants: Type.Optional(Type.Record(Type.String(), guid, { title: 'Tenants: name → tenant id.', ...name })),
+    issuers: Type.Optional(
+      Type.Record(Type.String(), issuer, { title: 'Whose tokens authenticate callers, by name.', ...name }),
     ),
-    deny: Type.Optional(list(denial, 'a list of denials')),
-    rules: list(rule, 'a list of rules'),
+    apiKeys: Type.Optional(
+      Type.Record(Type.String(), Type.Object({ ...key, next: Type.Optional(Type.Object(key, closed)) }, closed), name),
+    ),
+    deny: Type.Optional(list(denial, 'a list of denials', 'What is refused, whatever the rules say.')),
+    rules: list(rule, 'a list of rules', 'What is granted, and to whom: what no rule names is refused.'),
   },
   closed,
 )
@@ -121,3 +124,10 @@ export type RuleText = Static<typeof rule>
 export type DenialText = Static<typeof denial>
 export type CallerText = Static<typeof caller>
 export type IssuerText = Static<typeof issuer>
+
+/** The same for editors, as `policy.schema.json` holds it. What it cannot say, `token-broker policy check` does. */
+export const policySchema = {
+  $schema: 'https://json-schema.org/draft/2020-12/schema',
+  title: 'Policy of the tenant token broker',
+  ...policyShape,
+}

@@ -1,76 +1,15 @@
 import { BrokerError } from '../errors.ts'
 import type { Caller } from './authenticate.ts'
 import { isGuid } from './names.ts'
+import type { CallerFacts } from './caller-facts.ts'
+import type { Ask, Denial, Limit, Permission, Policy, Rule, Target } from './policy-model.ts'
 
-/** What a caller asks for: well-formed, but neither known nor permitted yet. */
-export interface Ask {
-  /** A tenant id in lower case, or a tenant's name in the policy. */
-  readonly tenant: string
-  /** `<resource>/.default`, byte for byte as the caller wrote it. */
-  readonly scope: string
-  /** The name of an application in the policy. */
-  readonly application: string
-  /** Seconds; the least remaining life the caller needs. 0 when it does not care. */
-  readonly minExpiresIn: number
-}
-
-/** Where an issuer's tokens are checked, as the policy says. */
-export interface IssuerSettings {
-  readonly name: string
-  readonly issuer: string
-  readonly audiences: readonly string[]
-  /** Path of a JWK Set; else {@link jwksUri}; else the issuer's discovery document leads to it. */
-  readonly jwksFile?: string
-  readonly jwksUri?: string
-  /** Path of the PEM certificates to trust for the issuer's own servers instead of the system's. */
-  readonly caFile?: string
-}
-
-/** What the operations endpoints ask for: to see the broker's state, to make it forget tokens. */
-export type Permission = 'observe' | 'purge'
-
-/** Whether a caller is one that a rule or a denial speaks of. */
-export type CallerTest = (caller: Caller) => boolean
-
-/** What a rule grants to the callers it names. */
-export interface Rule {
-  readonly name: string
-  readonly callers: readonly CallerTest[]
-  /** Tenant ids, or every tenant but the home tenant. */
-  readonly tenants: ReadonlySet<string> | '*'
-  readonly scopes: ReadonlySet<string>
-  /** Application names. */
-  readonly applications: ReadonlySet<string>
-  readonly permissions: ReadonlySet<Permission>
-}
-
-/** What is refused before any rule is asked. A part that is absent matches everything. */
-export interface Denial {
-  readonly callers?: readonly CallerTest[]
-  readonly tenants?: ReadonlySet<string>
-  readonly scopes?: ReadonlySet<string>
-  readonly applications?: ReadonlySet<string>
-}
-
-/** A policy file, checked and compiled. Frozen: a new version is a new value. */
-export interface Policy {
-  /** SHA-256 of the file's bytes, in hex. */
-  readonly version: string
-  /** Name → client id. */
-  readonly applications: ReadonlyMap<string, string>
-  /** Name → tenant id. */
-  readonly tenants: ReadonlyMap<string, string>
-  readonly issuers: readonly IssuerSettings[]
-  readonly denials: readonly Denial[]
-  readonly rules: readonly Rule[]
-  /** What the file says that this version of the broker does not act upon. */
-  readonly warnings: readonly string[]
-}
+export type { Ask, IssuerSettings, Permission, Policy } from './policy-model.ts'
 
 /** Permission for one caller to have one kind of token: made only here, by a rule. */
 class PolicyGrant {
   readonly caller: Caller
-  /** The rule that grants it. */
+  /** The rule that grants it; the first in the file, if there are several. */
   readonly rule: string
   /** The application's name in the policy. */
   readonly application: string
@@ -79,19 +18,24 @@ class PolicyGrant {
   readonly tenant: string
   readonly scope: string
   readonly policyVersion: string
+  /** Exchanges and requests that the caller may cause, by the most generous of the rules that grant it. */
+  readonly exchangeLimit: Limit | undefined
+  readonly requestLimit: Limit | undefined
   /** What a cached token is found by: application, tenant and scope, never the caller. */
   readonly key: string
   /** Makes the type nominal: an object that merely looks like a grant is none. */
   protected readonly granted = true
 
-  constructor(caller: Caller, rule: string, policyVersion: string, target: Target) {
+  constructor(caller: Caller, policyVersion: string, target: Target, rules: readonly [Rule, ...Rule[]]) {
     this.caller = caller
-    this.rule = rule
+    this.rule = rules[0].name
     this.application = target.application
     this.clientId = target.clientId
     this.tenant = target.tenant
     this.scope = target.scope
     this.policyVersion = policyVersion
+    this.exchangeLimit = mostGenerous(rules.map(({ exchangeLimit }) => exchangeLimit))
+    this.requestLimit = mostGenerous(rules.map(({ requestLimit }) => requestLimit))
     this.key = `${target.clientId} ${target.tenant} ${target.scope}`
     Object.freeze(this)
   }
@@ -100,45 +44,58 @@ class PolicyGrant {
 /** A permission to have a token. Only {@link authorize} makes one. */
 export type Grant = PolicyGrant
 
-/** An ask whose tenant and application the policy knows. */
-interface Target {
-  readonly application: string
-  readonly clientId: string
-  readonly tenant: string
-  readonly scope: string
-}
+type Refusal = 'unknown_target' | 'denied' | 'no_rule'
 
 /** One sentence for everything that is refused, so that nobody learns which tenants or applications there are. */
-const notPermitted = (reason: string) =>
+const notPermitted = (why: Refusal) =>
   new BrokerError('not_permitted', 'No rule of the policy grants this caller this tenant, scope and application.', {
-    reason,
+    reason: why satisfies 'unknown_target' | 'denied' | 'no_rule',
     remedy: 'Ask whoever runs the broker for a rule, quoting request_id.',
   })
 
+/** What a policy says to an ask, before anybody acts upon it. */
+export type Decision =
+  | { readonly verdict: 'granted'; readonly target: Target; readonly rules: readonly [Rule, ...Rule[]] }
+  /** Only a rule for `*` would grant it, and whether that speaks of the tenant is not known yet. */
+  | { readonly verdict: 'undecided' }
+  | { readonly verdict: 'denied'; readonly reason: Refusal }
+
 /**
- * Decides one ask. Denials first; then the first rule that names the caller, the tenant, the scope and the application.
+ * Decides one ask. Denials first; then every rule that names the caller, the tenant, the scope and the application grants
+ * it. The order of either does not matter.
  *
- * @param homeTenant the managed identity's own tenant: a rule for `*` does not speak of it. While it is unknown, what
- *   only such a rule would grant is `identity_unavailable`
+ * @param homeTenant the managed identity's own tenant: a rule for `*` does not speak of it
+ * @returns the rules that grant it, in the order of the file
+ */
+export function decide(policy: Policy, caller: CallerFacts, ask: Ask, homeTenant: string | undefined): Decision {
+  const target = targetOf(policy, ask)
+  if (!target) return { verdict: 'denied', reason: 'unknown_target' }
+  if (policy.index.denials(caller, target).some(denial => denies(denial, caller, target))) {
+    return { verdict: 'denied', reason: 'denied' }
+  }
+  let undecided = false
+  const granting = new Set<Rule>()
+  for (const rule of policy.index.rules(caller, target)) {
+    if (!speaksOf(rule, target) || !rule.callers.some(test => test.matches(caller))) continue
+    if (rule.tenants !== '*' || (homeTenant !== undefined && target.tenant !== homeTenant)) granting.add(rule)
+    else undecided ||= homeTenant === undefined
+  }
+  const [first, ...others] = [...granting].toSorted((a, b) => a.order - b.order)
+  if (first) return { verdict: 'granted', target, rules: [first, ...others] }
+  return undecided ? { verdict: 'undecided' } : { verdict: 'denied', reason: 'no_rule' }
+}
+
+/**
+ * {@link decide}, as a permission or an error. While the home tenant is unknown, what only a rule for `*` would grant is
+ * `identity_unavailable`.
+ *
  * @throws BrokerError `not_permitted`, `identity_unavailable`
  */
 export function authorize(policy: Policy, caller: Caller, ask: Ask, homeTenant: string | undefined): Grant {
-  const target = targetOf(policy, ask)
-  if (!target) throw notPermitted('unknown_target')
-  if (policy.denials.some(denial => denies(denial, caller, target))) throw notPermitted('denied')
-
-  let undecided = false
-  for (const rule of policy.rules) {
-    if (!speaksOf(rule, target) || !rule.callers.some(test => test(caller))) continue
-    if (rule.tenants !== '*' || (homeTenant !== undefined && target.tenant !== homeTenant)) {
-      return new PolicyGrant(caller, rule.name, policy.version, target)
-    }
-    undecided ||= homeTenant === undefined
-  }
-  if (undecided) {
-    throw new BrokerError('identity_unavailable', 'The broker does not know its own tenant yet, so it cannot decide.')
-  }
-  throw notPermitted('no_rule')
+  const decision = decide(policy, caller, ask, homeTenant)
+  if (decision.verdict === 'granted') return new PolicyGrant(caller, policy.version, decision.target, decision.rules)
+  if (decision.verdict === 'denied') throw notPermitted(decision.reason)
+  throw new BrokerError('identity_unavailable', 'The broker does not know its own tenant yet, so it cannot decide.')
 }
 
 function targetOf(policy: Policy, ask: Ask): Target | undefined {
@@ -148,7 +105,8 @@ function targetOf(policy: Policy, ask: Ask): Target | undefined {
   return { application: ask.application, clientId, tenant, scope: ask.scope }
 }
 
-function speaksOf(rule: Rule, target: Target): boolean {
+/** Whether a rule's tenants, scopes and applications hold the target; that `*` leaves out the home tenant is not looked at. */
+export function speaksOf(rule: Rule, target: Target): boolean {
   return (
     (rule.tenants === '*' || rule.tenants.has(target.tenant)) &&
     rule.scopes.has(target.scope) &&
@@ -156,13 +114,23 @@ function speaksOf(rule: Rule, target: Target): boolean {
   )
 }
 
-function denies(denial: Denial, caller: Caller, target: Target): boolean {
+/** Whether every part of a denial that is there matches. */
+export function denies(denial: Denial, caller: CallerFacts, target: Target): boolean {
   return (
     (denial.tenants?.has(target.tenant) ?? true) &&
     (denial.scopes?.has(target.scope) ?? true) &&
     (denial.applications?.has(target.application) ?? true) &&
-    (denial.callers?.some(test => test(caller)) ?? true)
+    (denial.callers?.some(test => test.matches(caller)) ?? true)
   )
+}
+
+/** The limit that allows most; none where one of the rules has none. The one with the longer period, of two alike. */
+function mostGenerous(limits: readonly (Limit | undefined)[]): Limit | undefined {
+  return limits.reduce((best, each) => {
+    if (best === undefined || each === undefined) return undefined
+    const more = each.count / each.seconds - best.count / best.seconds
+    return more > 0 || (more === 0 && each.count > best.count) ? each : best
+  })
 }
 
 /**
@@ -174,10 +142,10 @@ function denies(denial: Denial, caller: Caller, target: Target): boolean {
 export function authorizeOperation(policy: Policy, caller: Caller, permission: Permission): void {
   const isDenied = policy.denials.some(
     ({ callers, tenants, scopes, applications }) =>
-      !tenants && !scopes && !applications && callers?.some(test => test(caller)),
+      !tenants && !scopes && !applications && callers?.some(test => test.matches(caller)),
   )
   const isGranted = policy.rules.some(
-    rule => rule.permissions.has(permission) && rule.callers.some(test => test(caller)),
+    rule => rule.permissions.has(permission) && rule.callers.some(test => test.matches(caller)),
   )
   if (isGranted && !isDenied) return
   throw new BrokerError('not_permitted', `No rule of the policy grants this caller the permission "${permission}".`, {
@@ -186,16 +154,17 @@ export function authorizeOperation(policy: Policy, caller: Caller, permission: P
   })
 }
 
-/** Decides an ask of a caller under one version of the policy. */
+/** Decides an ask of a caller under the version of the policy that the caller was authenticated under. */
 export type Authorize = (caller: Caller, ask: Ask) => Grant
 
 const maxRememberedGrants = 100_000
 
 /**
- * {@link authorize} for one policy, with the grants of each caller remembered. Refusals are not: whoever asks for what nobody granted pushes nothing out.
- * A grant does not depend on anything that changes while the policy and the caller stay. Forgets all when full.
+ * {@link authorize} with the grants of each caller remembered. Refusals are not: whoever asks for what nobody granted
+ * pushes nothing out. A grant does not depend on anything that changes while the caller stays: a new policy makes new
+ * callers. Forgets all when full.
  */
-export function createAuthorize(policy: Policy, homeTenant: () => string | undefined): Authorize {
+export function createAuthorize(homeTenant: () => string | undefined): Authorize {
   let grants = new WeakMap<Caller, Grants>()
   let count = 0
   return (caller, ask) => {
@@ -206,7 +175,10 @@ export function createAuthorize(policy: Policy, homeTenant: () => string | undef
     const words = `${ask.application} ${ask.tenant} ${ask.scope}`
     let grant = known?.byWords.get(words)
     if (!grant) {
-      grant = authorize(policy, caller, ask, homeTenant())
+      const home = homeTenant()
+      grant = authorize(caller.policy, caller, ask, home)
+      // A rule for "*" may yet turn out to speak of it, and be the more generous one.
+      if (home === undefined) return grant
       if (++count > maxRememberedGrants) {
         grants = new WeakMap()
         count = 1

@@ -1,6 +1,6 @@
 import type { Caller, Verification } from './authenticate.ts'
-import type { Ask, Grant, Permission } from './policy.ts'
-import type { BrokerError } from '../errors.ts'
+import type { Ask, Grant, Permission, Policy } from './policy.ts'
+import type { BrokerError, Fault } from '../errors.ts'
 import type { FetchFilter } from './failure-memory.ts'
 
 /** A token as a source hands it over, already checked against the grant it is for. */
@@ -102,4 +102,8 @@ export interface Events {
   readonly unreadable: (grant: Grant) => void
   /** A request was answered: `ok`, or the error's code. Hand-outs are announced by {@link issued} alone. */
   readonly answered: (endpoint: string, outcome: string) => void
+  /** Another version of the policy is in force, or the same with other keys from the files that it names. */
+  readonly policyLoaded: (policy: Policy, before: Policy) => void
+  /** The policy file is faulty; `running` stays in force. */
+  readonly policyRefused: (running: Policy, faults: readonly Fault[]) => void
 }

@@ -32,10 +32,7 @@ export const problemExamples = {
     'tenant must be one tenant: its id (a GUID) or its name in the policy; common, organizations and consumers are none.',
   ),
   invalid_scope: exampleOf('invalid_scope', "scope must be one resource's <resource>/.default, in printable ASCII."),
-  unauthenticated: exampleOf(
-    'unauthenticated',
-    'Send "Authorization: Bearer <token>" with a token of a configured issuer.',
-  ),
+  unauthenticated: exampleOf('unauthenticated', 'Send "Authorization: Bearer <token or API key>".'),
   invalid_token: exampleOf('invalid_token', 'The token has expired.'),
   not_permitted: exampleOf(
     'not_permitted',

@@ -1,6 +1,7 @@
 import type { CacheEntry, CacheStatistics, EntryPage } from '../broker/cache-view.ts'
 import type { UpstreamHealth } from '../broker/health.ts'
 import type { Policy } from '../broker/policy.ts'
+import type { PolicyStatus } from '../broker/running-policy.ts'
 
 /** The bodies of the operations endpoints: what the broker knows, in the words of its API. */
 
@@ -13,8 +14,7 @@ export interface HealthFacts {
   /** Whether the service should get requests. */
   readonly isReady: () => boolean
   readonly isDraining: () => boolean
-  /** The policy in force, and when it was loaded. */
-  readonly policy: () => { readonly policy: Policy; readonly loadedAt: number }
+  readonly policy: () => PolicyStatus
   readonly upstreams: () => readonly UpstreamHealth[]
   /** The broker's version, and when it started. */
   readonly version: string
@@ -23,9 +23,9 @@ export interface HealthFacts {
 
 /** `GET /health`: `failing` as soon as one check is, `ok` only when all are. */
 export function healthBody({ isReady, isDraining, policy, upstreams, version, startedAt }: HealthFacts) {
-  const { policy: running, loadedAt } = policy()
   const checks = upstreams()
-  const statuses = new Set(checks.map(({ status }) => status))
+  const running = policyBody(policy())
+  const statuses = new Set([running.status, ...checks.map(({ status }) => status)])
   return {
     status: statuses.has('failing') ? 'failing' : statuses.has('unknown') ? 'unknown' : 'ok',
     ready: isReady(),
@@ -33,14 +33,23 @@ export function healthBody({ isReady, isDraining, policy, upstreams, version, st
     version,
     node: process.version,
     started_at: iso(startedAt),
-    policy: {
-      status: 'ok',
-      since: iso(loadedAt),
-      detail: `rules: ${running.rules.length}, denials: ${running.denials.length}, issuers: ${running.issuers.length}`,
-      version: running.version,
-      loaded_at: iso(loadedAt),
-    },
+    policy: running,
     upstreams: checks.map(checkBody),
+  }
+}
+
+/** `failing` while the file is faulty: what is in force goes on, and will not survive a restart. */
+function policyBody({ policy, loadedAt, refusal }: PolicyStatus) {
+  const { rules, denials, issuers, version } = policy
+  return {
+    status: refusal ? 'failing' : 'ok',
+    since: iso(refusal?.since ?? loadedAt),
+    detail: refusal
+      ? 'The policy file is faulty; the version that was loaded before it is in force.'
+      : `rules: ${rules.length}, denials: ${denials.length}, issuers: ${issuers.length}`,
+    version,
+    loaded_at: iso(loadedAt),
+    ...(refusal && { faults: refusal.faults }),
   }
 }
 

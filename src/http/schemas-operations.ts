@@ -40,18 +40,26 @@ const upstreamCheck = open({
 /** 200 of `/health`. */
 export const health = open(
   {
-    status: oneOf(['ok', 'failing', 'unknown'], '`failing` as soon as one upstream is, `ok` only when all are.'),
+    status: oneOf(
+      ['ok', 'failing', 'unknown'],
+      '`failing` as soon as the policy or one upstream is, `ok` only when all are.',
+    ),
     ready: Type.Boolean({ description: 'What `/readyz` says.' }),
     draining: Type.Boolean({ description: 'Whether the process is about to stop.' }),
     version: text("The broker's version."),
     node: text("Node's version."),
     started_at: moment('When the process started.'),
     policy: open({
-      status: Type.Literal('ok'),
-      since: moment('When this version of the policy came into force.'),
-      detail: text('How many rules, denials and issuers there are.'),
+      status: oneOf(['ok', 'failing'], '`failing` while the file is faulty and an older version of it is in force.'),
+      since: moment('When it took this status: when the version in force was loaded, or the fault was found.'),
+      detail: text('How many rules, denials and issuers there are, or what is wrong.'),
       version: Type.String({ pattern: '^[0-9a-f]{64}$', description: "SHA-256 of the policy file's bytes." }),
-      loaded_at: moment('When the policy was loaded.'),
+      loaded_at: moment('When the policy in force was loaded.'),
+      faults: Type.Optional(
+        Type.Array(open({ where: text('Path, line and column.'), what: text('What is wrong.') }), {
+          description: 'What is wrong with the file; absent while nothing is.',
+        }),
+      ),
     }),
     upstreams: Type.Array(upstreamCheck, { description: 'Everybody whom the broker asks.' }),
   },

@@ -2,7 +2,7 @@ import { X509Certificate } from 'node:crypto'
 import type { Issuer } from '../broker/authenticate.ts'
 import type { Clock } from '../broker/clock.ts'
 import { membersOf } from '../broker/narrow.ts'
-import { fetchedKeySet, fixedKeySet, parseKeys, type KeySet } from '../broker/key-set.ts'
+import { fetchedKeySet, fixedKeySet, parseKeys, type Keys, type KeySet } from '../broker/key-set.ts'
 import { addressFault } from '../broker/policy-check.ts'
 import type { IssuerSettings } from '../broker/policy.ts'
 import type { Events, FetchDocument, Upstream } from '../broker/types.ts'
@@ -19,17 +19,37 @@ export interface IssuerKeysOptions {
   readonly asked: Events['asked']
 }
 
+/** An issuer whose keys can be had, and what the policy says of it. */
+export interface ConnectedIssuer extends Issuer {
+  readonly settings: IssuerSettings
+  /** The keys, where they are a file's. */
+  readonly fileKeys: Keys | undefined
+}
+
 /**
- * The policy's issuers with the source of their keys. Files are read now; what is fetched is fetched on use.
+ * The policy's issuers with the source of their keys. Key files are read now; what is fetched is fetched on use.
+ *
+ * @param before issuers of the version before: one that says the same, with the same keys in its file, stays the very
+ *   same object, with the keys that it has
  * @throws FaultsError naming every file that cannot be used
  */
 export async function connectIssuers(
   settings: readonly IssuerSettings[],
   options: IssuerKeysOptions,
-): Promise<readonly Issuer[]> {
+  before: readonly ConnectedIssuer[] = [],
+): Promise<readonly ConnectedIssuer[]> {
   const faults: Fault[] = []
+  const known = new Map(before.map(issuer => [JSON.stringify(issuer.settings), issuer]))
   const issuers = await Promise.all(
-    settings.map(async issuer => ({ ...issuer, keys: await keysOf(issuer, options, faults) })),
+    settings.map(async issuer => {
+      const fileKeys = await readFiles(issuer, faults)
+      const same = known.get(JSON.stringify(issuer))
+      if (same && same.fileKeys?.text === fileKeys?.text) return same
+      if (fileKeys) options.asked(issuerUpstream(issuer), 0)
+      const keys = fileKeys ? fixedKeySet(fileKeys) : fetchedKeys(issuer, options)
+      const { name, issuer: iss, audiences } = issuer
+      return { name, issuer: iss, audiences, keys, settings: issuer, fileKeys }
+    }),
   )
   if (faults.length > 0) throw new FaultsError('The policy names files that cannot be used', faults)
   return issuers
@@ -38,33 +58,30 @@ export async function connectIssuers(
 /** An issuer as the one whose keys are asked for. */
 export const issuerUpstream = ({ name }: Pick<IssuerSettings, 'name'>): Upstream => ({ kind: 'issuer', name })
 
-async function keysOf(issuer: IssuerSettings, options: IssuerKeysOptions, faults: Fault[]): Promise<KeySet> {
-  const orFault = async <T>(key: 'jwksFile' | 'caFile', read: () => Promise<T>): Promise<T | undefined> => {
+/** Reads the files that an issuer names: the keys, where it names some. A CA file is only looked at. */
+async function readFiles({ name, jwksFile, caFile }: IssuerSettings, faults: Fault[]): Promise<Keys | undefined> {
+  const orFault = async <T>(key: string, read: () => Promise<T>): Promise<T | undefined> => {
     try {
       return await read()
     } catch (thrown) {
-      faults.push({ where: `issuers.${issuer.name}.${key}`, what: messageOf(thrown) })
+      faults.push({ where: `issuers.${name}.${key}`, what: messageOf(thrown) })
       return undefined
     }
   }
-  const { jwksFile, caFile } = issuer
+  if (caFile !== undefined) await orFault('caFile', () => readCa(caFile))
+  if (jwksFile === undefined) return undefined
+  return orFault('jwksFile', async () => parseKeys(parseJson(await readLimitedFile(jwksFile, maxFileBytes))))
+}
+
+/** The CA file is read for each fetch, of which there are few: a new one needs no reload. */
+function fetchedKeys(issuer: IssuerSettings, { clock, timeoutMs, asked }: IssuerKeysOptions): KeySet {
   const upstream = issuerUpstream(issuer)
-  if (jwksFile !== undefined) {
-    const keys = await orFault('jwksFile', async () =>
-      parseKeys(parseJson(await readLimitedFile(jwksFile, maxFileBytes))),
-    )
-    if (keys) {
-      options.asked(upstream, 0)
-      return fixedKeySet(keys)
-    }
-  }
-  const ca = caFile === undefined ? undefined : await orFault('caFile', () => readCa(caFile))
-  const fetchDocument = documentFetcher(options.timeoutMs, ca)
+  const { name, caFile } = issuer
   return fetchedKeySet(
-    issuer.name,
-    () => fetchKeys(issuer, fetchDocument),
-    options.clock,
-    (seconds, error) => options.asked(upstream, seconds, error),
+    name,
+    async () => fetchKeys(issuer, documentFetcher(timeoutMs, caFile === undefined ? undefined : await readCa(caFile))),
+    clock,
+    (seconds, error) => asked(upstream, seconds, error),
   )
 }
 

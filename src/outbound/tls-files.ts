@@ -1,9 +1,8 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto'
-import { watch } from 'node:fs'
-import { dirname } from 'node:path'
 import { createSecureContext } from 'node:tls'
 import { FaultsError, messageOf, type Fault } from '../errors.ts'
 import { readLimitedFile } from './files.ts'
+import { watchFiles } from './watch-files.ts'
 
 /** The server's certificate chain and private key, as PEM. */
 export interface TlsPair {
@@ -20,8 +19,6 @@ export interface TlsPaths {
 /** RFC 9325 §3.1.1. */
 export const minTlsVersion = 'TLSv1.2'
 const maxPemBytes = 256 * 1024
-const settleMs = 200
-const pollMs = 60_000
 
 /**
  * Reads both files and makes sure that they belong together.
@@ -54,9 +51,7 @@ export async function readTlsPair({ certFile, keyFile }: TlsPaths): Promise<TlsP
 }
 
 /**
- * Reads the pair again when something changes where the files are, and once a minute: a Kubernetes Secret is replaced by
- * swapping a symbolic link, which a watch on the file itself would see once and never again. A pair that cannot be used
- * is reported, and the last good one stays.
+ * Reads the pair again when it may have changed. A pair that cannot be used is reported, and the last good one stays.
  *
  * @returns stops watching
  */
@@ -76,17 +71,5 @@ export function watchTlsPair(
       })
       .catch(failed)
   }
-  let pending: NodeJS.Timeout | undefined
-  const soon = (): void => {
-    clearTimeout(pending)
-    pending = setTimeout(reload, settleMs).unref()
-  }
-  const folders = new Set([dirname(paths.certFile), dirname(paths.keyFile)])
-  const watchers = [...folders].map(folder => watch(folder, { persistent: false }, soon).on('error', failed))
-  const poll = setInterval(reload, pollMs).unref()
-  return () => {
-    clearTimeout(pending)
-    clearInterval(poll)
-    for (const watcher of watchers) watcher.close()
-  }
+  return watchFiles([paths.certFile, paths.keyFile], reload, failed).close
 }

@@ -15,11 +15,12 @@ export const requestFields = ({ requestId, endpoint, address }: RequestFacts) =>
   address,
 })
 
-export const callerFields = ({ kind, issuer, subject }: Caller) => ({
-  kind,
-  issuer,
-  subject: subject.slice(0, maxSubjectLength),
-})
+/** Who asked, by kind of credential. */
+export function callerFields(caller: Caller): Readonly<Record<string, string>> {
+  if (caller.kind === 'apiKey') return { kind: caller.kind, key: caller.key, expires: caller.expires }
+  const { kind, issuer, subject } = caller
+  return { kind, issuer, subject: subject.slice(0, maxSubjectLength) }
+}
 
 /** What was asked for, as the caller wrote it: the policy may not know it. */
 export const askFields = ({ tenant, scope, application }: Ask) => ({ tenant, scope, application })

@@ -10,7 +10,7 @@ import type { LineSink } from './output.ts'
 /** The audit trail: one line for every decision, or one a minute for repeated hand-outs. */
 export interface Audit extends Pick<
   Events,
-  'issued' | 'refused' | 'unauthenticated' | 'forbidden' | 'refreshed' | 'purged'
+  'issued' | 'refused' | 'unauthenticated' | 'forbidden' | 'refreshed' | 'purged' | 'policyLoaded' | 'policyRefused'
 > {
   /** Writes what a summary holds back, and stops its clock. */
   readonly close: () => void
@@ -24,9 +24,12 @@ export interface AuditOptions {
   readonly mode: 'every' | 'summary'
   /** Milliseconds since 1970. */
   readonly now: () => number
-  /** The version of the policy that refusals are decided under; a hand-out's grant knows its own. */
+  /** The version in force: for requests that nobody was authenticated for. */
   readonly policyVersion: () => string
 }
+
+/** A log line has an end; /health has them all. */
+const maxFaults = 20
 
 export function createAudit({ audit, scrub }: Logs, sink: LineSink, options: AuditOptions): Audit {
   const handOuts = options.mode === 'every' ? everyHandOut(sink, scrub) : summarizedHandOuts(sink, scrub, options.now)
@@ -43,19 +46,21 @@ export function createAudit({ audit, scrub }: Logs, sink: LineSink, options: Aud
     refused: (request, caller, ask, error, grant) => {
       const denied = error.code === 'not_permitted'
       const event = denied ? 'token.denied' : 'token.failed'
-      const asked = grant ? grantFields(grant) : { ...askFields(ask), ...policy() }
+      const asked = grant ? grantFields(grant) : { ...askFields(ask), policy: caller.policy.version }
       write(error, denied ? 'token denied' : 'token failed', { event, ...by(request, caller), ...asked })
     },
     unauthenticated: (request, error) => {
       write(error, 'caller not authenticated', { event: 'caller.refused', ...requestFields(request), ...policy() })
     },
     forbidden: (request, caller, permission, error) => {
-      write(error, 'operation denied', { event: 'operation.denied', ...by(request, caller), permission, ...policy() })
+      const fields = { event: 'operation.denied', ...by(request, caller), permission, policy: caller.policy.version }
+      write(error, 'operation denied', fields)
     },
     purged: (request, caller, filter, dropped) => {
-      const fields = { event: 'tokens.purged', ...by(request, caller), ...filterFields(filter), dropped, ...policy() }
-      audit.warn(fields, 'tokens purged')
+      const purge = { event: 'tokens.purged', ...by(request, caller), ...filterFields(filter), dropped }
+      audit.warn({ ...purge, policy: caller.policy.version }, 'tokens purged')
     },
+    ...policyLines(audit),
     refreshed: (grant, _outcome, error) => {
       if (error === undefined) return
       const unwritten = refreshFailures.seen(`${grant.application} ${error.code} ${error.reason}`)
@@ -68,3 +73,16 @@ export function createAudit({ audit, scrub }: Logs, sink: LineSink, options: Aud
     },
   }
 }
+
+/** What becomes of the policy file. */
+const policyLines = (audit: Logs['audit']): Pick<Audit, 'policyLoaded' | 'policyRefused'> => ({
+  policyLoaded: ({ version, rules, denials }, before) => {
+    const counts = { rules: rules.length, denials: denials.length }
+    audit.info({ event: 'policy.loaded', policy: version, before: before.version, ...counts }, 'policy in force')
+  },
+  policyRefused: ({ version }, faults) => {
+    const told = faults.slice(0, maxFaults)
+    const fields = { event: 'policy.refused', policy: version, count: faults.length, faults: told }
+    audit.error(fields, 'the new policy is faulty; the one that was loaded before stays in force')
+  },
+})

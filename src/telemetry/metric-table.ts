@@ -106,6 +106,20 @@ export const metricTable = {
   token_broker_ready: row('gauge', '1 while the broker should get requests, as /readyz says.'),
   token_broker_policy_info: row('gauge', '1, with the SHA-256 of the running policy file.', 'sha256'),
   token_broker_policy_loaded_timestamp_seconds: row('gauge', 'When the running policy was loaded.'),
+  token_broker_policy_refused: row(
+    'gauge',
+    '1 while the policy file is faulty, so that an older version is in force; 0 otherwise.',
+  ),
+  token_broker_policy_reloads_total: row(
+    'counter',
+    'Versions of the policy that were found in its file since start, by outcome: loaded, or refused as faulty.',
+    'outcome',
+  ),
+  token_broker_api_key_expiry_timestamp_seconds: row(
+    'gauge',
+    'When an API key of the policy, and the key that replaces it, will both have expired, by its name.',
+    'key',
+  ),
   token_broker_build_info: row('gauge', '1, with the versions of the broker and of Node.js.', 'version', 'node'),
   token_broker_event_loop_delay_p99_seconds: row(
     'gauge',

@@ -2,6 +2,7 @@ import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { Counter, Gauge, Histogram, Registry } from '@prometheus-io/client'
 import type { CacheStatistics } from '../broker/cache-view.ts'
 import type { UpstreamHealth } from '../broker/health.ts'
+import type { PolicyStatus } from '../broker/running-policy.ts'
 import type { CircuitState, Events } from '../broker/types.ts'
 import { metricTable, type MetricName } from './metric-table.ts'
 
@@ -11,7 +12,7 @@ export interface Gauges {
   readonly upstreams: () => readonly UpstreamHealth[]
   readonly circuit: () => CircuitState
   readonly isReady: () => boolean
-  readonly policy: () => { readonly version: string; readonly loadedAt: number }
+  readonly policy: () => PolicyStatus
   /** The broker's version. */
   readonly version: string
 }
@@ -41,6 +42,7 @@ export function createMetrics(gauges: Gauges): Metrics {
   const exchanges = new Histogram({ ...settings('token_broker_exchange_duration_seconds'), buckets })
   const identity = new Histogram({ ...settings('token_broker_identity_fetch_duration_seconds'), buckets })
   const keys = new Counter(settings('token_broker_issuer_key_fetches_total'))
+  const reloads = new Counter(settings('token_broker_policy_reloads_total'))
   const unreadable = new Counter(settings('token_broker_unreadable_tokens_total'))
   readCache(registry, gauges.cache)
   readState(registry, gauges)
@@ -61,6 +63,8 @@ export function createMetrics(gauges: Gauges): Metrics {
     recalled: (_grant, { reason }) => recalled.inc({ reason }),
     purged: (_request, _caller, _filter, dropped) => purged.inc(dropped),
     unreadable: () => unreadable.inc(),
+    policyLoaded: () => reloads.inc({ outcome: 'loaded' }),
+    policyRefused: () => reloads.inc({ outcome: 'refused' }),
     asked: ({ kind, name }, seconds, error) => {
       const outcome = error?.reason ?? 'ok'
       if (kind === 'authority') exchanges.observe({ outcome }, seconds)
@@ -141,8 +145,14 @@ function readState(registry: Registry, { circuit, isReady, policy, upstreams, ve
     (['closed', 'open', 'half-open'] as const).map(state => [{ state }, Number(state === circuit())] as const),
   )
   onScrape(registry, 'token_broker_ready', () => Number(isReady()))
-  seriesOnScrape(registry, 'token_broker_policy_info', () => [[{ sha256: policy().version }, 1]])
+  seriesOnScrape(registry, 'token_broker_policy_info', () => [[{ sha256: policy().policy.version }, 1]])
   onScrape(registry, 'token_broker_policy_loaded_timestamp_seconds', () => policy().loadedAt / 1000)
+  onScrape(registry, 'token_broker_policy_refused', () => Number(policy().refusal !== undefined))
+  seriesOnScrape(registry, 'token_broker_api_key_expiry_timestamp_seconds', () =>
+    policy()
+      .policy.apiKeys.toSorted((a, b) => a.expiresAt - b.expiresAt)
+      .map(({ name, expiresAt }) => [{ key: name }, expiresAt / 1000] as const),
+  )
   seriesOnScrape(registry, 'token_broker_build_info', () => [[{ version, node: process.version }, 1]])
   seriesOnScrape(registry, 'token_broker_upstream_healthy', () =>
     upstreams()

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { createAuthenticate, type Issuer } from '../../src/broker/authenticate.ts'
+import type { Issuer } from '../../src/broker/authenticate.ts'
 import { BrokerError } from '../../src/errors.ts'
 import {
+  authenticator,
   audience,
   encode,
   entraIssuer,
@@ -27,7 +28,7 @@ const issuers = [
 /** `accepted`, or the reason for which a credential is refused with `invalid_token`. */
 async function verdict(credential: string, known: readonly Issuer[] = issuers): Promise<string> {
   try {
-    await createAuthenticate(known, movableClock())(credential)
+    await authenticator(known, movableClock())(credential)
     return 'accepted'
   } catch (thrown) {
     assert.ok(thrown instanceof BrokerError)

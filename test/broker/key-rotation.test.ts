@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { createAuthenticate } from '../../src/broker/authenticate.ts'
 import { coolDownMs, fetchedKeySet, refreshAfterMs, staleAfterMs } from '../../src/broker/key-set.ts'
-import { goodClaims, issuerWith, makeKey, mint } from '../support/callers.ts'
+import { authenticator, goodClaims, issuerWith, makeKey, mint } from '../support/callers.ts'
 import { movableClock, noon } from '../support/clock.ts'
 
 const one = makeKey('ES256', 'one')
@@ -26,7 +25,7 @@ function setUp() {
     return { keys: world.keys }
   }
   const keys = fetchedKeySet('onprem', fetchKeys, clock)
-  const authenticate = createAuthenticate([issuerWith(keys)], clock)
+  const authenticate = authenticator([issuerWith(keys)], clock)
   /** `accepted`, or the code of the refusal. */
   const verdict = async (token: string): Promise<string> => {
     try {

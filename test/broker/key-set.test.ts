@@ -9,9 +9,8 @@ import {
   refreshAfterMs,
   staleAfterMs,
 } from '../../src/broker/key-set.ts'
-import { createAuthenticate } from '../../src/broker/authenticate.ts'
 import { BrokerError } from '../../src/errors.ts'
-import { goodClaims, issuerWith, makeKey, mint } from '../support/callers.ts'
+import { authenticator, goodClaims, issuerWith, makeKey, mint } from '../support/callers.ts'
 import { movableClock } from '../support/clock.ts'
 
 const one = makeKey('ES256', 'one')
@@ -78,14 +77,14 @@ describe('a JWK Set', () => {
   ]
   for (const [keys, why] of accepted) {
     test(`is accepted: ${why}`, async () => {
-      const authenticate = createAuthenticate([issuerWith(fixedKeySet(parseKeys({ keys })))], movableClock())
-      assert.equal((await authenticate(mint(one, goodClaims()))).issuer, 'onprem')
+      const authenticate = authenticator([issuerWith(fixedKeySet(parseKeys({ keys })))], movableClock())
+      assert.equal((await authenticate(mint(one, goodClaims()))).kind, 'jwt')
     })
   }
 
   test('a key for encryption verifies nothing', async () => {
     const keys = [{ ...one.jwk, use: 'enc' }, two.jwk]
-    const authenticate = createAuthenticate([issuerWith(fixedKeySet(parseKeys({ keys })))], movableClock())
+    const authenticate = authenticator([issuerWith(fixedKeySet(parseKeys({ keys })))], movableClock())
     await assert.rejects(async () => authenticate(mint(one, goodClaims())), { code: 'invalid_token' })
   })
 })

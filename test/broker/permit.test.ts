@@ -3,7 +3,7 @@ import { describe, test } from 'node:test'
 import { createPermit } from '../../src/broker/permit.ts'
 import type { Permission } from '../../src/broker/policy.ts'
 import { BrokerError } from '../../src/errors.ts'
-import { callerWith, cast, graph, type Json, policyOf } from '../support/callers.ts'
+import { callerWith, cast, graph, type Json, policyOf, under } from '../support/callers.ts'
 
 const worker = await callerWith()
 const workers = [{ issuer: 'onprem', subject: 'system:serviceaccount:billing:*' }]
@@ -14,16 +14,16 @@ const request = { requestId: 'request-1', endpoint: 'health', address: '192.0.2.
 function decide(permission: Permission, rules: readonly Json[], deny: readonly Json[] = []) {
   const announced: unknown[][] = []
   const named = rules.map((rule, index) => ({ name: `rule ${index}`, ...rule }))
-  const permit = createPermit(policyOf({ ...cast, rules: named, ...(deny.length > 0 && { deny }) }), {
-    forbidden: (...facts) => void announced.push(facts),
-  })
+  const policy = policyOf({ ...cast, rules: named, ...(deny.length > 0 && { deny }) })
+  const permit = createPermit({ forbidden: (...facts) => void announced.push(facts) })
+  const caller = under(policy, worker)
   let error: unknown
   try {
-    permit(worker, permission, request)
+    permit(caller, permission, request)
   } catch (thrown) {
     error = thrown
   }
-  return { error, announced }
+  return { caller, error, announced }
 }
 
 const observe = { callers: workers, permissions: ['observe'] }
@@ -59,7 +59,8 @@ describe('a caller gets through', () => {
   ]
   for (const [why, permission, rules, deny] of rows)
     test(`to ${permission}: ${why}`, () => {
-      assert.deepEqual(decide(permission, rules, deny), { error: undefined, announced: [] })
+      const { error, announced } = decide(permission, rules, deny)
+      assert.deepEqual([error, announced], [undefined, []])
     })
 })
 
@@ -75,14 +76,14 @@ describe('a caller is refused', () => {
   ]
   for (const [reason, why, permission, rules, deny] of rows)
     test(`to ${permission} (${reason}): ${why}`, () => {
-      const { error, announced } = decide(permission, rules, deny)
+      const { caller, error, announced } = decide(permission, rules, deny)
       assert.ok(error instanceof BrokerError)
       assert.deepEqual([error.code, error.reason], ['not_permitted', reason])
       assert.match(error.message, new RegExp(`"${permission}"`))
       assert.match(error.parts.remedy ?? '', new RegExp(`permissions: \\[${permission}\\]`))
       // Once, with the very facts.
       assert.equal(announced.length, 1)
-      assert.deepEqual(announced[0], [request, worker, permission, error])
+      assert.deepEqual(announced[0], [request, caller, permission, error])
     })
 
   test('in words that do not tell a denial from a missing rule', () => {

@@ -17,6 +17,7 @@ const withIssuer = (changes: Json): Json => ({ ...withRule({}), issuers: { onpre
 const withDenial = (denial: Json): Json => ({ ...withRule({}), deny: [denial] })
 const withKey = (key: Json): Json => ({ ...withRule({}), apiKeys: { erp: key } })
 const key = { sha256: '3c'.repeat(32), expires: '2027-01-31' }
+const nothing = 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855'
 
 /** Where a policy is at fault. */
 function placesOf(policy: Json): readonly string[] {
@@ -224,6 +225,16 @@ describe('refused of denials and keys', () => {
     [withKey({ ...key, sha256: 'tb_secret' }), 'apiKeys.erp.sha256', 'a key in place of its hash'],
     [withKey({ ...key, expires: '31.01.2027' }), 'apiKeys.erp.expires', 'a date in another form'],
     [withKey({ sha256: key.sha256 }), 'apiKeys.erp.expires', 'a key without an end'],
+    [withKey({ ...key, expires: '2027-02-29' }), 'apiKeys.erp.expires', 'a day that the calendar does not have'],
+    [withKey({ ...key, sha256: nothing }), 'apiKeys.erp.sha256', 'the hash of nothing: an unset variable'],
+    [withKey({ ...key, next: key }), 'apiKeys.erp.next.sha256', 'a key that replaces itself'],
+    [
+      withKey({ ...key, next: { sha256: 'ab'.repeat(32), expires: '2027-13-01' } }),
+      'apiKeys.erp.next.expires',
+      'a 13th month',
+    ],
+    [withKey({ ...key, next: [key] }), 'apiKeys.erp.next', 'a list of replacements'],
+    [{ ...withKey(key), apiKeys: { erp: key, crm: key } }, 'apiKeys.crm.sha256', 'one hash under two names'],
   ])
 
   test('a denial of a whole issuer is accepted: it may be as broad as it likes', () => {

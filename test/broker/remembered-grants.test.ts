@@ -6,14 +6,14 @@ import { arm, askFor, callerWith, cast, entraIssuer, graph, ids, policyOf } from
 const callers = [{ issuer: 'onprem', subject: 'system:serviceaccount:billing:worker' }]
 const policy = policyOf({ ...cast, rules: [{ name: 'first', callers, tenants: '*', scopes: [graph] }] })
 
-const caller = await callerWith()
-const stranger = await callerWith({ sub: 'system:serviceaccount:web:worker' })
+const caller = await callerWith({}, policy)
+const stranger = await callerWith({ sub: 'system:serviceaccount:web:worker' }, policy)
 /** The same subject, of another issuer. */
-const namesake = await callerWith({ iss: entraIssuer, azp: ids.other })
+const namesake = await callerWith({ iss: entraIssuer, azp: ids.other }, policy)
 
 describe('remembered grants', () => {
   test('the same ask gets the same grant, however often it was read', () => {
-    const decide = createAuthorize(policy, () => ids.home)
+    const decide = createAuthorize(() => ids.home)
     const ask = askFor()
     const grant = decide(caller, ask)
     assert.equal(decide(caller, ask), grant)
@@ -21,7 +21,7 @@ describe('remembered grants', () => {
   })
 
   test('another caller gets his own decision', () => {
-    const decide = createAuthorize(policy, () => ids.home)
+    const decide = createAuthorize(() => ids.home)
     const ask = askFor()
     decide(caller, ask)
     assert.throws(() => decide(stranger, ask), { code: 'not_permitted' })
@@ -29,7 +29,7 @@ describe('remembered grants', () => {
   })
 
   test('another ask gets its own decision', () => {
-    const decide = createAuthorize(policy, () => ids.home)
+    const decide = createAuthorize(() => ids.home)
     decide(caller, askFor())
     assert.throws(() => decide(caller, askFor({ scope: arm })), { code: 'not_permitted' })
     assert.throws(() => decide(caller, askFor({ tenant: ids.home })), { code: 'not_permitted' })
@@ -37,13 +37,13 @@ describe('remembered grants', () => {
   })
 
   test('a refusal is decided anew each time', () => {
-    const decide = createAuthorize(policy, () => ids.home)
+    const decide = createAuthorize(() => ids.home)
     const ask = askFor({ scope: arm })
     for (let nth = 0; nth < 3; nth++) assert.throws(() => decide(caller, ask), { code: 'not_permitted' })
   })
 
   test('more asks than are remembered are decided all the same', () => {
-    const decide = createAuthorize(policy, () => ids.home)
+    const decide = createAuthorize(() => ids.home)
     const first = askFor()
     const grant = decide(caller, first)
     for (let nth = 0; nth < 100_001; nth++) {
@@ -56,7 +56,7 @@ describe('remembered grants', () => {
 
   test('what was undecided is decided once the home tenant is known', () => {
     let home: string | undefined
-    const decide = createAuthorize(policy, () => home)
+    const decide = createAuthorize(() => home)
     const ask = askFor()
     assert.throws(() => decide(caller, ask), { code: 'identity_unavailable' })
     home = ids.home

@@ -46,8 +46,11 @@ const calm: Samples = [
   [`token_broker_upstream_healthy{${from},kind="authority",name="x"}`, '1x60'],
   [`token_broker_event_loop_delay_p99_seconds{${from}}`, '0.002x60'],
   [`token_broker_policy_info{${from},sha256="a"}`, '1x60'],
+  [`token_broker_policy_refused{${from}}`, '0x60'],
+  [`token_broker_api_key_expiry_timestamp_seconds{${from},key="crm"}`, '9999999x60'],
   [`up{${from}}`, '1x60'],
 ]
+const keyExpiry = `token_broker_api_key_expiry_timestamp_seconds{${from},key="erp"}`
 /** The calm, with something else instead or besides. */
 const but = (...changes: Samples): Samples => {
   const changed = new Set(changes.map(([series]) => series))
@@ -187,6 +190,22 @@ const rows: Readonly<Record<string, Row>> = {
     samples: but([`token_broker_caller_verifications_total{${from},issuer="onprem",outcome="signature"}`, '0+3x60']),
     at: 30,
     fires: { TokenBrokerIsFedForgeries: true },
+  },
+  'a policy file that is faulty': {
+    samples: but([`token_broker_policy_refused{${from}}`, '0x5 1x55']),
+    at: 10,
+    fires: { TokenBrokerPolicyIsFaulty: true },
+  },
+  // The time begins at 0.
+  'an API key with 13 days left': {
+    samples: but([keyExpiry, `${13 * 86_400}x60`]),
+    at: 10,
+    fires: { TokenBrokerApiKeyExpires: true },
+  },
+  'an API key with 15 days left': {
+    samples: but([keyExpiry, `${15 * 86_400}x60`]),
+    at: 10,
+    fires: { TokenBrokerApiKeyExpires: false },
   },
   'two replicas with two policies': {
     samples: but(['token_broker_policy_info{job="token-broker",instance="b",sha256="b"}', '1x60']),

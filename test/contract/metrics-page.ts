@@ -26,7 +26,7 @@ export function rowsBelow(heading: string): readonly (readonly string[])[] {
 export const codes = (cell = ''): readonly string[] => [...cell.matchAll(/`([^`]+)`/g)].map(([, code = '']) => code)
 
 /** Labels whose values are names of the policy or of the set-up, so that no list can hold them. */
-const open = new Set(['issuer', 'name', 'sha256', 'version', 'node'])
+const open = new Set(['issuer', 'name', 'key', 'sha256', 'version', 'node'])
 
 /** The values that the page lists for a label of a metric; `undefined` for those that no list can hold. */
 export function valuesOf(metric: string, label: string): ReadonlySet<string> | undefined {

@@ -52,7 +52,7 @@ describe('it lists the values that the source can give a label', () => {
   const endpoints = sourcesBelow('src/http').flatMap(path =>
     wordsIn(path, /(?:endpoint: |endpoint = |noEndpoint = |observe\('[^']+', )'(\w+)'/g),
   )
-  const refusals = wordsIn('src/broker/authenticate.ts', /(?:refusal\(|: \[|\?\? \[)'(\w+)', ['"][A-Z]/g)
+  const refusals = wordsIn('src/broker/jwt-caller.ts', /(?:refusal\(|: \[|return \[|\?\? \[)'(\w+)', ['"][A-Z]/g)
   const failure = 'src/outbound/entra-failure.ts'
   const exchange = [
     ...wordsIn(failure, /^ {2}(\w+): \['/gm),
@@ -77,11 +77,9 @@ describe('it lists the values that the source can give a label', () => {
   const beyond = [...cache, ...around.flatMap(path => wordsIn(path, /reason: '(\w+)'/g))]
   const remembered = [...exchange, ...cache.filter(word => word !== 'queue')]
   const policy = 'src/broker/policy.ts'
-  const denials = [
-    ...wordsIn(policy, /notPermitted\('(\w+)'/g),
-    ...wordsIn(policy, /reason: isDenied \? '(\w+)' : '(\w+)'/g),
-  ]
+  const denials = [...unionIn(policy, 'type Refusal ='), ...wordsIn(policy, /reason: isDenied \? '(\w+)' : '(\w+)'/g)]
   const types = 'src/broker/types.ts'
+  const metricsSource = 'src/telemetry/metrics.ts'
   const rows: readonly (readonly [metric: string, label: string, values: readonly string[]])[] = [
     ['token_broker_requests_total', 'endpoint', endpoints],
     ['token_broker_requests_total', 'outcome', ['issued', 'ok', 'not_ready', ...Object.keys(errorTable)]],
@@ -112,6 +110,7 @@ describe('it lists the values that the source can give a label', () => {
       'outcome',
       ['ok', ...wordsIn('src/broker/key-set.ts', /reason: '(\w+)'/g)],
     ],
+    ['token_broker_policy_reloads_total', 'outcome', wordsIn(metricsSource, /reloads\.inc\(\{ outcome: '(\w+)'/g)],
     ['token_broker_upstream_healthy', 'kind', unionIn(types, 'readonly kind:')],
   ]
   for (const [metric, label, values] of rows)

@@ -4,7 +4,7 @@ import { parsePolicy } from '../../src/broker/policy-parse.ts'
 import { readConfig } from '../../src/config.ts'
 import type { Environment } from '../../src/environment.ts'
 import { errorTable, FaultsError } from '../../src/errors.ts'
-import { exitCodes } from '../../src/main.ts'
+import { exitCodes } from '../../src/exit.ts'
 import { rowsOf, sectionOf } from './docs-tables.ts'
 import { read, sourcesBelow } from './sources.ts'
 
@@ -50,8 +50,8 @@ describe('the README is true', () => {
   })
 
   test('it lists every exit code', () => {
-    const listed = [...readme.matchAll(/^\| (\d) \| (?:stopped|failed|usage|configuration|listen)/gm)].map(([, code]) =>
-      Number(code),
+    const listed = [...readme.matchAll(/^\| (\d) \| (?:stopped|failed|usage|configuration|listen|mismatch)/gm)].map(
+      ([, code]) => Number(code),
     )
     assert.deepEqual(listed, Object.values(exitCodes))
   })
@@ -66,7 +66,7 @@ describe('the README is true', () => {
   })
 
   test('its policy is one that the broker accepts and acts upon whole', () => {
-    const policy = /```yaml\n(applications:[\s\S]+?)```/.exec(readme)?.[1]
+    const policy = /```yaml\n(#[^\n]*\napplications:[\s\S]+?)```/.exec(readme)?.[1]
     assert.deepEqual(parsePolicy(policy ?? '').warnings, [])
   })
 

@@ -1,6 +1,13 @@
 import { generateKeyPairSync, type KeyObject, sign as signBytes } from 'node:crypto'
 import type { JWK } from 'jose'
-import { createAuthenticate, type Caller, type Issuer } from '../../src/broker/authenticate.ts'
+import {
+  createAdmission,
+  createAuthenticate,
+  type Authenticate,
+  type Caller,
+  type Issuer,
+  type Verification,
+} from '../../src/broker/authenticate.ts'
 import type { Clock } from '../../src/broker/clock.ts'
 import { fixedKeySet, type KeySet, parseKeys } from '../../src/broker/key-set.ts'
 import { type Ask, authorize, type Grant, type Policy } from '../../src/broker/policy.ts'
@@ -84,16 +91,44 @@ export const issuerWith = (keys: readonly JWK[] | KeySet, changes: Partial<Issue
   ...changes,
 })
 
+/** A policy of its object form: JSON is YAML. */
+export const policyOf = (policy: unknown): Policy => parsePolicy(JSON.stringify(policy))
+
+/** A policy that grants nothing that is asked for. */
+const idle = policyOf({
+  applications: { default: ids.application },
+  issuers: { nobody: { issuer: 'https://nobody.example', audiences: [audience] } },
+  rules: [{ name: 'idle', callers: [{ issuer: 'nobody', subject: 'nobody' }], permissions: ['purge'] }],
+})
+
+/** Authentication by JWTs of some issuers, under one policy for ever. */
+export function authenticator(
+  issuers: readonly Issuer[],
+  clock: Clock,
+  verification?: Verification,
+  policy = idle,
+): Authenticate {
+  const admission = createAdmission(policy, issuers)
+  return createAuthenticate(() => admission, clock, verification)
+}
+
+export type JwtCaller = Extract<Caller, { kind: 'jwt' }>
+
 const callersKey = makeKey()
 const issuers = [issuerWith([callersKey.jwk]), issuerWith([callersKey.jwk], { name: 'entra', issuer: entraIssuer })]
 
 /** A caller with these claims, of the issuer `onprem` unless `iss` says {@link entraIssuer}: there is no way around a token. */
-export async function callerWith(claims: Json = {}, clock: Clock = movableClock()): Promise<Caller> {
-  return createAuthenticate(issuers, clock)(mint(callersKey, goodClaims(claims, clock.now())))
+export async function callerWith(claims: Json = {}, policy = idle): Promise<JwtCaller> {
+  const clock = movableClock()
+  const token = mint(callersKey, goodClaims(claims, clock.now()))
+  const caller = await authenticator(issuers, clock, undefined, policy)(token)
+  if (caller.kind !== 'jwt') throw new Error('a JWT makes a caller of another kind')
+  return caller
 }
 
-/** A policy of its object form: JSON is YAML. */
-export const policyOf = (policy: unknown): Policy => parsePolicy(JSON.stringify(policy))
+/** The same caller as if he had been authenticated under another policy. */
+export const under = (policy: Policy, caller: JwtCaller): JwtCaller =>
+  Object.assign(Object.create(Object.getPrototypeOf(caller) as object) as JwtCaller, caller, { policy })
 
 /** The part of a policy that rules refer to. */
 export const cast = {

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import { test } from 'node:test'
+import { parsePolicy } from '../../src/broker/policy-parse.ts'
 import { createMetrics } from '../../src/telemetry/metrics.ts'
-import { graph, observers, sampleCaller, send, type TestBroker } from '../support/broker.ts'
+import { graph, observers, policyOf, sampleCaller, send, type TestBroker } from '../support/broker.ts'
 import { sendRaw } from '../http/raw.ts'
 import { metricsWorld } from './metrics-world.ts'
 import { readScrape } from './scrape.ts'
@@ -155,7 +156,7 @@ test('labels are escaped: a name of the policy cannot make a line of its own', a
       },
     ],
     isReady: () => true,
-    policy: () => ({ version: 'abc', loadedAt: 0 }),
+    policy: () => ({ policy: parsePolicy(JSON.stringify(policyOf(emulator))), loadedAt: 0, refusal: undefined }),
     version: '1.2.3',
   })
   const text = await told.scrape()

@@ -12,7 +12,10 @@ const table: Readonly<Record<string, MetricRow>> = metricTable
 
 /** A broker to which everything has happened that gives a metric its labels. */
 async function eventful() {
-  const broker = await metrics.broker({ after })
+  const apiKeys = { erp: { sha256: 'ab'.repeat(32), expires: '2999-01-31' } }
+  const broker = await metrics.broker({ after }, { policy: { apiKeys } })
+  // There is no file from which it could be read again.
+  await broker.service.reload()
   await ask(broker)
   await ask(broker, { tenant: 'unknown', scope: graph })
   await broker.ask(undefined, { token: 'nonsense' })

@@ -1,0 +1,131 @@
+import { hash } from 'node:crypto'
+import { decodeJwt, type JWTPayload } from 'jose'
+import { describeClaims, describeKey, describeNames, type Described } from '../broker/caller-text.ts'
+import { explain, explainPermission, type Explanation } from '../broker/explain.ts'
+import { isGuid, scopePattern, tenantPattern } from '../broker/names.ts'
+import { isObject } from '../broker/narrow.ts'
+import type { Policy } from '../broker/policy.ts'
+import { messageOf } from '../errors.ts'
+import { ExitError, exitCodes } from '../exit.ts'
+import { columns, usage, type Command, type Input } from './command.ts'
+import { policyExits, readPolicy, readText } from './policy-files.ts'
+
+const name = 'policy explain'
+
+export const policyExplainCommand: Command = {
+  name,
+  takes: ['FILE'],
+  about:
+    'say which rule of a policy grants a caller something, or for each rule the first thing that does not match.\n' +
+    'A token is read, not verified: nobody is asked for keys, and what is printed proves nothing.',
+  options: {
+    token: { type: 'string', value: 'FILE', help: 'the caller: a file with a JWT or an API key' },
+    claims: { type: 'string', value: 'JSON', help: 'the caller: the claims of a JWT, iss and sub among them' },
+    'api-key': { type: 'string', value: 'NAME', help: 'the caller: the holder of this API key of the policy' },
+    san: {
+      type: 'string',
+      value: 'NAME',
+      help: 'the caller: the holder of a client certificate for this URI or DNS name',
+    },
+    tenant: { type: 'string', value: 'TENANT', help: 'what is asked for: a tenant by id or by name' },
+    scope: { type: 'string', value: 'SCOPE', help: 'what is asked for: <resource>/.default' },
+    application: { type: 'string', value: 'NAME', help: 'what is asked for: an application; default' },
+    permission: { type: 'string', value: 'NAME', help: 'in place of tenant and scope: observe or purge' },
+    'home-tenant': {
+      type: 'string',
+      value: 'ID',
+      help: 'the managed identity\'s own tenant, of which "*" does not speak',
+    },
+  },
+  exits: [
+    [exitCodes.stopped, 'it is granted'],
+    ...policyExits,
+    [exitCodes.mismatch, 'it is not granted, or the caller would not be let in'],
+  ],
+  run: async input => {
+    const { options, out, now } = input
+    const asked = askOf(options)
+    const policy = await readPolicy(input.taken[0] ?? '')
+    const { facts, faults } = await callerOf(policy, options, now())
+    const explanation =
+      'permission' in asked
+        ? explainPermission(policy, facts, asked.permission)
+        : explain(policy, facts, asked, textOf(options, 'home-tenant')?.toLowerCase())
+    out(textOfExplanation(explanation, faults))
+    return explanation.granted && faults.length === 0 ? exitCodes.stopped : exitCodes.mismatch
+  },
+}
+
+type Options = Input['options']
+
+const textOf = (options: Options, option: string): string | undefined => {
+  const value = options[option]
+  return typeof value === 'string' ? value : undefined
+}
+
+function askOf(options: Options) {
+  const permission = textOf(options, 'permission')
+  const [tenant, scope] = [textOf(options, 'tenant'), textOf(options, 'scope')]
+  if (permission !== undefined) {
+    if (tenant !== undefined || scope !== undefined) throw usage('--permission excludes --tenant and --scope', name)
+    if (permission !== 'observe' && permission !== 'purge') throw usage('--permission is observe or purge', name)
+    return { permission } as const
+  }
+  if (tenant === undefined || scope === undefined) throw usage('needs --tenant and --scope, or --permission', name)
+  if (!wellFormed(tenantPattern, tenant)) throw usage(`--tenant "${tenant}" is neither an id nor a name`, name)
+  if (!wellFormed(scopePattern, scope)) throw usage(`--scope "${scope}" is not <resource>/.default`, name)
+  const application = textOf(options, 'application') ?? 'default'
+  return { tenant: isGuid(tenant) ? tenant.toLowerCase() : tenant, scope, application, minExpiresIn: 0 }
+}
+
+const wellFormed = (pattern: string, text: string): boolean => new RegExp(`^${pattern}$`).test(text)
+
+async function callerOf(policy: Policy, options: Options, now: number): Promise<Described> {
+  const kinds = ['token', 'claims', 'api-key', 'san'] as const
+  const [kind, ...others] = kinds.filter(each => options[each] !== undefined)
+  if (kind === undefined || others.length > 0) {
+    throw usage(`needs exactly one of ${kinds.map(each => `--${each}`).join(', ')}`, name)
+  }
+  const text = textOf(options, kind) ?? ''
+  const credential = kind === 'token' ? (await readText(text)).trim() : ''
+  try {
+    if (kind === 'token') return describeCredential(policy, credential, now)
+    if (kind === 'claims') return describeClaims(policy, claimsOf(text), now)
+    return kind === 'san' ? describeNames([text]) : describeKey(policy, text, now)
+  } catch (thrown) {
+    if (thrown instanceof ExitError) throw thrown
+    throw new ExitError(`the caller would not be let in: ${messageOf(thrown)}`, exitCodes.mismatch)
+  }
+}
+
+function describeCredential(policy: Policy, credential: string, now: number): Described {
+  const sha256 = hash('sha256', credential, 'hex')
+  const key = policy.apiKeys.find(each => each.sha256 === sha256)
+  if (!key) return describeClaims(policy, decode(credential), now)
+  const faults = key.expiresAt <= now ? [`The API key has expired (${key.expires}).`] : []
+  return { facts: { kind: 'apiKey', key: key.name, expires: key.expires }, faults }
+}
+
+function decode(credential: string): JWTPayload {
+  try {
+    return decodeJwt(credential)
+  } catch {
+    throw new Error('the credential is neither a JWT in compact form nor an API key of the policy')
+  }
+}
+
+function claimsOf(text: string): JWTPayload {
+  let claims: unknown
+  try {
+    claims = JSON.parse(text)
+  } catch {
+    throw usage('--claims is not JSON', name)
+  }
+  if (!isObject(claims) || Array.isArray(claims)) throw usage('--claims is not a JSON object', name)
+  return claims
+}
+
+function textOfExplanation({ summary, rules }: Explanation, faults: readonly string[]): string {
+  const refused = faults.map(fault => `the caller would not be let in: ${fault}\n`).join('')
+  return `${refused}${summary}\n\n${columns(rules.map(rule => [rule.name, rule.why]))}`
+}

@@ -1,0 +1,192 @@
+import assert from 'node:assert/strict'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, describe, type TestContext, test } from 'node:test'
+import { arm, cast, goodClaims, graph, ids, makeKey, mint } from '../support/callers.ts'
+import { run } from './process.ts'
+
+const folder = await mkdtemp(join(tmpdir(), 'token-broker-test-'))
+after(() => rm(folder, { recursive: true, force: true }))
+
+async function file(name: string, content: unknown): Promise<string> {
+  const path = join(folder, name)
+  await writeFile(path, typeof content === 'string' ? content : JSON.stringify(content))
+  return path
+}
+
+const worker = { issuer: 'onprem', subject: 'system:serviceaccount:billing:*' }
+const good = {
+  ...cast,
+  apiKeys: {
+    erp: { sha256: 'ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad', expires: '2999-01-31' },
+    old: { sha256: 'c2'.repeat(32), expires: '2020-01-31' },
+  },
+  deny: [{ tenants: ['fabrikam'] }],
+  rules: [
+    { name: 'billing', callers: [worker, { apiKey: 'erp' }], tenants: ['contoso'], scopes: [graph] },
+    { name: 'mesh', callers: [{ san: 'spiffe://prod.example/*' }], tenants: '*', scopes: [graph] },
+    { name: 'look', callers: [{ issuer: 'onprem', claims: { role: 'ops' } }], permissions: ['observe'] },
+  ],
+}
+const policy = await file('policy.yaml', good)
+const claims = (changes = {}) => JSON.stringify(goodClaims(changes, Date.now()))
+const token = await file('token', `${mint(makeKey(), goodClaims({}, Date.now()))}\n`)
+const expired = await file('expired', mint(makeKey(), goodClaims({}, 0)))
+const key = await file('key', 'abc\n')
+const contoso = ['--tenant', 'contoso', '--scope', graph]
+
+/** Runs a command to its end: the exit code and what it wrote. */
+async function ended(t: TestContext, args: readonly string[]) {
+  const command = run(t, args)
+  return { code: await command.exited, stdout: command.stdout(), stderr: command.stderr() }
+}
+
+describe('policy check', () => {
+  test('a good file is good, with its counts, its SHA-256 and what time has brought about', async t => {
+    const { code, stdout } = await ended(t, ['policy', 'check', policy])
+    assert.equal(code, 0)
+    assert.match(stdout, /is good \(rules: 3, denials: 1, issuers: 2, API keys: 2\)\nSHA-256 [0-9a-f]{64}\n$/)
+    assert.match(stdout, /^warning: API key "old" has expired/m)
+  })
+
+  test('a faulty file is told whole, with line and column, and exit code 3', async t => {
+    const faulty = await file('faulty.yaml', 'applications: { default: x }\nrules: [{ name: a, callers: [], b: 1 }]\n')
+    const { code, stdout, stderr } = await ended(t, ['policy', 'check', faulty])
+    assert.deepEqual([code, stdout], [3, ''])
+    for (const where of [
+      'applications.default (line 1, column 26)',
+      'rules[0].callers (line 2',
+      'rules[0].b (line 2',
+    ]) {
+      assert.ok(stderr.includes(where), stderr)
+    }
+  })
+
+  test('a file that is not there is told by its path', async t => {
+    const { code, stderr } = await ended(t, ['policy', 'check', '/nowhere/policy.yaml'])
+    assert.equal(code, 3)
+    assert.match(stderr, /\/nowhere\/policy\.yaml/)
+    assert.doesNotMatch(stderr, /\n\s+at |BROKER_POLICY_FILE/)
+  })
+})
+
+describe('policy explain', () => {
+  const table: readonly [args: readonly string[], code: number, says: RegExp, why: string][] = [
+    [['--token', token, ...contoso], 0, /^granted by the rule "billing"\n\n {2}billing {2}grants it\n/, 'a JWT'],
+    [['--token', key, ...contoso], 0, /^granted by the rule "billing"/, 'an API key'],
+    [['--claims', claims(), ...contoso], 0, /^granted by the rule "billing"/, 'claims'],
+    [['--api-key', 'erp', '--tenant', ids.contoso.toUpperCase(), '--scope', graph], 0, /"billing"/, 'a tenant by id'],
+    [['--san', 'spiffe://prod.example/a', ...contoso], 0, /granted by the rule "mesh"/, 'a certificate'],
+    [['--claims', claims({ role: 'ops' }), '--permission', 'observe'], 0, /"look"/, 'a permission'],
+    [['--claims', claims(), '--permission', 'purge'], 5, /look +permissions: "purge" is none of them/, 'none'],
+    [['--token', expired, ...contoso], 5, /would not be let in: The token has expired/, 'a token of 1970'],
+    [['--claims', claims({ aud: 'x' }), ...contoso], 5, /another audience[\s\S]*granted/, 'another audience'],
+    [['--api-key', 'old', ...contoso], 5, /The API key has expired/, 'an expired key'],
+    [['--claims', claims({ iss: 'x' }), ...contoso], 5, /^$/, 'an issuer that is not listed'],
+    [['--claims', claims({ sub: 'x' }), ...contoso], 5, /the subject is "x", not "system:/, 'another subject'],
+    [['--claims', claims(), '--tenant', 'contoso', '--scope', arm], 5, /scopes: ".*" is none/, 'another scope'],
+    [['--claims', claims(), '--tenant', 'fabrikam', '--scope', graph], 5, /denied: deny\[0\] names it/, 'a denial'],
+    [['--claims', claims(), '--tenant', 'nowhere', '--scope', graph], 5, /no tenant is named "nowhere"/, 'nowhere'],
+    [['--claims', claims(), ...contoso, '--application', 'x'], 5, /no application is named "x"/, 'no application'],
+    [
+      ['--san', 'spiffe://prod.example/a', ...contoso, '--home-tenant', ids.contoso],
+      5,
+      /mesh +tenants: "\*" does not speak of the home tenant/,
+      'the home tenant',
+    ],
+  ]
+  for (const [args, code, says, why] of table) {
+    test(`${code}: ${why}`, async t => {
+      const result = await ended(t, ['policy', 'explain', policy, ...args])
+      assert.equal(result.code, code, result.stderr)
+      assert.match(result.stdout, says)
+    })
+  }
+
+  const misuse: readonly (readonly [args: readonly string[], hint: RegExp])[] = [
+    [contoso, /exactly one of --token, --claims, --api-key, --san/],
+    [['--api-key', 'erp', '--san', 'a', ...contoso], /exactly one of/],
+    [['--api-key', 'erp'], /--tenant and --scope, or --permission/],
+    [['--api-key', 'erp', '--permission', 'observe', ...contoso], /excludes/],
+    [['--api-key', 'erp', '--permission', 'write'], /observe or purge/],
+    [['--claims', '{', ...contoso], /not JSON/],
+    [['--claims', '[]', ...contoso], /not a JSON object/],
+    [['--api-key', 'erp', '--tenant', 'common', '--scope', graph], /neither an id nor a name/],
+    [['--api-key', 'erp', '--tenant', 'contoso', '--scope', 'graph'], /not <resource>/],
+  ]
+  for (const [args, hint] of misuse) {
+    test(`exit code 2: ${args.join(' ')}`, async t => {
+      const { code, stderr } = await ended(t, ['policy', 'explain', policy, ...args])
+      assert.equal(code, 2)
+      assert.match(stderr, hint)
+    })
+  }
+})
+
+describe('policy test', () => {
+  const asked = { tenant: 'contoso', scope: graph }
+  const billing = { issuer: 'onprem', subject: 'system:serviceaccount:billing:a' }
+  const passing = [
+    { name: 'billing may', caller: billing, ...asked, expect: 'granted', rule: 'billing' },
+    { caller: { apiKey: 'erp' }, ...asked, expect: 'granted' },
+    { caller: { san: ['spiffe://prod.example/a', 'a.example'] }, ...asked, tenant: ids.other, expect: 'granted' },
+    { caller: { san: 'spiffe://prod.example/a' }, ...asked, tenant: ids.home, expect: 'denied' },
+    { caller: { ...billing, claims: { role: 'ops' } }, permission: 'observe', expect: 'granted', rule: 'look' },
+    { caller: { apiKey: 'erp' }, permission: 'purge', expect: 'denied' },
+    { caller: billing, ...asked, tenant: 'fabrikam', expect: 'denied' },
+  ]
+
+  test('what is expected is told case by case, with exit code 0', async t => {
+    const cases = await file('cases.yaml', { homeTenant: ids.home.toUpperCase(), cases: passing })
+    const { code, stdout } = await ended(t, ['policy', 'test', policy, cases])
+    assert.equal(code, 0, stdout)
+    assert.match(stdout, /^ok {4}billing may\nok {4}case 2\n[\s\S]*7 cases, 0 failed\n$/)
+  })
+
+  test('what is not is told with what it is, and exit code 5', async t => {
+    const cases = await file('failing.yaml', {
+      cases: [
+        passing[0],
+        { caller: billing, ...asked, expect: 'denied' },
+        { caller: billing, ...asked, expect: 'granted', rule: 'mesh' },
+        { caller: billing, ...asked, expect: 'granted', rule: 'nothing' },
+        { caller: { issuer: 'nobody', subject: 'x' }, ...asked, expect: 'denied' },
+        { caller: { apiKey: 'nobody' }, ...asked, expect: 'denied' },
+      ],
+    })
+    const { code, stdout } = await ended(t, ['policy', 'test', policy, cases])
+    assert.equal(code, 5)
+    const lines = [
+      /^FAIL {2}case 2: expected denied, but it is granted by the rule "billing"$/m,
+      /^FAIL {2}case 3: expected the rule "mesh", but it is granted by the rule "billing"$/m,
+      /^FAIL {2}case 4: the policy has no rule "nothing"$/m,
+      /^FAIL {2}case 5: the policy has no issuer "nobody"$/m,
+      /^FAIL {2}case 6: the policy has no API key "nobody"$/m,
+      /^6 cases, 5 failed$/m,
+    ]
+    for (const line of lines) assert.match(stdout, line)
+  })
+
+  test('cases that cannot be meant are a fault: a misspelt one would pass in silence', async t => {
+    const broken: readonly (readonly [content: unknown, where: string])[] = [
+      [{ cases: [] }, '/cases'],
+      [{ cases: [{ ...passing[0], expekt: 'granted' }] }, '/cases/0'],
+      [{ cases: [{ ...passing[0], expect: 'maybe' }] }, '/cases/0/expect'],
+      [{ cases: [{ ...passing[0], scope: 'graph' }] }, '/cases/0/scope'],
+      ['cases: [', 'broken.yaml'],
+    ]
+    for (const [content, where] of broken) {
+      const cases = await file('broken.yaml', content)
+      const { code, stderr } = await ended(t, ['policy', 'test', policy, cases])
+      assert.equal(code, 3, stderr)
+      assert.ok(stderr.includes(where), `${where} is missing: ${stderr}`)
+    }
+  })
+
+  test('the cases are required', async t => {
+    const { code, stderr } = await ended(t, ['policy', 'test', policy])
+    assert.equal(code, 2)
+    assert.match(stderr, /policy test needs CASES\nTry: token-broker policy test --help/)
+  })
+})

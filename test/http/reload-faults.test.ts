@@ -1,0 +1,104 @@
+import assert from 'node:assert/strict'
+import { rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { describe, test } from 'node:test'
+import { looks, rule, start, world } from './reload-world.ts'
+
+const { emulator, clock } = world
+
+describe('a faulty version', () => {
+  const faulty = 'applications: { default: x }\nrules: []\n'
+
+  test('changes nothing, is logged with its faults, counted, and shown until a good one comes', async t => {
+    const { broker, change, statusFor, health, metrics } = await start(t)
+    await statusFor()
+    clock.advance(60)
+    const since = new Date(clock.now()).toISOString()
+    await change(faulty)
+    assert.equal(await statusFor(), 200)
+    const [line, ...more] = broker.events('policy.refused')
+    assert.deepEqual(more, [])
+    assert.equal(line?.['level'], 'error')
+    assert.partialDeepStrictEqual(line, {
+      count: 2,
+      faults: [{ where: 'applications.default (line 1, column 26)' }, { where: 'rules (line 2, column 8)' }],
+    })
+    const failing = await health()
+    assert.equal(failing.status, 'failing')
+    assert.partialDeepStrictEqual(failing.policy, { status: 'failing', since, faults: line?.['faults'] })
+    assert.equal(failing.policy['version'], line?.['policy'])
+    assert.match(await metrics(), /^token_broker_policy_refused 1$/m)
+    assert.match(await metrics(), /^token_broker_policy_reloads_total\{outcome="refused"\} 1$/m)
+
+    clock.advance(60)
+    await change({ deny: [{ tenants: ['tailspin'] }] })
+    const good = await health()
+    assert.equal(good.policy['status'], 'ok')
+    assert.ok(!('faults' in good.policy))
+    assert.match(await metrics(), /^token_broker_policy_refused 0$/m)
+    assert.match(await metrics(), /^token_broker_policy_reloads_total\{outcome="loaded"\} 1$/m)
+    assert.match(
+      await metrics(),
+      new RegExp(`token_broker_policy_info\\{sha256="${String(good.policy['version'])}"\\} 1`),
+    )
+  })
+
+  test('whose file goes back to what is in force is forgotten', async t => {
+    const { change, health, metrics } = await start(t)
+    await change(faulty)
+    await change({})
+    assert.equal((await health()).policy['status'], 'ok')
+    assert.match(await metrics(), /^token_broker_policy_refused 0$/m)
+  })
+
+  test('is one from which something is missing, too: the file was removed', async t => {
+    const { broker, folder, statusFor, health } = await start(t)
+    await rm(join(folder, 'policy.yaml'))
+    await broker.service.reload()
+    assert.equal(await statusFor(), 200)
+    assert.partialDeepStrictEqual((await health()).policy, { status: 'failing' })
+  })
+
+  test('is one that grants the audience of the assertions', async t => {
+    const scopes = ['api://AzureADTokenExchange/.default']
+    const { broker, change } = await start(t)
+    await change({ rules: [{ ...rule, scopes }, looks] })
+    assert.equal(broker.events('policy.refused').length, 1)
+  })
+
+  test('keeps the moment since which it is faulty, while its faults change', async t => {
+    const { change, health } = await start(t)
+    const since = new Date(clock.now()).toISOString()
+    await change(faulty)
+    clock.advance(10)
+    await change('applications: {}\n')
+    assert.equal((await health()).policy['since'], since)
+  })
+})
+
+test('a file that says the same, byte for byte, is no new version', async t => {
+  const { broker, change, statusFor } = await start(t)
+  await statusFor()
+  emulator.resetCounts()
+  await change({})
+  assert.deepEqual(broker.events('policy.loaded'), [])
+  assert.equal(await statusFor(), 200)
+})
+
+test('the version in force is in the audit line of a request that nobody was authenticated for', async t => {
+  const { broker, change } = await start(t)
+  await change({ deny: [{ tenants: ['tailspin'] }] })
+  await broker.ask(undefined, { token: 'nonsense' })
+  const [loaded] = broker.events('policy.loaded')
+  assert.equal(broker.events('caller.refused')[0]?.['policy'], loaded?.['policy'])
+  assert.match(String(loaded?.['before']), /^[\da-f]{64}$/)
+})
+
+test('many versions at once end with the last', async t => {
+  const { broker, write, statusFor } = await start(t)
+  await write({ deny: [{ tenants: ['contoso'] }] })
+  const first = broker.service.reload()
+  await write({})
+  await Promise.all([first, broker.service.reload(), broker.service.reload()])
+  assert.equal(await statusFor(), 200)
+})

@@ -1,0 +1,97 @@
+import type { CallerFacts } from '../../src/broker/caller-facts.ts'
+import type { Ask } from '../../src/broker/policy.ts'
+
+/** A policy as its author wrote it. */
+export interface PlainPolicy {
+  readonly applications: Readonly<Record<string, string>>
+  readonly tenants?: Readonly<Record<string, string>>
+  readonly deny?: readonly PlainEntry[]
+  readonly rules: readonly (PlainEntry & { readonly name: string })[]
+}
+
+export interface PlainEntry {
+  readonly callers?: readonly PlainCaller[]
+  readonly tenants?: readonly string[] | '*'
+  readonly scopes?: readonly string[]
+  readonly applications?: readonly string[]
+}
+
+export interface PlainCaller {
+  readonly issuer?: string
+  readonly subject?: string
+  readonly claims?: Readonly<Record<string, string | number | boolean>>
+  readonly san?: string
+  readonly apiKey?: string
+}
+
+/**
+ * The documentation's sentences, one by one, over the plain file: no index, no compiled pattern, nothing shared with
+ * the broker. The names of all rules that grant an ask; `denied`, `undecided` and `unknown` where none can.
+ */
+export function naively(
+  policy: PlainPolicy,
+  caller: CallerFacts,
+  ask: Ask,
+  home: string | undefined,
+): readonly string[] | 'denied' | 'undecided' | 'unknown' {
+  const idOf = (tenant: string): string | undefined =>
+    /^[0-9a-f-]{36}$/i.test(tenant) ? tenant.toLowerCase() : policy.tenants?.[tenant]?.toLowerCase()
+  const tenant = idOf(ask.tenant)
+  if (tenant === undefined || policy.applications[ask.application] === undefined) return 'unknown'
+
+  const speaksOf = ({ tenants, scopes, applications, callers }: PlainEntry, whole: boolean): boolean => {
+    const otherwise = !whole
+    const inTenants = tenants === '*' || (tenants?.some(each => idOf(each) === tenant) ?? otherwise)
+    const inApplications = applications?.includes(ask.application) ?? (otherwise || ask.application === 'default')
+    return (
+      inTenants &&
+      inApplications &&
+      (scopes?.includes(ask.scope) ?? otherwise) &&
+      (callers?.some(each => isCaller(each, caller)) ?? otherwise)
+    )
+  }
+  if (policy.deny?.some(denial => speaksOf(denial, false))) return 'denied'
+  const named = policy.rules.filter(rule => speaksOf(rule, true))
+  const granting = named.filter(rule => rule.tenants !== '*' || (home !== undefined && tenant !== home))
+  if (granting.length > 0) return granting.map(rule => rule.name)
+  return home === undefined && named.length > 0 ? 'undecided' : []
+}
+
+function isCaller(plain: PlainCaller, caller: CallerFacts): boolean {
+  if (plain.apiKey !== undefined) return caller.kind === 'apiKey' && caller.key === plain.apiKey
+  if (plain.san !== undefined) {
+    if (caller.kind !== 'certificate') return false
+    const { san } = plain
+    return san.includes(':')
+      ? caller.uris.some(uri => glob(san, uri, /^[A-Za-z0-9._~-]$/))
+      : caller.dnsNames.some(name => glob(san.toLowerCase(), name, /^[A-Za-z0-9_~-]$/))
+  }
+  if (caller.kind !== 'jwt' || caller.issuer !== plain.issuer) return false
+  if (plain.subject !== undefined && !glob(plain.subject, caller.subject, /^[A-Za-z0-9._~-]$/)) return false
+  return Object.entries(plain.claims ?? {}).every(([name, expected]) => {
+    const value = name.startsWith('/') ? pointed(caller.claims, name) : own(caller.claims, name)
+    return [value].flat().some(each => {
+      if (typeof expected !== 'string') return each === expected
+      return typeof each === 'string' && glob(expected, each, /^[A-Za-z0-9._~-]$/)
+    })
+  })
+}
+
+const own = (value: unknown, name: string): unknown =>
+  typeof value === 'object' && value !== null ? Object.getOwnPropertyDescriptor(value, name)?.value : undefined
+
+function pointed(claims: unknown, pointer: string): unknown {
+  let value = claims
+  for (const part of pointer.slice(1).split('/')) value = own(value, part.replace(/~1/g, '/').replace(/~0/g, '~'))
+  return value
+}
+
+/** `*` stands for one or more characters of a class. */
+function glob(pattern: string, text: string, one: RegExp): boolean {
+  const at = pattern.indexOf('*')
+  if (at === -1) return pattern === text
+  const [before, after] = [pattern.slice(0, at), pattern.slice(at + 1)]
+  if (text.length <= before.length + after.length) return false
+  const between = text.slice(before.length, text.length - after.length)
+  return text.startsWith(before) && text.endsWith(after) && between.split('').every(character => one.test(character))
+}
