@@ -8,7 +8,7 @@ export interface Ask {
   readonly tenant: string
   /** `<resource>/.default`, byte for byte as the caller wrote it. */
   readonly scope: string
-  /** The name of an application in the policy. */
+  /** The name of an application in the policy, or a client id in lower case: an application that has it. */
   readonly application: string
   /** Seconds; the least remaining life the caller needs. 0 when it does not care. */
   readonly minExpiresIn: number
@@ -123,9 +123,22 @@ const notPermitted = (reason: string) =>
  * @throws BrokerError `not_permitted`, `identity_unavailable`
  */
 export function authorize(policy: Policy, caller: Caller, ask: Ask, homeTenant: string | undefined): Grant {
-  const target = targetOf(policy, ask)
-  if (!target) throw notPermitted('unknown_target')
-  if (policy.denials.some(denial => denies(denial, caller, target))) throw notPermitted('denied')
+  const targets = targetsOf(policy, ask)
+  let refusal: BrokerError | undefined
+  for (const target of targets) {
+    const decision = decide(policy, caller, target, homeTenant)
+    if (decision instanceof PolicyGrant) return decision
+    // Of several, the one that may pass by itself.
+    if (refusal?.code !== 'identity_unavailable') refusal = decision
+  }
+  throw refusal ?? notPermitted(isGuid(ask.application) ? unknownClientId(policy, ask) : 'unknown_target')
+}
+
+const unknownClientId = ({ applications }: Policy, { application }: Ask): string =>
+  [...applications.values()].includes(application) ? 'unknown_target' : 'unknown_client_id'
+
+function decide(policy: Policy, caller: Caller, target: Target, homeTenant: string | undefined): Grant | BrokerError {
+  if (policy.denials.some(denial => denies(denial, caller, target))) return notPermitted('denied')
 
   let undecided = false
   for (const rule of policy.rules) {
@@ -135,17 +148,22 @@ export function authorize(policy: Policy, caller: Caller, ask: Ask, homeTenant: 
     }
     undecided ||= homeTenant === undefined
   }
-  if (undecided) {
-    throw new BrokerError('identity_unavailable', 'The broker does not know its own tenant yet, so it cannot decide.')
-  }
-  throw notPermitted('no_rule')
+  return undecided
+    ? new BrokerError('identity_unavailable', 'The broker does not know its own tenant yet, so it cannot decide.')
+    : notPermitted('no_rule')
 }
 
-function targetOf(policy: Policy, ask: Ask): Target | undefined {
-  const clientId = policy.applications.get(ask.application)
-  const tenant = isGuid(ask.tenant) ? ask.tenant : policy.tenants.get(ask.tenant)
-  if (clientId === undefined || tenant === undefined) return undefined
-  return { application: ask.application, clientId, tenant, scope: ask.scope }
+/** What an ask can mean: nothing, one application by its name, or each that has the client id. */
+function targetsOf(policy: Policy, { application: wanted, tenant: named, scope }: Ask): readonly Target[] {
+  const tenant = isGuid(named) ? named : policy.tenants.get(named)
+  if (tenant === undefined) return []
+  if (isGuid(wanted)) {
+    return [...policy.applications]
+      .filter(([, clientId]) => clientId === wanted)
+      .map(([application, clientId]) => ({ application, clientId, tenant, scope }))
+  }
+  const clientId = policy.applications.get(wanted)
+  return clientId === undefined ? [] : [{ application: wanted, clientId, tenant, scope }]
 }
 
 function speaksOf(rule: Rule, target: Target): boolean {
