@@ -42,7 +42,8 @@ describe('the least that must be said', () => {
       host: '127.0.0.1',
       port: 8080,
       tls: undefined,
-    management: undefined,
+      management: undefined,
+      publicUrl: undefined,
       policyFile: '/etc/token-broker/policy.yaml',
       authority: 'https://login.microsoftonline.com',
       identity: {
@@ -152,6 +153,36 @@ describe('where it listens', () => {
     assert.deepEqual(faultyNames({ ...least, TLS_CERT_FILE: '/cert.pem' }), ['TLS_KEY_FILE'])
     assert.deepEqual(faultyNames({ ...least, TLS_KEY_FILE: '/key.pem' }), ['TLS_CERT_FILE'])
   })
+})
+
+describe('where clients find it', () => {
+  const accepted: readonly [url: string, origin: string, why: string][] = [
+    ['https://broker.example', 'https://broker.example', 'an origin'],
+    ['https://broker.example/', 'https://broker.example', 'with a slash'],
+    ['HTTPS://Broker.Example:443', 'https://broker.example', 'however it is written'],
+    ['https://10.0.0.4:8443', 'https://10.0.0.4:8443', 'an address with a port'],
+    ['http://127.0.0.1:8080', 'http://127.0.0.1:8080', 'plain http on loopback'],
+    ['http://[::1]:8080', 'http://[::1]:8080', 'of IPv6 too'],
+  ]
+  for (const [url, origin, why] of accepted) {
+    test(`${url}: ${why}`, () => assert.equal(readConfig({ ...least, BROKER_PUBLIC_URL: url }).publicUrl, origin))
+  }
+
+  const refused: readonly [url: string, why: string][] = [
+    ['http://broker.example', 'plain http beyond loopback'],
+    ['http://127.0.0.1.example.com', 'a name that begins like loopback'],
+    ['https://broker.example/tokens', 'a path'],
+    ['https://broker.example?a', 'a query'],
+    ['https://broker.example#a', 'a fragment'],
+    ['https://user:word@broker.example', 'a password'],
+    ['broker.example', 'no scheme'],
+    ['tcp://10.0.0.1:80', 'another scheme'],
+  ]
+  for (const [url, why] of refused) {
+    test(`${url} is refused: ${why}`, () => {
+      assert.deepEqual(faultyNames({ ...least, BROKER_PUBLIC_URL: url }), ['BROKER_PUBLIC_URL'])
+    })
+  }
 })
 
 describe('the authority, to which the identity token is sent', () => {
