@@ -4,6 +4,7 @@ import type { TokenIssuer } from './broker/issue-token.ts'
 import type { Config } from './config.ts'
 import { buildApp, type AppOptions } from './http/app.ts'
 import { addDocs } from './http/docs.ts'
+import { addOAuth, addOAuthMetadata } from './http/oauth.ts'
 import { addOperations, countAnswers, type Operations } from './http/operations.ts'
 import { addTokens } from './http/tokens.ts'
 import { minTlsVersion, readTlsPair, watchTlsPair } from './outbound/tls-files.ts'
@@ -27,10 +28,15 @@ export async function buildServers(
     addOperations(scope, { ...shown, openMetrics })
     addDocs(scope, packageRoot)
   }
-  const tokens = (scope: FastifyInstance) => addTokens(scope, issuer)
+  // Every way to ask for a token. Another one is a file in http/ and its name here.
+  const tokens = [addTokens, addOAuth].map(add => (scope: FastifyInstance) => add(scope, issuer))
+  const documents = (scope: FastifyInstance) => {
+    countAnswers(scope, options.answered)
+    addOAuthMetadata(scope, config.publicUrl)
+  }
   const settings = { ...options, tls }
   const { management: own } = config
-  const app = buildApp(settings, own ? [tokens] : [tokens, operations(false)])
+  const app = buildApp(settings, own ? [...tokens, documents] : [...tokens, documents, operations(false)])
   const management = own && buildApp(settings, [operations(true)])
   const unwatch =
     tls &&

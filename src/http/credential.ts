@@ -19,7 +19,10 @@ export interface Authenticated {
   readonly facts: RequestFacts
 }
 
-/** Where a request's headers hold a credential. `undefined`: none, or none of the right kind. */
+/**
+ * Where a request's headers hold a credential. `undefined`: none, or none of the right kind. May throw a BrokerError for
+ * a request that is not to be authenticated at all.
+ */
 export type CredentialOf = (request: FastifyRequest) => string | undefined
 
 /**
@@ -31,13 +34,13 @@ export type CredentialOf = (request: FastifyRequest) => string | undefined
 export const authenticateFor =
   (endpoint: string, issuer: Authenticator, credential: CredentialOf = bearer): onRequestHookHandler =>
   (request, _reply, done: HookHandlerDoneFunction) =>
-    authenticateBy(credential(request), request, endpoint, issuer, done)
+    authenticateBy(() => credential(request), request, endpoint, issuer, done)
 
 type Authenticator = Pick<TokenIssuer, 'authenticate'>
 
-/** Authenticates a request by a credential that was found in it, and remembers who asks. */
+/** Authenticates a request by the credential that is found in it, and remembers who asks. */
 export function authenticateBy(
-  credential: string | undefined,
+  credential: () => string | undefined,
   request: FastifyRequest,
   endpoint: string,
   { authenticate }: Authenticator,
@@ -50,7 +53,7 @@ export function authenticateBy(
     done()
   }
   try {
-    const caller = authenticate(credential, facts)
+    const caller = authenticate(credential(), facts)
     if (caller instanceof Promise) caller.then(admit, done)
     else admit(caller)
   } catch (thrown) {

@@ -63,15 +63,12 @@ export function addTokenRoute<Body>(app: FastifyInstance, issuer: TokenIssuer, d
 const authenticateByBody =
   <Body>(endpoint: string, issuer: TokenIssuer, credential: (request: RequestWith<Body>) => string | undefined) =>
   (request: RequestWith<Body>, _reply: FastifyReply, done: (error?: Error) => void): void => {
-    let found: string | undefined
+    if (request.caller === undefined) return authenticateBy(() => credential(request), request, endpoint, issuer, done)
     try {
-      found = credential(request)
-      if (request.caller !== undefined && found !== undefined) throw twoCredentials()
+      done(credential(request) === undefined ? undefined : twoCredentials())
     } catch (thrown) {
-      return done(asBrokerError(thrown))
+      done(asBrokerError(thrown))
     }
-    if (request.caller !== undefined) return done()
-    authenticateBy(found, request, endpoint, issuer, done)
   }
 
 /** RFC 6749 §2.3. */
