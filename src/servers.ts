@@ -5,6 +5,7 @@ import type { Config } from './config.ts'
 import { buildApp, type AppOptions } from './http/app.ts'
 import { addDocs } from './http/docs.ts'
 import { addEntraDocument, addEntraToken } from './http/entra-token.ts'
+import { addIdentity } from './http/identity.ts'
 import { addOAuth, addOAuthMetadata } from './http/oauth.ts'
 import { addOperations, countAnswers, type Operations } from './http/operations.ts'
 import { addTokens } from './http/tokens.ts'
@@ -30,7 +31,9 @@ export async function buildServers(
     addDocs(scope, packageRoot)
   }
   // Every way to ask for a token. Another one is a file in http/ and its name here.
-  const tokens = [addTokens, addOAuth, addEntraToken].map(add => (scope: FastifyInstance) => add(scope, issuer))
+  const tokens = [addTokens, addOAuth, addEntraToken, addIdentity].map(
+    add => (scope: FastifyInstance) => add(scope, issuer),
+  )
   const documents = (scope: FastifyInstance) => {
     countAnswers(scope, options.answered)
     addOAuthMetadata(scope, config.publicUrl)
