@@ -30,7 +30,7 @@ export interface Ways {
 export async function waysInto({ emulator }: World, { url }: Pick<TestBroker, 'url'>): Promise<Ways> {
   const token = await emulator.mintCallerToken()
   const post = (path: string, fields: Fields, headers = {}) =>
-    send(url + path, { method: 'POST', headers: { ...form, ...headers }, body: encode(fields) })
+    send(url, { path, method: 'POST', headers: { ...form, ...headers }, body: encode(fields) })
   return {
     token,
     oauth: (changes, headers) =>
@@ -73,13 +73,13 @@ export async function waysInto({ emulator }: World, { url }: Pick<TestBroker, 'u
         headers,
       ),
     identity: (changes, tenant = 'contoso', headers) =>
-      send(
-        `${url}/identity/${tenant}/token?${encode({
+      send(url, {
+        path: `/identity/${tenant}/token?${encode({
           'api-version': '2019-08-01',
           resource: 'https://graph.microsoft.com',
           ...changes,
         })}`,
-        { headers: headers ?? { 'x-identity-header': token } },
-      ),
+        headers: headers ?? { 'x-identity-header': token },
+      }),
   }
 }
