@@ -11,7 +11,7 @@ export const shortRetryAfter = ({ retryAfter = 1 }: BrokerError): string =>
 
 /**
  * An error as Entra tells it. AADSTS codes are those that Entra gave and nobody else's: without one, it was the broker
- * that refused. `trace_id` is Entra's too, or else the broker's request id.
+ * that refused. So are `trace_id` and `correlation_id`, which are the broker's request id otherwise.
  */
 export const entraProblem: AnswerError = (error, { id }) => {
   const { upstream } = error.parts
@@ -31,7 +31,7 @@ export const entraProblem: AnswerError = (error, { id }) => {
       ...(codes.length > 0 && { error_codes: codes }),
       timestamp: new Date().toISOString().replace('T', ' ').replace(/\.\d+/, ''),
       trace_id: upstream?.traceId ?? id,
-      correlation_id: upstream?.correlationId,
+      correlation_id: upstream?.correlationId ?? id,
     }),
   }
 }

@@ -172,7 +172,7 @@ async function startBroker(
     { clock, random: () => 0.5 },
   )
   t.after(() => service.close())
-  const url = await service.app.listen({ host: '127.0.0.1', port: 0 })
+  const url = await service.app.listen({ host: '127.0.0.1', port: Number(environment['PORT'] ?? 0) })
   const logLines = () => written.map(line => JSON.parse(line) as Json)
   return {
     service,
