@@ -16,17 +16,25 @@ interface Looked extends Pick<Gauges, 'isReady' | 'cache'> {
   readonly isDraining: () => boolean
 }
 
+/** How listeners write, and what they are to know beforehand. */
+export interface ListenerSettings extends Pick<Config, 'audit' | 'logLevel'> {
+  /** Exact texts that must never be written. */
+  readonly secrets: readonly string[]
+  /** Everybody who may be asked. */
+  readonly upstreams: readonly Upstream[]
+}
+
 /** Whoever listens to what the broker announces (log, audit, metrics, health), and what the operations endpoints show of it. */
 export function createListeners(
-  config: Config,
+  settings: ListenerSettings,
   policy: Policy,
   sink: LineSink,
   { clock, isReady, isDraining, cache }: Looked,
 ) {
-  const logs = createLogs(config.logLevel, sink, secretsOf(config))
-  const audit = createAudit(logs, sink, { mode: config.audit, now: clock.now, policyVersion: () => policy.version })
+  const logs = createLogs(settings.logLevel, sink, settings.secrets)
+  const audit = createAudit(logs, sink, { mode: settings.audit, now: clock.now, policyVersion: () => policy.version })
   const running = { policy, loadedAt: clock.now() }
-  const health = createHealth(upstreamsOf(config, policy), clock)
+  const health = createHealth(settings.upstreams, clock)
   const metrics = createMetrics({
     cache,
     isReady,
@@ -72,12 +80,14 @@ const both =
 /** The managed identity as the one whose token is asked for. */
 export const identityUpstream = ({ source }: Config['identity']): Upstream => ({ kind: 'identity', name: source })
 
-/** Everybody whom the broker may ask. */
-const upstreamsOf = ({ identity, authority }: Config, policy: Policy): readonly Upstream[] => [
-  identityUpstream(identity),
-  { kind: 'authority', name: authority },
-  ...policy.issuers.map(issuerUpstream),
-]
-
-const secretsOf = ({ identity }: Config): readonly string[] =>
-  identity.source === 'managed-identity' ? [identity.header] : []
+/** The broker's listeners. Its agents have others. */
+export const listenersOf = ({ audit, logLevel, identity, authority }: Config, policy: Policy): ListenerSettings => ({
+  audit,
+  logLevel,
+  secrets: identity.source === 'managed-identity' ? [identity.header] : [],
+  upstreams: [
+    identityUpstream(identity),
+    { kind: 'authority', name: authority },
+    ...policy.issuers.map(issuerUpstream),
+  ],
+})

@@ -63,7 +63,7 @@ export async function buildServers(
 }
 
 /** Whatever is answered at all is answered within `giveUpMs`; what is left are clients that never finish their request. */
-async function closeServer(app: FastifyInstance, giveUpMs: number): Promise<void> {
+export async function closeServer(app: FastifyInstance, giveUpMs: number): Promise<void> {
   const giveUp = setTimeout(() => app.server.closeAllConnections(), giveUpMs)
   await app.close()
   clearTimeout(giveUp)

@@ -10,7 +10,7 @@ import { createAuthorize, type Policy } from './broker/policy.ts'
 import { createReadiness, type Need } from './broker/readiness.ts'
 import type { AssertionSource, Events } from './broker/types.ts'
 import type { Config } from './config.ts'
-import { createListeners, identityUpstream } from './listeners.ts'
+import { createListeners, identityUpstream, listenersOf } from './listeners.ts'
 import { entra } from './outbound/entra.ts'
 import { connectIssuers } from './outbound/issuer-keys.ts'
 import { managedIdentity } from './outbound/managed-identity.ts'
@@ -53,7 +53,7 @@ export async function wire(config: Config, policy: Policy, sink: LineSink, aroun
   const stopping = new AbortController()
   const isDraining = () => stopping.signal.aborted
   const isReady = () => readiness.isReady() && !isDraining()
-  const { log, events, telemetry } = createListeners(config, policy, sink, {
+  const { log, events, telemetry } = createListeners(listenersOf(config, policy), policy, sink, {
     clock,
     isReady,
     isDraining,

@@ -2,8 +2,11 @@ import { hash } from 'node:crypto'
 import { decodeJwt, decodeProtectedHeader, errors, jwtVerify, type JWTPayload } from 'jose'
 import { LRUCache } from 'lru-cache'
 import { asBrokerError, BrokerError } from '../errors.ts'
+import { AuthenticatedCaller, type Caller } from './caller.ts'
 import type { Keys, KeySet } from './key-set.ts'
 import type { Clock } from './clock.ts'
+
+export type { Caller } from './caller.ts'
 
 /** One issuer whose JWTs authenticate callers. */
 export interface Issuer {
@@ -37,28 +40,6 @@ const entraHosts = new Set([
   'sts.windows.net',
   'sts.chinacloudapi.cn',
 ])
-
-/** Who is asking: made only here, from a credential that was verified. */
-class AuthenticatedCaller {
-  readonly kind = 'jwt'
-  /** The issuer's name in the policy. */
-  readonly issuer: string
-  readonly subject: string
-  /** Every claim of the token, as it was signed. */
-  readonly claims: Readonly<JWTPayload>
-  /** Makes the type nominal: an object that merely looks like a caller is none. */
-  protected readonly verified = true
-
-  constructor(issuer: string, subject: string, claims: Readonly<JWTPayload>) {
-    this.issuer = issuer
-    this.subject = subject
-    this.claims = claims
-    Object.freeze(this)
-  }
-}
-
-/** An authenticated caller. Only {@link createAuthenticate} makes one. */
-export type Caller = AuthenticatedCaller
 
 /** Turns a bearer credential (RFC 6750 §2.1) into a caller; without waiting, where it was verified before. */
 export type Authenticate = (credential: string) => Caller | Promise<Caller>
@@ -129,7 +110,7 @@ async function verify(token: string, issuer: Issuer, clock: Clock): Promise<Reme
   if (payload['cnf'] !== undefined) {
     throw refusal('confirmation', 'The token is bound to a key (cnf) that this request does not prove to hold.')
   }
-  const caller = new AuthenticatedCaller(issuer.name, sub, payload)
+  const caller = new AuthenticatedCaller('jwt', issuer.name, sub, payload)
   return { caller, issuer, keys, expiresAt: exp * 1000 }
 }
 

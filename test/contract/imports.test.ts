@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { importsOf, sourcesBelow } from './sources.ts'
+import { importsOf, read, sourcesBelow } from './sources.ts'
 
 const sources = sourcesBelow('src')
 
@@ -64,4 +64,9 @@ test('there is no import cycle, types included', () => {
   }
   for (const path of sources) visit(path, [])
   assert.equal(done.size, sources.length)
+})
+
+test('callers are made only where credentials are verified', () => {
+  const makers = sources.filter(path => /import \{[^}]*\bAuthenticatedCaller\b[^}]*\} from/.test(read(path)))
+  assert.deepEqual(makers, ['src/broker/authenticate.ts', 'src/broker/local-secret.ts'])
 })
