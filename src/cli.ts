@@ -9,6 +9,7 @@ Usage: token-broker <command>
 
 Commands:
   serve        run the broker; the environment configures it (see README.md)
+  agent        run beside a workload outside Azure and hand it the tokens that a broker grants it; see agent --help
 
 Options:
   --help       show this text
@@ -22,18 +23,28 @@ Exit codes:
 `
 
 /** Runs the command line. Whatever fails is said on stderr in plain words and told in the exit code. */
-async function run(args: readonly string[]): Promise<void> {
-  const { values, positionals } = parse(args)
-  if (values.help === true) {
-    process.stdout.write(help)
-    return
-  }
-  const [command, ...rest] = positionals
+async function run([command, ...rest]: readonly string[]): Promise<void> {
+  if (command === '--help' || command === '-h') return print(help)
   if (command === undefined) throw usage('no command given')
-  if (command !== 'serve') throw usage(`unknown command "${command}"`)
-  if (rest.length > 0) throw usage(`serve takes no arguments, but got "${rest.join(' ')}"`)
+  if (command === 'serve') return serveBroker(rest)
+  if (command === 'agent') return runAgent(rest)
+  throw usage(command.startsWith('-') ? `unknown option "${command}"` : `unknown command "${command}"`)
+}
+
+async function serveBroker(args: readonly string[]): Promise<void> {
+  const { values, positionals } = parse(args)
+  if (values.help === true) return print(help)
+  if (positionals.length > 0) throw usage(`serve takes no arguments, but got "${positionals.join(' ')}"`)
   await serve(process.env)
 }
+
+async function runAgent(args: readonly string[]): Promise<void> {
+  const { agent, agentHelp } = await import('./agent/main.ts')
+  if (args.includes('--help') || args.includes('-h')) return print(agentHelp)
+  await agent(args, process.env)
+}
+
+const print = (text: string): void => void process.stdout.write(text)
 
 function parse(args: readonly string[]) {
   try {

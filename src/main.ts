@@ -7,7 +7,7 @@ import type { Environment } from './environment.ts'
 import { codeOf, FaultsError, type Fault } from './errors.ts'
 import { loadPolicy } from './outbound/policy-file.ts'
 import { bufferedOutput } from './telemetry/output.ts'
-import { wire, type Service } from './wire.ts'
+import type { Service } from './wire.ts'
 
 /** What the process tells whoever started it. */
 export const exitCodes = { stopped: 0, failed: 1, usage: 2, configuration: 3, listen: 4 } as const
@@ -31,6 +31,8 @@ export async function serve(environment: Environment): Promise<void> {
   const { config, policy } = await readSettings(environment)
   const sink = bufferedOutput(1)
   process.on('exit', sink.flush)
+  // Not at the top: an agent is started by this file too, and needs no Azure SDK.
+  const { wire } = await import('./wire.ts')
   const service = await wire(config, policy, sink).catch(asStartError)
   const { log } = service
   for (const warning of config.warnings) log.warn({ source: 'environment' }, warning)
@@ -77,15 +79,16 @@ function asStartError(thrown: unknown): never {
   throw thrown
 }
 
-/** An address to listen on, and the variables that say so. */
-interface Address {
+/** An address to listen on, and the names of the settings that say so. */
+export interface Address {
   readonly host: string
   readonly port: number
   readonly hostName: string
   readonly portName: string
 }
 
-async function listen(app: FastifyInstance, { host, port, hostName, portName }: Address): Promise<void> {
+/** @throws StartError when the address cannot be had */
+export async function listen(app: FastifyInstance, { host, port, hostName, portName }: Address): Promise<void> {
   try {
     await app.listen({ host, port, listenTextResolver: address => `listening at ${address}` })
   } catch (thrown) {
@@ -112,7 +115,7 @@ const sameSignalMs = 100
  * loses no request; then the listener closes and what is under way is answered. A second signal ends it at once, as does
  * a second unexpected error; the first one is logged and what is under way is still answered.
  */
-function stopOnSignal(service: Service, { drainSeconds }: Config): void {
+export function stopOnSignal(service: Service, { drainSeconds }: Pick<Config, 'drainSeconds'>): void {
   const { log } = service
   let stoppingSince: number | undefined
   const stop = (drainMs: number, exitCode: number): void => {

@@ -21,9 +21,21 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
     ...['src/broker', 'src/http', 'src/outbound', 'src/telemetry', 'src/config.ts'],
     ...['src/listeners.ts', 'src/servers.ts'],
   ],
+  // The same for an agent, and its entry point.
+  'src/agent': [
+    'src/broker',
+    'src/http',
+    'src/outbound',
+    'src/telemetry',
+    'src/environment.ts',
+    'src/listeners.ts',
+    'src/servers.ts',
+    'src/wire.ts',
+    'src/main.ts',
+  ],
   // The entry point reads the settings and makes the sink; all other things are made by wire.ts.
   'src/main.ts': ['src/wire.ts', 'src/config.ts', 'src/environment.ts', 'src/outbound', 'src/telemetry', 'src/broker'],
-  'src/cli.ts': ['src/main.ts'],
+  'src/cli.ts': ['src/main.ts', 'src/agent'],
 }
 
 const partOf = (path: string): string =>
