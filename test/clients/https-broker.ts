@@ -1,10 +1,10 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createAuthority } from '../../emulator/certificates.ts'
 import { sample } from '../../emulator/options.ts'
 import { type Closing, graph, sampleCaller, type TestBroker, trust, type World } from '../support/broker.ts'
+import { freePort } from '../support/ports.ts'
 
 /** A broker as clients outside Azure meet it: https under a private CA, known by its public URL. */
 export interface HttpsBroker extends TestBroker {
@@ -74,16 +74,4 @@ export async function startHttpsBroker(t: Closing, world: World): Promise<HttpsB
       return { ...outcome, requests: seen.slice(first), seconds: (performance.now() - began) / 1000 }
     },
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer()
-  const { promise, resolve } = Promise.withResolvers<void>()
-  server.listen(0, '127.0.0.1', resolve)
-  await promise
-  const address = server.address()
-  const closed = Promise.withResolvers<void>()
-  server.close(() => closed.resolve())
-  await closed.promise
-  return typeof address === 'object' && address !== null ? address.port : 0
 }

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { dirname, join, normalize } from 'node:path'
 import { describe, test } from 'node:test'
 import { importsOf, read, sourcesBelow } from './sources.ts'
 
@@ -81,4 +82,18 @@ test('there is no import cycle, types included', () => {
 test('callers are made only where credentials are verified', () => {
   const makers = sources.filter(path => /import \{[^}]*\bAuthenticatedCaller\b[^}]*\} from/.test(read(path)))
   assert.deepEqual(makers, ['src/broker/authenticate.ts', 'src/broker/local-secret.ts'])
+})
+
+test('an agent loads no Azure SDK, which would double its memory', () => {
+  const loaded = new Set<string>()
+  const load = (path: string): void => {
+    if (loaded.has(path)) return
+    loaded.add(path)
+    const values = read(path).replaceAll(/^(?:import|export) type .*$/gm, '')
+    assert.ok(!/from '@azure\//.test(values), path)
+    for (const [, specifier = ''] of values.matchAll(/from '(\.[^']+)'/g))
+      load(normalize(join(dirname(path), specifier)))
+  }
+  load('src/agent/main.ts')
+  assert.ok(loaded.has('src/outbound/parent-broker.ts'))
 })
