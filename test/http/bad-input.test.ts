@@ -6,10 +6,14 @@ import { encode, type Fields, jwtBearer, waysInto } from '../support/dialects.ts
 
 const graphId = '00000003-0000-0000-c000-000000000000'
 const guid = 'ab000000-0000-4000-8000-0000000000cd'
-const world = await startWorld()
+const northwind = 'cd000000-0000-4000-8000-0000000000ef'
+const world = await startWorld({ tenants: [{ id: sample.contoso }, { id: northwind }] })
 const { emulator } = world
 const scopes = [graph, `${graphId}/.default`, 'api://sample-api/.default', 'https://management.azure.com//.default']
-const policy = { rules: [{ name: 'all', callers: [sampleCaller], tenants: ['contoso', 'fabrikam'], scopes }] }
+const policy = {
+  tenants: { contoso: sample.contoso, northwind },
+  rules: [{ name: 'all', callers: [sampleCaller], tenants: ['contoso', 'northwind'], scopes }],
+}
 const broker = await world.broker({ after }, { policy })
 const { oauth, entra, identity, token } = await waysInto(world, broker)
 
@@ -40,8 +44,8 @@ async function assertAnswers(replies: readonly Promise<Reply>[], expected: Answe
 
 const tenants: readonly (readonly [why: string, tenant: string, expected: Answers])[] = [
   ['a name', 'contoso', ok],
-  ['an id', sample.fabrikam, ok],
-  ['an id in upper case', sample.fabrikam.toUpperCase(), ok],
+  ['an id', northwind, ok],
+  ['an id in upper case', northwind.toUpperCase(), ok],
   ['common: any tenant', 'common', badTenant],
   ['organizations: any tenant', 'organizations', badTenant],
   ['consumers: personal accounts', 'consumers', badTenant],

@@ -9,10 +9,14 @@ const second = '3b000000-0000-4000-8000-00000000000b'
 const unknown = '3b000000-0000-4000-8000-0000000000ff'
 const world = await startWorld({ applications: [{ clientId: sample.application }, { clientId: second }] })
 const { emulator, clock } = world
+const sampleApi = 'api://sample-api/.default'
 const arm = 'https://management.azure.com/.default'
 const policy = {
   applications: { default: sample.application, second },
-  rules: [{ name: 'one', callers: [sampleCaller], tenants: ['contoso', 'tailspin'], scopes: [graph] }],
+  rules: [
+    { name: 'one', callers: [sampleCaller], tenants: ['contoso', 'tailspin'], scopes: [graph] },
+    { name: 'two', callers: [sampleCaller], tenants: ['contoso'], scopes: [sampleApi], applications: ['second'] },
+  ],
 }
 const broker = await world.broker({ after }, { policy })
 const { entra, token } = await waysInto(world, broker)
@@ -39,8 +43,7 @@ test('a token that is due has no refresh_in: MSAL would ask with every call', as
 
 const good: readonly (readonly [why: string, changes: Fields, tenant?: string])[] = [
   ['the tenant by its id', {}, sample.contoso],
-  ['the tenant by its id in upper case', {}, sample.contoso.toUpperCase()],
-  ['client_id in upper case', { client_id: sample.application.toUpperCase() }],
+  ['client_id in upper case', { client_id: second.toUpperCase(), scope: sampleApi }],
   ['fields of the SDK', { 'x-client-SKU': 'msal.js.node', 'x-client-VER': '1', 'client-request-id': unknown }],
 ]
 for (const [why, changes, tenant] of good)

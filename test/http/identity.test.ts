@@ -43,7 +43,7 @@ const good: readonly (readonly [why: string, changes: Fields, tenant?: string])[
   ["a resource by its application's id", { resource: graphId }],
   ['a resource that begins with api://', { resource: 'api://sample-api' }],
   ['a resource whose slash at the end belongs to it', { resource: 'https://management.azure.com/' }],
-  ['the tenant by its id in upper case', {}, sample.contoso.toUpperCase()],
+  ['the tenant by its id', {}, sample.contoso],
   ['an application by its client id in upper case', { client_id: second.toUpperCase() }],
   [
     'ids that only a real managed identity has',

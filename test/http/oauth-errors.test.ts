@@ -88,12 +88,8 @@ const rows: readonly Row[] = [
     400,
     'invalid_request',
   ],
-  [
-    'an actor: delegation is not offered',
-    () => exchange({ actor_token: token, actor_token_type: 'x' }),
-    400,
-    'invalid_request',
-  ],
+  ['an actor: delegation is not offered', () => exchange({ actor_token: token }), 400, 'invalid_request'],
+  ['the type of an actor', () => exchange({ actor_token_type: 'x' }), 400, 'invalid_request'],
   [
     'a refresh token is asked for',
     () => exchange({ requested_token_type: 'urn:ietf:params:oauth:token-type:refresh_token' }),
