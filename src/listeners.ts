@@ -18,20 +18,28 @@ interface Looked extends Pick<Gauges, 'isReady' | 'cache' | 'circuit'> {
   readonly isDraining: () => boolean
 }
 
+/** How listeners write, and what they are to know beforehand. */
+export interface ListenerSettings extends Pick<Config, 'audit' | 'logLevel'> {
+  /** Exact texts that must never be written. */
+  readonly secrets: readonly string[]
+  /** Everybody who may be asked under a policy. */
+  readonly upstreams: (policy: Policy) => readonly Upstream[]
+}
+
 /** Whoever listens to what the broker announces (log, audit, metrics, health), and what the operations endpoints show of it. */
 export function createListeners(
-  config: Config,
-  running: RunningPolicy,
+  settings: ListenerSettings,
+  running: Pick<RunningPolicy, 'status'>,
   sink: LineSink,
   { clock, isReady, isDraining, cache, circuit }: Looked,
 ) {
-  const logs = createLogs(config.logLevel, sink, secretsOf(config))
+  const logs = createLogs(settings.logLevel, sink, settings.secrets)
   const audit = createAudit(logs, sink, {
-    mode: config.audit,
+    mode: settings.audit,
     now: clock.now,
     policyVersion: () => running.status().policy.version,
   })
-  const health = createHealth(upstreamsOf(config, running.status().policy), clock)
+  const health = createHealth(settings.upstreams(running.status().policy), clock)
   const metrics = createMetrics({
     cache,
     circuit,
@@ -56,7 +64,7 @@ export function createListeners(
     policyLoaded: (policy, before) => {
       audit.policyLoaded(policy, before)
       metrics.policyLoaded(policy, before)
-      health.follow(upstreamsOf(config, policy))
+      health.follow(settings.upstreams(policy))
       warnOfPolicy(logs.log, policy, clock)
     },
     policyRefused: both(audit.policyRefused, metrics.policyRefused),
@@ -85,12 +93,14 @@ const both =
 /** The managed identity as the one whose token is asked for. */
 export const identityUpstream = ({ source }: Config['identity']): Upstream => ({ kind: 'identity', name: source })
 
-/** Everybody whom the broker may ask. */
-const upstreamsOf = ({ identity, authority }: Config, policy: Policy): readonly Upstream[] => [
-  identityUpstream(identity),
-  { kind: 'authority', name: authority },
-  ...policy.issuers.map(issuerUpstream),
-]
-
-const secretsOf = ({ identity }: Config): readonly string[] =>
-  identity.source === 'managed-identity' ? [identity.header] : []
+/** The broker's listeners. Its agents have others. */
+export const listenersOf = ({ audit, logLevel, identity, authority }: Config): ListenerSettings => ({
+  audit,
+  logLevel,
+  secrets: identity.source === 'managed-identity' ? [identity.header] : [],
+  upstreams: policy => [
+    identityUpstream(identity),
+    { kind: 'authority', name: authority },
+    ...policy.issuers.map(issuerUpstream),
+  ],
+})

@@ -4,6 +4,9 @@ import type { TokenIssuer } from './broker/issue-token.ts'
 import type { Config } from './config.ts'
 import { buildApp, type AppOptions } from './http/app.ts'
 import { addDocs } from './http/docs.ts'
+import { addEntraDocument, addEntraToken } from './http/entra-token.ts'
+import { addIdentity } from './http/identity.ts'
+import { addOAuth, addOAuthMetadata } from './http/oauth.ts'
 import { addOperations, countAnswers, type Operations } from './http/operations.ts'
 import { addPurge, type Purge } from './http/purge.ts'
 import { addTokens } from './http/tokens.ts'
@@ -28,13 +31,22 @@ export async function buildServers(
     addOperations(scope, { ...shown, openMetrics })
     addDocs(scope, packageRoot)
   }
-  const main = (scope: FastifyInstance) => {
-    addTokens(scope, tokens.issuer)
-    addPurge(scope, tokens)
+  const documents = (scope: FastifyInstance) => {
+    countAnswers(scope, options.answered)
+    addOAuthMetadata(scope, config.publicUrl)
+    addEntraDocument(scope, config)
   }
+  const main = [
+    // Every way to ask for a token. Another one is a file in http/ and its name here.
+    ...[addTokens, addOAuth, addEntraToken, addIdentity].map(
+      add => (scope: FastifyInstance) => add(scope, tokens.issuer),
+    ),
+    (scope: FastifyInstance) => addPurge(scope, tokens),
+    documents,
+  ]
   const settings = { ...options, tls }
   const { management: own } = config
-  const app = buildApp(settings, own ? [main] : [main, operations(false)])
+  const app = buildApp(settings, own ? main : [...main, operations(false)])
   const management = own && buildApp(settings, [operations(true)])
   const unwatch =
     tls &&
@@ -56,7 +68,7 @@ export async function buildServers(
 }
 
 /** Whatever is answered at all is answered within `giveUpMs`; what is left are clients that never finish their request. */
-async function closeServer(app: FastifyInstance, giveUpMs: number): Promise<void> {
+export async function closeServer(app: FastifyInstance, giveUpMs: number): Promise<void> {
   const giveUp = setTimeout(() => app.server.closeAllConnections(), giveUpMs)
   await app.close()
   clearTimeout(giveUp)

@@ -12,7 +12,7 @@ import { createRunningPolicy } from './broker/running-policy.ts'
 import type { AssertionSource, Events } from './broker/types.ts'
 import type { Config } from './config.ts'
 import { BrokerError } from './errors.ts'
-import { createListeners, identityUpstream } from './listeners.ts'
+import { createListeners, identityUpstream, listenersOf } from './listeners.ts'
 import { createCircuit } from './outbound/circuit.ts'
 import { entra } from './outbound/entra.ts'
 import { managedIdentity } from './outbound/managed-identity.ts'
@@ -63,7 +63,7 @@ export async function wire(config: Config, policy: Policy, sink: LineSink, aroun
   const isDraining = () => stopping.signal.aborted
   const isReady = () => readiness.isReady() && !isDraining()
   const running = createRunningPolicy(policy, clock)
-  const { log, events, telemetry } = createListeners(config, running, sink, {
+  const { log, events, telemetry } = createListeners(listenersOf(config), running, sink, {
     clock,
     isReady,
     isDraining,

@@ -43,6 +43,7 @@ describe('the least that must be said', () => {
       port: 8080,
       tls: undefined,
       management: undefined,
+      publicUrl: undefined,
       policyFile: '/etc/token-broker/policy.yaml',
       authority: 'https://login.microsoftonline.com',
       identity: {

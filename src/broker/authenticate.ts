@@ -4,16 +4,17 @@ import { asBrokerError } from '../errors.ts'
 import { createApiKeys, type ApiKeyCaller, type ApiKeys } from './api-keys.ts'
 import type { Clock } from './clock.ts'
 import { issuerOf, verifyJwt, type Issuer, type JwtCaller, type VerifiedJwt } from './jwt-caller.ts'
+import type { SecretCaller } from './local-secret.ts'
 import type { Policy } from './policy-model.ts'
 
 export type { Issuer } from './jwt-caller.ts'
 
 /**
- * An authenticated caller, of whichever kind. Only {@link createAuthenticate} hands one out. It belongs to the version of
+ * An authenticated caller, of whichever kind. Only an {@link Authenticate} hands one out. It belongs to the version of
  * the policy under which it was authenticated (`policy`) and is judged by that one; `id` names who it is, in the same
  * words whatever its credential's own life.
  */
-export type Caller = JwtCaller | ApiKeyCaller
+export type Caller = JwtCaller | ApiKeyCaller | SecretCaller
 
 /** Turns a bearer credential (RFC 6750 §2.1) into a caller; without waiting, where it was verified before. */
 export type Authenticate = (credential: string) => Caller | Promise<Caller>

@@ -144,8 +144,7 @@ class KeyFlights implements Flights {
 }
 
 /** Whose turns a fetch uses. */
-const callerOf = ({ caller }: Grant): string =>
-  caller.kind === 'apiKey' ? `apiKey ${caller.key}` : `jwt ${caller.issuer} ${caller.subject}`
+const callerOf = ({ caller }: Grant): string => caller.id
 
 const noAnswer = (ms: number) =>
   new BrokerError('upstream_unavailable', `No token could be had within ${ms} ms.`, { reason: 'timeout' })

@@ -20,28 +20,46 @@ export interface Authenticated {
 }
 
 /**
- * Authenticates a request before its body is read (`onRequest`), by its `Authorization` header. Fails with
- * `unauthenticated`, `invalid_token`, `issuer_unavailable`.
+ * Where a request's headers hold a credential. `undefined`: none, or none of the right kind. May throw a BrokerError for
+ * a request that is not to be authenticated at all.
+ */
+export type CredentialOf = (request: FastifyRequest) => string | undefined
+
+/**
+ * Authenticates a request before its body is read (`onRequest`), by its headers. Fails with `unauthenticated`,
+ * `invalid_token`, `issuer_unavailable`.
  *
  * @param endpoint the name under which the outcome is announced
  */
 export const authenticateFor =
-  (endpoint: string, { authenticate }: Pick<TokenIssuer, 'authenticate'>): onRequestHookHandler =>
-  (request, _reply, done: HookHandlerDoneFunction) => {
-    const facts = { requestId: request.id, endpoint, address: request.socket.remoteAddress ?? '' }
-    const admit = (caller: Caller): void => {
-      request.caller = caller
-      request.facts = facts
-      done()
-    }
-    try {
-      const caller = authenticate(bearerOf(request.headers.authorization), facts)
-      if (caller instanceof Promise) caller.then(admit, done)
-      else admit(caller)
-    } catch (thrown) {
-      done(asBrokerError(thrown))
-    }
+  (endpoint: string, issuer: Authenticator, credential: CredentialOf = bearer): onRequestHookHandler =>
+  (request, _reply, done: HookHandlerDoneFunction) =>
+    authenticateBy(() => credential(request), request, endpoint, issuer, done)
+
+type Authenticator = Pick<TokenIssuer, 'authenticate'>
+
+/** Authenticates a request by the credential that is found in it, and remembers who asks. */
+export function authenticateBy(
+  credential: () => string | undefined,
+  request: FastifyRequest,
+  endpoint: string,
+  { authenticate }: Authenticator,
+  done: HookHandlerDoneFunction,
+): void {
+  const facts = { requestId: request.id, endpoint, address: request.socket.remoteAddress ?? '' }
+  const admit = (caller: Caller): void => {
+    request.caller = caller
+    request.facts = facts
+    done()
   }
+  try {
+    const caller = authenticate(credential(), facts)
+    if (caller instanceof Promise) caller.then(admit, done)
+    else admit(caller)
+  } catch (thrown) {
+    done(asBrokerError(thrown))
+  }
+}
 
 /** What {@link authenticateFor} found out; a route without it must not get here. */
 export function authenticated({ caller, facts }: FastifyRequest): Authenticated {
@@ -52,7 +70,7 @@ export function authenticated({ caller, facts }: FastifyRequest): Authenticated 
 }
 
 /** The credential of an `Authorization: Bearer` header (RFC 6750 §2.1), whatever it is worth. */
-function bearerOf(header: string | undefined): string | undefined {
+export function bearer({ headers: { authorization: header } }: FastifyRequest): string | undefined {
   if (header === undefined) return undefined
   if (header.startsWith('Bearer ')) return header.slice('Bearer '.length).trim()
   return /^bearer +(.+)$/i.exec(header)?.[1]?.trim()

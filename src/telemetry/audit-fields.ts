@@ -18,6 +18,7 @@ export const requestFields = ({ requestId, endpoint, address }: RequestFacts) =>
 /** Who asked, by kind of credential. */
 export function callerFields(caller: Caller): Readonly<Record<string, string>> {
   if (caller.kind === 'apiKey') return { kind: caller.kind, key: caller.key, expires: caller.expires }
+  if (caller.kind === 'secret') return { kind: caller.kind }
   const { kind, issuer, subject } = caller
   return { kind, issuer, subject: subject.slice(0, maxSubjectLength) }
 }

@@ -7,7 +7,6 @@ import { promtool, withoutPromtool } from '../support/promtool.ts'
 import { page } from './metrics-page.ts'
 
 const rules = /^```yaml\n(groups:[\s\S]*?)^```$/m.exec(page)?.[1] ?? ''
-
 const atRisk = 'token_broker_cache_entries_at_risk'
 const firstLoss = 'token_broker_cache_first_loss_seconds'
 const refreshes = 'token_broker_cache_refreshes_total'
@@ -17,7 +16,7 @@ const from = 'job="token-broker",instance="a"'
 /** Samples a minute apart, in promtool's notation (https://prometheus.io/docs/prometheus/latest/configuration/unit_testing_rules/). */
 type Samples = readonly (readonly [series: string, values: string])[]
 
-/** The notation repeats numbers, and NaN is none to it. */
+/** The notation repeats numbers only. */
 const nan = (minutes: number) => Array.from({ length: minutes }, () => 'NaN').join(' ')
 
 interface Row {

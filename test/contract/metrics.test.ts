@@ -95,7 +95,10 @@ describe('it lists the values that the source can give a label', () => {
       'outcome',
       [
         ...unionIn(types, 'type RefreshOutcome =').filter(word => word !== 'failed'),
-        ...[...exchange, ...fetches, ...beyond, 'internal_error'],
+        ...exchange,
+        ...fetches,
+        ...beyond,
+        'internal_error',
       ],
     ],
     ['token_broker_cache_remembered_failures_total', 'reason', remembered],
