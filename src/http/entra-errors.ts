@@ -1,6 +1,7 @@
+import type { FastifyRequest } from 'fastify'
 import type { BrokerError } from '../errors.ts'
 import { challenge, describe, errorHeaders, oauthRow, type OAuthRow } from './oauth-errors.ts'
-import type { AnswerError } from './problems.ts'
+import type { Problem } from './problems.ts'
 
 /** Seconds. Azure SDKs wait inside the call for as long as they are told, three times over. */
 const longestRetryAfter = 5
@@ -13,7 +14,7 @@ export const shortRetryAfter = ({ retryAfter = 1 }: BrokerError): string =>
  * An error as Entra tells it. AADSTS codes are those that Entra gave and nobody else's: without one, it was the broker
  * that refused. So are `trace_id` and `correlation_id`, which are the broker's request id otherwise.
  */
-export const entraProblem: AnswerError = (error, { id }) => {
+export function entraProblem(error: BrokerError, { id }: Pick<FastifyRequest, 'id'>): Problem {
   const { upstream } = error.parts
   const { status, error: word } = entraRow(error)
   const codes = upstream?.codes ?? []

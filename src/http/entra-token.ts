@@ -3,12 +3,22 @@ import { isObject, membersOf } from '../broker/narrow.ts'
 import { isGuid } from '../broker/names.ts'
 import type { Issued, TokenIssuer } from '../broker/issue-token.ts'
 import type { Ask } from '../broker/policy.ts'
-import { BrokerError } from '../errors.ts'
+import { BrokerError, type ErrorCode } from '../errors.ts'
 import { bearer } from './credential.ts'
 import { addTokenRoute, twoCredentials } from './dialect.ts'
 import { entraProblem } from './entra-errors.ts'
 import { type Form, formOf, readForms } from './form.ts'
+import { oauthErrors } from './oauth-errors.ts'
 import { checkClientCredentials, metadataHeaders, publicUrlOf } from './oauth.ts'
+import {
+  dialectErrors,
+  dialectResponses,
+  entraForm,
+  formErrors,
+  formMediaType,
+  tenantPath,
+} from './schemas-dialects.ts'
+import { routeErrors } from './schemas-problems.ts'
 import { expiresIn, refreshIn, tokenHeaders } from './token-answer.ts'
 import { askFrom, checkTenant } from './token-request.ts'
 
@@ -24,6 +34,13 @@ export function addEntraToken(app: FastifyInstance, issuer: TokenIssuer): void {
     endpoint: 'entra_token',
     method: 'POST',
     path: '/:tenant/oauth2/v2.0/token',
+    schema: {
+      operationId: 'issueEntraToken',
+      consumes: [formMediaType],
+      params: tenantPath,
+      body: entraForm,
+      response: entraResponses(...dialectErrors, ...formErrors),
+    },
     credential: bearer,
     bodyCredential: ({ body }) => credentialOf(formOf(body)),
     readAsk: ({ body, params }) => readAsk(formOf(body), membersOf(params)['tenant']),
@@ -32,6 +49,9 @@ export function addEntraToken(app: FastifyInstance, issuer: TokenIssuer): void {
     answerError: entraProblem,
   })
 }
+
+const entraResponses = (...codes: readonly ErrorCode[]) =>
+  dialectResponses('EntraError', code => oauthErrors[code].status, codes)
 
 function credentialOf(form: Form): string | undefined {
   if (form.isRepeated('client_assertion')) throw twoCredentials()
@@ -96,7 +116,12 @@ export interface EntraDocumentOptions {
  */
 export function addEntraDocument(app: FastifyInstance, { publicUrl, authority }: EntraDocumentOptions): void {
   const config = { endpoint: 'openid_configuration', answerError: entraProblem }
-  app.get('/:tenant/v2.0/.well-known/openid-configuration', { config }, ({ params }, reply) => {
+  const schema = {
+    operationId: 'getOpenIdConfiguration',
+    params: tenantPath,
+    response: entraResponses(...routeErrors, 'invalid_tenant', 'not_found'),
+  }
+  app.get('/:tenant/v2.0/.well-known/openid-configuration', { schema, config }, ({ params }, reply) => {
     const base = `${publicUrlOf(publicUrl)}/${checkTenant(membersOf(params)['tenant'])}`
     const document = {
       issuer: `${base}/v2.0`,

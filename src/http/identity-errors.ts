@@ -1,7 +1,8 @@
+import type { FastifyRequest } from 'fastify'
 import type { BrokerError, ErrorCode } from '../errors.ts'
 import { shortRetryAfter } from './entra-errors.ts'
 import { describe, errorHeaders } from './oauth-errors.ts'
-import type { AnswerError } from './problems.ts'
+import type { Problem } from './problems.ts'
 
 /**
  * The status of each code where the identity protocol is spoken. Azure SDKs take 404 and 410 for an identity that is not
@@ -37,7 +38,7 @@ const statusOf = ({ code, reason }: BrokerError): number =>
   reason === 'unknown_client_id' ? 400 : identityStatuses[code]
 
 /** An error with the members of App Service's and of the metadata service's, since SDKs read one or the other. */
-export const identityProblem: AnswerError = (error, { id }) => {
+export function identityProblem(error: BrokerError, { id }: Pick<FastifyRequest, 'id'>): Problem {
   const status = statusOf(error)
   const message = `${textOf(error)} (request_id ${id})`
   return {

@@ -6,7 +6,8 @@ import type { Ask } from '../broker/policy.ts'
 import { BrokerError } from '../errors.ts'
 import type { CredentialOf } from './credential.ts'
 import { addTokenRoute, twoCredentials } from './dialect.ts'
-import { identityProblem } from './identity-errors.ts'
+import { identityProblem, identityStatuses } from './identity-errors.ts'
+import { dialectErrors, dialectResponses, identityQuery, tenantPath } from './schemas-dialects.ts'
 import { expiresIn, expiresOn, tokenHeaders } from './token-answer.ts'
 import { askFrom } from './token-request.ts'
 
@@ -21,6 +22,13 @@ export interface IdentityOptions {
 /** What the broker speaks; the agent has one tenant and therefore none in the path. */
 export const tenantInPath: IdentityOptions = { path: '/identity/:tenant/token' }
 
+const schema = {
+  operationId: 'getIdentityToken',
+  params: tenantPath,
+  querystring: identityQuery,
+  response: dialectResponses('IdentityError', code => identityStatuses[code], dialectErrors),
+}
+
 /**
  * Adds the identity protocol of App Service and Container Apps
  * (https://learn.microsoft.com/azure/app-service/overview-managed-identity#rest-endpoint-reference), which Azure SDKs
@@ -32,6 +40,7 @@ export function addIdentity(app: FastifyInstance, issuer: TokenIssuer, options =
     endpoint: 'identity',
     method: 'GET',
     path: options.path,
+    ...(options.tenant === undefined && { schema }),
     below: '/identity/',
     credential: identityHeader,
     readAsk: request => {

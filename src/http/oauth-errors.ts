@@ -46,12 +46,9 @@ export const oauthErrors = {
   issuer_unavailable: row(503, 'temporarily_unavailable'),
 } as const satisfies Record<ErrorCode, OAuthRow>
 
-/** Why a form was refused that asks for another grant: {@link oauthRow} answers it with an error of its own. */
-export const unsupportedGrant = 'unsupported_grant_type'
-
-/** The row of an error; what Entra refuses as a scope is told as a scope. */
+/** The row of an error: a grant that is not known has its own, and what Entra refuses as a scope is told as a scope. */
 export function oauthRow({ code, reason, parts }: BrokerError): OAuthRow {
-  if (code === 'invalid_request' && reason === unsupportedGrant) return row(400, unsupportedGrant)
+  if (code === 'invalid_request' && reason === 'unsupported_grant_type') return row(400, reason)
   if (code === 'upstream_rejected' && parts.upstream?.error === 'invalid_scope') return row(400, 'invalid_scope')
   return oauthErrors[code]
 }
@@ -74,7 +71,7 @@ export function describe({ code, message, parts: { remedy } }: BrokerError): str
 /** An error of a token endpoint (RFC 6749 §5.2), with the broker's own members behind the standard ones. */
 export function oauthProblem(
   error: BrokerError,
-  { id }: FastifyRequest,
+  { id }: Pick<FastifyRequest, 'id'>,
   { status, error: word }: OAuthRow = oauthRow(error),
 ): Problem {
   const { code, retryAfter, parts } = error

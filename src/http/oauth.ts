@@ -6,8 +6,10 @@ import { BrokerError } from '../errors.ts'
 import { bearer } from './credential.ts'
 import { addTokenRoute, twoCredentials, type RequestWith } from './dialect.ts'
 import { Form, formOf, readForms } from './form.ts'
-import { oauthProblem, oauthRow, unsupportedGrant, type OAuthRow } from './oauth-errors.ts'
+import { oauthErrors, oauthProblem, oauthRow, type OAuthRow } from './oauth-errors.ts'
 import type { AnswerError } from './problems.ts'
+import { dialectErrors, dialectResponses, formErrors, formMediaType, oauthForm } from './schemas-dialects.ts'
+import { problems, routeErrors } from './schemas-problems.ts'
 import { expiresIn, tokenHeaders } from './token-answer.ts'
 import { askFrom } from './token-request.ts'
 
@@ -31,6 +33,12 @@ export function addOAuth(app: FastifyInstance, issuer: TokenIssuer): void {
     endpoint: 'oauth_token',
     method: 'POST',
     path,
+    schema: {
+      operationId: 'issueOAuthToken',
+      consumes: [formMediaType],
+      body: oauthForm,
+      response: dialectResponses('OAuthError', code => oauthErrors[code].status, [...dialectErrors, ...formErrors]),
+    },
     credential: bearer,
     bodyCredential: request => credentialOf(formOf(request.body)),
     readAsk: readAsk,
@@ -70,7 +78,7 @@ export function checkClientCredentials(form: Form): void {
   if (grant === undefined) throw new BrokerError('invalid_request', 'The parameter grant_type is missing.')
   if (grant !== 'client_credentials') {
     throw new BrokerError('invalid_request', 'This grant_type is none that this endpoint knows.', {
-      reason: unsupportedGrant,
+      reason: 'unsupported_grant_type',
     })
   }
   refuse(form, 'client_secret', 'send a token as client_assertion')
@@ -122,7 +130,9 @@ function rowFor(error: BrokerError, { body, headers }: Parameters<AnswerError>[1
  * @param publicUrl the origin under which clients reach the broker; `not_found` without it
  */
 export function addOAuthMetadata(app: FastifyInstance, publicUrl: string | undefined): void {
-  app.get('/.well-known/oauth-authorization-server', { config: { endpoint: 'oauth_metadata' } }, (_request, reply) =>
+  const schema = { operationId: 'getOAuthMetadata', response: problems(...routeErrors, 'not_found') }
+  const config = { endpoint: 'oauth_metadata' }
+  app.get('/.well-known/oauth-authorization-server', { schema, config }, (_request, reply) =>
     reply.headers(metadataHeaders).send(JSON.stringify(metadata(publicUrlOf(publicUrl)))),
   )
 }
