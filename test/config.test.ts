@@ -15,7 +15,6 @@ const least: Environment = {
   IDENTITY_HEADER: 'secret-header',
 }
 
-/** The same on AKS. */
 const workload: Environment = {
   BROKER_POLICY_FILE: '/etc/token-broker/policy.yaml',
   BROKER_IDENTITY_SOURCE: 'workload-identity',

@@ -1,3 +1,4 @@
+import { isObject, membersOf } from '../broker/narrow.ts'
 import { BrokerError, errorTable, type ErrorCode } from '../errors.ts'
 import { problemExamples, type Example } from './descriptions-problems.ts'
 import { entraProblem } from './entra-errors.ts'
@@ -8,14 +9,6 @@ import { dialectErrors, dialectExample, formErrors, type DialectName } from './s
 
 /** Examples of errors in protocols of others, for `openapi.yaml` only: those of `descriptions-problems.ts`, told anew. */
 
-interface Told {
-  readonly detail: string
-  readonly request_id: string
-  readonly retry_after?: number
-  readonly remedy?: string
-  readonly upstream?: { readonly error?: string; readonly codes?: readonly number[] }
-}
-
 const tellers: Readonly<Record<DialectName, (error: BrokerError, request: { readonly id: string }) => Problem>> = {
   OAuthError: oauthProblem,
   EntraError: entraProblem,
@@ -23,16 +16,19 @@ const tellers: Readonly<Record<DialectName, (error: BrokerError, request: { read
 }
 
 function exampleOf(name: DialectName, code: ErrorCode): Example {
-  const { detail, request_id: id, retry_after: retryAfter, remedy, upstream } = problemExamples[code].value as Told
-  const error = new BrokerError(code, detail, {
-    ...(retryAfter !== undefined && { retryAfter }),
-    ...(remedy !== undefined && { remedy }),
-    ...(upstream && { upstream }),
+  const { detail, request_id: id, retry_after: retryAfter, remedy, upstream } = membersOf(problemExamples[code].value)
+  const { error: word, codes: numbers } = membersOf(upstream)
+  const error = new BrokerError(code, String(detail), {
+    ...(typeof retryAfter === 'number' && { retryAfter }),
+    ...(typeof remedy === 'string' && { remedy }),
+    ...(typeof word === 'string' &&
+      Array.isArray(numbers) && { upstream: { error: word, codes: numbers.map(Number) } }),
   })
-  const value = JSON.parse(tellers[name](error, { id }).body) as object
+  const value: unknown = JSON.parse(tellers[name](error, { id: String(id) }).body)
+  const { timestamp } = membersOf(value)
   return {
     summary: `${code}: ${errorTable[code].title}`,
-    value: 'timestamp' in value ? { ...value, timestamp: '2026-11-23 00:21:05Z' } : value,
+    value: isObject(value) && timestamp !== undefined ? { ...value, timestamp: '2026-11-23 00:21:05Z' } : value,
   }
 }
 

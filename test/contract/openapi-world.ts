@@ -29,6 +29,7 @@ export const brokerOptions = ({ emulator }: World): BrokerOptions => ({
         scopes: [graph],
         applications: ['default', 'reporting'],
       },
+      { name: 'purgers', callers: [{ issuer: 'onprem', subject: 'dashboard' }], permissions: ['purge'] },
       { name: 'dashboards', callers: [{ issuer: 'onprem', subject: 'dashboard' }], permissions: ['observe'] },
     ],
   },
