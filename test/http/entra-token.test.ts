@@ -178,11 +178,11 @@ const upstream: readonly (readonly [
   ],
   [
     'Entra throttles',
-    { kind: 'throttled', at: 'token', retryAfter: 3 },
+    { kind: 'throttled', at: 'token', retryAfter: 5 },
     503,
     'temporarily_unavailable',
     undefined,
-    '3',
+    '5',
   ],
   ['Entra is down', { kind: 'server-error', at: 'token' }, 503, 'temporarily_unavailable', undefined, '1'],
   ['Entra resets the connection', { kind: 'reset', at: 'token' }, 503, 'temporarily_unavailable', undefined, '1'],
