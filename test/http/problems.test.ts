@@ -53,7 +53,13 @@ const rows: readonly Row[] = [
     answer: notAllowed,
     allow: 'POST, DELETE',
   },
-  { what: 'a GET of the tokens with a query', path: '/tokens?x=/y', method: 'GET', answer: notAllowed, allow: 'POST, DELETE' },
+  {
+    what: 'a GET of the tokens with a query',
+    path: '/tokens?x=/y',
+    method: 'GET',
+    answer: notAllowed,
+    allow: 'POST, DELETE',
+  },
   {
     what: 'an OPTIONS of the tokens: no browser is served',
     path: '/tokens',
