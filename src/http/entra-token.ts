@@ -68,8 +68,18 @@ function readAsk(form: Form, tenant: unknown): Ask {
   if (clientId === undefined || !isGuid(clientId)) {
     throw new BrokerError('invalid_request', "client_id must be an application's client id, a GUID.")
   }
-  return askFrom({ tenant, scope: form.get('scope'), application: clientId.toLowerCase() })
+  return askFrom({ tenant, scope: resourceScope(form.get('scope')), application: clientId.toLowerCase() })
 }
+
+/** Scopes of OpenID Connect, which MSAL for Go and for Java add to every request. They mean nothing where there is no user. */
+const userScopes = new Set(['openid', 'profile', 'offline_access'])
+
+/** What is left of a scope (RFC 6749 §3.3) without the scopes of users. */
+const resourceScope = (scope: string | undefined): string | undefined =>
+  scope
+    ?.split(' ')
+    .filter(each => !userScopes.has(each))
+    .join(' ')
 
 /**
  * Azure SDKs add `claims` to every request: that they could handle continuous access evaluation (`xms_cc`), and members

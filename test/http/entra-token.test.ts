@@ -43,6 +43,8 @@ test('a token that is due has no refresh_in: MSAL would ask with every call', as
 
 const good: readonly (readonly [why: string, changes: Fields, tenant?: string])[] = [
   ['the tenant by its id', {}, sample.contoso],
+  ['the scopes that MSAL for Go adds', { scope: `${graph} openid offline_access profile` }],
+  ['the scopes that MSAL for Java adds, before its own', { scope: `openid profile offline_access ${graph}` }],
   ['client_id in upper case', { client_id: second.toUpperCase(), scope: sampleApi }],
   ['fields of the SDK', { 'x-client-SKU': 'msal.js.node', 'x-client-VER': '1', 'client-request-id': unknown }],
 ]
@@ -50,6 +52,20 @@ for (const [why, changes, tenant] of good)
   test(`a token for ${why}`, async () => {
     const reply = await entra(changes, tenant)
     assert.equal(reply.status, 200, reply.text)
+  })
+
+const scopes: readonly (readonly [why: string, scope: string])[] = [
+  ['two resources', `${graph} ${sampleApi}`],
+  ['nothing but scopes of users', 'openid profile'],
+  ['a scope of a user that no SDK adds', `${graph} email`],
+  ['a permission beside it', `${graph} User.Read`],
+  ['two blanks, which would be an empty scope', `${graph}  openid`],
+  ['another case', `${graph} OpenID`],
+]
+for (const [why, scope] of scopes)
+  test(`no token for a scope with ${why}`, async () => {
+    const reply = await entra({ scope })
+    assert.deepEqual([reply.status, reply.json['error']], [400, 'invalid_scope'])
   })
 
 test('the query, where MSAL names its request, is not looked at', async () => {
