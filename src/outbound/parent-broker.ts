@@ -84,8 +84,12 @@ async function send(url: URL, options: RequestOptions, body: string | undefined)
 function issuedToken(grant: Grant, text: string): IssuedToken {
   const answer = membersOfJson(text)
   const { access_token: token, expires_in: expiresIn, refresh_in: refreshIn } = answer
-  if (typeof token !== 'string' || token === '' || typeof expiresIn !== 'number' || !(expiresIn > 0)) {
+  if (typeof token !== 'string' || token === '' || typeof expiresIn !== 'number' || !(expiresIn >= 0)) {
     throw unusable('unusable', 'has no token or no expiry')
+  }
+  if (expiresIn === 0) {
+    const detail = 'The token that the broker holds ends this second.'
+    throw new BrokerError('upstream_unavailable', detail, { reason: 'expired' })
   }
   if (answer['scope'] !== grant.scope) throw unusable('wrong_audience', 'is for another scope')
   if (isGuid(grant.tenant) && answer['tenant'] !== grant.tenant) throw unusable('wrong_tenant', 'is for another tenant')

@@ -140,6 +140,11 @@ test('refresh_in of a broker that is replacing its token is not taken for now', 
   assert.equal((await fetch()).refreshIn, 15)
 })
 
+test('a token that ends this second is worth another try, not an error for good', async t => {
+  const { fetch } = await parent(t, { body: { ...good, expires_in: 0 } })
+  await assert.rejects(fetch(), { code: 'upstream_unavailable', reason: 'expired' })
+})
+
 describe('an answer that is not what was asked for is discarded', () => {
   const wrong: readonly (readonly [why: string, body: unknown, reason: string])[] = [
     ['another scope', { ...good, scope: 'https://vault.azure.net/.default' }, 'wrong_audience'],
@@ -149,7 +154,7 @@ describe('an answer that is not what was asked for is discarded', () => {
     ['an empty token', { ...good, access_token: '' }, 'unusable'],
     ['no expiry', { ...good, expires_in: undefined }, 'unusable'],
     ['an expiry as text', { ...good, expires_in: '3000' }, 'unusable'],
-    ['a token that has expired', { ...good, expires_in: 0 }, 'unusable'],
+    ['a token that has expired', { ...good, expires_in: -1 }, 'unusable'],
     ['a list', [good], 'unusable'],
     ['a page', '<html>', 'unusable'],
   ]
