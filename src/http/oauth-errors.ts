@@ -84,7 +84,7 @@ export function oauthProblem(
     },
     body: JSON.stringify({
       error: word,
-      error_description: describe(error),
+      error_description: `${describe(error)} (request_id ${id})`,
       code,
       request_id: id,
       retry_after: retryAfter,

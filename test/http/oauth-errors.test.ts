@@ -103,7 +103,7 @@ describe('an error is one of RFC 6749 §5.2', () => {
     test(`${error}: ${why}`, async () => {
       const reply = await ask()
       assert.deepEqual([reply.status, reply.json['error']], [status, error], reply.text)
-      assert.match(String(reply.json['error_description']), /^[ !#-[\]-~]{10,}$/)
+      assert.match(String(reply.json['error_description']), /^[ !#-[\]-~]{10,} \(request_id [\w-]+\)$/)
       assert.match(String(reply.headers['content-type']), /^application\/json/)
       assert.equal(reply.headers['cache-control'], 'no-store')
       assert.equal(reply.headers['www-authenticate'] !== undefined, status === 401)
