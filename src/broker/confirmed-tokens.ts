@@ -7,6 +7,7 @@ import { momentOf, type Moment } from './freshness.ts'
 import type { Grant } from './policy.ts'
 import type { TokenSource } from './types.ts'
 
+/** How often, for how long, and about what a source is asked again. */
 export interface ConfirmationOptions {
   readonly clock: Clock
   /** Seconds for which a token is handed out before the source is asked again whether it still may be. */

@@ -11,6 +11,7 @@ import { readAll } from './document.ts'
 import { parentFailure, type ParentAnswer } from './parent-failure.ts'
 import type { WorkloadCredential } from './workload-credential.ts'
 
+/** Which broker, and in whose name. */
 export interface ParentBrokerOptions {
   /** The central broker's origin. */
   readonly url: string

@@ -110,7 +110,7 @@ test('there is no import cycle, types included', () => {
   assert.equal(done.size, sources.length)
 })
 
-test('an agent loads no Azure SDK, which would double its memory', () => {
+test('an agent loads no Azure SDK: it talks to a broker only', () => {
   const loaded = new Set<string>()
   const load = (path: string): void => {
     if (loaded.has(path)) return
