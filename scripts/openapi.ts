@@ -1,19 +1,13 @@
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import swagger from '@fastify/swagger'
-import type { FastifyInstance } from 'fastify'
-import { pino } from 'pino'
 import { format, resolveConfig } from 'prettier'
 import { stringify } from 'yaml'
 import { errorTable, type ErrorCode } from '../src/errors.ts'
-import { buildApp } from '../src/http/app.ts'
 import { components, descriptions, headersOf, introduction, tags, type Description } from '../src/http/descriptions.ts'
-import { addDocs } from '../src/http/docs.ts'
-import { addOperations } from '../src/http/operations.ts'
+import type { DialectResponse } from '../src/http/schemas-dialects.ts'
 import type { ProblemResponse } from '../src/http/schemas-problems.ts'
-import { addPurge } from '../src/http/purge.ts'
-import { addTokens } from '../src/http/tokens.ts'
 import { packageRoot, version } from '../src/package.ts'
+import { readRoutes, type Route } from './openapi-routes.ts'
 
 /**
  * `node scripts/openapi.ts` writes openapi.yaml; with `--check` it says whether it is up to date and exits with 1 if not.
@@ -25,62 +19,6 @@ const file = join(packageRoot, 'openapi.yaml')
 
 type Members = Record<string, unknown>
 type Schema = Readonly<Members>
-
-/** A route as @fastify/swagger reads it. */
-interface Route {
-  readonly path: string
-  readonly method: string
-  readonly operationId: string
-  readonly parameters?: readonly (Schema & { readonly name: string })[]
-  readonly requestBody?: { readonly content: { readonly 'application/json': { readonly schema: Schema } } }
-  readonly responses: Readonly<Record<string, ProblemResponse>>
-}
-
-/** No request is sent, so no service is ever called. */
-const never = (): never => {
-  throw new Error('the description calls no service')
-}
-
-/** The routes of a main listener that has all of them. */
-async function readRoutes(): Promise<readonly Route[]> {
-  let read: () => unknown = never
-  const app = buildApp({ log: pino({ level: 'silent' }), isDraining: never, answered: never }, [
-    scope => {
-      // The plugin first, and the routes in a scope below its own: it sees no others.
-      void scope.register(swagger, { openapi: { openapi: '3.1.0' }, convertConstToEnum: false })
-      void scope.register(addRoutes)
-      read = () => scope.swagger()
-    },
-  ])
-  await app.ready()
-  const { paths } = read() as { paths: Record<string, Record<string, Route>> }
-  await app.close()
-  return Object.entries(paths).flatMap(([path, methods]) =>
-    Object.entries(methods).map(([method, route]) => ({ ...route, path, method })),
-  )
-}
-
-function addRoutes(app: FastifyInstance, _options: object, registered: () => void): void {
-  const issuer = { authenticate: never, issue: never }
-  addTokens(app, issuer)
-  addPurge(app, { issuer, permit: never, policy: never, forget: never, events: { purged: never, answered: never } })
-  addOperations(app, {
-    issuer,
-    permit: never,
-    cache: { statistics: never, page: never },
-    metrics: { scrape: never, contentType: '' },
-    answered: never,
-    openMetrics: false,
-    isReady: never,
-    isDraining: never,
-    policy: never,
-    upstreams: never,
-    version,
-    startedAt: 0,
-  })
-  addDocs(app, packageRoot)
-  registered()
-}
 
 /** The words for a route; a route without any, and words without a route, are faults. */
 function wordsOf({ operationId, path, method, requestBody }: Route): Description {
@@ -102,7 +40,7 @@ async function describeBroker(): Promise<Schema> {
   for (const { path, method, operation } of operations) paths[path] = { ...paths[path], [method]: operation }
   const bodies = routes.flatMap(route => {
     const name = wordsOf(route).request?.name
-    return name === undefined ? [] : [[name, route.requestBody?.content['application/json'].schema]]
+    return name === undefined ? [] : [[name, Object.values(route.requestBody?.content ?? {})[0]?.schema]]
   })
   return {
     openapi: '3.1.0',
@@ -125,21 +63,22 @@ async function describeBroker(): Promise<Schema> {
 }
 
 /** One operation: what its route says and what is said about it. */
-function operationOf({ operationId, parameters, responses }: Route, words: Description) {
+function operationOf({ operationId, parameters, requestBody, responses }: Route, words: Description) {
   const { request } = words
-  const problems = Object.entries(responses).map(([status, response]) => [status, problemOf(response, words)])
+  const [mediaType = ''] = Object.keys(requestBody?.content ?? {})
+  const problems = Object.entries(responses).map(([status, response]) => [status, problemOf(status, response, words)])
   return {
     operationId,
     tags: [words.tag],
     summary: words.summary,
     description: words.description,
-    security: words.guarded ? [{ bearerAuth: [] }, { clientCertificate: [] }] : [],
+    security: words.guarded ? (words.security ?? [{ bearerAuth: [] }, { clientCertificate: [] }]) : [],
     ...(parameters && { parameters: parameters.map(parameter => parameterOf(parameter, words)) }),
     ...(request && {
       requestBody: {
         required: true,
         content: {
-          'application/json': { schema: { $ref: `#/components/schemas/${request.name}` }, examples: request.examples },
+          [mediaType]: { schema: { $ref: `#/components/schemas/${request.name}` }, examples: request.examples },
         },
       },
     }),
@@ -157,7 +96,9 @@ function parameterOf(parameter: Schema & { readonly name: string }, words: Descr
 }
 
 /** The errors of one status: with its headers, and with examples of the operation's own. */
-function problemOf({ description, content }: ProblemResponse, words: Description): Schema {
+function problemOf(status: string, response: ProblemResponse | DialectResponse, words: Description): Schema {
+  if ('application/json' in response.content) return dialectProblemOf(status, response)
+  const { description, content } = response
   const { schema, examples } = content['application/problem+json']
   const codes = Object.keys(examples) as ErrorCode[]
   const names = codes.flatMap(code => words.examples?.[code] ?? [code])
@@ -177,6 +118,16 @@ function problemOf({ description, content }: ProblemResponse, words: Description
     },
   }
 }
+
+/** The same in a protocol of others. */
+const dialectProblemOf = (status: string, response: ProblemResponse | DialectResponse): Schema => ({
+  ...response,
+  headers: headersOf(
+    'Cache-Control',
+    ...(status === '401' ? (['WWW-Authenticate-Protocols'] as const) : []),
+    ...(status === '503' ? (['Retry-After'] as const) : []),
+  ),
+})
 
 /**
  * Replaces the errors that several operations have alike by references.

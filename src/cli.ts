@@ -9,6 +9,10 @@ const commands: Readonly<Record<string, readonly [summary: string, load: () => P
     'run the broker; the environment configures it (see README.md)',
     async () => (await import('./commands/serve.ts')).serveCommand,
   ],
+  agent: [
+    'run beside a workload outside Azure and hand it the tokens that a broker grants it',
+    async () => (await import('./commands/agent.ts')).agentCommand,
+  ],
   'policy check': [
     'say what is wrong with a policy file',
     async () => (await import('./commands/policy-check.ts')).policyCheckCommand,
@@ -35,10 +39,10 @@ Options:
   --version  show the version
 
 Exit codes:
-  ${exitCodes.stopped}  done; serve: stopped by a signal, everything answered
-  ${exitCodes.failed}  an unexpected error; serve: also a second signal, or stopped before everything was answered
+  ${exitCodes.stopped}  done; serve, agent: stopped by a signal, everything answered
+  ${exitCodes.failed}  an unexpected error; serve, agent: also a second signal, or stopped before everything was answered
   ${exitCodes.usage}  wrong usage of this command
-  ${exitCodes.configuration}  the environment or the policy is faulty; every fault is listed
+  ${exitCodes.configuration}  the environment, the policy or the flags are faulty; every fault is listed
   ${exitCodes.listen}  the address or port to listen on cannot be had
   ${exitCodes.mismatch}  the policy decides otherwise than was expected
 `

@@ -1,5 +1,6 @@
 import { isGuid } from './broker/names.ts'
 import { networkFault } from './broker/networks.ts'
+import { originOf } from './broker/origin.ts'
 import { FaultsError } from './errors.ts'
 import { EnvironmentReader, type Environment } from './environment.ts'
 
@@ -31,6 +32,8 @@ export interface Config {
   readonly trustedProxies: readonly string[]
   /** Where the operations endpoints listen; on the main listener without it. */
   readonly management: { readonly host: string; readonly port: number } | undefined
+  /** The origin under which clients reach the broker, without a trailing slash. Never read off a request. */
+  readonly publicUrl: string | undefined
   readonly policyFile: string
   /** Origin of Entra, without a trailing slash. */
   readonly authority: string
@@ -75,6 +78,7 @@ export function readConfig(environment: Environment): Config {
     tls,
     ...readClients(read, tls),
     management: readManagement(read, port, open),
+    publicUrl: readPublicUrl(read),
     policyFile: read.required('BROKER_POLICY_FILE', "the policy file's path"),
     authority,
     identity: readIdentity(read, authority),
@@ -147,6 +151,16 @@ function readManagement(read: EnvironmentReader, mainPort: number, open: boolean
   }
   if (port !== 0 && port === mainPort) read.fault('MANAGEMENT_PORT', `${port} is PORT too: choose another`)
   return { host: readHost(read, 'MANAGEMENT_HOST', '127.0.0.1', open), port }
+}
+
+function readPublicUrl(read: EnvironmentReader): string | undefined {
+  const text = read.text('BROKER_PUBLIC_URL')
+  const origin = text === undefined ? undefined : originOf(text)
+  if (text !== undefined && origin === undefined) {
+    const what = 'is not an origin such as https://broker.example: https (http on loopback only), and no path'
+    read.fault('BROKER_PUBLIC_URL', `"${text}" ${what}`)
+  }
+  return origin
 }
 
 function readAuthority(read: EnvironmentReader): string {

@@ -18,20 +18,30 @@ interface Looked extends Pick<Gauges, 'isReady' | 'cache' | 'circuit'> {
   readonly isDraining: () => boolean
 }
 
+/** How listeners write, and what they are to know beforehand. */
+export interface ListenerSettings extends Pick<Config, 'audit' | 'logLevel'> {
+  /** Exact texts that must never be written. */
+  readonly secrets: readonly string[]
+  /** Whether client certificates are looked at. */
+  readonly certificates: boolean
+  /** Everybody who may be asked under a policy. */
+  readonly upstreams: (policy: Policy) => readonly Upstream[]
+}
+
 /** Whoever listens to what the broker announces (log, audit, metrics, health), and what the operations endpoints show of it. */
 export function createListeners(
-  config: Config,
-  running: RunningPolicy,
+  settings: ListenerSettings,
+  running: Pick<RunningPolicy, 'status'>,
   sink: LineSink,
   { clock, isReady, isDraining, cache, circuit }: Looked,
 ) {
-  const logs = createLogs(config.logLevel, sink, secretsOf(config))
+  const logs = createLogs(settings.logLevel, sink, settings.secrets)
   const audit = createAudit(logs, sink, {
-    mode: config.audit,
+    mode: settings.audit,
     now: clock.now,
     policyVersion: () => running.status().policy.version,
   })
-  const health = createHealth(upstreamsOf(config, running.status().policy), clock)
+  const health = createHealth(settings.upstreams(running.status().policy), clock)
   const looked = { isReady, policy: running.status, upstreams: health.report }
   const metrics = createMetrics({ ...looked, cache, circuit, version })
   const events: Events = {
@@ -51,8 +61,8 @@ export function createListeners(
     policyLoaded: (policy, before) => {
       audit.policyLoaded(policy, before)
       metrics.policyLoaded(policy, before)
-      health.follow(upstreamsOf(config, policy))
-      warnOfPolicy(logs.log, policy, config, clock)
+      health.follow(settings.upstreams(policy))
+      warnOfPolicy(logs.log, policy, settings, clock)
     },
     policyRefused: both(audit.policyRefused, metrics.policyRefused),
   }
@@ -66,8 +76,13 @@ export function createListeners(
 }
 
 /** Says what somebody should know of a good policy. */
-export function warnOfPolicy(log: Logs['log'], policy: Policy, { clientCaFile }: Config, clock: Clock): void {
-  const surroundings = { now: clock.now(), certificates: clientCaFile !== undefined }
+export function warnOfPolicy(
+  log: Logs['log'],
+  policy: Policy,
+  { certificates }: Pick<ListenerSettings, 'certificates'>,
+  clock: Clock,
+): void {
+  const surroundings = { now: clock.now(), certificates }
   for (const warning of policyWarnings(policy, surroundings)) log.warn({ source: 'policy' }, warning)
 }
 
@@ -81,12 +96,15 @@ const both =
 /** The managed identity as the one whose token is asked for. */
 export const identityUpstream = ({ source }: Config['identity']): Upstream => ({ kind: 'identity', name: source })
 
-/** Everybody whom the broker may ask. */
-const upstreamsOf = ({ identity, authority }: Config, policy: Policy): readonly Upstream[] => [
-  identityUpstream(identity),
-  { kind: 'authority', name: authority },
-  ...policy.issuers.map(issuerUpstream),
-]
-
-const secretsOf = ({ identity }: Config): readonly string[] =>
-  identity.source === 'managed-identity' ? [identity.header] : []
+/** The broker's listeners. Its agents have others. */
+export const listenersOf = ({ audit, logLevel, identity, authority, clientCaFile }: Config): ListenerSettings => ({
+  audit,
+  logLevel,
+  certificates: clientCaFile !== undefined,
+  secrets: identity.source === 'managed-identity' ? [identity.header] : [],
+  upstreams: policy => [
+    identityUpstream(identity),
+    { kind: 'authority', name: authority },
+    ...policy.issuers.map(issuerUpstream),
+  ],
+})

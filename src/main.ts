@@ -1,13 +1,12 @@
-import { setTimeout as sleep } from 'node:timers/promises'
-import type { FastifyInstance } from 'fastify'
 import { systemClock } from './broker/clock.ts'
 import type { Policy } from './broker/policy.ts'
 import { readConfig, type Config } from './config.ts'
 import type { Environment } from './environment.ts'
-import { codeOf, FaultsError, type Fault } from './errors.ts'
+import { FaultsError, type Fault } from './errors.ts'
 import { ExitError, exitCodes } from './exit.ts'
-import { warnOfPolicy } from './listeners.ts'
+import { listenersOf, warnOfPolicy } from './listeners.ts'
 import { loadPolicy } from './outbound/policy-file.ts'
+import { listen, stopOnSignal } from './process.ts'
 import { faultsBeside } from './reload.ts'
 import { bufferedOutput } from './telemetry/output.ts'
 import { wire, type Service } from './wire.ts'
@@ -24,7 +23,7 @@ export async function serve(environment: Environment, handOverSignals: () => voi
   const service = await wire(config, policy, sink).catch(asExitError)
   const { log } = service
   for (const warning of config.warnings) log.warn({ source: 'environment' }, warning)
-  warnOfPolicy(log, policy, config, systemClock)
+  warnOfPolicy(log, policy, listenersOf(config), systemClock)
 
   try {
     await listenAll(service, config)
@@ -39,6 +38,7 @@ export async function serve(environment: Environment, handOverSignals: () => voi
   )
   service.watchPolicy()
   stopOnSignal(service, config)
+  process.on('SIGHUP', () => void service.reload())
   handOverSignals()
   await service.warmUp()
   if (service.isReady()) log.info('ready')
@@ -69,78 +69,10 @@ function asExitError(thrown: unknown): never {
   throw thrown
 }
 
-/** An address to listen on, and the variables that say so. */
-interface Address {
-  readonly host: string
-  readonly port: number
-  readonly hostName: string
-  readonly portName: string
-}
-
 async function listenAll({ app, management }: Service, config: Config): Promise<void> {
   await listen(app, { host: config.host, port: config.port, hostName: 'HOST', portName: 'PORT' })
   if (management && config.management) {
     const names = { hostName: 'MANAGEMENT_HOST', portName: 'MANAGEMENT_PORT' }
     await listen(management, { ...config.management, ...names })
   }
-}
-
-async function listen(app: FastifyInstance, { host, port, hostName, portName }: Address): Promise<void> {
-  try {
-    await app.listen({ host, port, listenTextResolver: address => `listening at ${address}` })
-  } catch (thrown) {
-    const why: Record<string, string> = {
-      EADDRINUSE: `port ${port} is already taken: stop what uses it, or set ${portName}`,
-      EACCES: `port ${port} needs more rights than this process has: set ${portName} to 1024 or more`,
-      EADDRNOTAVAIL: `this machine does not have the address ${host}: correct ${hostName}`,
-      ENOTFOUND: `the name ${host} has no address: correct ${hostName}`,
-    }
-    const message = why[codeOf(thrown) ?? '']
-    if (message === undefined) throw thrown
-    throw new ExitError(`Cannot listen on ${host}: ${message}.`, exitCodes.listen)
-  }
-}
-
-/**
- * npm passes on a signal that the terminal or `kill -- -pgid` has already sent to everybody: within this many
- * milliseconds a repeated signal is the same one.
- */
-const sameSignalMs = 100
-
-/**
- * The first SIGTERM or SIGINT drains: unready at once, serving for the drain time, so that whoever follows readiness
- * loses no request; then the listener closes and what is under way is answered. A second signal ends it at once, as does
- * a second unexpected error; the first one is logged and what is under way is still answered.
- */
-function stopOnSignal(service: Service, { drainSeconds }: Config): void {
-  const { log } = service
-  let stoppingSince: number | undefined
-  const stop = (drainMs: number, exitCode: number): void => {
-    stoppingSince = performance.now()
-    service.drain()
-    sleep(drainMs)
-      .then(service.close)
-      .then(() => log.info('stopped'))
-      .then(
-        () => process.exit(exitCode),
-        () => process.exit(exitCodes.failed),
-      )
-  }
-  const onSignal = (signal: NodeJS.Signals): void => {
-    if (stoppingSince === undefined) {
-      log.info({ signal, drain_seconds: drainSeconds }, 'draining')
-      stop(drainSeconds * 1000, exitCodes.stopped)
-    } else if (performance.now() - stoppingSince > sameSignalMs) {
-      log.error({ signal }, 'a second signal: stopping at once')
-      process.exit(exitCodes.failed)
-    }
-  }
-  process.on('SIGTERM', onSignal)
-  process.on('SIGINT', onSignal)
-  process.on('SIGHUP', () => void service.reload())
-  process.on('uncaughtException', err => {
-    log.fatal({ err }, 'stopping after an unexpected error')
-    if (stoppingSince === undefined) stop(0, exitCodes.failed)
-    else process.exit(exitCodes.failed)
-  })
 }

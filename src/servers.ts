@@ -5,6 +5,9 @@ import type { Events } from './broker/types.ts'
 import type { Config } from './config.ts'
 import { buildApp, secureContextOf, type AppOptions } from './http/app.ts'
 import { addDocs } from './http/docs.ts'
+import { addEntraDocument, addEntraToken } from './http/entra-token.ts'
+import { addIdentity } from './http/identity.ts'
+import { addOAuth, addOAuthMetadata } from './http/oauth.ts'
 import { addOperations, countAnswers, type Operations } from './http/operations.ts'
 import { createOverload, sampleMs, shedLoad } from './http/overload.ts'
 import { addPurge, type Purge } from './http/purge.ts'
@@ -36,13 +39,19 @@ export async function buildServers(
     addOperations(scope, { ...shown, openMetrics })
     addDocs(scope, packageRoot)
   }
-  const overload = watchLoop()
-  const forTokens = (scope: FastifyInstance) => {
-    shedLoad(scope, overload.isOverloaded)
-    addTokens(scope, tokens.issuer)
+  const documents = (scope: FastifyInstance) => {
+    countAnswers(scope, answered)
+    addOAuthMetadata(scope, config.publicUrl)
+    addEntraDocument(scope, config)
   }
+  const overload = watchLoop()
+  // Every way to ask for a token. Another one is a file in http/ and its name here.
+  const ways = [addTokens, addOAuth, addEntraToken, addIdentity].map(add => (scope: FastifyInstance) => {
+    shedLoad(scope, overload.isOverloaded)
+    add(scope, tokens.issuer)
+  })
   // In a scope of its own: a broker with too much to do can still be told to forget.
-  const main = [forTokens, (scope: FastifyInstance) => addPurge(scope, tokens)]
+  const main = [...ways, (scope: FastifyInstance) => addPurge(scope, tokens), documents]
   const { trustedProxies } = config
   const current = () => authorities?.current()
   const peers = { trustedProxies, authorities: current, headerIgnored }
@@ -71,7 +80,7 @@ function watchLoop() {
 }
 
 /** Whatever is answered at all is answered within `giveUpMs`; what is left are clients that never finish their request. */
-async function closeServer(app: FastifyInstance, giveUpMs: number): Promise<void> {
+export async function closeServer(app: FastifyInstance, giveUpMs: number): Promise<void> {
   const giveUp = setTimeout(() => app.server.closeAllConnections(), giveUpMs)
   await app.close()
   clearTimeout(giveUp)

@@ -16,7 +16,7 @@ import { createSuspects } from './broker/suspects.ts'
 import type { AssertionSource, Events } from './broker/types.ts'
 import type { Config } from './config.ts'
 import { BrokerError } from './errors.ts'
-import { createListeners, identityUpstream } from './listeners.ts'
+import { createListeners, identityUpstream, listenersOf } from './listeners.ts'
 import { createCircuit } from './outbound/circuit.ts'
 import { followAuthorities, type FollowedAuthorities } from './outbound/client-authorities.ts'
 import { entra } from './outbound/entra.ts'
@@ -68,7 +68,7 @@ export async function wire(config: Config, policy: Policy, sink: LineSink, aroun
   const isDraining = () => stopping.signal.aborted
   const isReady = () => readiness.isReady() && !isDraining()
   const running = createRunningPolicy(policy, clock)
-  const { log, events, telemetry } = createListeners(config, running, sink, {
+  const { log, events, telemetry } = createListeners(listenersOf(config), running, sink, {
     clock,
     isReady,
     isDraining,

@@ -15,7 +15,6 @@ const least: Environment = {
   IDENTITY_HEADER: 'secret-header',
 }
 
-/** The same on AKS. */
 const workload: Environment = {
   BROKER_POLICY_FILE: '/etc/token-broker/policy.yaml',
   BROKER_IDENTITY_SOURCE: 'workload-identity',
@@ -45,6 +44,7 @@ describe('the least that must be said', () => {
       clientCaFile: undefined,
       trustedProxies: [],
       management: undefined,
+      publicUrl: undefined,
       policyFile: '/etc/token-broker/policy.yaml',
       authority: 'https://login.microsoftonline.com',
       identity: {

@@ -5,17 +5,18 @@ import { createApiKeys, type ApiKeyCaller, type ApiKeys } from './api-keys.ts'
 import type { CertificateCaller, Certificates, PresentedCertificate } from './certificate-caller.ts'
 import type { Clock } from './clock.ts'
 import { issuerOf, verifyJwt, type Issuer, type JwtCaller, type VerifiedJwt } from './jwt-caller.ts'
+import type { SecretCaller } from './local-secret.ts'
 import type { Policy } from './policy-model.ts'
 import type { Suspects } from './suspects.ts'
 
 export type { Issuer } from './jwt-caller.ts'
 
 /**
- * An authenticated caller, of whichever kind. Only {@link createAuthenticate} hands one out. It belongs to the version of
+ * An authenticated caller, of whichever kind. Only an {@link Authenticate} hands one out. It belongs to the version of
  * the policy under which it was authenticated (`policy`) and is judged by that one; `id` names who it is, in the same
  * words whatever its credential's own life.
  */
-export type Caller = JwtCaller | ApiKeyCaller | CertificateCaller
+export type Caller = JwtCaller | ApiKeyCaller | CertificateCaller | SecretCaller
 
 /** Looks up the client certificate that a request came with: not before it is needed. */
 export type PresentedBy = () => PresentedCertificate | undefined

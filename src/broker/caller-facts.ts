@@ -1,5 +1,5 @@
 /** What rules look at when they ask who a caller is, by kind of credential. Facts alone are no caller: anybody can write them. */
-export type CallerFacts = JwtFacts | ApiKeyFacts | CertificateFacts
+export type CallerFacts = JwtFacts | ApiKeyFacts | CertificateFacts | SecretFacts
 
 /** A caller with a token of one of the policy's issuers. */
 export interface JwtFacts {
@@ -29,4 +29,9 @@ export interface CertificateFacts {
   readonly dnsNames: readonly string[]
   /** SHA-256 of the certificate in DER, in lower-case hex. */
   readonly fingerprint: string
+}
+
+/** The caller of an agent: whoever holds its local secret. No policy file can name it. */
+export interface SecretFacts {
+  readonly kind: 'secret'
 }

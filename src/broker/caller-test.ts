@@ -21,7 +21,7 @@ export type CallerKey =
       readonly is: string | number | boolean
     }
   | { readonly by: 'issuer' | 'apiKey' | 'uri' | 'dnsName'; readonly is: string }
-  | { readonly by: 'certificate' }
+  | { readonly by: 'certificate' | 'secret' }
 
 /** One claim that a test compares. */
 interface ClaimTest {

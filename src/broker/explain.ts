@@ -1,5 +1,15 @@
 import type { CallerFacts } from './caller-facts.ts'
-import { decide, denies, speaksOf, type Ask, type Decision, type Permission, type Policy } from './policy.ts'
+import { isGuid } from './names.ts'
+import {
+  applicationsOf,
+  decide,
+  denies,
+  speaksOf,
+  type Ask,
+  type Decision,
+  type Permission,
+  type Policy,
+} from './policy.ts'
 import type { Rule, Target } from './policy-model.ts'
 
 /** Why a policy decides as it does: for people, and as slow as it is thorough. */
@@ -32,33 +42,32 @@ function summaryOf(policy: Policy, caller: CallerFacts, ask: Ask, decision: Deci
   }
   if (decision.verdict === 'undecided') return 'undecided while the home tenant is not known'
   if (decision.reason === 'no_rule') return 'denied: no rule grants it'
-  if (decision.reason === 'unknown_target') return `denied: ${unknownIn(policy, ask)}`
-  const target = targetIn(policy, ask)
-  const denial = policy.denials.find(each => target && denies(each, caller, target))
+  if (decision.reason === 'unknown_target' || decision.reason === 'unknown_client_id')
+    return `denied: ${unknownIn(policy, ask)}`
+  const targets = targetsIn(policy, ask)
+  const denial = policy.denials.find(each => targets.some(target => denies(each, caller, target)))
   return `denied: deny[${denial?.order ?? '?'}] names it, whatever the rules say`
 }
 
 const unknownIn = (policy: Policy, { tenant, application }: Ask): string =>
-  policy.applications.has(application)
+  applicationsOf(policy, application).length > 0
     ? `no tenant is named "${tenant}", and it is no id`
-    : `no application is named "${application}"`
+    : `no application ${isGuid(application) ? 'has the client id' : 'is named'} "${application}"`
 
-/** The ask's target as far as the policy knows it. */
-function targetIn(policy: Policy, { tenant, scope, application }: Ask): Target | undefined {
-  const clientId = policy.applications.get(application)
-  return clientId === undefined
-    ? undefined
-    : { application, clientId, tenant: policy.tenants.get(tenant) ?? tenant, scope }
-}
+/** The ask's targets as far as the policy knows them: several where applications share a client id. */
+const targetsIn = (policy: Policy, { tenant, scope, application }: Ask): readonly Target[] =>
+  applicationsOf(policy, application).map(each => ({ ...each, tenant: policy.tenants.get(tenant) ?? tenant, scope }))
 
 function whyOf(policy: Policy, rule: Rule, caller: CallerFacts, ask: Ask, homeTenant: string | undefined): string {
   if (rule.scopes.size === 0) return 'grants permissions only, no tokens'
-  const target = targetIn(policy, ask) ?? { ...ask, clientId: '' }
-  const { tenant, scope, application } = target
+  const targets = targetsIn(policy, ask)
+  const ofRule = targets.find(({ application }) => rule.applications.has(application))
+  const target = ofRule ?? targets[0] ?? { ...ask, clientId: '' }
+  const { tenant, scope } = target
   if (rule.tenants !== '*' && !rule.tenants.has(tenant)) return `tenants: "${ask.tenant}" is none of them`
   if (rule.tenants === '*' && tenant === homeTenant) return 'tenants: "*" does not speak of the home tenant'
   if (!rule.scopes.has(scope)) return `scopes: "${scope}" is none of them`
-  if (!rule.applications.has(application)) return `applications: "${application}" is none of them`
+  if (!rule.applications.has(target.application)) return `applications: "${ask.application}" is none of them`
   return callersOf(rule, caller) ?? (speaksOf(rule, target) ? 'grants it' : 'does not speak of it')
 }
 

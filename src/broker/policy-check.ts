@@ -1,6 +1,7 @@
 import type { Fault } from '../errors.ts'
 import { claimPath, patternFault } from './match.ts'
 import { guidsIn, isGuid, isName, isSharedTenant, resourceOf } from './names.ts'
+import { isLoopback } from './origin.ts'
 import { checkKeys } from './policy-keys.ts'
 import type { Policy } from './policy-model.ts'
 import type { CallerText, FaultAt, IssuerText, Path, PolicyText, RuleText } from './policy-shape.ts'
@@ -80,8 +81,6 @@ export function addressFault(text: string): string | undefined {
   if (protocol === 'https:' || (protocol === 'http:' && isLoopback(hostname))) return undefined
   return "must be https: keys read over plain http could be anybody's (http is accepted on loopback only)"
 }
-
-const isLoopback = (host: string): boolean => host === 'localhost' || host === '[::1]' || /^127(\.\d+){3}$/.test(host)
 
 function checkAudiences(issuer: IssuerText, at: Path): readonly FaultAt[] {
   return issuer.audiences.flatMap((audience, index) =>

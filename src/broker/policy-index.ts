@@ -117,8 +117,8 @@ class IssuerLists {
 class CallerLists {
   readonly #issuers = new Map<string, IssuerLists>()
   readonly #named = { issuer: new Lists(), apiKey: new Lists(), uri: new Lists(), dnsName: new Lists() }
-  /** Under one key each, so that no list holds an entry twice. */
-  readonly #certificates = new Lists()
+  /** Entries for callers of a kind, whoever they are; under one key each, so that no list holds an entry twice. */
+  readonly #kinds = new Lists()
   readonly #anybody: number[] = []
 
   add(callers: readonly CallerTest[], order: number): void {
@@ -137,7 +137,8 @@ class CallerLists {
       case 'claim':
         return this.#issuer(key.issuer).claim(key.path).add(key.is, order)
       case 'certificate':
-        return this.#certificates.add(key.by, order)
+      case 'secret':
+        return this.#kinds.add(key.by, order)
       case 'issuer':
       case 'apiKey':
       case 'uri':
@@ -158,8 +159,9 @@ class CallerLists {
   of(caller: CallerFacts): readonly Orders[] {
     const { issuer, apiKey, uri, dnsName } = this.#named
     if (caller.kind === 'apiKey') return [this.#anybody, apiKey.get(caller.key)]
+    if (caller.kind === 'secret') return [this.#anybody, this.#kinds.get(caller.kind)]
     if (caller.kind === 'certificate') {
-      const patterns = this.#certificates.get(caller.kind)
+      const patterns = this.#kinds.get(caller.kind)
       return [this.#anybody, patterns, ...caller.uris.map(uri.get), ...caller.dnsNames.map(dnsName.get)]
     }
     const lists = [this.#anybody, issuer.get(caller.issuer)]

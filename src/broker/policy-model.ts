@@ -7,7 +7,7 @@ export interface Ask {
   readonly tenant: string
   /** `<resource>/.default`, byte for byte as the caller wrote it. */
   readonly scope: string
-  /** The name of an application in the policy. */
+  /** The name of an application in the policy, or a client id in lower case: an application that has it. */
   readonly application: string
   /** Seconds; the least remaining life the caller needs. 0 when it does not care. */
   readonly minExpiresIn: number

@@ -44,12 +44,12 @@ class PolicyGrant {
 /** A permission to have a token. Only {@link authorize} makes one. */
 export type Grant = PolicyGrant
 
-type Refusal = 'unknown_target' | 'denied' | 'no_rule'
+type Refusal = 'unknown_target' | 'unknown_client_id' | 'denied' | 'no_rule'
 
 /** One sentence for everything that is refused, so that nobody learns which tenants or applications there are. */
 const notPermitted = (why: Refusal) =>
   new BrokerError('not_permitted', 'No rule of the policy grants this caller this tenant, scope and application.', {
-    reason: why satisfies 'unknown_target' | 'denied' | 'no_rule',
+    reason: why satisfies 'unknown_target' | 'unknown_client_id' | 'denied' | 'no_rule',
     remedy: 'Ask whoever runs the broker for a rule, quoting request_id.',
   })
 
@@ -68,8 +68,19 @@ export type Decision =
  * @returns the rules that grant it, in the order of the file
  */
 export function decide(policy: Policy, caller: CallerFacts, ask: Ask, homeTenant: string | undefined): Decision {
-  const target = targetOf(policy, ask)
-  if (!target) return { verdict: 'denied', reason: 'unknown_target' }
+  let refusal: Decision | undefined
+  for (const target of targetsOf(policy, ask)) {
+    const decision = decideTarget(policy, caller, target, homeTenant)
+    if (decision.verdict === 'granted') return decision
+    // Of several, the one that may pass by itself.
+    if (refusal?.verdict !== 'undecided') refusal = decision
+  }
+  return (
+    refusal ?? { verdict: 'denied', reason: isUnknownClientId(policy, ask) ? 'unknown_client_id' : 'unknown_target' }
+  )
+}
+
+function decideTarget(policy: Policy, caller: CallerFacts, target: Target, homeTenant: string | undefined): Decision {
   if (policy.index.denials(caller, target).some(denial => denies(denial, caller, target))) {
     return { verdict: 'denied', reason: 'denied' }
   }
@@ -98,12 +109,29 @@ export function authorize(policy: Policy, caller: Caller, ask: Ask, homeTenant: 
   throw new BrokerError('identity_unavailable', 'The broker does not know its own tenant yet, so it cannot decide.')
 }
 
-function targetOf(policy: Policy, ask: Ask): Target | undefined {
-  const clientId = policy.applications.get(ask.application)
-  const tenant = isGuid(ask.tenant) ? ask.tenant : policy.tenants.get(ask.tenant)
-  if (clientId === undefined || tenant === undefined) return undefined
-  return { application: ask.application, clientId, tenant, scope: ask.scope }
+/** What an ask can mean: nothing, one application by its name, or each that has the client id. */
+function targetsOf(policy: Policy, { application, tenant: named, scope }: Ask): readonly Target[] {
+  const tenant = isGuid(named) ? named : policy.tenants.get(named)
+  if (tenant === undefined) return []
+  return applicationsOf(policy, application).map(each => ({ ...each, tenant, scope }))
 }
+
+/** The applications that a name or a client id in lower case stands for; a client id can be that of several. */
+export function applicationsOf(
+  { applications }: Policy,
+  wanted: string,
+): readonly Pick<Target, 'application' | 'clientId'>[] {
+  if (isGuid(wanted)) {
+    return [...applications]
+      .filter(([, clientId]) => clientId === wanted)
+      .map(([application, clientId]) => ({ application, clientId }))
+  }
+  const clientId = applications.get(wanted)
+  return clientId === undefined ? [] : [{ application: wanted, clientId }]
+}
+
+const isUnknownClientId = (policy: Policy, { application }: Ask): boolean =>
+  isGuid(application) && applicationsOf(policy, application).length === 0
 
 /** Whether a rule's tenants, scopes and applications hold the target; that `*` leaves out the home tenant is not looked at. */
 export function speaksOf(rule: Rule, target: Target): boolean {

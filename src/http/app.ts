@@ -10,13 +10,18 @@ import {
 import type { Events } from '../broker/types.ts'
 import { BrokerError, type ErrorCode } from '../errors.ts'
 import { answerClientError, answerUnroutable } from './client-errors.ts'
+import { KnownPaths } from './paths.ts'
 import { addPeers, type PeerOptions } from './peers.ts'
-import { errorOf, problemOf } from './problems.ts'
+import { answerProblem, errorOf, type AnswerError } from './problems.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
     /** The name under which a route's requests are counted. */
     endpoint?: string
+    /** How the route's errors are told; as problem details if absent. */
+    answerError?: AnswerError
+    /** Paths that begin so and lead nowhere are answered in the route's way too. */
+    below?: string
   }
 }
 
@@ -98,7 +103,8 @@ export function buildApp(options: AppOptions, routes: readonly AddRoutes[]): Fas
     connectionTimeout: 75_000,
     return503OnClosing: false,
     forceCloseConnections: 'idle',
-    routerOptions: { ignoreTrailingSlash: false, caseSensitive: true },
+    // Parameters of any length reach their route, which says what is wrong with them.
+    routerOptions: { ignoreTrailingSlash: false, caseSensitive: true, maxParamLength: serverOptions.maxHeaderSize },
     exposeHeadRoutes: false,
     http: serverOptions,
     ...(options.tls && { https: { ...secureContextOf(options.tls), ...serverOptions, ...asking(options.tls) } }),
@@ -125,15 +131,13 @@ export function buildApp(options: AppOptions, routes: readonly AddRoutes[]): Fas
       done()
     }
   })
-  addAll(app, routes)
+  addAll(app, options, routes)
   return app
 }
 
-function addAll(app: FastifyInstance, routes: readonly AddRoutes[]): void {
-  const methods = new Map<string, string[]>()
-  app.addHook('onRoute', ({ url, method }) => {
-    methods.set(url, [...(methods.get(url) ?? []), ...[method].flat()])
-  })
+function addAll(app: FastifyInstance, options: AppOptions, routes: readonly AddRoutes[]): void {
+  const paths = new KnownPaths()
+  app.addHook('onRoute', ({ url, method, config = {} }) => paths.add(url, [method].flat(), config))
   for (const add of routes) {
     void app.register((scope, _options, registered) => {
       add(scope)
@@ -142,10 +146,14 @@ function addAll(app: FastifyInstance, routes: readonly AddRoutes[]): void {
   }
 
   app.setNotFoundHandler((request, reply) => {
-    const allowed = methods.get(request.url.split('?', 1)[0] ?? '')
-    if (allowed === undefined) throw new BrokerError('not_found', 'No endpoint has this path.')
-    reply.header('allow', allowed.join(', '))
-    throw new BrokerError('method_not_allowed', `This endpoint answers ${allowed.join(', ')}.`)
+    const { methods, answerError } = paths.at(request.url.split('?', 1)[0] ?? '')
+    if (methods === undefined) {
+      const unknown = new BrokerError('not_found', 'No endpoint has this path.')
+      return sendProblem(options, unknown, request, reply, answerError)
+    }
+    const allowed = methods.join(', ')
+    const wrong = new BrokerError('method_not_allowed', `This endpoint answers ${allowed}.`)
+    return sendProblem(options, wrong, request, reply.header('allow', allowed), answerError)
   })
 }
 
@@ -154,13 +162,14 @@ function sendProblem(
   thrown: unknown,
   request: FastifyRequest,
   reply: FastifyReply,
+  answerError = request.routeOptions.config.answerError ?? answerProblem,
 ): FastifyReply {
   const error = errorOf(thrown)
   if (error.code === 'internal_error') {
     log.error({ request_id: request.id, err: error.cause ?? error }, 'a request failed unexpectedly')
   }
   answered(request.routeOptions.config.endpoint ?? noEndpoint, error.code)
-  const { status, headers, body } = problemOf(error, request.id)
+  const { status, headers, body } = answerError(error, request)
   return reply.code(status).headers(headers).send(body)
 }
 

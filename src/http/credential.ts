@@ -20,33 +20,56 @@ export interface Authenticated {
 }
 
 /**
- * Authenticates a request before its body is read (`onRequest`): by its `Authorization` header or, where there is none,
- * by its client certificate. A header that is refused is not made good by a certificate. Fails with `unauthenticated`,
+ * Where a request holds a bearer credential. `undefined`: none, or none of the right kind. May throw a BrokerError for a
+ * request that is not to be authenticated at all.
+ */
+export type CredentialOf = (request: FastifyRequest) => string | undefined
+
+/** How requests to an endpoint are authenticated. */
+export interface Authentication {
+  /** The name under which the outcome is announced. */
+  readonly endpoint: string
+  readonly issuer: Pick<TokenIssuer, 'authenticate'>
+  /** Whether a client certificate cannot stand in for a credential that is not there. */
+  readonly bearerOnly?: boolean | undefined
+}
+
+/**
+ * Authenticates a request before its body is read (`onRequest`), by its headers. Fails with `unauthenticated`,
  * `invalid_token`, `issuer_unavailable`.
- *
- * @param endpoint the name under which the outcome is announced
  */
 export const authenticateFor =
-  (endpoint: string, { authenticate }: Pick<TokenIssuer, 'authenticate'>): onRequestHookHandler =>
-  (request, _reply, done: HookHandlerDoneFunction) => {
-    const { peers } = request.server
-    const facts = { requestId: request.id, endpoint, address: peers.addressOf(request) }
-    const admit = (caller: Caller): void => {
-      request.caller = caller
-      request.facts = facts
-      done()
-    }
-    try {
-      const { authorization } = request.headers
-      const token = bearerOf(authorization)
-      const isOther = authorization !== undefined && token === undefined
-      const caller = authenticate(token, facts, isOther ? undefined : () => peers.certificateOf(request))
-      if (caller instanceof Promise) caller.then(admit, done)
-      else admit(caller)
-    } catch (thrown) {
-      done(asBrokerError(thrown))
-    }
+  (authentication: Authentication, credential: CredentialOf = bearer): onRequestHookHandler =>
+  (request, _reply, done: HookHandlerDoneFunction) =>
+    authenticateBy(() => credential(request), request, authentication, done)
+
+/**
+ * Authenticates a request by the credential that is found in it or, where there is none, by its client certificate, and
+ * remembers who asks. An `Authorization` header that is refused is not made good by a certificate.
+ */
+export function authenticateBy(
+  credential: () => string | undefined,
+  request: FastifyRequest,
+  { endpoint, issuer, bearerOnly = false }: Authentication,
+  done: HookHandlerDoneFunction,
+): void {
+  const { peers } = request.server
+  const facts = { requestId: request.id, endpoint, address: peers.addressOf(request) }
+  const admit = (caller: Caller): void => {
+    request.caller = caller
+    request.facts = facts
+    done()
   }
+  try {
+    const token = credential()
+    const mayPresent = token !== undefined || (!bearerOnly && request.headers.authorization === undefined)
+    const caller = issuer.authenticate(token, facts, mayPresent ? () => peers.certificateOf(request) : undefined)
+    if (caller instanceof Promise) caller.then(admit, done)
+    else admit(caller)
+  } catch (thrown) {
+    done(asBrokerError(thrown))
+  }
+}
 
 /** What {@link authenticateFor} found out; a route without it must not get here. */
 export function authenticated({ caller, facts }: FastifyRequest): Authenticated {
@@ -57,7 +80,7 @@ export function authenticated({ caller, facts }: FastifyRequest): Authenticated 
 }
 
 /** The credential of an `Authorization: Bearer` header (RFC 6750 §2.1), whatever it is worth. */
-function bearerOf(header: string | undefined): string | undefined {
+export function bearer({ headers: { authorization: header } }: FastifyRequest): string | undefined {
   if (header === undefined) return undefined
   if (header.startsWith('Bearer ')) return header.slice('Bearer '.length).trim()
   return /^bearer +(.+)$/i.exec(header)?.[1]?.trim()

@@ -51,6 +51,12 @@ export const problemExamples = {
     },
   ),
   not_found: exampleOf('not_found', 'No endpoint has this path.'),
+  not_found_public_url: special(
+    'Without BROKER_PUBLIC_URL',
+    'not_found',
+    'This broker does not know the URL under which it is reached.',
+    { remedy: 'Whoever runs the broker sets BROKER_PUBLIC_URL, for example to https://broker.example.' },
+  ),
   method_not_allowed: exampleOf('method_not_allowed', 'This endpoint answers POST.'),
   request_timeout: exampleOf('request_timeout', 'The request did not arrive within the time allowed.'),
   too_large: exampleOf('too_large', 'The body may have 16 KiB at most.'),

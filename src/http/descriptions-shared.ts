@@ -1,6 +1,8 @@
 import type { TSchema } from 'typebox'
 import type { ErrorCode } from '../errors.ts'
 import { problemExamples, type Example, type ProblemExample } from './descriptions-problems.ts'
+import { dialectExamples } from './descriptions-dialect-errors.ts'
+import { dialectSchemas } from './schemas-dialect-answers.ts'
 import { cacheEntries, cacheEntry, cacheStatistics, health, purged } from './schemas-operations.ts'
 import { liveness, problem, readiness, token } from './schemas-answers.ts'
 import { problemResponse } from './schemas-problems.ts'
@@ -44,6 +46,7 @@ const headers = {
       ],
     },
   ),
+  'Cache-Control-Metadata': header('The same for five minutes.', { const: 'public, max-age=300' }),
   Pragma: header('For caches of HTTP/1.0 (RFC 6749 §5.1).', { const: 'no-cache' }),
   'Retry-After': header('Seconds after which the same request may succeed; also `retry_after` in the body.', {
     pattern: '^[1-9][0-9]*$',
@@ -67,6 +70,14 @@ const headers = {
       'Bearer realm="token-broker", error="invalid_token", error_description="The token has expired."',
     ],
   }),
+  'WWW-Authenticate-Protocols': header(
+    'What to send. Absent where the answer is that of Entra.',
+    {
+      pattern: '^(Bearer realm="token-broker"(, error="invalid_token")?|X-IDENTITY-HEADER realm="token-broker")$',
+      examples: ['Bearer realm="token-broker"', 'X-IDENTITY-HEADER realm="token-broker"'],
+    },
+    false,
+  ),
   Allow: header('With 405: the methods that the path answers.', { examples: ['POST'] }, false),
   'Content-Security-Policy': header('Nothing from elsewhere.', { pattern: "^default-src 'none'; " }),
 } as const satisfies Readonly<Record<string, Header>>
@@ -80,7 +91,7 @@ export type HeaderName = keyof typeof headers
 export const headersOf = (...names: readonly HeaderName[]) =>
   Object.fromEntries(
     names.map(name => [
-      name === 'Cache-Control-Docs' ? 'Cache-Control' : name,
+      name.replace(/-(?:Docs|Metadata|Protocols)$/, ''),
       { $ref: `#/components/headers/${headerComponent(name)}` },
     ]),
   )
@@ -96,6 +107,7 @@ const unrouted: readonly ErrorCode[] = [
 
 const schemas: Readonly<Record<string, TSchema>> = {
   Problem: problem,
+  ...dialectSchemas,
   Token: token,
   Purged: purged,
   Liveness: liveness,
@@ -121,6 +133,12 @@ export const components = {
       description:
         'A client certificate of an authority that the broker knows, where it does; only without an `Authorization` header.',
     },
+    identityHeader: {
+      type: 'apiKey',
+      in: 'header',
+      name: 'X-IDENTITY-HEADER',
+      description: "An API key of the policy, or the caller's own token: what `IDENTITY_HEADER` is set to.",
+    },
   },
   schemas,
   headers: Object.fromEntries(Object.entries(headers).map(([name, value]) => [headerComponent(name), value])),
@@ -131,13 +149,17 @@ export const components = {
       headers: headersOf('Cache-Control', 'Allow'),
     },
   },
-  examples: problemExamples,
+  examples: { ...problemExamples, ...dialectExamples },
 }
 
 export const tags = [
   {
     name: 'tokens',
     description: 'Access tokens of Microsoft Entra, for callers whom the policy permits to have them.',
+  },
+  {
+    name: 'protocols',
+    description: 'The same tokens in protocols of others, for clients that speak those: OAuth libraries, Azure SDKs.',
   },
   { name: 'probes', description: 'For orchestrators and load balancers: open, nothing but the verdict.' },
   {
@@ -172,6 +194,8 @@ export interface Description {
   readonly description: string
   /** Whether it needs a credential. */
   readonly guarded: boolean
+  /** How the credential comes, where not as `bearerAuth` alone. */
+  readonly security?: readonly Readonly<Record<string, readonly string[]>>[]
   /** Where the route has a body: the name of its schema, and examples. */
   readonly request?: { readonly name: string; readonly examples: Readonly<Record<string, Example>> }
   /** Examples of parameters, by their names. */

@@ -1,4 +1,5 @@
 import { operationsOperations } from './descriptions-operations.ts'
+import { dialectOperations } from './descriptions-dialects.ts'
 import { headersOf, type Description } from './descriptions-shared.ts'
 import { tokenOperations } from './descriptions-tokens.ts'
 
@@ -17,7 +18,8 @@ deny-by-default policy grants them.
 the policy names, as \`Authorization: Bearer <token>\`; what that caller may have or see is the policy's to say. The others \
 are open.
 
-**Errors.** Every error is \`application/problem+json\` (RFC 9457) with a stable \`code\` and a \`request_id\`, by which \
+**Errors.** Every error is \`application/problem+json\` (RFC 9457), except where an operation speaks a protocol of \
+others, whose errors are that protocol's, with a stable \`code\` and a \`request_id\`, by which \
 the log has it. What can succeed by itself carries \`Retry-After\`. Besides the errors that an operation lists, any \
 request can meet those that are answered before an operation sees it: \`invalid_request\` (400, no valid HTTP/1.1, or no \
 valid path), \`not_found\` (404, no such path; \`/path/\` is not \`/path\`), \`method_not_allowed\` (405, \`Allow\` has \
@@ -94,6 +96,7 @@ const docsOperations: Readonly<Record<string, Description>> = {
 /** The words for every operation, by its `operationId`. */
 export const descriptions: Readonly<Record<string, Description>> = {
   ...tokenOperations,
+  ...dialectOperations,
   ...operationsOperations,
   ...docsOperations,
 }

@@ -86,7 +86,7 @@ type Handler = (request: FastifyRequest, reply: FastifyReply) => FastifyReply | 
 const observed =
   (app: FastifyInstance, { issuer, permit }: Operations) =>
   (url: string, endpoint: string, guarded: boolean, schema: FastifySchema, handler: Handler): void => {
-    const options = guarded ? { onRequest: authenticateFor(endpoint, issuer) } : {}
+    const options = guarded ? { onRequest: authenticateFor({ endpoint, issuer }) } : {}
     app.get(url, { ...options, schema, config: { endpoint } }, (request, reply) => {
       if (guarded) {
         const { caller, facts } = authenticated(request)

@@ -1,13 +1,20 @@
+import type { FastifyRequest } from 'fastify'
 import { membersOf } from '../broker/narrow.ts'
 import { asBrokerError, BrokerError, errorTable, type ErrorCode, type LimitFacts } from '../errors.ts'
 
-/** One answer to a request that failed, as RFC 9457 problem details. */
+/** One answer to a request that failed: RFC 9457 problem details, or what else an endpoint's clients read. */
 export interface Problem {
   readonly status: number
   readonly headers: Readonly<Record<string, string>>
   /** JSON text. */
   readonly body: string
 }
+
+/** How an endpoint tells its clients of an error. */
+export type AnswerError = (error: BrokerError, request: FastifyRequest) => Problem
+
+/** Errors as problem details: what is answered wherever an endpoint does not say otherwise. */
+export const answerProblem: AnswerError = (error, request) => problemOf(error, request.id)
 
 /** An error as `application/problem+json`. */
 export function problemOf(error: BrokerError, requestId: string): Problem {

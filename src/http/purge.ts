@@ -37,7 +37,7 @@ export function addPurge(app: FastifyInstance, { issuer, permit, policy, forget,
   app.delete('/tokens', {
     schema: { operationId: 'purgeTokens', querystring: purgeQuery, response: problems(...errors) },
     config: { endpoint },
-    onRequest: authenticateFor(endpoint, issuer),
+    onRequest: authenticateFor({ endpoint, issuer }),
     handler: (request, reply) => {
       const { caller, facts } = authenticated(request)
       permit(caller, 'purge', facts)

@@ -1,17 +1,15 @@
 import type { FastifyInstance, FastifyReply } from 'fastify'
 import type { CachedToken } from '../broker/cached-token.ts'
-import type { Served } from '../broker/cache.ts'
 import type { Issued, TokenIssuer } from '../broker/issue-token.ts'
 import type { Ask } from '../broker/policy.ts'
-import type { CacheOutcome } from '../broker/types.ts'
 import { asBrokerError, BrokerError, type ErrorCode } from '../errors.ts'
-import { authenticated, authenticateFor } from './credential.ts'
+import { bearer } from './credential.ts'
+import { addTokenRoute } from './dialect.ts'
+import { answerProblem } from './problems.ts'
 import { callerErrors, problems, routeErrors } from './schemas-problems.ts'
-import { limitHeaders } from './problems.ts'
 import { tokenRequest } from './schemas.ts'
+import { expiresIn, expiresOn, refreshIn, tokenHeaders } from './token-answer.ts'
 import { createTokenRequestReader } from './token-request.ts'
-
-const endpoint = 'tokens'
 
 /** Every error that `POST /tokens` can answer. */
 const errors: readonly ErrorCode[] = [
@@ -44,19 +42,19 @@ export function addTokens(app: FastifyInstance, issuer: TokenIssuer): void {
       done(asBrokerError(thrown))
     }
   })
-  app.post<{ Body: Ask | undefined }>('/tokens', {
+  addTokenRoute<Ask | undefined>(app, issuer, {
+    endpoint: 'tokens',
+    method: 'POST',
+    path: '/tokens',
     // For the description only: the parser has read the body by this schema.
     schema: { operationId: 'issueToken', body: tokenRequest, response: problems(...errors) },
-    config: { endpoint },
-    onRequest: authenticateFor(endpoint, issuer),
-    handler: (request, reply) => {
-      const { caller, facts } = authenticated(request)
-      const { body: ask } = request
+    credential: bearer,
+    readAsk: ({ body: ask }) => {
       if (ask === undefined) throw new BrokerError('invalid_request', 'The body is missing: send a JSON object.')
-      const issued = issuer.issue(caller, ask, facts)
-      if (issued instanceof Promise) return issued.then(late => answers.send(reply, late))
-      return answers.send(reply, issued)
+      return ask
     },
+    answer: (reply, issued) => answers.send(reply, issued),
+    answerError: answerProblem,
   })
 }
 
@@ -80,60 +78,31 @@ class AnswerTexts {
 
   send(reply: FastifyReply, issued: Issued): FastifyReply {
     const { grant, served } = issued
-    const expiresIn = Math.floor(served.remaining / 1000)
+    const seconds = expiresIn(served)
     let text = this.#texts.get(served.token)
-    if (text?.expiresIn !== expiresIn || text.application !== grant.application) {
+    if (text?.expiresIn !== seconds || text.application !== grant.application) {
       text = {
-        expiresIn,
+        expiresIn: seconds,
         application: grant.application,
-        body: bodyOf(issued, expiresIn),
-        headers: headersOf(served, 'hit'),
+        body: bodyOf(issued),
+        headers: tokenHeaders(served, 'hit'),
       }
       if (this.#texts.size >= maxAnswerTexts) this.#texts.clear()
       this.#texts.set(served.token, text)
     }
-    if (issued.limit) void reply.headers(limitHeaders(issued.limit))
-    return reply.headers(served.how === 'hit' ? text.headers : headersOf(served, served.how)).send(text.body)
+    return reply.headers(served.how === 'hit' ? text.headers : tokenHeaders(served, served.how)).send(text.body)
   }
 }
 
-const headersOf = ({ token, remaining }: Served, how: CacheOutcome) => ({
-  'content-type': 'application/json; charset=utf-8',
-  'cache-control': 'no-store',
-  pragma: 'no-cache',
-  'cache-status': cacheStatus(how, Math.floor((remaining - token.life.minRemaining) / 1000)),
-})
-
-function bodyOf({ grant, served: { token, remaining } }: Issued, expiresIn: number): string {
+function bodyOf({ grant, served }: Issued): string {
   return JSON.stringify({
-    access_token: token.token,
+    access_token: served.token.token,
     token_type: 'Bearer',
-    expires_in: expiresIn,
-    expires_on: Math.floor(token.life.endsAt / 1000),
-    refresh_in: Math.max(0, Math.floor((remaining - token.life.dueBeforeEnd) / 1000)),
+    expires_in: expiresIn(served),
+    expires_on: expiresOn(served),
+    refresh_in: refreshIn(served),
     tenant: grant.tenant,
     scope: grant.scope,
     application: grant.application,
   })
-}
-
-/** `Cache-Status` (RFC 9211 §2). */
-function cacheStatus(how: CacheOutcome, ttl: number): string {
-  switch (how) {
-    case 'hit':
-      return `token-broker; hit; ttl=${ttl}`
-    case 'due':
-    case 'refresh-failed':
-      return `token-broker; hit; ttl=${ttl}; detail=${how}`
-    case 'miss':
-      return 'token-broker; fwd=miss'
-    case 'joined':
-      return 'token-broker; fwd=miss; collapsed'
-    case 'expired':
-      return 'token-broker; fwd=stale'
-    case 'request':
-      return 'token-broker; fwd=request'
-    default:
-      return how satisfies never
-  }
 }

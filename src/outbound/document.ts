@@ -39,7 +39,8 @@ function get(url: URL, signal: AbortSignal, ca: string | undefined): Promise<Inc
   return promise
 }
 
-async function readAll(response: IncomingMessage, url: URL): Promise<string> {
+/** A response's body as text; rejects when it is too large. */
+export async function readAll(response: IncomingMessage, url: URL): Promise<string> {
   const chunks: Buffer[] = []
   let size = 0
   for await (const chunk of response) {

@@ -22,6 +22,7 @@ export function callerFields(caller: Caller): Readonly<Record<string, string>> {
     const name = caller.uris[0] ?? caller.dnsNames[0] ?? ''
     return { kind: caller.kind, name: name.slice(0, maxSubjectLength), fingerprint: caller.fingerprint.slice(0, 32) }
   }
+  if (caller.kind === 'secret') return { kind: caller.kind }
   const { kind, issuer, subject } = caller
   return { kind, issuer, subject: subject.slice(0, maxSubjectLength) }
 }

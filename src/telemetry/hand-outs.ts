@@ -78,6 +78,8 @@ export function everyHandOut(sink: LineSink, scrub: Scrub): HandOuts {
 interface Repeats {
   readonly token: TokenFacts
   readonly prepared: string
+  /** Whether the first hand-out has its line. */
+  isTold: boolean
   /** Since the last line. */
   count: number
   first: number
@@ -86,6 +88,26 @@ interface Repeats {
 
 const rememberedRepeats = 10_000
 
+/** Remembers who was handed what: by the grant, which is the quick way, and by what the grant says. */
+function createRepeats(prepare: (grant: Grant, token: TokenFacts) => string) {
+  const ofGrant = new WeakMap<Grant, Repeats>()
+  const ofCaller = new LRUCache<string, Repeats>({ max: rememberedRepeats })
+  return (grant: Grant, token: TokenFacts): Repeats => {
+    const quick = ofGrant.get(grant)
+    if (quick?.token === token) return quick
+    const { caller, rule, policyVersion } = grant
+    const key = JSON.stringify([caller.id, callerFields(caller), rule, grant.key, policyVersion])
+    const known = ofCaller.get(key)
+    const repeats =
+      known?.token === token
+        ? known
+        : { token, prepared: prepare(grant, token), isTold: false, count: 0, first: 0, last: 0 }
+    ofCaller.set(key, repeats)
+    ofGrant.set(grant, repeats)
+    return repeats
+  }
+}
+
 /**
  * One line for the first hand-out of a (caller, rule, key, token), and one a minute for its repeats. A caller is who it
  * is, whatever token it comes with: one that fetches a new token for each request gets no line for each. Counts are
@@ -93,9 +115,7 @@ const rememberedRepeats = 10_000
  */
 export function summarizedHandOuts(sink: LineSink, scrub: Scrub, now: () => number): HandOuts {
   const lines = new LineWriter(sink, scrub)
-  /** The quick way; the same objects as in the other. */
-  const ofGrant = new WeakMap<Grant, Repeats>()
-  const ofCaller = new LRUCache<string, Repeats>({ max: rememberedRepeats })
+  const repeatsOf = createRepeats((grant, token) => lines.prepare(grant, token))
   const pending = new Set<Repeats>()
   const flush = (): void => {
     for (const repeats of pending) {
@@ -104,33 +124,13 @@ export function summarizedHandOuts(sink: LineSink, scrub: Scrub, now: () => numb
     }
     pending.clear()
   }
-  /** `undefined` for a first hand-out, which is told at once. */
-  const known = (grant: Grant, token: TokenFacts): Repeats | undefined => {
-    const quick = ofGrant.get(grant)
-    if (quick?.token === token) return quick
-    const key = JSON.stringify([
-      grant.caller.id,
-      callerFields(grant.caller),
-      grant.rule,
-      grant.key,
-      grant.policyVersion,
-    ])
-    const repeats = ofCaller.get(key)
-    if (repeats?.token === token) {
-      ofGrant.set(grant, repeats)
-      return repeats
-    }
-    const first: Repeats = { token, prepared: lines.prepare(grant, token), count: 0, first: 0, last: 0 }
-    ofCaller.set(key, first)
-    ofGrant.set(grant, first)
-    return undefined
-  }
   const timer = setInterval(flush, summaryEveryMs).unref()
   return {
     issued: (request, grant, token, how) => {
-      const repeats = known(grant, token)
-      if (!repeats) {
-        lines.one(ofGrant.get(grant)?.prepared ?? '', request, how)
+      const repeats = repeatsOf(grant, token)
+      if (!repeats.isTold) {
+        repeats.isTold = true
+        lines.one(repeats.prepared, request, how)
         return
       }
       repeats.last = now()

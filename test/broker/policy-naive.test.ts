@@ -112,7 +112,7 @@ function compiled(policy: Policy, ...[caller, asked, homeTenant]: Asked) {
   const decision = decide(policy, caller, asked, homeTenant)
   if (decision.verdict === 'granted') return decision.rules.map(({ name }) => name)
   if (decision.verdict === 'undecided') return 'undecided'
-  return { no_rule: [], denied: 'denied', unknown_target: 'unknown' }[decision.reason]
+  return { no_rule: [], denied: 'denied', unknown_target: 'unknown', unknown_client_id: 'unknown' }[decision.reason]
 }
 
 /** The rules that the explanation says grant it. */

@@ -50,12 +50,41 @@ describe('a rule grants what it names, to whom it names', () => {
     [caller, { tenant: 'constructor' }, 'not_permitted: unknown_target', "an inherited property's name as tenant"],
     [caller, { application: '__proto__' }, 'not_permitted: unknown_target', 'or as application'],
     [caller, { tenant: ids.home }, no, 'a tenant that no rule names'],
+    [caller, { application: ids.application }, 'first', 'the application by its client id'],
+    [caller, { application: ids.other }, no, 'the client id of another application'],
+    [caller, { application: ids.home }, 'not_permitted: unknown_client_id', 'a client id of no application'],
+    [
+      caller,
+      { application: ids.home, tenant: 'nowhere' },
+      'not_permitted: unknown_client_id',
+      'neither client id nor tenant: the client id is told in the log',
+    ],
+    [caller, { application: ids.application, tenant: 'nowhere' }, 'not_permitted: unknown_target', 'only the tenant'],
   ]
   for (const [who, ask, expected, why] of table) {
     test(`${expected} for ${JSON.stringify(ask)}: ${why}`, () => {
       assert.equal(outcome(policy, who, askFor(ask), ids.home), expected)
     })
   }
+})
+
+describe('a client id that several applications of the policy share', () => {
+  const policyFor = (deny?: readonly Json[]) =>
+    policyOf({
+      ...cast,
+      applications: { one: ids.other, two: ids.other },
+      rules: [{ ...rule, applications: ['two'] }],
+      ...(deny && { deny }),
+    })
+  const ask = askFor({ application: ids.other })
+
+  test('is granted where one of them is, as that one', () => {
+    const { application, clientId } = authorize(policyFor(), caller, ask, ids.home)
+    assert.deepEqual([application, clientId], ['two', ids.other])
+  })
+  test('is not where that one is denied', () => {
+    assert.equal(outcome(policyFor([{ applications: ['two'] }]), caller, ask, ids.home), 'not_permitted: denied')
+  })
 })
 
 test('a grant says what it is for, with ids in place of names', () => {

@@ -158,7 +158,7 @@ describe('docs/cache.md', () => {
   })
 
   test('lists every Cache-Status there is, and no other', () => {
-    const answered = [...read('src/http/tokens.ts').matchAll(/return [`'](token-broker; .+)[`']/g)].flatMap(
+    const answered = [...read('src/http/token-answer.ts').matchAll(/return [`'](token-broker; .+)[`']/g)].flatMap(
       ([, text = '']) => {
         const shown = text.replace('${ttl}', '…')
         return shown.includes('${how}') ? ['due', 'refresh-failed'].map(how => shown.replace('${how}', how)) : [shown]

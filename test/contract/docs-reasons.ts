@@ -4,7 +4,7 @@ import { importsOf, read } from './sources.ts'
 type Pair = string
 
 /** Sources that take the codes of their errors from tables: one that is read below, and those of the form of requests. */
-const tabled = ['src/outbound/entra-failure.ts', 'src/http/']
+const tabled = ['src/outbound/entra-failure.ts', 'src/outbound/parent-failure.ts', 'src/http/']
 /** An error made of another one invents no reason. */
 const copied = /^\s*(?:\w+\.)?code, (?:\w+\.)?message,/
 /** Where an error without a reason of its own reaches the log. */

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
+import { dirname, join, normalize } from 'node:path'
 import { describe, test } from 'node:test'
-import { importsOf, sourcesBelow } from './sources.ts'
+import { importsOf, read, sourcesBelow } from './sources.ts'
 
 const sources = sourcesBelow('src')
 
@@ -30,9 +31,24 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
     'src/servers.ts',
     'src/reload.ts',
   ],
+  // The same for an agent, and its entry point.
+  'src/agent': [
+    'src/broker',
+    'src/http',
+    'src/outbound',
+    'src/telemetry',
+    'src/environment.ts',
+    'src/listeners.ts',
+    'src/servers.ts',
+    'src/wire.ts',
+    'src/process.ts',
+    'src/exit.ts',
+  ],
+  'src/process.ts': ['src/exit.ts', 'src/telemetry'],
   // The entry point reads the settings and makes the sink; all other things are made by wire.ts.
   'src/main.ts': [
     'src/listeners.ts',
+    'src/process.ts',
     'src/reload.ts',
     'src/wire.ts',
     'src/exit.ts',
@@ -43,6 +59,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
     'src/broker',
   ],
   'src/commands': [
+    'src/agent',
     'src/early-signals.ts',
     'src/main.ts',
     'src/exit.ts',
@@ -91,4 +108,18 @@ test('there is no import cycle, types included', () => {
   }
   for (const path of sources) visit(path, [])
   assert.equal(done.size, sources.length)
+})
+
+test('an agent loads no Azure SDK: it talks to a broker only', () => {
+  const loaded = new Set<string>()
+  const load = (path: string): void => {
+    if (loaded.has(path)) return
+    loaded.add(path)
+    const values = read(path).replaceAll(/^(?:import|export) type .*$/gm, '')
+    assert.ok(!/from '@azure\//.test(values), path)
+    for (const [, specifier = ''] of values.matchAll(/from '(\.[^']+)'/g))
+      load(normalize(join(dirname(path), specifier)))
+  }
+  load('src/agent/main.ts')
+  assert.ok(loaded.has('src/outbound/parent-broker.ts'))
 })

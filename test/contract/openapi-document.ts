@@ -30,10 +30,11 @@ export interface Operation {
   /** In upper case. */
   readonly method: string
   readonly operationId: string
+  readonly tags: readonly string[]
   readonly security: readonly Json[]
   readonly parameters?: readonly Parameter[]
   readonly requestBody?: {
-    readonly content: { 'application/json': { schema: Json; examples: Readonly<Record<string, Example>> } }
+    readonly content: Readonly<Record<string, { schema: Json; examples: Readonly<Record<string, Example>> }>>
   }
   readonly responses: Readonly<Record<string, Json>>
 }
@@ -50,6 +51,9 @@ export const document = parse(read('openapi.yaml')) as Json & {
 export const operations: readonly Operation[] = Object.entries(document.paths).flatMap(([path, methods]) =>
   Object.entries(methods).map(([method, operation]) => ({ ...operation, path, method: method.toUpperCase() })),
 )
+
+/** Whether an operation speaks a protocol of others: its errors are no problems. */
+export const isOfOthers = ({ tags }: Operation): boolean => tags.includes('protocols')
 
 export function operationOf(operationId: string): Operation {
   const found = operations.find(operation => operation.operationId === operationId)

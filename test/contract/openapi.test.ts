@@ -8,7 +8,17 @@ import type { FastifyInstance } from 'fastify'
 import { openapiText } from '../../scripts/openapi.ts'
 import { errorTable } from '../../src/errors.ts'
 import { startWorld } from '../support/broker.ts'
-import { assertFits, codesOf, document, exampleOf, operations, problemsOf, responseOf } from './openapi-document.ts'
+import {
+  assertFits,
+  codesOf,
+  document,
+  exampleOf,
+  isOfOthers,
+  type Operation,
+  operations,
+  problemsOf,
+  responseOf,
+} from './openapi-document.ts'
 import { read } from './sources.ts'
 
 /** The routes of every server that is made from now on, as `POST /tokens`. */
@@ -62,7 +72,7 @@ describe('it has every error', () => {
   })
 
   test('where a credential is needed, those of a credential are listed, and nowhere else', () => {
-    for (const operation of operations) {
+    for (const operation of operations.filter(each => !isOfOthers(each))) {
       const codes = codesOf(operation)
       for (const code of ['unauthenticated', 'invalid_token', 'issuer_unavailable']) {
         assert.equal(codes.includes(code), operation.security.length > 0, `${operation.operationId} ${code}`)
@@ -71,10 +81,23 @@ describe('it has every error', () => {
   })
 })
 
+test('every error is a problem, except in protocols of others', () => {
+  const ways = (operation: Operation) =>
+    Object.entries(operation.responses)
+      .filter(([status]) => Number(status) >= 400)
+      .flatMap(([, response]) => Object.keys(responseOf(response).content))
+  const ownProtocol = operations.filter(operation => !isOfOthers(operation) && operation.operationId !== 'getReadiness')
+  assert.deepEqual(new Set(ownProtocol.flatMap(ways)), new Set(['application/problem+json']))
+  const others = operations.filter(({ operationId }) =>
+    /^(?:issueOAuth|issueEntra|getIdentity)Token$/.test(operationId),
+  )
+  assert.deepEqual(new Set(others.flatMap(ways)), new Set(['application/json']))
+})
+
 describe('its examples are what its schemas say', () => {
   for (const { operationId, requestBody, responses, parameters = [] } of operations) {
     test(operationId, () => {
-      const { schema = {}, examples = {} } = requestBody?.content['application/json'] ?? {}
+      const { schema = {}, examples = {} } = Object.values(requestBody?.content ?? {})[0] ?? {}
       for (const [name, { value }] of Object.entries(examples)) assertFits(schema, value, name)
       for (const parameter of parameters) {
         for (const { value } of Object.values(parameter.examples)) assertFits(parameter.schema, value, parameter.name)
@@ -91,6 +114,7 @@ describe('its examples are what its schemas say', () => {
 
   test('bodies of requests are closed, those of answers open', () => {
     for (const [name, schema] of Object.entries(document.components.schemas)) {
+      // Forms of other protocols may hold what their clients send of themselves.
       assert.equal(schema['additionalProperties'], !name.endsWith('Request'), name)
     }
   })

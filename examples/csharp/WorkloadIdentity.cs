@@ -1,0 +1,9 @@
+// Shown, not run by the script: no .NET is needed to work on this project.
+// AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_FEDERATED_TOKEN_FILE as on AKS, and AZURE_AUTHORITY_HOST: the broker.
+using Azure.Core;
+using Azure.Identity;
+
+var scope = args.Length > 0 ? args[0] : "https://graph.microsoft.com/.default";
+var credential = new WorkloadIdentityCredential(new WorkloadIdentityCredentialOptions { DisableInstanceDiscovery = true });
+var token = await credential.GetTokenAsync(new TokenRequestContext([scope]));
+Console.WriteLine(token.Token);

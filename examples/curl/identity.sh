@@ -1,0 +1,6 @@
+#!/bin/sh
+# The identity protocol of App Service, at the broker or at an agent: the variables are those that SDKs read.
+set -eu
+curl --silent --show-error --fail-with-body --max-time 10 --get "$IDENTITY_ENDPOINT" \
+  -H "x-identity-header: $IDENTITY_HEADER" -d api-version=2019-08-01 \
+  --data-urlencode "resource=${1:-https://graph.microsoft.com/.default}"

@@ -1,0 +1,22 @@
+// IDENTITY_ENDPOINT and IDENTITY_HEADER lead to the broker or to an agent; nothing here knows.
+package main
+
+import (
+	"context"
+
+	"example/show"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
+)
+
+func main() {
+	credential, err := azidentity.NewManagedIdentityCredential(nil)
+	if err != nil {
+		panic(err)
+	}
+	show.Tokens(func(scope string) (string, error) {
+		token, err := credential.GetToken(context.Background(), policy.TokenRequestOptions{Scopes: []string{scope}})
+		return token.Token, err
+	})
+}

@@ -1,0 +1,24 @@
+// AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_FEDERATED_TOKEN_FILE as on AKS, and AZURE_AUTHORITY_HOST, the broker; or,
+// with AZURE_KUBERNETES_TOKEN_PROXY and AZURE_KUBERNETES_CA_FILE, through what AKS calls a token proxy.
+package main
+
+import (
+	"context"
+
+	"example/show"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
+)
+
+func main() {
+	options := azidentity.WorkloadIdentityCredentialOptions{DisableInstanceDiscovery: true, EnableAzureProxy: true}
+	credential, err := azidentity.NewWorkloadIdentityCredential(&options)
+	if err != nil {
+		panic(err)
+	}
+	show.Tokens(func(scope string) (string, error) {
+		token, err := credential.GetToken(context.Background(), policy.TokenRequestOptions{Scopes: []string{scope}})
+		return token.Token, err
+	})
+}

@@ -1,0 +1,154 @@
+import { join } from 'node:path'
+import { ways, type Way } from './ways.ts'
+import type { World } from './world.ts'
+
+/** A command line, without a shell. */
+export type Command = readonly [program: string, ...args: string[]]
+
+/** One example program. */
+export interface Program {
+  readonly client: string
+  readonly way: Way
+  readonly command: Command
+}
+
+/** A language whose examples are run. */
+export interface Language {
+  readonly name: string
+  /** What must be there; the language is skipped without it. */
+  readonly toolchain: readonly Command[]
+  /** The folder below `examples/`, of which a copy is built in `folder`. */
+  readonly source: string
+  /** Installs and builds, in the copy. */
+  readonly build: readonly Command[]
+  /** How its programs are told to trust the broker's CA. */
+  readonly trust: (world: World) => Readonly<Record<string, string>>
+  readonly programs: readonly Program[]
+}
+
+/** The store of the JVM, in the copy. It is made anew each time. */
+export const truststoreName = 'truststore.p12'
+
+const curl: Language = {
+  name: 'curl',
+  toolchain: [['curl', '--version']],
+  source: 'curl',
+  build: [],
+  trust: ({ caFile: ca }) => ({ CURL_CA_BUNDLE: ca }),
+  programs: [
+    { client: 'curl', way: ways.tokens, command: ['./tokens.sh'] },
+    { client: 'curl, client credentials', way: ways.oauth, command: ['./client-credentials.sh'] },
+    { client: 'curl, token exchange', way: ways.oauth, command: ['./token-exchange.sh'] },
+    { client: 'curl', way: ways.identity, command: ['./identity.sh'] },
+    { client: 'curl', way: ways.agent, command: ['./identity.sh'] },
+  ],
+}
+
+const typescript: Language = {
+  name: 'TypeScript',
+  toolchain: [['npm', '--version']],
+  source: 'typescript',
+  build: [['npm', 'ci', '--ignore-scripts', '--no-audit', '--no-fund']],
+  trust: ({ caFile: ca }) => ({ NODE_EXTRA_CA_CERTS: ca }),
+  programs: [
+    { client: 'ManagedIdentityCredential', way: ways.identity, command: runNode('managed-identity') },
+    { client: 'ManagedIdentityCredential', way: ways.agent, command: runNode('managed-identity') },
+    { client: 'ManagedIdentityCredential', way: ways.metadata, command: runNode('managed-identity') },
+    { client: 'WorkloadIdentityCredential', way: ways.proxy, command: runNode('workload-identity') },
+    { client: 'WorkloadIdentityCredential', way: ways.authority, command: runNode('workload-identity') },
+    { client: 'ClientAssertionCredential', way: ways.assertion, command: runNode('client-assertion') },
+    { client: 'openid-client', way: ways.oauth, command: runNode('oauth') },
+    { client: 'ten lines', way: ways.tokens, command: runNode('token-credential') },
+  ],
+}
+
+const python: Language = {
+  name: 'Python',
+  toolchain: [['python3', '-c', 'import venv, sys; assert sys.version_info >= (3, 9)']],
+  source: 'python',
+  build: [
+    ['python3', '-m', 'venv', '.venv'],
+    ['.venv/bin/pip', 'install', '--quiet', '--disable-pip-version-check', '-r', 'requirements.txt'],
+  ],
+  trust: ({ caFile: ca }) => ({ REQUESTS_CA_BUNDLE: ca }),
+  programs: [
+    { client: 'ManagedIdentityCredential', way: ways.identity, command: runPython('managed_identity') },
+    { client: 'ManagedIdentityCredential', way: ways.agent, command: runPython('managed_identity') },
+    { client: 'ManagedIdentityCredential', way: ways.metadata, command: runPython('managed_identity') },
+    { client: 'WorkloadIdentityCredential', way: ways.proxy, command: runPython('workload_identity') },
+    { client: 'WorkloadIdentityCredential', way: ways.authority, command: runPython('workload_identity') },
+    { client: 'ClientAssertionCredential', way: ways.assertion, command: runPython('client_assertion') },
+    { client: 'Authlib', way: ways.oauth, command: runPython('oauth') },
+    { client: 'ten lines', way: ways.tokens, command: runPython('token_credential') },
+  ],
+}
+
+const go: Language = {
+  name: 'Go',
+  toolchain: [['go', 'version']],
+  source: 'go',
+  build: [['go', 'build', '-o', 'bin/', './...']],
+  trust: ({ caFile: ca }) => ({ SSL_CERT_FILE: ca }),
+  programs: [
+    { client: 'ManagedIdentityCredential', way: ways.identity, command: ['bin/managed-identity'] },
+    { client: 'ManagedIdentityCredential', way: ways.agent, command: ['bin/managed-identity'] },
+    { client: 'WorkloadIdentityCredential', way: ways.authority, command: ['bin/workload-identity'] },
+    { client: 'WorkloadIdentityCredential', way: ways.proxyOfAuthority, command: ['bin/workload-identity'] },
+    { client: 'ClientAssertionCredential', way: ways.assertion, command: ['bin/client-assertion'] },
+    { client: 'golang.org/x/oauth2', way: ways.oauth, command: ['bin/oauth'] },
+  ],
+}
+
+const java = (folder: string, { caFile }: World): Language => ({
+  name: 'Java',
+  toolchain: [
+    ['java', '-version'],
+    ['mvn', '--version'],
+  ],
+  source: 'java',
+  build: [
+    ['mvn', '--batch-mode', '--quiet', `-Dmaven.repo.local=${join(folder, 'maven')}`, 'package'],
+    keytool('-importcert', '-noprompt', '-alias', 'broker', '-file', caFile, '-keystore', truststore(folder)),
+  ],
+  trust: () => ({}),
+  programs: [
+    { client: 'ManagedIdentityCredential', way: ways.identity, command: runJava(folder, 'ManagedIdentity') },
+    { client: 'ManagedIdentityCredential', way: ways.agent, command: runJava(folder, 'ManagedIdentity') },
+    { client: 'ManagedIdentityCredential', way: ways.metadata, command: runJava(folder, 'ManagedIdentity') },
+    { client: 'WorkloadIdentityCredential', way: ways.proxy, command: runJava(folder, 'WorkloadIdentity') },
+    { client: 'WorkloadIdentityCredential', way: ways.authority, command: runJava(folder, 'WorkloadIdentity') },
+    { client: 'ClientAssertionCredential', way: ways.assertion, command: runJava(folder, 'ClientAssertion') },
+  ],
+})
+
+/** Every language, with commands for copies in `folder`. */
+export const languages = (folder: string, world: World): readonly Language[] => [
+  curl,
+  typescript,
+  python,
+  go,
+  java(folder, world),
+]
+
+/** Their names, in order. */
+export const languageNames = ['curl', 'TypeScript', 'Python', 'Go', 'Java'] as const
+
+const truststore = (folder: string) => join(folder, 'java', truststoreName)
+
+/** The JVM trusts a store of its own making. */
+function keytool(...args: readonly string[]): Command {
+  return ['keytool', ...args, '-storetype', 'PKCS12', '-storepass', 'changeit']
+}
+
+function runNode(name: string): Command {
+  return [process.execPath, `${name}.ts`]
+}
+
+function runPython(name: string): Command {
+  return ['.venv/bin/python', `${name}.py`]
+}
+
+function runJava(folder: string, name: string): Command {
+  const trusted = [`-Djavax.net.ssl.trustStore=${truststore(folder)}`, '-Djavax.net.ssl.trustStorePassword=changeit']
+  return ['java', ...trusted, '-cp', 'target/classes:target/dependency/*', `example.${name}`]
+}

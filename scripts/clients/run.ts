@@ -1,0 +1,239 @@
+import { spawn } from 'node:child_process'
+import { cp, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
+import { decodeJws } from '../../emulator/jws.ts'
+import { sample } from '../../emulator/options.ts'
+import { type Command, type Language, languageNames, languages, type Program, truststoreName } from './languages.ts'
+import type { Tenant } from './ways.ts'
+import { scopes, startWorld, tokenLife, type World } from './world.ts'
+
+/**
+ * Runs the examples of every language whose toolchain is there, against a broker over https with a private CA, and prints
+ * what became of each, how many requests it took, and how long. Fails when one did not do what it should.
+ *
+ * node scripts/clients/run.ts [language…]
+ */
+const root = join(import.meta.dirname, '../..')
+const folder = join(root, '.tools/clients')
+/** Milliseconds. */
+const buildTimeout = 10 * 60_000
+const runTimeout = 90_000
+const languageTimeout = 25 * 60_000
+
+interface Outcome {
+  readonly code: number | null
+  readonly stdout: string
+  readonly stderr: string
+}
+
+async function execute(
+  [program, ...args]: Command,
+  options: { cwd: string; env: NodeJS.ProcessEnv; timeout: number },
+): Promise<Outcome> {
+  const child = spawn(program, args, { ...options, stdio: ['ignore', 'pipe', 'pipe'], killSignal: 'SIGKILL' })
+  const exited = new Promise<number | null>(resolve => {
+    child.on('error', () => resolve(null))
+    child.on('close', code => resolve(code))
+  })
+  const [stdout, stderr] = await Promise.all([text(child.stdout), text(child.stderr)])
+  return { code: await exited, stdout, stderr }
+}
+
+/** What a client meets. */
+interface Case {
+  readonly name: string
+  readonly tenant: Tenant
+  readonly scope: string
+  /** What to look for in what it says; a token, if absent. */
+  readonly says?: RegExp
+  readonly mostRequests: number
+  readonly mostSeconds: number
+}
+
+const refusal = /No rule of the policy|not_permitted|unauthorized_client/
+const cases: readonly Case[] = [
+  { name: 'token, fresh', tenant: 'contoso', scope: scopes.granted, mostRequests: 6, mostSeconds: 30 },
+  {
+    name: 'forbidden scope',
+    tenant: 'contoso',
+    scope: scopes.forbidden,
+    says: refusal,
+    mostRequests: 3,
+    mostSeconds: 10,
+  },
+  { name: 'unknown tenant', tenant: 'nowhere', scope: scopes.granted, says: refusal, mostRequests: 3, mostSeconds: 10 },
+  {
+    name: 'broker says 503',
+    tenant: 'contoso',
+    scope: scopes.down,
+    says: /upstream_unavailable|temporarily_unavailable|Entra cannot answer|\b503\b/,
+    mostRequests: 10,
+    mostSeconds: 40,
+  },
+]
+
+/** One line of the table. */
+interface Row {
+  readonly language: string
+  readonly client: string
+  readonly endpoint: string
+  readonly case: string
+  readonly result: string
+  readonly requests: number
+  readonly seconds: number
+  readonly isGood: boolean
+}
+
+const inherited = (): NodeJS.ProcessEnv => {
+  const names = [
+    'PATH',
+    'HOME',
+    'LANG',
+    'TMPDIR',
+    'JAVA_HOME',
+    'GOPATH',
+    'GOCACHE',
+    'GOPROXY',
+    'GOFLAGS',
+    'GOTOOLCHAIN',
+  ]
+  return Object.fromEntries(names.map(name => [name, process.env[name]]).filter(([, value]) => value !== undefined))
+}
+
+async function attempt(world: World, language: Language, program: Program, met: Case): Promise<Row> {
+  const { way, client, command } = program
+  const isFresh = met.says === undefined && command[0] !== './tokens.sh' && language.name !== 'curl'
+  const [before, began] = [world.seen()[way.at], performance.now()]
+  const outcome = await execute([...command, met.scope, ...(isFresh ? [String(tokenLife + 1)] : [])], {
+    cwd: join(folder, language.source),
+    env: { ...inherited(), ...language.trust(world), ...way.environment(world, met.tenant) },
+    timeout: runTimeout,
+  })
+  const seconds = (performance.now() - began) / 1000 - (isFresh ? tokenLife + 1 : 0)
+  const requests = world.seen()[way.at] - before
+  const wrong = met.says === undefined ? faultOfTokens(outcome, isFresh ? 2 : 1) : faultOfRefusal(outcome, met.says)
+  const late = requests > met.mostRequests || seconds > met.mostSeconds ? 'too many requests, or too late' : undefined
+  const fault = wrong ?? late
+  return {
+    language: language.name,
+    client,
+    endpoint: way.name,
+    case: met.name,
+    requests,
+    seconds,
+    result: fault ?? (met.says ? 'says why' : 'right tenant'),
+    isGood: fault === undefined,
+  }
+}
+
+function faultOfTokens({ code, stdout, stderr }: Outcome, count: number): string | undefined {
+  if (code !== 0) return `failed: ${shorten(stderr || stdout)}`
+  const tokens = stdout.match(/eyJ[\w-]+\.[\w-]+\.[\w-]+/g) ?? []
+  if (tokens.length !== count) return `printed ${tokens.length} tokens`
+  if (new Set(tokens).size !== count) return 'the second token is the first'
+  return tokens.every(token => decodeJws(token)?.payload['tid'] === sample.contoso) ? undefined : 'wrong tenant'
+}
+
+function faultOfRefusal({ code, stdout, stderr }: Outcome, says: RegExp): string | undefined {
+  if (code === 0) return 'got a token'
+  return says.test(stderr + stdout) ? undefined : `says: ${shorten(stderr || stdout)}`
+}
+
+const shorten = (said: string): string => said.replaceAll(/\s+/g, ' ').slice(-400)
+
+/** Why a language cannot be run. */
+async function missing({ toolchain }: Language): Promise<string | undefined> {
+  for (const command of toolchain) {
+    const { code } = await execute(command, { cwd: root, env: process.env, timeout: 60_000 })
+    if (code !== 0) return command.join(' ')
+  }
+  return undefined
+}
+
+async function build({ source, build: commands }: Language): Promise<string | undefined> {
+  await rm(join(folder, source, truststoreName), { force: true })
+  await cp(join(root, 'examples', source), join(folder, source), { recursive: true })
+  for (const command of commands) {
+    const outcome = await execute(command, { cwd: join(folder, source), env: process.env, timeout: buildTimeout })
+    if (outcome.code !== 0) return `${command[0]} failed: ${shorten(outcome.stderr || outcome.stdout)}`
+  }
+  return undefined
+}
+
+async function runLanguage(world: World, language: Language): Promise<readonly Row[]> {
+  const fault = await build(language)
+  if (fault !== undefined) {
+    const none = { client: '', endpoint: '', requests: 0, seconds: 0, isGood: false }
+    const row: Row = { ...none, language: language.name, case: 'build', result: fault }
+    print(row)
+    return [row]
+  }
+  const rows: Row[] = []
+  for (const program of language.programs)
+    for (const met of cases) {
+      if (met.scope === scopes.down) world.emulator.fault({ kind: 'server-error', at: 'token' })
+      const row = await attempt(world, language, program, met)
+      world.emulator.clearFaults()
+      rows.push(row)
+      print(row)
+    }
+  return rows
+}
+
+const print = ({ language, client, endpoint, case: met, result, requests, seconds, isGood }: Row): void => {
+  const cells = [
+    language.padEnd(10),
+    client.padEnd(27),
+    endpoint.padEnd(33),
+    met.padEnd(15),
+    String(requests).padStart(8),
+  ]
+  process.stdout.write(`${isGood ? '  ' : '! '}${cells.join(' ')} ${seconds.toFixed(1).padStart(7)}  ${result}\n`)
+}
+
+async function main(wanted: readonly string[]): Promise<number> {
+  const world = await startWorld()
+  let failures = 0
+  let ran = 0
+  process.stdout.write(
+    `  ${'language'.padEnd(10)} ${'client'.padEnd(27)} ${'endpoint'.padEnd(33)} ${'case'.padEnd(15)} requests seconds  result\n`,
+  )
+  try {
+    for (const language of languages(folder, world)) {
+      if (!wanted.includes(language.name.toLowerCase())) continue
+      const absent = await missing(language)
+      if (absent !== undefined) {
+        process.stdout.write(`  ${language.name.padEnd(10)} SKIPPED: "${absent}" does not run here\n`)
+        continue
+      }
+      const rows = await runLanguage(world, language)
+      ran += rows.length
+      failures += rows.filter(({ isGood }) => !isGood).length
+    }
+  } finally {
+    await world.close()
+  }
+  process.stdout.write(
+    failures === 0 ? `\nall ${ran} as they should be\n` : `\n${failures} of ${ran} not as they should be\n`,
+  )
+  return failures === 0 ? 0 : 1
+}
+
+/** Each in a process of its own, at once: what they do most is wait. Their tables come in order. */
+async function everyLanguage(): Promise<number> {
+  const runs = languageNames.map(name =>
+    execute([process.execPath, import.meta.filename, name], { cwd: root, env: process.env, timeout: languageTimeout }),
+  )
+  let worst = 0
+  for (const run of runs) {
+    const { code, stdout, stderr } = await run
+    process.stdout.write(`${stdout}\n`)
+    process.stderr.write(stderr)
+    worst = Math.max(worst, code ?? 1)
+  }
+  return worst
+}
+
+const wanted = process.argv.slice(2).map(name => name.toLowerCase())
+process.exitCode = wanted.length === 0 ? await everyLanguage() : await main(wanted)

@@ -1,0 +1,121 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import tls from 'node:tls'
+import { createAuthority, type Leaf } from '../../emulator/certificates.ts'
+import { type Emulator, startEmulator } from '../../emulator/emulator.ts'
+import { sample } from '../../emulator/options.ts'
+import { settingsOf } from '../../test/agent/flags.ts'
+import { wireAgent } from '../../src/agent/wire.ts'
+import { parsePolicy } from '../../src/broker/policy-parse.ts'
+import { readConfig } from '../../src/config.ts'
+import { type Service, wire } from '../../src/wire.ts'
+import { freePort } from '../../test/support/ports.ts'
+
+/** What is granted: tokens of contoso for Graph, and for a resource that Entra always has trouble with. */
+export const scopes = {
+  granted: 'https://graph.microsoft.com/.default',
+  forbidden: 'https://vault.azure.net/.default',
+  /** Granted; asked for only while Entra is down, so that no token of it is ever held. */
+  down: 'https://management.azure.com/.default',
+} as const
+
+/** Seconds a token lives: short, so that a client can be seen to get a fresh one. */
+export const tokenLife = 6
+
+/** A broker over https with a private CA, two agents beside it, and everything a client needs to know. */
+export interface World {
+  readonly emulator: Emulator
+  /** `https://localhost:<port>` */
+  readonly broker: string
+  /** Origins of agents for contoso and for a tenant that the broker does not know. */
+  readonly agents: { readonly contoso: string; readonly nowhere: string }
+  readonly secret: string
+  readonly caFile: string
+  readonly tokenFile: string
+  readonly token: string
+  /** Requests seen so far by whom clients talk to: the broker, or an agent. */
+  readonly seen: () => { readonly broker: number; readonly agent: number }
+  readonly close: () => Promise<void>
+}
+
+const secret = 'a-local-secret-of-256-bits-for-the-examples-only'
+const silent = { write: () => undefined, flush: () => undefined }
+
+export async function startWorld(): Promise<World> {
+  const emulator = await startEmulator()
+  Object.assign(process.env, emulator.environment())
+  emulator.configure({ expiresIn: tokenLife })
+  tls.setDefaultCACertificates([...tls.getCACertificates('default'), emulator.caPem])
+  const folder = await mkdtemp(join(tmpdir(), 'token-broker-clients-'))
+  const file: WriteFile = async (name, content) => {
+    await writeFile(join(folder, name), content)
+    return join(folder, name)
+  }
+  const authority = createAuthority('token-broker examples CA')
+  const token = await emulator.mintCallerToken()
+  const files = { caFile: await file('ca.pem', authority.caPem), tokenFile: await file('token', token) }
+  const seen = { broker: 0, agent: 0 }
+  const main = await startBroker(emulator, authority.issue(), file)
+  count(main.service, () => seen.broker++)
+  const agents = {
+    contoso: await startAgent(main.url, 'contoso', files),
+    nowhere: await startAgent(main.url, 'nowhere', files),
+  }
+  for (const { service } of Object.values(agents)) count(service, () => seen.agent++)
+  return {
+    emulator,
+    broker: main.url,
+    agents: { contoso: agents.contoso.url, nowhere: agents.nowhere.url },
+    secret,
+    token,
+    ...files,
+    seen: () => ({ ...seen }),
+    close: async () => {
+      await Promise.all([...Object.values(agents), main].map(({ service }) => service.close()))
+      await emulator.close()
+      await rm(folder, { recursive: true, force: true })
+    },
+  }
+}
+
+type WriteFile = (name: string, content: string) => Promise<string>
+
+const count = ({ app }: Pick<Service, 'app'>, counted: () => void) => app.server.on('request', counted)
+
+async function startBroker(emulator: Emulator, { certPem, keyPem }: Leaf, file: WriteFile) {
+  const port = await freePort()
+  const url = `https://localhost:${port}`
+  const config = readConfig({
+    ...emulator.environment(),
+    PORT: String(port),
+    HOST: '127.0.0.1',
+    TLS_CERT_FILE: await file('cert.pem', certPem),
+    TLS_KEY_FILE: await file('key.pem', keyPem),
+    BROKER_PUBLIC_URL: url,
+    BROKER_POLICY_FILE: 'in-memory',
+  })
+  const service = await wire(config, parsePolicy(JSON.stringify(policyFor(emulator))), silent)
+  await service.app.listen({ host: config.host, port })
+  return { service, url }
+}
+
+async function startAgent(broker: string, tenant: string, { tokenFile, caFile }: Pick<World, 'tokenFile' | 'caFile'>) {
+  const flags = ['--broker', broker, '--tenant', tenant, '--token-file', tokenFile, '--ca-file', caFile]
+  const service = wireAgent(settingsOf([...flags, '--metadata', '--secret-file', 'none']), secret, silent)
+  return { service, url: await service.app.listen({ host: '127.0.0.1', port: 0 }) }
+}
+
+const policyFor = (emulator: Emulator) => ({
+  applications: { default: sample.application },
+  tenants: { contoso: sample.contoso },
+  issuers: { emulator: { issuer: emulator.callerIssuer, audiences: ['token-broker'] } },
+  rules: [
+    {
+      name: 'examples',
+      callers: [{ issuer: 'emulator', subject: 'sample-caller' }],
+      tenants: ['contoso'],
+      scopes: [scopes.granted, scopes.down],
+    },
+  ],
+})

@@ -1,0 +1,93 @@
+import { once } from 'node:events'
+import type { Environment } from '../environment.ts'
+import { FaultsError, messageOf } from '../errors.ts'
+import { ExitError, exitCodes } from '../exit.ts'
+import { readCredential } from '../outbound/workload-credential.ts'
+import { readOrMakeSecret } from '../outbound/secret-file.ts'
+import { listen, stopOnSignal } from '../process.ts'
+import { bufferedOutput } from '../telemetry/output.ts'
+import { readFlags, type AgentSettings } from './settings.ts'
+import { closeToOthers, removeStaleSocket } from './socket.ts'
+import { wireAgent, type AgentService } from './wire.ts'
+
+/**
+ * Runs the agent until a signal stops it.
+ * @param given its flags by name, without the dashes
+ * @param handOverSignals called once signals are handled here
+ * @throws ExitError when it cannot start
+ */
+export async function agent(
+  given: Parameters<typeof readFlags>[0],
+  environment: Environment,
+  handOverSignals: () => void,
+): Promise<void> {
+  const { settings, secret } = await readSettings(given, environment).catch(asExitError)
+  const sink = bufferedOutput(1)
+  process.on('exit', sink.flush)
+  const service = wireAgent(settings, secret, sink)
+  const address = await listenLocally(service, settings)
+  await warnOfUnusable(service, settings)
+  await print(environmentLines(settings, address))
+  stopOnSignal(service, { drainSeconds: 0 })
+  handOverSignals()
+  await service.warmUp()
+  if (service.isReady()) service.log.info('ready')
+}
+
+async function readSettings(given: Parameters<typeof readFlags>[0], environment: Environment) {
+  const settings = readFlags(given, environment)
+  return { settings, secret: await readOrMakeSecret(settings.secretFile, '--secret-file') }
+}
+
+function asExitError(thrown: unknown): never {
+  if (thrown instanceof FaultsError) throw new ExitError(thrown.message, exitCodes.configuration)
+  throw thrown
+}
+
+/** @returns the port, where there is one */
+async function listenLocally({ app }: AgentService, { listen: where }: AgentSettings): Promise<number | undefined> {
+  if (!('socket' in where)) {
+    await listen(app, { ...where, hostName: '--host', portName: '--port' })
+    const address = app.server.address()
+    return typeof address === 'object' ? address?.port : undefined
+  }
+  try {
+    await removeStaleSocket(where.socket)
+    await app.listen({ path: where.socket, listenTextResolver: address => `listening at ${address}` })
+    await closeToOthers(where.socket)
+  } catch (thrown) {
+    throw new ExitError(`Cannot listen at --socket: ${messageOf(thrown)}`, exitCodes.listen)
+  }
+  return undefined
+}
+
+/** Files of the credential may come later, as a projected token does; that they are not there now is told at once. */
+async function warnOfUnusable({ log }: AgentService, { credential }: AgentSettings): Promise<void> {
+  await readCredential(credential).catch((err: unknown) =>
+    log.warn({ err }, "the workload's credential is not there yet"),
+  )
+}
+
+/** What to set for the workload. The secret itself is not printed: its file says it. */
+export function environmentLines({ listen: where, secretFile, metadata }: AgentSettings, port = 0): readonly string[] {
+  const secret = `"$(cat ${quote(secretFile)})"`
+  if ('socket' in where) {
+    return [
+      '# SDKs need a port; ask over the socket with:',
+      `# curl --unix-socket ${quote(where.socket)} -H "authorization: Bearer "${secret} http://localhost/tokens ...`,
+    ]
+  }
+  const origin = `http://${where.host.includes(':') ? `[${where.host}]` : where.host}:${port}`
+  return [
+    `export IDENTITY_ENDPOINT=${origin}/identity/token`,
+    `export IDENTITY_HEADER=${secret}`,
+    ...(metadata ? [`export AZURE_POD_IDENTITY_AUTHORITY_HOST=${origin}  # instead of the two above`] : []),
+  ]
+}
+
+/** A word for a shell. */
+const quote = (text: string): string => (/^[\w./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`)
+
+async function print(lines: readonly string[]): Promise<void> {
+  if (!process.stdout.write(`${lines.join('\n')}\n`)) await once(process.stdout, 'drain')
+}

@@ -1,0 +1,156 @@
+import type { FastifyInstance } from 'fastify'
+import { createCache } from '../broker/cache.ts'
+import { systemClock } from '../broker/clock.ts'
+import { Confirmation } from '../broker/confirmed-tokens.ts'
+import { createTokenIssuer, type TokenIssuer } from '../broker/issue-token.ts'
+import { createSecretAuthenticate } from '../broker/local-secret.ts'
+import { createPermit } from '../broker/permit.ts'
+import { createReadiness, type Need } from '../broker/readiness.ts'
+import { createRunningPolicy } from '../broker/running-policy.ts'
+import type { BrokerError } from '../errors.ts'
+import { buildApp } from '../http/app.ts'
+import { addIdentity, addMetadata } from '../http/identity.ts'
+import { localOnly } from '../http/local-only.ts'
+import { addOperations, countAnswers, type Operations } from '../http/operations.ts'
+import { addTokens } from '../http/tokens.ts'
+import { createListeners } from '../listeners.ts'
+import { parentBroker, parentUpstream, reachParent, type ParentBrokerOptions } from '../outbound/parent-broker.ts'
+import { readCredential } from '../outbound/workload-credential.ts'
+import { closeServer } from '../servers.ts'
+import type { LineSink } from '../telemetry/output.ts'
+import type { Service, Surroundings } from '../wire.ts'
+import { authorizeByFlags, policyOfFlags } from './flag-policy.ts'
+import type { AgentSettings } from './settings.ts'
+
+const maxEntries = 1_000
+/** Questions to the broker at once. */
+const concurrency = 16
+const minRemainingSeconds = 60
+/** More than a broker takes for an exchange, retries included. */
+const timeoutMs = 10_000
+const graceMs = 1_000
+
+/** The statuses with which a broker takes back what it granted. With any other it says that it cannot tell. */
+const withdrawing = new Set([400, 401, 403])
+const withdraws = ({ status }: BrokerError): boolean => withdrawing.has(status)
+
+/** An agent that is put together but does not listen yet. */
+export type AgentService = Omit<Service, 'management' | 'reload' | 'watchPolicy'>
+
+/**
+ * Plugs an agent together: what {@link ../wire.ts} makes, with a central broker in the place of Entra, the local secret in
+ * the place of issuers, and the flags in the place of a policy.
+ *
+ * @param secret what its one caller holds
+ */
+export function wireAgent(
+  settings: AgentSettings,
+  secret: string,
+  sink: LineSink,
+  { clock, random }: Surroundings = { clock: systemClock, random: Math.random },
+): AgentService {
+  const { broker: url, tenant, credential: files } = settings
+  const stopping = new AbortController()
+  const isDraining = () => stopping.signal.aborted
+  const isReady = () => readiness.isReady() && !isDraining()
+  const policy = policyOfFlags(tenant)
+  const { log, events, telemetry } = createListeners(
+    {
+      audit: 'summary',
+      logLevel: settings.logLevel,
+      secrets: [secret],
+      certificates: false,
+      upstreams: () => [parentUpstream(url)],
+    },
+    createRunningPolicy(policy, clock),
+    sink,
+    { clock, isReady, isDraining, cache: () => view.statistics(), circuit: () => 'closed' },
+  )
+  const parent = { url, credential: () => readCredential(files), clock, asked: events.asked }
+  const { tokens, view } = connectParent(parent, settings, random, { log, events })
+  const deciders = {
+    authenticate: createSecretAuthenticate(secret, policy),
+    authorize: authorizeByFlags(tenant),
+    limits: { request: () => undefined },
+  }
+  const issuer = createTokenIssuer(deciders, tokens, events)
+  const failed = (need: string, err: unknown) => log.warn({ need, err }, 'not ready yet')
+  const readiness = createReadiness([reachable(parent)], failed, random)
+  const operations = { ...telemetry, issuer, permit: createPermit(events), cache: view }
+  const app = buildApp({ log, isDraining, answered: events.answered }, routesOf(settings, secret, issuer, operations))
+
+  return {
+    app,
+    log,
+    isReady,
+    warmUp: () => readiness.reach(stopping.signal),
+    drain: () => stopping.abort(),
+    close: async () => {
+      stopping.abort()
+      await closeServer(app, timeoutMs + graceMs)
+      telemetry.close()
+      sink.flush()
+    },
+  }
+}
+
+/** The broker's tokens, cached, and handed out as long as the broker does not take them back. */
+function connectParent(
+  parent: ParentBrokerOptions,
+  { tenant, revalidateSeconds: everySeconds }: AgentSettings,
+  random: () => number,
+  { log, events }: Pick<ReturnType<typeof createListeners>, 'log' | 'events'>,
+) {
+  const { clock } = parent
+  const confirmation = new Confirmation(parentBroker(parent), {
+    clock,
+    everySeconds,
+    timeoutMs,
+    maxEntries,
+    withdraws,
+    withdrawn: ({ scope, application }, { code, message }) =>
+      log.warn({ event: 'token.withdrawn', tenant, scope, application, code }, message),
+  })
+  const cache = createCache(confirmation.source, {
+    clock,
+    random,
+    maxEntries,
+    minRemainingSeconds,
+    timeoutMs,
+    concurrency,
+    events: {
+      recalled: events.recalled,
+      refreshed: (grant, outcome, error) => {
+        // What was taken back is told as such, and is not served any more.
+        if (error === undefined || !withdraws(error)) events.refreshed(grant, outcome, error)
+      },
+    },
+  })
+  return { tokens: confirmation.before(cache), view: cache.view }
+}
+
+const reachable = (parent: ParentBrokerOptions): Need => ({
+  name: 'the broker',
+  get: () => reachParent(parent, AbortSignal.timeout(timeoutMs)),
+})
+
+function routesOf(
+  { tenant, metadata }: AgentSettings,
+  secret: string,
+  issuer: TokenIssuer,
+  operations: Omit<Operations, 'openMetrics'>,
+) {
+  const routes = [
+    (scope: FastifyInstance) => addTokens(scope, issuer),
+    (scope: FastifyInstance) => addIdentity(scope, issuer, { path: '/identity/token', tenant }),
+    ...(metadata ? [(scope: FastifyInstance) => addMetadata(scope, issuer, { tenant, credential: secret })] : []),
+    (scope: FastifyInstance) => {
+      countAnswers(scope, operations.answered)
+      addOperations(scope, { ...operations, openMetrics: true })
+    },
+  ]
+  return routes.map(add => (scope: FastifyInstance) => {
+    localOnly(scope)
+    add(scope)
+  })
+}

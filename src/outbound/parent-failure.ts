@@ -1,0 +1,60 @@
+import { membersOfJson } from '../broker/narrow.ts'
+import { BrokerError, errorTable, type ErrorCode } from '../errors.ts'
+import { readRetryAfter } from './entra-failure.ts'
+
+/** An answer of the broker, read to its end. */
+export interface ParentAnswer {
+  readonly status: number
+  readonly text: string
+  readonly retryAfter: string | undefined
+}
+
+/** Statuses of `POST /tokens` that say something of the request, the caller or an upstream, and that are passed on. */
+const passedOn = new Set([400, 401, 403, 422, 429, 502, 503])
+
+/** What a status means where the body does not say it in words that are known. */
+const byStatus: Readonly<Record<number, ErrorCode>> = {
+  400: 'invalid_request',
+  401: 'invalid_token',
+  403: 'not_permitted',
+  422: 'upstream_rejected',
+}
+const maxTextLength = 1000
+
+/**
+ * What a broker's refusal means: its own words, under its own code. Anything else that answers in its place (a proxy, a
+ * page, a broker of another version) is judged by the status.
+ *
+ * @param now milliseconds since 1970, to read a Retry-After that is a date
+ */
+export function parentFailure({ status, text, retryAfter }: ParentAnswer, now: number): BrokerError {
+  if (!passedOn.has(status)) return status >= 500 ? failed(status) : strange(status)
+  const { code, detail, remedy, request_id: id } = membersOfJson(text)
+  const known = isCode(code) && errorTable[code].status === status ? code : undefined
+  const waits = status === 429 || status === 503
+  return new BrokerError(known ?? byStatus[status] ?? 'upstream_unavailable', describe(status, words(detail)), {
+    reason: 'broker',
+    ...(waits && { retryAfter: readRetryAfter(retryAfter, now) }),
+    ...(words(remedy) !== undefined && { remedy: `${words(remedy)} (request_id of the broker: ${words(id)})` }),
+  })
+}
+
+function describe(status: number, detail = `It answered HTTP ${status}.`): string {
+  if (status === 401) return `The broker does not accept the workload's credential: ${detail}`
+  return detail
+}
+
+const isCode = (code: unknown): code is ErrorCode => typeof code === 'string' && Object.hasOwn(errorTable, code)
+
+/** A text of the broker, if it is one, in a length that can be repeated. */
+const words = (text: unknown): string | undefined =>
+  typeof text === 'string' ? text.replace(/\p{Cc}/gu, ' ').slice(0, maxTextLength) : undefined
+
+const failed = (status: number) =>
+  new BrokerError('upstream_unavailable', `The broker failed (HTTP ${status}).`, { reason: 'status' })
+
+const strange = (status: number) =>
+  new BrokerError('upstream_invalid', `The broker's answer (HTTP ${status}) was not what the protocol says.`, {
+    reason: status >= 300 && status < 400 ? 'redirect' : 'unreadable',
+    remedy: 'Check that --broker names the broker itself.',
+  })

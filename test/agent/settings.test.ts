@@ -1,0 +1,127 @@
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import { FaultsError } from '../../src/errors.ts'
+import { settingsOf } from './flags.ts'
+
+const least = [
+  '--broker',
+  'https://broker.example',
+  '--tenant',
+  'contoso',
+  '--token-file',
+  '/token',
+  '--secret-file',
+  '/s',
+]
+/** `least` with flags replaced; `undefined` leaves one out, `true` stands for a switch. */
+function flags(changes: Readonly<Record<string, string | true | undefined>> = {}): string[] {
+  const named = new Map<string, string | true | undefined>()
+  for (let i = 0; i < least.length; i += 2) named.set(least[i] ?? '', least[i + 1])
+  for (const [name, value] of Object.entries(changes)) named.set(`--${name}`, value)
+  return [...named].flatMap(([name, value]) => (value === undefined ? [] : value === true ? [name] : [name, value]))
+}
+function faultyNames(args: readonly string[], environment = {}): readonly string[] {
+  try {
+    settingsOf(args, environment)
+    return []
+  } catch (thrown) {
+    assert.ok(thrown instanceof FaultsError, String(thrown))
+    return thrown.faults.map(({ where }) => where)
+  }
+}
+
+test('the least that must be said leaves everything else at its default', () => {
+  assert.deepEqual(settingsOf(flags()), {
+    broker: 'https://broker.example',
+    tenant: 'contoso',
+    credential: { tokenFile: '/token', apiKeyFile: undefined, certificate: undefined, caFile: undefined },
+    listen: { host: '127.0.0.1', port: 8081 },
+    secretFile: '/s',
+    metadata: false,
+    revalidateSeconds: 300,
+    logLevel: 'info',
+  })
+})
+
+test('nothing at all: everything that is missing is told at once', () => {
+  assert.deepEqual(faultyNames([]), ['--broker', '--tenant', '--token-file', '--secret-file'])
+})
+
+test('the secret has a place where the system names a folder for what lives as long as a service', () => {
+  const without = flags({ 'secret-file': undefined })
+  const at = (environment: Record<string, string>) => settingsOf(without, environment).secretFile
+  assert.equal(at({ XDG_RUNTIME_DIR: '/run/user/1' }), '/run/user/1/token-broker-agent.secret')
+  assert.equal(at({ RUNTIME_DIRECTORY: '/run/a:/run/b', XDG_RUNTIME_DIR: '/x' }), '/run/a/token-broker-agent.secret')
+})
+
+const hosts: readonly (readonly [host: string, address: string | undefined, why: string])[] = [
+  ['127.0.0.1', '127.0.0.1', 'loopback'],
+  ['127.9.9.9', '127.9.9.9', 'all of 127.0.0.0/8 is loopback'],
+  ['::1', '::1', 'loopback of IPv6'],
+  ['localhost', '127.0.0.1', 'the name, which nobody can make mean anything else'],
+  ['0.0.0.0', undefined, 'every address'],
+  ['::', undefined, 'every address of IPv6'],
+  ['10.0.0.1', undefined, 'a private address'],
+  ['169.254.169.254', undefined, "the cloud's metadata address"],
+  ['127.0.0.1.example.com', undefined, 'a name that begins like loopback'],
+  ['localhost.example.com', undefined, 'a name that begins like localhost'],
+  ['', undefined, 'nothing, which Node takes for every address'],
+]
+describe('it listens on loopback only', () => {
+  for (const [host, address, why] of hosts)
+    test(`${address === undefined ? 'refused' : 'accepted'}: ${host}, ${why}`, () => {
+      if (address === undefined) assert.deepEqual(faultyNames(flags({ host })), ['--host'])
+      else assert.deepEqual(settingsOf(flags({ host })).listen, { host: address, port: 8081 })
+    })
+  test('or on a Unix socket, which has neither host nor port, and no metadata protocol', () => {
+    assert.deepEqual(settingsOf(flags({ socket: '/run/a.sock' })).listen, { socket: '/run/a.sock' })
+    const much = flags({ socket: '/run/a.sock', host: '127.0.0.1', port: '1', metadata: true })
+    assert.deepEqual(faultyNames(much), ['--host', '--port', '--metadata'])
+  })
+})
+
+const faulty: readonly (readonly [why: string, changes: Parameters<typeof flags>[0], where: string])[] = [
+  ['plain http beyond loopback: the credential would be read', { broker: 'http://broker.example' }, '--broker'],
+  ['a path', { broker: 'https://broker.example/tokens' }, '--broker'],
+  ['no URL', { broker: 'broker' }, '--broker'],
+  ['common: any tenant', { tenant: 'common' }, '--tenant'],
+  ['a tenant that is a path', { tenant: '../x' }, '--tenant'],
+  ['a token and an API key', { 'api-key-file': '/key' }, '--api-key-file'],
+  ['a certificate without its key', { cert: '/cert' }, '--key'],
+  ['a key without its certificate', { key: '/key' }, '--cert'],
+  ['a port out of range', { port: '65536' }, '--port'],
+  ['a port that is no number', { port: '0x10' }, '--port'],
+  ['a confirmation every moment', { revalidate: '9' }, '--revalidate'],
+  ['a confirmation hardly ever', { revalidate: '3601' }, '--revalidate'],
+  ['a level nobody knows', { 'log-level': 'loud' }, '--log-level'],
+]
+describe('what cannot be meant is refused', () => {
+  for (const [why, changes, where] of faulty) test(why, () => assert.deepEqual(faultyNames(flags(changes)), [where]))
+  test('a flag nobody knows, a flag without its value, a word too many', () => {
+    for (const more of [['--frob'], ['--port'], ['word'], ['--metadata=yes']])
+      assert.throws(() => settingsOf([...flags(), ...more]), { code: /^ERR_PARSE_ARGS_/ })
+  })
+})
+
+const good: readonly (readonly [why: string, changes: Parameters<typeof flags>[0], expected: object])[] = [
+  ['plain http on loopback', { broker: 'http://127.0.0.1:8080' }, { broker: 'http://127.0.0.1:8080' }],
+  [
+    'a tenant id, in lower case',
+    { tenant: 'AB000000-0000-4000-8000-0000000000CD' },
+    { tenant: 'ab000000-0000-4000-8000-0000000000cd' },
+  ],
+  ['any free port', { port: '0' }, { listen: { host: '127.0.0.1', port: 0 } }],
+  ['the metadata protocol', { metadata: true }, { metadata: true }],
+  [
+    'a certificate alone',
+    { 'token-file': undefined, cert: '/c', key: '/k' },
+    { credential: { certificate: { certFile: '/c', keyFile: '/k' } } },
+  ],
+  [
+    'a certificate beside a token that is bound to it',
+    { cert: '/c', key: '/k' },
+    { credential: { tokenFile: '/token' } },
+  ],
+]
+for (const [why, changes, expected] of good)
+  test(`accepted: ${why}`, () => assert.partialDeepStrictEqual(settingsOf(flags(changes)), expected))

@@ -1,0 +1,44 @@
+import assert from 'node:assert/strict'
+import { after, test } from 'node:test'
+import { ManagedIdentityCredential } from '@azure/identity'
+import { decodeJws } from '../../emulator/jws.ts'
+import { sample } from '../../emulator/options.ts'
+import { startAgent } from '../agent/world.ts'
+import { graph, startWorld } from '../support/broker.ts'
+import { startHttpsBroker } from './https-broker.ts'
+
+/** The metadata protocol, which `@azure/identity` speaks where no other is configured. */
+const world = await startWorld()
+const { emulator, clock } = world
+const broker = await startHttpsBroker({ after }, world)
+const flags = ['--ca-file', broker.caFile, '--metadata']
+const agent = await startAgent({ after }, world, { url: broker.publicUrl }, flags)
+delete process.env['IDENTITY_ENDPOINT']
+delete process.env['IDENTITY_HEADER']
+process.env['AZURE_POD_IDENTITY_AUTHORITY_HOST'] = agent.url
+const ask = (resource = graph) => broker.watch(() => new ManagedIdentityCredential().getToken(resource))
+
+test('it gets a token of the right tenant, for which the broker was asked once', async () => {
+  const { result, error, requests } = await ask()
+  assert.equal(error, '')
+  assert.equal(decodeJws((result as { token: string }).token)?.payload['tid'], sample.contoso)
+  assert.deepEqual(requests, ['POST /tokens'])
+})
+
+test('it is told what the broker refuses, after one request', async () => {
+  const { error, requests, seconds } = await ask('https://vault.azure.net/.default')
+  assert.match(error, /No rule of the policy/)
+  assert.deepEqual(requests, ['POST /tokens'])
+  assert.ok(seconds < 2, `${seconds} s`)
+})
+
+test('while there is no token it asks a few times within ten seconds, then says so', async () => {
+  emulator.fault({ kind: 'server-error', at: 'token' })
+  clock.advance(3600)
+  const { error, requests, seconds } = await broker.watch(() =>
+    new ManagedIdentityCredential({ clientId: sample.application }).getToken(graph),
+  )
+  assert.match(error, /Entra cannot answer at the moment/)
+  assert.ok(requests.length <= 8, requests.join())
+  assert.ok(seconds < 10, `${seconds} s`)
+})

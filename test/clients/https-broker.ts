@@ -1,0 +1,79 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createAuthority } from '../../emulator/certificates.ts'
+import { sample } from '../../emulator/options.ts'
+import { type Closing, graph, sampleCaller, type TestBroker, trust, type World } from '../support/broker.ts'
+import { freePort } from '../support/ports.ts'
+
+/** A broker as clients outside Azure meet it: https under a private CA, known by its public URL. */
+export interface HttpsBroker extends TestBroker {
+  /** `https://localhost:<port>` */
+  readonly publicUrl: string
+  readonly caFile: string
+  /** A good caller's token. */
+  readonly tokenFile: string
+  /** What an attempt came to, how many requests the broker saw of it, and how long it took. */
+  readonly watch: (attempt: () => Promise<unknown>) => Promise<Watched>
+}
+
+/** One attempt of a client. */
+export interface Watched {
+  readonly result: unknown
+  /** The message of what was thrown; empty when nothing was. */
+  readonly error: string
+  /** Method and path of each request, in order. */
+  readonly requests: readonly string[]
+  readonly seconds: number
+}
+
+/**
+ * The broker's own assertion is a file here, as on AKS: MSAL knows one managed identity per process, and that is to be
+ * the client's.
+ */
+export async function startHttpsBroker(t: Closing, world: World): Promise<HttpsBroker> {
+  const { emulator } = world
+  const folder = await mkdtemp(join(tmpdir(), 'token-broker-clients-'))
+  t.after(() => rm(folder, { recursive: true, force: true }))
+  const file = async (name: string, content: string): Promise<string> => {
+    await writeFile(join(folder, name), content)
+    return join(folder, name)
+  }
+  const authority = createAuthority('token-broker test CA')
+  const { certPem, keyPem } = authority.issue()
+  trust(authority.caPem)
+  const port = await freePort()
+  const publicUrl = `https://localhost:${port}`
+  const broker = await world.broker(t, {
+    policy: { rules: [{ name: 'sample', callers: [sampleCaller], tenants: ['contoso', 'tailspin'], scopes: [graph] }] },
+    environment: {
+      PORT: String(port),
+      TLS_CERT_FILE: await file('cert.pem', certPem),
+      TLS_KEY_FILE: await file('key.pem', keyPem),
+      BROKER_PUBLIC_URL: publicUrl,
+      // Too short for a second try, so that what is measured is the client's patience.
+      BROKER_UPSTREAM_TIMEOUT_MS: '500',
+      BROKER_IDENTITY_SOURCE: 'workload-identity',
+      AZURE_TENANT_ID: sample.homeTenant,
+      AZURE_FEDERATED_TOKEN_FILE: await file('assertion', await emulator.mintIdentityToken()),
+    },
+  })
+  const seen: string[] = []
+  broker.service.app.server.on('request', ({ method, url }: { method?: string; url?: string }) => {
+    seen.push(`${method} ${url?.split('?', 1)[0]}`)
+  })
+  return {
+    ...broker,
+    publicUrl,
+    caFile: await file('ca.pem', authority.caPem),
+    tokenFile: await file('token', await emulator.mintCallerToken({}, { expiresIn: 86_400 })),
+    watch: async attempt => {
+      const [first, began] = [seen.length, performance.now()]
+      const outcome = await attempt().then(
+        result => ({ result, error: '' }),
+        (thrown: unknown) => ({ result: undefined, error: String(thrown) }),
+      )
+      return { ...outcome, requests: seen.slice(first), seconds: (performance.now() - began) / 1000 }
+    },
+  }
+}

@@ -1,0 +1,81 @@
+import assert from 'node:assert/strict'
+import { readFile } from 'node:fs/promises'
+import { after, test } from 'node:test'
+import { ManagedIdentityCredential } from '@azure/identity'
+import { decodeJws } from '../../emulator/jws.ts'
+import { sample } from '../../emulator/options.ts'
+import { graph, startWorld } from '../support/broker.ts'
+import { startHttpsBroker } from './https-broker.ts'
+
+/** `@azure/identity` as it is installed, led to the broker by two environment variables. */
+const world = await startWorld()
+const { emulator, clock } = world
+const broker = await startHttpsBroker({ after }, world)
+process.env['IDENTITY_ENDPOINT'] = `${broker.publicUrl}/identity/contoso/token`
+process.env['IDENTITY_HEADER'] = await readFile(broker.tokenFile, 'utf8')
+
+const one = ['GET /identity/contoso/token']
+const ask = (resource = graph, clientId?: string) =>
+  broker.watch(() =>
+    new ManagedIdentityCredential(...(clientId === undefined ? [] : [{ clientId }])).getToken(resource),
+  )
+const tokenOf = (result: unknown) => (result as { token: string }).token
+
+let first = ''
+test('it gets a token of the right tenant, with one request', async () => {
+  // Less than five minutes: the SDK takes such a token for expired, and asks again.
+  emulator.configure({ expiresIn: 200 })
+  const { result, error, requests } = await ask()
+  assert.equal(error, '')
+  first = tokenOf(result)
+  assert.equal(decodeJws(first)?.payload['tid'], sample.contoso)
+  assert.deepEqual(requests, one)
+})
+
+test('it gets a fresh token after the first has expired', async () => {
+  emulator.configure({ expiresIn: 3599 })
+  clock.advance(200)
+  const { result, requests } = await ask()
+  assert.deepEqual(requests, one)
+  assert.notEqual(tokenOf(result), first)
+})
+
+test('it keeps a token as long as it lives', async () => {
+  assert.deepEqual((await ask()).requests, [])
+})
+
+const refused: readonly (readonly [why: string, resource: string, clientId: string | undefined, error: RegExp])[] = [
+  [
+    'a scope that is not granted',
+    'https://vault.azure.net/.default',
+    undefined,
+    /not_permitted: .*No rule of the policy/,
+  ],
+  ['an identity nobody knows', graph, '3b000000-0000-4000-8000-0000000000ff', /client_id is no client id/],
+]
+for (const [why, resource, clientId, error] of refused)
+  test(`it says what is wrong with ${why}, after one request`, async () => {
+    const seen = await ask(resource, clientId)
+    assert.match(seen.error, error)
+    assert.match(seen.error, /request_id/)
+    assert.deepEqual(seen.requests, one)
+    assert.ok(seen.seconds < 2, `${seen.seconds} s`)
+  })
+
+test('it asks a broker that answers 503 four times within ten seconds, then says so', async () => {
+  emulator.fault({ kind: 'server-error', at: 'token' })
+  // Another key of the SDK's cache, and past the life of what the broker holds.
+  clock.advance(3600)
+  const { error, requests, seconds } = await ask(graph, sample.application)
+  assert.match(error, /upstream_unavailable: .*Entra cannot answer at the moment/)
+  assert.deepEqual(requests, [...one, ...one, ...one, ...one])
+  assert.ok(seconds < 10, `${seconds} s`)
+})
+
+test('a minute is not what it costs: it gets a token as soon as the broker has one', async () => {
+  emulator.clearFaults()
+  clock.advance(5)
+  const { error, requests } = await ask(graph, sample.application)
+  assert.equal(error, '')
+  assert.deepEqual(requests, one)
+})

@@ -1,0 +1,63 @@
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import { parseAllDocuments } from 'yaml'
+import { isObject, membersOf } from '../../src/broker/narrow.ts'
+import { settingsOf } from '../agent/flags.ts'
+import { read } from './sources.ts'
+
+/** The values of a key, wherever it is in a document. */
+function valuesOf(value: unknown, key: string): unknown[] {
+  if (Array.isArray(value)) return value.flatMap(each => valuesOf(each, key))
+  if (!isObject(value)) return []
+  return Object.entries(value).flatMap(([name, each]) => [...(name === key ? [each] : []), ...valuesOf(each, key)])
+}
+
+describe('the native sidecar', () => {
+  const documents: unknown[] = parseAllDocuments(read('examples/kubernetes/native-sidecar.yaml')).map(each =>
+    each.toJS(),
+  )
+  const [sidecar = {}] = valuesOf(documents, 'initContainers').flat().map(membersOf)
+  const [command, ...flags] = sidecar['args'] as string[]
+  const settings = () => settingsOf(flags, {})
+
+  test('starts an agent with flags that there are, and ends after the workload', () => {
+    assert.equal(command, 'agent')
+    assert.equal(settings().tenant, 'contoso')
+    assert.equal(sidecar['restartPolicy'], 'Always')
+  })
+
+  test('leads the workload to the port and the secret of that agent', () => {
+    const { listen } = settings()
+    assert.ok('port' in listen)
+    const endpoint = `http://127.0.0.1:${listen.port}/identity/token`
+    const environment = valuesOf(documents, 'env').flat().map(membersOf)
+    assert.equal(environment.find(({ name }) => name === 'IDENTITY_ENDPOINT')?.['value'], endpoint)
+    assert.equal(environment.find(({ name }) => name === 'PORT')?.['value'], String(listen.port))
+    const [reference] = valuesOf(documents, 'secretKeyRef').map(membersOf)
+    assert.deepEqual(valuesOf(documents, 'secretName'), [reference?.['name']])
+    const secrets = valuesOf(documents, 'stringData').map(membersOf)
+    assert.match(String(membersOf(secrets[0])[String(reference?.['key'])]), /^[!-~]{43,512}$/)
+  })
+
+  test('mounts every file that the flags name', () => {
+    const { credential, secretFile } = settings()
+    const mounts = valuesOf(sidecar, 'mountPath').map(String)
+    for (const file of [credential.tokenFile ?? '', credential.caFile ?? '', secretFile])
+      assert.ok(
+        mounts.some(mount => file.startsWith(`${mount}/`)),
+        file,
+      )
+    // No bits for the rest of the world: the agent refuses such a secret.
+    assert.deepEqual(valuesOf(documents, 'defaultMode'), [0o440])
+  })
+})
+
+test('the systemd unit starts an agent with flags that there are, and a folder for its secret', () => {
+  const unit = read('examples/systemd/token-broker-agent.service')
+  const [, command = ''] = /^ExecStart=(.+)$/m.exec(unit.replaceAll('\\\n', ' ')) ?? []
+  const [, , ...flags] = command.trim().split(/\s+/)
+  const [, folder] = /^RuntimeDirectory=(\S+)$/m.exec(unit) ?? []
+  const { secretFile, listen } = settingsOf(flags, { RUNTIME_DIRECTORY: `/run/${folder}` })
+  assert.ok(unit.includes(`$(cat ${secretFile})`))
+  assert.ok('port' in listen && unit.includes(`IDENTITY_ENDPOINT=http://127.0.0.1:${listen.port}/identity/token`))
+})

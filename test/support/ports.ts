@@ -1,0 +1,14 @@
+import { createServer } from 'node:net'
+
+/** A port of loopback that nobody uses: for servers that must know it before they listen. */
+export async function freePort(): Promise<number> {
+  const server = createServer()
+  const listening = Promise.withResolvers<void>()
+  server.listen(0, '127.0.0.1', listening.resolve)
+  await listening.promise
+  const address = server.address()
+  const closed = Promise.withResolvers<void>()
+  server.close(() => closed.resolve())
+  await closed.promise
+  return typeof address === 'object' && address !== null ? address.port : 0
+}
