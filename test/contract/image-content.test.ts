@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { after, describe, test } from 'node:test'
 import { promisify } from 'node:util'
 import { startEmulator } from '../../emulator/emulator.ts'
-import { layOut, shipped } from '../../scripts/bundle.ts'
+import { asShipped, layOut, shipped } from '../../scripts/bundle.ts'
 import { environmentOf } from '../e2e/process.ts'
 import { graph, send, until } from '../support/broker.ts'
 
@@ -25,13 +25,15 @@ describe('what ships', () => {
   test('is what is listed, readable for everybody', async () => {
     const found = globSync('**', { cwd: app, withFileTypes: true }).filter(entry => entry.isFile())
     const paths = found.map(entry => join(entry.parentPath, entry.name).slice(app.length + 1))
-    assert.deepEqual(paths.toSorted(), shipped.toSorted())
+    assert.deepEqual([...new Set(paths.map(asShipped))].toSorted(), shipped.toSorted())
     for (const path of paths) assert.equal((await stat(join(app, path))).mode & 0o777, 0o644, path)
     assert.equal((await stat(join(app, 'dist'))).mode & 0o777, 0o755)
   })
 
   test('comes from the sources and from packages, never from the emulator, the tests or a native module', () => {
-    const foreign = Object.keys(inputs).filter(path => !/^(src|node_modules)\//.test(path) || path.endsWith('.node'))
+    const foreign = Object.keys(inputs).filter(
+      path => !/^(src\/|node_modules\/|builtin:node:https?$)/.test(path) || path.endsWith('.node'),
+    )
     assert.deepEqual(foreign, [])
   })
 
