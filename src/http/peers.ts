@@ -56,14 +56,20 @@ function createPeers({ trustedProxies, authorities, headerIgnored }: PeerOptions
   const isTrusted = (address: string): boolean => trusted.check(address, isIP(address) === 6 ? 'ipv6' : 'ipv4')
   const isProxy = (request: FastifyRequest): boolean =>
     trustedProxies.length > 0 && isTrusted(request.socket.remoteAddress ?? '')
+  const ownAddresses = new WeakMap<FastifyRequest['socket'], string>()
+  const ownAddress = ({ socket }: FastifyRequest): string => {
+    const known = ownAddresses.get(socket)
+    if (known !== undefined) return known
+    const own = socket.remoteAddress ?? ''
+    const plain = plainAddress(own) ?? own
+    ownAddresses.set(socket, plain)
+    return plain
+  }
   return {
     addressOf: request => {
-      const own = request.socket.remoteAddress ?? ''
-      if (!isProxy(request)) {
-        for (const header of forwarding) if (request.headers[header] !== undefined) headerIgnored(header)
-        return plainAddress(own) ?? own
-      }
-      return clientOf(textOf(request, 'x-forwarded-for') ?? '', isTrusted) ?? plainAddress(own) ?? own
+      if (isProxy(request)) return clientOf(textOf(request, 'x-forwarded-for') ?? '', isTrusted) ?? ownAddress(request)
+      for (const header of forwarding) if (request.headers[header] !== undefined) headerIgnored(header)
+      return ownAddress(request)
     },
     certificateOf: request => {
       if (!authorities()) return undefined
