@@ -33,9 +33,9 @@ rules:
     callers: [{ issuer: emulator, subject: sample-caller }]
     tenants: "*"
     scopes: ["https://graph.microsoft.com/.default"]
-  - name: the sample caller looks at the broker
+  - name: the sample caller looks at the broker, and makes it forget
     callers: [{ issuer: emulator, subject: sample-caller }]
-    permissions: [observe]
+    permissions: [observe, purge]
 `
 
 /** Asked before anything starts: another broker on the port would answer in this one's name. */
@@ -65,6 +65,7 @@ async function startBroker(emulator: Emulator, folder: string): Promise<ChildPro
       HOST: '127.0.0.1',
       PORT: port,
       BROKER_POLICY_FILE: policyFile,
+      BROKER_PUBLIC_URL: `http://127.0.0.1:${port}`,
       // Read by Node itself when the process starts.
       NODE_EXTRA_CA_CERTS: caFile,
     },
