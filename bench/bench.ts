@@ -94,7 +94,7 @@ async function printHeap(): Promise<void> {
 const world = await createWorld()
 try {
   const broker = await bundle('src/cli.ts', world.folder)
-  const baseline = await bundle('bench/baseline.ts', world.folder)
+  const baseline = await bundle('bench/baseline.ts', world.folder, true)
   await measureThroughput(world, broker, baseline)
   await measureStart(world, broker, baseline)
   await printHeap()

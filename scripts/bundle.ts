@@ -72,15 +72,28 @@ const requireHttp: Plugin = {
   },
 }
 
+/** Leaves out Fastify's compilers of schemas, which `buildApp` gives it no reason to load. */
+const withoutCompilers: Plugin = {
+  name: 'without-compilers',
+  setup: ({ onResolve, onLoad }) => {
+    onResolve({ filter: /^@fastify\/(?:ajv|fast-json-stringify)-compiler$/ }, ({ path }) => ({
+      path,
+      namespace: 'none',
+    }))
+    onLoad({ filter: /.*/, namespace: 'none' }, () => ({ contents: '' }))
+  },
+}
+
 /**
  * Bundles a script with its packages into one ESM file and the chunks that it loads when it needs them, so that a command
  * loads nothing that only another one uses; with `require` for the packages that need it. The one place that says how: the
  * image and the benchmark both call it.
  *
  * @param entry path from the project's root
+ * @param compilers whether Fastify is to have its compilers of schemas, which the broker does not use
  * @returns what went into the file and what it still imports
  */
-export async function bundle(entry: string, outfile: string): Promise<Metafile> {
+export async function bundle(entry: string, outfile: string, compilers = false): Promise<Metafile> {
   const { metafile } = await build({
     absWorkingDir: root,
     entryPoints: [entry],
@@ -89,7 +102,7 @@ export async function bundle(entry: string, outfile: string): Promise<Metafile> 
     chunkNames: `${chunks}/[name]-[hash]`,
     outExtension: { '.js': '.mjs' },
     splitting: true,
-    plugins: [requireHttp],
+    plugins: [requireHttp, ...(compilers ? [] : [withoutCompilers])],
     bundle: true,
     platform: 'node',
     format: 'esm',

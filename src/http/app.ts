@@ -82,6 +82,14 @@ const serverOptions = {
   joinDuplicateHeaders: true,
 } as const
 
+/**
+ * Schemas describe; nothing is validated or written by them. Given this in the place of its own compilers, Fastify does not
+ * load them, and the image is without them.
+ */
+const unused = (): never => {
+  throw new Error('a schema was to be compiled')
+}
+
 /** A server, built but not listening: what production runs and what tests send requests to. */
 export function buildApp(options: AppOptions, routes: readonly AddRoutes[]): FastifyInstance {
   const newId = requestIds()
@@ -106,6 +114,7 @@ export function buildApp(options: AppOptions, routes: readonly AddRoutes[]): Fas
     // Parameters of any length reach their route, which says what is wrong with them.
     routerOptions: { ignoreTrailingSlash: false, caseSensitive: true, maxParamLength: serverOptions.maxHeaderSize },
     exposeHeadRoutes: false,
+    schemaController: { compilersFactory: { buildValidator: unused, buildSerializer: unused } },
     http: serverOptions,
     ...(options.tls && { https: { ...secureContextOf(options.tls), ...serverOptions, ...asking(options.tls) } }),
     clientErrorHandler: (error, socket) => unrouted(answerClientError(error, socket, newId())),
