@@ -14,7 +14,7 @@ COPY package.json package-lock.json ./
 RUN --mount=type=secret,id=npmrc,target=/root/.npmrc --mount=type=secret,id=npm-ca,target=/run/secrets/npm-ca \
     npm ci --ignore-scripts --no-audit --no-fund
 COPY LICENSE openapi.yaml ./
-COPY scripts/bundle.ts scripts/healthcheck.mjs scripts/packages.ts ./scripts/
+COPY scripts/bundle.ts scripts/compiled.ts scripts/healthcheck.mjs scripts/packages.ts ./scripts/
 COPY src ./src
 RUN node scripts/bundle.ts /image/app
 # Node needs libatomic, which the runtime base lacks; dpkg's record of it is for those who scan the image.

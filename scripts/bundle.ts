@@ -1,6 +1,7 @@
 import { chmod, cp, mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { build, type Metafile, type Plugin } from 'esbuild'
+import { compile, compiled } from './compiled.ts'
 import { noticesOf, packagesOf, sbomOf } from './packages.ts'
 
 /**
@@ -45,10 +46,11 @@ const billOfMaterials = 'sbom.cdx.json'
 
 const chunks = 'chunks'
 
-/** Every file that ships, by its path in the folder; of chunks, whose names change with what is in them, the pattern. */
+/** Every file that ships, by its path in the folder; of those whose names change with what is in them, the pattern. */
 export const shipped: readonly string[] = [
   program,
   `dist/${chunks}/*.mjs`,
+  `dist/${compiled}/*`,
   notices,
   billOfMaterials,
   'package.json',
@@ -56,7 +58,8 @@ export const shipped: readonly string[] = [
 ]
 
 /** Which of {@link shipped} a file in the folder is. */
-export const asShipped = (path: string): string => path.replace(/(?<=^dist\/chunks\/)[\w-]+(?=\.mjs$)/, '*')
+export const asShipped = (path: string): string =>
+  path.replace(/(?<=^dist\/chunks\/)[\w-]+(?=\.mjs$)|(?<=^dist\/compiled\/)[\w./-]+$/, '*')
 
 /**
  * Gets Node's http and https by `require`. An `import` reads each of their exports to begin with, among them those that
@@ -64,23 +67,25 @@ export const asShipped = (path: string): string => path.replace(/(?<=^dist\/chun
  */
 const requireHttp: Plugin = {
   name: 'require-http',
-  setup: ({ onResolve, onLoad }) => {
-    onResolve({ filter: /^(?:node:)?https?$/ }, ({ path, kind }) =>
+  setup: esbuild => {
+    esbuild.onResolve({ filter: /^(?:node:)?https?$/ }, ({ path, kind }) =>
       kind === 'import-statement' ? { path: `node:${path.replace(/^node:/, '')}`, namespace: 'builtin' } : undefined,
     )
-    onLoad({ filter: /.*/, namespace: 'builtin' }, ({ path }) => ({ contents: `module.exports = require('${path}')` }))
+    esbuild.onLoad({ filter: /.*/, namespace: 'builtin' }, ({ path }) => ({
+      contents: `module.exports = require('${path}')`,
+    }))
   },
 }
 
 /** Leaves out Fastify's compilers of schemas, which `buildApp` gives it no reason to load. */
 const withoutCompilers: Plugin = {
   name: 'without-compilers',
-  setup: ({ onResolve, onLoad }) => {
-    onResolve({ filter: /^@fastify\/(?:ajv|fast-json-stringify)-compiler$/ }, ({ path }) => ({
+  setup: esbuild => {
+    esbuild.onResolve({ filter: /^@fastify\/(?:ajv|fast-json-stringify)-compiler$/ }, ({ path }) => ({
       path,
       namespace: 'none',
     }))
-    onLoad({ filter: /.*/, namespace: 'none' }, () => ({ contents: '' }))
+    esbuild.onLoad({ filter: /.*/, namespace: 'none' }, () => ({ contents: '' }))
   },
 }
 
@@ -132,6 +137,7 @@ export async function layOut(folder: string): Promise<Metafile> {
   await mkdir(folder, { recursive: true })
   const metafile = await bundle('src/cli.ts', join(folder, program))
   await writeManifest(folder)
+  await compile(join(folder, program))
   const packages = await packagesOf(root, [...Object.keys(metafile.inputs), ...Object.values(copied)])
   await writeFile(join(folder, notices), noticesOf(packages))
   await writeFile(join(folder, billOfMaterials), sbomOf({ name: manifest.name, version: manifest.version }, packages))

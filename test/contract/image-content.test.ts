@@ -64,6 +64,17 @@ describe('the bundle, with nothing but Node around it', () => {
     assert.match(stdout, /^Usage: token-broker/m)
   })
 
+  test('starts with the code that it carries compiled', async () => {
+    const debug = { ...bare, env: { NODE_DEBUG_NATIVE: 'COMPILE_CACHE' } }
+    // The configuration is missing: it ends as soon as the whole of it is loaded.
+    const { stdout, stderr } = await promisify(execFile)(process.execPath, [program, 'serve'], debug).catch(
+      (thrown: { stdout: string; stderr: string }) => thrown,
+    )
+    const accepted = [...`${stdout}${stderr}`.matchAll(/V8 code cache for ESM (\S+) was (\w+)/g)]
+    assert.ok(accepted.some(([, path = '']) => path.includes('/chunks/serve-')))
+    assert.deepEqual(new Set(accepted.map(([, , verdict]) => verdict)), new Set(['accepted']))
+  })
+
   test('serves tokens, its description and its documentation', async t => {
     const emulator = await startEmulator()
     t.after(() => emulator.close())
