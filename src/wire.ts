@@ -4,7 +4,7 @@ import type { Told } from './broker/announce.ts'
 import { createAuthenticate, type Issuer } from './broker/authenticate.ts'
 import { createCache } from './broker/cache.ts'
 import { createCertificates } from './broker/certificate-caller.ts'
-import { systemClock, type Clock } from './broker/clock.ts'
+import { realSurroundings, type Clock, type Surroundings } from './broker/clock.ts'
 import { createTokenIssuer } from './broker/issue-token.ts'
 import { keepAssertion } from './broker/kept-assertion.ts'
 import { createLimits } from './broker/limits.ts'
@@ -15,8 +15,7 @@ import { createRunningPolicy, type RunningPolicy } from './broker/running-policy
 import { createSuspects } from './broker/suspects.ts'
 import type { AssertionSource, Events } from './broker/types.ts'
 import type { Config } from './config.ts'
-import { BrokerError } from './errors.ts'
-import { createListeners, identityUpstream, listenersOf } from './listeners.ts'
+import { createListeners, identityUpstream, listenersOf, notReadyYet } from './listeners.ts'
 import { createCircuit } from './outbound/circuit.ts'
 import { followAuthorities, type FollowedAuthorities } from './outbound/client-authorities.ts'
 import { entra } from './outbound/entra.ts'
@@ -25,16 +24,8 @@ import { resilient } from './outbound/resilience.ts'
 import { workloadIdentity } from './outbound/workload-identity.ts'
 import { keepPolicy } from './reload.ts'
 import { buildServers } from './servers.ts'
-import { errorFields } from './telemetry/audit-fields.ts'
 import type { Logs } from './telemetry/log.ts'
 import type { LineSink } from './telemetry/output.ts'
-
-/** What a test may replace: time and chance. */
-export interface Surroundings {
-  readonly clock: Clock
-  /** Uniform in [0, 1). */
-  readonly random: () => number
-}
 
 /** A broker that is put together but does not listen yet. */
 export interface Service {
@@ -56,13 +47,16 @@ export interface Service {
   readonly close: () => Promise<void>
 }
 
-const chance: Surroundings = { clock: systemClock, random: Math.random }
-
 /**
  * The only place where real things are made and plugged together.
  * @throws FaultsError when a file that the configuration or the policy names cannot be used
  */
-export async function wire(config: Config, policy: Policy, sink: LineSink, around = chance): Promise<Service> {
+export async function wire(
+  config: Config,
+  policy: Policy,
+  sink: LineSink,
+  around = realSurroundings,
+): Promise<Service> {
   const { clock, random } = around
   const stopping = new AbortController()
   const isDraining = () => stopping.signal.aborted
@@ -113,11 +107,6 @@ export async function wire(config: Config, policy: Policy, sink: LineSink, aroun
     },
   }
 }
-
-const notReadyYet =
-  (log: Logs['log']) =>
-  (need: string, err: unknown): void =>
-    log.warn({ need, err, ...(err instanceof BrokerError && errorFields(err)) }, 'not ready yet')
 
 /** Who a caller is, what it may have, and how often. */
 function createDeciders(

@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import { createCache } from '../broker/cache.ts'
-import { systemClock } from '../broker/clock.ts'
+import { realSurroundings } from '../broker/clock.ts'
 import { Confirmation } from '../broker/confirmed-tokens.ts'
 import { createTokenIssuer, type TokenIssuer } from '../broker/issue-token.ts'
 import { createSecretAuthenticate } from '../broker/local-secret.ts'
@@ -13,12 +13,12 @@ import { addIdentity, addMetadata } from '../http/identity.ts'
 import { localOnly } from '../http/local-only.ts'
 import { addOperations, countAnswers, type Operations } from '../http/operations.ts'
 import { addTokens } from '../http/tokens.ts'
-import { createListeners } from '../listeners.ts'
+import { createListeners, notReadyYet } from '../listeners.ts'
 import { parentBroker, parentUpstream, reachParent, type ParentBrokerOptions } from '../outbound/parent-broker.ts'
 import { readCredential } from '../outbound/workload-credential.ts'
 import { closeServer } from '../servers.ts'
 import type { LineSink } from '../telemetry/output.ts'
-import type { Service, Surroundings } from '../wire.ts'
+import type { Service } from '../wire.ts'
 import { authorizeByFlags, policyOfFlags } from './flag-policy.ts'
 import type { AgentSettings } from './settings.ts'
 
@@ -47,7 +47,7 @@ export function wireAgent(
   settings: AgentSettings,
   secret: string,
   sink: LineSink,
-  { clock, random }: Surroundings = { clock: systemClock, random: Math.random },
+  { clock, random } = realSurroundings,
 ): AgentService {
   const { broker: url, tenant, credential: files } = settings
   const stopping = new AbortController()
@@ -74,8 +74,7 @@ export function wireAgent(
     limits: { request: () => undefined },
   }
   const issuer = createTokenIssuer(deciders, tokens, events)
-  const failed = (need: string, err: unknown) => log.warn({ need, err }, 'not ready yet')
-  const readiness = createReadiness([reachable(parent)], failed, random)
+  const readiness = createReadiness([reachable(parent)], notReadyYet(log), random)
   const operations = { ...telemetry, issuer, permit: createPermit(events), cache: view }
   const app = buildApp({ log, isDraining, answered: events.answered }, routesOf(settings, secret, issuer, operations))
 

@@ -135,6 +135,7 @@ const foreign: readonly (readonly [why: string, headers: Record<string, string>]
   ['X-Forwarded-For', { 'x-forwarded-for': '127.0.0.1' }],
   ['Forwarded', { forwarded: 'for=127.0.0.1' }],
   ['X-Forwarded-Host', { 'x-forwarded-host': 'localhost' }],
+  ['Via, which every proxy should add (RFC 9110 §7.6.3)', { via: '1.1 proxy' }],
 ]
 const paths = [
   '/identity/token?resource=https://graph.microsoft.com',
