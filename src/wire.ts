@@ -4,7 +4,7 @@ import type { Told } from './broker/announce.ts'
 import { createAuthenticate, type Issuer } from './broker/authenticate.ts'
 import { createCache } from './broker/cache.ts'
 import { createCertificates } from './broker/certificate-caller.ts'
-import { realSurroundings, type Clock, type Surroundings } from './broker/clock.ts'
+import { chance, type Clock, type Surroundings } from './broker/clock.ts'
 import { createTokenIssuer } from './broker/issue-token.ts'
 import { keepAssertion } from './broker/kept-assertion.ts'
 import { createLimits } from './broker/limits.ts'
@@ -51,12 +51,7 @@ export interface Service {
  * The only place where real things are made and plugged together.
  * @throws FaultsError when a file that the configuration or the policy names cannot be used
  */
-export async function wire(
-  config: Config,
-  policy: Policy,
-  sink: LineSink,
-  around = realSurroundings,
-): Promise<Service> {
+export async function wire(config: Config, policy: Policy, sink: LineSink, around = chance): Promise<Service> {
   const { clock, random } = around
   const stopping = new AbortController()
   const isDraining = () => stopping.signal.aborted

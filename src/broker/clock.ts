@@ -15,4 +15,5 @@ export interface Surroundings {
   readonly random: () => number
 }
 
-export const realSurroundings: Surroundings = { clock: systemClock, random: Math.random }
+/** The system's clock, and real chance. */
+export const chance: Surroundings = { clock: systemClock, random: Math.random }

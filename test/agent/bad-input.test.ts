@@ -29,7 +29,7 @@ const metadata = (fields: Fields = {}, headers: Headers = { metadata: 'true' }) 
 
 type Answers = readonly [tokens: string, identity: string, metadata: string]
 const told = ({ status, json: members }: Reply): string =>
-  `${status} ${String(members['error'] ?? members['code'] ?? '')}`.trim()
+  [status, members['error'] ?? members['code']].join(' ').trim()
 const assertAnswers = async (replies: readonly Promise<Reply>[], expected: Answers) =>
   assert.deepEqual((await Promise.all(replies)).map(told), expected)
 
