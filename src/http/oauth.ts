@@ -57,8 +57,10 @@ function credentialOf(form: Form): string | undefined {
     ? (['subject_token', 'client_assertion'] as const)
     : (['client_assertion', 'subject_token'] as const)
   const credential = form.get(wanted)
-  if (form.isRepeated(wanted)) throw twoCredentials()
+  if (form.isRepeated(wanted) || form.isRepeated(other)) throw twoCredentials()
   if (credential !== undefined && (form.get(other) ?? form.get('client_secret')) !== undefined) throw twoCredentials()
+  // Passed over, it would leave the request to another credential than the one that was meant.
+  refuse(form, other, `with this grant_type the credential is ${wanted}`)
   return credential
 }
 

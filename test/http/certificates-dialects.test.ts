@@ -92,6 +92,7 @@ test('a certificate is the subject of no token exchange, nor what goes with a cl
   assert.equal(told(exchanged), '400 invalid_request')
   assert.match(exchanged.text, /subject_token is missing/)
   assert.equal(told(await withWorker.exchange({ subject_token: 'nonsense' })), '400 invalid_request')
+  assert.equal(told(await withWorker.oauth({ ...noAssertion, subject_token: 'nonsense' })), '400 invalid_request')
   assert.equal(told(await withWorker.oauth({ ...noAssertion, client_secret: 'x' })), '400 invalid_request')
   assert.equal(told(await withWorker.entra({ ...noAssertion, client_secret: 'x' })), '400 invalid_request')
 })
