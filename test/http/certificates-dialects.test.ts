@@ -77,6 +77,24 @@ for (const [endpoint, ask, isEnough] of asked)
       })
   })
 
+describe('a page makes a browser that has a certificate ask', () => {
+  const sites: readonly (readonly [site: string, status: number, why: string])[] = [
+    ['cross-site', 401, 'the page is of another site'],
+    ['same-site', 401, 'of another host of the same site'],
+    ['same-origin, cross-site', 401, 'two headers are one that is none'],
+    ['same-origin', 200, "of the broker's own"],
+    ['none', 200, 'it was typed'],
+  ]
+  for (const [site, status, why] of sites)
+    test(`${status}: ${why}`, async () => {
+      for (const [endpoint, ask, isEnough] of asked)
+        assert.equal((await ask(withWorker, { 'sec-fetch-site': site })).status, isEnough ? status : 401, endpoint)
+      const { token } = withWorker
+      const authorization = `Bearer ${token}`
+      assert.equal((await withWorker.tokens({}, { authorization, 'sec-fetch-site': site })).status, 200, 'a bearer')
+    })
+})
+
 const badBearers: readonly (readonly [where: string, ask: () => Promise<Reply>])[] = [
   ['client_assertion, OAuth', () => withWorker.oauth({ client_assertion: 'nonsense' })],
   ['client_assertion, Entra', () => withWorker.entra({ client_assertion: 'nonsense' })],
