@@ -9,7 +9,7 @@ import { createReadiness, type Need } from '../broker/readiness.ts'
 import { createRunningPolicy } from '../broker/running-policy.ts'
 import type { BrokerError } from '../errors.ts'
 import { buildApp } from '../http/app.ts'
-import { addIdentity, addMetadata } from '../http/identity.ts'
+import { addIdentity, addMetadata, refuseMetadata } from '../http/identity.ts'
 import { localOnly } from '../http/local-only.ts'
 import { addOperations, countAnswers, type Operations } from '../http/operations.ts'
 import { addTokens } from '../http/tokens.ts'
@@ -142,7 +142,8 @@ function routesOf(
   const routes = [
     (scope: FastifyInstance) => addTokens(scope, issuer),
     (scope: FastifyInstance) => addIdentity(scope, issuer, { path: '/identity/token', tenant }),
-    ...(metadata ? [(scope: FastifyInstance) => addMetadata(scope, issuer, { tenant, credential: secret })] : []),
+    (scope: FastifyInstance) =>
+      metadata ? addMetadata(scope, issuer, { tenant, credential: secret }) : refuseMetadata(scope),
     (scope: FastifyInstance) => {
       countAnswers(scope, operations.answered)
       addOperations(scope, { ...operations, openMetrics: true })
