@@ -5,11 +5,9 @@ import type { Policy } from './broker/policy.ts'
 import type { RunningPolicy } from './broker/running-policy.ts'
 import type { Events, Upstream } from './broker/types.ts'
 import type { Config } from './config.ts'
-import { BrokerError } from './errors.ts'
 import { issuerUpstream } from './outbound/issuer-keys.ts'
 import { version } from './package.ts'
 import { createAudit } from './telemetry/audit.ts'
-import { errorFields } from './telemetry/audit-fields.ts'
 import { createLogs, type Logs } from './telemetry/log.ts'
 import { createMetrics, type Gauges } from './telemetry/metrics.ts'
 import type { LineSink } from './telemetry/output.ts'
@@ -87,12 +85,6 @@ export function warnOfPolicy(
   const surroundings = { now: clock.now(), certificates }
   for (const warning of policyWarnings(policy, surroundings)) log.warn({ source: 'policy' }, warning)
 }
-
-/** Says what a service still waits for, and why. */
-export const notReadyYet =
-  (log: Logs['log']) =>
-  (need: string, err: unknown): void =>
-    log.warn({ need, err, ...(err instanceof BrokerError && errorFields(err)) }, 'not ready yet')
 
 const both =
   <A extends readonly unknown[]>(first: (...facts: A) => void, second: (...facts: A) => void) =>

@@ -15,7 +15,8 @@ import { createRunningPolicy, type RunningPolicy } from './broker/running-policy
 import { createSuspects } from './broker/suspects.ts'
 import type { AssertionSource, Events } from './broker/types.ts'
 import type { Config } from './config.ts'
-import { createListeners, identityUpstream, listenersOf, notReadyYet } from './listeners.ts'
+import { BrokerError } from './errors.ts'
+import { createListeners, identityUpstream, listenersOf } from './listeners.ts'
 import { createCircuit } from './outbound/circuit.ts'
 import { followAuthorities, type FollowedAuthorities } from './outbound/client-authorities.ts'
 import { entra } from './outbound/entra.ts'
@@ -24,6 +25,7 @@ import { resilient } from './outbound/resilience.ts'
 import { workloadIdentity } from './outbound/workload-identity.ts'
 import { keepPolicy } from './reload.ts'
 import { buildServers } from './servers.ts'
+import { errorFields } from './telemetry/audit-fields.ts'
 import type { Logs } from './telemetry/log.ts'
 import type { LineSink } from './telemetry/output.ts'
 
@@ -102,6 +104,11 @@ export async function wire(config: Config, policy: Policy, sink: LineSink, aroun
     },
   }
 }
+
+const notReadyYet =
+  (log: Logs['log']) =>
+  (need: string, err: unknown): void =>
+    log.warn({ need, err, ...(err instanceof BrokerError && errorFields(err)) }, 'not ready yet')
 
 /** Who a caller is, what it may have, and how often. */
 function createDeciders(

@@ -13,7 +13,7 @@ import { addIdentity, addMetadata, refuseMetadata } from '../http/identity.ts'
 import { localOnly } from '../http/local-only.ts'
 import { addOperations, countAnswers, type Operations } from '../http/operations.ts'
 import { addTokens } from '../http/tokens.ts'
-import { createListeners, notReadyYet } from '../listeners.ts'
+import { createListeners } from '../listeners.ts'
 import { parentBroker, parentUpstream, reachParent, type ParentBrokerOptions } from '../outbound/parent-broker.ts'
 import { readCredential } from '../outbound/workload-credential.ts'
 import { closeServer } from '../servers.ts'
@@ -74,7 +74,8 @@ export function wireAgent(
     limits: { request: () => undefined },
   }
   const issuer = createTokenIssuer(deciders, tokens, events)
-  const readiness = createReadiness([reachable(parent)], notReadyYet(log), random)
+  const failed = (need: string, err: unknown) => log.warn({ need, err }, 'not ready yet')
+  const readiness = createReadiness([reachable(parent)], failed, random)
   const operations = { ...telemetry, issuer, permit: createPermit(events), cache: view }
   const app = buildApp({ log, isDraining, answered: events.answered }, routesOf(settings, secret, issuer, operations))
 
