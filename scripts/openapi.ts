@@ -125,7 +125,8 @@ const dialectProblemOf = (status: string, response: ProblemResponse | DialectRes
   headers: headersOf(
     'Cache-Control',
     ...(status === '401' ? (['WWW-Authenticate-Protocols'] as const) : []),
-    ...(status === '503' ? (['Retry-After'] as const) : []),
+    ...(status === '429' || status === '503' ? (['Retry-After'] as const) : []),
+    ...(status === '429' ? (['RateLimit-Policy', 'RateLimit'] as const) : []),
   ),
 })
 

@@ -4,7 +4,7 @@ import type { Told } from './broker/announce.ts'
 import { createAuthenticate, type Issuer } from './broker/authenticate.ts'
 import { createCache } from './broker/cache.ts'
 import { createCertificates } from './broker/certificate-caller.ts'
-import { systemClock, type Clock } from './broker/clock.ts'
+import { chance, type Clock, type Surroundings } from './broker/clock.ts'
 import { createTokenIssuer } from './broker/issue-token.ts'
 import { keepAssertion } from './broker/kept-assertion.ts'
 import { createLimits } from './broker/limits.ts'
@@ -29,13 +29,6 @@ import { errorFields } from './telemetry/audit-fields.ts'
 import type { Logs } from './telemetry/log.ts'
 import type { LineSink } from './telemetry/output.ts'
 
-/** What a test may replace: time and chance. */
-export interface Surroundings {
-  readonly clock: Clock
-  /** Uniform in [0, 1). */
-  readonly random: () => number
-}
-
 /** A broker that is put together but does not listen yet. */
 export interface Service {
   readonly app: FastifyInstance
@@ -55,8 +48,6 @@ export interface Service {
   /** Answers what is under way, then stops. */
   readonly close: () => Promise<void>
 }
-
-const chance: Surroundings = { clock: systemClock, random: Math.random }
 
 /**
  * The only place where real things are made and plugged together.

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { CallerTest } from '../broker/caller-test.ts'
 import { indexPolicy } from '../broker/policy-index.ts'
-import { authorize, type Ask, type Authorize, type Policy } from '../broker/policy.ts'
+import { authorize, createAuthorize, type Ask, type Authorize, type Policy } from '../broker/policy.ts'
 import { BrokerError } from '../errors.ts'
 
 const holder: CallerTest = {
@@ -11,28 +11,24 @@ const holder: CallerTest = {
 }
 
 /**
- * The policy of an agent: its one caller, who holds the local secret, may ask for whatever the central broker grants the
- * workload in one tenant, and may look at the agent.
- *
- * @param ask what is asked for; what a rule speaks of must be listed, and here that is not known before
+ * The policy of an agent: its one caller, who holds the local secret, may look at the agent. What else that caller may
+ * have, the central broker decides; see {@link authorizeByFlags}.
  */
-export function policyOfFlags(tenant: string, ask?: Ask): Policy {
-  const application = ask?.application ?? 'default'
+export function policyOfFlags(tenant: string): Policy {
   const rules = [
     {
       name: `--tenant ${tenant}`,
       order: 0,
       callers: [holder],
       tenants: new Set([tenant]),
-      scopes: new Set(ask === undefined ? [] : [ask.scope]),
-      applications: new Set([application]),
+      scopes: new Set<string>(),
+      applications: new Set<string>(),
       permissions: new Set(['observe'] as const),
     },
   ]
   return {
     version: createHash('sha256').update(`agent ${tenant}`).digest('hex'),
-    // The agent knows applications and its tenant by the names they are asked for: what they stand for, the broker knows.
-    applications: new Map([[application, application]]),
+    applications: new Map(),
     tenants: new Map([[tenant, tenant]]),
     issuers: [],
     apiKeys: [],
@@ -43,13 +39,31 @@ export function policyOfFlags(tenant: string, ask?: Ask): Policy {
   }
 }
 
-/** Grants what {@link policyOfFlags} says. Throws `not_permitted` for another tenant. */
-export const authorizeByFlags =
-  (tenant: string): Authorize =>
-  (caller, ask) => {
-    if (ask.tenant === tenant) return authorize(policyOfFlags(tenant, ask), caller, ask, undefined)
-    throw new BrokerError('not_permitted', `This agent hands out tokens of one tenant only: ${tenant}.`, {
-      reason: 'unknown_target',
-      remedy: 'For another tenant, start another agent with its --tenant.',
-    })
-  }
+/**
+ * The policy with the scope and the application of an ask in its rule: what a rule grants must be listed, and an agent
+ * does not know it before it is asked for. Nor does it know what names stand for: an application is its own client id.
+ */
+function extended(policy: Policy, { scope, application }: Ask): Policy {
+  const rules = policy.rules.map(rule => ({
+    ...rule,
+    scopes: new Set([scope]),
+    applications: new Set([application]),
+  }))
+  return { ...policy, applications: new Map([[application, application]]), rules, index: indexPolicy(rules, []) }
+}
+
+/**
+ * Grants the holder of the secret whatever is asked for in one tenant. Grants are remembered as a broker's are: what is
+ * asked for again is a look-up. Throws `not_permitted` for another tenant.
+ */
+export const authorizeByFlags = (tenant: string): Authorize =>
+  createAuthorize(
+    () => undefined,
+    (policy, caller, ask, homeTenant) => {
+      if (ask.tenant === tenant) return authorize(extended(policy, ask), caller, ask, homeTenant)
+      throw new BrokerError('not_permitted', `This agent hands out tokens of one tenant only: ${tenant}.`, {
+        reason: 'unknown_target',
+        remedy: 'For another tenant, start another agent with its --tenant.',
+      })
+    },
+  )

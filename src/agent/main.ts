@@ -25,6 +25,8 @@ export async function agent(
   const sink = bufferedOutput(1)
   process.on('exit', sink.flush)
   const service = wireAgent(settings, secret, sink)
+  // Without a handler it would end the process, and systemd would take that for a clean end.
+  process.on('SIGHUP', () => service.log.info('SIGHUP: nothing to load anew, files are read for each use'))
   const address = await listenLocally(service, settings)
   await warnOfUnusable(service, settings)
   await print(environmentLines(settings, address))

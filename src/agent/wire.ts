@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import { createCache } from '../broker/cache.ts'
-import { systemClock } from '../broker/clock.ts'
+import { chance } from '../broker/clock.ts'
 import { Confirmation } from '../broker/confirmed-tokens.ts'
 import { createTokenIssuer, type TokenIssuer } from '../broker/issue-token.ts'
 import { createSecretAuthenticate } from '../broker/local-secret.ts'
@@ -9,7 +9,7 @@ import { createReadiness, type Need } from '../broker/readiness.ts'
 import { createRunningPolicy } from '../broker/running-policy.ts'
 import type { BrokerError } from '../errors.ts'
 import { buildApp } from '../http/app.ts'
-import { addIdentity, addMetadata } from '../http/identity.ts'
+import { addIdentity, addMetadata, refuseMetadata } from '../http/identity.ts'
 import { localOnly } from '../http/local-only.ts'
 import { addOperations, countAnswers, type Operations } from '../http/operations.ts'
 import { addTokens } from '../http/tokens.ts'
@@ -18,7 +18,7 @@ import { parentBroker, parentUpstream, reachParent, type ParentBrokerOptions } f
 import { readCredential } from '../outbound/workload-credential.ts'
 import { closeServer } from '../servers.ts'
 import type { LineSink } from '../telemetry/output.ts'
-import type { Service, Surroundings } from '../wire.ts'
+import type { Service } from '../wire.ts'
 import { authorizeByFlags, policyOfFlags } from './flag-policy.ts'
 import type { AgentSettings } from './settings.ts'
 
@@ -47,7 +47,7 @@ export function wireAgent(
   settings: AgentSettings,
   secret: string,
   sink: LineSink,
-  { clock, random }: Surroundings = { clock: systemClock, random: Math.random },
+  { clock, random } = chance,
 ): AgentService {
   const { broker: url, tenant, credential: files } = settings
   const stopping = new AbortController()
@@ -143,7 +143,8 @@ function routesOf(
   const routes = [
     (scope: FastifyInstance) => addTokens(scope, issuer),
     (scope: FastifyInstance) => addIdentity(scope, issuer, { path: '/identity/token', tenant }),
-    ...(metadata ? [(scope: FastifyInstance) => addMetadata(scope, issuer, { tenant, credential: secret })] : []),
+    (scope: FastifyInstance) =>
+      metadata ? addMetadata(scope, issuer, { tenant, credential: secret }) : refuseMetadata(scope),
     (scope: FastifyInstance) => {
       countAnswers(scope, operations.answered)
       addOperations(scope, { ...operations, openMetrics: true })

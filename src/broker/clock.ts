@@ -7,3 +7,13 @@ export interface Clock {
 }
 
 export const systemClock: Clock = Object.freeze({ now: () => Date.now(), monotonic: () => performance.now() })
+
+/** What a test may replace: time and chance. */
+export interface Surroundings {
+  readonly clock: Clock
+  /** Uniform in [0, 1). */
+  readonly random: () => number
+}
+
+/** The system's clock, and real chance. */
+export const chance: Surroundings = { clock: systemClock, random: Math.random }

@@ -191,8 +191,10 @@ const maxRememberedGrants = 100_000
  * {@link authorize} with the grants of each caller remembered. Refusals are not: whoever asks for what nobody granted
  * pushes nothing out. A grant does not depend on anything that changes while the caller stays: a new policy makes new
  * callers. Forgets all when full.
+ *
+ * @param decided decides what is not remembered
  */
-export function createAuthorize(homeTenant: () => string | undefined): Authorize {
+export function createAuthorize(homeTenant: () => string | undefined, decided = authorize): Authorize {
   let grants = new WeakMap<Caller, Grants>()
   let count = 0
   return (caller, ask) => {
@@ -204,7 +206,7 @@ export function createAuthorize(homeTenant: () => string | undefined): Authorize
     let grant = known?.byWords.get(words)
     if (!grant) {
       const home = homeTenant()
-      grant = authorize(caller.policy, caller, ask, home)
+      grant = decided(caller.policy, caller, ask, home)
       // A rule for "*" may yet turn out to speak of it, and be the more generous one.
       if (home === undefined && caller.policy.rules.some(({ tenants }) => tenants === '*')) return grant
       if (++count > maxRememberedGrants) {

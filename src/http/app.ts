@@ -12,7 +12,7 @@ import { BrokerError, type ErrorCode } from '../errors.ts'
 import { answerClientError, answerUnroutable } from './client-errors.ts'
 import { KnownPaths } from './paths.ts'
 import { addPeers, type PeerOptions } from './peers.ts'
-import { answerProblem, errorOf, type AnswerError } from './problems.ts'
+import { answerProblem, errorOf, limitHeaders, type AnswerError } from './problems.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -179,7 +179,11 @@ function sendProblem(
   }
   answered(request.routeOptions.config.endpoint ?? noEndpoint, error.code)
   const { status, headers, body } = answerError(error, request)
-  return reply.code(status).headers(headers).send(body)
+  const { limit } = error.parts
+  return reply
+    .code(status)
+    .headers(limit ? { ...headers, ...limitHeaders(limit) } : headers)
+    .send(body)
 }
 
 /** Ids that are unique across replicas and cheap: a random prefix per process and a counter. */

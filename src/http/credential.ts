@@ -45,7 +45,8 @@ export const authenticateFor =
 
 /**
  * Authenticates a request by the credential that is found in it or, where there is none, by its client certificate, and
- * remembers who asks. An `Authorization` header that is refused is not made good by a certificate.
+ * remembers who asks. An `Authorization` header that is refused is not made good by a certificate, nor does a certificate
+ * speak for a browser that a page of another site makes ask.
  */
 export function authenticateBy(
   credential: () => string | undefined,
@@ -62,13 +63,22 @@ export function authenticateBy(
   }
   try {
     const token = credential()
-    const mayPresent = token !== undefined || (!bearerOnly && request.headers.authorization === undefined)
+    const mayPresent = token !== undefined || (!bearerOnly && isOwnRequest(request))
     const caller = issuer.authenticate(token, facts, mayPresent ? () => peers.certificateOf(request) : undefined)
     if (caller instanceof Promise) caller.then(admit, done)
     else admit(caller)
   } catch (thrown) {
     done(asBrokerError(thrown))
   }
+}
+
+/**
+ * Whether a request without a credential can be meant to be its certificate's holder's: it has no `Authorization` header,
+ * and if a browser sends it, then not for another site (https://www.w3.org/TR/fetch-metadata/#sec-fetch-site-header).
+ */
+function isOwnRequest({ headers }: FastifyRequest): boolean {
+  const site = headers['sec-fetch-site'] ?? 'none'
+  return headers.authorization === undefined && (site === 'none' || site === 'same-origin')
 }
 
 /** What {@link authenticateFor} found out; a route without it must not get here. */

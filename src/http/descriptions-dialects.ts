@@ -9,7 +9,8 @@ const tokenText = 'eyJ0eXAiOiJKV1QiLCJhbGciOiJSUzI1NiJ9.eyJ0aWQiOiIuLi4ifQ.c2lnb
 const jwtBearer = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer'
 const origin = 'https://broker.example'
 
-const byFormOrHeader = [{ bearerAuth: [] }, {}]
+/** The last: a credential in the form, which OpenAPI has no scheme for. */
+const inFormOrBeside = [{ bearerAuth: [] }, { clientCertificate: [] }, {}]
 const tenants = {
   name: { summary: 'By its name in the policy', value: 'contoso' },
   id: { summary: 'By its id', value: contoso },
@@ -17,7 +18,7 @@ const tenants = {
 
 const tokenAnswer = (schema: string, value: object): Answer => ({
   description: 'The token.',
-  headers: headersOf('Cache-Status', 'Cache-Control', 'Pragma'),
+  headers: headersOf('Cache-Status', 'Cache-Control', 'Pragma', 'RateLimit-Policy', 'RateLimit'),
   content: json(schema, { token: { summary: 'For Microsoft Graph', value } }),
 })
 
@@ -34,11 +35,12 @@ export const dialectOperations: Readonly<Record<string, Description>> = {
     tag: 'protocols',
     summary: 'Get a token as an OAuth library does',
     description:
-      'Client credentials (RFC 6749 §4.4) with your own token as `client_assertion`, or token exchange (RFC 8693) with it ' +
-      'as `subject_token`; or, for both, in `Authorization`. One of them: two are 400. `tenant` and `application` are ' +
-      'parameters of this broker. A refusal of the policy is `unauthorized_client`; in a token exchange, `invalid_target`.',
+      'Client credentials (RFC 6749 §4.4) with your own token as `client_assertion` or in `Authorization`, or with your ' +
+      'client certificate; or token exchange (RFC 8693) with your token as `subject_token`. Two of them are 400. `tenant` ' +
+      'and `application` are parameters of this broker. A refusal of the policy is `unauthorized_client`; in a token ' +
+      'exchange, `invalid_target`.',
     guarded: true,
-    security: byFormOrHeader,
+    security: inFormOrBeside,
     request: {
       name: 'OAuthTokenForm',
       examples: {
@@ -66,10 +68,11 @@ export const dialectOperations: Readonly<Record<string, Description>> = {
     tag: 'protocols',
     summary: 'Get a token as an Azure SDK does of Entra',
     description:
-      "Entra's own protocol, for unmodified Azure SDKs: your own token is the `client_assertion`, and `client_id` chooses " +
-      'the application. Where Entra refused, the answer is as Entra gave it. 429 and 5xx carry `Retry-After` of 1 or 2.',
+      "Entra's own protocol, for unmodified Azure SDKs: your own token is the `client_assertion` (`Authorization`, or a " +
+      'client certificate, in its place will do), and `client_id` chooses the application. Where Entra refused, the answer ' +
+      'is as Entra gave it. 429 and 5xx carry `Retry-After` of 1 or 2.',
     guarded: true,
-    security: byFormOrHeader,
+    security: inFormOrBeside,
     parameters: { tenant: tenants },
     request: {
       name: 'EntraTokenForm',
@@ -95,7 +98,8 @@ export const dialectOperations: Readonly<Record<string, Description>> = {
     summary: 'Get a token as an Azure SDK does of a managed identity',
     description:
       'The identity protocol of App Service and Container Apps: set `IDENTITY_ENDPOINT` to this URL and `IDENTITY_HEADER` ' +
-      'to your credential. `client_id` chooses an application by its client id; without it, the default one.',
+      'to your credential; a client certificate does not stand in for it. `client_id` chooses an application by its client ' +
+      'id; without it, the default one.',
     guarded: true,
     security: [{ identityHeader: [] }],
     parameters: {

@@ -14,9 +14,10 @@ export { components, headersOf, tags, type Description } from './descriptions-sh
 export const introduction = `Hands tenant-scoped access tokens of Microsoft Entra to authenticated callers, as a \
 deny-by-default policy grants them.
 
-**Credentials.** A caller shows its own token (a JWT of an issuer that the policy names) or an API key as \
-\`Authorization: Bearer <token>\`, or a client certificate without that header; some protocols have a place of their own \
-for it. What that caller may have or see is the policy's to say. Operations without a security scheme are open.
+**Credentials.** Operations with the security scheme \`bearerAuth\` take the caller's own token, a JWT of an issuer that \
+the policy names, or an API key, as \`Authorization: Bearer <token>\`; what that caller may have or see is the policy's to \
+say. Where a protocol of others has a place of its own for the credential, it is there. Operations without a security \
+scheme are open.
 
 **Errors.** Every error is \`application/problem+json\` (RFC 9457), except where an operation speaks a protocol of \
 others, whose errors are that protocol's, with a stable \`code\` and a \`request_id\`, by which \

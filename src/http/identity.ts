@@ -60,18 +60,21 @@ export interface MetadataOptions {
   readonly credential: string
 }
 
+/** Fastify takes a path with a slash at its end for another one; some SDKs ask with it. */
+const metadataPaths = ['/metadata/identity/oauth2/token', '/metadata/identity/oauth2/token/'] as const
+const metadataEndpoint = { endpoint: 'metadata', below: '/metadata/', answerError: identityProblem } as const
+
 /**
  * Adds the metadata protocol of Azure's virtual machines
  * (https://learn.microsoft.com/entra/identity/managed-identities-azure-resources/how-to-use-vm-token). It carries no
  * credential: whoever reaches it gets a token. `Metadata: true` keeps out what a browser or a proxy can be made to send.
  */
 export function addMetadata(app: FastifyInstance, issuer: TokenIssuer, { tenant, credential }: MetadataOptions): void {
-  for (const path of ['/metadata/identity/oauth2/token', '/metadata/identity/oauth2/token/']) {
+  for (const path of metadataPaths) {
     addTokenRoute<unknown>(app, issuer, {
-      endpoint: 'metadata',
+      ...metadataEndpoint,
       method: 'GET',
       path,
-      below: '/metadata/',
       bearerOnly: true,
       credential: ({ headers }) => {
         if (headers['metadata'] === 'true') return credential
@@ -80,7 +83,17 @@ export function addMetadata(app: FastifyInstance, issuer: TokenIssuer, { tenant,
       readAsk: request => readAsk(request, tenant),
       answer: (reply, issued, request) =>
         send(reply, issued, { ...answerOf(issued, request), expires_in: String(expiresIn(issued.served)) }),
-      answerError: identityProblem,
+    })
+  }
+}
+
+/** Says where the metadata protocol would be that it is not spoken: SDKs would ask for a minute again after a 404. */
+export function refuseMetadata(app: FastifyInstance): void {
+  for (const path of metadataPaths) {
+    app.get(path, { config: metadataEndpoint }, () => {
+      throw new BrokerError('not_found', 'This agent does not speak the metadata protocol.', {
+        remedy: 'Start it with --metadata, or set IDENTITY_ENDPOINT and IDENTITY_HEADER as it prints them.',
+      })
     })
   }
 }

@@ -3,7 +3,7 @@ import { isLoopback } from '../broker/origin.ts'
 import { BrokerError } from '../errors.ts'
 
 /** Headers by which a proxy says for whom it asks. */
-const forwarding = ['x-forwarded-for', 'forwarded', 'x-forwarded-host', 'x-real-ip'] as const
+const forwarding = ['x-forwarded-for', 'forwarded', 'x-forwarded-host', 'x-real-ip', 'via'] as const
 
 /**
  * Refuses, on the routes of a scope, requests that did not begin on this host: those that a proxy passes on, and those

@@ -24,8 +24,8 @@ const subjectTokenTypes = ['urn:ietf:params:oauth:token-type:jwt', accessTokenTy
 
 /**
  * Adds `POST /oauth2/token` for OAuth libraries: client credentials (RFC 6749 §4.4) with the caller's own token as
- * `client_assertion` or in `Authorization`, and token exchange (RFC 8693) with it as `subject_token`. `tenant` and
- * `application` are parameters of its own; `client_id` and what is not known are passed over.
+ * `client_assertion` or in `Authorization`, or with a client certificate, and token exchange (RFC 8693) with its token as
+ * `subject_token`. `tenant` and `application` are parameters of its own; `client_id` and what is not known are passed over.
  */
 export function addOAuth(app: FastifyInstance, issuer: TokenIssuer): void {
   readForms(app)
@@ -57,8 +57,10 @@ function credentialOf(form: Form): string | undefined {
     ? (['subject_token', 'client_assertion'] as const)
     : (['client_assertion', 'subject_token'] as const)
   const credential = form.get(wanted)
-  if (form.isRepeated(wanted)) throw twoCredentials()
+  if (form.isRepeated(wanted) || form.isRepeated(other)) throw twoCredentials()
   if (credential !== undefined && (form.get(other) ?? form.get('client_secret')) !== undefined) throw twoCredentials()
+  // Passed over, it would leave the request to another credential than the one that was meant.
+  refuse(form, other, `with this grant_type the credential is ${wanted}`)
   return credential
 }
 
@@ -89,6 +91,9 @@ export function checkClientCredentials(form: Form): void {
 }
 
 function checkExchange(form: Form): void {
+  if (form.get('subject_token') === undefined) {
+    throw new BrokerError('invalid_request', 'The parameter subject_token is missing (RFC 8693 §2.1).')
+  }
   refuse(form, 'actor_token', 'the subject acts for itself')
   refuse(form, 'actor_token_type', 'the subject acts for itself')
   if (!subjectTokenTypes.includes(form.get('subject_token_type') ?? '')) {

@@ -20,7 +20,7 @@ export const answerProblem: AnswerError = (error, request) => problemOf(error, r
 export function problemOf(error: BrokerError, requestId: string): Problem {
   const { status, title } = errorTable[error.code]
   const { retryAfter, message: detail, code } = error
-  const { remedy, upstream, availableExpiresIn, limit } = error.parts
+  const { remedy, upstream, availableExpiresIn } = error.parts
   const body = {
     type: `urn:token-broker:error:${code}`,
     title,
@@ -44,7 +44,6 @@ export function problemOf(error: BrokerError, requestId: string): Problem {
       'content-type': 'application/problem+json',
       'cache-control': 'no-store',
       ...(retryAfter !== undefined && { 'retry-after': String(retryAfter) }),
-      ...(limit && limitHeaders(limit)),
       ...(status === 401 && { 'www-authenticate': challenge(code, detail) }),
     },
     body: JSON.stringify(body),

@@ -99,7 +99,7 @@ export const oauthForm = Type.Object(
     scope,
     application: text('The name of an application in the policy, or its client id; "default" if absent.'),
     ...assertion,
-    subject_token: text("In a token exchange: the caller's own token, where it is not in `Authorization`."),
+    subject_token: text("In a token exchange: the caller's own token."),
     subject_token_type: text('In a token exchange: `urn:ietf:params:oauth:token-type:jwt`, or `…:access_token`.'),
     requested_token_type: text('In a token exchange: `urn:ietf:params:oauth:token-type:access_token`, or absent.'),
   },

@@ -1,4 +1,4 @@
-import { open } from 'node:fs/promises'
+import { open, type FileHandle } from 'node:fs/promises'
 
 /**
  * A file's text, read in one go.
@@ -7,16 +7,21 @@ import { open } from 'node:fs/promises'
 export async function readLimitedFile(path: string, maxBytes: number): Promise<string> {
   const file = await open(path)
   try {
-    const buffer = Buffer.alloc(maxBytes + 1)
-    let length = 0
-    for (;;) {
-      const { bytesRead } = await file.read(buffer, length, buffer.length - length)
-      if (bytesRead === 0) break
-      length += bytesRead
-      if (length > maxBytes) throw new Error(`${path} is larger than ${maxBytes} bytes`)
-    }
-    return new TextDecoder('utf-8', { fatal: true }).decode(buffer.subarray(0, length))
+    return await readLimited(file, path, maxBytes)
   } finally {
     await file.close()
   }
+}
+
+/** The same of a file that is open: what was found out about it stays true of what is read. */
+export async function readLimited(file: FileHandle, path: string, maxBytes: number): Promise<string> {
+  const buffer = Buffer.alloc(maxBytes + 1)
+  let length = 0
+  for (;;) {
+    const { bytesRead } = await file.read(buffer, length, buffer.length - length)
+    if (bytesRead === 0) break
+    length += bytesRead
+    if (length > maxBytes) throw new Error(`${path} is larger than ${maxBytes} bytes`)
+  }
+  return new TextDecoder('utf-8', { fatal: true }).decode(buffer.subarray(0, length))
 }

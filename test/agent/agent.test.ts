@@ -135,6 +135,7 @@ const foreign: readonly (readonly [why: string, headers: Record<string, string>]
   ['X-Forwarded-For', { 'x-forwarded-for': '127.0.0.1' }],
   ['Forwarded', { forwarded: 'for=127.0.0.1' }],
   ['X-Forwarded-Host', { 'x-forwarded-host': 'localhost' }],
+  ['Via, which every proxy should add (RFC 9110 §7.6.3)', { via: '1.1 proxy' }],
 ]
 const paths = [
   '/identity/token?resource=https://graph.microsoft.com',
@@ -168,8 +169,12 @@ describe('the metadata protocol', () => {
   const path = '/metadata/identity/oauth2/token'
   const query = '?api-version=2018-02-01&resource=https://graph.microsoft.com'
   const metadata = { metadata: 'true' }
-  test('is off unless it is asked for: it carries no secret', async () => {
-    assert.equal((await agent.send(path + query, { headers: metadata })).status, 404)
+  test('is off unless it is asked for, since it carries no secret, and says so: SDKs try 404 again for a minute', async () => {
+    for (const at of [path, `${path}/`, '/metadata/instance']) {
+      const { status, json, text } = await agent.send(at + query, { headers: metadata })
+      assert.deepEqual([status, json['error']], [400, 'not_found'], text)
+    }
+    assert.match((await agent.send(path + query, { headers: metadata })).text, /Start it with --metadata/)
   })
   for (const slash of ['', '/'])
     test(`answers with${slash ? '' : 'out'} a slash at the end as a virtual machine does`, async () => {

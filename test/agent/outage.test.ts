@@ -82,6 +82,24 @@ describe('while the broker is away', () => {
     })
 })
 
+test('while the broker hangs, whoever asks often never waits for it', async t => {
+  const { port, broker, agent, token } = await start(t)
+  await stop(broker)
+  let asked = 0
+  const server = createServer(() => asked++)
+  const { promise, resolve } = Promise.withResolvers<void>()
+  server.listen(port, '127.0.0.1', resolve)
+  await promise
+  t.after(() => {
+    server.closeAllConnections()
+    server.close()
+  })
+  clock.advance(241)
+  for (let nth = 0; nth < 5; nth++) assert.equal(await outcome(agent), token)
+  await until('the question that hangs', () => asked > 0)
+  assert.equal(asked, 1)
+})
+
 describe('what the broker takes back', () => {
   test('is handed out no more as soon as the agent hears of it, 300 s after the last answer at the latest', async t => {
     const { broker, begin, agent, token } = await start(t)

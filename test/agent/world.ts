@@ -32,7 +32,7 @@ export interface TestAgent {
   readonly logText: () => string
 }
 
-/** An agent as it ships, beside a workload whose token is a caller's of the emulator. */
+/** An agent as it ships, beside a workload whose token is a caller's of the emulator, unless it has a certificate. */
 export async function startAgent(
   t: Closing,
   { emulator, clock }: World,
@@ -43,7 +43,8 @@ export async function startAgent(
   t.after(() => rm(folder, { recursive: true, force: true }))
   const tokenFile = join(folder, 'token')
   await writeFile(tokenFile, await emulator.mintCallerToken({}, { expiresIn: 86_400 }))
-  const usual = ['--broker', broker, '--tenant', 'contoso', '--token-file', tokenFile, '--secret-file', 'unused']
+  const own = flags.includes('--cert') ? [] : ['--token-file', tokenFile]
+  const usual = ['--broker', broker, '--tenant', 'contoso', '--secret-file', 'unused', ...own]
   const written: string[] = []
   const sink = { write: (line: string) => void written.push(line), flush: () => undefined }
   const service = wireAgent(settingsOf([...usual, ...flags]), secret, sink, { clock, random: () => 0.5 })

@@ -59,5 +59,7 @@ test('the systemd unit starts an agent with flags that there are, and a folder f
   const [, folder] = /^RuntimeDirectory=(\S+)$/m.exec(unit) ?? []
   const { secretFile, listen } = settingsOf(flags, { RUNTIME_DIRECTORY: `/run/${folder}` })
   assert.ok(unit.includes(`$(cat ${secretFile})`))
+  // Otherwise systemd removes the folder at each restart, and the workload's secret would be none any more.
+  assert.match(unit, /^RuntimeDirectoryPreserve=restart$/m)
   assert.ok('port' in listen && unit.includes(`IDENTITY_ENDPOINT=http://127.0.0.1:${listen.port}/identity/token`))
 })

@@ -59,6 +59,17 @@ test('it prints what to set for the workload, and with that a token is had', asy
   assert.equal(await agent.exited, 0)
 })
 
+test('a SIGHUP is told of, and ends nothing: there is nothing to load anew', async t => {
+  const { agent } = await start(t, ['--port', '0'])
+  agent.signal('SIGHUP')
+  await until('the line', () => agent.messages().some(message => message.startsWith('SIGHUP')) || agent.hasExited())
+  const { IDENTITY_ENDPOINT: endpoint = '', IDENTITY_HEADER: header = '' } = await variables(agent)
+  const headers = { 'x-identity-header': header }
+  assert.equal((await send(`${endpoint}?resource=https://graph.microsoft.com`, { headers })).status, 200)
+  agent.signal('SIGTERM')
+  assert.equal(await agent.exited, 0)
+})
+
 test('with --metadata it prints the variable of that protocol too', async t => {
   const { agent } = await start(t, ['--port', '0', '--metadata'])
   const { AZURE_POD_IDENTITY_AUTHORITY_HOST: host } = await variables(agent)

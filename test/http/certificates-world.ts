@@ -1,9 +1,9 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { TestContext } from 'node:test'
 import { createAuthority, type Leaf, type LeafOptions } from '../../emulator/certificates.ts'
-import { graph, sampleCaller, send, startWorld } from '../support/broker.ts'
+import { type Closing, graph, sampleCaller, send, startWorld } from '../support/broker.ts'
+import type { Json } from '../../emulator/jws.ts'
 
 export const world = await startWorld()
 export const server = createAuthority('broker CA')
@@ -24,8 +24,8 @@ const rules = [
 ]
 export const body = JSON.stringify({ tenant: 'contoso', scope: graph })
 
-/** A broker that speaks TLS and knows `authorities`; `replace` writes others into their file. */
-export async function start(t: TestContext, authorities = clients.caPem) {
+/** A broker that speaks TLS and knows `authorities`; `replace` writes others into their file. `more` rules may be there. */
+export async function start(t: Closing, authorities = clients.caPem, more: readonly Json[] = []) {
   const folder = await mkdtemp(join(tmpdir(), 'token-broker-test-'))
   t.after(() => rm(folder, { recursive: true, force: true }))
   const [certFile, keyFile, caFile] = ['tls.crt', 'tls.key', 'ca.crt'].map(name => join(folder, name))
@@ -35,7 +35,10 @@ export async function start(t: TestContext, authorities = clients.caPem) {
   const replace = (pem: string) => writeFile(caFile ?? '', pem)
   await replace(authorities)
   const environment = { TLS_CERT_FILE: certFile ?? '', TLS_KEY_FILE: keyFile ?? '', TLS_CLIENT_CA_FILE: caFile ?? '' }
-  const broker = await world.broker(t, { policy: { rules }, environment: { ...environment, HOST: '127.0.0.1' } })
+  const broker = await world.broker(t, {
+    policy: { rules: [...rules, ...more] },
+    environment: { ...environment, HOST: '127.0.0.1', BROKER_PUBLIC_URL: 'https://broker.example' },
+  })
   const ask = (presented?: Leaf, headers: Record<string, string> = {}) =>
     send(`${broker.url}/tokens`, {
       method: 'POST',

@@ -47,6 +47,30 @@ const rows: readonly Row[] = [
   ['an assertion and a subject token', () => oauth({ subject_token: token }), 400, 'invalid_request'],
   ['an assertion and a client secret', () => oauth({ client_secret: 'x' }), 400, 'invalid_request'],
   [
+    'a header and a subject token that no exchange asks for',
+    () => oauth({ client_assertion: undefined, subject_token: token }, { authorization: `Bearer ${token}` }),
+    400,
+    'invalid_request',
+  ],
+  [
+    'a subject token in the place of an assertion',
+    () => oauth({ client_assertion: undefined, subject_token: token }),
+    400,
+    'invalid_request',
+  ],
+  [
+    'an assertion in the place of a subject token',
+    () => exchange({ subject_token: undefined, client_assertion: token }),
+    400,
+    'invalid_request',
+  ],
+  [
+    'an exchange without a subject token, with a header',
+    () => exchange({ subject_token: undefined }, { authorization: `Bearer ${token}` }),
+    400,
+    'invalid_request',
+  ],
+  [
     'a header and a client secret',
     () => oauth({ client_assertion: undefined, client_secret: 'x' }, { authorization: `Bearer ${token}` }),
     400,

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { createOverload, lateMs, sampleMs } from '../../src/http/overload.ts'
-import { send, startWorld } from '../support/broker.ts'
+import { graph, observers, sampleCaller, send, startWorld } from '../support/broker.ts'
+import { waysInto } from '../support/dialects.ts'
 
 /** An overload gauge that is looked at so many milliseconds after each look before. */
 function after(...delays: readonly number[]): boolean {
@@ -31,28 +32,50 @@ describe('overloaded is who is late twice in a row', () => {
     test(`${expected}: ${why}`, () => assert.equal(after(...delays), expected))
 })
 
+/** Keeps the event loop busy, so that looks at it are late. */
+async function keepBusy(): Promise<void> {
+  for (let nth = 0; nth < 3; nth++) {
+    for (const end = performance.now() + sampleMs + lateMs + 100; performance.now() < end;);
+    await new Promise(resolve => setTimeout(resolve))
+  }
+}
+
 test('requests for tokens are refused while it lasts, probes and operators are not, and all is well afterwards', async t => {
   const world = await startWorld()
-  const broker = await world.broker(t)
-  assert.equal((await broker.ask()).status, 200)
-  const token = await world.emulator.mintCallerToken()
-  const keepBusy = async (times: number) => {
-    for (let nth = 0; nth < times; nth++) {
-      for (const end = performance.now() + sampleMs + lateMs + 100; performance.now() < end;);
-      await new Promise(resolve => setTimeout(resolve))
-    }
-  }
-  await keepBusy(3)
-  const [refused, live, ready, health] = await Promise.all([
-    broker.ask(undefined, { token }),
+  const operator = { name: 'operator', callers: [sampleCaller], permissions: ['purge'] }
+  const granting = { name: 'sample', callers: [sampleCaller], tenants: ['contoso'], scopes: [graph] }
+  const broker = await world.broker(t, {
+    policy: { rules: [granting, observers, operator] },
+    environment: { BROKER_PUBLIC_URL: 'https://broker.example' },
+  })
+  const ways = await waysInto(world, broker)
+  const waysIn = [ways.tokens, ways.oauth, ways.exchange, ways.entra, ways.identity]
+  for (const ask of waysIn) assert.equal((await ask()).status, 200)
+  const purge = { method: 'DELETE', headers: { authorization: `Bearer ${ways.token}` } }
+  const document = `${broker.url}/contoso/v2.0/.well-known/openid-configuration`
+  await keepBusy()
+  const [refused, live, ready, health, found, forgotten] = await Promise.all([
+    Promise.all([...waysIn.map(ask => ask()), ways.oauth({ client_assertion: 'nonsense' })]),
     send(`${broker.url}/livez`),
     send(`${broker.url}/readyz`),
     broker.get('/health'),
+    send(document),
+    send(`${broker.url}/tokens?tenant=fabrikam`, purge),
   ])
-  assert.deepEqual([refused.status, refused.json['code'], refused.headers['retry-after']], [503, 'overloaded', '2'])
-  assert.equal(live.status, 200)
+  assert.deepEqual(
+    refused.map(({ status, headers, json }) => [status, json['error'] ?? json['code'], headers['retry-after']]),
+    [
+      [503, 'overloaded', '2'],
+      [503, 'temporarily_unavailable', '2'],
+      [503, 'temporarily_unavailable', '2'],
+      [503, 'temporarily_unavailable', '2'],
+      [503, 'overloaded', '2'],
+      // Nothing was done for it: its credential was not looked at.
+      [503, 'temporarily_unavailable', '2'],
+    ],
+  )
   assert.notEqual(ready.json['code'], 'overloaded')
-  assert.equal(health.status, 200)
+  assert.deepEqual([live.status, health.status, found.status, forgotten.status], [200, 200, 200, 200])
   await new Promise(resolve => setTimeout(resolve, sampleMs * 2))
-  assert.equal((await broker.ask(undefined, { token })).status, 200)
+  for (const ask of waysIn) assert.equal((await ask()).status, 200)
 })

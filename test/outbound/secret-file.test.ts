@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { chmod, mkdtemp, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises'
+import { chmod, chown, mkdtemp, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, test, type TestContext } from 'node:test'
@@ -74,3 +74,15 @@ describe('a file that is there is read, if nobody else can', () => {
       })
     })
 })
+
+test(
+  'a file of another user is refused, whatever its mode: that user knows the secret',
+  { skip: process.getuid?.() !== 0 && 'only root can give a file away' },
+  async t => {
+    const path = await place(t)
+    await writeFile(path, good, { mode: 0o600 })
+    assert.equal(await readOrMakeSecret(path, '--secret-file'), good)
+    await chown(path, 12_345, 12_345)
+    await assert.rejects(readOrMakeSecret(path, '--secret-file'), /belongs to another user/)
+  },
+)

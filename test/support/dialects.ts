@@ -1,5 +1,5 @@
 import { sample } from '../../emulator/options.ts'
-import { graph, type Reply, send, type TestBroker, type World } from './broker.ts'
+import { graph, type Reply, send, type SendOptions, type TestBroker, type World } from './broker.ts'
 
 /** Fields of a form or a query: a list repeats one, `undefined` leaves it out. */
 export type Fields = Readonly<Record<string, string | readonly string[] | undefined>>
@@ -21,18 +21,33 @@ const form = { 'content-type': 'application/x-www-form-urlencoded' }
 export interface Ways {
   /** A good caller's token. */
   readonly token: string
+  /** The headers replace the good credential. */
+  readonly tokens: (changes?: Fields, headers?: Readonly<Record<string, string>>) => Promise<Reply>
   readonly oauth: (changes?: Fields, headers?: Readonly<Record<string, string>>) => Promise<Reply>
   readonly exchange: (changes?: Fields, headers?: Readonly<Record<string, string>>) => Promise<Reply>
   readonly entra: (changes?: Fields, tenant?: string, headers?: Readonly<Record<string, string>>) => Promise<Reply>
   readonly identity: (changes?: Fields, tenant?: string, headers?: Readonly<Record<string, string>>) => Promise<Reply>
 }
 
-export async function waysInto({ emulator }: World, { url }: Pick<TestBroker, 'url'>): Promise<Ways> {
+/** @param connection what TLS needs, where the broker speaks it */
+export async function waysInto(
+  { emulator }: World,
+  { url }: Pick<TestBroker, 'url'>,
+  connection: Pick<SendOptions, 'ca' | 'cert' | 'key'> = {},
+): Promise<Ways> {
   const token = await emulator.mintCallerToken()
   const post = (path: string, fields: Fields, headers = {}) =>
-    send(url, { path, method: 'POST', headers: { ...form, ...headers }, body: encode(fields) })
+    send(url, { ...connection, path, method: 'POST', headers: { ...form, ...headers }, body: encode(fields) })
   return {
     token,
+    tokens: (changes, headers = { authorization: `Bearer ${token}` }) =>
+      send(url, {
+        ...connection,
+        path: '/tokens',
+        method: 'POST',
+        headers: { 'content-type': 'application/json', ...headers },
+        body: JSON.stringify({ tenant: 'contoso', scope: graph, ...changes }),
+      }),
     oauth: (changes, headers) =>
       post(
         '/oauth2/token',
@@ -74,6 +89,7 @@ export async function waysInto({ emulator }: World, { url }: Pick<TestBroker, 'u
       ),
     identity: (changes, tenant = 'contoso', headers) =>
       send(url, {
+        ...connection,
         path: `/identity/${tenant}/token?${encode({
           'api-version': '2019-08-01',
           resource: 'https://graph.microsoft.com',
