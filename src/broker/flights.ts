@@ -1,4 +1,4 @@
-import { BrokerError } from '../errors.ts'
+import { asBrokerError, BrokerError } from '../errors.ts'
 import type { CachedToken } from './cached-token.ts'
 import type { Clock } from './clock.ts'
 import { withDeadline } from './deadline.ts'
@@ -41,6 +41,7 @@ export interface FlightOptions {
    * @param keep whether it may be stored
    */
   readonly land: (grant: Grant, issued: IssuedToken, asked: Moment, keep: boolean) => CachedToken
+  /** Told for each caller who waits and is answered with a failure that is remembered. */
   readonly recalled: Events['recalled']
   /**
    * Counts a fetch against the one who causes it, before it waits for its turn: whoever joins it is not counted, nor
@@ -55,6 +56,8 @@ const graceMs = 250
 interface Entry {
   readonly grant: Grant
   readonly flight: Flight<CachedToken>
+  /** Whether a failure that was remembered by then stood in its way when it had its turn. */
+  refused: boolean
 }
 
 export function createFlights(options: FlightOptions): Flights {
@@ -73,51 +76,55 @@ class KeyFlights implements Flights {
   size = (): number => this.#entries.size
 
   wait = async (grant: Grant): Promise<CachedToken> => {
-    const { timeoutMs } = this.#options
-    const { flight, leave } = this.#join(grant, false)
+    const { timeoutMs, recalled } = this.#options
+    const { entry, leave } = this.#join(grant, false)
     try {
       return await withDeadline(
-        () => flight.result,
+        () => entry.flight.result,
         timeoutMs,
         () => noAnswer(timeoutMs),
       )
+    } catch (thrown) {
+      if (entry.refused) recalled(grant, asBrokerError(thrown))
+      throw thrown
     } finally {
       leave()
     }
   }
 
-  inBackground = async (grant: Grant): Promise<CachedToken> => this.#join(grant, true).flight.result
+  inBackground = async (grant: Grant): Promise<CachedToken> => this.#join(grant, true).entry.flight.result
 
   forget = (filter: FetchFilter): void => {
     for (const [key, { grant }] of this.#entries) if (matches(grant, filter)) this.#entries.delete(key)
   }
 
   /** @throws BrokerError a failure that is remembered, `overloaded`, what `charge` throws */
-  #join(grant: Grant, background: boolean): { flight: Flight<CachedToken>; leave: () => void } {
+  #join(grant: Grant, background: boolean): { entry: Entry; leave: () => void } {
     const known = this.#entries.get(grant.key)
     if (!known) {
-      this.#refuseRemembered(grant)
+      this.#refuseRemembered(grant, background)
       this.#options.charge?.(grant)
     }
     const entry = known ?? this.#prepare(grant)
     try {
-      return { flight: entry.flight, leave: entry.flight.join(callerOf(grant), background) }
+      return { entry, leave: entry.flight.join(callerOf(grant), background) }
     } catch (thrown) {
       if (!known) this.#remove(entry)
       throw thrown
     }
   }
 
-  #refuseRemembered(grant: Grant): void {
+  #refuseRemembered(grant: Grant, background: boolean): void {
     const failure = this.#options.memory.standing(grant)
     if (failure === undefined) return
-    this.#options.recalled(grant, failure)
+    if (!background) this.#options.recalled(grant, failure)
     throw failure
   }
 
   #prepare(grant: Grant): Entry {
     const entry: Entry = {
       grant,
+      refused: false,
       flight: this.#options.turns.flight(
         () => this.#fetch(entry),
         () => this.#remove(entry),
@@ -131,7 +138,9 @@ class KeyFlights implements Flights {
     const { source, clock, memory, timeoutMs, land } = this.#options
     const { grant } = entry
     const asked = momentOf(clock)
+    entry.refused = true
     const fetch = async (): Promise<CachedToken> => {
+      entry.refused = false
       const issued = await withDeadline(
         signal => source(grant, signal),
         timeoutMs + graceMs,
