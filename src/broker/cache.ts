@@ -21,8 +21,8 @@ export interface Served {
 /** Tokens by application, tenant and scope. */
 export interface TokenCache {
   /**
-   * The token a grant stands for: at once when one is held, else as soon as the source has it. A failed refresh never
-   * costs a caller a token that is valid. Rejects with whatever the source rejects with.
+   * The token a grant stands for: at once when one is held, else as soon as the source has it. A failed fetch never
+   * costs a caller a token that is valid by then. Rejects with whatever the source rejects with.
    *
    * @param minExpiresIn seconds; a held token with less life is replaced first, at most once per key and minute
    */
@@ -130,11 +130,21 @@ class LruTokenCache implements ManagedCache {
   }
 
   async #fetch(grant: Grant, cause: 'miss' | 'expired' | 'request', minExpiresIn: number): Promise<Served> {
-    const joins = this.#flights.has(grant.key)
-    const token = await this.#flights.wait(grant)
-    const remaining = remainingMs(token.life, momentOf(this.#options.clock))
-    if (remaining < minExpiresIn * 1000) throw tooShort(remaining)
-    return { token, remaining, how: joins ? 'joined' : cause }
+    const how = this.#flights.has(grant.key) ? 'joined' : cause
+    const before = this.#held.peek(grant.key)
+    try {
+      const token = await this.#flights.wait(grant)
+      const remaining = this.#remaining(token)
+      if (remaining < minExpiresIn * 1000) throw tooShort(remaining)
+      return { token, remaining, how }
+    } catch (thrown) {
+      // Whoever waits for a fetch that was forgotten may see another caller's, which began later, end first.
+      const newer = this.#held.peek(grant.key)
+      if (newer === undefined || newer === before || this.#isExpired(newer)) throw thrown
+      const remaining = this.#remaining(newer)
+      if (remaining < minExpiresIn * 1000) throw thrown
+      return { token: newer, remaining, how: 'joined' }
+    }
   }
 
   async #replace(grant: Grant, remaining: number, minExpiresIn: number, moment: Moment): Promise<Served> {
@@ -191,8 +201,12 @@ class LruTokenCache implements ManagedCache {
     return keep ? this.#store(grant.key, fetched) : fetched
   }
 
-  #isExpired({ life }: CachedToken): boolean {
-    return freshness(life, remainingMs(life, momentOf(this.#options.clock))) === 'expired'
+  #remaining({ life }: CachedToken): number {
+    return remainingMs(life, momentOf(this.#options.clock))
+  }
+
+  #isExpired(token: CachedToken): boolean {
+    return freshness(token.life, this.#remaining(token)) === 'expired'
   }
 
   /** Keeps the token that lives longer: what a refresh brought without a later end counts as "not yet". */
