@@ -1,11 +1,21 @@
 import { LRUCache } from 'lru-cache'
-import { asBrokerError, BrokerError } from '../errors.ts'
+import { asBrokerError } from '../errors.ts'
+import { overloaded, replaceOnceMs, stillborn, tooShort } from './cache-errors.ts'
 import { createCacheView, type CacheView } from './cache-view.ts'
 import { cachedToken, placeOf, type CachedToken } from './cached-token.ts'
 import type { Clock } from './clock.ts'
 import { createFailureMemory, matches, type FailureMemory, type FetchFilter } from './failure-memory.ts'
 import { createFlights, type Flights } from './flights.ts'
-import { freshness, momentOf, planLife, refreshBackOffMs, remainingMs, type Moment } from './freshness.ts'
+import {
+  freshness,
+  longestWaitMs,
+  momentOf,
+  planLife,
+  refreshBackOffMs,
+  remainingMs,
+  servedForMs,
+  type Moment,
+} from './freshness.ts'
 import type { Grant } from './policy.ts'
 import { createTurns } from './turns.ts'
 import type { CacheOutcome, Events, IssuedToken, TokenSource } from './types.ts'
@@ -53,8 +63,6 @@ export interface CacheOptions {
   /** Counts a fetch against the one who causes it; throws where it must not be made. */
   readonly charge?: (grant: Grant) => void
 }
-
-const replaceOncePerMs = 60_000
 
 /**
  * A bounded LRU over a token source, with one fetch per key at a time, a limit to fetches at once that is fair to callers,
@@ -150,7 +158,7 @@ class LruTokenCache implements ManagedCache {
   async #replace(grant: Grant, remaining: number, minExpiresIn: number, moment: Moment): Promise<Served> {
     const last = this.#replaced.get(grant.key)
     if (!this.#flights.has(grant.key)) {
-      const wait = last === undefined ? 0 : last + replaceOncePerMs - moment.monotonic
+      const wait = last === undefined ? 0 : last + replaceOnceMs - moment.monotonic
       if (wait > 0) throw tooShort(remaining, Math.ceil(wait / 1000))
       // What only meets a remembered failure asks nobody, and must not use up the minute.
       if (!this.#memory.standing(grant)) this.#replaced.set(grant.key, moment.monotonic)
@@ -177,7 +185,7 @@ class LruTokenCache implements ManagedCache {
   #refresh(grant: Grant, held: CachedToken, { monotonic }: Moment): void {
     if (monotonic < held.refreshNotBefore || this.#flights.has(grant.key)) return
     const { clock, events } = this.#options
-    this.#flights.inBackground(grant).then(
+    this.#flights.inBackground(grant, longestWaitMs(this.#servedFor(held))).then(
       token => events.refreshed(grant, token === held ? 'not_yet' : 'replaced'),
       (thrown: unknown) => {
         const error = asBrokerError(thrown)
@@ -190,7 +198,7 @@ class LruTokenCache implements ManagedCache {
 
   #postpone(held: CachedToken): void {
     held.vainRefreshes++
-    const wait = refreshBackOffMs(held.vainRefreshes, this.#options.random)
+    const wait = refreshBackOffMs(held.vainRefreshes, this.#servedFor(held), this.#options.random)
     held.refreshNotBefore = this.#options.clock.monotonic() + wait
   }
 
@@ -205,8 +213,12 @@ class LruTokenCache implements ManagedCache {
     return remainingMs(life, momentOf(this.#options.clock))
   }
 
+  #servedFor({ life }: CachedToken): number {
+    return servedForMs(life, momentOf(this.#options.clock))
+  }
+
   #isExpired(token: CachedToken): boolean {
-    return freshness(token.life, this.#remaining(token)) === 'expired'
+    return this.#servedFor(token) <= 0
   }
 
   /** Keeps the token that lives longer: what a refresh brought without a later end counts as "not yet". */
@@ -227,23 +239,4 @@ class LruTokenCache implements ManagedCache {
     this.#order.set(fetched.id, key)
     return fetched
   }
-}
-
-const overloaded = () =>
-  new BrokerError('overloaded', 'Too many tokens are being fetched, many of them for this caller.', {
-    reason: 'queue',
-    remedy: 'Ask for fewer new tokens at once; tokens that are cached are not affected.',
-  })
-
-const stillborn = () =>
-  new BrokerError('upstream_invalid', 'Entra issued a token that has no useful life left.', { reason: 'expired' })
-
-function tooShort(remaining: number, retryAfter = replaceOncePerMs / 1000, cause?: BrokerError): BrokerError {
-  return new BrokerError('upstream_unavailable', 'No token with the least remaining life asked for can be had now.', {
-    reason: 'min_expires_in',
-    retryAfter,
-    availableExpiresIn: Math.max(0, Math.floor(remaining / 1000)),
-    remedy: 'Ask with a smaller min_expires_in, or again after retry_after seconds.',
-    ...(cause && { cause }),
-  })
 }

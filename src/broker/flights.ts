@@ -19,8 +19,13 @@ export interface Flights {
    * the queue is used up.
    */
   readonly wait: (grant: Grant) => Promise<CachedToken>
-  /** The same for nobody: begins when the background has a turn, and settles when the fetch does. */
-  readonly inBackground: (grant: Grant) => Promise<CachedToken>
+  /**
+   * The same for nobody: begins when the background has a turn, and settles when the fetch does.
+   *
+   * @param longestWait milliseconds for which its failure is remembered at most, where that passes by itself and nobody
+   *   has said for how long
+   */
+  readonly inBackground: (grant: Grant, longestWait: number) => Promise<CachedToken>
   readonly has: (key: string) => boolean
   readonly size: () => number
   /** From now on the fetches for these are nobody's: who waits gets what comes, but it is not kept, nor waited for anew. */
@@ -56,6 +61,7 @@ const graceMs = 250
 interface Entry {
   readonly grant: Grant
   readonly flight: Flight<CachedToken>
+  readonly longestWait: number | undefined
   /** Whether a failure that was remembered by then stood in its way when it had its turn. */
   refused: boolean
 }
@@ -77,7 +83,7 @@ class KeyFlights implements Flights {
 
   wait = async (grant: Grant): Promise<CachedToken> => {
     const { timeoutMs, recalled } = this.#options
-    const { entry, leave } = this.#join(grant, false)
+    const { entry, leave } = this.#join(grant)
     try {
       return await withDeadline(
         () => entry.flight.result,
@@ -92,20 +98,22 @@ class KeyFlights implements Flights {
     }
   }
 
-  inBackground = async (grant: Grant): Promise<CachedToken> => this.#join(grant, true).entry.flight.result
+  inBackground = async (grant: Grant, longestWait: number): Promise<CachedToken> =>
+    this.#join(grant, longestWait).entry.flight.result
 
   forget = (filter: FetchFilter): void => {
     for (const [key, { grant }] of this.#entries) if (matches(grant, filter)) this.#entries.delete(key)
   }
 
   /** @throws BrokerError a failure that is remembered, `overloaded`, what `charge` throws */
-  #join(grant: Grant, background: boolean): { entry: Entry; leave: () => void } {
+  #join(grant: Grant, longestWait?: number): { entry: Entry; leave: () => void } {
+    const background = longestWait !== undefined
     const known = this.#entries.get(grant.key)
     if (!known) {
       this.#refuseRemembered(grant, background)
       this.#options.charge?.(grant)
     }
-    const entry = known ?? this.#prepare(grant)
+    const entry = known ?? this.#prepare(grant, longestWait)
     try {
       return { entry, leave: entry.flight.join(callerOf(grant), background) }
     } catch (thrown) {
@@ -121,9 +129,10 @@ class KeyFlights implements Flights {
     throw failure
   }
 
-  #prepare(grant: Grant): Entry {
+  #prepare(grant: Grant, longestWait: number | undefined): Entry {
     const entry: Entry = {
       grant,
+      longestWait,
       refused: false,
       flight: this.#options.turns.flight(
         () => this.#fetch(entry),
@@ -149,7 +158,7 @@ class KeyFlights implements Flights {
       return land(grant, issued, asked, this.#entries.get(grant.key) === entry)
     }
     try {
-      return await memory.run(grant, fetch)
+      return await memory.run(grant, fetch, entry.longestWait)
     } finally {
       this.#remove(entry)
     }
