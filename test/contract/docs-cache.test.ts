@@ -7,7 +7,7 @@ import { forgottenAfterMs } from '../../src/broker/failure-memory.ts'
 import { readConfig } from '../../src/config.ts'
 import { BrokerError, type ErrorCode, type ErrorParts, errorTable } from '../../src/errors.ts'
 import { longestMinExpiresIn } from '../../src/http/schemas.ts'
-import { readRetryAfter } from '../../src/outbound/entra-failure.ts'
+import { readRetryAfter, retryAfterPart } from '../../src/outbound/entra-failure.ts'
 import { metricTable } from '../../src/telemetry/metric-table.ts'
 import { read } from './sources.ts'
 
@@ -113,8 +113,8 @@ const facts: readonly string[] = [
   `token | ${status('upstream_invalid')} | this ${levelOf('upstream_invalid')} | ${range(period('upstream_invalid', 'key'))} |`,
   `away | ${status('identity_unavailable')} | the identity | ${transient} |`,
   `full | ${status('upstream_unavailable')}, ${status('overloaded')} | nobody |`,
-  `A \`Retry-After\` of more than ${readRetryAfter('86400', 0)} s is taken for ${readRetryAfter('86400', 0)} s, and a 429 or 5xx of Entra ` +
-    `without one for one with ${readRetryAfter(undefined, 0)} s.`,
+  `A \`Retry-After\` of more than ${readRetryAfter('86400', 0)} s is taken for ${readRetryAfter('86400', 0)} s, and a limit (429) of Entra ` +
+    `without one for one with ${retryAfterPart(429, undefined, 0).retryAfter} s.`,
   `remembered, a ${errorTable.upstream_unavailable.status} tells`,
   `asks for another ${minutes(forgottenAfterMs)} minutes, the failures in a row`,
   `\`BROKER_UPSTREAM_CONCURRENCY\` (${config.upstreamConcurrency}) fetches`,
