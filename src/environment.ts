@@ -1,4 +1,5 @@
 import type { Fault } from './errors.ts'
+import { nearestName } from './misspelt.ts'
 
 /** As `process.env`. */
 export type Environment = Readonly<Record<string, string | undefined>>
@@ -68,13 +69,22 @@ export class EnvironmentReader {
     return chosen ?? choices[0]
   }
 
-  /** Warns of variables with one of the prefixes that nothing asked for: misspelt, or of another version. */
+  /**
+   * Warns of variables that nothing asked for and that are misspelt or of another version: those with one of the prefixes,
+   * and those whose name is nearly that of one that was asked for. Call it when everything was.
+   */
   warnOfUnknown(prefixes: readonly string[]): void {
     for (const [name, value] of Object.entries(this.#environment)) {
+      if (this.#read.has(name) || value === undefined) continue
       const ours = prefixes.some(prefix => name.startsWith(prefix))
-      if (!ours || this.#read.has(name) || value === undefined) continue
-      const why = isServiceLink(value) ? 'comes from a Kubernetes Service' : 'is not a setting of this version'
-      this.warnings.push(`${name} ${why} and is ignored`)
+      if (isServiceLink(value)) {
+        if (ours) this.warnings.push(`${name} comes from a Kubernetes Service and is ignored`)
+        continue
+      }
+      const meant = nearestName(name, this.#read)
+      if (!ours && meant === undefined) continue
+      const hint = meant === undefined ? '' : `: did you mean ${meant}?`
+      this.warnings.push(`${name} is not a setting of this version and is ignored${hint}`)
     }
   }
 }

@@ -7,6 +7,7 @@ import { createCertificates } from './broker/certificate-caller.ts'
 import { chance, type Clock, type Surroundings } from './broker/clock.ts'
 import { createTokenIssuer } from './broker/issue-token.ts'
 import { keepAssertion } from './broker/kept-assertion.ts'
+import { readyKeys } from './broker/key-set.ts'
 import { createLimits } from './broker/limits.ts'
 import { createPermit } from './broker/permit.ts'
 import { createAuthorize, type Policy } from './broker/policy.ts'
@@ -15,7 +16,6 @@ import { createRunningPolicy, type RunningPolicy } from './broker/running-policy
 import { createSuspects } from './broker/suspects.ts'
 import type { AssertionSource, Events } from './broker/types.ts'
 import type { Config } from './config.ts'
-import { BrokerError } from './errors.ts'
 import { createListeners, identityUpstream, listenersOf } from './listeners.ts'
 import { createCircuit } from './outbound/circuit.ts'
 import { followAuthorities, type FollowedAuthorities } from './outbound/client-authorities.ts'
@@ -25,8 +25,8 @@ import { resilient } from './outbound/resilience.ts'
 import { workloadIdentity } from './outbound/workload-identity.ts'
 import { keepPolicy } from './reload.ts'
 import { buildServers } from './servers.ts'
-import { errorFields } from './telemetry/audit-fields.ts'
 import type { Logs } from './telemetry/log.ts'
+import { notReadyYet } from './telemetry/not-ready.ts'
 import type { LineSink } from './telemetry/output.ts'
 
 /** A broker that is put together but does not listen yet. */
@@ -105,11 +105,6 @@ export async function wire(config: Config, policy: Policy, sink: LineSink, aroun
   }
 }
 
-const notReadyYet =
-  (log: Logs['log']) =>
-  (need: string, err: unknown): void =>
-    log.warn({ need, err, ...(err instanceof BrokerError && errorFields(err)) }, 'not ready yet')
-
 /** Who a caller is, what it may have, and how often. */
 function createDeciders(
   { admission }: RunningPolicy,
@@ -163,6 +158,5 @@ function needsOf(assertions: AssertionSource, issuers: () => readonly Issuer[]):
     name: "the managed identity's token",
     get: () => assertions.get(AbortSignal.timeout(60_000)),
   }
-  const ready = async () => issuers().length === 0 || Promise.any(issuers().map(({ keys }) => keys.ready()))
-  return [identity, { name: "an issuer's keys", get: ready }]
+  return [identity, { name: "an issuer's keys", get: () => readyKeys(issuers()) }]
 }

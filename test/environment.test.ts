@@ -142,9 +142,44 @@ describe('variables that nothing reads', () => {
       OTHER: 'b',
     })
     assert.deepEqual(warnings, [
-      'BROKER_POLICYFILE is not a setting of this version and is ignored',
+      'BROKER_POLICYFILE is not a setting of this version and is ignored: did you mean BROKER_POLICY_FILE?',
       'BROKER_REDIS_URL is not a setting of this version and is ignored',
     ])
+  })
+})
+
+describe('variables whose name is nearly that of a setting', () => {
+  const warned: readonly [name: string, meant: string | undefined, why: string][] = [
+    ['MANAGMENT_PORT', 'MANAGEMENT_PORT', 'a letter left out, in the prefix'],
+    ['BROKR_POLICY_FILE', 'BROKER_POLICY_FILE', 'the same'],
+    ['BROKERR_POLICY_FILE', 'BROKER_POLICY_FILE', 'a letter too many'],
+    ['BORKER_POLICY_FILE', 'BROKER_POLICY_FILE', 'two letters swapped'],
+    ['LOGLEVEL', 'LOG_LEVEL', 'without the underscore'],
+    ['LOG_LEVELS', 'LOG_LEVEL', 'with an s'],
+    ['TSL_CERT_FILE', 'TLS_CERT_FILE', 'the usual one'],
+    ['TLS_CERTFILE', 'TLS_CERT_FILE', 'with the prefix: the name that was meant is told'],
+    ['IDENTITY_ENDPONT', 'IDENTITY_ENDPOINT', 'what the platform sets'],
+    ['BRKR_POLICYFILE', undefined, 'three edits'],
+    ['SSL_CERT_FILE', undefined, "OpenSSL's own: three edits"],
+    ['AZURE_CLIENT_ID', undefined, "AKS' own"],
+    ['HOME', undefined, 'two edits from HOST, which is too short to say'],
+    ['PORTS', undefined, 'one edit from PORT, the same'],
+    ['broker_policy_file', undefined, 'another case is another name'],
+    ['', undefined, 'nothing'],
+  ]
+  for (const [name, meant, why] of warned)
+    test(`${name || 'no name'}: ${meant === undefined ? 'no warning' : `did you mean ${meant}?`} (${why})`, () => {
+      const expected = `${name} is not a setting of this version and is ignored: did you mean ${meant}?`
+      assert.deepEqual(readConfig({ ...least, [name]: 'x' }).warnings, meant === undefined ? [] : [expected])
+    })
+
+  test('are not warned of where they come from a Kubernetes Service', () => {
+    assert.deepEqual(readConfig({ ...least, MANAGMENT_PORT: 'tcp://10.0.0.7:80' }).warnings, [])
+  })
+
+  test('of two settings the nearer one was meant', () => {
+    const { warnings } = readConfig({ ...least, MANAGEMENT_PORTT: '1' })
+    assert.match(warnings.join(), /did you mean MANAGEMENT_PORT\?$/)
   })
 })
 

@@ -17,6 +17,7 @@ import { createListeners } from '../listeners.ts'
 import { parentBroker, parentUpstream, reachParent, type ParentBrokerOptions } from '../outbound/parent-broker.ts'
 import { readCredential } from '../outbound/workload-credential.ts'
 import { closeServer } from '../servers.ts'
+import { notReadyYet } from '../telemetry/not-ready.ts'
 import type { LineSink } from '../telemetry/output.ts'
 import type { Service } from '../wire.ts'
 import { authorizeByFlags, policyOfFlags } from './flag-policy.ts'
@@ -74,8 +75,7 @@ export function wireAgent(
     limits: { request: () => undefined },
   }
   const issuer = createTokenIssuer(deciders, tokens, events)
-  const failed = (need: string, err: unknown) => log.warn({ need, err }, 'not ready yet')
-  const readiness = createReadiness([reachable(parent)], failed, random)
+  const readiness = createReadiness([reachable(parent)], notReadyYet(log), random)
   const operations = { ...telemetry, issuer, permit: createPermit(events), cache: view }
   const app = buildApp({ log, isDraining, answered: events.answered }, routesOf(settings, secret, issuer, operations))
 

@@ -4,7 +4,7 @@ import { placeOf, type CachedToken } from './cached-token.ts'
 import type { Clock } from './clock.ts'
 import type { RememberedFailure } from './failure-memory.ts'
 import type { FailureLevel } from './failure-rules.ts'
-import { freshness, momentOf, remainingMs, type Freshness, type Moment } from './freshness.ts'
+import { freshness, momentOf, remainingMs, servedForMs, type Freshness, type Moment } from './freshness.ts'
 import type { Load } from './turns.ts'
 
 /** The cache in numbers. */
@@ -128,7 +128,7 @@ function riskOf(tokens: Iterable<CachedToken>, moment: Moment): Pick<CacheStatis
   let atRisk = 0
   let first = Number.POSITIVE_INFINITY
   for (const token of tokens) {
-    const left = servedForMs(token, moment)
+    const left = servedForMs(token.life, moment)
     if (left <= 0) continue
     atRisk++
     first = Math.min(first, left)
@@ -165,7 +165,7 @@ function entryOf(key: string, token: CachedToken, moment: Moment): CacheEntry {
     ...placeOf(key),
     state,
     endsAt: token.life.endsAt,
-    servedForSeconds: Math.max(0, Math.floor(servedForMs(token, moment) / 1000)),
+    servedForSeconds: Math.max(0, Math.floor(servedForMs(token.life, moment) / 1000)),
     refreshInSeconds: state === 'expired' ? 0 : Math.max(0, Math.ceil(dueInMs / 1000)),
     vainRefreshes: token.vainRefreshes,
     lastFailure: failure && { code: failure.error.code, reason: failure.error.reason, at: failure.at },
@@ -174,5 +174,3 @@ function entryOf(key: string, token: CachedToken, moment: Moment): CacheEntry {
     correlationId: token.correlationId,
   }
 }
-
-const servedForMs = ({ life }: CachedToken, moment: Moment): number => remainingMs(life, moment) - life.minRemaining

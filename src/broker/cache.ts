@@ -1,11 +1,21 @@
 import { LRUCache } from 'lru-cache'
-import { asBrokerError, BrokerError } from '../errors.ts'
+import { asBrokerError } from '../errors.ts'
+import { overloaded, replaceOnceMs, stillborn, tooShort } from './cache-errors.ts'
 import { createCacheView, type CacheView } from './cache-view.ts'
 import { cachedToken, placeOf, type CachedToken } from './cached-token.ts'
 import type { Clock } from './clock.ts'
 import { createFailureMemory, matches, type FailureMemory, type FetchFilter } from './failure-memory.ts'
 import { createFlights, type Flights } from './flights.ts'
-import { freshness, momentOf, planLife, refreshBackOffMs, remainingMs, type Moment } from './freshness.ts'
+import {
+  freshness,
+  longestWaitMs,
+  momentOf,
+  planLife,
+  refreshBackOffMs,
+  remainingMs,
+  servedForMs,
+  type Moment,
+} from './freshness.ts'
 import type { Grant } from './policy.ts'
 import { createTurns } from './turns.ts'
 import type { CacheOutcome, Events, IssuedToken, TokenSource } from './types.ts'
@@ -21,8 +31,8 @@ export interface Served {
 /** Tokens by application, tenant and scope. */
 export interface TokenCache {
   /**
-   * The token a grant stands for: at once when one is held, else as soon as the source has it. A failed refresh never
-   * costs a caller a token that is valid. Rejects with whatever the source rejects with.
+   * The token a grant stands for: at once when one is held, else as soon as the source has it. A failed fetch never
+   * costs a caller a token that is valid by then. Rejects with whatever the source rejects with.
    *
    * @param minExpiresIn seconds; a held token with less life is replaced first, at most once per key and minute
    */
@@ -53,8 +63,6 @@ export interface CacheOptions {
   /** Counts a fetch against the one who causes it; throws where it must not be made. */
   readonly charge?: (grant: Grant) => void
 }
-
-const replaceOncePerMs = 60_000
 
 /**
  * A bounded LRU over a token source, with one fetch per key at a time, a limit to fetches at once that is fair to callers,
@@ -130,17 +138,27 @@ class LruTokenCache implements ManagedCache {
   }
 
   async #fetch(grant: Grant, cause: 'miss' | 'expired' | 'request', minExpiresIn: number): Promise<Served> {
-    const joins = this.#flights.has(grant.key)
-    const token = await this.#flights.wait(grant)
-    const remaining = remainingMs(token.life, momentOf(this.#options.clock))
-    if (remaining < minExpiresIn * 1000) throw tooShort(remaining)
-    return { token, remaining, how: joins ? 'joined' : cause }
+    const how = this.#flights.has(grant.key) ? 'joined' : cause
+    const before = this.#held.peek(grant.key)
+    try {
+      const token = await this.#flights.wait(grant)
+      const remaining = this.#remaining(token)
+      if (remaining < minExpiresIn * 1000) throw tooShort(remaining)
+      return { token, remaining, how }
+    } catch (thrown) {
+      // Whoever waits for a fetch that was forgotten may see another caller's, which began later, end first.
+      const newer = this.#held.peek(grant.key)
+      if (newer === undefined || newer === before || this.#isExpired(newer)) throw thrown
+      const remaining = this.#remaining(newer)
+      if (remaining < minExpiresIn * 1000) throw thrown
+      return { token: newer, remaining, how: 'joined' }
+    }
   }
 
   async #replace(grant: Grant, remaining: number, minExpiresIn: number, moment: Moment): Promise<Served> {
     const last = this.#replaced.get(grant.key)
     if (!this.#flights.has(grant.key)) {
-      const wait = last === undefined ? 0 : last + replaceOncePerMs - moment.monotonic
+      const wait = last === undefined ? 0 : last + replaceOnceMs - moment.monotonic
       if (wait > 0) throw tooShort(remaining, Math.ceil(wait / 1000))
       // What only meets a remembered failure asks nobody, and must not use up the minute.
       if (!this.#memory.standing(grant)) this.#replaced.set(grant.key, moment.monotonic)
@@ -167,7 +185,7 @@ class LruTokenCache implements ManagedCache {
   #refresh(grant: Grant, held: CachedToken, { monotonic }: Moment): void {
     if (monotonic < held.refreshNotBefore || this.#flights.has(grant.key)) return
     const { clock, events } = this.#options
-    this.#flights.inBackground(grant).then(
+    this.#flights.inBackground(grant, longestWaitMs(this.#servedFor(held))).then(
       token => events.refreshed(grant, token === held ? 'not_yet' : 'replaced'),
       (thrown: unknown) => {
         const error = asBrokerError(thrown)
@@ -180,7 +198,7 @@ class LruTokenCache implements ManagedCache {
 
   #postpone(held: CachedToken): void {
     held.vainRefreshes++
-    const wait = refreshBackOffMs(held.vainRefreshes, this.#options.random)
+    const wait = refreshBackOffMs(held.vainRefreshes, this.#servedFor(held), this.#options.random)
     held.refreshNotBefore = this.#options.clock.monotonic() + wait
   }
 
@@ -191,8 +209,16 @@ class LruTokenCache implements ManagedCache {
     return keep ? this.#store(grant.key, fetched) : fetched
   }
 
-  #isExpired({ life }: CachedToken): boolean {
-    return freshness(life, remainingMs(life, momentOf(this.#options.clock))) === 'expired'
+  #remaining({ life }: CachedToken): number {
+    return remainingMs(life, momentOf(this.#options.clock))
+  }
+
+  #servedFor({ life }: CachedToken): number {
+    return servedForMs(life, momentOf(this.#options.clock))
+  }
+
+  #isExpired(token: CachedToken): boolean {
+    return this.#servedFor(token) <= 0
   }
 
   /** Keeps the token that lives longer: what a refresh brought without a later end counts as "not yet". */
@@ -213,23 +239,4 @@ class LruTokenCache implements ManagedCache {
     this.#order.set(fetched.id, key)
     return fetched
   }
-}
-
-const overloaded = () =>
-  new BrokerError('overloaded', 'Too many tokens are being fetched, many of them for this caller.', {
-    reason: 'queue',
-    remedy: 'Ask for fewer new tokens at once; tokens that are cached are not affected.',
-  })
-
-const stillborn = () =>
-  new BrokerError('upstream_invalid', 'Entra issued a token that has no useful life left.', { reason: 'expired' })
-
-function tooShort(remaining: number, retryAfter = replaceOncePerMs / 1000, cause?: BrokerError): BrokerError {
-  return new BrokerError('upstream_unavailable', 'No token with the least remaining life asked for can be had now.', {
-    reason: 'min_expires_in',
-    retryAfter,
-    availableExpiresIn: Math.max(0, Math.floor(remaining / 1000)),
-    remedy: 'Ask with a smaller min_expires_in, or again after retry_after seconds.',
-    ...(cause && { cause }),
-  })
 }

@@ -47,8 +47,10 @@ export interface FailureMemory {
    * Makes a fetch unless a remembered failure stands in its way, and remembers how it went. Where the period of a failure
    * has ended, this is the one fetch that may find out; whoever comes before it settles meets the remembered failure.
    * Rejects with that failure, or with what the fetch rejects with, as a {@link BrokerError}.
+   *
+   * @param longestBackOff milliseconds; see {@link failurePeriodMs}
    */
-  readonly run: <T>(target: FetchTarget, fetch: () => Promise<T>) => Promise<T>
+  readonly run: <T>(target: FetchTarget, fetch: () => Promise<T>, longestBackOff?: number) => Promise<T>
   /**
    * Forgets all failures that stand in the way of what the filter names, and whatever comes of the fetches for it that
    * are under way. Counts the forgotten failures.
@@ -85,6 +87,7 @@ export function createFailureMemory(options: FailureMemoryOptions): FailureMemor
 /** A fetch that is under way. */
 interface Attempt {
   readonly target: FetchTarget
+  readonly longestBackOff: number | undefined
   /** When it began, in the order of all beginnings and failures. */
   readonly order: number
   /** The failures whose period had ended when it began. */
@@ -129,8 +132,8 @@ class LruFailureMemory implements FailureMemory {
     return undefined
   }
 
-  run = async <T>(target: FetchTarget, fetch: () => Promise<T>): Promise<T> => {
-    const attempt = this.#begin(target)
+  run = async <T>(target: FetchTarget, fetch: () => Promise<T>, longestBackOff?: number): Promise<T> => {
+    const attempt = this.#begin(target, longestBackOff)
     try {
       const fetched = await fetch()
       this.#succeeded(attempt)
@@ -174,12 +177,12 @@ class LruFailureMemory implements FailureMemory {
   }
 
   /** @throws BrokerError the failure that stands in the way */
-  #begin(target: FetchTarget): Attempt {
+  #begin(target: FetchTarget, longestBackOff: number | undefined): Attempt {
     const failure = this.standing(target)
     if (failure) throw failure
     const now = this.#options.clock.monotonic()
     const probes = levels.map(level => this.#find(level, target, now)).filter(record => record !== undefined)
-    const attempt = { target, order: ++this.#order, probes }
+    const attempt = { target, longestBackOff, order: ++this.#order, probes }
     for (const record of probes) record.probe = { by: attempt, until: now + probeMs }
     this.#attempts.add(attempt)
     return attempt
@@ -204,7 +207,7 @@ class LruFailureMemory implements FailureMemory {
     if (level) this.#remember(level, attempt, error)
   }
 
-  #remember(level: FailureLevel, { target, order }: Attempt, error: BrokerError): void {
+  #remember(level: FailureLevel, { target, longestBackOff, order }: Attempt, error: BrokerError): void {
     const now = this.#options.clock.monotonic()
     const known = this.#find(level, target, now)
     // Fetches that were under way together fail together: that is one failure, not many in a row.
@@ -218,7 +221,7 @@ class LruFailureMemory implements FailureMemory {
       error: forOthers(error, level, target),
       failures,
       since: known?.since ?? now,
-      until: now + failurePeriodMs(level, error, failures, this.#options.random),
+      until: now + failurePeriodMs(level, error, failures, this.#options.random, longestBackOff),
       order: ++this.#order,
       probe: undefined,
     })

@@ -77,16 +77,18 @@ const longestRetryAfter = 300
  * if there is one, and on top of it full jitter under 1 s, 2 s, 4 s … 30 s; else a time that depends on the level.
  *
  * @param random uniform in [0, 1)
+ * @param longestBackOff milliseconds for the jitter at most, for a token that will not live until then
  */
 export function failurePeriodMs(
   level: FailureLevel,
   error: BrokerError,
   failures: number,
   random: () => number,
+  longestBackOff = longestBackOffMs,
 ): number {
   if (errorTable[error.code].retryable) {
     const told = Math.min(error.parts.retryAfter ?? 0, longestRetryAfter) * 1000
-    return told + random() * Math.min(longestBackOffMs, firstBackOffMs * 2 ** (failures - 1))
+    return told + random() * Math.min(longestBackOffMs, longestBackOff, firstBackOffMs * 2 ** (failures - 1))
   }
   const [least, most] = periods[level]
   return least + random() * (most - least)

@@ -1,4 +1,4 @@
-import { BrokerError } from '../errors.ts'
+import { asBrokerError, BrokerError } from '../errors.ts'
 import type { CachedToken } from './cached-token.ts'
 import type { Clock } from './clock.ts'
 import { withDeadline } from './deadline.ts'
@@ -19,8 +19,13 @@ export interface Flights {
    * the queue is used up.
    */
   readonly wait: (grant: Grant) => Promise<CachedToken>
-  /** The same for nobody: begins when the background has a turn, and settles when the fetch does. */
-  readonly inBackground: (grant: Grant) => Promise<CachedToken>
+  /**
+   * The same for nobody: begins when the background has a turn, and settles when the fetch does.
+   *
+   * @param longestWait milliseconds for which its failure is remembered at most, where that passes by itself and nobody
+   *   has said for how long
+   */
+  readonly inBackground: (grant: Grant, longestWait: number) => Promise<CachedToken>
   readonly has: (key: string) => boolean
   readonly size: () => number
   /** From now on the fetches for these are nobody's: who waits gets what comes, but it is not kept, nor waited for anew. */
@@ -41,6 +46,7 @@ export interface FlightOptions {
    * @param keep whether it may be stored
    */
   readonly land: (grant: Grant, issued: IssuedToken, asked: Moment, keep: boolean) => CachedToken
+  /** Told for each caller who waits and is answered with a failure that is remembered. */
   readonly recalled: Events['recalled']
   /**
    * Counts a fetch against the one who causes it, before it waits for its turn: whoever joins it is not counted, nor
@@ -55,6 +61,9 @@ const graceMs = 250
 interface Entry {
   readonly grant: Grant
   readonly flight: Flight<CachedToken>
+  readonly longestWait: number | undefined
+  /** Whether a failure that was remembered by then stood in its way when it had its turn. */
+  refused: boolean
 }
 
 export function createFlights(options: FlightOptions): Flights {
@@ -73,51 +82,58 @@ class KeyFlights implements Flights {
   size = (): number => this.#entries.size
 
   wait = async (grant: Grant): Promise<CachedToken> => {
-    const { timeoutMs } = this.#options
-    const { flight, leave } = this.#join(grant, false)
+    const { timeoutMs, recalled } = this.#options
+    const { entry, leave } = this.#join(grant)
     try {
       return await withDeadline(
-        () => flight.result,
+        () => entry.flight.result,
         timeoutMs,
         () => noAnswer(timeoutMs),
       )
+    } catch (thrown) {
+      if (entry.refused) recalled(grant, asBrokerError(thrown))
+      throw thrown
     } finally {
       leave()
     }
   }
 
-  inBackground = async (grant: Grant): Promise<CachedToken> => this.#join(grant, true).flight.result
+  inBackground = async (grant: Grant, longestWait: number): Promise<CachedToken> =>
+    this.#join(grant, longestWait).entry.flight.result
 
   forget = (filter: FetchFilter): void => {
     for (const [key, { grant }] of this.#entries) if (matches(grant, filter)) this.#entries.delete(key)
   }
 
   /** @throws BrokerError a failure that is remembered, `overloaded`, what `charge` throws */
-  #join(grant: Grant, background: boolean): { flight: Flight<CachedToken>; leave: () => void } {
+  #join(grant: Grant, longestWait?: number): { entry: Entry; leave: () => void } {
+    const background = longestWait !== undefined
     const known = this.#entries.get(grant.key)
     if (!known) {
-      this.#refuseRemembered(grant)
+      this.#refuseRemembered(grant, background)
       this.#options.charge?.(grant)
     }
-    const entry = known ?? this.#prepare(grant)
+    const entry = known ?? this.#prepare(grant, longestWait)
     try {
-      return { flight: entry.flight, leave: entry.flight.join(callerOf(grant), background) }
+      return { entry, leave: entry.flight.join(callerOf(grant), background) }
     } catch (thrown) {
       if (!known) this.#remove(entry)
       throw thrown
     }
   }
 
-  #refuseRemembered(grant: Grant): void {
+  #refuseRemembered(grant: Grant, background: boolean): void {
     const failure = this.#options.memory.standing(grant)
     if (failure === undefined) return
-    this.#options.recalled(grant, failure)
+    if (!background) this.#options.recalled(grant, failure)
     throw failure
   }
 
-  #prepare(grant: Grant): Entry {
+  #prepare(grant: Grant, longestWait: number | undefined): Entry {
     const entry: Entry = {
       grant,
+      longestWait,
+      refused: false,
       flight: this.#options.turns.flight(
         () => this.#fetch(entry),
         () => this.#remove(entry),
@@ -131,7 +147,9 @@ class KeyFlights implements Flights {
     const { source, clock, memory, timeoutMs, land } = this.#options
     const { grant } = entry
     const asked = momentOf(clock)
+    entry.refused = true
     const fetch = async (): Promise<CachedToken> => {
+      entry.refused = false
       const issued = await withDeadline(
         signal => source(grant, signal),
         timeoutMs + graceMs,
@@ -140,7 +158,7 @@ class KeyFlights implements Flights {
       return land(grant, issued, asked, this.#entries.get(grant.key) === entry)
     }
     try {
-      return await memory.run(grant, fetch)
+      return await memory.run(grant, fetch, entry.longestWait)
     } finally {
       this.#remove(entry)
     }

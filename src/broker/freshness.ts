@@ -71,9 +71,26 @@ export function freshness(life: Life, remaining: number): Freshness {
   return remaining <= life.dueBeforeEnd ? 'due' : 'fresh'
 }
 
+/** Milliseconds for which a token is still handed out; 0 or less once it is expired. */
+export const servedForMs = (life: Life, moment: Moment): number => remainingMs(life, moment) - life.minRemaining
+
 const firstBackOffMs = 15_000
 const longestBackOffMs = 5 * 60_000
+const leastBackOffMs = 200
+/** What is left of the time in which a token is served, divided by the longest wait within it. */
+const waitsThatFit = 4
 
-/** Milliseconds to wait after the nth failed refresh in a row (from 1): full jitter under 15 s, 30 s, … 5 min. */
-export const refreshBackOffMs = (failures: number, random: () => number): number =>
-  random() * Math.min(longestBackOffMs, firstBackOffMs * 2 ** (failures - 1))
+/**
+ * The most milliseconds to wait after a failed refresh, however often it has failed: a quarter of the time for which the
+ * token is still served, so that several tries fit into it, however short; 200 ms at least.
+ */
+export const longestWaitMs = (servedFor: number): number => Math.max(leastBackOffMs, servedFor / waitsThatFit)
+
+/**
+ * Milliseconds to wait after the nth failed refresh in a row (from 1): full jitter under 15 s, 30 s, … 5 min, and under
+ * {@link longestWaitMs}.
+ *
+ * @param servedFor milliseconds for which the token is still served
+ */
+export const refreshBackOffMs = (failures: number, servedFor: number, random: () => number): number =>
+  random() * Math.min(longestBackOffMs, firstBackOffMs * 2 ** (failures - 1), longestWaitMs(servedFor))

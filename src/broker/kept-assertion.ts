@@ -5,7 +5,7 @@ import type { Clock } from './clock.ts'
 import { withDeadline } from './deadline.ts'
 import { failurePeriodMs, withSecondsLeft } from './failure-rules.ts'
 import { guidsIn } from './names.ts'
-import { freshness, momentOf, planLife, refreshBackOffMs, remainingMs, type Life } from './freshness.ts'
+import { freshness, momentOf, planLife, refreshBackOffMs, remainingMs, servedForMs, type Life } from './freshness.ts'
 import type { Assertion, AssertionSource } from './types.ts'
 
 export interface KeptAssertionOptions {
@@ -57,7 +57,7 @@ class KeptAssertion implements AssertionSource {
     const moment = momentOf(this.#options.clock)
     const state = freshness(life, remainingMs(life, moment))
     if (state === 'expired') return this.#fetch()
-    if (state === 'due' && moment.monotonic >= this.#refreshNotBefore) this.#refresh(assertion)
+    if (state === 'due' && moment.monotonic >= this.#refreshNotBefore) this.#refresh(assertion, life)
     return Promise.resolve(assertion)
   }
 
@@ -67,12 +67,14 @@ class KeptAssertion implements AssertionSource {
   }
 
   /** A refresh that fails or that brings the same token again waits longer before the next one. */
-  #refresh(held: Assertion): void {
+  #refresh(held: Assertion, life: Life): void {
     if (this.#flight) return
     const settled = (fetched?: Assertion) => {
       this.#failures = fetched && fetched.expiresAt > held.expiresAt ? 0 : this.#failures + 1
-      const wait = this.#failures === 0 ? 0 : refreshBackOffMs(this.#failures, this.#options.random)
-      this.#refreshNotBefore = this.#options.clock.monotonic() + wait
+      const moment = momentOf(this.#options.clock)
+      const servedFor = servedForMs(life, moment)
+      const wait = this.#failures === 0 ? 0 : refreshBackOffMs(this.#failures, servedFor, this.#options.random)
+      this.#refreshNotBefore = moment.monotonic + wait
     }
     this.#fetch().then(settled, () => settled())
   }

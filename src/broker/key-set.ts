@@ -153,5 +153,35 @@ class FetchedKeySet implements KeySet {
   }
 }
 
+/** An issuer, as far as its keys go. */
+interface Publisher {
+  readonly name: string
+  readonly keys: Pick<KeySet, 'ready'>
+}
+
+/**
+ * Resolves once the keys of one of these issuers are there; at once where there are no issuers.
+ * Rejects with `issuer_unavailable`, saying of each issuer why its keys are not.
+ */
+export async function readyKeys(issuers: readonly Publisher[]): Promise<void> {
+  if (issuers.length === 0) return
+  const tries = issuers.map(({ keys }) => keys.ready())
+  await Promise.any(tries).catch(async () => {
+    const outcomes = await Promise.allSettled(tries)
+    const whys = outcomes.map((outcome, n) => `${issuers[n]?.name ?? ''} (${whyNot(outcome)})`)
+    throw new BrokerError('issuer_unavailable', `No issuer's keys could be fetched: ${whys.join('; ')}.`, {
+      reason: 'keys',
+      remedy:
+        "From the broker's network, read each issuer's discovery document or jwksUri, and correct its issuer, jwksUri " +
+        'or caFile in the policy; where anonymous reads are refused, as by Kubernetes API servers, use jwksFile.',
+    })
+  })
+}
+
+function whyNot(outcome: PromiseSettledResult<unknown>): string {
+  const thrown: unknown = outcome.status === 'rejected' ? outcome.reason : undefined
+  return messageOf(thrown instanceof BrokerError ? (thrown.cause ?? thrown) : thrown)
+}
+
 const keysUnavailable = (cause: unknown): BrokerError =>
   new BrokerError('issuer_unavailable', messageOf(cause), { reason: 'keys', cause })

@@ -67,7 +67,7 @@ function transient(seen: Seen, now: number): BrokerError {
   const upstream = readError(seen.body)
   const parts: ErrorParts = {
     reason: transientReason(seen.status),
-    retryAfter: readRetryAfter(seen.header('retry-after'), now),
+    ...retryAfterPart(seen.status, seen.header('retry-after'), now),
     ...(upstream && { upstream }),
   }
   return new BrokerError(...classTable.transient, parts)
@@ -79,11 +79,21 @@ function transientReason(status: number): string {
   return status === 408 || status >= 500 ? 'server_error' : 'transient'
 }
 
-/** `Retry-After` (RFC 9110 §10.2.3) in seconds or as a date, kept within 1…300 s; 1 when it says nothing. */
-export function readRetryAfter(value: string | undefined, now: number): number {
-  if (value === undefined) return 1
+/** `Retry-After` (RFC 9110 §10.2.3) in seconds or as a date, kept within 1…300 s; `undefined` when it says nothing. */
+export function readRetryAfter(value: string | undefined, now: number): number | undefined {
+  if (value === undefined) return undefined
   const seconds = /^\d{1,9}$/.test(value) ? Number(value) : Math.ceil((Date.parse(value) - now) / 1000)
-  return Number.isNaN(seconds) ? 1 : Math.min(Math.max(seconds, 1), longestRetryAfter)
+  return Number.isNaN(seconds) ? undefined : Math.min(Math.max(seconds, 1), longestRetryAfter)
+}
+
+/** Seconds that a limit without a usable `Retry-After` is taken for: who says "too much" is not asked again at once. */
+const limitedSeconds = 1
+
+/** The part of an error that says how long to wait, if the upstream does; a 4xx other than 408 always does. */
+export function retryAfterPart(status: number, value: string | undefined, now: number): Pick<ErrorParts, 'retryAfter'> {
+  const isLimit = status >= 400 && status < 500 && status !== 408
+  const retryAfter = readRetryAfter(value, now) ?? (isLimit ? limitedSeconds : undefined)
+  return retryAfter === undefined ? {} : { retryAfter }
 }
 
 /** The members of Entra's error body that are safe to repeat. `undefined` when it is not an OAuth error (RFC 6749 §5.2). */

@@ -4,7 +4,7 @@ import { ManagedIdentityApplication, type INetworkModule, type NetworkResponse }
 import type { Clock } from '../broker/clock.ts'
 import type { Assertion } from '../broker/types.ts'
 import { BrokerError } from '../errors.ts'
-import { readRetryAfter } from './entra-failure.ts'
+import { retryAfterPart } from './entra-failure.ts'
 import { RecordingClient } from './recording-client.ts'
 
 /** Which identity to ask for, and where. */
@@ -102,9 +102,8 @@ function identityFailure(
         'or correct BROKER_IDENTITY_CLIENT_ID.',
     })
   }
-  const told = client.seen?.header('retry-after')
   return new BrokerError('identity_unavailable', `The identity endpoint gave no usable answer (HTTP ${status}).`, {
     reason: status === 200 ? 'unusable' : 'status',
-    ...(told !== undefined && { retryAfter: readRetryAfter(told, now()) }),
+    ...retryAfterPart(status, client.seen?.header('retry-after'), now()),
   })
 }

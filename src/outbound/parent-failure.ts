@@ -1,6 +1,6 @@
 import { membersOfJson } from '../broker/narrow.ts'
 import { BrokerError, errorTable, type ErrorCode } from '../errors.ts'
-import { readRetryAfter } from './entra-failure.ts'
+import { retryAfterPart } from './entra-failure.ts'
 
 /** An answer of the broker, read to its end. */
 export interface ParentAnswer {
@@ -34,7 +34,7 @@ export function parentFailure({ status, text, retryAfter }: ParentAnswer, now: n
   const waits = status === 429 || status === 503
   return new BrokerError(known ?? byStatus[status] ?? 'upstream_unavailable', describe(status, words(detail)), {
     reason: 'broker',
-    ...(waits && { retryAfter: readRetryAfter(retryAfter, now) }),
+    ...(waits && retryAfterPart(status, retryAfter, now)),
     ...(words(remedy) !== undefined && { remedy: `${words(remedy)} (request_id of the broker: ${words(id)})` }),
   })
 }

@@ -49,7 +49,7 @@ export const metricTable = {
   ),
   token_broker_cache_remembered_failures_total: row(
     'counter',
-    'Times that a failure was answered from memory, without asking anybody, by its reason.',
+    'Requests that were answered with a remembered failure, without asking anybody, by its reason.',
     'reason',
   ),
   token_broker_cache_failures: row(

@@ -26,17 +26,17 @@ const rows: readonly Row[] = [
   // No answer: everybody gets theirs when the time is over.
   { fault: token('hung'), ...away, waits: 1 },
   { fault: token('stalled-body'), ...away, waits: 1 },
-  // Trouble that passes. A second's pause does not fit into the time, so the answer is told at once.
+  // Trouble that passes is tried again; but a pause of a second does not fit into the time, so that is told at once.
   { fault: token('throttled'), ...away, retryAfter: 5 },
   { fault: token('throttled', { httpDate: true, retryAfter: 9 }), ...away, retryAfter: 9 },
   { fault: token('throttled', { retryAfter: 'none' }), ...away },
   { fault: token('throttled', { retryAfter: 86_400 }), ...away, retryAfter: 300 },
-  { fault: token('server-error', { status: 500 }), ...away },
-  { fault: token('server-error', { status: 502 }), ...away },
+  { fault: token('server-error', { status: 500 }), ...away, calls: 3, attempts: 3 },
+  { fault: token('server-error', { status: 502 }), ...away, calls: 3, attempts: 3 },
   { fault: token('server-error', { status: 503, retryAfter: 7 }), ...away, retryAfter: 7 },
-  { fault: token('server-error', { status: 504, empty: true }), ...away },
-  { fault: token('html', { status: 502 }), ...away },
-  { fault: aadsts(90033), ...away },
+  { fault: token('server-error', { status: 504, empty: true }), ...away, calls: 3, attempts: 3 },
+  { fault: token('html', { status: 502 }), ...away, calls: 3, attempts: 3 },
+  { fault: aadsts(90033), ...away, calls: 3, attempts: 3 },
   { fault: aadsts(50196), ...away },
   // The broker is not trusted as it is set up.
   { fault: aadsts(700024), ...federation },

@@ -121,19 +121,29 @@ describe('a token of an hour', () => {
 })
 
 describe('failed refreshes back off', () => {
-  const table: readonly [failures: number, most: number, why: string][] = [
-    [1, 15_000, 'the first'],
-    [2, 30_000, 'twice as long'],
-    [5, 240_000, 'the last below five minutes'],
-    [6, 300_000, 'five minutes at most'],
-    [60, 300_000, 'five minutes for ever'],
-    [5000, 300_000, 'also where the power of two is infinite'],
+  const hour = 60 * 60_000
+  const table: readonly [failures: number, servedFor: number, most: number, why: string][] = [
+    [1, 14 * 60_000, 15_000, 'the first, of a token of an hour that has just become due'],
+    [2, 14 * 60_000, 30_000, 'twice as long'],
+    [5, hour, 240_000, 'the last below five minutes'],
+    [6, hour, 300_000, 'five minutes at most'],
+    [60, hour, 300_000, 'five minutes for ever'],
+    [5000, hour, 300_000, 'also where the power of two is infinite'],
+    [6, 14 * 60_000, 210_000, 'a quarter of what is left, if that is less'],
+    [1, 60_000, 15_000, 'a minute is left: the first wait is a quarter of it already'],
+    [1, 59_000, 14_750, 'less than a minute'],
+    [3, 59_000, 14_750, 'however often it failed'],
+    [1, 24_000, 6_000, 'a token that lives for a minute'],
+    [1, 800, 200, 'a token that lives for two seconds'],
+    [1, 400, 200, 'its last moments: 200 ms at least, or the last tries would come all at once'],
+    [1, 0, 200, 'expired'],
+    [1, -5000, 200, 'long expired'],
   ]
-  for (const [failures, most, why] of table) {
-    test(`failure ${failures} waits up to ${most} ms, full jitter: ${why}`, () => {
-      assert.equal(refreshBackOffMs(failures, lowest), 0)
-      assert.equal(refreshBackOffMs(failures, middle), most / 2)
-      assert.ok(refreshBackOffMs(failures, highest) <= most)
+  for (const [failures, servedFor, most, why] of table) {
+    test(`failure ${failures} with ${servedFor} ms left waits up to ${most} ms, full jitter: ${why}`, () => {
+      assert.equal(refreshBackOffMs(failures, servedFor, lowest), 0)
+      assert.equal(refreshBackOffMs(failures, servedFor, middle), most / 2)
+      assert.ok(refreshBackOffMs(failures, servedFor, highest) <= most)
     })
   }
 })

@@ -2,12 +2,12 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { createTurns } from '../../src/broker/turns.ts'
 import { type FailureLevel, failureLevel, failurePeriodMs } from '../../src/broker/failure-rules.ts'
-import { freshness, planLife, refreshBackOffMs, remainingMs } from '../../src/broker/freshness.ts'
+import { freshness, longestWaitMs, planLife, refreshBackOffMs, remainingMs } from '../../src/broker/freshness.ts'
 import { forgottenAfterMs } from '../../src/broker/failure-memory.ts'
 import { readConfig } from '../../src/config.ts'
 import { BrokerError, type ErrorCode, type ErrorParts, errorTable } from '../../src/errors.ts'
 import { longestMinExpiresIn } from '../../src/http/schemas.ts'
-import { readRetryAfter } from '../../src/outbound/entra-failure.ts'
+import { readRetryAfter, retryAfterPart } from '../../src/outbound/entra-failure.ts'
 import { metricTable } from '../../src/telemetry/metric-table.ts'
 import { read } from './sources.ts'
 
@@ -72,7 +72,7 @@ function slots(callers: number): number {
 const hour = turningPoints(3600)
 const [due, expired, end] = [minutes(hour.due), minutes(hour.expired), minutes(hour.end)]
 const short = turningPoints(299)
-const backOff = [1, 2, 3].map(failures => refreshBackOffMs(failures, () => 1) / 1000)
+const backOff = [1, 2, 3].map(failures => refreshBackOffMs(failures, Infinity, () => 1) / 1000)
 const pauses = [1, 2, 3, 20].map(failures => period('upstream_unavailable', 'key', failures)[1] / 1000)
 const circuit = (name: string) => constant('src/outbound/circuit.ts', name)
 const turns = (name: string) => constant('src/broker/turns.ts', name)
@@ -90,7 +90,8 @@ const facts: readonly string[] = [
     `${constant('src/broker/freshness.ts', 'shortLifeSeconds') / 60} minutes;`,
   `± ${percent(turningPoints(3600, 1).due / hour.due - 1)}, so that`,
   `never later than ${percent(constant('src/broker/freshness.ts', 'latestDue'))} of the time that it is served`,
-  `after up to ${backOff[0]} s, ${backOff[1]} s, ${backOff[2]} s … ${minutes(refreshBackOffMs(99, () => 1))} minutes (full jitter)`,
+  `after up to ${backOff[0]} s, ${backOff[1]} s, ${backOff[2]} s … ${minutes(refreshBackOffMs(99, Infinity, () => 1))} minutes (full jitter), ` +
+    `but within a ${longestWaitMs(60_000) === 15_000 ? 'quarter' : ''} of the time for which the token is still served`,
   `\`BROKER_MIN_REMAINING_SECONDS\` (${config.minRemainingSeconds}) are left, or a ${(short.end - short.expired) * 10 === short.end ? 'tenth' : ''} of`,
   `\`BROKER_CACHE_MAX_ENTRIES\` (${grouped(config.cacheMaxEntries)})`,
   `more than ${constant('src/broker/kept-assertion.ts', 'minRemainingSeconds')} s (or a tenth of its life) left`,
@@ -112,8 +113,8 @@ const facts: readonly string[] = [
   `token | ${status('upstream_invalid')} | this ${levelOf('upstream_invalid')} | ${range(period('upstream_invalid', 'key'))} |`,
   `away | ${status('identity_unavailable')} | the identity | ${transient} |`,
   `full | ${status('upstream_unavailable')}, ${status('overloaded')} | nobody |`,
-  `A \`Retry-After\` of more than ${readRetryAfter('86400', 0)} s is taken for ${readRetryAfter('86400', 0)} s, and a 429 or 5xx of Entra ` +
-    `without one for one with ${readRetryAfter(undefined, 0)} s.`,
+  `A \`Retry-After\` of more than ${readRetryAfter('86400', 0)} s is taken for ${readRetryAfter('86400', 0)} s, and a limit (429) of Entra ` +
+    `without one for one with ${retryAfterPart(429, undefined, 0).retryAfter} s.`,
   `remembered, a ${errorTable.upstream_unavailable.status} tells`,
   `asks for another ${minutes(forgottenAfterMs)} minutes, the failures in a row`,
   `\`BROKER_UPSTREAM_CONCURRENCY\` (${config.upstreamConcurrency}) fetches`,

@@ -1,23 +1,23 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { grantFor } from '../support/callers.ts'
-import { exchangeFailure, readId, readRetryAfter } from '../../src/outbound/entra-failure.ts'
+import { exchangeFailure, readId, readRetryAfter, retryAfterPart } from '../../src/outbound/entra-failure.ts'
 
 const now = Date.parse('2026-11-22T12:00:00Z')
-const rows: readonly (readonly [value: string | undefined, seconds: number, why: string])[] = [
-  [undefined, 1, 'nothing said: soon'],
+const rows: readonly (readonly [value: string | undefined, seconds: number | undefined, why: string])[] = [
+  [undefined, undefined, 'nothing said'],
   ['5', 5, 'seconds'],
   ['1', 1, 'the least'],
   ['0', 1, 'at once would be hammering'],
   ['300', 300, 'the most that is believed'],
   ['301', 300, 'more than is believed'],
   ['999999999', 300, 'nine digits are read'],
-  ['9999999999', 1, 'ten digits are no number of seconds'],
+  ['9999999999', undefined, 'ten digits are no number of seconds'],
   ['-5', 1, 'before now'],
   ['1.5', 1, 'no fraction (RFC 9110 §10.2.3)'],
-  ['', 1, 'empty'],
-  ['soon', 1, 'a word'],
-  ['5 seconds', 1, 'a unit'],
+  ['', undefined, 'empty'],
+  ['soon', undefined, 'a word'],
+  ['5 seconds', undefined, 'a unit'],
   ['Sun, 22 Nov 2026 12:00:30 GMT', 30, 'a date'],
   ['Sunday, 22-Nov-26 12:00:30 GMT', 30, 'a date in the obsolete form of RFC 850'],
   ['Sun, 22 Nov 2026 12:00:00 GMT', 1, 'now'],
@@ -27,6 +27,20 @@ const rows: readonly (readonly [value: string | undefined, seconds: number, why:
 for (const [value, seconds, why] of rows)
   test(`Retry-After ${JSON.stringify(value)} is ${seconds} s: ${why}`, () => {
     assert.equal(readRetryAfter(value, now), seconds)
+  })
+
+const silent: readonly (readonly [status: number, seconds: number | undefined, why: string])[] = [
+  [429, 1, 'a limit'],
+  [400, 1, 'a code that says that it passes: mostly a limit too'],
+  [408, undefined, 'a time-out'],
+  [500, undefined, "a server's error"],
+  [503, undefined, 'the same'],
+  [200, undefined, 'an answer that cannot be used'],
+]
+for (const [status, seconds, why] of silent)
+  test(`HTTP ${status} without Retry-After: ${seconds} s (${why})`, () => {
+    assert.deepEqual(retryAfterPart(status, undefined, now), seconds === undefined ? {} : { retryAfter: seconds })
+    assert.deepEqual(retryAfterPart(status, '5', now), { retryAfter: 5 })
   })
 
 const ids: readonly (readonly [value: unknown, known: boolean, why: string])[] = [

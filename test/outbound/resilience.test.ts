@@ -68,6 +68,15 @@ describe('attempts', () => {
     }
   })
 
+  for (const [timeoutMs, latency, why] of [
+    [5000, 1500, 'the default, and attempts that take a second and a half each'],
+    [500, 30, 'a tenth of it, and attempts that take 30 ms each'],
+  ] as const)
+    test(`${timeoutMs} ms have room for three attempts, with the longest pauses: ${why}`, async () => {
+      const world = await outcomeOf([away(), away(), 'token'], { timeoutMs, latency, random: () => 1 })
+      assert.deepEqual([world.askedAt.length, world.outcome], [3, token])
+    })
+
   test('a failure whose Retry-After does not fit is thrown at once, with it', async () => {
     const world = await outcomeOf([away(20)])
     assert.equal(world.elapsed, 0)

@@ -90,14 +90,14 @@ const rows: Readonly<Record<string, Row>> = {
     happens: askAndRefresh,
     moves: { [issued]: 1, [served('due')]: 1, [refreshed('federation')]: 1, [exchanged('federation')]: 1 },
   },
-  'a refresh that meets a remembered failure: nobody is asked': {
+  'a refresh that meets a remembered failure: nobody is asked, and nobody is told': {
     before: async broker => {
       await due(broker)
       emulator.fault({ kind: 'aadsts', code: 700213, at: 'token' })
       await ask(broker, { ...contoso, tenant: 'tailspin' })
     },
     happens: askAndRefresh,
-    moves: { [issued]: 1, [served('due')]: 1, [refreshed('federation')]: 1, [recalled('federation')]: 1 },
+    moves: { [issued]: 1, [served('due')]: 1, [refreshed('federation')]: 1 },
   },
   'a request after a refresh failed, while the next one waits: refresh-failed': {
     before: failing,
