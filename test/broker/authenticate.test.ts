@@ -157,5 +157,13 @@ describe('several keys under one key id', () => {
   test('and none of them signs for a foreign one', () =>
     refusedFor('signature', mint(makeKey('ES256', 'same'), good), many))
 
+  test('a token without a key id is tried with those that fit it, and refused where none of them signed it', async () => {
+    const [one, two] = [makeKey(), makeKey()]
+    const issuers = [issuerWith([rsa.jwk, one.jwk, two.jwk])]
+    await accepted(mint(two, good), issuers)
+    await refusedFor('signature', mint(makeKey(), good), issuers)
+    await refusedFor('signature', mint(foreignRsa, good, { kid: undefined }), issuers)
+  })
+
   test('claims are judged as with one key', () => refusedFor('expired', mint(second, goodClaims({ exp: 1 })), many))
 })

@@ -113,6 +113,18 @@ describe('it is forgotten', () => {
     assert.ok(isRemembered(authenticate(token)))
   })
 
+  test('for ten thousand others: what is remembered is bounded, and the one that was away longest goes', async () => {
+    const { authenticate } = setUp()
+    const tokens = Array.from({ length: 10_001 }, (_, nth) => mint(key, goodClaims({ jti: String(nth) })))
+    const [first = '', second = '', ...others] = tokens
+    await authenticate(first)
+    await authenticate(second)
+    for (let at = 0; at < others.length; at += 100)
+      await Promise.all(others.slice(at, at + 100).map(async each => authenticate(each)))
+    assert.ok(isRemembered(authenticate(second)))
+    assert.ok(!isRemembered(authenticate(first)))
+  })
+
   test('when the keys are too old to be trusted: the issuer was away for an hour', async () => {
     const { authenticate, clock, published } = setUp()
     const long = mint(key, goodClaims({ exp: noon / 1000 + 86_400 }))

@@ -24,7 +24,7 @@ const rows: readonly (readonly [what: string, status: number, body: string, faul
   ['a document', 200, '{"keys":[]}', undefined],
   ['a document of 512 KiB', 200, JSON.stringify('a'.repeat(limit - 2)), undefined],
   ['a document of one byte more', 200, JSON.stringify('a'.repeat(limit - 1)), /larger than 524288 bytes/],
-  ['a document far larger', 200, 'a'.repeat(4 * limit), /larger than 524288 bytes/],
+  ['a document of 10 MB', 200, JSON.stringify('a'.repeat(10_000_000)), /larger than 524288 bytes/],
   ['a document with another status', 404, '{"keys":[]}', /answered HTTP 404/],
   ['a document as an error', 500, '{"keys":[]}', /answered HTTP 500/],
   ['a part of a document', 206, '{"keys":[]}', /answered HTTP 206/],
@@ -37,6 +37,25 @@ for (const [what, status, body, fault] of rows)
     if (fault) await assert.rejects(document, fault)
     else assert.deepEqual(await document, JSON.parse(body))
   })
+
+test('a document without end is given up as soon as it is too large, not when the time is over', async t => {
+  const chunk = 'a'.repeat(64 * 1024)
+  let sent = 0
+  const closed = Promise.withResolvers<void>()
+  const url = await listen(t, (request, response) => {
+    const pour = (): void => {
+      while (!response.destroyed) {
+        sent += chunk.length
+        if (!response.write(chunk)) return void response.once('drain', pour)
+      }
+    }
+    request.on('close', closed.resolve)
+    pour()
+  })
+  await assert.rejects(documentFetcher(60_000)(url), /larger than 524288 bytes/)
+  await closed.promise
+  assert.ok(sent < 32 * limit, `${sent} bytes were taken off the server`)
+})
 
 for (const status of [301, 302, 303, 307, 308])
   test(`a ${status} is not followed`, async t => {

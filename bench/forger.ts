@@ -1,0 +1,113 @@
+import { readFileSync } from 'node:fs'
+import { connect, type Socket } from 'node:net'
+
+/**
+ * A process that sends forged tokens to a broker at a steady rate, and says on stdout what came of them. FORGER is a file
+ * with its {@link Orders}. It keeps sending whether or not there are answers, up to {@link mostOutstanding} a connection.
+ */
+export interface Orders {
+  readonly port: number
+  /** Sent in turn. */
+  readonly requests: readonly string[]
+  readonly perSecond: number
+  readonly seconds: number
+  /** From one address on all connections, or from another for every few requests. */
+  readonly from: 'one address' | 'ever new addresses'
+}
+
+/** What came of it. */
+export interface Outcome {
+  /** Answers by status. */
+  readonly answers: Readonly<Record<string, number>>
+  readonly seconds: number
+}
+
+/** Answers come in order, and what the broker delays holds up what was sent behind it: many connections, little on each. */
+const connections = 128
+const mostOutstanding = 10
+/** Below what the broker takes from an address before it slows it down. */
+const requestsPerAddress = 80
+const tickMs = 5
+
+const { port, requests, perSecond, seconds, from }: Orders = JSON.parse(
+  readFileSync(process.env['FORGER'] ?? '', 'utf8'),
+) as Orders
+const answers: Record<string, number> = {}
+let [addresses, sent] = [0, 0]
+
+/** Loopback addresses besides 127.0.0.1: on Linux all of 127.0.0.0/8 is the machine's own. */
+function nextAddress(): string {
+  const nth = from === 'one address' ? 0 : ++addresses
+  return nth === 0 ? '127.0.0.2' : `127.1.${(nth >> 8) & 255}.${nth & 255}`
+}
+
+class Connection {
+  #socket: Socket
+  #outstanding = 0
+  #left = requestsPerAddress
+  #rest = ''
+
+  constructor() {
+    this.#socket = this.#open()
+  }
+
+  /** Whether the request was sent. */
+  send(request: string): boolean {
+    if (this.#outstanding >= mostOutstanding || this.#left === 0) return false
+    if (from !== 'one address') this.#left--
+    this.#outstanding++
+    return this.#socket.write(request) || true
+  }
+
+  close(): void {
+    this.#socket.destroy()
+  }
+
+  #open(): Socket {
+    this.#left = requestsPerAddress
+    this.#outstanding = 0
+    this.#rest = ''
+    const socket = connect({ port, host: '127.0.0.1', localAddress: nextAddress(), noDelay: true })
+    socket.setEncoding('latin1')
+    socket.on('data', (text: string) => this.#read(text))
+    socket.on('error', () => undefined)
+    socket.on('close', () => {
+      if (this.#socket === socket && !ended) this.#socket = this.#open()
+    })
+    return socket
+  }
+
+  #read(text: string): void {
+    const all = this.#rest + text
+    let read = 0
+    for (const { 1: status = '', index, 0: line } of all.matchAll(/HTTP\/1\.1 (\d{3}) /g)) {
+      answers[status] = (answers[status] ?? 0) + 1
+      this.#outstanding--
+      read = index + line.length
+    }
+    this.#rest = all.slice(Math.max(read, all.length - 'HTTP/1.1 401 '.length + 1))
+    if (this.#left === 0 && this.#outstanding === 0) this.#socket.end()
+  }
+}
+
+let ended = false
+const all = Array.from({ length: connections }, () => new Connection())
+const began = performance.now()
+const timer = setInterval(() => {
+  const passed = performance.now() - began
+  const due = Math.floor((passed / 1000) * perSecond)
+  for (let tried = 0; sent < due && tried < connections;) {
+    const connection = all[sent % connections]
+    const isSent = connection?.send(requests[sent % requests.length] ?? '') === true
+    // What cannot be sent is left out, not caught up with later.
+    sent++
+    tried = isSent ? 0 : tried + 1
+  }
+  sent = due
+  if (passed < seconds * 1000) return
+  ended = true
+  clearInterval(timer)
+  for (const connection of all) connection.close()
+  const outcome: Outcome = { answers, seconds: passed / 1000 }
+  process.stdout.write(`${JSON.stringify(outcome)}\n`)
+}, tickMs)
