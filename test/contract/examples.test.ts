@@ -59,6 +59,8 @@ test('the systemd unit starts an agent with flags that there are, and a folder f
   const [, folder] = /^RuntimeDirectory=(\S+)$/m.exec(unit) ?? []
   const { secretFile, listen } = settingsOf(flags, { RUNTIME_DIRECTORY: `/run/${folder}` })
   assert.ok(unit.includes(`$(cat ${secretFile})`))
+  // The workload reads it when it starts, which is as soon as this unit is up.
+  assert.ok(unit.includes(`ExecStartPost=/bin/sh -c 'until [ -s ${secretFile} ]; do sleep 0.1; done'`))
   // Otherwise systemd removes the folder at each restart, and the workload's secret would be none any more.
   assert.match(unit, /^RuntimeDirectoryPreserve=restart$/m)
   assert.ok('port' in listen && unit.includes(`IDENTITY_ENDPOINT=http://127.0.0.1:${listen.port}/identity/token`))
