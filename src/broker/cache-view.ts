@@ -1,5 +1,4 @@
 import type { LRUCache } from 'lru-cache'
-import { fingerprint } from './fingerprint.ts'
 import { placeOf, type CachedToken } from './cached-token.ts'
 import type { Clock } from './clock.ts'
 import type { RememberedFailure } from './failure-memory.ts'
@@ -169,7 +168,7 @@ function entryOf(key: string, token: CachedToken, moment: Moment): CacheEntry {
     refreshInSeconds: state === 'expired' ? 0 : Math.max(0, Math.ceil(dueInMs / 1000)),
     vainRefreshes: token.vainRefreshes,
     lastFailure: failure && { code: failure.error.code, reason: failure.error.reason, at: failure.at },
-    fingerprint: fingerprint(token.token),
+    fingerprint: token.fingerprint,
     traceId: token.traceId,
     correlationId: token.correlationId,
   }

@@ -1,4 +1,5 @@
 import type { BrokerError } from '../errors.ts'
+import { fingerprint } from './fingerprint.ts'
 import type { FetchFilter } from './failure-memory.ts'
 import type { Life } from './freshness.ts'
 import type { IssuedToken, TokenFacts } from './types.ts'
@@ -19,6 +20,7 @@ export interface CachedToken extends TokenFacts {
 export const cachedToken = (id: number, issued: IssuedToken, life: Life): CachedToken => ({
   id,
   token: issued.token,
+  fingerprint: fingerprint(issued.token),
   traceId: issued.traceId,
   correlationId: issued.correlationId,
   life,

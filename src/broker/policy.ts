@@ -31,12 +31,14 @@ class PolicyGrant {
     this.rule = rules[0].name
     this.application = target.application
     this.clientId = target.clientId
-    this.tenant = target.tenant
-    this.scope = target.scope
     this.policyVersion = policyVersion
     this.exchangeLimit = mostGenerous(rules.map(({ exchangeLimit }) => exchangeLimit))
     this.requestLimit = mostGenerous(rules.map(({ requestLimit }) => requestLimit))
     this.key = `${target.clientId} ${target.tenant} ${target.scope}`
+    // Without memory of their own: a part of the key, and the rule's very text.
+    const tenantAt = target.clientId.length + 1
+    this.tenant = this.key.slice(tenantAt, tenantAt + target.tenant.length)
+    this.scope = rules[0].scopes.values().find(scope => scope === target.scope) ?? target.scope
     Object.freeze(this)
   }
 }
@@ -198,32 +200,35 @@ export function createAuthorize(homeTenant: () => string | undefined, decided = 
   let grants = new WeakMap<Caller, Grants>()
   let count = 0
   return (caller, ask) => {
-    let known = grants.get(caller)
-    const same = known?.byAsk.get(ask)
-    if (same) return same
-
-    const words = `${ask.application} ${ask.tenant} ${ask.scope}`
-    let grant = known?.byWords.get(words)
-    if (!grant) {
-      const home = homeTenant()
-      grant = decided(caller.policy, caller, ask, home)
-      // A rule for "*" may yet turn out to speak of it, and be the more generous one.
-      if (home === undefined && caller.policy.rules.some(({ tenants }) => tenants === '*')) return grant
-      if (++count > maxRememberedGrants) {
-        grants = new WeakMap()
-        count = 1
-        known = undefined
-      }
+    const known = grants.get(caller)?.get(ask.scope)?.get(ask.application)?.get(ask.tenant)
+    if (known) return known
+    const home = homeTenant()
+    const grant = decided(caller.policy, caller, ask, home)
+    // A rule for "*" may yet turn out to speak of it, and be the more generous one.
+    if (home === undefined && caller.policy.rules.some(({ tenants }) => tenants === '*')) return grant
+    if (++count > maxRememberedGrants) {
+      grants = new WeakMap()
+      count = 1
     }
-    if (!known) grants.set(caller, (known = { byAsk: new WeakMap(), byWords: new Map() }))
-    known.byAsk.set(ask, grant)
-    known.byWords.set(words, grant)
+    const byScope = entryOf<Caller, Grants>(grants, caller, () => new Map())
+    const byApplication = entryOf(byScope, ask.scope, () => new Map())
+    const byTenant = entryOf(byApplication, ask.application, () => new Map())
+    byTenant.set(ask.tenant === grant.tenant ? grant.tenant : ask.tenant, grant)
     return grant
   }
 }
 
-/** The grants of one caller: by the very object of an ask that was remembered where it was read, and by its words. */
-interface Grants {
-  readonly byAsk: WeakMap<Ask, Grant>
-  readonly byWords: Map<string, Grant>
+/** The grants of one caller by scope, application and tenant, as they were asked for: three look-ups without a new text. */
+type Grants = Map<string, Map<string, Map<string, Grant>>>
+
+function entryOf<K extends WeakKey | string, V>(
+  map: { get: (key: K) => V | undefined; set: (key: K, value: V) => unknown },
+  key: K,
+  make: () => V,
+): V {
+  const known = map.get(key)
+  if (known !== undefined) return known
+  const made = make()
+  map.set(key, made)
+  return made
 }

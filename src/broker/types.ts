@@ -61,6 +61,8 @@ export interface RequestFacts {
 /** A token that is handed out. One object per fetched token, so that listeners can remember what they derived of it. */
 export interface TokenFacts {
   readonly token: string
+  /** What stands for the token in logs. */
+  readonly fingerprint: string
   readonly traceId: string | undefined
   readonly correlationId: string | undefined
 }

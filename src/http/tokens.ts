@@ -71,26 +71,35 @@ const maxAnswerTexts = 4096
 
 /**
  * Bodies of the tokens that are asked for most, each good for one second: what changes in them is the number of seconds
- * left. Cleared when full, so that texts of tokens nobody asks for do not double the cache's memory.
+ * left. Only a token that is asked for again within a second has its body kept, and all are cleared when full, so that
+ * bodies of tokens that are asked for now and then neither double the cache's memory nor keep the collector busy.
  */
 class AnswerTexts {
-  readonly #texts = new Map<CachedToken, AnswerText>()
+  /** Body, or the `expires_in` with which the token was answered last. */
+  readonly #texts = new Map<CachedToken, AnswerText | number>()
 
   send(reply: FastifyReply, issued: Issued): FastifyReply {
+    const { served } = issued
+    const text = this.#textOf(issued)
+    return reply.headers(served.how === 'hit' ? text.headers : tokenHeaders(served, served.how)).send(text.body)
+  }
+
+  #textOf(issued: Issued): AnswerText {
     const { grant, served } = issued
     const seconds = expiresIn(served)
-    let text = this.#texts.get(served.token)
-    if (text?.expiresIn !== seconds || text.application !== grant.application) {
-      text = {
-        expiresIn: seconds,
-        application: grant.application,
-        body: bodyOf(issued),
-        headers: tokenHeaders(served, 'hit'),
-      }
-      if (this.#texts.size >= maxAnswerTexts) this.#texts.clear()
-      this.#texts.set(served.token, text)
+    const known = this.#texts.get(served.token)
+    const answeredAt = typeof known === 'object' ? known.expiresIn : known
+    if (typeof known === 'object' && answeredAt === seconds && known.application === grant.application) return known
+    const text = {
+      expiresIn: seconds,
+      application: grant.application,
+      body: bodyOf(issued),
+      headers: tokenHeaders(served, 'hit'),
     }
-    return reply.headers(served.how === 'hit' ? text.headers : tokenHeaders(served, served.how)).send(text.body)
+    if (known === undefined && this.#texts.size >= maxAnswerTexts) this.#texts.clear()
+    const isHot = answeredAt !== undefined && answeredAt - seconds <= 1
+    this.#texts.set(served.token, isHot ? text : seconds)
+    return text
   }
 }
 

@@ -1,8 +1,8 @@
 import { LRUCache } from 'lru-cache'
+import type { Caller } from '../broker/authenticate.ts'
 import type { Grant } from '../broker/policy.ts'
 import type { Events, RequestFacts, TokenFacts } from '../broker/types.ts'
-import { callerFields, grantFields, upstreamFields } from './audit-fields.ts'
-import { fingerprint } from '../broker/fingerprint.ts'
+import { callerFields, upstreamFields } from './audit-fields.ts'
 import { timestamp, type Scrub } from './log.ts'
 import type { LineSink } from './output.ts'
 
@@ -14,70 +14,74 @@ export interface HandOuts {
 }
 
 const summaryEveryMs = 60_000
+const event = JSON.stringify({ event: 'token.issued', outcome: 'issued' }).slice(1, -1)
 
 /**
- * What a grant and a token say in every line is serialised and scrubbed once, for as long as the token lives. The rest
- * of a line is made of the broker's own words and a network address, none of which needs escaping.
+ * Lines are put together from texts that were serialised before, by caller and rule, of which there are few: a line kept
+ * for each grant and token would take more memory than many tokens do. What else is in a line is the broker's own words,
+ * GUIDs, hashes and a network address, none of which needs escaping.
  */
 class LineWriter {
   readonly #sink: LineSink
   readonly #scrub: Scrub
+  /** Caller and rule, as JSON members. */
+  readonly #whoByRule = new WeakMap<Caller, Map<string, string>>()
 
   constructor(sink: LineSink, scrub: Scrub) {
     this.#sink = sink
     this.#scrub = scrub
   }
 
-  /** The members that stay the same, as JSON text without braces. */
-  prepare(grant: Grant, token: TokenFacts): string {
-    const members = {
-      event: 'token.issued',
-      outcome: 'issued',
-      caller: callerFields(grant.caller),
-      ...grantFields(grant),
-      token: fingerprint(token.token),
-      upstream: upstreamFields(token),
-    }
-    return this.#scrub(JSON.stringify(members).slice(1, -1))
-  }
-
-  one(prepared: string, { requestId, endpoint, address }: RequestFacts, how: string): void {
-    this.#sink.write(
-      `{"level":"info"${timestamp()},${prepared},"request_id":"${requestId}","endpoint":"${endpoint}",` +
+  one(grant: Grant, token: TokenFacts, { requestId, endpoint, address }: RequestFacts, how: string): void {
+    this.#write(
+      `${this.#decision(grant, token)},"request_id":"${requestId}","endpoint":"${endpoint}",` +
         `"address":"${address}","cache":"${how}","msg":"token issued"}\n`,
     )
   }
 
-  many(prepared: string, count: number, first: number, last: number): void {
+  many(grant: Grant, token: TokenFacts, count: number, first: number, last: number): void {
     const [from, to] = [new Date(first).toISOString(), new Date(last).toISOString()]
-    this.#sink.write(
-      `{"level":"info"${timestamp()},${prepared},"repeated":${count},"first":"${from}","last":"${to}",` +
+    this.#write(
+      `${this.#decision(grant, token)},"repeated":${count},"first":"${from}","last":"${to}",` +
         `"msg":"token issued repeatedly"}\n`,
     )
+  }
+
+  #write(members: string): void {
+    this.#sink.write(this.#scrub(`{"level":"info"${timestamp()},${event},${members}`))
+  }
+
+  #decision(grant: Grant, token: TokenFacts): string {
+    const { tenant, scope, application, policyVersion } = grant
+    return (
+      `${this.#who(grant)},"tenant":"${tenant}","scope":${JSON.stringify(scope)},` +
+      `"application":${JSON.stringify(application)},"policy":"${policyVersion}","token":"${token.fingerprint}",` +
+      `"upstream":${JSON.stringify(upstreamFields(token))}`
+    )
+  }
+
+  #who({ caller, rule }: Grant): string {
+    let byRule = this.#whoByRule.get(caller)
+    if (!byRule) this.#whoByRule.set(caller, (byRule = new Map()))
+    let who = byRule.get(rule)
+    if (who === undefined) byRule.set(rule, (who = JSON.stringify({ caller: callerFields(caller), rule }).slice(1, -1)))
+    return who
   }
 }
 
 /** One line for each hand-out. */
 export function everyHandOut(sink: LineSink, scrub: Scrub): HandOuts {
   const lines = new LineWriter(sink, scrub)
-  const known = new WeakMap<Grant, { readonly token: TokenFacts; readonly prepared: string }>()
   return {
-    issued: (request, grant, token, how) => {
-      let line = known.get(grant)
-      if (line?.token !== token) {
-        line = { token, prepared: lines.prepare(grant, token) }
-        known.set(grant, line)
-      }
-      lines.one(line.prepared, request, how)
-    },
+    issued: (request, grant, token, how) => lines.one(grant, token, request, how),
     close: () => undefined,
   }
 }
 
 /** Hand-outs of one token to one caller under one rule. */
 interface Repeats {
+  readonly grant: Grant
   readonly token: TokenFacts
-  readonly prepared: string
   /** Whether the first hand-out has its line. */
   isTold: boolean
   /** Since the last line. */
@@ -89,7 +93,7 @@ interface Repeats {
 const rememberedRepeats = 10_000
 
 /** Remembers who was handed what: by the grant, which is the quick way, and by what the grant says. */
-function createRepeats(prepare: (grant: Grant, token: TokenFacts) => string) {
+function createRepeats() {
   const ofGrant = new WeakMap<Grant, Repeats>()
   const ofCaller = new LRUCache<string, Repeats>({ max: rememberedRepeats })
   return (grant: Grant, token: TokenFacts): Repeats => {
@@ -98,10 +102,7 @@ function createRepeats(prepare: (grant: Grant, token: TokenFacts) => string) {
     const { caller, rule, policyVersion } = grant
     const key = JSON.stringify([caller.id, callerFields(caller), rule, grant.key, policyVersion])
     const known = ofCaller.get(key)
-    const repeats =
-      known?.token === token
-        ? known
-        : { token, prepared: prepare(grant, token), isTold: false, count: 0, first: 0, last: 0 }
+    const repeats = known?.token === token ? known : { grant, token, isTold: false, count: 0, first: 0, last: 0 }
     ofCaller.set(key, repeats)
     ofGrant.set(grant, repeats)
     return repeats
@@ -115,11 +116,11 @@ function createRepeats(prepare: (grant: Grant, token: TokenFacts) => string) {
  */
 export function summarizedHandOuts(sink: LineSink, scrub: Scrub, now: () => number): HandOuts {
   const lines = new LineWriter(sink, scrub)
-  const repeatsOf = createRepeats((grant, token) => lines.prepare(grant, token))
+  const repeatsOf = createRepeats()
   const pending = new Set<Repeats>()
   const flush = (): void => {
     for (const repeats of pending) {
-      lines.many(repeats.prepared, repeats.count, repeats.first, repeats.last)
+      lines.many(repeats.grant, repeats.token, repeats.count, repeats.first, repeats.last)
       repeats.count = 0
     }
     pending.clear()
@@ -130,7 +131,7 @@ export function summarizedHandOuts(sink: LineSink, scrub: Scrub, now: () => numb
       const repeats = repeatsOf(grant, token)
       if (!repeats.isTold) {
         repeats.isTold = true
-        lines.one(repeats.prepared, request, how)
+        lines.one(grant, token, request, how)
         return
       }
       repeats.last = now()

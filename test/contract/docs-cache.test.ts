@@ -9,6 +9,8 @@ import { BrokerError, type ErrorCode, type ErrorParts, errorTable } from '../../
 import { longestMinExpiresIn } from '../../src/http/schemas.ts'
 import { readRetryAfter, retryAfterPart } from '../../src/outbound/entra-failure.ts'
 import { metricTable } from '../../src/telemetry/metric-table.ts'
+import { reasonsInSources } from './docs-reasons.ts'
+import { sectionOf } from './docs-tables.ts'
 import { read } from './sources.ts'
 
 const raw = read('docs/cache.md')
@@ -150,6 +152,19 @@ describe('docs/cache.md', () => {
       Number(code),
     )
     assert.deepEqual(new Set(listed), new Set([65_001, 650_056, 501_051, 90_002, 900_023]))
+  })
+
+  test('has a row for every code that is remembered, and for no other', () => {
+    const remembered = [...reasonsInSources()].flatMap(pair => {
+      const [code = '', reason = ''] = pair.split(' ')
+      return levelOf(code as ErrorCode, { reason }, false) ? [code] : []
+    })
+    // The last column of what is remembered nowhere is a dash.
+    const rows = sectionOf(raw, '## When a fetch fails')
+      .split('\n')
+      .filter(line => / s( more)? \|$/.test(line))
+    const listed = rows.flatMap(row => [...row.matchAll(/\d{3} `(\w+)`/g)].map(([, code]) => code))
+    assert.deepEqual(new Set(listed), new Set([...remembered, 'identity_unavailable']))
   })
 
   test('what is remembered for nobody is remembered nowhere', () => {

@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import type { Json } from '../../emulator/jws.ts'
-import { failureLevel, failurePeriodMs, type FailureLevel } from '../../src/broker/failure-rules.ts'
-import { BrokerError, type ErrorCode, errorTable } from '../../src/errors.ts'
+import { errorTable } from '../../src/errors.ts'
 import { lookUpCodes } from '../../src/outbound/entra-codes.ts'
 import { startWorld, type TestBroker } from '../support/broker.ts'
 import { reasonsInSources } from './docs-reasons.ts'
@@ -49,62 +48,6 @@ describe('docs/errors.md is true', () => {
     const classOf = (code: number) => `${code} ${lookUpCodes([code])?.class}`
     const listed = [...page.matchAll(/^\| (\d{4,9}) \| `(\w+)` \|/gm)].map(([, code, kind]) => `${code} ${kind}`)
     assert.deepEqual(listed.toSorted(), known.map(classOf).toSorted())
-  })
-})
-
-describe('it says for what and for how long a failure is remembered', () => {
-  const table = rowsOf(sectionOf(page, '## Remembered failures'))
-  const errorOf = (of: ErrorCode, reason: string, codes: readonly number[] = []) =>
-    new BrokerError(of, 'no', { reason, upstream: { codes } })
-  const wording: Readonly<Record<FailureLevel, RegExp>> = {
-    application: /^the application, /,
-    tenant: /^the application in this tenant/,
-    key: /^application, tenant and scope/,
-  }
-  const passing = (reason: string) => !['circuit_open', 'withdrawn', 'min_expires_in'].includes(reason)
-
-  test('of every code that is remembered, and of the identity that remembers its own', () => {
-    const remembered = [...reasonsInSources()].flatMap(pair => {
-      const [code = '', reason = ''] = pair.split(' ')
-      return failureLevel(errorOf(code as ErrorCode, reason), false) ? [code] : []
-    })
-    assert.deepEqual(new Set(table.map(([code]) => code)), new Set([...remembered, 'identity_unavailable']))
-  })
-
-  for (const [code, what = '', time = ''] of table.filter(([of]) => of !== 'identity_unavailable'))
-    test(`${code}: ${what}, ${time}`, () => {
-      const pairs = [...reasonsInSources()].map(pair => pair.split(' '))
-      for (const [, reason = ''] of pairs.filter(([each, word = '']) => each === code && passing(word))) {
-        const error = errorOf(code as ErrorCode, reason)
-        const level = failureLevel(error, false)
-        assert.match(what, wording[level ?? 'key'])
-        if (errorTable[error.code].retryable) {
-          const most = [1, 2, 3, 9].map(failures => failurePeriodMs('key', error, failures, () => 1) / 1000)
-          assert.ok(time.includes(`${most.slice(0, 3).join(' s, ')} s … ${most[3]} s`), most.join())
-        } else {
-          const [least, most] = [0, 1].map(random => failurePeriodMs(level ?? 'key', error, 1, () => random) / 1000)
-          assert.ok(time.startsWith(`${least} to ${most} s`), `${least} to ${most}`)
-        }
-      }
-      for (const [number] of what.matchAll(/\d{5,}/g)) {
-        const usual = failureLevel(errorOf(code as ErrorCode, 'x'), false)
-        assert.notEqual(failureLevel(errorOf(code as ErrorCode, 'x', [Number(number)]), false), usual, number)
-      }
-    })
-
-  test('with every AADSTS code that is remembered for something else than others of its kind', () => {
-    const named = new Set(
-      [
-        ...table
-          .flat()
-          .join(' ')
-          .matchAll(/(\d{5,})/g),
-      ].map(([, number]) => Number(number)),
-    )
-    const source = read('src/broker/failure-rules.ts')
-    const moved = [...source.matchAll(/^ {2}\[(\d+), '/gm)].map(([, number]) => Number(number))
-    assert.ok(moved.length > 3)
-    assert.deepEqual(named, new Set(moved))
   })
 })
 

@@ -14,7 +14,12 @@ const rules = ['a', 'b'].map((name, nth) => ({
 }))
 const policies = [policyOf({ ...cast, rules }), policyOf({ ...cast, rules, deny: [{ tenants: [ids.home] }] })]
 const request = { requestId: 'r-1', endpoint: 'tokens', address: '192.0.2.7' }
-const tokens = ['one', 'two'].map(token => ({ token, traceId: undefined, correlationId: undefined }))
+const tokens = ['one', 'two'].map(token => ({
+  token,
+  fingerprint: token,
+  traceId: undefined,
+  correlationId: undefined,
+}))
 const people = await Promise.all(
   ['billing', 'web', 'x'.repeat(300)].map(team => callerWith({ sub: `system:serviceaccount:${team}:worker` })),
 )

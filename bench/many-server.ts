@@ -1,0 +1,137 @@
+import { randomBytes } from 'node:crypto'
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
+import { exportJWK, generateKeyPair, SignJWT } from 'jose'
+import { createAdmission, createAuthenticate } from '../src/broker/authenticate.ts'
+import { createCache } from '../src/broker/cache.ts'
+import { createCertificates } from '../src/broker/certificate-caller.ts'
+import { systemClock as clock } from '../src/broker/clock.ts'
+import { createTokenIssuer } from '../src/broker/issue-token.ts'
+import { fixedKeySet, parseKeys } from '../src/broker/key-set.ts'
+import { createLimits } from '../src/broker/limits.ts'
+import { createAuthorize } from '../src/broker/policy.ts'
+import { parsePolicy } from '../src/broker/policy-parse.ts'
+import { createRunningPolicy, type RunningPolicy } from '../src/broker/running-policy.ts'
+import { createSuspects } from '../src/broker/suspects.ts'
+import type { Events } from '../src/broker/types.ts'
+import { buildApp } from '../src/http/app.ts'
+import { addTokens } from '../src/http/tokens.ts'
+import { createListeners } from '../src/listeners.ts'
+import { bufferedOutput } from '../src/telemetry/output.ts'
+import { audience, mostEntries, scope, tenantOf, tokenBytes, type Order, type Report } from './many-world.ts'
+
+/**
+ * The broker with its own parts from the socket to the cache, and a source of tokens in the same process, so that it can
+ * be filled with a hundred thousand. Started by bench/many.ts, which it takes its orders from.
+ */
+
+const home = '0f0e0d0c-0000-4000-8000-000000000004'
+const issuerName = 'https://issuer.example'
+
+async function mintCaller() {
+  const { publicKey, privateKey } = await generateKeyPair('RS256', { extractable: true })
+  const jwk = { ...(await exportJWK(publicKey)), kid: 'bench', use: 'sig' }
+  const token = await new SignJWT({ padding: 'x'.repeat(800) })
+    .setProtectedHeader({ alg: 'RS256', kid: 'bench', typ: 'JWT' })
+    .setIssuer(issuerName)
+    .setAudience(audience)
+    .setSubject('bench')
+    .setExpirationTime('1d')
+    .sign(privateKey)
+  return { token, keys: fixedKeySet(parseKeys({ keys: [jwk] })) }
+}
+
+/** Tokens as they come from the network: each of them out of a JSON text of its own. */
+const source = () => {
+  const text = JSON.stringify({ access_token: randomBytes((tokenBytes * 3) / 4).toString('base64url'), more: 'x' })
+  const { access_token: token } = JSON.parse(text) as { access_token: string }
+  const ids = { traceId: crypto.randomUUID(), correlationId: crypto.randomUUID() }
+  return Promise.resolve({ token, expiresIn: 86_400, ...ids })
+}
+
+function decidersOf({ admission }: RunningPolicy, { verification }: Events) {
+  const certificates = createCertificates(() => undefined, clock)
+  const suspects = createSuspects(clock, sleep)
+  const authenticate = createAuthenticate({ admission, certificates, suspects, clock, verification })
+  return { authenticate, authorize: createAuthorize(() => home), limits: createLimits(clock) }
+}
+
+function build(keys: ReturnType<typeof fixedKeySet>) {
+  const policy = parsePolicy(`
+applications: { default: 6f3c0b1e-0000-4000-8000-000000000001 }
+issuers: { bench: { issuer: "${issuerName}", audiences: [${audience}] } }
+rules:
+  - { name: bench, callers: [{ issuer: bench, subject: bench }], tenants: "*", scopes: ["${scope}"] }
+`)
+  const running = createRunningPolicy(policy, clock)
+  running.replace(createAdmission(policy, [{ name: 'bench', issuer: issuerName, audiences: [audience], keys }]))
+  const sink = bufferedOutput(1)
+  const { log, events } = createListeners(
+    {
+      audit: process.env['BROKER_AUDIT'] === 'every' ? 'every' : 'summary',
+      logLevel: 'info',
+      certificates: false,
+      secrets: [],
+      upstreams: () => [],
+    },
+    running,
+    sink,
+    {
+      clock,
+      isReady: () => true,
+      isDraining: () => false,
+      cache: () => cache.view.statistics(),
+      circuit: () => 'closed',
+    },
+  )
+  const cache = createCache(source, {
+    clock,
+    random: Math.random,
+    maxEntries: mostEntries,
+    minRemainingSeconds: 60,
+    timeoutMs: 5000,
+    concurrency: 64,
+    events,
+  })
+  const deciders = decidersOf(running, events)
+  const issuer = createTokenIssuer(deciders, cache, events)
+  const app = buildApp({ log, isDraining: () => false, answered: events.answered }, [
+    scoped => addTokens(scoped, issuer),
+  ])
+  return { app, cache, issuer }
+}
+
+setFlagsFromString('--expose-gc')
+const collect = runInNewContext('gc') as () => void
+
+const { token, keys } = await mintCaller()
+const { app, cache, issuer } = build(keys)
+const facts = { requestId: 'fill', endpoint: 'tokens', address: '127.0.0.1' }
+
+/** Holds the tokens of so many tenants: has them fetched as requests would, but without the sockets. */
+async function fill(entries: number): Promise<void> {
+  const caller = await issuer.authenticate(token, facts)
+  if (entries < cache.view.statistics().entries) cache.forget({})
+  for (let n = cache.view.statistics().entries; n < entries; n++) {
+    await issuer.issue(caller, { tenant: tenantOf(n), scope, application: 'default', minExpiresIn: 0 }, facts)
+    // Lets the log be written.
+    if (n % 100 === 0) await nextTurn()
+  }
+}
+
+const report = (): Report => {
+  // Before the collection, which is none of the load's.
+  const { user, system } = process.cpuUsage()
+  // What is only weakly held takes more than one.
+  for (let n = 0; n < 3; n++) collect()
+  const { heapUsed, rss } = process.memoryUsage()
+  return { heapBytes: heapUsed, rssBytes: rss, cpuMs: (user + system) / 1000, entries: cache.view.statistics().entries }
+}
+
+const url = await app.listen({ host: '127.0.0.1', port: 0 })
+process.on('message', (order: Order) => {
+  void fill(order.entries).then(() => process.send?.(report()))
+})
+process.once('disconnect', () => process.exit(0))
+process.send?.({ url, authorization: `Bearer ${token}` })
