@@ -83,11 +83,12 @@ export function createAuthenticate(recognised: Recognised): Authenticate {
     try {
       issuer = issuerOf(token, issuers)
       const verified = await verifyJwt(token, issuer, policy, clock)
+      suspects.cleared(address)
       verification(issuer.name, 'verified')
       return verified
     } catch (thrown) {
       const { code, reason } = asBrokerError(thrown)
-      if (code === 'invalid_token') suspects.caught(address)
+      suspects[code === 'invalid_token' ? 'caught' : 'cleared'](address)
       verification(issuer?.name, reason)
       throw thrown
     }

@@ -12,8 +12,10 @@ export interface Suspects {
    * @throws BrokerError `rate_limited` when the wait would be long
    */
   readonly pass: (address: string) => Promise<void> | undefined
-  /** A credential from this address was bad. */
+  /** A credential from this address, which had passed, was bad. */
   readonly caught: (address: string) => void
+  /** A credential from this address, which had passed, was not bad: good, or nobody could tell. */
+  readonly cleared: (address: string) => void
 }
 
 /** Bad credentials that an address may send at once. */
@@ -29,6 +31,8 @@ interface Suspect {
   /** Monotonic milliseconds. */
   at: number
   waiting: number
+  /** Those that passed and of which nobody knows yet: each may turn out to be bad. */
+  open: number
 }
 
 /**
@@ -49,23 +53,38 @@ export function createSuspects(clock: Pick<Clock, 'monotonic'>, pause: (ms: numb
       const suspect = suspects.get(neighbourhoodOf(address))
       if (!suspect) return undefined
       refill(suspect)
-      if (suspect.tokens >= 1 && suspect.waiting === 0) return undefined
-      const seconds = (1 - suspect.tokens + suspect.waiting) / perSecond
+      const unclaimed = suspect.tokens - suspect.open
+      if (unclaimed >= 1 && suspect.waiting === 0) {
+        suspect.open++
+        return undefined
+      }
+      const seconds = (1 - Math.max(0, unclaimed) + suspect.waiting) / perSecond
       if (seconds > longestWaitSeconds) throw tooMany()
       suspect.waiting++
       return pause(seconds * 1000).then(() => {
         suspect.waiting--
+        suspect.open++
       })
     },
     caught: address => {
       const key = neighbourhoodOf(address)
-      const suspect = suspects.get(key) ?? { tokens: burst, at: clock.monotonic(), waiting: 0 }
+      const suspect = suspects.get(key) ?? { tokens: burst, at: clock.monotonic(), waiting: 0, open: 0 }
       refill(suspect)
+      close(suspect)
       // No debt, which would punish an address for longer the more often it tried.
       suspect.tokens = Math.max(0, suspect.tokens - 1)
       suspects.set(key, suspect)
     },
+    cleared: address => {
+      const suspect = suspects.get(neighbourhoodOf(address))
+      if (suspect) close(suspect)
+    },
   }
+}
+
+/** What passed before the address was suspected is not among the open ones. */
+function close(suspect: Suspect): void {
+  suspect.open = Math.max(0, suspect.open - 1)
 }
 
 const tooMany = () =>

@@ -53,6 +53,33 @@ describe('an address from which bad credentials come', () => {
     assert.notEqual(suspects.pass(address), undefined, 'there is room for another')
   })
 
+  test('has as many before the first verdict as it would have after it: a burst does not slip through', async () => {
+    const { suspects, caught, advance, waits } = setUp()
+    caught(burst - 3)
+    for (let nth = 0; nth < 3; nth++) assert.equal(suspects.pass(address), undefined)
+    void suspects.pass(address)
+    assert.equal(waits(), 1, 'three are being verified, and three are left')
+    await advance(1000 / perSecond)
+    assert.equal(waits(), 0)
+    assert.notEqual(suspects.pass(address), undefined, 'nor one more once that has passed too')
+  })
+
+  test('has those back that turn out not to be bad', () => {
+    const { suspects, caught } = setUp()
+    caught(burst - 1)
+    for (let nth = 0; nth < 50; nth++) {
+      assert.equal(suspects.pass(address), undefined)
+      suspects.cleared(address)
+    }
+    assert.equal(suspects.pass(address), undefined)
+    assert.notEqual(suspects.pass(address), undefined)
+  })
+
+  test('that is not suspected may have any number verified at once: callers share addresses', () => {
+    const { suspects } = setUp()
+    for (let nth = 0; nth < burst * 10; nth++) assert.equal(suspects.pass(address), undefined)
+  })
+
   test('is forgiven in time, however many there were', async () => {
     const { suspects, caught, advance } = setUp()
     caught(burst * 100)
@@ -153,6 +180,23 @@ describe('in front of authentication', () => {
     assert.equal((await caller).kind, 'jwt')
   })
 
+  test('many bad ones at the same moment are no way around it', async () => {
+    const { from, attack, waits } = broker()
+    await attack(burst - 1)
+    const many = Array.from({ length: 50 }, async (_, nth) => from(`worse-${nth}`))
+    const codes = many.map(each => each.then(String, (thrown: { code: string }) => thrown.code))
+    assert.equal(waits(), longestWaitSeconds * perSecond)
+    assert.equal(await codes[0], 'invalid_token')
+    assert.equal(await codes.at(-1), 'rate_limited')
+  })
+
+  test('good tokens that are new give back what they take, also where bad ones came from', async () => {
+    const { from, attack, waits } = broker()
+    await attack(burst - 1)
+    for (let nth = 0; nth < 20; nth++) await from(mint(key, goodClaims({ jti: String(nth) })))
+    assert.equal(waits(), 0)
+  })
+
   test('elsewhere, a good token that is new does not wait', async () => {
     const { from, attack, waits } = broker()
     await attack(burst)
@@ -180,5 +224,10 @@ describe('in front of authentication', () => {
       await assert.rejects(async () => authenticate(mint(key, goodClaims({ jti: String(nth) })), undefined, address))
     }
     assert.equal(suspects.pass(address), undefined)
+    suspects.caught(address)
+    for (let nth = 0; nth < burst; nth++) {
+      await assert.rejects(async () => authenticate(mint(key, goodClaims({ jti: String(nth) })), undefined, address))
+    }
+    assert.equal(suspects.pass(address), undefined, 'nor where bad ones came before')
   })
 })
