@@ -10,13 +10,13 @@ export const tenantOf = (n: number): string => `40000000-0000-4000-8000-${String
 /** Hold so many tokens, and report. */
 export interface Order {
   readonly entries: number
+  /** Whether to collect garbage before the heap is looked at. */
+  readonly collect: boolean
 }
 
-/** After a collection. */
 export interface Report {
   readonly entries: number
   readonly heapBytes: number
-  readonly rssBytes: number
   /** Of processor time since the start. */
   readonly cpuMs: number
 }

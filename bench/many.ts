@@ -9,16 +9,16 @@ import { scope, tenantOf, tokenBytes, type Listening, type Order, type Report } 
 import { median, onCore } from './world.ts'
 
 /**
- * `npm run bench:many [-- --rounds 3 --seconds 3 --tokens 100000 --heap 256]`: one broker that holds a hundred tokens and
- * a hundred thousand in turn, under the same load, each time all of them asked for at random. Prints the heap that a token
- * takes, hits a second and their processor time, and the ratio. `--heap` limits the heap to so many MB. Needs `wrk`; takes
- * about a minute.
+ * `node bench/many.ts [--rounds 8 --seconds 2 --tokens 100000 --heap 256]`: two brokers on one core, one that holds a
+ * hundred tokens and one that holds a hundred thousand, under the same load in turn: all that are held are asked for at
+ * random. Prints the heap that a token takes, hits a second, their processor time, and the median of the rounds' ratios.
+ * `--heap` limits the heap to so many MB. Needs `wrk`; takes about a minute.
  */
 
 const { values } = parseArgs({
   options: {
-    rounds: { type: 'string', default: '3' },
-    seconds: { type: 'string', default: '3' },
+    rounds: { type: 'string', default: '8' },
+    seconds: { type: 'string', default: '2' },
     heap: { type: 'string', default: '0' },
     tokens: { type: 'string', default: '100000' },
   },
@@ -47,14 +47,13 @@ async function told<T>(child: ChildProcess): Promise<T> {
   return message
 }
 
-async function hold(child: ChildProcess, entries: number): Promise<Report> {
-  child.send({ entries } satisfies Order)
+async function report(child: ChildProcess, entries: number, collect = false): Promise<Report> {
+  child.send({ entries, collect } satisfies Order)
   return told<Report>(child)
 }
 
 /** A load that asks for one of the first so many tenants at random. */
-async function writeLoad(folder: string, { authorization }: Listening): Promise<string> {
-  const path = join(folder, 'many.lua')
+async function writeLoad(path: string, { authorization }: Listening): Promise<string> {
   const body = JSON.stringify({ tenant: tenantOf(0), scope })
   const [before, after] = body.split(tenantOf(0))
   await writeFile(
@@ -87,48 +86,56 @@ interface Rate {
   readonly cpuMicros: number
 }
 
-/** Hits of so many tokens, all that are held, asked for at random. */
-async function measure(child: ChildProcess, script: string, url: string, tenants: number): Promise<Rate> {
-  await hold(child, tenants)
-  await load(script, url, tenants, 1)
-  // The report's own collection is not to be counted.
-  await hold(child, tenants)
-  const before = await hold(child, tenants)
-  const { requests, rate } = await load(script, url, tenants, seconds)
-  const { cpuMs } = await hold(child, tenants)
-  return { perSecond: rate, cpuMicros: ((cpuMs - before.cpuMs) * 1000) / requests }
+/** A broker that holds so many tokens, all of which are asked for. */
+async function contestant(folder: string, script: string, tenants: number) {
+  const child = start(script)
+  const listening = await told<Listening>(child)
+  const lua = await writeLoad(join(folder, `${tenants}.lua`), listening)
+  const measure = async (): Promise<Rate> => {
+    const before = await report(child, 0)
+    const { requests, rate } = await load(lua, listening.url, tenants, seconds)
+    const { cpuMs } = await report(child, 0)
+    return { perSecond: rate, cpuMicros: ((cpuMs - before.cpuMs) * 1000) / requests }
+  }
+  return { child, measure, warmUp: () => load(lua, listening.url, tenants, 2) }
+}
+
+const rateText = (tenants: number, { perSecond, cpuMicros }: Rate) =>
+  `with ${whole(tenants)} ${whole(perSecond)} a second, ${cpuMicros.toFixed(1)} µs of CPU each`
+
+async function compare(one: () => Promise<Rate>, other: () => Promise<Rate>): Promise<void> {
+  const ratios: Rate[] = []
+  for (let round = 1; round <= rounds; round++) {
+    const [a, b] = [await one(), await other()]
+    ratios.push({ perSecond: b.perSecond / a.perSecond, cpuMicros: a.cpuMicros / b.cpuMicros })
+    print(`round ${round}: hits ${rateText(few, a)}; ${rateText(many, b)}`)
+  }
+  const [byClock, byCpu] = [median(ratios.map(each => each.perSecond)), median(ratios.map(each => each.cpuMicros))]
+  print(
+    `${whole(many)} relative to ${whole(few)}, median: ${byClock.toFixed(2)} by the clock, ${byCpu.toFixed(2)} by CPU`,
+  )
 }
 
 const folder = await mkdtemp(join(tmpdir(), 'token-broker-many-'))
-const child = start(await bundle('bench/many-server.ts', folder))
+const script = await bundle('bench/many-server.ts', folder)
+const small = await contestant(folder, script, few)
+const large = await contestant(folder, script, many)
 try {
-  const listening = await told<Listening>(child)
-  const script = await writeLoad(folder, listening)
-  const { url } = listening
-  const rateText = (tenants: number, { perSecond, cpuMicros }: Rate) =>
-    `${whole(tenants)}: ${whole(perSecond)} a second, ${cpuMicros.toFixed(1)} µs of CPU each`
+  await report(small.child, few)
   // Compiled and warm, so that only tokens make a difference.
-  await measure(child, script, url, few)
-  const base = await hold(child, few)
-  for (const entries of [1000, 10_000, many].filter(each => each <= many)) {
-    const { heapBytes } = await hold(child, entries)
+  await report(large.child, few)
+  const base = await report(large.child, 1000, true)
+  for (const entries of [10_000, many].filter(each => each <= many)) {
+    const { heapBytes } = await report(large.child, entries, true)
     const each = (heapBytes - base.heapBytes) / (entries - base.entries)
-    print(
-      `${whole(entries)} tokens of ${whole(tokenBytes)} bytes: ${whole(each)} bytes of heap each, ${(each / tokenBytes).toFixed(2)} ×`,
-    )
+    const ratio = (each / tokenBytes).toFixed(2)
+    print(`${whole(entries)} tokens of ${whole(tokenBytes)} bytes: ${whole(each)} bytes of heap each, ${ratio} ×`)
   }
-  const ratios: Rate[] = []
-  for (let round = 1; round <= rounds; round++) {
-    const one = await measure(child, script, url, few)
-    const other = await measure(child, script, url, many)
-    ratios.push({ perSecond: other.perSecond / one.perSecond, cpuMicros: one.cpuMicros / other.cpuMicros })
-    print(`round ${round}: hits with ${rateText(few, one)}; with ${rateText(many, other)}`)
-  }
-  const byClock = median(ratios.map(each => each.perSecond)).toFixed(2)
-  print(
-    `throughput with ${whole(many)} relative to ${whole(few)}, median: ${byClock}, by CPU ${median(ratios.map(each => each.cpuMicros)).toFixed(2)}`,
-  )
+  await small.warmUp()
+  await large.warmUp()
+  await compare(small.measure, large.measure)
 } finally {
-  child.disconnect()
+  small.child.disconnect()
+  large.child.disconnect()
   await rm(folder, { recursive: true, force: true })
 }
