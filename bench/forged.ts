@@ -13,7 +13,7 @@ import { createWorld, median, onCore, startServer, type World } from './world.ts
 const goodPerSecond = 1_000
 const measuredSeconds = 0.6
 /** How many forged tokens a second are tried. */
-const rates = [500, 1_000, 2_000, 4_000]
+const rates = [1_000, 2_000, 4_000, 8_000]
 /** How often each rate is measured, and the quiet before it. */
 const rounds = 3
 const forgedTokens = 1_000
