@@ -23,12 +23,13 @@ type Shown = Omit<Operations, 'openMetrics'>
 
 interface Surroundings extends Pick<AppOptions, 'log' | 'isDraining'> {
   readonly events: Pick<Events, 'answered' | 'headerIgnored'>
+  readonly loopTime: () => number
 }
 
 /** The main server, and the one for operators where the configuration has one. */
 export async function buildServers(
   config: Config,
-  { log, isDraining, events: { answered, headerIgnored } }: Surroundings,
+  { log, isDraining, loopTime, events: { answered, headerIgnored } }: Surroundings,
   tokens: Purge & { readonly issuer: TokenIssuer },
   shown: Shown,
   authorities: FollowedAuthorities | undefined,
@@ -44,7 +45,7 @@ export async function buildServers(
     addOAuthMetadata(scope, config.publicUrl)
     addEntraDocument(scope, config)
   }
-  const overload = watchLoop()
+  const overload = watchLoop(loopTime)
   // Every way to ask for a token. Another one is a file in http/ and its name here.
   const ways = [addTokens, addOAuth, addEntraToken, addIdentity].map(add => (scope: FastifyInstance) => {
     shedLoad(scope, overload.isOverloaded)
@@ -73,8 +74,8 @@ export async function buildServers(
 }
 
 /** Looks at the event loop, now and then. */
-function watchLoop() {
-  const { isOverloaded, sample } = createOverload(() => performance.now())
+function watchLoop(time: () => number) {
+  const { isOverloaded, sample } = createOverload(time)
   const timer = setInterval(sample, sampleMs).unref()
   return { isOverloaded, close: () => clearInterval(timer) }
 }

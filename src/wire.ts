@@ -54,7 +54,7 @@ export interface Service {
  * @throws FaultsError when a file that the configuration or the policy names cannot be used
  */
 export async function wire(config: Config, policy: Policy, sink: LineSink, around = chance): Promise<Service> {
-  const { clock, random } = around
+  const { clock, random, loopTime } = around
   const stopping = new AbortController()
   const isDraining = () => stopping.signal.aborted
   const isReady = () => readiness.isReady() && !isDraining()
@@ -85,7 +85,7 @@ export async function wire(config: Config, policy: Policy, sink: LineSink, aroun
   const readiness = createReadiness(needsOf(assertions, keeper.issuers), notReadyYet(log), random)
   const operations = { ...telemetry, issuer, permit: createPermit(events), cache: cache.view }
   const main = { ...operations, forget: cache.forget, events }
-  const servers = await buildServers(config, { log, isDraining, events }, main, operations, authorities)
+  const servers = await buildServers(config, { log, isDraining, events, loopTime }, main, operations, authorities)
 
   return {
     ...servers,

@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import { createCache } from '../broker/cache.ts'
-import { chance } from '../broker/clock.ts'
+import { chance, type Surroundings } from '../broker/clock.ts'
 import { Confirmation } from '../broker/confirmed-tokens.ts'
 import { createTokenIssuer, type TokenIssuer } from '../broker/issue-token.ts'
 import { createSecretAuthenticate } from '../broker/local-secret.ts'
@@ -48,7 +48,7 @@ export function wireAgent(
   settings: AgentSettings,
   secret: string,
   sink: LineSink,
-  { clock, random } = chance,
+  { clock, random }: Pick<Surroundings, 'clock' | 'random'> = chance,
 ): AgentService {
   const { broker: url, tenant, credential: files } = settings
   const stopping = new AbortController()

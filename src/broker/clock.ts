@@ -13,7 +13,13 @@ export interface Surroundings {
   readonly clock: Clock
   /** Uniform in [0, 1). */
   readonly random: () => number
+  /** Milliseconds by which it is seen how late the event loop is; those of the clock stand still in tests. */
+  readonly loopTime: () => number
 }
 
 /** The system's clock, and real chance. */
-export const chance: Surroundings = { clock: systemClock, random: Math.random }
+export const chance: Surroundings = {
+  clock: systemClock,
+  random: Math.random,
+  loopTime: systemClock.monotonic,
+}

@@ -47,6 +47,7 @@ test('requests for tokens are refused while it lasts, probes and operators are n
   const broker = await world.broker(t, {
     policy: { rules: [granting, observers, operator] },
     environment: { BROKER_PUBLIC_URL: 'https://broker.example' },
+    sheds: true,
   })
   const ways = await waysInto(world, broker)
   const waysIn = [ways.tokens, ways.oauth, ways.exchange, ways.entra, ways.identity]

@@ -112,6 +112,8 @@ export interface BrokerOptions {
   /** Replaces whole members of the policy that {@link policyOf} makes. */
   readonly policy?: Json
   readonly environment?: Readonly<Record<string, string>>
+  /** Whether it sheds load when this process is late: not, unless that is what is tested. */
+  readonly sheds?: boolean
 }
 
 /** Starts the emulator and makes this process trust it; the end of the file closes it. */
@@ -188,7 +190,7 @@ async function startBroker(
   t: Closing,
   emulator: Emulator,
   clock: Clock,
-  { policy = {}, environment = {} }: BrokerOptions,
+  { policy = {}, environment = {}, sheds = false }: BrokerOptions,
 ): Promise<TestBroker> {
   const written: string[] = []
   const sink = { write: (line: string) => void written.push(line), flush: () => undefined }
@@ -196,7 +198,7 @@ async function startBroker(
     readConfig({ ...emulator.environment(), BROKER_POLICY_FILE: 'in-memory', ...environment }),
     parsePolicy(JSON.stringify({ ...policyOf(emulator), ...policy })),
     sink,
-    { clock, random: () => 0.5 },
+    { clock, random: () => 0.5, loopTime: sheds ? () => performance.now() : () => 0 },
   )
   t.after(() => service.close())
   const anywhere = { host: '127.0.0.1', port: 0 }
