@@ -10,8 +10,8 @@ import { median, onCore } from './world.ts'
 
 /**
  * `node bench/many.ts [--rounds 8 --seconds 2 --tokens 100000 --heap 256]`: two brokers on one core, one that holds a
- * hundred tokens and one that holds a hundred thousand, under the same load in turn: all that are held are asked for at
- * random. Prints the heap that a token takes, hits a second, their processor time, and the median of the rounds' ratios.
+ * hundred tokens and one that holds a hundred thousand, under the same loads in turn. Prints the heap that a token takes,
+ * and of each load the medians of hits a second, of their processor time, and of the ratios to the first.
  * `--heap` limits the heap to so many MB. Needs `wrk`; takes about a minute.
  */
 
@@ -53,7 +53,7 @@ async function report(child: ChildProcess, entries: number, collect = false): Pr
 }
 
 /** A load that asks for one of the first so many tenants at random. */
-async function writeLoad(path: string, { authorization }: Listening): Promise<string> {
+async function writeLoad(path: string, { authorization }: Listening): Promise<void> {
   const body = JSON.stringify({ tenant: tenantOf(0), scope })
   const [before, after] = body.split(tenantOf(0))
   await writeFile(
@@ -66,7 +66,6 @@ request = function()
 end
 `,
   )
-  return path
 }
 
 /** Requests a second, by the clock on the wall; all answers must be 200. */
@@ -86,40 +85,50 @@ interface Rate {
   readonly cpuMicros: number
 }
 
-/** A broker that holds so many tokens, all of which are asked for. */
-async function contestant(folder: string, script: string, tenants: number) {
+/** A broker, and hits of the first so many of its tokens. */
+async function contestant(script: string, lua: string) {
   const child = start(script)
   const listening = await told<Listening>(child)
-  const lua = await writeLoad(join(folder, `${tenants}.lua`), listening)
-  const measure = async (): Promise<Rate> => {
+  await writeLoad(lua, listening)
+  const measure = async (tenants: number): Promise<Rate> => {
     const before = await report(child, 0)
     const { requests, rate } = await load(lua, listening.url, tenants, seconds)
     const { cpuMs } = await report(child, 0)
     return { perSecond: rate, cpuMicros: ((cpuMs - before.cpuMs) * 1000) / requests }
   }
-  return { child, measure, warmUp: () => load(lua, listening.url, tenants, 2) }
+  return { child, measure }
 }
 
-const rateText = (tenants: number, { perSecond, cpuMicros }: Rate) =>
-  `with ${whole(tenants)} ${whole(perSecond)} a second, ${cpuMicros.toFixed(1)} µs of CPU each`
+type Contestant = Awaited<ReturnType<typeof contestant>>
 
-async function compare(one: () => Promise<Rate>, other: () => Promise<Rate>): Promise<void> {
-  const ratios: Rate[] = []
-  for (let round = 1; round <= rounds; round++) {
-    const [a, b] = [await one(), await other()]
-    ratios.push({ perSecond: b.perSecond / a.perSecond, cpuMicros: a.cpuMicros / b.cpuMicros })
-    print(`round ${round}: hits ${rateText(few, a)}; ${rateText(many, b)}`)
+const rateText = ({ perSecond, cpuMicros }: Rate) =>
+  `${whole(perSecond)} a second, ${cpuMicros.toFixed(1)} µs of CPU each`
+
+async function compare(small: Contestant, large: Contestant): Promise<void> {
+  const loads = [
+    [`${whole(few)} held`, small, few],
+    [`${whole(many)} held, ${whole(few)} of them asked for`, large, few],
+    [`${whole(many)} held, all asked for at random`, large, many],
+  ] as const
+  for (const [, { measure }, tenants] of loads) await measure(tenants)
+  const rates: readonly Rate[][] = loads.map(() => [])
+  for (let round = 0; round < rounds; round++) {
+    for (const [n, [, { measure }, tenants]] of loads.entries()) rates[n]?.push(await measure(tenants))
   }
-  const [byClock, byCpu] = [median(ratios.map(each => each.perSecond)), median(ratios.map(each => each.cpuMicros))]
-  print(
-    `${whole(many)} relative to ${whole(few)}, median: ${byClock.toFixed(2)} by the clock, ${byCpu.toFixed(2)} by CPU`,
-  )
+  const medianOf = (n: number, of: (rate: Rate, first: Rate) => number): number =>
+    median(rates[n]?.map((rate, round) => of(rate, rates[0]?.[round] ?? rate)) ?? [])
+  for (const [n, [what]] of loads.entries()) {
+    const rate = { perSecond: medianOf(n, each => each.perSecond), cpuMicros: medianOf(n, each => each.cpuMicros) }
+    const byClock = medianOf(n, (each, first) => each.perSecond / first.perSecond).toFixed(2)
+    const byCpu = medianOf(n, (each, first) => first.cpuMicros / each.cpuMicros).toFixed(2)
+    print(`${what}: ${rateText(rate)}; relative to the first ${byClock} by the clock, ${byCpu} by CPU`)
+  }
 }
 
 const folder = await mkdtemp(join(tmpdir(), 'token-broker-many-'))
 const script = await bundle('bench/many-server.ts', folder)
-const small = await contestant(folder, script, few)
-const large = await contestant(folder, script, many)
+const small = await contestant(script, join(folder, 'small.lua'))
+const large = await contestant(script, join(folder, 'large.lua'))
 try {
   await report(small.child, few)
   // Compiled and warm, so that only tokens make a difference.
@@ -131,9 +140,7 @@ try {
     const ratio = (each / tokenBytes).toFixed(2)
     print(`${whole(entries)} tokens of ${whole(tokenBytes)} bytes: ${whole(each)} bytes of heap each, ${ratio} ×`)
   }
-  await small.warmUp()
-  await large.warmUp()
-  await compare(small.measure, large.measure)
+  await compare(small, large)
 } finally {
   small.child.disconnect()
   large.child.disconnect()
