@@ -1,7 +1,7 @@
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { bundle } from './bundle.ts'
+import { bundle, bundleBroker } from './bundle.ts'
 import { measureHeap } from './heap.ts'
 import { createLoad, type Load } from './load.ts'
 import { createWorld, median, startServer, type Server, type World } from './world.ts'
@@ -93,7 +93,7 @@ async function printHeap(): Promise<void> {
 
 const world = await createWorld()
 try {
-  const broker = await bundle('src/cli.ts', world.folder)
+  const broker = await bundleBroker(world.folder)
   const baseline = await bundle('bench/baseline.ts', world.folder, true)
   await measureThroughput(world, broker, baseline)
   await measureStart(world, broker, baseline)

@@ -5,7 +5,7 @@ import { Agent, request } from 'node:http'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { setTimeout as settle } from 'node:timers/promises'
-import { bundle } from './bundle.ts'
+import { bundle, bundleBroker } from './bundle.ts'
 import type { Orders, Outcome } from './forger.ts'
 import { createWorld, median, onCore, startServer, type World } from './world.ts'
 
@@ -121,7 +121,7 @@ function goodCaller(runs: readonly Fared[]): string {
 export async function measureForged(print: (line: string) => void): Promise<void> {
   const world = await createWorld()
   try {
-    const [broker, forger] = [await bundle('src/cli.ts', world.folder), await bundle('bench/forger.ts', world.folder)]
+    const [broker, forger] = [await bundleBroker(world.folder), await bundle('bench/forger.ts', world.folder)]
     const headers = { authorization: world.authorization, 'content-type': 'application/json' }
     const ask = (url: string, body: string) => fetch(`${url}/tokens`, { method: 'POST', headers, body })
     const server = await startServer([broker, 'serve'], world.environment, url => ask(url, world.bodies[0] ?? ''))
