@@ -37,7 +37,15 @@ export async function measureHeap(counts: readonly number[]): Promise<readonly H
   return rows
 }
 
-const grant = (n: number): Grant => ({ key: `application tenant-${n} https://graph.microsoft.com/.default` }) as Grant
+const caller = { id: 'bench' } as Grant['caller']
+const grant = (n: number): Grant =>
+  ({
+    key: `application tenant-${n} https://graph.microsoft.com/.default`,
+    clientId: 'application',
+    tenant: `tenant-${n}`,
+    scope: 'https://graph.microsoft.com/.default',
+    caller,
+  }) as Grant
 
 async function fill(entries: number) {
   const cache = createCache(
