@@ -94,7 +94,8 @@ function parse({ name, options }: Command, args: readonly string[]) {
       allowPositionals: true,
     })
   } catch (thrown) {
-    throw usage(messageOf(thrown), name)
+    // What Node adds about positional arguments is no help here.
+    throw usage(messageOf(thrown).split('. To specify')[0] ?? '', name)
   }
 }
 
