@@ -47,7 +47,13 @@ export async function keepPolicy(
     if (faults.length > 0) throw new FaultsError('The policy is faulty', faults)
     const connected = await connectIssuers(policy.issuers, options, issuers)
     const isSame = connected.length === issuers.length && connected.every((issuer, nth) => issuer === issuers[nth])
-    if (policy === before && isSame) return running.confirm()
+    if (policy === before && isSame) {
+      const wasRefused = running.status().refusal !== undefined
+      running.confirm()
+      // Whoever put the old version back is told that it is good: the last line would be the refusal otherwise.
+      if (wasRefused) options.policyLoaded(policy, before)
+      return
+    }
     issuers = connected
     running.replace(createAdmission(policy, connected))
     options.policyLoaded(policy, before)
