@@ -54,10 +54,28 @@ export function helpOf({ name, takes, about, options, exits }: Command): string 
   )
 }
 
-/** Lines of two columns, the first as wide as its widest entry. */
+const maxColumns = 110
+
+/** Lines of two columns, the first as wide as its widest entry, the second broken between words. */
 export function columns(rows: readonly (readonly string[])[]): string {
   const width = Math.max(...rows.map(([first = '']) => first.length))
-  return rows.map(([first = '', second = '']) => `  ${first.padEnd(width)}  ${second}\n`).join('')
+  return rows
+    .flatMap(([first = '', second = '']) =>
+      broken(second, maxColumns - width - 4).map(
+        (line, nth) => `  ${(nth === 0 ? first : '').padEnd(width)}  ${line}\n`,
+      ),
+    )
+    .join('')
+}
+
+function broken(text: string, width: number): readonly string[] {
+  const lines: string[] = []
+  for (const word of text.split(' ')) {
+    const last = lines.at(-1)
+    if (last !== undefined && last.length + 1 + word.length <= width) lines[lines.length - 1] = `${last} ${word}`
+    else lines.push(word)
+  }
+  return lines
 }
 
 /**
