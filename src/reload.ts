@@ -48,11 +48,10 @@ export async function keepPolicy(
     const connected = await connectIssuers(policy.issuers, options, issuers)
     const isSame = connected.length === issuers.length && connected.every((issuer, nth) => issuer === issuers[nth])
     if (policy === before && isSame) {
-      const wasRefused = running.status().refusal !== undefined
+      const { refusal } = running.status()
       running.confirm()
-      // Whoever put the old version back is told that it is good: the last line would be the refusal otherwise.
-      if (wasRefused) options.policyLoaded(policy, before)
-      return
+      // The last line would be the refusal otherwise, although the old version was put back.
+      return refusal && options.policyLoaded(policy, before)
     }
     issuers = connected
     running.replace(createAdmission(policy, connected))

@@ -49,15 +49,15 @@ export function helpOf({ name, takes, about, options, exits }: Command): string 
   ])
   const usage = ['token-broker', name, ...takes, ...(Object.keys(options).length > 0 ? ['[options]'] : [])].join(' ')
   return (
-    `token-broker ${name}: ${about}\n\nUsage: ${usage}\n\nOptions:\n${columns([...flags, ['--help', 'show this text']])}` +
+    `token-broker ${name}: ${about}\n\nUsage: ${usage}\n\nOptions:\n${columns([...flags, ['--help', 'show this text']], helpColumns)}` +
     `\nExit codes:\n${columns(exits.map(([code, meaning]) => [String(code), meaning]))}`
   )
 }
 
-const maxColumns = 110
+const helpColumns = 110
 
-/** Lines of two columns, the first as wide as its widest entry, the second broken between words. */
-export function columns(rows: readonly (readonly string[])[]): string {
+/** Lines of two columns, the first as wide as its widest entry, the second broken between words if it is too long. */
+export function columns(rows: readonly (readonly string[])[], maxColumns = Number.POSITIVE_INFINITY): string {
   const width = Math.max(...rows.map(([first = '']) => first.length))
   return rows
     .flatMap(([first = '', second = '']) =>

@@ -29,13 +29,15 @@ describe('--help fits a terminal of 120 columns', () => {
 
 test('a long second column goes on below itself, broken between words and with none lost', () => {
   const words = Array.from({ length: 40 }, (_, n) => `word${n}`).join(' ')
-  const lines = columns([
+  const rows = [
     ['--a FILE', words],
     ['--b', 'short'],
-  ]).split('\n')
+  ]
+  const lines = columns(rows, 60).split('\n')
   assert.equal(lines.at(-2), '  --b       short')
   const long = lines.slice(0, -2)
-  assert.ok(long.length > 1)
+  assert.ok(long.length > 1 && long.every(line => line.length <= 60))
   assert.equal(long.map(line => line.slice(12)).join(' '), words)
   assert.ok(long.slice(1).every(line => line.startsWith(' '.repeat(12))))
+  assert.equal(columns(rows).split('\n').length, 3, 'unless a width is given, nothing is broken')
 })
