@@ -91,6 +91,10 @@ curl -s http://127.0.0.1:${port}/tokens -H 'content-type: application/json' -H '
 Try "tenant":"tailspin" for a tenant that has not consented. With the same header, /health, /cache/entries and /metrics
 show the broker's state; http://127.0.0.1:${port}/docs describes every endpoint. Ctrl-C stops everything.
 
+For the other lines of README.md and docs:
+
+export BROKER=http://127.0.0.1:${port} MY_OWN_TOKEN=${token}
+
 `)
 }
 

@@ -13,7 +13,7 @@ if (existsSync(compiled)) enableCompileCache({ directory: compiled, portable: tr
 /** The commands by name, each loaded when it is used: most of them need little of the broker. */
 const commands: Readonly<Record<string, readonly [summary: string, load: () => Promise<Command>]>> = {
   serve: [
-    'run the broker; the environment configures it (see README.md)',
+    'run the broker; the environment configures it (see docs/configuration.md)',
     async () => (await import('./commands/serve.ts')).serveCommand,
   ],
   agent: [

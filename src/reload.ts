@@ -47,7 +47,12 @@ export async function keepPolicy(
     if (faults.length > 0) throw new FaultsError('The policy is faulty', faults)
     const connected = await connectIssuers(policy.issuers, options, issuers)
     const isSame = connected.length === issuers.length && connected.every((issuer, nth) => issuer === issuers[nth])
-    if (policy === before && isSame) return running.confirm()
+    if (policy === before && isSame) {
+      const { refusal } = running.status()
+      running.confirm()
+      // The last line would be the refusal otherwise, although the old version was put back.
+      return refusal && options.policyLoaded(policy, before)
+    }
     issuers = connected
     running.replace(createAdmission(policy, connected))
     options.policyLoaded(policy, before)

@@ -72,7 +72,7 @@ function readTenant({ tenant }: Flags, faults: Fault[]): string {
   if (tenant !== undefined && new RegExp(`^${tenantPattern}$`).test(tenant)) {
     return isGuid(tenant) ? tenant.toLowerCase() : tenant
   }
-  const what = "a tenant's id, or its name in the broker's policy"
+  const what = "a tenant's id, or its name in the broker's policy (names are in lower case)"
   faults.push({ where: '--tenant', what: tenant === undefined ? `is required: ${what}` : `"${tenant}" is not ${what}` })
   return ''
 }

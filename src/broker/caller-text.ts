@@ -18,6 +18,7 @@ export interface Described {
  */
 export function describeClaims(policy: Policy, claims: JWTPayload, now: number): Described {
   const settings = policy.issuers.find(({ issuer }) => issuer === claims.iss)
+  if (claims.iss === undefined) throw new Error('the claims have no issuer (iss)')
   if (!settings) throw new Error(`no issuer of the policy is ${JSON.stringify(claims.iss)} (iss)`)
   const facts: JwtFacts = { kind: 'jwt', issuer: settings.name, subject: String(claims.sub), claims }
   return { facts, faults: claimFaults(claims, settings, now) }

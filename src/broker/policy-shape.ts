@@ -13,6 +13,8 @@ export type Path = readonly (string | number)[]
 export interface FaultAt {
   readonly at: Path
   readonly what: string
+  /** Whether it is the last part of the path, the key itself, that should not be there. */
+  readonly ofKey?: boolean
 }
 
 const closed = { additionalProperties: false } as const
@@ -104,6 +106,7 @@ export const policyShape = Type.Object(
     applications: Type.Record(Type.String(), guid, {
       title: 'Application registrations: name → client id. Requests that name none mean "default".',
       minProperties: 1,
+      description: 'names and client ids, at least one',
       ...name,
     }),
     tenants: Type.Optional(Type.Record(Type.String(), guid, { title: 'Tenants: name → tenant id.', ...name })),
@@ -116,7 +119,7 @@ export const policyShape = Type.Object(
     deny: Type.Optional(list(denial, 'a list of denials', 'What is refused, whatever the rules say.')),
     rules: list(rule, 'a list of rules', 'What is granted, and to whom: what no rule names is refused.'),
   },
-  closed,
+  { ...closed, description: 'a mapping with applications and rules' },
 )
 
 export type PolicyText = Static<typeof policyShape>

@@ -106,7 +106,10 @@ export interface Events {
   readonly answered: (endpoint: string, outcome: string) => void
   /** Somebody who is no trusted proxy sent a header that says who a proxy's peer is; it was passed over. */
   readonly headerIgnored: (header: string) => void
-  /** Another version of the policy is in force, or the same with other keys from the files that it names. */
+  /**
+   * Another version of the policy is in force, or the same one: with other keys from the files that it names, or after a
+   * faulty version that was taken back.
+   */
   readonly policyLoaded: (policy: Policy, before: Policy) => void
   /** The policy file is faulty; `running` stays in force. */
   readonly policyRefused: (running: Policy, faults: readonly Fault[]) => void

@@ -49,15 +49,33 @@ export function helpOf({ name, takes, about, options, exits }: Command): string 
   ])
   const usage = ['token-broker', name, ...takes, ...(Object.keys(options).length > 0 ? ['[options]'] : [])].join(' ')
   return (
-    `token-broker ${name}: ${about}\n\nUsage: ${usage}\n\nOptions:\n${columns([...flags, ['--help', 'show this text']])}` +
+    `token-broker ${name}: ${about}\n\nUsage: ${usage}\n\nOptions:\n${columns([...flags, ['--help', 'show this text']], helpColumns)}` +
     `\nExit codes:\n${columns(exits.map(([code, meaning]) => [String(code), meaning]))}`
   )
 }
 
-/** Lines of two columns, the first as wide as its widest entry. */
-export function columns(rows: readonly (readonly string[])[]): string {
+const helpColumns = 110
+
+/** Lines of two columns, the first as wide as its widest entry, the second broken between words if it is too long. */
+export function columns(rows: readonly (readonly string[])[], maxColumns = Number.POSITIVE_INFINITY): string {
   const width = Math.max(...rows.map(([first = '']) => first.length))
-  return rows.map(([first = '', second = '']) => `  ${first.padEnd(width)}  ${second}\n`).join('')
+  return rows
+    .flatMap(([first = '', second = '']) =>
+      broken(second, maxColumns - width - 4).map(
+        (line, nth) => `  ${(nth === 0 ? first : '').padEnd(width)}  ${line}\n`,
+      ),
+    )
+    .join('')
+}
+
+function broken(text: string, width: number): readonly string[] {
+  const lines: string[] = []
+  for (const word of text.split(' ')) {
+    const last = lines.at(-1)
+    if (last !== undefined && last.length + 1 + word.length <= width) lines[lines.length - 1] = `${last} ${word}`
+    else lines.push(word)
+  }
+  return lines
 }
 
 /**
@@ -94,7 +112,8 @@ function parse({ name, options }: Command, args: readonly string[]) {
       allowPositionals: true,
     })
   } catch (thrown) {
-    throw usage(messageOf(thrown), name)
+    // What Node adds about positional arguments is no help here.
+    throw usage(messageOf(thrown).split('. To specify')[0] ?? '', name)
   }
 }
 

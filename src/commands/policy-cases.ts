@@ -1,50 +1,66 @@
-import { Type, type Static } from 'typebox'
+import { Type, type Static, type TSchema } from 'typebox'
 import { Compile } from 'typebox/compile'
 import { parseDocument } from 'yaml'
 import { describeClaims, describeKey, describeNames } from '../broker/caller-text.ts'
 import type { CallerFacts } from '../broker/caller-facts.ts'
 import { explain, explainPermission, type Explanation } from '../broker/explain.ts'
 import { guidPattern, isGuid, scopePattern, tenantPattern } from '../broker/names.ts'
+import { membersOf } from '../broker/narrow.ts'
+import type { FaultAt } from '../broker/policy-shape.ts'
 import type { Policy } from '../broker/policy.ts'
+import { pathText, shapeFaults } from '../broker/shape-faults.ts'
 import { FaultsError, messageOf } from '../errors.ts'
 
 const closed = { additionalProperties: false } as const
 const text = Type.String({ minLength: 1 })
 
-const caller = Type.Union([
-  Type.Object(
-    { issuer: text, subject: text, claims: Type.Optional(Type.Record(Type.String(), Type.Unknown())) },
-    closed,
-  ),
-  Type.Object({ apiKey: text }, closed),
-  Type.Object({ san: Type.Union([text, Type.Array(text, { minItems: 1 })]) }, closed),
-])
+const caller = Type.Union(
+  [
+    Type.Object(
+      { issuer: text, subject: text, claims: Type.Optional(Type.Record(Type.String(), Type.Unknown())) },
+      closed,
+    ),
+    Type.Object({ apiKey: text }, closed),
+    Type.Object({ san: Type.Union([text, Type.Array(text, { minItems: 1 })]) }, closed),
+  ],
+  { description: '{ issuer, subject }, with or without claims, { apiKey } or { san }' },
+)
 const expectation = {
   name: Type.Optional(text),
   caller,
-  expect: Type.Union([Type.Literal('granted'), Type.Literal('denied')]),
+  expect: Type.Union([Type.Literal('granted'), Type.Literal('denied')], { description: 'granted or denied' }),
   rule: Type.Optional(text),
 }
-const oneCase = Type.Union([
-  Type.Object(
-    {
-      ...expectation,
-      tenant: Type.String({ pattern: `^${tenantPattern}$` }),
-      scope: Type.String({ pattern: `^${scopePattern}$` }),
-      application: Type.Optional(text),
-    },
-    closed,
-  ),
-  Type.Object({ ...expectation, permission: Type.Union([Type.Literal('observe'), Type.Literal('purge')]) }, closed),
-])
-const casesShape = Type.Object(
+const tokenCase = Type.Object(
   {
-    homeTenant: Type.Optional(Type.String({ pattern: `^${guidPattern}$` })),
-    cases: Type.Array(oneCase, { minItems: 1 }),
+    ...expectation,
+    tenant: Type.String({ pattern: `^${tenantPattern}$`, description: 'an id or a name' }),
+    scope: Type.String({ pattern: `^${scopePattern}$`, description: '<resource>/.default' }),
+    application: Type.Optional(text),
+  },
+  { ...closed, description: '{ caller, tenant, scope, expect } or { caller, permission, expect }' },
+)
+const permissionCase = Type.Object(
+  {
+    ...expectation,
+    permission: Type.Union([Type.Literal('observe'), Type.Literal('purge')], { description: 'observe or purge' }),
   },
   closed,
 )
+const casesOf = <T extends TSchema>(item: T) =>
+  Type.Object(
+    {
+      homeTenant: Type.Optional(Type.String({ pattern: `^${guidPattern}$`, description: 'a GUID' })),
+      cases: Type.Array(item, { minItems: 1, description: 'a list of cases' }),
+    },
+    { ...closed, description: 'a mapping with cases' },
+  )
+const casesShape = casesOf(Type.Union([tokenCase, permissionCase]))
 const shape = Compile(casesShape)
+/** What a file is told by that does not fit: case by case, since a union cannot say which of its branches was meant. */
+const outline = casesOf(Type.Unknown())
+const outlineShape = Compile(outline)
+const [tokenShape, permissionShape] = [Compile(tokenCase), Compile(permissionCase)]
 
 /** A table of asks and what is expected of them. */
 export type Cases = Static<typeof casesShape>
@@ -67,16 +83,18 @@ export function parseCases(file: string, content: string): Cases {
   if (broken) throw new FaultsError('The cases are not valid YAML', [{ where: file, what: broken.message }])
   const value: unknown = document.toJS({ maxAliasCount: 100 })
   if (shape.Check(value)) return value
-  const places = shape
-    .Errors(value)
-    .map(({ instancePath, message }) => ({ where: instancePath || file, what: message }))
-  throw new FaultsError('The cases are faulty', firstOfEach(places))
+  const faults = faultsOf(value).map(({ at, what }) => ({ where: at.length === 0 ? file : pathText(at), what }))
+  throw new FaultsError('The cases are faulty', faults)
 }
 
-/** A case that fits none of two shapes is told of twice and more: its first fault is enough. */
-function firstOfEach<T extends { readonly where: string }>(faults: readonly T[]): readonly T[] {
-  const caseOf = ({ where }: T): string => /^\/cases\/\d+/.exec(where)?.[0] ?? where
-  return faults.filter((fault, nth) => faults.findIndex(other => caseOf(other) === caseOf(fault)) === nth)
+function faultsOf(value: unknown): readonly FaultAt[] {
+  const { cases } = membersOf(value)
+  const ofCases = (Array.isArray(cases) ? cases : []).flatMap((each: unknown, nth) => {
+    const [schema, check] =
+      membersOf(each)['permission'] === undefined ? [tokenCase, tokenShape] : [permissionCase, permissionShape]
+    return shapeFaults(schema, check.Errors(each), each).map(fault => ({ ...fault, at: ['cases', nth, ...fault.at] }))
+  })
+  return [...shapeFaults(outline, outlineShape.Errors(value), value), ...ofCases]
 }
 
 /**

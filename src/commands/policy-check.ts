@@ -7,8 +7,8 @@ export const policyCheckCommand: Command = {
   name: 'policy check',
   takes: ['FILE'],
   about:
-    'say what is wrong with a policy file, all of it, with line and column. Reads nothing but FILE:\n' +
-    'files that it names may be elsewhere.',
+    'say what is wrong with a policy file, all of it, with line and column.\n' +
+    'Reads nothing but FILE: files that it names may be elsewhere.',
   options: {},
   exits: [[exitCodes.stopped, 'the broker would load it'], ...policyExits],
   run: async ({ taken: [file = ''], out, now }) => {

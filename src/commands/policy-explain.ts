@@ -16,8 +16,10 @@ export const policyExplainCommand: Command = {
   name,
   takes: ['FILE'],
   about:
-    'say which rule of a policy grants a caller something, or for each rule the first thing that does not match.\n' +
-    'A token is read, not verified: nobody is asked for keys, and what is printed proves nothing.',
+    'say which rule of a policy grants a caller something, or for each rule the first thing\n' +
+    'that does not match. A token is read, not verified: nobody is asked for keys, and what is printed proves nothing.\n' +
+    'Example: token-broker policy explain policy.yaml --api-key erp --tenant contoso \\\n' +
+    '           --scope https://graph.microsoft.com/.default',
   options: {
     token: { type: 'string', value: 'FILE', help: 'the caller: a file with a JWT or an API key' },
     claims: { type: 'string', value: 'JSON', help: 'the caller: the claims of a JWT, iss and sub among them' },

@@ -8,7 +8,8 @@ export const policyTestCommand: Command = {
   takes: ['FILE', 'CASES'],
   about:
     'decide a table of asks and compare with what is expected. CASES is YAML: a list "cases" of\n' +
-    '{ caller, tenant, scope, application, expect } or { caller, permission, expect }; docs/policy.md shows one.',
+    '{ name, caller, tenant, scope, application, expect, rule } or { name, caller, permission, expect, rule }, where\n' +
+    'expect is granted or denied, and name, application and rule may be left out; docs/policy.md shows one.',
   options: {},
   exits: [
     [exitCodes.stopped, 'every case came out as expected'],
@@ -20,7 +21,7 @@ export const policyTestCommand: Command = {
     const outcomes = runCases(policy, await readCases(casesFile), now())
     for (const { name, wrong } of outcomes) out(wrong === undefined ? `ok    ${name}\n` : `FAIL  ${name}: ${wrong}\n`)
     const failed = outcomes.filter(({ wrong }) => wrong !== undefined).length
-    out(`${outcomes.length} cases, ${failed} failed\n`)
+    out(`${outcomes.length} ${outcomes.length === 1 ? 'case' : 'cases'}, ${failed} failed\n`)
     return failed === 0 ? exitCodes.stopped : exitCodes.mismatch
   },
 }

@@ -5,7 +5,7 @@ import type { Command } from './command.ts'
 export const serveCommand: Command = {
   name: 'serve',
   takes: [],
-  about: 'run the broker. The environment configures it; README.md lists the variables.',
+  about: 'run the broker. The environment configures it; docs/configuration.md has the variables.',
   options: {},
   exits: [
     [exitCodes.stopped, 'stopped by a signal, everything answered'],

@@ -106,9 +106,9 @@ describe('a text that is no policy', () => {
     return `${text}${key}: &${key} [${Array(10).fill(`*${before}`).join(',')}]\n`
   }, name)
   const table: readonly [text: string, where: string, what: RegExp, why: string][] = [
-    ['', 'file', /object/, 'nothing'],
-    ['# only a comment', 'file', /object/, 'a comment'],
-    ['[]', 'file', /object/, 'a list'],
+    ['', 'file', /must be a mapping with applications and rules/, 'nothing'],
+    ['# only a comment', 'file', /must be a mapping with applications and rules/, 'a comment'],
+    ['[]', 'file', /must be a mapping with applications and rules/, 'a list'],
     ['rules: [', 'line 1, column 9', /./, 'broken YAML'],
     [`applications: {}\napplications: {}\n`, 'line 2, column 1', /unique/, 'a key twice'],
     [`rules:\n  - { name: a, name: b }\n`, 'line 2, column 16', /unique/, 'a key twice, further down'],
@@ -150,7 +150,9 @@ describe('a text that is no policy', () => {
 describe('names of inherited properties', () => {
   test('__proto__ as a key sets no prototype: it is an unknown key', () => {
     const faults = faultsOf(`${sample}__proto__: { apiKeys: {} }\n`)
-    assert.deepEqual(faults, [{ where: '__proto__', what: 'unknown key' }])
+    assert.deepEqual(faults, [
+      { where: '__proto__', what: 'unknown key: there is applications, tenants, issuers, apiKeys, deny, rules' },
+    ])
   })
 
   test('__proto__ in place of a required key does not stand for it', () => {

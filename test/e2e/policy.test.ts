@@ -84,6 +84,7 @@ describe('policy explain', () => {
     [['--claims', claims({ aud: 'x' }), ...contoso], 5, /another audience[\s\S]*granted/, 'another audience'],
     [['--api-key', 'old', ...contoso], 5, /The API key has expired/, 'an expired key'],
     [['--claims', claims({ iss: 'x' }), ...contoso], 5, /^$/, 'an issuer that is not listed'],
+    [['--claims', claims({ iss: undefined }), ...contoso], 5, /^$/, 'claims without an issuer'],
     [['--claims', claims({ sub: 'x' }), ...contoso], 5, /the subject is "x", not "system:/, 'another subject'],
     [['--claims', claims(), '--tenant', 'contoso', '--scope', arm], 5, /scopes: ".*" is none/, 'another scope'],
     [['--claims', claims(), '--tenant', 'fabrikam', '--scope', graph], 5, /denied: deny\[0\] names it/, 'a denial'],
@@ -112,6 +113,7 @@ describe('policy explain', () => {
     [['--api-key', 'erp', '--permission', 'write'], /observe or purge/],
     [['--claims', '{', ...contoso], /not JSON/],
     [['--claims', '[]', ...contoso], /not a JSON object/],
+    [['--verbose'], /^token-broker: Unknown option '--verbose'\nTry: /],
     [['--api-key', 'erp', '--tenant', 'common', '--scope', graph], /neither an id nor a name/],
     [['--api-key', 'erp', '--tenant', 'contoso', '--scope', 'graph'], /not <resource>/],
   ]
@@ -169,11 +171,18 @@ describe('policy test', () => {
   })
 
   test('cases that cannot be meant are a fault: a misspelt one would pass in silence', async t => {
+    const unknown = 'unknown key: there is name, caller, expect, rule'
     const broken: readonly (readonly [content: unknown, where: string])[] = [
-      [{ cases: [] }, '/cases'],
-      [{ cases: [{ ...passing[0], expekt: 'granted' }] }, '/cases/0'],
-      [{ cases: [{ ...passing[0], expect: 'maybe' }] }, '/cases/0/expect'],
-      [{ cases: [{ ...passing[0], scope: 'graph' }] }, '/cases/0/scope'],
+      ['', 'broken.yaml: must be a mapping with cases'],
+      [{ cases: [] }, '  cases: must not be empty'],
+      [{ cases: [3] }, '  cases[0]: must be { caller, tenant'],
+      [{ cases: [{ ...passing[0], expekt: 'granted' }] }, `  cases[0].expekt: ${unknown}, tenant, scope, application`],
+      [{ cases: [{ ...passing[5], tenant: 'contoso' }] }, `  cases[0].tenant: ${unknown}, permission`],
+      [{ cases: [{ ...passing[0], caller: { isuer: 'a' } }] }, '  cases[0].caller: must be { issuer, subject }'],
+      [{ cases: [passing[0], { ...passing[0], expect: 'maybe' }] }, '  cases[1].expect: must be granted or denied'],
+      [{ cases: [{ ...passing[0], scope: 'graph' }] }, '  cases[0].scope: must be <resource>/.default'],
+      [{ cases: [{ ...passing[0], scope: undefined }] }, '  cases[0].scope: is required'],
+      [{ cases: [passing[0]], hometenant: ids.home }, '  hometenant: unknown key: there is homeTenant, cases'],
       ['cases: [', 'broken.yaml'],
     ]
     for (const [content, where] of broken) {

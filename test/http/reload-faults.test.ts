@@ -44,10 +44,15 @@ describe('a faulty version', () => {
   })
 
   test('whose file goes back to what is in force is forgotten', async t => {
-    const { change, health, metrics } = await start(t)
+    const { broker, change, health, metrics } = await start(t)
     await change(faulty)
     await change({})
     assert.equal((await health()).policy['status'], 'ok')
+    const [line, ...more] = broker.events('policy.loaded')
+    assert.deepEqual(more, [])
+    assert.equal(line?.['before'], line?.['policy'])
+    await change({})
+    assert.equal(broker.events('policy.loaded').length, 1, 'a file that was good before is no news')
     assert.match(await metrics(), /^token_broker_policy_refused 0$/m)
   })
 
