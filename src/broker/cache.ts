@@ -157,16 +157,19 @@ class LruTokenCache implements ManagedCache {
 
   async #replace(grant: Grant, remaining: number, minExpiresIn: number, moment: Moment): Promise<Served> {
     const last = this.#replaced.get(grant.key)
-    if (!this.#flights.has(grant.key)) {
+    const isFirst = !this.#flights.has(grant.key)
+    if (isFirst) {
       const wait = last === undefined ? 0 : last + replaceOnceMs - moment.monotonic
       if (wait > 0) throw tooShort(remaining, Math.ceil(wait / 1000))
-      // What only meets a remembered failure asks nobody, and must not use up the minute.
-      if (!this.#memory.standing(grant)) this.#replaced.set(grant.key, moment.monotonic)
     }
+    const fetching = this.#fetch(grant, 'request', minExpiresIn)
+    // What is refused before anybody is asked must not use up the minute of others.
+    if (isFirst && this.#flights.has(grant.key)) this.#replaced.set(grant.key, moment.monotonic)
     try {
-      return await this.#fetch(grant, 'request', minExpiresIn)
+      return await fetching
     } catch (thrown) {
       const error = asBrokerError(thrown)
+      if (error.code === 'rate_limited') throw error
       throw error.parts.availableExpiresIn === undefined ? tooShort(remaining, error.retryAfter, error) : error
     }
   }
@@ -189,6 +192,8 @@ class LruTokenCache implements ManagedCache {
       token => events.refreshed(grant, token === held ? 'not_yet' : 'replaced'),
       (thrown: unknown) => {
         const error = asBrokerError(thrown)
+        // One caller's limit is no trouble of the token's: the next caller may refresh it.
+        if (error.code === 'rate_limited') return
         held.failure = { error, at: clock.now() }
         this.#postpone(held)
         events.refreshed(grant, 'failed', error)

@@ -111,8 +111,6 @@ const memoryKeys: Readonly<Record<FailureLevel, (target: FetchTarget) => string>
 class LruFailureMemory implements FailureMemory {
   readonly #options: FailureMemoryOptions
   readonly #records: Readonly<Record<FailureLevel, LRUCache<string, FailureRecord>>>
-  /** Client ids of which a fetch has succeeded. */
-  readonly #proven: LRUCache<string, true>
   readonly #attempts = new Set<Attempt>()
   #order = 0
 
@@ -120,7 +118,6 @@ class LruFailureMemory implements FailureMemory {
     this.#options = options
     const { max = defaultMax } = options
     this.#records = { application: new LRUCache({ max }), tenant: new LRUCache({ max }), key: new LRUCache({ max }) }
-    this.#proven = new LRUCache({ max })
   }
 
   standing = (target: FetchTarget): BrokerError | undefined => {
@@ -191,13 +188,12 @@ class LruFailureMemory implements FailureMemory {
   /** A success disproves what was remembered of its key, its tenant and its application; of other tenants, nothing. */
   #succeeded(attempt: Attempt): void {
     if (!this.#attempts.delete(attempt)) return
-    this.#proven.set(attempt.target.clientId, true)
     for (const level of levels) this.#records[level].delete(memoryKeys[level](attempt.target))
   }
 
   #failed(attempt: Attempt, error: BrokerError): void {
     if (!this.#attempts.delete(attempt)) return
-    const level = failureLevel(error, this.#proven.has(attempt.target.clientId))
+    const level = failureLevel(error)
     for (const record of attempt.probes) {
       if (record.probe?.by !== attempt) continue
       record.probe = undefined

@@ -41,16 +41,17 @@ const levelByUpstreamCode: ReadonlyMap<number, FailureLevel> = new Map([
 ])
 
 /**
- * Where a failure is remembered; `undefined`: nowhere. A tenant of another cloud stands for a wrong authority, and so
- * for the whole application, only as long as the application has never had a token: after that it is that tenant's own
- * trouble, or whoever may name any tenant could shut out all others with it.
- *
- * @param proven whether the application has had a token
+ * Reasons of `federation_misconfigured` that one tenant alone can bring about: one in another cloud, and a refusal of the
+ * client without a code that is known. Remembered for the whole application, they would let whoever may name any tenant
+ * shut out all others.
  */
-export function failureLevel(error: BrokerError, proven: boolean): FailureLevel | undefined {
+const ofOneTenant = new Set(['cloud', 'client'])
+
+/** Where a failure is remembered; `undefined`: nowhere. */
+export function failureLevel(error: BrokerError): FailureLevel | undefined {
   const { code, reason } = error
   if (notUpstream.has(reason)) return undefined
-  if (reason === 'cloud' && proven) return 'tenant'
+  if (ofOneTenant.has(reason)) return 'tenant'
   return refinedLevel(error) ?? levelByCode[code]
 }
 

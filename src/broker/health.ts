@@ -96,7 +96,7 @@ const turned = (state: UpstreamHealth, status: HealthStatus, now: number): Upstr
  * request that Entra refuses, is an answer like any other: it shows that Entra can be reached, and nothing else.
  */
 const isOwnTrouble = ({ code, reason }: BrokerError): boolean =>
-  !(code === 'consent_required' || code === 'upstream_rejected' || reason === 'cloud')
+  !(code === 'consent_required' || code === 'upstream_rejected' || reason === 'cloud' || reason === 'client')
 
 /** Whether the trouble there was may go on although an answer came: only its absence would have shown otherwise. */
 const stillTroubled = ({ status, lastError }: UpstreamHealth): boolean =>

@@ -2,7 +2,8 @@ import { decodeJwt } from 'jose'
 import type { Grant } from '../broker/policy.ts'
 
 /** What kind of trouble a refusal is; decides the answer, and who can end it. */
-export type RefusalClass = 'transient' | 'assertion' | 'federation' | 'cloud' | 'consent' | 'request' | 'unknown'
+export type RefusalClass =
+  'transient' | 'assertion' | 'federation' | 'client' | 'cloud' | 'consent' | 'request' | 'unknown'
 
 /** What a remedy may need to name. */
 export interface Circumstances {

@@ -11,6 +11,7 @@ const classTable: Readonly<Record<RefusalClass, readonly [code: ErrorCode, detai
   transient: ['upstream_unavailable', 'Entra cannot answer at the moment.'],
   assertion: ['federation_misconfigured', "Entra does not accept the managed identity's token."],
   federation: ['federation_misconfigured', "The application's federated credential does not fit the managed identity."],
+  client: ['federation_misconfigured', 'Entra does not accept the application in this tenant, and does not say why.'],
   cloud: ['federation_misconfigured', 'The tenant belongs to another national cloud.'],
   consent: ['consent_required', 'The tenant has not admitted the application, or not for this resource.'],
   request: ['upstream_rejected', 'Entra does not know this tenant, resource or scope.'],
@@ -54,7 +55,7 @@ export function exchangeFailure(
 const errorClasses: Readonly<Record<string, RefusalClass>> = {
   temporarily_unavailable: 'transient',
   server_error: 'transient',
-  invalid_client: 'federation',
+  invalid_client: 'client',
   unauthorized_client: 'consent',
   invalid_scope: 'request',
   invalid_resource: 'request',

@@ -53,7 +53,7 @@ const rows: readonly [fault: Fault, level: Level, seconds: number, why: string][
   [at('server-error'), 'key', 0.5, 'a server in trouble: nothing but jitter'],
   [aadsts(700_213), 'application', 22.5, 'the federated credential does not fit: the middle of 15 to 30 s'],
   [aadsts(700_024), 'application', 22.5, "the identity's token is refused"],
-  [aadsts(90_038), 'application', 22.5, 'another cloud, and the application never had a token'],
+  [aadsts(90_038), 'tenant', 45, 'another cloud'],
   [aadsts(700_016), 'tenant', 45, 'no consent: the middle of 30 to 60 s'],
   [aadsts(90_002), 'tenant', 45, 'no such tenant'],
   [aadsts(65_001), 'key', 45, 'no consent for one resource'],
@@ -92,24 +92,6 @@ describe('a failure is remembered where it belongs, and for as long', () => {
       for (const body of Object.values(others)) assert.equal((await broker.ask(body, { token })).status, 200)
     })
   }
-
-  test("another cloud is one tenant's own trouble once the application has had a token", async t => {
-    const broker = await start(t)
-    await broker.ask({ ...key, tenant: 'tailspin' }, { token })
-    emulator.fault(aadsts(90_038))
-    await broker.ask(key, { token })
-    assert.equal((await requestsFor(broker, others['of its tenant'])).caused, 0)
-    assert.equal((await requestsFor(broker, others['of its application'])).caused, 1)
-  })
-
-  test('whoever meets it with another tenant is not told the tenant that it happened with', async t => {
-    const broker = await start(t)
-    emulator.fault(aadsts(90_038))
-    assert.match(String((await broker.ask(key, { token })).json['remedy']), new RegExp(sample.contoso))
-    const { reply, caused } = await requestsFor(broker, others['of its application'])
-    assert.deepEqual([reply.status, caused], [502, 0])
-    assert.doesNotMatch(reply.text, new RegExp(sample.contoso))
-  })
 })
 
 describe('what passes within the time costs nobody an answer', () => {

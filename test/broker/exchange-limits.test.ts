@@ -75,4 +75,30 @@ describe('a limit of exchanges', () => {
     release()
     assert.equal((await other).how, 'miss')
   })
+
+  test('is told as such to who asks for more life, and takes the one replacement of a minute from nobody', async () => {
+    const { clock, asked, cache } = world()
+    const greedy = grantOf('1/h')
+    await cache.get(greedy, 0)
+    clock.advance(2_400_000)
+    await assert.rejects(async () => cache.get(greedy, 1_800), { code: 'rate_limited' })
+    assert.equal((await cache.get(grantOf(undefined, stranger), 1_800)).how, 'request')
+    assert.equal(asked.length, 2)
+  })
+
+  test('keeps no other caller from refreshing the token that is held', async () => {
+    const { clock, asked, cache } = world()
+    const greedy = grantOf('1/h')
+    await cache.get(greedy, 0)
+    clock.advance(3_200_000)
+    for (let second = 0; second < 5; second++) {
+      assert.equal((await cache.get(greedy, 0)).how, 'due', 'no failure of the token')
+      await new Promise(setImmediate)
+    }
+    assert.equal(asked.length, 1)
+    await cache.get(grantOf(undefined, stranger), 0)
+    await new Promise(setImmediate)
+    assert.equal(asked.length, 2)
+    assert.equal((await cache.get(greedy, 0)).how, 'hit')
+  })
 })

@@ -69,9 +69,9 @@ describe('what is kept tells nobody more than they may know', () => {
 
   test('callers of other tenants do not read of the tenant in which it failed', async () => {
     const { fail, memory } = memoryWorld()
-    await fail(failure('federation_misconfigured', 'cloud', { remedy: `Tenant ${ids.contoso} is in another cloud.` }))
+    await fail(failure('federation_misconfigured', 'federation', { remedy: `Add it for ${ids.contoso}.` }))
     const met = memory.standing(otherTenant)
-    assert.equal(met?.reason, 'cloud')
+    assert.equal(met?.reason, 'federation')
     assert.equal(met.parts.remedy, undefined)
   })
 
@@ -184,19 +184,10 @@ describe('failures in a row', () => {
   })
 })
 
-describe('a tenant of another cloud', () => {
-  const otherCloud = () => failure('federation_misconfigured', 'cloud')
-
-  test('refuses all tenants while the application has never had a token: the authority may be the wrong one', async () => {
+test('what one tenant can bring about refuses nobody else, so that whoever may name any tenant shuts out no other', async () => {
+  for (const reason of ['cloud', 'client']) {
     const { fail, refused } = memoryWorld()
-    await fail(otherCloud())
-    assert.equal(refused(), 'target scope tenant')
-  })
-
-  test('refuses nobody else once it has had one, so that whoever may name any tenant cannot shut out the others', async () => {
-    const { fail, refused, succeed } = memoryWorld()
-    await succeed(otherTenant)
-    await fail(otherCloud())
-    assert.equal(refused(), 'target scope')
-  })
+    await fail(failure('federation_misconfigured', reason))
+    assert.equal(refused(), 'target scope', reason)
+  }
 })

@@ -10,7 +10,7 @@ type Row = readonly [code: ErrorCode, reasons: readonly string[], level: Failure
 const placement: readonly Row[] = [
   ['federation_misconfigured', ['federation'], 'application', 'all tenants use one federated credential'],
   ['federation_misconfigured', ['assertion'], 'application', 'all tenants use one assertion'],
-  ['federation_misconfigured', ['cloud'], 'application', 'a wrong BROKER_AUTHORITY: nothing has succeeded yet'],
+  ['federation_misconfigured', ['cloud', 'client'], 'tenant', 'one tenant can bring it about; others must not suffer'],
   ['consent_required', ['consent'], 'tenant', 'one tenant has not admitted the application'],
   ['upstream_rejected', ['request', 'unknown'], 'key', 'this resource or scope, or nobody knows'],
   ['upstream_invalid', ['redirect', 'unreadable', 'unusable'], 'key', 'not the protocol'],
@@ -37,7 +37,7 @@ describe('where a failure is remembered', () => {
   for (const [code, reasons, level, why] of placement) {
     for (const reason of reasons) {
       test(`${code} ${reason}: ${level} (${why})`, () => {
-        assert.equal(failureLevel(failure(code, reason), false) ?? 'nowhere', level)
+        assert.equal(failureLevel(failure(code, reason)) ?? 'nowhere', level)
       })
     }
   }
@@ -72,15 +72,9 @@ describe('AADSTS codes move a failure to where it belongs', () => {
   ]
   for (const [code, codes, level, why] of table) {
     test(`${code} ${codes.join(', ')}: ${level} (${why})`, () => {
-      assert.equal(failureLevel(failure(code, 'any', { upstream: { codes } }), false), level)
+      assert.equal(failureLevel(failure(code, 'any', { upstream: { codes } })), level)
     })
   }
-})
-
-test('a tenant of another cloud shuts out no other tenant once the application has had a token', () => {
-  const error = failure('federation_misconfigured', 'cloud')
-  assert.equal(failureLevel(error, true), 'tenant')
-  assert.equal(failureLevel(failure('federation_misconfigured', 'federation'), true), 'application')
 })
 
 describe('for how long', () => {

@@ -51,8 +51,7 @@ function period(code: ErrorCode, level: FailureLevel, failures = 1, parts: Error
 }
 const range = ([least, most]: [number, number]): string => `${least / 1000} to ${most / 1000} s`
 const status = (code: ErrorCode): string => `${errorTable[code].status} \`${code}\``
-const levelOf = (code: ErrorCode, parts: ErrorParts = {}, proven = true) =>
-  failureLevel(new BrokerError(code, '', parts), proven)
+const levelOf = (code: ErrorCode, parts: ErrorParts = {}) => failureLevel(new BrokerError(code, '', parts))
 const codesOf = (code: ErrorCode, ...codes: readonly number[]) =>
   codes.map(each => levelOf(code, { upstream: { codes: [each] } }))
 
@@ -104,9 +103,9 @@ const facts: readonly string[] = [
   `has ${percent(constant('src/wire.ts', 'identityShare'))} of the time`,
   `no answer in time, 408, 429, 5xx, a code that says that it passes | ${status('upstream_unavailable')} | this ${levelOf('upstream_unavailable')} | ${transient} |`,
   `refused | ${status('federation_misconfigured')} | the ${levelOf('federation_misconfigured')}, all its keys | ${forApplication} |`,
-  `another cloud | ${status('federation_misconfigured')} | the ${levelOf('federation_misconfigured', { reason: 'cloud' }, false)} until it ` +
-    `has had a token, then the ${levelOf('federation_misconfigured', { reason: 'cloud' })} | ${forApplication}, ` +
-    `then ${range(period('federation_misconfigured', 'tenant'))} |`,
+  `another cloud, or Entra says \`invalid_client\` without a code that is known | ${status('federation_misconfigured')} | ` +
+    `the application in this ${levelOf('federation_misconfigured', { reason: 'cloud' })} | ` +
+    `${range(period('federation_misconfigured', 'tenant'))} |`,
   `disabled | ${status('consent_required')} | the application in this ${levelOf('consent_required')} | ${permanent} |`,
   `(AADSTS65001, 650056, 501051) | ${status('consent_required')} | this ${codesOf('consent_required', 65_001)[0]} | ${permanent} |`,
   `(AADSTS90002, 900023) | ${status('upstream_rejected')} | the application in this ${codesOf('upstream_rejected', 90_002)[0]} | ` +
@@ -157,7 +156,7 @@ describe('docs/cache.md', () => {
   test('has a row for every code that is remembered, and for no other', () => {
     const remembered = [...reasonsInSources()].flatMap(pair => {
       const [code = '', reason = ''] = pair.split(' ')
-      return levelOf(code as ErrorCode, { reason }, false) ? [code] : []
+      return levelOf(code as ErrorCode, { reason }) ? [code] : []
     })
     // The last column of what is remembered nowhere is a dash.
     const rows = sectionOf(raw, '## When a fetch fails')

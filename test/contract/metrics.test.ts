@@ -77,8 +77,7 @@ describe('it lists the values that the source can give a label', () => {
   const cache = wordsIn('src/broker/cache-errors.ts', /reason: '(\w+)'/g).filter(word => word !== 'min_expires_in')
   // What the exchanges' own histogram does not see: nobody was asked, or the answer was good and of no use.
   const around = ['src/broker/flights.ts', 'src/outbound/resilience.ts', 'src/outbound/circuit.ts']
-  const limit = wordsIn('src/broker/limits.ts', /reason: what satisfies 'requests' \| '(\w+)'/g)
-  const beyond = [...cache, ...limit, ...around.flatMap(path => wordsIn(path, /reason: '(\w+)'/g))]
+  const beyond = [...cache, ...around.flatMap(path => wordsIn(path, /reason: '(\w+)'/g))]
   const remembered = [...exchange, ...cache.filter(word => word !== 'queue')]
   const policy = 'src/broker/policy.ts'
   const denials = [...unionIn(policy, 'type Refusal ='), ...wordsIn(policy, /reason: isDenied \? '(\w+)' : '(\w+)'/g)]
