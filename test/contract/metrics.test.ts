@@ -74,7 +74,7 @@ describe('it lists the values that the source can give a label', () => {
     ...wordsIn(path, /reason: '(\w+)'/g),
     ...wordsIn(path, /reason: [^\n']+\? '(\w+)' : '(\w+)'/g),
   ])
-  const cache = wordsIn('src/broker/cache.ts', /reason: '(\w+)'/g).filter(word => word !== 'min_expires_in')
+  const cache = wordsIn('src/broker/cache-errors.ts', /reason: '(\w+)'/g).filter(word => word !== 'min_expires_in')
   // What the exchanges' own histogram does not see: nobody was asked, or the answer was good and of no use.
   const around = ['src/broker/flights.ts', 'src/outbound/resilience.ts', 'src/outbound/circuit.ts']
   const limit = wordsIn('src/broker/limits.ts', /reason: what satisfies 'requests' \| '(\w+)'/g)
