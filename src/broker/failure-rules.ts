@@ -24,6 +24,9 @@ const levelByCode: Readonly<Partial<Record<ErrorCode, FailureLevel>>> = {
   upstream_unavailable: 'key',
 }
 
+/** The reason of what another broker refused: it has a memory of its own, and knows whose trouble it is. */
+export const parentReason = 'broker'
+
 /** Reasons of `upstream_unavailable` that are no answer, and no silence, of the upstream. */
 const notUpstream = new Set(['min_expires_in', 'circuit_open', 'withdrawn'])
 
@@ -43,13 +46,15 @@ const levelByUpstreamCode: ReadonlyMap<number, FailureLevel> = new Map([
 /**
  * Where a failure is remembered; `undefined`: nowhere. A tenant of another cloud stands for a wrong authority, and so
  * for the whole application, only as long as the application has never had a token: after that it is that tenant's own
- * trouble, or whoever may name any tenant could shut out all others with it.
+ * trouble, or whoever may name any tenant could shut out all others with it. What another broker answered is the key's:
+ * whose trouble it is beyond that, its own memory knows.
  *
  * @param proven whether the application has had a token
  */
 export function failureLevel(error: BrokerError, proven: boolean): FailureLevel | undefined {
   const { code, reason } = error
   if (notUpstream.has(reason)) return undefined
+  if (reason === parentReason) return levelByCode[code] && 'key'
   if (reason === 'cloud' && proven) return 'tenant'
   return refinedLevel(error) ?? levelByCode[code]
 }
