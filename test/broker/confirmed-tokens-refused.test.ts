@@ -45,6 +45,15 @@ test('a refusal is answered for 5 s without asking again, and to its key only', 
   assert.equal(await code(), 'first', 'the refusal is forgotten')
 })
 
+test('a grant of what is asked for after the refusal ends the memory of it', async () => {
+  const { world, source, code } = confirmed()
+  world.answer = 'not_permitted'
+  assert.equal(await code(), 'not_permitted')
+  world.answer = hour
+  await source(grantOf(), new AbortController().signal)
+  assert.equal(await code(), 'first')
+})
+
 test('a remembered refusal ends by the wall clock too', async () => {
   const { world, clock, code } = confirmed()
   world.answer = 'invalid_token'
