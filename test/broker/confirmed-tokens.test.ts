@@ -152,7 +152,7 @@ test('an answer to what was asked before the refusal does not undo it', async ()
   for (const answer of world.waiting) answer()
   await early
   assert.equal(await outcome(), 'not_permitted')
-  assert.equal(world.asked, 2, 'nor does it end the memory of it')
+  assert.equal(world.asked, 3, 'nor does it end the memory of it')
 })
 
 test('a key of which nothing is remembered is confirmed before its token is handed out', async () => {
