@@ -15,6 +15,7 @@ import { addOperations, countAnswers, type Operations } from '../http/operations
 import { addTokens } from '../http/tokens.ts'
 import { createListeners } from '../listeners.ts'
 import { parentBroker, parentUpstream, reachParent, type ParentBrokerOptions } from '../outbound/parent-broker.ts'
+import { isWordOfParent } from '../outbound/parent-failure.ts'
 import { readCredential } from '../outbound/workload-credential.ts'
 import { closeServer } from '../servers.ts'
 import { notReadyYet } from '../telemetry/not-ready.ts'
@@ -29,6 +30,8 @@ const concurrency = 16
 const minRemainingSeconds = 60
 /** More than a broker takes for an exchange, retries included. */
 const timeoutMs = 10_000
+/** Of that, what a workload waits at most while it could have a token that is held. */
+const patienceMs = 1_500
 const graceMs = 1_000
 
 /** The statuses with which a broker takes back what it granted. With any other it says that it cannot tell. */
@@ -106,8 +109,10 @@ function connectParent(
     clock,
     everySeconds,
     timeoutMs,
+    patienceMs,
     maxEntries,
     withdraws,
+    answers: isWordOfParent,
     withdrawn: ({ scope, application }, { code, message }) =>
       log.warn({ event: 'token.withdrawn', tenant, scope, application, code }, message),
   })

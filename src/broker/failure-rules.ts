@@ -24,6 +24,9 @@ const levelByCode: Readonly<Partial<Record<ErrorCode, FailureLevel>>> = {
   upstream_unavailable: 'key',
 }
 
+/** The reason of what another broker refused: it has a memory of its own, and knows whose trouble it is. */
+export const parentReason = 'broker'
+
 /** Reasons of `upstream_unavailable` that are no answer, and no silence, of the upstream. */
 const notUpstream = new Set(['min_expires_in', 'circuit_open', 'withdrawn'])
 
@@ -47,10 +50,14 @@ const levelByUpstreamCode: ReadonlyMap<number, FailureLevel> = new Map([
  */
 const ofOneTenant = new Set(['cloud', 'client'])
 
-/** Where a failure is remembered; `undefined`: nowhere. */
+/**
+ * Where a failure is remembered; `undefined`: nowhere. What another broker answered is the key's: whose trouble it is
+ * beyond that, its own memory knows.
+ */
 export function failureLevel(error: BrokerError): FailureLevel | undefined {
   const { code, reason } = error
   if (notUpstream.has(reason)) return undefined
+  if (reason === parentReason) return levelByCode[code] && 'key'
   if (ofOneTenant.has(reason)) return 'tenant'
   return refinedLevel(error) ?? levelByCode[code]
 }

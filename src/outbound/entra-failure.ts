@@ -101,7 +101,7 @@ export function retryAfterPart(status: number, value: string | undefined, now: n
 function readError(text: string): UpstreamFacts | undefined {
   const { error, error_codes, error_description, trace_id, correlation_id } = membersOfJson(text)
   if (typeof error !== 'string' || !/^[a-z_]{1,64}$/.test(error)) return undefined
-  const codes = Array.isArray(error_codes) ? error_codes.map(Number).filter(isCode).slice(0, 8) : []
+  const codes = Array.isArray(error_codes) ? error_codes.map(Number).filter(isUpstreamCode).slice(0, 8) : []
   // Only the number is read of the description.
   const described =
     typeof error_description === 'string' ? /^AADSTS(\d{4,9})\b/.exec(error_description)?.[1] : undefined
@@ -111,7 +111,9 @@ function readError(text: string): UpstreamFacts | undefined {
   return { error, codes, ...(traceId && { traceId }), ...(correlationId && { correlationId }) }
 }
 
-const isCode = (code: number): boolean => Number.isInteger(code) && code > 0 && code < 1e9
+/** Whether it can be the number of an AADSTS code. */
+export const isUpstreamCode = (code: unknown): code is number =>
+  typeof code === 'number' && Number.isInteger(code) && code > 0 && code < 1e9
 
 /** A trace or correlation id, if it looks like one: it goes into logs and answers. */
 export const readId = (value: unknown): string | undefined =>

@@ -25,6 +25,8 @@ export const parentUpstream = (url: string): Upstream => ({ kind: 'authority', n
 
 /** Seconds; a broker that has just begun to replace a token is not asked again before. */
 const leastRefreshIn = 15
+/** Seconds; no access token of Entra lives so long. */
+const longestLife = 7 * 24 * 3600
 
 /**
  * Tokens from another broker's `POST /tokens`, in the name of the workload whose credential is sent. That broker decides,
@@ -85,8 +87,8 @@ async function send(url: URL, options: RequestOptions, body: string | undefined)
 function issuedToken(grant: Grant, text: string): IssuedToken {
   const answer = membersOfJson(text)
   const { access_token: token, expires_in: expiresIn, refresh_in: refreshIn } = answer
-  if (typeof token !== 'string' || token === '' || typeof expiresIn !== 'number' || !(expiresIn >= 0)) {
-    throw unusable('unusable', 'has no token or no expiry')
+  if (typeof token !== 'string' || token === '' || !isLife(expiresIn)) {
+    throw unusable('unusable', 'has no token, or no expiry that can be meant')
   }
   if (expiresIn === 0) {
     const detail = 'The token that the broker holds ends this second.'
@@ -100,9 +102,13 @@ function issuedToken(grant: Grant, text: string): IssuedToken {
   return {
     token,
     expiresIn,
-    ...(typeof refreshIn === 'number' && refreshIn >= 0 && { refreshIn: Math.max(refreshIn, leastRefreshIn) }),
+    ...(isLife(refreshIn) && { refreshIn: Math.max(refreshIn, leastRefreshIn) }),
   }
 }
+
+/** Whether it can be seconds of a token's life: a whole number of them, which JSON's `1e999` is not. */
+const isLife = (value: unknown): value is number =>
+  typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= longestLife
 
 const unusable = (reason: string, what: string) =>
   new BrokerError('upstream_invalid', `The broker's answer ${what}; it was discarded.`, { reason })

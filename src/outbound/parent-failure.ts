@@ -1,6 +1,7 @@
-import { membersOfJson } from '../broker/narrow.ts'
-import { BrokerError, errorTable, type ErrorCode } from '../errors.ts'
-import { retryAfterPart } from './entra-failure.ts'
+import { parentReason } from '../broker/failure-rules.ts'
+import { membersOf, membersOfJson } from '../broker/narrow.ts'
+import { BrokerError, errorTable, type ErrorCode, type UpstreamFacts } from '../errors.ts'
+import { isUpstreamCode, readId, retryAfterPart } from './entra-failure.ts'
 
 /** An answer of the broker, read to its end. */
 export interface ParentAnswer {
@@ -20,6 +21,10 @@ const byStatus: Readonly<Record<number, ErrorCode>> = {
   422: 'upstream_rejected',
 }
 const maxTextLength = 1000
+const maxCodes = 8
+
+/** Whether a broker said so itself: the reason of what {@link parentFailure} passes on. */
+export const isWordOfParent = ({ reason }: BrokerError): boolean => reason === parentReason
 
 /**
  * What a broker's refusal means: its own words, under its own code. Anything else that answers in its place (a proxy, a
@@ -29,11 +34,13 @@ const maxTextLength = 1000
  */
 export function parentFailure({ status, text, retryAfter }: ParentAnswer, now: number): BrokerError {
   if (!passedOn.has(status)) return status >= 500 ? failed(status) : strange(status)
-  const { code, detail, remedy, request_id: id } = membersOfJson(text)
+  const { code, detail, remedy, upstream, request_id: id } = membersOfJson(text)
+  const facts = upstreamFacts(upstream)
   const known = isCode(code) && errorTable[code].status === status ? code : undefined
   const waits = status === 429 || status === 503
   return new BrokerError(known ?? byStatus[status] ?? 'upstream_unavailable', describe(status, words(detail)), {
-    reason: 'broker',
+    reason: parentReason,
+    ...(facts && { upstream: facts }),
     ...(waits && retryAfterPart(status, retryAfter, now)),
     ...(words(remedy) !== undefined && { remedy: `${words(remedy)} (request_id of the broker: ${words(id)})` }),
   })
@@ -42,6 +49,21 @@ export function parentFailure({ status, text, retryAfter }: ParentAnswer, now: n
 function describe(status: number, detail = `It answered HTTP ${status}.`): string {
   if (status === 401) return `The broker does not accept the workload's credential: ${detail}`
   return detail
+}
+
+/** What the broker repeats of Entra's answer, as it is read from Entra itself: a word, numbers and ids. */
+function upstreamFacts(told: unknown): UpstreamFacts | undefined {
+  const { error, codes, trace_id, correlation_id } = membersOf(told)
+  const word = typeof error === 'string' && /^[a-z_]{1,64}$/.test(error) ? error : undefined
+  const numbers = Array.isArray(codes) ? codes.filter(isUpstreamCode).slice(0, maxCodes) : []
+  const [traceId, correlationId] = [readId(trace_id), readId(correlation_id)]
+  if (word === undefined && numbers.length === 0 && !traceId && !correlationId) return undefined
+  return {
+    ...(word !== undefined && { error: word }),
+    codes: numbers,
+    ...(traceId && { traceId }),
+    ...(correlationId && { correlationId }),
+  }
 }
 
 const isCode = (code: unknown): code is ErrorCode => typeof code === 'string' && Object.hasOwn(errorTable, code)

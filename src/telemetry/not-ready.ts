@@ -6,4 +6,8 @@ import type { Logs } from './log.ts'
 export const notReadyYet =
   (log: Logs['log']) =>
   (need: string, err: unknown): void =>
-    log.warn({ need, err, ...(err instanceof BrokerError && errorFields(err)) }, 'not ready yet')
+    // `err` has the cause.
+    log.warn(
+      { need, err, ...(err instanceof BrokerError && { ...errorFields(err), cause: undefined }) },
+      'not ready yet',
+    )

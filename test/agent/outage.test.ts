@@ -113,17 +113,35 @@ describe('what the broker takes back', () => {
     assert.match(agent.logText(), /"event":"token\.withdrawn"/)
     await stop(strict)
     await begin()
+    clock.advance(5)
     assert.equal(typeof (await outcome(agent)), 'string', 'granted again')
   })
 
-  test('stays away while the broker is away afterwards', async t => {
+  test('stays away while the broker is away afterwards, and whatever else it refused', async t => {
     const { broker, begin, agent } = await start(t)
     await stop(broker)
     const strict = await begin(nobody)
     clock.advance(301)
     assert.equal(await outcome(agent), 403)
+    for (let nth = 0; nth < 1100; nth += 100) {
+      const scopes = Array.from({ length: 100 }, (_, i) => `https://x${nth + i}.example/.default`)
+      await Promise.all(scopes.map(scope => agent.ask({ scope })))
+    }
     await stop(strict)
+    clock.advance(5)
     assert.equal(await outcome(agent), 503)
+  })
+
+  test('costs it one question in 5 s, however often the workload asks', async t => {
+    const { broker, begin, agent } = await start(t)
+    await stop(broker)
+    const strict = await begin(nobody)
+    clock.advance(301)
+    for (let nth = 0; nth < 20; nth++) assert.equal(await outcome(agent), 403)
+    assert.equal(strict.events('token.denied').length, 1)
+    clock.advance(5)
+    assert.equal(await outcome(agent), 403)
+    assert.equal(strict.events('token.denied').length, 2)
   })
 
   test('is heard of in the background by those who ask often, so that they never wait', async t => {

@@ -1,66 +1,8 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { createCache } from '../../src/broker/cache.ts'
-import { Confirmation } from '../../src/broker/confirmed-tokens.ts'
-import type { IssuedToken } from '../../src/broker/types.ts'
-import { BrokerError, type ErrorCode } from '../../src/errors.ts'
-import { arm, grantFor } from '../support/callers.ts'
-import { movableClock } from '../support/clock.ts'
-
-type Answer = IssuedToken | ErrorCode | 'hangs'
-const hour: IssuedToken = { token: 'first', expiresIn: 3600, refreshIn: 2700 }
-
-/** A cache over a source that answers as `world.answer` says, confirmed every 300 s. */
-function confirmed(maxEntries = 10) {
-  const clock = movableClock()
-  const world = { answer: hour as Answer, asked: 0, withdrawn: [] as string[], waiting: [] as (() => void)[] }
-  const source = async (): Promise<IssuedToken> => {
-    world.asked++
-    const { answer } = world
-    if (answer === 'hangs') {
-      const { promise, resolve } = Promise.withResolvers<void>()
-      world.waiting.push(resolve)
-      await promise
-      return hour
-    }
-    if (typeof answer === 'string') throw new BrokerError(answer, 'No.')
-    return answer
-  }
-  const confirmation = new Confirmation(source, {
-    clock,
-    everySeconds: 300,
-    timeoutMs: 20,
-    maxEntries,
-    withdraws: ({ status }) => status < 404,
-    withdrawn: (grant, { code }) => void world.withdrawn.push(`${grant.scope} ${code}`),
-  })
-  const cache = createCache(confirmation.source, {
-    clock,
-    random: () => 0.5,
-    maxEntries: 10,
-    minRemainingSeconds: 60,
-    timeoutMs: 20,
-    concurrency: 4,
-    events: { refreshed: () => undefined, recalled: () => undefined },
-  })
-  const tokens = confirmation.before(cache)
-  const get = async (scope?: string) =>
-    (await tokens.get(grantFor(scope === undefined ? {} : { scope }), 0)).token.token
-  return {
-    world,
-    clock,
-    source: confirmation.source,
-    tokens,
-    get,
-    code: () =>
-      get().then(
-        token => token,
-        (thrown: BrokerError) => thrown.code,
-      ),
-  }
-}
-
-const settled = () => new Promise(resolve => setImmediate(resolve))
+import type { ErrorCode } from '../../src/errors.ts'
+import { arm } from '../support/callers.ts'
+import { type Answer, confirmed, grantOf, hour, settled } from './confirmed-world.ts'
 
 describe('a token is confirmed', () => {
   test('by being fetched: nothing is asked for 240 s', async () => {
@@ -76,7 +18,7 @@ describe('a token is confirmed', () => {
     await get()
     clock.advance(241_000)
     world.answer = 'hangs'
-    for (let i = 0; i < 3; i++) assert.ok(!(tokens.get(grantFor(), 0) instanceof Promise))
+    for (let i = 0; i < 3; i++) assert.ok(!(tokens.get(grantOf(), 0) instanceof Promise))
     assert.equal(world.asked, 2)
     for (const answer of world.waiting) answer()
     await settled()
@@ -87,9 +29,9 @@ describe('a token is confirmed', () => {
 
   test('before it is handed out, when nobody asked for it within 300 s', async () => {
     const { world, clock, tokens } = confirmed()
-    await tokens.get(grantFor(), 0)
+    await tokens.get(grantOf(), 0)
     clock.advance(301_000)
-    const late = tokens.get(grantFor(), 0)
+    const late = tokens.get(grantOf(), 0)
     assert.ok(late instanceof Promise)
     assert.equal((await late).token.token, 'first')
     assert.equal(world.asked, 2)
@@ -120,15 +62,18 @@ const refusals: readonly ErrorCode[] = ['invalid_request', 'invalid_token', 'not
 for (const code of refusals)
   describe(`a source that says ${code}`, () => {
     test('takes the token away at once, and gives it back when it grants it again', async () => {
-      const { world, clock, get, code: outcome } = confirmed()
+      const { world, clock, get, held, code: outcome } = confirmed()
       await get()
       world.answer = code
       clock.advance(301_000)
       assert.equal(await outcome(), code)
+      assert.equal(held(), 0, 'nothing is left that could be handed out')
+      clock.advance(5_000)
       assert.equal(await outcome(), code, 'and goes on refusing')
       assert.equal(world.asked, 3)
       assert.equal(world.withdrawn.length, 1, 'told once')
       world.answer = hour
+      clock.advance(5_000)
       assert.equal(await outcome(), 'first')
     })
 
@@ -155,6 +100,7 @@ for (const code of refusals)
       clock.advance(301_000)
       await outcome()
       world.answer = 'upstream_unavailable'
+      clock.advance(5_000)
       assert.equal(await outcome(), 'upstream_unavailable')
       clock.advance(600_000)
       assert.equal(await outcome(), 'upstream_unavailable')
@@ -199,17 +145,18 @@ test('an answer to what was asked before the refusal does not undo it', async ()
   const { world, clock, source, get, code: outcome } = confirmed()
   await get()
   world.answer = 'hangs'
-  const early = source(grantFor(), new AbortController().signal)
+  const early = source(grantOf(), new AbortController().signal)
   clock.advance(1000)
   world.answer = 'not_permitted'
-  await assert.rejects(source(grantFor(), new AbortController().signal))
+  await assert.rejects(source(grantOf(), new AbortController().signal))
   for (const answer of world.waiting) answer()
   await early
   assert.equal(await outcome(), 'not_permitted')
+  assert.equal(world.asked, 3, 'nor does it end the memory of it')
 })
 
 test('a key of which nothing is remembered is confirmed before its token is handed out', async () => {
-  const { world, get } = confirmed(1)
+  const { world, get } = confirmed({ maxEntries: 1 })
   await get()
   await get(arm)
   await get()

@@ -140,6 +140,12 @@ test('refresh_in of a broker that is replacing its token is not taken for now', 
   assert.equal((await fetch()).refreshIn, 15)
 })
 
+test('a token may live for seven days, and a time of its refresh that cannot be meant counts for nothing', async t => {
+  const body = JSON.stringify({ ...good, expires_in: 604_800 }).replace('2000', '1e999')
+  const { fetch } = await parent(t, { body })
+  assert.deepEqual(await fetch(), { token: 'eyJ-a-token', expiresIn: 604_800 })
+})
+
 test('a token that ends this second is worth another try, not an error for good', async t => {
   const { fetch } = await parent(t, { body: { ...good, expires_in: 0 } })
   await assert.rejects(fetch(), { code: 'upstream_unavailable', reason: 'expired' })
@@ -155,6 +161,9 @@ describe('an answer that is not what was asked for is discarded', () => {
     ['no expiry', { ...good, expires_in: undefined }, 'unusable'],
     ['an expiry as text', { ...good, expires_in: '3000' }, 'unusable'],
     ['a token that has expired', { ...good, expires_in: -1 }, 'unusable'],
+    ['an expiry that is infinite', JSON.stringify(good).replace('3000', '1e999'), 'unusable'],
+    ['an expiry of more than seven days', { ...good, expires_in: 604_801 }, 'unusable'],
+    ['an expiry that is no whole number', { ...good, expires_in: 3000.5 }, 'unusable'],
     ['a list', [good], 'unusable'],
     ['a page', '<html>', 'unusable'],
   ]

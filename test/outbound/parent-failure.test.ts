@@ -57,3 +57,25 @@ test('its words are cut to a length, and hold no line break', () => {
   assert.equal(message.length, 1000)
   assert.ok(!message.includes('\n'))
 })
+
+describe("what it repeats of Entra's answer is repeated where it can be meant", () => {
+  const rows: readonly (readonly [why: string, upstream: unknown, expected: unknown])[] = [
+    [
+      'all of it',
+      { error: 'invalid_grant', codes: [65001], trace_id: 'a-1', correlation_id: 'b-2' },
+      { error: 'invalid_grant', codes: [65001], traceId: 'a-1', correlationId: 'b-2' },
+    ],
+    ['codes alone', { codes: [65001, 90002] }, { codes: [65001, 90002] }],
+    ['what is no code', { codes: ['65001', 1.5, -1, 0, 1e9, null, 7] }, { codes: [7] }],
+    [
+      'more codes than Entra has ever sent',
+      { codes: Array.from({ length: 1000 }, () => 1) },
+      { codes: Array(8).fill(1) },
+    ],
+    ['a word that is none', { error: 'a\nb', trace_id: 'x'.repeat(65), codes: [] }, undefined],
+    ['nothing', undefined, undefined],
+    ['a text', 'AADSTS65001', undefined],
+  ]
+  for (const [why, upstream, expected] of rows)
+    test(why, () => assert.deepEqual(failure(403, problem('consent_required', { upstream })).parts.upstream, expected))
+})
