@@ -1,3 +1,4 @@
+import { isEntraIssuer } from './names.ts'
 import { keyWarnings } from './policy-keys.ts'
 import type { Policy } from './policy-model.ts'
 
@@ -15,9 +16,23 @@ export function policyWarnings(policy: Policy, { now, certificates }: PolicySurr
   const namesHolders = callers.some(({ key: { by } }) => by === 'uri' || by === 'dnsName' || by === 'certificate')
   return [
     ...policy.warnings,
+    ...policy.issuers.flatMap(({ name, issuer }) => {
+      const said = entraSays(issuer)
+      return said === undefined ? [] : [`issuers.${name}.issuer: matches no token, since Entra's say "${said}"`]
+    }),
     ...keyWarnings(policy.apiKeys, now),
     ...(namesHolders && !certificates
       ? ['callers with "san" match nobody: without TLS_CLIENT_CA_FILE no client certificate is accepted']
       : []),
   ]
+}
+
+/**
+ * What Entra's tokens have in the place of an issuer that is wrong by a slash at its end: v1.0 tokens have one, v2.0 tokens
+ * none, in every cloud (https://learn.microsoft.com/entra/identity-platform/access-token-claims-reference).
+ */
+function entraSays(issuer: string): string | undefined {
+  if (!isEntraIssuer(issuer)) return undefined
+  if (/^https:\/\/login\.[^/]+\/[^/]+\/v2\.0\/$/.test(issuer)) return issuer.slice(0, -1)
+  return /^https:\/\/sts\.[^/]+\/[^/]+$/.test(issuer) ? `${issuer}/` : undefined
 }

@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify'
-import { BrokerError } from '../errors.ts'
+import { asBrokerError, BrokerError } from '../errors.ts'
+import { checkPlainText } from './text-body.ts'
 
 /** The parameters of a form (RFC 6749 appendix B). One without a value counts as absent (RFC 6749 §3.2). */
 export class Form {
@@ -37,8 +38,13 @@ export function readForms(app: FastifyInstance): void {
   app.addContentTypeParser<string>(
     'application/x-www-form-urlencoded',
     { parseAs: 'string' },
-    (_request, text, done) => {
-      done(null, new Form(text))
+    (request, text, done) => {
+      try {
+        checkPlainText(request)
+        done(null, new Form(text))
+      } catch (thrown) {
+        done(asBrokerError(thrown))
+      }
     },
   )
 }

@@ -57,7 +57,8 @@ export function oauthRow({ code, reason, parts }: BrokerError): OAuthRow {
 /** Sentences of the broker that speak of something else than a form. */
 const inForms: Readonly<Partial<Record<ErrorCode, string>>> = {
   unauthenticated: 'Send the workload\'s own token as client_assertion, or as "Authorization: Bearer <token>".',
-  unsupported_media_type: 'Send "Content-Type: application/x-www-form-urlencoded".',
+  unsupported_media_type:
+    'Send "Content-Type: application/x-www-form-urlencoded", in UTF-8 and without Content-Encoding.',
 }
 
 /** What happened and what can be done about it, in the characters that RFC 6749 §5.2 allows. */

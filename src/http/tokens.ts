@@ -8,6 +8,7 @@ import { addTokenRoute } from './dialect.ts'
 import { answerProblem } from './problems.ts'
 import { callerErrors, problems, routeErrors } from './schemas-problems.ts'
 import { tokenRequest } from './schemas.ts'
+import { checkPlainText } from './text-body.ts'
 import { expiresIn, expiresOn, refreshIn, tokenHeaders } from './token-answer.ts'
 import { createTokenRequestReader } from './token-request.ts'
 
@@ -35,8 +36,9 @@ export function addTokens(app: FastifyInstance, issuer: TokenIssuer): void {
   const answers = new AnswerTexts()
 
   app.removeAllContentTypeParsers()
-  app.addContentTypeParser<string>('application/json', { parseAs: 'string' }, (_request, text, done) => {
+  app.addContentTypeParser<string>('application/json', { parseAs: 'string' }, (request, text, done) => {
     try {
+      checkPlainText(request)
       done(null, readRequest(text))
     } catch (thrown) {
       done(asBrokerError(thrown))

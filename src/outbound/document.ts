@@ -8,11 +8,12 @@ const maxDocumentBytes = 512 * 1024
  * Reads JSON documents of issuers: discovery documents and key sets. No redirects, so that what is read comes from the
  * host that was configured; bounded in size and time.
  *
+ * @param signal the deadline of all that is read with it, however many documents that are
  * @param ca PEM certificates to trust instead of the system's
  */
-export function documentFetcher(timeoutMs: number, ca?: string): FetchDocument {
+export function documentFetcher(signal: AbortSignal, ca?: string): FetchDocument {
   return async url => {
-    const response = await get(url, AbortSignal.timeout(timeoutMs), ca)
+    const response = await get(url, signal, ca)
     if (response.statusCode !== 200) {
       response.destroy()
       throw new Error(`${url.href} answered HTTP ${response.statusCode}`)

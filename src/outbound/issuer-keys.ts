@@ -14,7 +14,7 @@ const maxFileBytes = 512 * 1024
 
 export interface IssuerKeysOptions {
   readonly clock: Clock
-  /** Milliseconds for one document. */
+  /** Milliseconds for a fetch of keys, the discovery document included. */
   readonly timeoutMs: number
   readonly asked: Events['asked']
 }
@@ -79,7 +79,11 @@ function fetchedKeys(issuer: IssuerSettings, { clock, timeoutMs, asked }: Issuer
   const { name, caFile } = issuer
   return fetchedKeySet(
     name,
-    async () => fetchKeys(issuer, documentFetcher(timeoutMs, caFile === undefined ? undefined : await readCa(caFile))),
+    async () => {
+      const deadline = AbortSignal.timeout(timeoutMs)
+      const ca = caFile === undefined ? undefined : await readCa(caFile)
+      return fetchKeys(issuer, documentFetcher(deadline, ca))
+    },
     clock,
     (seconds, error) => asked(upstream, seconds, error),
   )

@@ -33,7 +33,7 @@ const rows: readonly (readonly [what: string, status: number, body: string, faul
 ]
 for (const [what, status, body, fault] of rows)
   test(`${what} is ${fault ? 'refused' : 'read'}`, async t => {
-    const document = documentFetcher(5000)(await answering(t, status, body))
+    const document = documentFetcher(AbortSignal.timeout(5000))(await answering(t, status, body))
     if (fault) await assert.rejects(document, fault)
     else assert.deepEqual(await document, JSON.parse(body))
   })
@@ -52,7 +52,7 @@ test('a document without end is given up as soon as it is too large, not when th
     request.on('close', closed.resolve)
     pour()
   })
-  await assert.rejects(documentFetcher(60_000)(url), /larger than 524288 bytes/)
+  await assert.rejects(documentFetcher(AbortSignal.timeout(60_000))(url), /larger than 524288 bytes/)
   await closed.promise
   assert.ok(sent < 32 * limit, `${sent} bytes were taken off the server`)
 })
@@ -65,7 +65,7 @@ for (const status of [301, 302, 303, 307, 308])
       response.end('{"keys":[]}')
     })
     const url = await answering(t, status, '', { location: target.href })
-    await assert.rejects(documentFetcher(5000)(url), new RegExp(`HTTP ${status}`))
+    await assert.rejects(documentFetcher(AbortSignal.timeout(5000))(url), new RegExp(`HTTP ${status}`))
     assert.equal(followed, 0)
   })
 
@@ -89,7 +89,7 @@ for (const [what, answer] of silences)
   test(`a server that ${what} is given up in time`, async t => {
     const url = await listen(t, answer)
     const began = performance.now()
-    await assert.rejects(documentFetcher(150)(url))
+    await assert.rejects(documentFetcher(AbortSignal.timeout(150))(url))
     assert.ok(performance.now() - began < 1000)
   })
 
@@ -97,7 +97,7 @@ test('a server that is not there is told by its URL, with the cause', async t =>
   const url = await answering(t, 200, '')
   const nowhere = new URL(url)
   nowhere.port = '1'
-  await assert.rejects(documentFetcher(1000)(nowhere), (error: Error) => {
+  await assert.rejects(documentFetcher(AbortSignal.timeout(1000))(nowhere), (error: Error) => {
     assert.ok(error.message.startsWith(nowhere.href))
     assert.ok(error.cause instanceof Error)
     return true
@@ -108,14 +108,14 @@ test('https needs a certificate that is trusted; the issuer’s own authority is
   const [ca, other] = [createAuthority('own'), createAuthority('other')]
   const { certPem, keyPem } = ca.issue()
   const url = await listen(t, (_request, response) => response.end('{"keys":[]}'), { cert: certPem, key: keyPem })
-  await assert.rejects(documentFetcher(5000)(url), /certificate/)
-  await assert.rejects(documentFetcher(5000, other.caPem)(url), /certificate/)
-  assert.deepEqual(await documentFetcher(5000, ca.caPem)(url), { keys: [] })
+  await assert.rejects(documentFetcher(AbortSignal.timeout(5000))(url), /certificate/)
+  await assert.rejects(documentFetcher(AbortSignal.timeout(5000), other.caPem)(url), /certificate/)
+  assert.deepEqual(await documentFetcher(AbortSignal.timeout(5000), ca.caPem)(url), { keys: [] })
 })
 
 test('a certificate for another name is refused, whoever signed it', async t => {
   const ca = createAuthority('own')
   const { certPem, keyPem } = ca.issue({ names: ['issuer.example'] })
   const url = await listen(t, (_request, response) => response.end('{}'), { cert: certPem, key: keyPem })
-  await assert.rejects(documentFetcher(5000, ca.caPem)(url), /altnames|certificate/)
+  await assert.rejects(documentFetcher(AbortSignal.timeout(5000), ca.caPem)(url), /altnames|certificate/)
 })

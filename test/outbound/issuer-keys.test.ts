@@ -22,10 +22,10 @@ interface Settings {
   readonly jwksUri?: string
   readonly caFile?: string
 }
-async function keysOf(settings: Settings) {
+async function keysOf(settings: Settings, timeoutMs = 1000) {
   const [issuer] = await connectIssuers([{ name: 'corp', audiences: ['token-broker'], ...settings }], {
     clock,
-    timeoutMs: 1000,
+    timeoutMs,
     asked: () => undefined,
   })
   assert.ok(issuer)
@@ -71,6 +71,24 @@ test('the discovery document leads to the keys', async t => {
   assert.equal(keys.current(), undefined)
   assert.ok((await keys.ready()).text.includes('issuer-key'))
   assert.deepEqual(paths, ['/.well-known/openid-configuration', '/keys'])
+})
+
+test('a slow discovery document takes its time from the keys: both have one deadline', async t => {
+  const [timeoutMs, discoveryMs] = [300, 200]
+  const issuer = await listen(t, (request, response) => {
+    const url = `http://${request.headers.host}`
+    // The keys never come.
+    if (request.url === '/keys') return
+    setTimeout(() => response.end(JSON.stringify({ issuer: url, jwks_uri: `${url}/keys` })), discoveryMs)
+  })
+  const keys = await keysOf({ issuer }, timeoutMs)
+  const began = performance.now()
+  await assert.rejects(keys.ready(), (error: Error) => {
+    assert.match(String(error.cause), /\/keys could not be read/)
+    return true
+  })
+  const took = performance.now() - began
+  assert.ok(took < timeoutMs + discoveryMs - 20, `${took} ms`)
 })
 
 test('an issuer with a slash at its end has its document below that slash, not below two', async t => {
