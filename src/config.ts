@@ -137,7 +137,8 @@ function readHost(read: EnvironmentReader, name: 'HOST' | 'MANAGEMENT_HOST', oth
         'TLS_KEY_FILE, or BROKER_BEHIND_TLS_PROXY=true if a proxy on this host or in this pod ends TLS',
     )
   }
-  return host
+  // A name could be made to mean any address, and for this one Fastify opens servers that nobody here knows of.
+  return host === 'localhost' ? '127.0.0.1' : host
 }
 
 /** A listener for operators. It speaks TLS where the main one does, since some of its endpoints take credentials too. */

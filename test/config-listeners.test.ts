@@ -114,3 +114,11 @@ describe('the management listener', () => {
     assert.match(warnings.join(), /^MANAGEMENT_PORT=tcp:.* Kubernetes Service and is ignored/)
   })
 })
+
+test('localhost is one address: Fastify would open a server for each, and TLS would be renewed in one only', () => {
+  const hosts = { HOST: 'localhost', MANAGEMENT_HOST: 'localhost', MANAGEMENT_PORT: '9090' }
+  for (const more of [{}, { TLS_CERT_FILE: '/cert.pem', TLS_KEY_FILE: '/key.pem' }]) {
+    const { host, management } = readConfig({ ...least, ...more, ...hosts })
+    assert.deepEqual([host, management?.host], ['127.0.0.1', '127.0.0.1'])
+  }
+})

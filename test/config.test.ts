@@ -127,7 +127,7 @@ describe('where it listens', () => {
     [tls, '0.0.0.0', 'TLS at the broker'],
     [proxy, '0.0.0.0', 'a proxy ends TLS'],
     [{ ...tls, HOST: '10.0.0.1' }, '10.0.0.1', 'TLS on one address'],
-    [{ HOST: 'localhost' }, 'localhost', 'loopback by name'],
+    [{ HOST: 'localhost' }, '127.0.0.1', 'loopback by name'],
     [{ HOST: '::1' }, '::1', 'loopback of IPv6'],
     [{ HOST: '127.1.2.3' }, '127.1.2.3', 'all of 127.0.0.0/8 is loopback'],
   ]

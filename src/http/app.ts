@@ -35,6 +35,8 @@ export interface AppOptions {
   readonly tls?: TlsOptions | undefined
   /** Whom a request may come from; by default from the peer itself, which has no certificate. */
   readonly peers?: PeerOptions
+  /** Milliseconds for a TLS handshake. */
+  readonly handshakeMs?: number
 }
 
 /** A server's own certificate, and whose clients it knows. */
@@ -71,6 +73,11 @@ export type AddRoutes = (scope: FastifyInstance) => void
 /** The endpoint of requests that reached no route. */
 const noEndpoint = 'none'
 
+/** Milliseconds for a TLS handshake; Node would wait for two minutes. */
+const longestHandshakeMs = 10_000
+/** Connections of a listener at once, those whose handshake is under way included; one more is closed. */
+export const maxConnections = 10_000
+
 const maxBodyBytes = 16 * 1024
 /** Node's own, for http and https alike. */
 const serverOptions = {
@@ -81,6 +88,13 @@ const serverOptions = {
   // Two Authorization headers become one credential that nobody accepts; Node would take the first in silence.
   joinDuplicateHeaders: true,
 } as const
+
+const httpsOptions = (tls: TlsOptions, handshakeTimeout = longestHandshakeMs) => ({
+  ...secureContextOf(tls),
+  ...serverOptions,
+  ...asking(tls),
+  handshakeTimeout,
+})
 
 /**
  * Schemas describe; nothing is validated or written by them. Given this in the place of its own compilers, Fastify does not
@@ -116,12 +130,13 @@ export function buildApp(options: AppOptions, routes: readonly AddRoutes[]): Fas
     exposeHeadRoutes: false,
     schemaController: { compilersFactory: { buildValidator: unused, buildSerializer: unused } },
     http: serverOptions,
-    ...(options.tls && { https: { ...secureContextOf(options.tls), ...serverOptions, ...asking(options.tls) } }),
+    ...(options.tls && { https: httpsOptions(options.tls, options.handshakeMs) }),
     clientErrorHandler: (error, socket) => unrouted(answerClientError(error, socket, newId())),
     frameworkErrors: (error, request, reply) => {
       sendProblem(options, error, request, reply)
     },
   })
+  app.server.maxConnections = maxConnections
   answerUnroutable(app.server, newId, unrouted)
   addPeers(app, options.peers ?? noProxies)
   app.removeAllContentTypeParsers()

@@ -14,7 +14,8 @@ export function answerClientError(
   socket: Socket,
   requestId: string,
 ): ErrorCode | undefined {
-  if (error.code === 'ECONNRESET' || !socket.writable) {
+  // In a handshake that never ends, a write would not end either.
+  if (error.code === 'ECONNRESET' || error.code === 'ERR_TLS_HANDSHAKE_TIMEOUT' || !socket.writable) {
     socket.destroy()
     return undefined
   }
