@@ -21,7 +21,8 @@ import { afterBadCredentials, askInCrowd, brokerOptions, busy, documentedWorld }
 
 const world = await documentedWorld()
 const { emulator, clock } = world
-const fresh = (t: TestContext, environment = {}) => world.broker(t, brokerOptions(world, environment))
+const fresh = (t: TestContext, environment = {}, sheds = false) =>
+  world.broker(t, { ...brokerOptions(world, environment), sheds })
 
 /** The documented errors that were met: `issueToken invalid_tenant`. */
 const met = new Set<string>()
@@ -111,7 +112,7 @@ const tokenErrors: readonly (readonly [code: string, provoke: Provoke])[] = [
 describe('POST /tokens', () => {
   for (const [code, provoke] of tokenErrors) {
     test(code, async t => {
-      assertError(operationOf('issueToken'), code, await provoke(await fresh(t)))
+      assertError(operationOf('issueToken'), code, await provoke(await fresh(t, {}, code === 'overloaded')))
     })
   }
 })
