@@ -72,7 +72,7 @@ export interface VerifiedJwt {
 }
 
 /**
- * Checks the signature, `iss`, `aud`, `exp` (required), `nbf`, `sub` (required) and `typ` of a caller's JWT. It does not
+ * Checks the signature, `iss`, `aud`, `exp` (required), `nbf`, `iat`, `sub` (required) and `typ` of a caller's JWT. It does not
  * ask whether the issuer has revoked the token, and it does not decide what the caller may have.
  *
  * Rejects with `invalid_token` or `issuer_unavailable`.
@@ -80,9 +80,13 @@ export interface VerifiedJwt {
 export async function verifyJwt(token: string, issuer: Issuer, policy: Policy, clock: Clock): Promise<VerifiedJwt> {
   checkType(token)
   const { payload, keys } = await verifyWithRefresh(token, issuer, clock)
-  const { sub, exp } = payload
+  const { sub, exp, iat } = payload
   if (typeof sub !== 'string' || sub === '' || exp === undefined || !Number.isFinite(exp)) {
     throw refusal('claims', 'The token needs a subject (sub) and an expiry (exp).')
+  }
+  // No honest issuer makes one (RFC 7519 §4.1.6 leaves the check to whoever reads it).
+  if (iat !== undefined && iat > clock.now() / 1000 + clockToleranceSeconds) {
+    throw refusal('not_yet_valid', 'The token was issued in the future (iat).')
   }
   const entra = isEntraIssuer(issuer.issuer) ? entraFault(payload) : undefined
   if (entra) throw refusal(...entra)
