@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { readConfig } from '../src/config.ts'
 import { type Environment, EnvironmentReader } from '../src/environment.ts'
-import { FaultsError } from '../src/errors.ts'
+import { faultsOf } from './support/config-faults.ts'
 
 describe('a whole number', () => {
   const table: readonly [value: string | undefined, expected: number | undefined, why: string][] = [
@@ -79,16 +79,6 @@ const least: Environment = {
   BROKER_IDENTITY_CLIENT_ID: clientId,
   IDENTITY_ENDPOINT: 'http://localhost:42356/msi/token',
   IDENTITY_HEADER: 'secret-header',
-}
-
-function faultsOf(environment: Environment): readonly string[] {
-  try {
-    readConfig(environment)
-    return []
-  } catch (thrown) {
-    assert.ok(thrown instanceof FaultsError)
-    return thrown.faults.map(({ where, what }) => `${where}: ${what}`)
-  }
 }
 
 describe('the numbers of the configuration have bounds', () => {

@@ -71,7 +71,7 @@ async function warnOfUnusable({ log }: AgentService, { credential }: AgentSettin
 }
 
 /** What to set for the workload. The secret itself is not printed: its file says it. */
-export function environmentLines({ listen: where, secretFile, metadata }: AgentSettings, port = 0): readonly string[] {
+function environmentLines({ listen: where, secretFile, metadata }: AgentSettings, port = 0): readonly string[] {
   const secret = `"$(cat ${quote(secretFile)})"`
   if ('socket' in where) {
     return [

@@ -20,7 +20,7 @@ export interface IdentityOptions {
 }
 
 /** What the broker speaks; the agent has one tenant and therefore none in the path. */
-export const tenantInPath: IdentityOptions = { path: '/identity/:tenant/token' }
+const tenantInPath: IdentityOptions = { path: '/identity/:tenant/token' }
 
 const schema = {
   operationId: 'getIdentityToken',

@@ -17,7 +17,7 @@ const certificate = /-----BEGIN CERTIFICATE-----[\s\S]+?-----END CERTIFICATE----
  * Reads certificates of authorities, one or more, as PEM.
  * @throws FaultsError when the file cannot be read, holds none, or holds one that is no authority's
  */
-export async function readAuthorities(path: string): Promise<AuthoritiesFile> {
+async function readAuthorities(path: string): Promise<AuthoritiesFile> {
   try {
     const pem = await readLimitedFile(path, maxPemBytes)
     const certificates = (pem.match(certificate) ?? []).map(each => new X509Certificate(each))

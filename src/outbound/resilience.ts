@@ -41,7 +41,7 @@ const leastAttemptMs = 100
  *
  * Rejects with a {@link BrokerError}: `withdrawn` as its reason when `outer` aborts.
  */
-export async function withinBudget<T>(patient: Patient<T>, options: BudgetOptions, outer: AbortSignal): Promise<T> {
+async function withinBudget<T>(patient: Patient<T>, options: BudgetOptions, outer: AbortSignal): Promise<T> {
   if (outer.aborted) throw withdrawn()
   const { around = attempt => attempt() } = patient
   const budget = new Budget(options, patient.expired, outer)

@@ -16,8 +16,6 @@ export interface TlsPaths {
   readonly keyFile: string
 }
 
-/** RFC 9325 §3.1.1. */
-export const minTlsVersion = 'TLSv1.2'
 const maxPemBytes = 256 * 1024
 
 /**
@@ -37,7 +35,7 @@ export async function readTlsPair({ certFile, keyFile }: TlsPaths): Promise<TlsP
   const [cert, key] = [await read('TLS_CERT_FILE', certFile), await read('TLS_KEY_FILE', keyFile)]
   if (faults.length === 0) {
     try {
-      createSecureContext({ cert, key, minVersion: minTlsVersion })
+      createSecureContext({ cert, key })
       if (!new X509Certificate(cert).checkPrivateKey(createPrivateKey(key))) throw new Error('the key is another one')
     } catch (thrown) {
       faults.push({

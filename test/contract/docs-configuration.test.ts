@@ -4,7 +4,7 @@ import { parseAllDocuments } from 'yaml'
 import { isObject } from '../../src/broker/narrow.ts'
 import { type Config, readConfig } from '../../src/config.ts'
 import type { Environment } from '../../src/environment.ts'
-import { FaultsError } from '../../src/errors.ts'
+import { faultsOf } from '../support/config-faults.ts'
 import { blocksOf, rowsOf, sectionOf } from './docs-tables.ts'
 import { read } from './sources.ts'
 
@@ -26,16 +26,6 @@ const workload: Environment = {
   ...aks,
   BROKER_POLICY_FILE: 'policy.yaml',
   BROKER_IDENTITY_SOURCE: 'workload-identity',
-}
-
-function faultsOf(environment: Environment): readonly string[] {
-  try {
-    readConfig(environment)
-    return []
-  } catch (thrown) {
-    assert.ok(thrown instanceof FaultsError)
-    return thrown.faults.map(({ where, what }) => `${where}: ${what}`)
-  }
 }
 
 /** The environment that a setting is tried in: one in which it is read. */
