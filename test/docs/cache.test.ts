@@ -101,7 +101,7 @@ const facts: readonly string[] = [
   `tried up to ${constant('src/outbound/entra/retry.ts', 'maxRetries')} times more (no connection, 408, 429, 5xx): after up to ` +
     `${retry} ms, then up to ${retry * 2} ms`,
   `has ${percent(constant('src/service/wire.ts', 'identityShare'))} of the time`,
-  `no answer in time, 408, 429, 5xx, a code that says that it passes | ${status('upstream_unavailable')} | this ${levelOf('upstream_unavailable')} | ${transient} |`,
+  `no response in time, 408, 429, 5xx, a code for a temporary condition | ${status('upstream_unavailable')} | this ${levelOf('upstream_unavailable')} | ${transient} |`,
   `refused | ${status('federation_misconfigured')} | the ${levelOf('federation_misconfigured')}, all its keys | ${forApplication} |`,
   `another cloud, or Entra says \`invalid_client\` without a code that is known | ${status('federation_misconfigured')} | ` +
     `the application in this ${levelOf('federation_misconfigured', { reason: 'cloud' })} | ` +
@@ -112,12 +112,12 @@ const facts: readonly string[] = [
     `${range(period('upstream_rejected', 'tenant'))} |`,
   `another refusal | ${status('upstream_rejected')} | this ${levelOf('upstream_rejected')} | ${permanent} |`,
   `token | ${status('upstream_invalid')} | this ${levelOf('upstream_invalid')} | ${range(period('upstream_invalid', 'key'))} |`,
-  `away | ${status('identity_unavailable')} | the identity | ${transient} |`,
-  `full | ${status('upstream_unavailable')}, ${status('overloaded')} | nobody |`,
-  `A \`Retry-After\` of more than ${readRetryAfter('86400', 0)} s is taken for ${readRetryAfter('86400', 0)} s, and a limit (429) of Entra ` +
-    `without one for one with ${retryAfterPart(429, undefined, 0).retryAfter} s.`,
-  `remembered, a ${errorTable.upstream_unavailable.status} tells`,
-  `asks for another ${minutes(forgottenAfterMs)} minutes, the failures in a row`,
+  `unavailable | ${status('identity_unavailable')} | the identity | ${transient} |`,
+  `full | ${status('upstream_unavailable')}, ${status('overloaded')} | nothing |`,
+  `A \`Retry-After\` of more than ${readRetryAfter('86400', 0)} s counts as ${readRetryAfter('86400', 0)} s, and a limit (429) of Entra ` +
+    `without one as ${retryAfterPart(429, undefined, 0).retryAfter} s.`,
+  `cached, a ${errorTable.upstream_unavailable.status} reports`,
+  `for another ${minutes(forgottenAfterMs)} minutes, the failures in a row`,
   `\`BROKER_UPSTREAM_CONCURRENCY\` (${config.upstreamConcurrency}) fetches`,
   `a queue of ${grouped(turns('defaultMaxWaiting'))} places`,
   `alone it gets ${slots(1)} of ${config.upstreamConcurrency} slots and ${grouped(turns('defaultMaxWaiting') / 2)} of the places, ` +
@@ -126,7 +126,7 @@ const facts: readonly string[] = [
   `gets ${status('overloaded')}.`,
   `within ${seconds(circuit('windowMs'))}, there were ${circuit('minExchanges')} exchanges or more, and at least ${circuit('minTenants')} ` +
     `tenants and ${circuit('minShare') === 0.5 ? 'half' : ''} of all tenants`,
-  'no answer in time, 5xx. Refusals (4xx) and 429 are answers',
+  'no response in time, 5xx. Refusals (4xx) and 429 are responses',
   `get ${errorTable.upstream_unavailable.status} at once. After ${seconds(circuit('openMs'))} one exchange`,
   `opens it for ${seconds(circuit('openMs'))} more`,
   `\`min_expires_in\` (0 to ${longestMinExpiresIn} s)`,

@@ -129,8 +129,13 @@ const cases: readonly [section: string, credential: Credential, expected: string
   ['Client certificates', client([spiffe, 'https://x.example/']), 'certificate', 'a SPIFFE ID and another URI'],
   ['Client certificates', client([spiffe], { days: -1 }), 'expired', 'expired'],
   ['Client certificates', client([spiffe], { from: 1, days: 2 }), 'not_yet_valid', 'not yet valid'],
-  ['Certificates that a proxy tells', client([spiffe]), contoso, 'by a URI'],
-  ['Certificates that a proxy tells', client([spiffe], {}, clients.below('middle')), 'certificate', 'comes alone'],
+  ['Client certificates forwarded by a proxy', client([spiffe]), contoso, 'by a URI'],
+  [
+    'Client certificates forwarded by a proxy',
+    client([spiffe], {}, clients.below('middle')),
+    'certificate',
+    'comes alone',
+  ],
 ]
 describe('docs/callers.md', () => {
   for (const [section, credential, expected, why, header] of cases)
@@ -151,7 +156,7 @@ describe('docs/callers.md', () => {
 })
 
 describe('docs/callers.md: what every token must be', () => {
-  const rows = [...sectionOf(page, '## Tokens').matchAll(/^\| (?!else)(.+) \| (`.+`) \|$/gm)]
+  const rows = [...sectionOf(page, '## Tokens').matchAll(/^\| (?!otherwise)(.+) \| (`.+`) \|$/gm)]
   const reasons = new Set(rows.flatMap(([, , cell = '']) => [...cell.matchAll(/`(\w+)`/g)].map(([, word]) => word)))
 
   test('has a row for every reason that errors.md has for tokens, and no other', () => {

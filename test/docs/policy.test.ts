@@ -117,7 +117,7 @@ function keysIn(schema: unknown, found = new Set<string>()): ReadonlySet<string>
 }
 
 describe('docs/policy.md: the tables', () => {
-  const members = sectionOf(page, '## Member by member')
+  const members = sectionOf(page, '## Fields')
 
   test('name every key of the schema, and no other', () => {
     const keys = keysIn(policySchema)
