@@ -180,7 +180,7 @@ describe('the authority, to which the identity token is sent', () => {
   })
 
   const refused: readonly [authority: string, unsafe: string, why: string][] = [
-    ['https://login.example.com', 'false', "a host that is not one of Entra's"],
+    ['https://login.example.com', 'false', "a host that is none of Entra's"],
     ['https://login.microsoftonline.com.example.com', 'false', "a host that begins like one of Entra's"],
     ['https://login.microsoftonline.com:8443', 'false', 'another port'],
     ['https://login.windows.net', 'false', 'an alias'],
