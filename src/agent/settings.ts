@@ -72,7 +72,7 @@ function readTenant({ tenant }: Flags, faults: Fault[]): string {
   if (tenant !== undefined && new RegExp(`^${tenantPattern}$`).test(tenant)) {
     return isGuid(tenant) ? tenant.toLowerCase() : tenant
   }
-  const text = "a tenant's id, or its name in the broker's policy, in lower case"
+  const text = "a tenant's id, or its name (in lower case) in the broker's policy"
   const what = tenant === undefined ? `is required (${text})` : `must be ${text}; got "${tenant}"`
   faults.push({ where: '--tenant', what })
   return ''

@@ -95,7 +95,7 @@ test('a workload whose token comes later is told so, and not kept waiting', asyn
 
 const refusals: readonly (readonly [why: string, flags: readonly string[], exitCode: number, said: RegExp])[] = [
   ['every address', ['--host', '0.0.0.0'], 3, /--host: must be a loopback address .*; got "0\.0\.0\.0"/],
-  ['a tenant that is none', ['--tenant', 'common'], 3, /--tenant: "common"/],
+  ['a tenant that is none', ['--tenant', 'common'], 3, /--tenant: must be a tenant.s id, or its name .*; got "common"/],
   ['a flag that nobody knows', ['--frob'], 2, /Unknown option '--frob'/],
   ['an argument', ['here'], 2, /agent --help/],
 ]
