@@ -1,4 +1,4 @@
-{{/* The broker's environment: all variables of src/config.ts that the chart sets. */}}
+{{/* The broker's environment: all variables of src/config/config.ts that the chart sets. */}}
 {{- define "token-broker.env" -}}
 - name: PORT
   value: "8080"

@@ -1,0 +1,92 @@
+import type { Fault } from '../errors.ts'
+import { nearestName } from './did-you-mean.ts'
+
+/** Environment variables by name, as in `process.env`. */
+export type Environment = Readonly<Record<string, string | undefined>>
+
+/**
+ * Reads variables one by one and collects their errors, so that all of them are reported together. An empty variable
+ * counts as absent. For an invalid variable the default is returned; the caller must check {@link faults} before it uses
+ * any value.
+ */
+export class EnvironmentReader {
+  readonly faults: Fault[] = []
+  readonly warnings: string[] = []
+  readonly #environment: Environment
+  readonly #read = new Set<string>()
+
+  constructor(environment: Environment) {
+    this.#environment = environment
+  }
+
+  fault(where: string, what: string): void {
+    this.faults.push({ where, what })
+  }
+
+  text(name: string): string | undefined {
+    this.#read.add(name)
+    const value = this.#environment[name]
+    return value === '' ? undefined : value
+  }
+
+  required(name: string, hint: string): string {
+    const value = this.text(name)
+    if (value === undefined) this.fault(name, `is required (${hint})`)
+    return value ?? ''
+  }
+
+  /** A whole number. A value that Kubernetes sets for a Service of that name (`tcp://…`) is ignored with a warning. */
+  integer(name: string, defaultValue: number, least: number, most: number): number {
+    const value = this.text(name)
+    if (value === undefined) return defaultValue
+    if (isServiceLink(value)) {
+      this.warnings.push(
+        `${name}=${value} comes from a Kubernetes Service and is ignored; set enableServiceLinks: false`,
+      )
+      return defaultValue
+    }
+    const number = /^\d{1,9}$/.test(value) ? Number(value) : Number.NaN
+    if (number >= least && number <= most) return number
+    this.fault(name, `must be a whole number from ${least} to ${most}; got "${value}"`)
+    return defaultValue
+  }
+
+  boolean(name: string): boolean {
+    const value = this.text(name)
+    if (value !== undefined && value !== 'true' && value !== 'false') {
+      this.fault(name, `must be true or false; got "${value}"`)
+    }
+    return value === 'true'
+  }
+
+  /** One of `choices`. The first is the default. */
+  choice<const T extends string>(name: string, choices: readonly [T, ...T[]]): T {
+    const value = this.text(name)
+    const chosen = choices.find(choice => choice === value)
+    if (value !== undefined && chosen === undefined) {
+      this.fault(name, `must be one of ${choices.join(', ')}; got "${value}"`)
+    }
+    return chosen ?? choices[0]
+  }
+
+  /**
+   * Adds a warning for each variable that was not read and is probably misspelt or of another version: it has one of
+   * the prefixes, or its name is nearly that of a variable that was read. Call it after all variables were read.
+   */
+  warnOfUnknown(prefixes: readonly string[]): void {
+    for (const [name, value] of Object.entries(this.#environment)) {
+      if (this.#read.has(name) || value === undefined) continue
+      const hasPrefix = prefixes.some(prefix => name.startsWith(prefix))
+      if (isServiceLink(value)) {
+        if (hasPrefix) this.warnings.push(`${name} comes from a Kubernetes Service and is ignored`)
+        continue
+      }
+      const meant = nearestName(name, this.#read)
+      if (!hasPrefix && meant === undefined) continue
+      const hint = meant === undefined ? '' : ` (did you mean ${meant}?)`
+      this.warnings.push(`${name} is not a setting of this version and is ignored${hint}`)
+    }
+  }
+}
+
+const isServiceLink = (value: string): boolean => /^(tcp|udp|sctp):\/\//.test(value)

@@ -1,0 +1,113 @@
+import type { Clock } from '../broker/lib/clock.ts'
+import { createHealth } from '../broker/health.ts'
+import { policyWarnings } from '../broker/policy/warnings.ts'
+import type { Policy } from '../broker/authorization/authorize.ts'
+import type { RunningPolicy } from '../broker/authorization/active-policy.ts'
+import type { Events, Upstream } from '../broker/events.ts'
+import type { Config } from '../config/config.ts'
+import { issuerUpstream } from '../outbound/issuers/issuer-keys.ts'
+import { version } from './package.ts'
+import { createAudit } from '../telemetry/audit.ts'
+import { createLogs, type Logs } from '../telemetry/log.ts'
+import { createMetrics, type Gauges } from '../telemetry/metrics.ts'
+import type { LineSink } from '../telemetry/output.ts'
+
+/** State of the broker that the subscribers read on demand, such as for a scrape. */
+interface Observed extends Pick<Gauges, 'isReady' | 'cache' | 'circuit'> {
+  readonly clock: Clock
+  readonly isDraining: () => boolean
+}
+
+/** Settings of the subscribers. */
+export interface ListenerSettings extends Pick<Config, 'audit' | 'logLevel'> {
+  /** Exact texts that must never appear in a log line. */
+  readonly secrets: readonly string[]
+  /** Whether client certificates are verified. */
+  readonly certificates: boolean
+  /** All upstream services that requests can lead to under a policy. */
+  readonly upstreams: (policy: Policy) => readonly Upstream[]
+}
+
+/**
+ * Creates the subscribers of the broker's events (log, audit, metrics and health), and what the operations endpoints show
+ * of them.
+ */
+export function createListeners(
+  settings: ListenerSettings,
+  running: Pick<RunningPolicy, 'status'>,
+  sink: LineSink,
+  { clock, isReady, isDraining, cache, circuit }: Observed,
+) {
+  const logs = createLogs(settings.logLevel, sink, settings.secrets)
+  const audit = createAudit(logs, sink, {
+    mode: settings.audit,
+    now: clock.now,
+    policyVersion: () => running.status().policy.version,
+  })
+  const health = createHealth(settings.upstreams(running.status().policy), clock)
+  const observed = { isReady, policy: running.status, upstreams: health.report }
+  const metrics = createMetrics({ ...observed, cache, circuit, version })
+  const events: Events = {
+    issued: both(audit.issued, metrics.issued),
+    refused: both(audit.refused, metrics.refused),
+    unauthenticated: audit.unauthenticated,
+    forbidden: both(audit.forbidden, metrics.forbidden),
+    refreshed: both(audit.refreshed, metrics.refreshed),
+    recalled: metrics.recalled,
+    purged: both(audit.purged, metrics.purged),
+    circuit: health.circuit,
+    asked: both(health.asked, metrics.asked),
+    verification: metrics.verification,
+    headerIgnored: metrics.headerIgnored,
+    unreadable: metrics.unreadable,
+    answered: metrics.answered,
+    policyLoaded: (policy, before) => {
+      audit.policyLoaded(policy, before)
+      metrics.policyLoaded(policy, before)
+      health.follow(settings.upstreams(policy))
+      warnOfPolicy(logs.log, policy, settings, clock)
+    },
+    policyRefused: both(audit.policyRefused, metrics.policyRefused),
+  }
+  const close = () => {
+    audit.close()
+    metrics.close()
+  }
+  const shown = { ...observed, isDraining, metrics }
+  const telemetry = { ...shown, answered: events.answered, version, startedAt: clock.now(), close }
+  return { log: logs.log, events, telemetry }
+}
+
+/** Logs the warnings of a valid policy. */
+export function warnOfPolicy(
+  log: Logs['log'],
+  policy: Policy,
+  { certificates }: Pick<ListenerSettings, 'certificates'>,
+  clock: Clock,
+): void {
+  const surroundings = { now: clock.now(), certificates }
+  for (const warning of policyWarnings(policy, surroundings)) log.warn({ source: 'policy' }, warning)
+}
+
+const both =
+  <A extends readonly unknown[]>(first: (...facts: A) => void, second: (...facts: A) => void) =>
+  (...facts: A): void => {
+    first(...facts)
+    second(...facts)
+  }
+
+/** The identity as an upstream service: the source of the client assertion. */
+export const identityUpstream = ({ source }: Config['identity']): Upstream => ({ kind: 'identity', name: source })
+
+/** The settings of the broker's subscribers. The agent has its own. */
+export const listenersOf = ({ audit, logLevel, identity, authority, clientCaFile }: Config): ListenerSettings => ({
+  audit,
+  logLevel,
+  certificates: clientCaFile !== undefined,
+  secrets: identity.source === 'managed-identity' ? [identity.header] : [],
+  upstreams: policy => [
+    identityUpstream(identity),
+    { kind: 'authority', name: authority },
+    ...policy.issuers.map(issuerUpstream),
+  ],
+})
