@@ -1,9 +1,9 @@
-/** Edits (Levenshtein) up to which a name is taken for a misspelling. */
+/** A name is taken for a misspelling up to this Levenshtein distance. */
 const mostEdits = 2
-/** Shorter names are two edits from too much: `HOME` from `HOST`. */
+/** Shorter names are ignored: too many words are two edits away, such as `HOME` from `HOST`. */
 const shortest = 8
 
-/** The known name that this one was meant to be: not the same, but at most two edits from it. The nearest, if any. */
+/** The known name that is nearest to this one: at least one and at most two edits away. `undefined` if there is none. */
 export function nearestName(name: string, known: Iterable<string>): string | undefined {
   let nearest: string | undefined
   let fewest = mostEdits + 1
@@ -15,7 +15,7 @@ export function nearestName(name: string, known: Iterable<string>): string | und
   return nearest
 }
 
-/** Characters to insert, delete or replace to make one text of the other. */
+/** The Levenshtein distance: how many characters to insert, delete or replace to turn one text into the other. */
 function editsBetween(a: string, b: string): number {
   let above = Array.from({ length: b.length + 1 }, (_, n) => n)
   for (let row = 1; row <= a.length; row++) {

@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { parse } from 'yaml'
 import { read } from '../support/sources.ts'
 
-/** As much of JSON Schema as the chart uses. */
+/** The parts of JSON Schema that the chart uses. */
 interface Schema {
   readonly type?: string
   readonly description?: string
@@ -33,8 +33,8 @@ function* schemasOf(of: Schema, path = ''): Generator<readonly [string, Schema]>
   if (of.items) yield* schemasOf(of.items, `${path}[]`)
 }
 
-/** Objects that are Kubernetes' own, or only handed on: the API server knows them, the chart does not. */
-const handedOn = [
+/** Objects that the chart only passes on. The API server checks them; the schema does not. */
+const passedOn = [
   '/affinity',
   '/global',
   '/extraEnv[]/valueFrom',
@@ -45,16 +45,16 @@ const handedOn = [
   '$defs/peers[]/ipBlock',
 ]
 
-test('the chart is of the version that it installs', () => {
+test('appVersion is the version of the broker', () => {
   const { version } = JSON.parse(read('package.json')) as { version: string }
   assert.equal(chart['appVersion'], version)
 })
 
-test('the schema lets no unknown key pass, but for maps and what is handed on', () => {
+test('the schema refuses unknown keys, except in maps and in objects that the chart passes on', () => {
   const open = [...schemasOf(schema)]
     .filter(([, { type, additionalProperties }]) => type === 'object' && additionalProperties === undefined)
     .map(([path]) => path)
-  assert.deepEqual(open.toSorted(), handedOn.toSorted())
+  assert.deepEqual(open.toSorted(), passedOn.toSorted())
   assert.equal(schema.additionalProperties, false)
 })
 
