@@ -66,7 +66,7 @@ const healthExample = {
       last_success: '2026-11-23T07:09:12.000Z',
       last_error: {
         code: 'upstream_unavailable',
-        class: 'timeout',
+        reason: 'timeout',
         detail: 'Entra did not answer in time.',
         upstream_codes: [],
         at: '2026-11-23T07:10:14.000Z',
@@ -102,7 +102,7 @@ const entriesExample = {
       served_for: 655,
       refresh_in: 12,
       vain_refreshes: 1,
-      last_failure: { code: 'upstream_unavailable', class: 'timeout', at: '2026-11-23T07:10:14.000Z' },
+      last_failure: { code: 'upstream_unavailable', reason: 'timeout', at: '2026-11-23T07:10:14.000Z' },
       token: 'bf5f537f11a743a038b195483f672176',
       trace_id: '5a7f1c9e-0000-4000-8000-00000000000a',
       correlation_id: '5a7f1c9e-0000-4000-8000-00000000000b',

@@ -64,7 +64,7 @@ const checkBody = ({ upstream, status, since, lastSuccess, lastError, failures, 
   last_error: lastError
     ? {
         code: lastError.code,
-        class: lastError.reason,
+        reason: lastError.reason,
         detail: lastError.detail,
         upstream_codes: lastError.upstreamCodes,
         at: iso(lastError.at),
@@ -113,7 +113,7 @@ const entryBody = (entry: CacheEntry, applications: ReadonlyMap<string, string>)
   refresh_in: entry.refreshInSeconds,
   vain_refreshes: entry.vainRefreshes,
   last_failure: entry.lastFailure
-    ? { code: entry.lastFailure.code, class: entry.lastFailure.reason, at: iso(entry.lastFailure.at) }
+    ? { code: entry.lastFailure.code, reason: entry.lastFailure.reason, at: iso(entry.lastFailure.at) }
     : null,
   token: entry.fingerprint,
   trace_id: entry.traceId ?? null,

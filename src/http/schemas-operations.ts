@@ -4,11 +4,11 @@ import { count, guid, moment, oneOf, open, orNull, text } from './schemas-answer
 /** Bodies of the operations endpoints, for `openapi.yaml` only; `operations-bodies.ts` makes them. */
 
 const errorCode = text('An error code, as callers get it.', ['upstream_unavailable'])
-const errorClass = text('The finer word of the log.', ['timeout'])
+const errorReason = text('The reason of the error, as in the log and the metrics.', ['timeout'])
 
 const lastError = open({
   code: errorCode,
-  class: errorClass,
+  reason: errorReason,
   detail: text('What was wrong; without credentials, and without the text of whoever was asked.'),
   upstream_codes: Type.Array(Type.Integer(), { description: 'AADSTS numbers, where Entra gave any.' }),
   at: moment('When.'),
@@ -81,7 +81,7 @@ export const cacheStatistics = open(
           ['application', 'tenant', 'key'],
           'What they stand for: all of an application, one tenant, one key.',
         ),
-        reason: errorClass,
+        reason: errorReason,
         count: count('How many.', 1),
       }),
       { description: 'Remembered failures: while one stands, nobody is asked.' },
@@ -118,7 +118,7 @@ export const cacheEntry = open(
     refresh_in: count('Seconds until the next request for it starts a refresh.'),
     vain_refreshes: count('Refreshes in a row that failed or brought nothing newer.'),
     last_failure: orNull(
-      open({ code: errorCode, class: errorClass, at: moment('When.') }),
+      open({ code: errorCode, reason: errorReason, at: moment('When.') }),
       'The last refresh, if it failed.',
     ),
     token: Type.String({

@@ -89,7 +89,7 @@ describe('an entry', () => {
       state: 'due',
       served_for: 839,
       vain_refreshes: 1,
-      last_failure: { code: 'federation_misconfigured', class: 'federation', at: failedAt },
+      last_failure: { code: 'federation_misconfigured', reason: 'federation', at: failedAt },
     })
     clock.advance(838)
     assert.partialDeepStrictEqual(await shown(), { state: 'due', served_for: 1, refresh_in: 0 })
