@@ -109,9 +109,9 @@ const entryBody = (entry: CacheEntry, applications: ReadonlyMap<string, string>)
   client_id: entry.clientId,
   state: entry.state,
   expires_on: Math.floor(entry.endsAt / 1000),
-  served_for: entry.servedForSeconds,
+  usable_seconds: entry.servedForSeconds,
   refresh_in: entry.refreshInSeconds,
-  vain_refreshes: entry.vainRefreshes,
+  failed_refreshes: entry.vainRefreshes,
   last_failure: entry.lastFailure
     ? { code: entry.lastFailure.code, reason: entry.lastFailure.reason, at: iso(entry.lastFailure.at) }
     : null,

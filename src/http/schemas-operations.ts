@@ -114,9 +114,9 @@ export const cacheEntry = open(
     client_id: guid("The application's client id."),
     state: oneOf(['fresh', 'due', 'expired'], '`due`: the next request for it starts a refresh.'),
     expires_on: count('When the token expires, in seconds since 1970.'),
-    served_for: count('Seconds until it is no longer handed out.'),
+    usable_seconds: count('Seconds for which the broker still serves the token; 0 once it does not.'),
     refresh_in: count('Seconds until the next request for it starts a refresh.'),
-    vain_refreshes: count('Refreshes in a row that failed or brought nothing newer.'),
+    failed_refreshes: count('Consecutive refreshes that failed or returned no token that lives longer.'),
     last_failure: orNull(
       open({ code: errorCode, reason: errorReason, at: moment('When.') }),
       'The last refresh, if it failed.',
