@@ -175,7 +175,7 @@ export const operationsOperations: Readonly<Record<string, Description>> = {
               failures: [{ level: 'key', reason: 'timeout', count: 14 }],
               evictions: 0,
               at_risk: 14,
-              first_loss_in: 655,
+              at_risk_usable_seconds: 655,
             },
           },
         }),

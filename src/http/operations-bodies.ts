@@ -89,7 +89,7 @@ export const cacheBody = (statistics: CacheStatistics) => ({
   failures: statistics.failures,
   evictions: statistics.evictions,
   at_risk: statistics.atRisk,
-  first_loss_in:
+  at_risk_usable_seconds:
     statistics.firstLossInSeconds === undefined ? null : Math.max(0, Math.floor(statistics.firstLossInSeconds)),
 })
 

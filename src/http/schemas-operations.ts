@@ -88,7 +88,7 @@ export const cacheStatistics = open(
     ),
     evictions: count('Entries pushed out by others since start.'),
     at_risk: count('Valid tokens that were asked for since their last refresh, which failed.'),
-    first_loss_in: orNull(
+    at_risk_usable_seconds: orNull(
       Type.Integer({ minimum: 0 }),
       'Seconds until the first of those is no longer handed out; null while there are none.',
     ),

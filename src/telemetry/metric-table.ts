@@ -78,7 +78,7 @@ export const metricTable = {
     'gauge',
     'Valid tokens whose last refresh failed and that were asked for since.',
   ),
-  token_broker_cache_first_loss_seconds: row(
+  token_broker_cache_at_risk_usable_seconds: row(
     'gauge',
     'Seconds until the first token at risk is no longer handed out; NaN while none is at risk.',
   ),

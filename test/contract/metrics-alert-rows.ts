@@ -1,5 +1,5 @@
 const atRisk = 'token_broker_cache_entries_at_risk'
-const firstLoss = 'token_broker_cache_first_loss_seconds'
+const firstLoss = 'token_broker_cache_at_risk_usable_seconds'
 const refreshes = 'token_broker_cache_refreshes_total'
 const exchanges = 'token_broker_exchange_duration_seconds_count'
 const from = 'job="token-broker",instance="a"'

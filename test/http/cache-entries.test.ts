@@ -128,7 +128,7 @@ describe('/cache', () => {
       failures: [],
       evictions: 0,
       at_risk: 0,
-      first_loss_in: null,
+      at_risk_usable_seconds: null,
     }
     assert.deepEqual((await broker.get('/cache')).json, nothing)
     for (const tenant of numbered.slice(0, 5)) await broker.ask({ tenant, scope: graph })
@@ -154,7 +154,7 @@ describe('/cache', () => {
     await until('the failed refresh', () => broker.events('token.refresh_failed').length === 1)
     await broker.ask()
     clock.advance(0.4)
-    assert.partialDeepStrictEqual((await broker.get('/cache')).json, { at_risk: 1, first_loss_in: 838 })
+    assert.partialDeepStrictEqual((await broker.get('/cache')).json, { at_risk: 1, at_risk_usable_seconds: 838 })
     clock.advance(0.6)
   })
 })
