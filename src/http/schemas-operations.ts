@@ -79,12 +79,12 @@ export const cacheStatistics = open(
       open({
         level: oneOf(
           ['application', 'tenant', 'key'],
-          'What they stand for: all of an application, one tenant, one key.',
+          'What they apply to: all of an application, one of its tenants, or one key (application, tenant and scope).',
         ),
         reason: errorReason,
         count: count('How many.', 1),
       }),
-      { description: 'Remembered failures: while one stands, nobody is asked.' },
+      { description: 'The negative cache: failures that are served from memory until they expire.' },
     ),
     evictions: count('Entries pushed out by others since start.'),
     at_risk: count('Valid tokens that were asked for since their last refresh, which failed.'),

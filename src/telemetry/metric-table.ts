@@ -47,14 +47,14 @@ export const metricTable = {
     'Refreshes of tokens in the background, by outcome: replaced, not_yet, or the reason of the failure.',
     'outcome',
   ),
-  token_broker_cache_remembered_failures_total: row(
+  token_broker_negative_cache_hits_total: row(
     'counter',
-    'Requests that were answered with a remembered failure, without asking anybody, by its reason.',
+    'Requests that failed from the negative cache, without an exchange, by reason.',
     'reason',
   ),
-  token_broker_cache_failures: row(
+  token_broker_negative_cache_entries: row(
     'gauge',
-    'Failures that are remembered, by what they stand for (application, tenant, key) and reason.',
+    'Failures in the negative cache, by level (application, tenant, key) and reason.',
     'level',
     'reason',
   ),

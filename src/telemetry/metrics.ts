@@ -38,7 +38,7 @@ export function createMetrics(gauges: Gauges): Metrics {
   const ignored = new Counter(settings('token_broker_ignored_headers_total'))
   const served = new Counter(settings('token_broker_cache_requests_total'))
   const refreshes = new Counter(settings('token_broker_cache_refreshes_total'))
-  const recalled = new Counter(settings('token_broker_cache_remembered_failures_total'))
+  const recalled = new Counter(settings('token_broker_negative_cache_hits_total'))
   const purged = new Counter(settings('token_broker_cache_purged_total'))
   const reloads = new Counter(settings('token_broker_policy_reloads_total'))
   const unreadable = new Counter(settings('token_broker_unreadable_tokens_total'))
@@ -146,7 +146,7 @@ function readCache(registry: Registry, read: Gauges['cache']): void {
       [{ lane: 'background' }, background],
     ]
   })
-  seriesOnScrape(registry, 'token_broker_cache_failures', () =>
+  seriesOnScrape(registry, 'token_broker_negative_cache_entries', () =>
     read().failures.map(({ level, reason, count }) => [{ level, reason }, count] as const),
   )
   onScrape(registry, 'token_broker_cache_entries_at_risk', () => read().atRisk)

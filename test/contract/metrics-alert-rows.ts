@@ -20,7 +20,7 @@ export interface Row {
 
 const circuit = (state: string) => `token_broker_upstream_circuit_state{${from},state="${state}"}`
 const queue = (lane: string) => `token_broker_upstream_queue_length{${from},lane="${lane}"}`
-const recalled = (reason: string) => `token_broker_cache_remembered_failures_total{${from},reason="${reason}"}`
+const recalled = (reason: string) => `token_broker_negative_cache_hits_total{${from},reason="${reason}"}`
 
 const calm: Samples = [
   [`${atRisk}{${from}}`, '0x60'],

@@ -14,7 +14,7 @@ const rules = [
 const issued = 'token_broker_requests_total{endpoint="tokens",outcome="issued"}'
 const served = (result: string) => `token_broker_cache_requests_total{result="${result}"}`
 const refreshed = (outcome: string) => `token_broker_cache_refreshes_total{outcome="${outcome}"}`
-const recalled = (reason: string) => `token_broker_cache_remembered_failures_total{reason="${reason}"}`
+const recalled = (reason: string) => `token_broker_negative_cache_hits_total{reason="${reason}"}`
 const exchanged = (outcome: string) => `token_broker_exchange_duration_seconds_count{outcome="${outcome}"}`
 
 /** A refresh runs in the background; it is over once it is counted. */
