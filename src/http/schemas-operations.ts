@@ -71,10 +71,10 @@ export const cacheStatistics = open(
   {
     entries: count('Cached tokens.'),
     max_entries: count('How many fit; beyond that, the least recently used leaves.', 1),
-    fetching: count('Fetches under way or waiting for their turn, one per application, tenant and scope.'),
-    exchanging: count('Exchanges with Entra under way.'),
-    waiting: count('Places of callers in the queue for an exchange.'),
-    waiting_background: count('Places of refreshes in the queue for an exchange.'),
+    fetching: count('Fetches in flight or queued: at most one per application, tenant and scope (single flight).'),
+    exchanging: count('Exchanges with Entra in flight.'),
+    waiting: count('Entries of callers in the fair queue for an exchange.'),
+    waiting_background: count('Entries of background refreshes in the fair queue for an exchange.'),
     failures: Type.Array(
       open({
         level: oneOf(

@@ -64,10 +64,10 @@ export const metricTable = {
   token_broker_cache_max_entries: row('gauge', 'Tokens that the cache holds at most.'),
   token_broker_cache_fetches_in_flight: row('gauge', 'Keys whose token is being fetched.'),
   token_broker_upstream_exchanges_in_flight: row('gauge', 'Exchanges under way.'),
-  token_broker_upstream_queue_length: row(
+  token_broker_fair_queue_length: row(
     'gauge',
-    'Places in the queue for an exchange: of callers who wait, and of refreshes in the background.',
-    'lane',
+    'Entries in the fair queue for an exchange, by queue: callers that wait, or background refreshes.',
+    'queue',
   ),
   token_broker_upstream_circuit_state: row(
     'gauge',

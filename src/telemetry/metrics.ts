@@ -139,11 +139,11 @@ function readCache(registry: Registry, read: Gauges['cache']): void {
   onScrape(registry, 'token_broker_cache_max_entries', () => read().maxEntries)
   onScrape(registry, 'token_broker_cache_fetches_in_flight', () => read().fetching)
   onScrape(registry, 'token_broker_upstream_exchanges_in_flight', () => read().load.running)
-  seriesOnScrape(registry, 'token_broker_upstream_queue_length', () => {
+  seriesOnScrape(registry, 'token_broker_fair_queue_length', () => {
     const { waiting, background } = read().load
     return [
-      [{ lane: 'callers' }, waiting - background],
-      [{ lane: 'background' }, background],
+      [{ queue: 'callers' }, waiting - background],
+      [{ queue: 'background' }, background],
     ]
   })
   seriesOnScrape(registry, 'token_broker_negative_cache_entries', () =>

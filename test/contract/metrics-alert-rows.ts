@@ -19,7 +19,7 @@ export interface Row {
 }
 
 const circuit = (state: string) => `token_broker_upstream_circuit_state{${from},state="${state}"}`
-const queue = (lane: string) => `token_broker_upstream_queue_length{${from},lane="${lane}"}`
+const queue = (of: string) => `token_broker_fair_queue_length{${from},queue="${of}"}`
 const recalled = (reason: string) => `token_broker_negative_cache_hits_total{${from},reason="${reason}"}`
 
 const calm: Samples = [

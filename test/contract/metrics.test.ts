@@ -107,7 +107,7 @@ describe('it lists the values that the source can give a label', () => {
     ['token_broker_negative_cache_hits_total', 'reason', remembered],
     ['token_broker_negative_cache_entries', 'reason', remembered],
     ['token_broker_negative_cache_entries', 'level', unionIn('src/broker/failure-rules.ts', 'type FailureLevel =')],
-    ['token_broker_upstream_queue_length', 'lane', wordsIn('src/telemetry/metrics.ts', /lane: '(\w+)'/g)],
+    ['token_broker_fair_queue_length', 'queue', wordsIn('src/telemetry/metrics.ts', /queue: '(\w+)'/g)],
     ['token_broker_upstream_circuit_state', 'state', unionIn(types, 'type CircuitState =')],
     ['token_broker_exchange_duration_seconds', 'outcome', ['ok', ...exchange, 'internal_error']],
     ['token_broker_identity_fetch_duration_seconds', 'outcome', ['ok', ...fetches, 'internal_error']],

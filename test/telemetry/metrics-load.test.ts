@@ -27,8 +27,8 @@ describe('exchanges and the queue for one', () => {
     read(
       broker,
       'upstream_exchanges_in_flight',
-      'upstream_queue_length{lane="callers"}',
-      'upstream_queue_length{lane="background"}',
+      'fair_queue_length{queue="callers"}',
+      'fair_queue_length{queue="background"}',
     )
 
   test('are counted while they last: one at once, and the others wait', async t => {
