@@ -60,14 +60,14 @@ const rows: Readonly<Record<string, Row>> = {
     happens: ask,
     moves: { [issued]: 1, [served('hit')]: 1 },
   },
-  'a request that finds a fetch under way: joined': {
+  'a request that finds a fetch in flight: collapsed': {
     before: async () => emulator.configure({ latency: { token: 150 } }),
     happens: async broker => {
       const first = ask(broker)
       await until('the exchange', () => emulator.counts().maxConcurrentTokenRequests === 1)
       await Promise.all([first, ask(broker)])
     },
-    moves: { [issued]: 2, [served('miss')]: 1, [served('joined')]: 1, [exchanged('ok')]: 1 },
+    moves: { [issued]: 2, [served('miss')]: 1, [served('collapsed')]: 1, [exchanged('ok')]: 1 },
   },
   'a request for a token that is due: due, and one refresh': {
     before: due,
@@ -177,14 +177,14 @@ describe('these counters move by exactly one, and no others move', () => {
     })
 })
 
-test('ten cold requests at once: one miss, nine joined, one exchange', async t => {
+test('ten cold requests at once: one miss, nine collapsed, one exchange', async t => {
   const broker = await startBroker(t)
   emulator.configure({ latency: { token: 200 } })
   const all = () => Promise.all(Array.from({ length: 10 }, () => ask(broker)))
   assert.deepEqual(await moves(broker, all), {
     [issued]: 10,
     [served('miss')]: 1,
-    [served('joined')]: 9,
+    [served('collapsed')]: 9,
     [exchanged('ok')]: 1,
   })
 })
