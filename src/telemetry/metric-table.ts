@@ -98,9 +98,9 @@ export const metricTable = {
     'issuer',
     'outcome',
   ),
-  token_broker_unreadable_tokens_total: row(
+  token_broker_opaque_tokens_total: row(
     'counter',
-    'Tokens from Entra that are no readable JWT, so that nothing could be checked before they were cached.',
+    'Opaque tokens from Entra (not a readable JWT), whose claims could not be checked before they were cached.',
   ),
   token_broker_upstream_healthy: row(
     'gauge',

@@ -41,7 +41,7 @@ export function createMetrics(gauges: Gauges): Metrics {
   const recalled = new Counter(settings('token_broker_negative_cache_hits_total'))
   const purged = new Counter(settings('token_broker_cache_purged_total'))
   const reloads = new Counter(settings('token_broker_policy_reloads_total'))
-  const unreadable = new Counter(settings('token_broker_unreadable_tokens_total'))
+  const unreadable = new Counter(settings('token_broker_opaque_tokens_total'))
   let statistics: CacheStatistics | undefined
   readCache(registry, () => statistics ?? gauges.cache())
   readState(registry, gauges)

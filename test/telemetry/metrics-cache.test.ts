@@ -134,7 +134,7 @@ const rows: Readonly<Record<string, Row>> = {
   'a token that is no JWT: unreadable': {
     before: async () => emulator.configure({ opaqueTokens: true }),
     happens: ask,
-    moves: { [issued]: 1, [served('miss')]: 1, [exchanged('ok')]: 1, token_broker_unreadable_tokens_total: 1 },
+    moves: { [issued]: 1, [served('miss')]: 1, [exchanged('ok')]: 1, token_broker_opaque_tokens_total: 1 },
   },
   'a request that Entra refuses: no token, so nothing of the cache': {
     happens: broker => ask(broker, { ...contoso, tenant: 'tailspin' }),
