@@ -45,7 +45,7 @@ function policyBody({ policy, loadedAt, refusal }: PolicyStatus) {
     status: refusal ? 'failing' : 'ok',
     since: iso(refusal?.since ?? loadedAt),
     detail: refusal
-      ? 'The policy file is faulty; the version that was loaded before it is in force.'
+      ? 'the policy file is invalid; the previously loaded policy stays active'
       : `rules: ${rules.length}, denials: ${denials.length}, issuers: ${issuers.length}`,
     version,
     loaded_at: iso(loadedAt),
@@ -75,7 +75,7 @@ const checkBody = ({ upstream, status, since, lastSuccess, lastError, failures, 
 
 function detailOf(status: UpstreamHealth['status'], lastError: UpstreamHealth['lastError']): string {
   if (status === 'failing' && lastError) return lastError.detail
-  return status === 'ok' ? 'It answers.' : 'Nobody has needed it since the broker started.'
+  return status === 'ok' ? 'reachable' : 'not used since the broker started'
 }
 
 /** `GET /cache`. */

@@ -60,12 +60,12 @@ describe('what /health tells', () => {
     const untouched = {
       status: 'unknown',
       since: iso(),
-      detail: 'Nobody has needed it since the broker started.',
+      detail: 'not used since the broker started',
       consecutive_failures: 0,
       last_success: null,
       last_error: null,
     }
-    const fine = { ...untouched, status: 'ok', detail: 'It answers.', last_success: iso() }
+    const fine = { ...untouched, status: 'ok', detail: 'reachable', last_success: iso() }
     assert.deepEqual(upstreams, [
       { kind: 'identity', name: 'managed-identity', ...untouched },
       { kind: 'authority', name: emulator.entraUrl, ...untouched, circuit: { state: 'closed', since: iso() } },
@@ -143,7 +143,7 @@ test('the authority: unknown, ok, failing, ok; "since" moves only with the statu
   assert.partialDeepStrictEqual(await entra(), {
     status: 'ok',
     since: iso(),
-    detail: 'It answers.',
+    detail: 'reachable',
     consecutive_failures: 0,
     last_success: iso(),
     last_error: lastError,
