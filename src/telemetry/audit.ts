@@ -63,12 +63,12 @@ export function createAudit({ audit, scrub }: Logs, sink: LineSink, options: Aud
     ...policyLines(audit),
     refreshed: (grant, _outcome, error) => {
       if (error === undefined) return
-      const unwritten = refreshFailures.seen(`${grant.application} ${error.code} ${error.reason}`)
-      if (unwritten === undefined) return
+      const suppressed = refreshFailures.seen(`${grant.application} ${error.code} ${error.reason}`)
+      if (suppressed === undefined) return
       write(error, 'token refresh failed; the cached token is still served', {
         event: 'token.refresh_failed',
         ...grantFields(grant),
-        ...(unwritten > 0 && { unwritten }),
+        ...(suppressed > 0 && { suppressed }),
       })
     },
   }

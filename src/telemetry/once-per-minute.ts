@@ -13,17 +13,17 @@ const everyMs = 60_000
 
 /** @param now milliseconds since 1970 */
 export function createOncePerMinute(now: () => number): OncePerMinute {
-  const written = new Map<string, { readonly at: number; unwritten: number }>()
+  const written = new Map<string, { readonly at: number; suppressed: number }>()
   return {
     seen: what => {
       const known = written.get(what)
       // A wall clock that jumps back silences nothing.
       if (known && Math.abs(now() - known.at) < everyMs) {
-        known.unwritten++
+        known.suppressed++
         return undefined
       }
-      written.set(what, { at: now(), unwritten: 0 })
-      return known?.unwritten ?? 0
+      written.set(what, { at: now(), suppressed: 0 })
+      return known?.suppressed ?? 0
     },
   }
 }
