@@ -55,7 +55,7 @@ export const health = open(
       detail: text('How many rules, denials and issuers there are, or what is wrong.'),
       version: Type.String({ pattern: '^[0-9a-f]{64}$', description: "SHA-256 of the policy file's bytes." }),
       loaded_at: moment('When the policy in force was loaded.'),
-      faults: Type.Optional(
+      errors: Type.Optional(
         Type.Array(open({ where: text('Path, line and column.'), what: text('What is wrong.') }), {
           description: 'What is wrong with the file; absent while nothing is.',
         }),
