@@ -8,6 +8,6 @@ export const notReadyYet =
   (need: string, err: unknown): void =>
     // `err` has the cause.
     log.warn(
-      { need, err, ...(err instanceof BrokerError && { ...errorFields(err), cause: undefined }) },
+      { waiting_for: need, err, ...(err instanceof BrokerError && { ...errorFields(err), cause: undefined }) },
       'not ready yet',
     )
