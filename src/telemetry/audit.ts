@@ -78,11 +78,11 @@ export function createAudit({ audit, scrub }: Logs, sink: LineSink, options: Aud
 const policyLines = (audit: Logs['audit']): Pick<Audit, 'policyLoaded' | 'policyRefused'> => ({
   policyLoaded: ({ version, rules, denials }, before) => {
     const counts = { rules: rules.length, denials: denials.length }
-    audit.info({ event: 'policy.loaded', policy: version, previous: before.version, ...counts }, 'policy in force')
+    audit.info({ event: 'policy.loaded', policy: version, previous: before.version, ...counts }, 'policy active')
   },
   policyRefused: ({ version }, faults) => {
     const reported = faults.slice(0, maxFaults)
     const fields = { event: 'policy.refused', policy: version, count: faults.length, errors: reported }
-    audit.error(fields, 'the new policy is faulty; the one that was loaded before stays in force')
+    audit.error(fields, 'the new policy is invalid; the previous policy stays active')
   },
 })
