@@ -85,7 +85,7 @@ const healthExample = {
   ],
 }
 
-const metricsExample = `# HELP token_broker_requests_total Requests answered, by endpoint and outcome: issued, ok, or the code of the error.
+const metricsExample = `# HELP token_broker_requests_total Number of requests, by endpoint and outcome: issued, ok, or the error code.
 # TYPE token_broker_requests_total counter
 token_broker_requests_total{endpoint="tokens",outcome="issued"} 1827
 `
