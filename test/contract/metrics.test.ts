@@ -137,7 +137,7 @@ interface Rule {
 }
 const [rules = ''] = blocksWith('groups:')
 const alerts = (parse(rules) as { groups: { rules: Rule[] }[] }).groups.flatMap(group => group.rules)
-const questions = rowsBelow('Looking closer').flatMap(([question = '', cell]) =>
+const questions = rowsBelow('Useful queries').flatMap(([question = '', cell]) =>
   codes(cell).map(expr => ({ alert: question, expr })),
 )
 const queries = [...alerts, ...questions]
