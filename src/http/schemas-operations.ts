@@ -100,9 +100,9 @@ export const cacheStatistics = open(
 export const purged = open(
   {
     dropped: count('Tokens that were dropped.'),
-    replicas: oneOf(['this', 'all'], 'Which replicas have forgotten them.'),
+    replicas: oneOf(['this', 'all'], 'Which replicas were purged.'),
   },
-  'What was forgotten.',
+  'The result of a purge.',
 )
 
 /** One of the entries of {@link cacheEntries}: never the token. */
