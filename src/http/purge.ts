@@ -66,7 +66,10 @@ function readFilter(query: unknown, { tenants, applications }: Policy): FetchFil
   const { tenant, scope, application, all } = query
   const isFiltered = tenant !== undefined || scope !== undefined || application !== undefined
   if (isFiltered === (all !== undefined)) {
-    throw new BrokerError('invalid_request', 'Specify what to purge: tenant, scope, application, or all=true by itself.')
+    throw new BrokerError(
+      'invalid_request',
+      'Specify what to purge: tenant, scope, application, or all=true by itself.',
+    )
   }
   return {
     ...(tenant !== undefined && { tenant: isGuid(tenant) ? tenant.toLowerCase() : (tenants.get(tenant) ?? tenant) }),
