@@ -3,13 +3,13 @@ import type { UpstreamHealth } from '../broker/health.ts'
 import type { Policy } from '../broker/policy.ts'
 import type { PolicyStatus } from '../broker/running-policy.ts'
 
-/** The bodies of the operations endpoints: what the broker knows, in the words of its API. */
+/** The response bodies of the operations endpoints. */
 
 const iso = (milliseconds: number): string => new Date(milliseconds).toISOString()
 const isoOrNull = (milliseconds: number | undefined): string | null =>
   milliseconds === undefined ? null : iso(milliseconds)
 
-/** What `GET /health` tells of. Times are in milliseconds since 1970. */
+/** What `GET /health` reports. Times are in milliseconds since 1970. */
 export interface HealthFacts {
   /** Whether the service should get requests. */
   readonly isReady: () => boolean
@@ -21,7 +21,7 @@ export interface HealthFacts {
   readonly startedAt: number
 }
 
-/** `GET /health`: `failing` as soon as one check is, `ok` only when all are. */
+/** `GET /health`: `failing` if any check is failing, `ok` only if all are. */
 export function healthBody({ isReady, isDraining, policy, upstreams, version, startedAt }: HealthFacts) {
   const checks = upstreams()
   const running = policyBody(policy())
@@ -38,7 +38,7 @@ export function healthBody({ isReady, isDraining, policy, upstreams, version, st
   }
 }
 
-/** `failing` while the file is faulty: what is in force goes on, and will not survive a restart. */
+/** `failing` while the file is invalid: the active policy stays active, but the broker would not start again. */
 function policyBody({ policy, loadedAt, refusal }: PolicyStatus) {
   const { rules, denials, issuers, version } = policy
   return {

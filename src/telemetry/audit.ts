@@ -7,28 +7,28 @@ import type { Logs } from './log.ts'
 import { createOncePerMinute } from './once-per-minute.ts'
 import type { LineSink } from './output.ts'
 
-/** The audit trail: one line for every decision, or one a minute for repeated hand-outs. */
+/** The audit log: one line for every decision, or one a minute for tokens issued repeatedly. */
 export interface Audit extends Pick<
   Events,
   'issued' | 'refused' | 'unauthenticated' | 'forbidden' | 'refreshed' | 'purged' | 'policyLoaded' | 'policyRefused'
 > {
-  /** Writes what a summary holds back, and stops its clock. */
+  /** Writes the pending repetitions of a summary, and stops its timer. */
   readonly close: () => void
 }
 
 export interface AuditOptions {
   /**
-   * `every` writes each hand-out; `summary` writes the first of a (caller, rule, key, token) at once and its repeats as
-   * one line a minute. Refusals are always written each.
+   * `every` writes each token issued; `summary` writes the first of a (caller, rule, key, token) at once and its
+   * repetitions as one line a minute. Every refusal is written in both modes.
    */
   readonly mode: 'every' | 'summary'
   /** Milliseconds since 1970. */
   readonly now: () => number
-  /** The version in force: for requests that nobody was authenticated for. */
+  /** The version of the active policy, for requests without an authenticated caller. */
   readonly policyVersion: () => string
 }
 
-/** A log line has an end; /health has them all. */
+/** Keeps the line short; `/health` lists all errors. */
 const maxFaults = 20
 
 export function createAudit({ audit, scrub }: Logs, sink: LineSink, options: AuditOptions): Audit {
@@ -74,7 +74,7 @@ export function createAudit({ audit, scrub }: Logs, sink: LineSink, options: Aud
   }
 }
 
-/** What becomes of the policy file. */
+/** The lines about the policy file. */
 const policyLines = (audit: Logs['audit']): Pick<Audit, 'policyLoaded' | 'policyRefused'> => ({
   policyLoaded: ({ version, rules, denials }, before) => {
     const counts = { rules: rules.length, denials: denials.length }

@@ -14,8 +14,8 @@ const row = <const L extends readonly string[] = readonly []>(
 
 /**
  * Every metric of the broker, named after https://prometheus.io/docs/practices/naming/. Label values are endpoints, error
- * codes and reasons that stand in the source, and names that stand in the policy: never anything of a request, so that
- * the number of series does not depend on callers.
+ * codes and reasons from the source code, and names from the policy. They never come from a request, so the number of
+ * series does not depend on callers.
  */
 export const metricTable = {
   token_broker_requests_total: row(

@@ -1,10 +1,10 @@
-/** Keeps what happens to thousands of tokens at once from being written thousands of times. */
+/** Limits lines that thousands of tokens can cause at once to one a minute. */
 export interface OncePerMinute {
   /**
-   * Whether something is to be written now: the number of times it was not since it was last, or `undefined` if it is not
-   * to be.
+   * Whether a line must be written now. Returns the number of lines suppressed since the last one that was written, or
+   * `undefined` if this one must be suppressed too.
    *
-   * @param what few different texts: they are kept for ever
+   * @param what identifies the line; only few different texts, since they are never removed
    */
   readonly seen: (what: string) => number | undefined
 }
@@ -17,7 +17,7 @@ export function createOncePerMinute(now: () => number): OncePerMinute {
   return {
     seen: what => {
       const known = written.get(what)
-      // A wall clock that jumps back silences nothing.
+      // A wall clock that jumps back must not suppress lines.
       if (known && Math.abs(now() - known.at) < everyMs) {
         known.suppressed++
         return undefined
