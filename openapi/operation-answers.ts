@@ -1,0 +1,144 @@
+import { Type } from 'typebox'
+import { count, guid, moment, oneOf, open, orNull, text } from './answers.ts'
+
+/** Bodies of the operations endpoints, for `openapi.yaml` only; `operations-bodies.ts` makes them. */
+
+const errorCode = text('The error code that callers get.', ['upstream_unavailable'])
+const errorReason = text('The reason of the error, as in the log and the metrics.', ['timeout'])
+
+const lastError = open({
+  code: errorCode,
+  reason: errorReason,
+  detail: text('The error in words, without credentials and without text from the upstream.'),
+  upstream_codes: Type.Array(Type.Integer(), { description: 'AADSTS codes, if Entra returned any.' }),
+  at: moment('When the error occurred.'),
+})
+
+const upstreamCheck = open({
+  kind: oneOf(['authority', 'identity', 'issuer'], 'Entra, the managed identity, or a caller issuer.'),
+  name: text("The authority's origin, the identity source, or the issuer's name in the policy."),
+  status: oneOf(['ok', 'failing', 'unknown'], 'The outcome of the last request to it; `unknown` before the first one.'),
+  since: moment('When the status last changed.'),
+  detail: text('The status in words.'),
+  consecutive_failures: count('Consecutive failures.'),
+  last_success: orNull(Type.String({ format: 'date-time' }), 'When a request to it last succeeded.'),
+  circuit: Type.Optional(
+    open(
+      {
+        state: oneOf(
+          ['closed', 'open', 'half-open'],
+          '`closed`: exchanges are sent; `open`: none is sent; `half-open`: one is sent as a probe.',
+        ),
+        since: moment('When the state last changed.'),
+      },
+      'The circuit breaker of an authority.',
+    ),
+  ),
+  last_error: orNull(lastError, 'The last failure, also after later requests succeeded; null if there was none.'),
+})
+
+/** 200 of `/health`. */
+export const health = open(
+  {
+    status: oneOf(
+      ['ok', 'failing', 'unknown'],
+      '`failing` if the policy or any upstream is failing; `ok` only if all of them are.',
+    ),
+    ready: Type.Boolean({ description: 'Whether `/readyz` reports ready.' }),
+    draining: Type.Boolean({ description: 'Whether the process is draining before it stops.' }),
+    version: text("The broker's version."),
+    node: text("Node's version."),
+    started_at: moment('When the process started.'),
+    policy: open({
+      status: oneOf(['ok', 'failing'], '`failing` while the file is invalid and an older version of it is active.'),
+      since: moment('When the active version was loaded, or when the file was found to be invalid.'),
+      detail: text('The number of rules, denials and issuers, or what is wrong.'),
+      version: Type.String({ pattern: '^[0-9a-f]{64}$', description: "SHA-256 of the policy file's bytes." }),
+      loaded_at: moment('When the active policy was loaded.'),
+      errors: Type.Optional(
+        Type.Array(open({ where: text('Path, line and column.'), what: text('What is wrong.') }), {
+          description: 'The errors of the policy file; absent while it is valid.',
+        }),
+      ),
+    }),
+    upstreams: Type.Array(upstreamCheck, { description: 'Every upstream of the broker.' }),
+  },
+  'The state of the broker, derived from its own traffic.',
+)
+
+/** 200 of `/cache`. */
+export const cacheStatistics = open(
+  {
+    entries: count('Number of cached tokens.'),
+    max_entries: count('Maximum number of cached tokens; beyond it, the least recently used is evicted.', 1),
+    fetching: count('Fetches in flight or queued: at most one per application, tenant and scope (single flight).'),
+    exchanging: count('Exchanges with Entra in flight.'),
+    waiting: count('Entries of callers in the fair queue for an exchange.'),
+    waiting_background: count('Entries of background refreshes in the fair queue for an exchange.'),
+    failures: Type.Array(
+      open({
+        level: oneOf(
+          ['application', 'tenant', 'key'],
+          'What they apply to: all of an application, one of its tenants, or one key (application, tenant and scope).',
+        ),
+        reason: errorReason,
+        count: count('Number of failures.', 1),
+      }),
+      { description: 'The negative cache: failures that are served from memory until they expire.' },
+    ),
+    evictions: count('Number of tokens evicted since the start because the cache was full.'),
+    at_risk: count('Number of valid tokens that were requested after their last refresh failed.'),
+    at_risk_usable_seconds: orNull(
+      Type.Integer({ minimum: 0 }),
+      'Seconds until the first of those becomes unusable; null while there are none.',
+    ),
+  },
+  'Cache statistics.',
+)
+
+/** 200 of `DELETE /tokens`. */
+export const purged = open(
+  {
+    dropped: count('Number of tokens that were dropped.'),
+    replicas: oneOf(['this', 'all'], 'Which replicas were purged.'),
+  },
+  'The result of a purge.',
+)
+
+/** One of the entries of {@link cacheEntries}; it never has the token. */
+export const cacheEntry = open(
+  {
+    tenant: guid('The tenant of the token: its id.'),
+    scope: text('The scope of the token.'),
+    application: orNull(
+      Type.String(),
+      "The application's name in the policy; null if the policy no longer defines it.",
+    ),
+    client_id: guid("The application's client id."),
+    state: oneOf(['fresh', 'due', 'expired'], '`due`: the next request for it starts a refresh.'),
+    expires_on: count('When the token expires, in seconds since 1970.'),
+    usable_seconds: count('Seconds for which the broker still serves the token; 0 once it does not.'),
+    refresh_in: count('Seconds until the next request for it starts a refresh.'),
+    failed_refreshes: count('Consecutive refreshes that failed or returned no token that lives longer.'),
+    last_failure: orNull(
+      open({ code: errorCode, reason: errorReason, at: moment('When the refresh failed.') }),
+      'The last refresh, if it failed; otherwise null.',
+    ),
+    token: Type.String({
+      pattern: '^[0-9a-f]{32}$',
+      description: 'The fingerprint of the token, as in the audit trail: half of its SHA-256.',
+    }),
+    trace_id: orNull(Type.String(), "Entra's trace id of the exchange."),
+    correlation_id: orNull(Type.String(), "Entra's correlation id of the exchange."),
+  },
+  'Metadata of a cached token, never the token itself.',
+)
+
+/** 200 of `/cache/entries`. */
+export const cacheEntries = open(
+  {
+    entries: Type.Array(Type.Unsafe({ $ref: '#/components/schemas/CacheEntry' })),
+    next_cursor: orNull(Type.String(), 'The `cursor` of the next page; null on the last.'),
+  },
+  'A page of cache entries, in the order in which they were fetched.',
+)

@@ -1,0 +1,223 @@
+import { headersOf, json, type Description } from './components.ts'
+
+const noStore = headersOf('Cache-Control')
+const observe = {
+  not_permitted: ['not_permitted_observe'],
+  rate_limited: ['rate_limited_credentials'],
+} as const
+
+const verdict = (value: string) => ({ [value.replace(' ', '_')]: { summary: 'The verdict', value: { status: value } } })
+
+const probes: Readonly<Record<string, Description>> = {
+  getLiveness: {
+    tag: 'probes',
+    summary: 'Liveness',
+    description: 'Always 200. Restart a process that does not respond.',
+    guarded: false,
+    answers: {
+      200: { description: 'The process is alive.', headers: noStore, content: json('Liveness', verdict('ok')) },
+    },
+  },
+  getReadiness: {
+    tag: 'probes',
+    summary: 'Readiness',
+    description:
+      '503 until the broker has obtained a token of its identity and the keys of one issuer for the first time. Then 200, ' +
+      'whatever happens upstream, until it drains before it stops: then 503 again.',
+    guarded: false,
+    answers: {
+      200: {
+        description: 'The broker is ready for requests.',
+        headers: noStore,
+        content: json('Readiness', verdict('ready')),
+      },
+      503: {
+        description: 'The broker is not ready for requests.',
+        headers: noStore,
+        content: json('Readiness', verdict('not ready')),
+      },
+    },
+  },
+}
+
+const healthExample = {
+  status: 'failing',
+  ready: true,
+  draining: false,
+  version: '0.1.0',
+  node: 'v26.10.0',
+  started_at: '2026-11-23T06:00:00.000Z',
+  policy: {
+    status: 'ok',
+    since: '2026-11-23T06:00:00.000Z',
+    detail: 'rules: 2, denials: 1, issuers: 2',
+    version: 'cd32d4ea8ba9ea1b52c0e6b6d6d0e5f5a5b1d0f7d0a1e0c9b8a7968574635241',
+    loaded_at: '2026-11-23T06:00:00.000Z',
+  },
+  upstreams: [
+    {
+      kind: 'identity',
+      name: 'managed-identity',
+      status: 'ok',
+      since: '2026-11-23T06:00:01.000Z',
+      detail: 'reachable',
+      consecutive_failures: 0,
+      last_success: '2026-11-23T06:00:01.000Z',
+      last_error: null,
+    },
+    {
+      kind: 'authority',
+      name: 'https://login.microsoftonline.com',
+      status: 'failing',
+      since: '2026-11-23T07:10:00.000Z',
+      detail: 'Entra did not answer in time.',
+      consecutive_failures: 3,
+      circuit: { state: 'open', since: '2026-11-23T07:10:14.000Z' },
+      last_success: '2026-11-23T07:09:12.000Z',
+      last_error: {
+        code: 'upstream_unavailable',
+        reason: 'timeout',
+        detail: 'Entra did not answer in time.',
+        upstream_codes: [],
+        at: '2026-11-23T07:10:14.000Z',
+      },
+    },
+    {
+      kind: 'issuer',
+      name: 'onprem',
+      status: 'unknown',
+      since: '2026-11-23T06:00:00.000Z',
+      detail: 'not used since the broker started',
+      consecutive_failures: 0,
+      last_success: null,
+      last_error: null,
+    },
+  ],
+}
+
+const metricsExample = `# HELP token_broker_requests_total Number of requests, by endpoint and outcome: issued, ok, or the error code.
+# TYPE token_broker_requests_total counter
+token_broker_requests_total{endpoint="tokens",outcome="issued"} 1827
+`
+
+const entriesExample = {
+  entries: [
+    {
+      tenant: '1a2b3c4d-0000-4000-8000-000000000002',
+      scope: 'https://graph.microsoft.com/.default',
+      application: 'default',
+      client_id: '6f3c0b1e-0000-4000-8000-000000000001',
+      state: 'due',
+      expires_on: 1795384800,
+      usable_seconds: 655,
+      refresh_in: 12,
+      failed_refreshes: 1,
+      last_failure: { code: 'upstream_unavailable', reason: 'timeout', at: '2026-11-23T07:10:14.000Z' },
+      token: 'bf5f537f11a743a038b195483f672176',
+      trace_id: '5a7f1c9e-0000-4000-8000-00000000000a',
+      correlation_id: '5a7f1c9e-0000-4000-8000-00000000000b',
+    },
+  ],
+  next_cursor: '17',
+}
+
+/** The words for the operations of `operations.ts`. */
+export const operationsOperations: Readonly<Record<string, Description>> = {
+  ...probes,
+  getHealth: {
+    tag: 'operations',
+    summary: 'Health of the broker and its upstreams',
+    description:
+      'Needs `observe`. ' +
+      "Passive: it reports what the broker's own traffic has shown and sends no request. An upstream that no request needs " +
+      'keeps its status. Not for load balancers, which use `/readyz`.',
+    guarded: true,
+    answers: {
+      200: {
+        description: 'The health, good or bad.',
+        headers: noStore,
+        content: json('Health', { failing: { summary: 'Entra does not respond', value: healthExample } }),
+      },
+    },
+    examples: observe,
+  },
+  getMetrics: {
+    tag: 'operations',
+    summary: 'Metrics for Prometheus',
+    description:
+      'Needs `observe` on the main listener. If the operations endpoints have their own listener (`MANAGEMENT_PORT`), it ' +
+      'needs no credential there.',
+    guarded: true,
+    answers: {
+      200: {
+        description: 'The text exposition format, version 0.0.4.',
+        headers: noStore,
+        content: {
+          'text/plain': {
+            schema: { type: 'string' },
+            examples: { metrics: { summary: 'One metric of many', value: metricsExample } },
+          },
+        },
+      },
+    },
+    examples: observe,
+  },
+  getCache: {
+    tag: 'operations',
+    summary: 'Cache statistics',
+    description: 'Needs `observe`. Alert on `at_risk`: tokens that are in use and cannot be refreshed.',
+    guarded: true,
+    answers: {
+      200: {
+        description: 'The current statistics.',
+        headers: noStore,
+        content: json('CacheStatistics', {
+          at_risk: {
+            summary: 'Entra does not respond',
+            value: {
+              entries: 812,
+              max_entries: 10000,
+              fetching: 1,
+              exchanging: 1,
+              waiting: 0,
+              waiting_background: 0,
+              failures: [{ level: 'key', reason: 'timeout', count: 14 }],
+              evictions: 0,
+              at_risk: 14,
+              at_risk_usable_seconds: 655,
+            },
+          },
+        }),
+      },
+    },
+    examples: observe,
+  },
+  listCacheEntries: {
+    tag: 'operations',
+    summary: 'List cache entries',
+    description:
+      'Needs `observe`. Metadata, never tokens. An entry that is refreshed between two pages moves to the end, so it may be seen twice; ' +
+      'no entry that stays is missed. Each page scans the whole cache, so it is for people and dashboards only.',
+    guarded: true,
+    parameters: {
+      tenant: {
+        name: { summary: 'By its name in the policy', value: 'contoso' },
+        id: { summary: 'By its id', value: '1a2b3c4d-0000-4000-8000-000000000002' },
+      },
+      limit: { ten: { summary: 'Ten entries a page', value: '10' } },
+      cursor: { next: { summary: 'The page after next_cursor "17"', value: '17' } },
+    },
+    answers: {
+      200: {
+        description: 'A page of entries.',
+        headers: noStore,
+        content: json('CacheEntries', { page: { summary: 'A page of one entry', value: entriesExample } }),
+      },
+    },
+    examples: {
+      ...observe,
+      invalid_request: ['invalid_request_parameter'],
+      invalid_tenant: ['invalid_tenant_parameter'],
+    },
+  },
+}

@@ -1,0 +1,149 @@
+import { LRUCache } from 'lru-cache'
+import type { Caller } from '../broker/authentication/authenticate.ts'
+import type { Grant } from '../broker/authorization/authorize.ts'
+import type { Events, RequestFacts, TokenFacts } from '../broker/events.ts'
+import { callerFields, upstreamFields } from './audit-fields.ts'
+import { timestamp, type Scrub } from './log.ts'
+import type { LineSink } from './output.ts'
+
+/** Writes the `token.issued` lines, which every successful request causes. */
+export interface HandOuts {
+  readonly issued: Events['issued']
+  /** Writes the pending repetitions, and stops the timer. */
+  readonly close: () => void
+}
+
+const summaryEveryMs = 60_000
+const event = JSON.stringify({ event: 'token.issued', outcome: 'issued' }).slice(1, -1)
+
+/**
+ * Builds lines from text that was serialised once per caller and rule, of which there are few. A line cached for each
+ * grant and token would take more memory than many tokens do. The rest of a line is the broker's own words, GUIDs, hashes
+ * and a network address, none of which needs escaping.
+ */
+class LineWriter {
+  readonly #sink: LineSink
+  readonly #scrub: Scrub
+  /** Caller and rule, as JSON fields. */
+  readonly #callerByRule = new WeakMap<Caller, Map<string, string>>()
+
+  constructor(sink: LineSink, scrub: Scrub) {
+    this.#sink = sink
+    this.#scrub = scrub
+  }
+
+  one(grant: Grant, token: TokenFacts, { requestId, endpoint, address }: RequestFacts, how: string): void {
+    this.#write(
+      `${this.#decision(grant, token)},"request_id":"${requestId}","endpoint":"${endpoint}",` +
+        `"address":"${address}","cache":"${how}","msg":"token issued"}\n`,
+    )
+  }
+
+  many(grant: Grant, token: TokenFacts, count: number, first: number, last: number): void {
+    const [from, to] = [new Date(first).toISOString(), new Date(last).toISOString()]
+    this.#write(
+      `${this.#decision(grant, token)},"repeated":${count},"first":"${from}","last":"${to}",` +
+        `"msg":"token issued repeatedly"}\n`,
+    )
+  }
+
+  #write(fields: string): void {
+    this.#sink.write(this.#scrub(`{"level":"info"${timestamp()},${event},${fields}`))
+  }
+
+  #decision(grant: Grant, token: TokenFacts): string {
+    const { tenant, scope, application, policyVersion } = grant
+    return (
+      `${this.#callerAndRule(grant)},"tenant":"${tenant}","scope":${JSON.stringify(scope)},` +
+      `"application":${JSON.stringify(application)},"policy":"${policyVersion}","token":"${token.fingerprint}",` +
+      `"upstream":${JSON.stringify(upstreamFields(token))}`
+    )
+  }
+
+  #callerAndRule({ caller, rule }: Grant): string {
+    let byRule = this.#callerByRule.get(caller)
+    if (!byRule) this.#callerByRule.set(caller, (byRule = new Map()))
+    const known = byRule.get(rule)
+    if (known !== undefined) return known
+    const fields = JSON.stringify({ caller: callerFields(caller), rule }).slice(1, -1)
+    byRule.set(rule, fields)
+    return fields
+  }
+}
+
+/** One line for each token issued. */
+export function everyHandOut(sink: LineSink, scrub: Scrub): HandOuts {
+  const lines = new LineWriter(sink, scrub)
+  return {
+    issued: (request, grant, token, how) => lines.one(grant, token, request, how),
+    close: () => undefined,
+  }
+}
+
+/** How often one token was issued to one caller under one rule. */
+interface Repeats {
+  readonly grant: Grant
+  readonly token: TokenFacts
+  /** Whether the first one has its line. */
+  isWritten: boolean
+  /** Repetitions since the last line. `first` and `last` are theirs, in milliseconds since 1970. */
+  count: number
+  first: number
+  last: number
+}
+
+const maxRepeats = 10_000
+
+/** Finds the count for a grant and token: first by the grant object, which is fast, then by the grant's content. */
+function createRepeats() {
+  const ofGrant = new WeakMap<Grant, Repeats>()
+  const ofCaller = new LRUCache<string, Repeats>({ max: maxRepeats })
+  return (grant: Grant, token: TokenFacts): Repeats => {
+    const quick = ofGrant.get(grant)
+    if (quick?.token === token) return quick
+    const { caller, rule, policyVersion } = grant
+    const key = JSON.stringify([caller.id, callerFields(caller), rule, grant.key, policyVersion])
+    const known = ofCaller.get(key)
+    const repeats = known?.token === token ? known : { grant, token, isWritten: false, count: 0, first: 0, last: 0 }
+    ofCaller.set(key, repeats)
+    ofGrant.set(grant, repeats)
+    return repeats
+  }
+}
+
+/**
+ * One line for the first token issued to a (caller, rule, key, token), and one a minute for its repetitions. Callers are
+ * distinguished by their identity, not by their credential: a caller with a new credential for each request does not get a
+ * line for each. Counts are exact: an evicted entry was written already, and its next token gets a first line again.
+ */
+export function summarizedHandOuts(sink: LineSink, scrub: Scrub, now: () => number): HandOuts {
+  const lines = new LineWriter(sink, scrub)
+  const repeatsOf = createRepeats()
+  const pending = new Set<Repeats>()
+  const flush = (): void => {
+    for (const repeats of pending) {
+      lines.many(repeats.grant, repeats.token, repeats.count, repeats.first, repeats.last)
+      repeats.count = 0
+    }
+    pending.clear()
+  }
+  const timer = setInterval(flush, summaryEveryMs).unref()
+  return {
+    issued: (request, grant, token, how) => {
+      const repeats = repeatsOf(grant, token)
+      if (!repeats.isWritten) {
+        repeats.isWritten = true
+        lines.one(grant, token, request, how)
+        return
+      }
+      repeats.last = now()
+      if (repeats.count++ > 0) return
+      repeats.first = repeats.last
+      pending.add(repeats)
+    },
+    close: () => {
+      clearInterval(timer)
+      flush()
+    },
+  }
+}
