@@ -132,7 +132,7 @@ export const problemExamples = {
   invalid_request_filter: special(
     'Nothing to drop, or everything and something',
     'invalid_request',
-    'Name what to drop: tenant, scope, application, or all=true by itself.',
+    'Specify what to purge: tenant, scope, application, or all=true by itself.',
   ),
   not_permitted_purge: special(
     'Without the permission purge',

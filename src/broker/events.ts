@@ -47,7 +47,7 @@ export interface AssertionSource {
 export type FetchDocument = (url: URL) => Promise<unknown>
 
 /** How the cache came by the token it serves (RFC 9211). */
-export type CacheOutcome = 'hit' | 'due' | 'refresh-failed' | 'miss' | 'joined' | 'expired' | 'request'
+export type CacheOutcome = 'hit' | 'due' | 'refresh-failed' | 'miss' | 'collapsed' | 'expired' | 'request'
 
 /** What is known of one request before its outcome. */
 export interface RequestFacts {

@@ -108,10 +108,10 @@ function followTls(
   }
   const failed = (what: string) => (err: unknown) => log.error({ err }, what)
   authorities?.watch(() => {
-    renew('the client authorities were renewed from their file')
-    // Connections that are in use are closed after their response: see addPeers.
+    renew('client CA certificates reloaded')
+    // Connections that are in use are closed after their answer: see addPeers.
     for (const app of apps) app?.server.closeIdleConnections()
-  }, failed('the new client authorities cannot be used; those that were loaded before stay'))
+  }, failed('the new client CA certificates cannot be used; the previous ones stay in use'))
   const unwatch =
     paths &&
     first &&
@@ -120,9 +120,9 @@ function followTls(
       first,
       next => {
         pair = next
-        renew('the TLS certificate was renewed from its files')
+        renew('TLS certificate reloaded')
       },
-      failed('the new TLS files cannot be used; the certificate that was loaded before stays'),
+      failed('the new TLS files cannot be used; the previous certificate stays in use'),
     )
   return () => {
     unwatch?.()

@@ -72,7 +72,7 @@ export function stopOnSignal(service: Stoppable, { drainSeconds }: { readonly dr
       log.info({ signal, drain_seconds: drainSeconds }, 'draining')
       stop(drainSeconds * 1000, exitCodes.stopped)
     } else if (performance.now() - stoppingSince > sameSignalMs) {
-      log.error({ signal }, 'stopping at once after a second signal')
+      log.error({ signal }, 'second signal: stopping immediately')
       process.exit(exitCodes.failed)
     }
   }

@@ -34,7 +34,7 @@ export async function serve(environment: Environment, handOverSignals: () => voi
   }
   log.info(
     { policy: policy.version, rules: policy.rules.length, issuers: policy.issuers.length, node: process.version },
-    'the policy is loaded',
+    'policy loaded',
   )
   service.watchPolicy()
   stopOnSignal(service, config)

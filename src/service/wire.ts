@@ -94,7 +94,8 @@ export async function wire(config: Config, policy: Policy, sink: LineSink, aroun
     warmUp: () => readiness.reach(stopping.signal),
     drain: () => stopping.abort(),
     reload: () => keeper.reload(true),
-    watchPolicy: () => keeper.watch(err => log.warn({ err }, 'the policy is not watched, but read once a minute')),
+    watchPolicy: () =>
+      keeper.watch(err => log.warn({ err }, 'the policy file cannot be watched; it is checked once a minute')),
     close: async () => {
       stopping.abort()
       keeper.close()

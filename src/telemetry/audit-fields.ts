@@ -5,7 +5,7 @@ import type { RequestFacts } from '../broker/events.ts'
 import type { BrokerError } from '../errors.ts'
 import { describeCause } from './log.ts'
 
-/** The audit trail's members, by what they speak of. Every kind of line uses the same names. */
+/** The fields of the audit log, by subject. Every event uses the same names. */
 
 const maxSubjectLength = 256
 
@@ -15,7 +15,7 @@ export const requestFields = ({ requestId, endpoint, address }: RequestFacts) =>
   address,
 })
 
-/** Who asked, by kind of credential. */
+/** The caller, by kind of credential. */
 export function callerFields(caller: Caller): Readonly<Record<string, string>> {
   if (caller.kind === 'apiKey') return { kind: caller.kind, key: caller.key, expires: caller.expires }
   if (caller.kind === 'certificate') {
@@ -27,10 +27,10 @@ export function callerFields(caller: Caller): Readonly<Record<string, string>> {
   return { kind, issuer, subject: subject.slice(0, maxSubjectLength) }
 }
 
-/** What was asked for, as the caller wrote it: the policy may not know it. */
+/** What was requested, as the caller wrote it: the policy may not define it. */
 export const askFields = ({ tenant, scope, application }: Ask) => ({ tenant, scope, application })
 
-/** What was to be forgotten; what is absent stands for all. */
+/** The filter of a purge. An absent part matches everything. */
 export const filterFields = ({ clientId, tenant, scope }: FetchFilter) => ({ client_id: clientId, tenant, scope })
 
 export const grantFields = ({ rule, tenant, scope, application, policyVersion }: Grant) => ({
@@ -41,7 +41,7 @@ export const grantFields = ({ rule, tenant, scope, application, policyVersion }:
   policy: policyVersion,
 })
 
-/** Entra's own ids of an exchange, by which Microsoft's support finds it. */
+/** Entra's ids of an exchange, by which Microsoft's support finds it. */
 export const upstreamFields = (ids: { traceId?: string | undefined; correlationId?: string | undefined }) => ({
   trace_id: ids.traceId,
   correlation_id: ids.correlationId,

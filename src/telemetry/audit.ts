@@ -7,28 +7,28 @@ import type { Logs } from './log.ts'
 import { createOncePerMinute } from './once-per-minute.ts'
 import type { LineSink } from './output.ts'
 
-/** The audit trail: one line for every decision, or one a minute for repeated hand-outs. */
+/** The audit log: one line for every decision, or one a minute for tokens issued repeatedly. */
 export interface Audit extends Pick<
   Events,
   'issued' | 'refused' | 'unauthenticated' | 'forbidden' | 'refreshed' | 'purged' | 'policyLoaded' | 'policyRefused'
 > {
-  /** Writes what a summary holds back, and stops its clock. */
+  /** Writes the pending repetitions of a summary, and stops its timer. */
   readonly close: () => void
 }
 
 export interface AuditOptions {
   /**
-   * `every` writes each hand-out; `summary` writes the first of a (caller, rule, key, token) at once and its repeats as
-   * one line a minute. Refusals are always written each.
+   * `every` writes each token issued; `summary` writes the first of a (caller, rule, key, token) at once and its
+   * repetitions as one line a minute. Every refusal is written in both modes.
    */
   readonly mode: 'every' | 'summary'
   /** Milliseconds since 1970. */
   readonly now: () => number
-  /** The version in force: for requests that nobody was authenticated for. */
+  /** The version of the active policy, for requests without an authenticated caller. */
   readonly policyVersion: () => string
 }
 
-/** A log line has an end; /health has them all. */
+/** Keeps the line short; `/health` lists all errors. */
 const maxFaults = 20
 
 export function createAudit({ audit, scrub }: Logs, sink: LineSink, options: AuditOptions): Audit {
@@ -63,26 +63,26 @@ export function createAudit({ audit, scrub }: Logs, sink: LineSink, options: Aud
     ...policyLines(audit),
     refreshed: (grant, _outcome, error) => {
       if (error === undefined) return
-      const unwritten = refreshFailures.seen(`${grant.application} ${error.code} ${error.reason}`)
-      if (unwritten === undefined) return
+      const suppressed = refreshFailures.seen(`${grant.application} ${error.code} ${error.reason}`)
+      if (suppressed === undefined) return
       write(error, 'token refresh failed; the cached token is still served', {
         event: 'token.refresh_failed',
         ...grantFields(grant),
-        ...(unwritten > 0 && { unwritten }),
+        ...(suppressed > 0 && { suppressed }),
       })
     },
   }
 }
 
-/** What becomes of the policy file. */
+/** The lines about the policy file. */
 const policyLines = (audit: Logs['audit']): Pick<Audit, 'policyLoaded' | 'policyRefused'> => ({
   policyLoaded: ({ version, rules, denials }, before) => {
     const counts = { rules: rules.length, denials: denials.length }
-    audit.info({ event: 'policy.loaded', policy: version, before: before.version, ...counts }, 'policy in force')
+    audit.info({ event: 'policy.loaded', policy: version, previous: before.version, ...counts }, 'policy active')
   },
   policyRefused: ({ version }, faults) => {
-    const told = faults.slice(0, maxFaults)
-    const fields = { event: 'policy.refused', policy: version, count: faults.length, faults: told }
-    audit.error(fields, 'the new policy is faulty; the one that was loaded before stays in force')
+    const reported = faults.slice(0, maxFaults)
+    const fields = { event: 'policy.refused', policy: version, count: faults.length, errors: reported }
+    audit.error(fields, 'the new policy is invalid; the previous policy stays active')
   },
 })

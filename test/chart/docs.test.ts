@@ -54,8 +54,8 @@ test('the values, files and messages that it names exist', () => {
   }
   const sources = sourcesBelow('src').map(read).join('\n').replaceAll("\\'", "'")
   for (const message of [
-    'the TLS certificate was renewed from its files',
-    'the new TLS files cannot be used; the certificate that was loaded before stays',
+    'TLS certificate reloaded',
+    'the new TLS files cannot be used; the previous certificate stays in use',
     'are no certificate and its key',
     'AKS workload identity sets it',
     'not ready yet',

@@ -110,14 +110,14 @@ describe('it lists the values that the source can give a label', () => {
         'internal_error',
       ],
     ],
-    ['token_broker_cache_remembered_failures_total', 'reason', remembered],
-    ['token_broker_cache_failures', 'reason', remembered],
+    ['token_broker_negative_cache_hits_total', 'reason', remembered],
+    ['token_broker_negative_cache_entries', 'reason', remembered],
     [
-      'token_broker_cache_failures',
+      'token_broker_negative_cache_entries',
       'level',
       unionIn('src/broker/tokens/negative-cache-rules.ts', 'type FailureLevel ='),
     ],
-    ['token_broker_upstream_queue_length', 'lane', wordsIn('src/telemetry/metrics.ts', /lane: '(\w+)'/g)],
+    ['token_broker_fair_queue_length', 'queue', wordsIn('src/telemetry/metrics.ts', /queue: '(\w+)'/g)],
     ['token_broker_upstream_circuit_state', 'state', unionIn(types, 'type CircuitState =')],
     ['token_broker_exchange_duration_seconds', 'outcome', ['ok', ...exchange, 'internal_error']],
     ['token_broker_identity_fetch_duration_seconds', 'outcome', ['ok', ...fetches, 'internal_error']],
@@ -147,7 +147,7 @@ interface Rule {
 }
 const [rules = ''] = blocksWith('groups:')
 const alerts = (parse(rules) as { groups: { rules: Rule[] }[] }).groups.flatMap(group => group.rules)
-const questions = rowsBelow('Looking closer').flatMap(([question = '', cell]) =>
+const questions = rowsBelow('Useful queries').flatMap(([question = '', cell]) =>
   codes(cell).map(expr => ({ alert: question, expr })),
 )
 const queries = [...alerts, ...questions]

@@ -17,7 +17,7 @@ const codes = (text = ''): readonly string[] => [...text.matchAll(/`([^`]+)`/g)]
 const tablesBelow = (heading: string): readonly (readonly string[])[] =>
   sectionOf(page, heading)
     .split('\n')
-    .filter(line => /^\| (?!event|member|`kind`|---)/.test(line) && !line.startsWith('|---'))
+    .filter(line => /^\| (?!event|field|`kind`|---)/.test(line) && !line.startsWith('|---'))
     .map(line =>
       line
         .split('|')
@@ -26,7 +26,7 @@ const tablesBelow = (heading: string): readonly (readonly string[])[] =>
     )
 
 const events = tablesBelow('## Events')
-const memberRows = tablesBelow('## Members')
+const memberRows = tablesBelow('## Fields')
 const shapes = new Map(
   memberRows.filter(cells => cells.length === 2).map(([event = '', members = '']) => [event, members]),
 )
@@ -111,12 +111,12 @@ describe('docs/audit.md', () => {
     assert.deepEqual(new Set(shapes.keys()), new Set(['every event', ...Object.keys(occasions)]))
   })
 
-  test('says of every member what it means, and of no other', () => {
+  test('explains every field, and no other', () => {
     const named = new Set([...shapes.values()].flatMap(codes))
     assert.deepEqual([...meanings.keys()].toSorted(), [...named].toSorted())
   })
 
-  test('has every kind of caller of the sources with its members', () => {
+  test('has every kind of caller of the sources with its fields', () => {
     const fields = read('src/telemetry/audit-fields.ts')
     for (const [kind = '', members] of rowsOf(sectionOf(page, '## Callers'))) {
       for (const member of codes(members)) assert.match(fields, new RegExp(`\\b${member}\\b`), `${kind}: ${member}`)
@@ -127,7 +127,7 @@ describe('docs/audit.md', () => {
 
   for (const [event, all] of Object.entries(occasions))
     for (const [nth, occasion] of all.entries())
-      test(`${event} has the members that it says (${nth + 1})`, async t => {
+      test(`${event} has the documented fields (${nth + 1})`, async t => {
         const summary = event.includes('repeated')
         const broker = await world.broker(t, {
           policy,

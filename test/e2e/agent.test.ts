@@ -89,7 +89,7 @@ test('a workload whose token comes later is told so, and not kept waiting', asyn
   const { args, folder } = await place(t)
   await rm(join(folder, 'token'))
   const agent = run(t, [...args, '--port', '0'])
-  await until('the warning', () => agent.stdout().includes("the workload's credential is not there yet"), 20)
+  await until('the warning', () => agent.stdout().includes("the workload's credential cannot be read yet"), 20)
   assert.ok(agent.stdout().includes('listening at'))
 })
 

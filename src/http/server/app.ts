@@ -190,7 +190,7 @@ function sendProblem(
 ): FastifyReply {
   const error = errorOf(thrown)
   if (error.code === 'internal_error') {
-    log.error({ request_id: request.id, err: error.cause ?? error }, 'a request failed unexpectedly')
+    log.error({ request_id: request.id, err: error.cause ?? error }, 'request failed unexpectedly')
   }
   answered(request.routeOptions.config.endpoint ?? noEndpoint, error.code)
   const { status, headers, body } = answerError(error, request)

@@ -29,7 +29,7 @@ function cacheStatus(how: CacheOutcome, ttl: number): string {
       return `token-broker; hit; ttl=${ttl}; detail=${how}`
     case 'miss':
       return 'token-broker; fwd=miss'
-    case 'joined':
+    case 'collapsed':
       return 'token-broker; fwd=miss; collapsed'
     case 'expired':
       return 'token-broker; fwd=stale'
