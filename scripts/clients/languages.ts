@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import { ways, type Way } from './ways.ts'
+import { ways, type Way } from './token-endpoints.ts'
 import type { World } from './world.ts'
 
 /** A command line, without a shell. */

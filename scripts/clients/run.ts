@@ -5,7 +5,7 @@ import { text } from 'node:stream/consumers'
 import { decodeJws } from '../../emulator/jws.ts'
 import { sample } from '../../emulator/options.ts'
 import { type Command, type Language, languageNames, languages, type Program, truststoreName } from './languages.ts'
-import type { Tenant } from './ways.ts'
+import type { Tenant } from './token-endpoints.ts'
 import { scopes, startWorld, tokenLife, type World } from './world.ts'
 
 /**

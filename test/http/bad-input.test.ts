@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { after, describe, test } from 'node:test'
 import { sample } from '../../emulator/options.ts'
 import { type Reply, graph, sampleCaller, send, startWorld } from '../support/broker.ts'
-import { encode, type Fields, jwtBearer, waysInto } from '../support/dialects.ts'
+import { encode, type Fields, jwtBearer, waysInto } from '../support/token-endpoints.ts'
 
 const graphId = '00000003-0000-0000-c000-000000000000'
 const guid = 'ab000000-0000-4000-8000-0000000000cd'

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import type { Leaf } from '../../emulator/certificates.ts'
 import { graph, type Reply, send } from '../support/broker.ts'
-import { type Ways, waysInto } from '../support/dialects.ts'
+import { type Ways, waysInto } from '../support/token-endpoints.ts'
 import { clients, leaf, others, server, spiffe, start, worker, world } from './certificates-world.ts'
 
 /** Client certificates at every way in, over real TLS: where they stand for a caller, and where they must not. */

@@ -3,7 +3,7 @@ import { after, describe, test } from 'node:test'
 import { decodeJws } from '../../emulator/jws.ts'
 import { sample } from '../../emulator/options.ts'
 import { type Reply, graph, sampleCaller, send, startWorld } from '../support/broker.ts'
-import { type Fields, waysInto } from '../support/dialects.ts'
+import { type Fields, waysInto } from '../support/token-endpoints.ts'
 import { sendRaw } from './raw.ts'
 
 const second = '3b000000-0000-4000-8000-00000000000b'

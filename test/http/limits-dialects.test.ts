@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { graph, type Reply, sampleCaller, startWorld } from '../support/broker.ts'
-import { type Ways, waysInto } from '../support/dialects.ts'
+import { type Ways, waysInto } from '../support/token-endpoints.ts'
 
 /** What limits callers, at every way in: counted alike, and told in each protocol's words. */
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { after, describe, test } from 'node:test'
 import { type Reply, graph, send, startWorld } from '../support/broker.ts'
-import { encode, jwtBearer, waysInto } from '../support/dialects.ts'
+import { encode, jwtBearer, waysInto } from '../support/token-endpoints.ts'
 
 const world = await startWorld()
 const { emulator } = world

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { createOverload, lateMs, sampleMs } from '../../src/http/overload.ts'
 import { graph, observers, sampleCaller, send, startWorld } from '../support/broker.ts'
-import { waysInto } from '../support/dialects.ts'
+import { waysInto } from '../support/token-endpoints.ts'
 
 /** An overload gauge that is looked at so many milliseconds after each look before. */
 function after(...delays: readonly number[]): boolean {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { after, describe, test } from 'node:test'
 import { graph, type Reply, sampleCaller, startWorld, until } from '../support/broker.ts'
-import { type Fields, type Ways, waysInto } from '../support/dialects.ts'
+import { type Fields, type Ways, waysInto } from '../support/token-endpoints.ts'
 
 /** What every way in has in common, whatever its words: the cache, the order of refusals, what is counted and told. */
 
