@@ -102,23 +102,23 @@ const inherited = (): NodeJS.ProcessEnv => {
 }
 
 async function attempt(world: World, language: Language, program: Program, met: Case): Promise<Row> {
-  const { way, client, command } = program
+  const { endpoint, client, command } = program
   const isFresh = met.says === undefined && command[0] !== './tokens.sh' && language.name !== 'curl'
-  const [before, began] = [world.seen()[way.at], performance.now()]
+  const [before, began] = [world.seen()[endpoint.at], performance.now()]
   const outcome = await execute([...command, met.scope, ...(isFresh ? [String(tokenLife + 1)] : [])], {
     cwd: join(folder, language.source),
-    env: { ...inherited(), ...language.trust(world), ...way.environment(world, met.tenant) },
+    env: { ...inherited(), ...language.trust(world), ...endpoint.environment(world, met.tenant) },
     timeout: runTimeout,
   })
   const seconds = (performance.now() - began) / 1000 - (isFresh ? tokenLife + 1 : 0)
-  const requests = world.seen()[way.at] - before
+  const requests = world.seen()[endpoint.at] - before
   const wrong = met.says === undefined ? faultOfTokens(outcome, isFresh ? 2 : 1) : faultOfRefusal(outcome, met.says)
   const late = requests > met.mostRequests || seconds > met.mostSeconds ? 'too many requests, or too late' : undefined
   const fault = wrong ?? late
   return {
     language: language.name,
     client,
-    endpoint: way.name,
+    endpoint: endpoint.name,
     case: met.name,
     requests,
     seconds,

@@ -4,8 +4,8 @@ import type { World } from './world.ts'
 /** A tenant as a client is told it: the one that is granted, or one that the broker does not know. */
 export type Tenant = 'contoso' | 'nowhere'
 
-/** One way in, as variables lead a client there. */
-export interface Way {
+/** One endpoint in, as variables lead a client there. */
+export interface Endpoint {
   readonly name: string
   /** Who sees the client's requests. */
   readonly at: 'broker' | 'agent'
@@ -25,7 +25,7 @@ const aks = ({ tokenFile }: World, tenant: Tenant) => ({
   AZURE_FEDERATED_TOKEN_FILE: tokenFile,
 })
 
-export const ways = {
+export const endpoints = {
   tokens: { name: 'POST /tokens', at: 'broker', environment: own },
   oauth: { name: 'POST /oauth2/token', at: 'broker', environment: own },
   assertion: { name: 'POST /{tenant}/oauth2/v2.0/token', at: 'broker', environment: own },
@@ -75,4 +75,4 @@ export const ways = {
     at: 'agent',
     environment: ({ agents }, tenant) => ({ AZURE_POD_IDENTITY_AUTHORITY_HOST: agents[tenant] }),
   },
-} as const satisfies Record<string, Way>
+} as const satisfies Record<string, Endpoint>
