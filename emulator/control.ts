@@ -4,7 +4,7 @@ import { parseFault } from './faults.ts'
 import { type Answer, json, readBody, send } from './http.ts'
 import type { Json } from './jws.ts'
 import { parseSettings } from './settings.ts'
-import { integer, listOf, member, members, oneOf, text, truth } from './validate.ts'
+import { integer, listOf, field, fields, oneOf, text, truth } from './validate.ts'
 import type { World } from './world.ts'
 
 type Action = (body: unknown, world: World) => Answer | Promise<Answer>
@@ -18,7 +18,7 @@ const actions: Readonly<Record<string, Action>> = {
   },
   'POST /control/caller-token': mintCallerToken,
   'POST /control/rotate': async (body, world) => {
-    const options = member(members(body, 'rotate', ['drop']), 'drop', truth)
+    const options = field(fields(body, 'rotate', ['drop']), 'drop', truth)
     return json(200, { kid: await world.callers.rotate(options) })
   },
   'PUT /control/settings': (body, world) => {
@@ -91,24 +91,24 @@ function setFaults(body: unknown, world: World): Answer {
 }
 
 async function mintCallerToken(body: unknown, world: World): Promise<Answer> {
-  const given = members(body, 'caller-token', ['claims', 'options'])
-  const { claims } = member(given, 'claims', anyObject)
-  const { options } = member(given, 'options', callerTokenOptions)
+  const given = fields(body, 'caller-token', ['claims', 'options'])
+  const { claims } = field(given, 'claims', anyObject)
+  const { options } = field(given, 'options', callerTokenOptions)
   return json(200, { token: await world.callers.mint(claims, options) })
 }
 
 function anyObject(value: unknown, at: string): Json {
-  return members(value, at)
+  return fields(value, at)
 }
 
 function callerTokenOptions(value: unknown, at: string): CallerTokenOptions {
-  const given = members(value, at, ['header', 'expiresIn', 'key', 'issuer', 'audience', 'omit'])
+  const given = fields(value, at, ['header', 'expiresIn', 'key', 'issuer', 'audience', 'omit'])
   return {
-    ...member(given, 'header', anyObject),
-    ...member(given, 'expiresIn', integer(-86_400, 86_400)),
-    ...member(given, 'key', oneOf(['current', 'foreign', 'retired'] as const)),
-    ...member(given, 'issuer', text),
-    ...member(given, 'audience', text),
-    ...member(given, 'omit', listOf(text)),
+    ...field(given, 'header', anyObject),
+    ...field(given, 'expiresIn', integer(-86_400, 86_400)),
+    ...field(given, 'key', oneOf(['current', 'foreign', 'retired'] as const)),
+    ...field(given, 'issuer', text),
+    ...field(given, 'audience', text),
+    ...field(given, 'omit', listOf(text)),
   }
 }

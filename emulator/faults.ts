@@ -1,4 +1,4 @@
-import { integer, member, members, oneOf, text, truth } from './validate.ts'
+import { integer, field, fields, oneOf, text, truth } from './validate.ts'
 
 const points = ['token', 'identity', 'discovery', 'callers'] as const
 
@@ -49,7 +49,7 @@ export interface Fault {
   readonly empty?: boolean
   /** `aadsts`: the code. */
   readonly code?: number
-  /** `aadsts`: the `error` member; default the code's own. */
+  /** `aadsts`: the `error` field; default the code's own. */
   readonly error?: string
 }
 
@@ -83,11 +83,11 @@ const kindNames = Object.keys(kinds).filter((name): name is FaultKind => name in
 
 /** Checks a fault from outside; throws a TypeError that names what is wrong. */
 export function parseFault(value: unknown): Fault {
-  const { kind: name } = members(value, 'a fault')
+  const { kind: name } = fields(value, 'a fault')
   const kind = oneOf(kindNames)(name, 'kind')
   const { at, extra = [], statuses } = kinds[kind]
   const general = kind === 'refused' ? [] : ['tenant', 'times']
-  const given = members(value, `a ${kind} fault`, ['kind', 'at', ...general, ...extra])
+  const given = fields(value, `a ${kind} fault`, ['kind', 'at', ...general, ...extra])
   const point = oneOf(at)(given['at'], 'at')
   if (given['tenant'] !== undefined && point !== 'token' && point !== 'discovery')
     throw new TypeError(`tenant: the ${point} endpoint knows no tenants`)
@@ -95,14 +95,14 @@ export function parseFault(value: unknown): Fault {
   return {
     kind,
     at: point,
-    ...member(given, 'tenant', tenantId),
-    ...member(given, 'times', integer(1, 1_000_000)),
-    ...member(given, 'status', statuses ? oneOf(statuses) : integer(400, 599)),
-    ...member(given, 'retryAfter', retryAfter),
-    ...member(given, 'httpDate', truth),
-    ...member(given, 'empty', truth),
-    ...member(given, 'code', integer(1, 99_999_999)),
-    ...member(given, 'error', text),
+    ...field(given, 'tenant', tenantId),
+    ...field(given, 'times', integer(1, 1_000_000)),
+    ...field(given, 'status', statuses ? oneOf(statuses) : integer(400, 599)),
+    ...field(given, 'retryAfter', retryAfter),
+    ...field(given, 'httpDate', truth),
+    ...field(given, 'empty', truth),
+    ...field(given, 'code', integer(1, 99_999_999)),
+    ...field(given, 'error', text),
   }
 }
 

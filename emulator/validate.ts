@@ -4,15 +4,15 @@ import { isObject, type Json } from './jws.ts'
 export type Check<T> = (value: unknown, at: string) => T
 
 /** A JSON object; with `allowed`, nothing else in it. */
-export function members(value: unknown, at: string, allowed?: readonly string[]): Json {
+export function fields(value: unknown, at: string, allowed?: readonly string[]): Json {
   if (!isObject(value)) throw new TypeError(`${at}: must be an object`)
   const unknown = Object.keys(value).find(name => allowed && !allowed.includes(name))
-  if (unknown !== undefined) throw new TypeError(`${at}: has no member '${unknown}'`)
+  if (unknown !== undefined) throw new TypeError(`${at}: unknown field '${unknown}'`)
   return value
 }
 
-/** `{ name: checked }`, or `{}` when the member is absent: to be spread. */
-export function member<K extends string, T>(from: Json, name: K, check: Check<T>): { [P in K]?: T } {
+/** `{ name: checked }`, or `{}` when the field is absent. Meant to be spread into an object. */
+export function field<K extends string, T>(from: Json, name: K, check: Check<T>): { [P in K]?: T } {
   const found: { [P in K]?: T } = {}
   if (from[name] !== undefined) found[name] = check(from[name], name)
   return found
