@@ -32,7 +32,7 @@ export function isControl(url: URL): boolean {
   return url.pathname === '/control' || url.pathname.startsWith('/control/')
 }
 
-/** `/control…`: the emulator's own switches, for tools on the same machine and never for a web page. */
+/** Serves `/control…`, which reads and changes the emulator. For tools on this machine only; web pages are refused. */
 export async function routeControl(
   request: IncomingMessage,
   response: ServerResponse,
@@ -40,23 +40,24 @@ export async function routeControl(
   world: World,
 ): Promise<void> {
   const body = await readBody(request)
-  if (isFromElsewhere(request)) return send(response, problem(403, 'only for tools on this machine, not for browsers'))
-  if (body === undefined) return send(response, problem(413, 'the body is over 64 KiB'))
+  if (isFromElsewhere(request))
+    return send(response, problem(403, '/control is for tools on this machine; requests from browsers are refused'))
+  if (body === undefined) return send(response, problem(413, 'the body must not exceed 64 KiB'))
   send(response, await act(`${request.method} ${url.pathname}`, body, world))
 }
 
-/** A page in a browser sends `Origin`, or, by DNS rebinding, another host name. */
+/** A web page sends `Origin` or, after DNS rebinding, another host name. */
 function isFromElsewhere(request: IncomingMessage): boolean {
   return request.headers.origin !== undefined || !/^(127\.0\.0\.1|localhost)(:\d+)?$/.test(request.headers.host ?? '')
 }
 
 async function act(name: string, body: string, world: World): Promise<Answer> {
   const action = Object.hasOwn(actions, name) ? actions[name] : undefined
-  if (!action) return problem(404, `there is no ${name}; there is: ${Object.keys(actions).join(', ')}`)
+  if (!action) return problem(404, `${name} not found; available: ${Object.keys(actions).join(', ')}`)
   try {
     return await action(body === '' ? {} : JSON.parse(body), world)
   } catch (error) {
-    if (error instanceof SyntaxError) return problem(400, 'the body is not JSON')
+    if (error instanceof SyntaxError) return problem(400, 'the body must be JSON')
     if (error instanceof TypeError) return problem(400, error.message)
     throw error
   }
@@ -84,7 +85,8 @@ function state(world: World): object {
 function setFaults(body: unknown, world: World): Answer {
   const faults = listOf(parseFault)(body, 'faults')
   const lockedOut = faults.some(({ kind, at }) => kind === 'refused' && (at === 'identity' || at === 'callers'))
-  if (lockedOut) throw new TypeError("kind: 'refused' there would close this endpoint too; use 'reset'")
+  if (lockedOut)
+    throw new TypeError("kind: 'refused' at 'identity' or 'callers' would also close /control; use 'reset' instead")
   world.faults.clear()
   for (const fault of faults) world.faults.add(fault)
   return json(200, { faults: world.faults.list() })

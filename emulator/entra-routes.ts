@@ -14,7 +14,7 @@ interface Call {
   readonly world: World
 }
 
-/** Entra's side: token endpoint, discovery document, keys. */
+/** Routes Entra's endpoints: the token endpoint, the discovery document and the keys. */
 export async function routeEntra(
   request: IncomingMessage,
   response: ServerResponse,
@@ -45,7 +45,7 @@ function miss(call: Call): void {
   send(call.response, followed ? redirectBait : json(404, { error: 'not_found' }))
 }
 
-/** What a client gets that follows a redirect it should not follow. */
+/** The response for a client that follows a redirect, which it must not. */
 export const redirectBait: Answer = json(200, {
   token_type: 'Bearer',
   expires_in: 3599,
@@ -90,7 +90,7 @@ function visit(
   return serve({ point, tenant, request, response, listener, answer, fail, redirectTarget }, world)
 }
 
-/** Entra's OpenID metadata, the members that clients read. */
+/** The fields of Entra's OpenID metadata that clients read. */
 function metadata(entraUrl: string, tenant: string): object {
   const base = `${entraUrl}/${tenant}`
   return {

@@ -9,19 +9,19 @@ import type { World } from './world.ts'
 
 const elsewhere = '00000000-0000-4000-8000-00000000dead'
 
-/** An error as the App Service and Container Apps identity endpoint writes it. */
+/** An error in the format of the identity endpoint of App Service and Container Apps. */
 export function identityError(status: number, message: string, headers: Readonly<Record<string, string>> = {}): Answer {
   return json(status, { statusCode: status, message, correlationId: randomUUID() }, headers)
 }
 
-/** `GET /msi/token`, API version 2019-08-01. */
+/** Handles `GET /msi/token`, API version 2019-08-01. */
 export async function answerIdentity(
   request: IncomingMessage,
   query: URLSearchParams,
   world: World,
   tampering?: Tampering,
 ): Promise<Outcome> {
-  const problem = whatIsWrong(request, query, world)
+  const problem = findProblem(request, query, world)
   if (problem) return { answer: problem, outcome: `status-${problem.status}` }
   const resource = query.get('resource') ?? ''
   const { token, expiresOn } = await tokenFor(resource, world, tampering)
@@ -35,7 +35,7 @@ export async function answerIdentity(
   return { answer, outcome: 'issued' }
 }
 
-function whatIsWrong(request: IncomingMessage, query: URLSearchParams, world: World): Answer | undefined {
+function findProblem(request: IncomingMessage, query: URLSearchParams, world: World): Answer | undefined {
   if (request.method !== 'GET') return identityError(405, 'Only GET is supported.')
   if (request.headers['x-identity-header'] !== world.identityHeader)
     return identityError(401, 'The X-IDENTITY-HEADER is missing or wrong.')
@@ -49,7 +49,7 @@ function whatIsWrong(request: IncomingMessage, query: URLSearchParams, world: Wo
   )
 }
 
-/** There is no system-assigned identity: a request that names none finds none. */
+/** There is no system-assigned identity, so a request must name an identity. */
 function namesIdentity(query: URLSearchParams, world: World): boolean {
   const { clientId, objectId } = world.directory.identity
   const principal = query.get('object_id') ?? query.get('principal_id')

@@ -4,7 +4,7 @@ import { integer, field, fields, oneOf, orNull, truth } from './validate.ts'
 
 const day = 86_400
 
-/** Checks a change of settings from outside; throws a TypeError that names what is wrong. */
+/** Checks a change of settings of unknown shape. Throws a TypeError that says what is wrong. */
 export function parseSettings(value: unknown): Partial<Settings> {
   const given = fields(value, 'settings', [
     'expiresIn',

@@ -11,13 +11,13 @@ import type { World } from './world.ts'
 
 const bearerAssertion = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer'
 
-/** The form of a token request; empty, as Entra sees it, when it is not form-encoded. */
+/** Parses the form of a token request. Like in Entra, it is empty if the body is not form-encoded. */
 export function parseForm(request: IncomingMessage, body: string): URLSearchParams {
   const type = request.headers['content-type']?.split(';')[0]?.trim().toLowerCase()
   return new URLSearchParams(type === 'application/x-www-form-urlencoded' ? body : '')
 }
 
-/** `POST /{tenant}/oauth2/v2.0/token`: client credentials with a client assertion, nothing else. */
+/** Handles `POST /{tenant}/oauth2/v2.0/token`. Supports only client credentials with a client assertion. */
 export async function answerToken(
   method: string,
   tenant: string,
@@ -34,7 +34,7 @@ export async function answerToken(
   })
 }
 
-/** Runs a request; an EntraError becomes its answer. */
+/** Runs a request. Turns an EntraError into an error response. */
 export async function orRefusal(id: string, world: World, run: () => Promise<Answer>): Promise<Outcome> {
   try {
     return { answer: await run(), outcome: 'issued' }
@@ -71,15 +71,15 @@ async function exchange(tenant: Tenant, form: URLSearchParams, world: World, tam
   const clientId = required(form, 'client_id')
   const application = world.directory.servicePrincipal(clientId, tenant)
   checkAssertion(required(form, 'client_assertion'), application, world.directory, world.now())
-  const asked = required(form, 'scope').slice(0, -'/.default'.length)
-  const resource = findResource(tenant, asked)
-  if (!resource) throw new EntraError(500011, { resource: asked, tenant: tenant.id })
+  const requested = required(form, 'scope').slice(0, -'/.default'.length)
+  const resource = findResource(tenant, requested)
+  if (!resource) throw new EntraError(500011, { resource: requested, tenant: tenant.id })
   if (tenant.unassigned.includes(application.clientId))
-    throw new EntraError(501051, { client: clientId, resource: asked })
-  return grant({ tenant: tenant.id, clientId: application.clientId, asked, resource, tampering }, world)
+    throw new EntraError(501051, { client: clientId, resource: requested })
+  return grant({ tenant: tenant.id, clientId: application.clientId, requested, resource, tampering }, world)
 }
 
-/** The caller's own `client-request-id` when it is a GUID; `sent` says so. */
+/** Returns the client's `client-request-id` if it is a GUID, with `sent` set. Otherwise returns a new id. */
 export function correlation(request: IncomingMessage, url: URL, form: URLSearchParams): { id: string; sent: boolean } {
   const header = request.headers['client-request-id']
   const candidates = [header, url.searchParams.get('client-request-id'), form.get('client-request-id')]
