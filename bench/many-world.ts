@@ -1,4 +1,4 @@
-/** What bench/many.ts and the process that it measures agree upon. */
+/** Values that bench/many.ts and the process that it measures share. */
 export const scope = 'https://graph.microsoft.com/.default'
 export const audience = 'token-broker'
 /** Bytes of a typical application token. */
@@ -7,21 +7,21 @@ export const mostEntries = 200_000
 
 export const tenantOf = (n: number): string => `40000000-0000-4000-8000-${String(n).padStart(12, '0')}`
 
-/** Hold so many tokens, and report. */
+/** Makes the process fill its cache up to `entries` tokens and send a {@link Report}. */
 export interface Order {
   readonly entries: number
-  /** Whether to collect garbage before the heap is looked at. */
+  /** Whether to collect garbage before the heap is measured. */
   readonly collect: boolean
 }
 
 export interface Report {
   readonly entries: number
   readonly heapBytes: number
-  /** Of processor time since the start. */
+  /** CPU time since the start of the process. */
   readonly cpuMs: number
 }
 
-/** Where the process listens, and whose requests it answers. */
+/** The address of the process, and the credential that it accepts. */
 export interface Listening {
   readonly url: string
   readonly authorization: string
