@@ -8,7 +8,9 @@ export interface CallerTokenOptions {
   readonly header?: Json
   /** Seconds from now; default 3600. A negative number makes an expired token. */
   readonly expiresIn?: number
-  /** `foreign`: an unpublished key that uses the kid of a published one. `retired`: a key that is no longer published. */
+  /**
+   * `foreign`: an unpublished key that uses the kid of a published one. `retired`: a key that is no longer published.
+   */
   readonly key?: 'current' | 'foreign' | 'retired'
   /** Default: `callerIssuer`. */
   readonly issuer?: string

@@ -6,7 +6,10 @@ import { bits, der, integer, octets, oid, sequence, set, utcTime, utf8, yes } fr
 export interface LeafOptions {
   /** The subject's common name; default `localhost`. */
   readonly commonName?: string
-  /** Subject alternative names: DNS names, IP addresses, or URIs (anything with `://`); default localhost, 127.0.0.1, ::1. */
+  /**
+   * Subject alternative names: DNS names, IP addresses, or URIs (anything with `://`); default localhost, 127.0.0.1,
+   * ::1.
+   */
   readonly names?: readonly string[]
   /** Extended key usage; default `server`. */
   readonly usage?: 'server' | 'client'

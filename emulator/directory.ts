@@ -82,7 +82,9 @@ export class Directory {
     return tenant
   }
 
-  /** Finds an application in a tenant. Throws AADSTS700016, AADSTS7000229 or AADSTS7000112 if it may not sign in there. */
+  /**
+   * Finds an application in a tenant. Throws AADSTS700016, AADSTS7000229 or AADSTS7000112 if it may not sign in there.
+   */
   servicePrincipal(clientId: string, tenant: Tenant): Application {
     const values = { client: clientId, tenant: tenant.id }
     const application = this.#applications.get(clientId.toLowerCase())

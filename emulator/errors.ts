@@ -20,7 +20,9 @@ const busy = (status: number, text: string): Refusal => ({ error: 'temporarily_u
 
 const noMatch = 'No matching federated identity record found for presented assertion'
 
-/** Code → error, status, text. Source: the codes' pages at https://login.microsoftonline.com/error and public reports. */
+/**
+ * Code → error, status, text. Source: the codes' pages at https://login.microsoftonline.com/error and public reports.
+ */
 export const refusals: Readonly<Record<number, Refusal>> = {
   50000: { error: 'server_error', status: 500, text: 'There was an error issuing a token.' },
   50001: { error: 'invalid_resource', status: 400, text: "The resource named '{resource}' is disabled or missing." },

@@ -40,7 +40,10 @@ export interface Fault {
   readonly tenant?: string
   /** The number of requests that it applies to; default: all. Not allowed for `refused`, which receives no requests. */
   readonly times?: number
-  /** `server-error`: 500, 502, 503 (default) or 504; `html`: 200 or 502 (default); `aadsts`: default the status of its code. */
+  /**
+   * `server-error`: 500, 502, 503 (default) or 504; `html`: 200 or 502 (default); `aadsts`: default the status of its
+   * code.
+   */
   readonly status?: number
   /** Seconds; for `throttled` (default 5) and `server-error` (default none). `none` omits the header. */
   readonly retryAfter?: number | 'none'

@@ -43,7 +43,9 @@ export async function readBody(request: IncomingMessage): Promise<string | undef
 /** A server on 127.0.0.1 that can refuse connections for a while. Closing it does not wait for connections. */
 export class Listener {
   readonly #server: Server | SecureServer
-  /** TCP sockets by remote port. A TLS request gives access to its TLS socket only, but a reset needs the TCP socket. */
+  /**
+   * TCP sockets by remote port. A TLS request gives access to its TLS socket only, but a reset needs the TCP socket.
+   */
   readonly #sockets = new Map<number, Socket>()
   #port: number
   #open = true

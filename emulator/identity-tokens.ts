@@ -9,7 +9,9 @@ export interface IdentityToken {
   readonly expiresOn: number
 }
 
-/** Issues the managed identity's tokens, in Entra's v2.0 format. Like the platform, it repeats a token until it expires. */
+/**
+ * Issues the managed identity's tokens, in Entra's v2.0 format. Like the platform, it repeats a token until it expires.
+ */
 export class IdentityTokens {
   readonly #directory: Directory
   readonly #key: SigningKey
@@ -24,7 +26,9 @@ export class IdentityTokens {
     this.#now = now
   }
 
-  /** Returns the cached token for a resource. Without one, or if it has expired, issues one that lives `life` seconds. */
+  /**
+   * Returns the cached token for a resource. Without one, or if it has expired, issues one that lives `life` seconds.
+   */
   async repeat(resource: string, life: number): Promise<IdentityToken> {
     const cached = await this.#cached.get(resource)
     if (cached && cached.expiresOn * 1000 > this.#now()) return cached

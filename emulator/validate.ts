@@ -1,6 +1,8 @@
 import { isObject, type Json } from './jws.ts'
 
-/** Returns an unknown value as a T, or throws a TypeError. `at` says where the value was found and starts the message. */
+/**
+ * Returns an unknown value as a T, or throws a TypeError. `at` says where the value was found and starts the message.
+ */
 export type Check<T> = (value: unknown, at: string) => T
 
 /** Checks a JSON object. With `allowed`, it must have no other fields. */
