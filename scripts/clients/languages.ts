@@ -15,18 +15,18 @@ export interface Program {
 /** A language whose examples are run. */
 export interface Language {
   readonly name: string
-  /** What must be there; the language is skipped without it. */
+  /** Commands that must succeed. Otherwise the language is skipped. */
   readonly toolchain: readonly Command[]
-  /** The folder below `examples/`, of which a copy is built in `folder`. */
+  /** The folder below `examples/`. A copy of it is built. */
   readonly source: string
-  /** Installs and builds, in the copy. */
+  /** Commands that install and build, run in the copy. */
   readonly build: readonly Command[]
-  /** How its programs are told to trust the broker's CA. */
+  /** Environment variables that make its programs trust the broker's CA. */
   readonly trust: (world: World) => Readonly<Record<string, string>>
   readonly programs: readonly Program[]
 }
 
-/** The store of the JVM, in the copy. It is made anew each time. */
+/** The JVM's trust store, in the copy. It is created for each run. */
 export const truststoreName = 'truststore.p12'
 
 const curl: Language = {
@@ -125,7 +125,7 @@ const java = (folder: string, { caFile }: World): Language => ({
   ],
 })
 
-/** Every language, with commands for copies in `folder`. */
+/** All languages, with commands for copies in `folder`. */
 export const languages = (folder: string, world: World): readonly Language[] => [
   curl,
   typescript,
@@ -134,12 +134,12 @@ export const languages = (folder: string, world: World): readonly Language[] => 
   java(folder, world),
 ]
 
-/** Their names, in order. */
+/** The names of all languages, in order. */
 export const languageNames = ['curl', 'TypeScript', 'Python', 'Go', 'Java'] as const
 
 const truststore = (folder: string) => join(folder, 'java', truststoreName)
 
-/** The JVM trusts a store of its own making. */
+/** Changes the trust store that the Java programs use. */
 function keytool(...args: readonly string[]): Command {
   return ['keytool', ...args, '-storetype', 'PKCS12', '-storepass', 'changeit']
 }
