@@ -1,7 +1,7 @@
 import { sample } from '../../emulator/options.ts'
 import { graph, type Reply, send, type SendOptions, type TestBroker, type World } from './broker.ts'
 
-/** Fields of a form or a query: a list repeats one, `undefined` leaves it out. */
+/** Fields of a form or a query. A list repeats a field, `undefined` omits it. */
 export type Fields = Readonly<Record<string, string | readonly string[] | undefined>>
 
 export const encode = (fields: Fields): string =>
@@ -17,11 +17,11 @@ export const jwtType = 'urn:ietf:params:oauth:token-type:jwt'
 export const accessTokenType = 'urn:ietf:params:oauth:token-type:access_token'
 const form = { 'content-type': 'application/x-www-form-urlencoded' }
 
-/** Each way in, with a good request that changes make bad. */
+/** A function per token endpoint. It sends a valid request, to which `changes` apply. */
 export interface TokenEndpoints {
-  /** A good caller's token. */
+  /** A valid caller's token. */
   readonly token: string
-  /** The headers replace the good credential. */
+  /** `headers` replace the valid credential. */
   readonly tokens: (changes?: Fields, headers?: Readonly<Record<string, string>>) => Promise<Reply>
   readonly oauth: (changes?: Fields, headers?: Readonly<Record<string, string>>) => Promise<Reply>
   readonly exchange: (changes?: Fields, headers?: Readonly<Record<string, string>>) => Promise<Reply>
@@ -29,7 +29,7 @@ export interface TokenEndpoints {
   readonly identity: (changes?: Fields, tenant?: string, headers?: Readonly<Record<string, string>>) => Promise<Reply>
 }
 
-/** @param connection what TLS needs, where the broker speaks it */
+/** @param connection TLS options, if the broker uses TLS */
 export async function tokenEndpointsOf(
   { emulator }: World,
   { url }: Pick<TestBroker, 'url'>,
