@@ -1,6 +1,6 @@
 import { createHash, randomBytes, randomUUID } from 'node:crypto'
 import type { Tampering } from './faults.ts'
-import { type Answer, json } from './http.ts'
+import { type Reply, json } from './http.ts'
 import { type Json, signJws } from './jws.ts'
 import type { ResourceOptions } from './options.ts'
 import type { World } from './world.ts'
@@ -19,7 +19,7 @@ export interface Issue {
 const elsewhere = '00000000-0000-4000-8000-00000000dead'
 
 /** Entra's response to a request that it grants. */
-export async function grant(issue: Issue, world: World): Promise<Answer> {
+export async function grant(issue: Issue, world: World): Promise<Reply> {
   const { settings } = world
   const life = issue.tampering === 'expired' ? 0 : settings.expiresIn
   const token = settings.opaqueTokens ? randomBytes(96).toString('base64url') : await sign(issue, life, world)

@@ -1,13 +1,13 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { CallerTokenOptions } from './callers.ts'
 import { parseFault } from './faults.ts'
-import { type Answer, json, readBody, send } from './http.ts'
+import { type Reply, json, readBody, send } from './http.ts'
 import type { Json } from './jws.ts'
 import { parseSettings } from './settings.ts'
 import { integer, listOf, field, fields, oneOf, text, truth } from './validate.ts'
 import type { World } from './world.ts'
 
-type Action = (body: unknown, world: World) => Answer | Promise<Answer>
+type Action = (body: unknown, world: World) => Reply | Promise<Reply>
 
 const actions: Readonly<Record<string, Action>> = {
   'GET /control': (_, world) => json(200, state(world)),
@@ -51,7 +51,7 @@ function isFromElsewhere(request: IncomingMessage): boolean {
   return request.headers.origin !== undefined || !/^(127\.0\.0\.1|localhost)(:\d+)?$/.test(request.headers.host ?? '')
 }
 
-async function act(name: string, body: string, world: World): Promise<Answer> {
+async function act(name: string, body: string, world: World): Promise<Reply> {
   const action = Object.hasOwn(actions, name) ? actions[name] : undefined
   if (!action) return problem(404, `${name} not found; available: ${Object.keys(actions).join(', ')}`)
   try {
@@ -63,7 +63,7 @@ async function act(name: string, body: string, world: World): Promise<Answer> {
   }
 }
 
-function problem(status: number, message: string): Answer {
+function problem(status: number, message: string): Reply {
   return json(status, { error: message })
 }
 
@@ -82,7 +82,7 @@ function state(world: World): object {
   }
 }
 
-function setFaults(body: unknown, world: World): Answer {
+function setFaults(body: unknown, world: World): Reply {
   const faults = listOf(parseFault)(body, 'faults')
   const lockedOut = faults.some(({ kind, at }) => kind === 'refused' && (at === 'identity' || at === 'callers'))
   if (lockedOut)
@@ -92,7 +92,7 @@ function setFaults(body: unknown, world: World): Answer {
   return json(200, { faults: world.faults.list() })
 }
 
-async function mintCallerToken(body: unknown, world: World): Promise<Answer> {
+async function mintCallerToken(body: unknown, world: World): Promise<Reply> {
   const given = fields(body, 'caller-token', ['claims', 'options'])
   const { claims } = field(given, 'claims', anyObject)
   const { options } = field(given, 'options', callerTokenOptions)

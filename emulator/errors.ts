@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { type Answer, json } from './http.ts'
+import { type Reply, json } from './http.ts'
 
 /** Entra's error response for one AADSTS code. */
 export interface Refusal {
@@ -105,7 +105,7 @@ export interface RefusalContext {
 }
 
 /** The error response for a code, in Entra's format. */
-export function refuse(code: number, context: RefusalContext): Answer {
+export function refuse(code: number, context: RefusalContext): Reply {
   const { error, status, text } = refusals[code] ?? unlisted
   const traceId = randomUUID()
   const timestamp = new Date(context.now).toISOString().replace('T', ' ').replace(/\.\d+/, '')

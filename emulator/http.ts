@@ -3,14 +3,14 @@ import type { Server as SecureServer } from 'node:https'
 import type { AddressInfo, Socket } from 'node:net'
 
 /** A response as plain data, before it is sent. */
-export interface Answer {
+export interface Reply {
   readonly status: number
   readonly headers: Readonly<Record<string, string>>
   readonly body: string
 }
 
 /** A JSON response with `cache-control: no-store`. */
-export function json(status: number, value: unknown, headers: Readonly<Record<string, string>> = {}): Answer {
+export function json(status: number, value: unknown, headers: Readonly<Record<string, string>> = {}): Reply {
   return {
     status,
     headers: { 'content-type': 'application/json; charset=utf-8', 'cache-control': 'no-store', ...headers },
@@ -19,10 +19,10 @@ export function json(status: number, value: unknown, headers: Readonly<Record<st
 }
 
 /** Sends a response. Does nothing if the client has disconnected. */
-export function send(response: ServerResponse, answer: Answer): void {
+export function send(response: ServerResponse, reply: Reply): void {
   if (response.destroyed) return
-  response.writeHead(answer.status, { ...answer.headers, 'content-length': Buffer.byteLength(answer.body) })
-  response.end(answer.body)
+  response.writeHead(reply.status, { ...reply.headers, 'content-length': Buffer.byteLength(reply.body) })
+  response.end(reply.body)
 }
 
 /** The largest body that an endpoint reads, in bytes: 64 KiB. */

@@ -45,7 +45,7 @@ function visitCallers(base: Base, path: string, keys: boolean, world: World): Vi
   return {
     ...base,
     point: 'callers',
-    answer: async () => ({ answer: json(200, document), outcome: 'served' }),
+    answer: async () => ({ reply: json(200, document), outcome: 'served' }),
     fail: ({ status = 400, headers }) => json(status, { error: 'forced' }, headers),
   }
 }

@@ -1,12 +1,12 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { setTimeout } from 'node:timers/promises'
 import { type Fault, type FaultKind, type FaultPoint, isTampering, type Tampering } from './faults.ts'
-import { type Answer, type Listener, send } from './http.ts'
+import { type Reply, type Listener, send } from './http.ts'
 import type { World } from './world.ts'
 
 /** A response and the name under which it is counted. */
 export interface Outcome {
-  readonly answer: Answer
+  readonly reply: Reply
   readonly outcome: string
 }
 
@@ -30,7 +30,7 @@ export interface Visit {
   /** Creates the normal response, or one in which one thing is wrong. */
   readonly answer: (tampering?: Tampering) => Promise<Outcome>
   /** Creates an error in this endpoint's format. */
-  readonly fail: (failure: Failure) => Answer
+  readonly fail: (failure: Failure) => Reply
   /** The target of a `redirect` fault. */
   readonly redirectTarget: string
 }
@@ -46,9 +46,9 @@ export async function serve(visit: Visit, world: World): Promise<void> {
     return apply[fault.kind](fault, visit, world)
   }
   const tampering = fault && isTampering(fault.kind) ? fault.kind : undefined
-  const { answer, outcome } = await visit.answer(tampering)
-  world.traffic.count(visit.point, answer.status === 200 ? (tampering ?? outcome) : outcome, tenant)
-  send(visit.response, answer)
+  const { reply, outcome } = await visit.answer(tampering)
+  world.traffic.count(visit.point, reply.status === 200 ? (tampering ?? outcome) : outcome, tenant)
+  send(visit.response, reply)
 }
 
 type Apply = (fault: Fault, visit: Visit, world: World) => void | Promise<void>
@@ -72,14 +72,14 @@ const apply: Readonly<Record<Exclude<FaultKind, Tampering>, Apply>> = {
 }
 
 async function stall(_: Fault, visit: Visit): Promise<void> {
-  const { answer } = await visit.answer()
-  visit.response.writeHead(answer.status, { ...answer.headers, 'content-length': Buffer.byteLength(answer.body) })
-  visit.response.write(answer.body.slice(0, answer.body.length / 2))
+  const { reply } = await visit.answer()
+  visit.response.writeHead(reply.status, { ...reply.headers, 'content-length': Buffer.byteLength(reply.body) })
+  visit.response.write(reply.body.slice(0, reply.body.length / 2))
 }
 
 async function cutOff(_: Fault, visit: Visit): Promise<void> {
-  const { answer } = await visit.answer()
-  send(visit.response, { ...answer, status: 200, body: answer.body.slice(0, answer.body.length / 2) })
+  const { reply } = await visit.answer()
+  send(visit.response, { ...reply, status: 200, body: reply.body.slice(0, reply.body.length / 2) })
 }
 
 function sendForever(_: Fault, visit: Visit): void {
@@ -101,8 +101,8 @@ function throttle(fault: Fault, visit: Visit, world: World): void {
 
 function failServer(fault: Fault, visit: Visit, world: World): void {
   const { status = 503, empty = false, retryAfter: wait = 'none' } = fault
-  const answer = visit.fail({ code: 90033, status, headers: retryAfter(wait, false, world.now()) })
-  send(visit.response, empty ? { ...answer, body: '' } : answer)
+  const reply = visit.fail({ code: 90033, status, headers: retryAfter(wait, false, world.now()) })
+  send(visit.response, empty ? { ...reply, body: '' } : reply)
 }
 
 function retryAfter(wait: number | 'none', httpDate: boolean | undefined, now: number): Record<string, string> {

@@ -5,7 +5,7 @@ import { checkAssertion } from './assertion.ts'
 import { findResource, isGuid, type Tenant } from './directory.ts'
 import { EntraError, refuse } from './errors.ts'
 import type { Tampering } from './faults.ts'
-import type { Answer } from './http.ts'
+import type { Reply } from './http.ts'
 import type { Outcome } from './serve.ts'
 import type { World } from './world.ts'
 
@@ -35,13 +35,13 @@ export async function answerToken(
 }
 
 /** Runs a request. Turns an EntraError into an error response. */
-export async function orRefusal(id: string, world: World, run: () => Promise<Answer>): Promise<Outcome> {
+export async function orRefusal(id: string, world: World, run: () => Promise<Reply>): Promise<Outcome> {
   try {
-    return { answer: await run(), outcome: 'issued' }
+    return { reply: await run(), outcome: 'issued' }
   } catch (error) {
     if (!(error instanceof EntraError)) throw error
     const context = { correlationId: id, now: world.now(), values: error.values }
-    return { answer: refuse(error.code, context), outcome: error.message }
+    return { reply: refuse(error.code, context), outcome: error.message }
   }
 }
 
@@ -67,7 +67,7 @@ function checkScope(scope: string): void {
   if (!scope.endsWith('/.default')) throw new EntraError(1002012, { scope })
 }
 
-async function exchange(tenant: Tenant, form: URLSearchParams, world: World, tampering?: Tampering): Promise<Answer> {
+async function exchange(tenant: Tenant, form: URLSearchParams, world: World, tampering?: Tampering): Promise<Reply> {
   const clientId = required(form, 'client_id')
   const application = world.directory.servicePrincipal(clientId, tenant)
   checkAssertion(required(form, 'client_assertion'), application, world.directory, world.now())
