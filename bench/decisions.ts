@@ -78,7 +78,7 @@ function policyOf(shape: Shape, count: number): Policy {
       applications: { default: id(1) },
       tenants: Object.fromEntries(Array.from({ length: count }, (_, nth) => [`t${nth}`, id(nth + 10)])),
       issuers: { onprem: { issuer: 'https://kubernetes.example', audiences: ['token-broker'] } },
-      deny: [{ callers: [{ issuer: 'onprem', subject: 'nobody' }] }],
+      deny: [{ callers: [{ issuer: 'onprem', subject: 'denied' }] }],
       rules: Array.from({ length: count }, (_, nth) => ({
         name: `rule ${nth}`,
         scopes: [scope],

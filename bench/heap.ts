@@ -8,6 +8,7 @@ import type { Grant } from '../src/broker/policy.ts'
 /** Bytes of a typical application token. */
 const tokenBytes = 1600
 
+/** The heap of a cache with this many entries. */
 export interface HeapRow {
   readonly entries: number
   /** Heap bytes after a garbage collection, minus those of an empty cache. */

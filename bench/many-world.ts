@@ -1,10 +1,13 @@
 /** Values that bench/many.ts and the process that it measures share. */
 export const scope = 'https://graph.microsoft.com/.default'
+/** The audience of callers' tokens. */
 export const audience = 'token-broker'
 /** Bytes of a typical application token. */
 export const tokenBytes = 1800
+/** The cache's limit, above all numbers of tokens that are measured. */
 export const mostEntries = 200_000
 
+/** The GUID of the nth tenant. */
 export const tenantOf = (n: number): string => `40000000-0000-4000-8000-${String(n).padStart(12, '0')}`
 
 /** Makes the process fill its cache up to `entries` tokens and send a {@link Report}. */
@@ -14,6 +17,7 @@ export interface Order {
   readonly collect: boolean
 }
 
+/** What the process measured after an {@link Order}. */
 export interface Report {
   readonly entries: number
   readonly heapBytes: number

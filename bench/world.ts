@@ -27,6 +27,7 @@ const scope = 'https://graph.microsoft.com/.default'
 /** Makes the tokens as long as real ones: the caller's JWT has about 1.5 kB, the access token about 1.6 kB. */
 const padding = 'x'.repeat(800)
 
+/** Starts an emulator with 500 tenants, and writes the policy and the CA for the broker. */
 export async function createWorld(): Promise<World> {
   const ids = Array.from({ length: tenantCount }, (_, n) => `40000000-0000-4000-8000-${String(n).padStart(12, '0')}`)
   const emulator = await startEmulator({ tenants: ids.map(id => ({ id })) })
@@ -121,5 +122,6 @@ export function onCore(core: number, command: readonly [string, ...string[]]): r
   return process.platform === 'linux' ? ['taskset', '-c', String(core), ...command] : command
 }
 
+/** The median; of an even number of values, the upper one. NaN if there are none. */
 export const median = (values: readonly number[]): number =>
   values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN

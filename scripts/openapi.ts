@@ -19,8 +19,8 @@ import { readRoutes, type Route } from './openapi-routes.ts'
 
 const file = join(packageRoot, 'openapi.yaml')
 
-type Members = Record<string, unknown>
-type Schema = Readonly<Members>
+type Fields = Record<string, unknown>
+type Schema = Readonly<Fields>
 
 /** Returns the texts for a route. Throws if it has none, or if texts and route disagree about a request body. */
 function wordsOf({ operationId, path, method, requestBody }: Route): Description {
@@ -40,7 +40,7 @@ async function describeBroker(): Promise<Schema> {
 
   const operations = routes.map(route => ({ ...route, operation: operationOf(route, wordsOf(route)) }))
   const responses = shareResponses(operations.map(({ operation }) => operation.responses))
-  const paths: Record<string, Members> = {}
+  const paths: Record<string, Fields> = {}
   for (const { path, method, operation } of operations) paths[path] = { ...paths[path], [method]: operation }
   const bodies = routes.flatMap(route => {
     const name = wordsOf(route).request?.name
@@ -90,7 +90,7 @@ function operationOf({ operationId, parameters, requestBody, responses }: Route,
       ...words.answers,
       ...Object.fromEntries(problems),
       default: { $ref: '#/components/responses/Unrouted' },
-    } as Members,
+    } as Fields,
   }
 }
 
@@ -138,8 +138,8 @@ const protocolErrorOf = (status: string, response: ProblemResponse | DialectResp
  * Replaces equal error responses of several operations by references.
  * @returns the shared responses, named after their examples: `UnauthenticatedOrInvalidToken`
  */
-function shareResponses(all: readonly Members[]): Members {
-  const shared: Members = {}
+function shareResponses(all: readonly Fields[]): Fields {
+  const shared: Fields = {}
   const places = all.flatMap(responses => Object.keys(responses).map(status => ({ responses, status })))
   const alike = Map.groupBy(places, ({ responses, status }) => JSON.stringify(responses[status]))
   for (const [text, found] of alike) {

@@ -22,6 +22,7 @@ export interface Tally {
   readonly broken: string[]
 }
 
+/** The load: who requests which keys, and how often. */
 export interface LoadOptions {
   /** Without a trailing slash. */
   readonly url: string

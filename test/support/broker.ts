@@ -22,6 +22,7 @@ export interface Reply {
   readonly json: Json
 }
 
+/** What {@link send} sends. */
 export interface SendOptions {
   readonly method?: string
   readonly headers?: Readonly<Record<string, string | string[]>>
@@ -111,6 +112,7 @@ export interface World {
   readonly broker: (t: Closing, options?: BrokerOptions) => Promise<TestBroker>
 }
 
+/** How a test's broker differs from the usual one. */
 export interface BrokerOptions {
   /** Replaces top-level fields of the policy of {@link policyOf}. */
   readonly policy?: Json
@@ -164,6 +166,7 @@ export const policyOf = (emulator: Emulator): Json => ({
   ],
 })
 
+/** How a request differs from the usual one. */
 export interface AskOptions {
   /** The credential; default: a valid caller's token. */
   readonly token?: string
@@ -171,6 +174,7 @@ export interface AskOptions {
   readonly headers?: Readonly<Record<string, string>>
 }
 
+/** A running broker, with functions that send it requests and read its log. */
 export interface TestBroker {
   readonly service: Service
   /** Without a trailing slash. */

@@ -25,9 +25,11 @@ export const ids = {
   home: '1a2b3c4d-5e6f-4a7b-8c9d-0e1f2a3b4c03',
 } as const
 
+/** Scopes of Microsoft Graph and of Azure Resource Manager. */
 export const graph = 'https://graph.microsoft.com/.default'
 export const arm = 'https://management.azure.com/.default'
 
+/** A JSON object. */
 export type Json = Readonly<Record<string, unknown>>
 
 /** A key pair of an issuer. Tests do not sign with jose, because it refuses to create most invalid tokens. */
@@ -45,12 +47,14 @@ function keyPair(alg: string, bits: number) {
   return alg.startsWith('Ed') ? generateKeyPairSync('ed25519') : generateKeyPairSync('rsa', { modulusLength: bits })
 }
 
+/** Creates a key pair. `bits` is the length of an RSA key. Without `kid`, the public key has none. */
 export function makeKey(alg = 'ES256', kid?: string, bits = 2048): SigningKey {
   const { privateKey, publicKey } = keyPair(alg, bits)
   const jwk: JWK = { ...publicKey.export({ format: 'jwk' }), ...(kid !== undefined && { kid }) }
   return { alg, privateKey, publicKey, jwk }
 }
 
+/** Base64url of a string, or of a value as JSON. */
 export const encode = (value: unknown): string =>
   Buffer.from(typeof value === 'string' ? value : JSON.stringify(value)).toString('base64url')
 
@@ -67,6 +71,7 @@ export function mint(key: SigningKey, claims: unknown, header: Json = {}): strin
   return `${input}.${signature(key.alg, key.privateKey, input).toString('base64url')}`
 }
 
+/** The issuers and the audience of the callers' tokens. */
 export const onprem = 'https://kubernetes.example.internal'
 export const entraIssuer = `https://login.microsoftonline.com/${ids.home}/v2.0`
 export const audience = 'token-broker'
@@ -117,6 +122,7 @@ export function authenticator(
   return createAuthenticate({ ...recognised, ...(verification && { verification }) })
 }
 
+/** A caller that authenticated with a JWT. */
 export type JwtCaller = Extract<Caller, { kind: 'jwt' }>
 
 const callersKey = makeKey()
@@ -145,6 +151,7 @@ export const cast = {
   },
 }
 
+/** A request for {@link graph} in contoso, with changes. */
 export const askFor = (changes: Partial<Ask> = {}): Ask => ({
   tenant: ids.contoso,
   scope: graph,

@@ -11,6 +11,7 @@ export interface MovableClock extends Clock {
 /** Noon of an ordinary day, in milliseconds since 1970. */
 export const noon = Date.UTC(2026, 4, 20, 12)
 
+/** Creates a clock that starts at `start`, in milliseconds since 1970. */
 export function movableClock(start = noon): MovableClock {
   let wall = start
   let elapsed = 1000

@@ -9,6 +9,7 @@ export interface PlainPolicy {
   readonly rules: readonly (PlainEntry & { readonly name: string })[]
 }
 
+/** A rule or a denial, as written in the file. */
 export interface PlainEntry {
   readonly callers?: readonly PlainCaller[]
   readonly tenants?: readonly string[] | '*'
@@ -16,6 +17,7 @@ export interface PlainEntry {
   readonly applications?: readonly string[]
 }
 
+/** A caller of a rule, as written in the file. */
 export interface PlainCaller {
   readonly issuer?: string
   readonly subject?: string

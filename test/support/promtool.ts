@@ -8,7 +8,9 @@ const path = folders.map(folder => join(folder, 'promtool')).find(file => exists
 /** For a test's `skip`: why promtool cannot run here, or `false`. */
 export const withoutPromtool = path === undefined && 'promtool is neither in .tools/bin nor in PATH'
 
-/** Runs Prometheus' checker (https://prometheus.io/docs/prometheus/latest/command-line/promtool/). */
+/**
+ * Runs Prometheus' checker; `said` is its output (https://prometheus.io/docs/prometheus/latest/command-line/promtool/).
+ */
 export function promtool(
   args: readonly string[],
   input?: string,

@@ -4,6 +4,7 @@ import { graph, type Reply, send, type SendOptions, type TestBroker, type World 
 /** Fields of a form or a query. A list repeats a field, `undefined` omits it. */
 export type Fields = Readonly<Record<string, string | readonly string[] | undefined>>
 
+/** Form-encodes fields. */
 export const encode = (fields: Fields): string =>
   new URLSearchParams(
     Object.entries(fields).flatMap(([name, value]) =>
@@ -11,6 +12,7 @@ export const encode = (fields: Fields): string =>
     ),
   ).toString()
 
+/** URNs of OAuth: the client assertion type, the grant type of token exchange, and two token types. */
 export const jwtBearer = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer'
 export const tokenExchange = 'urn:ietf:params:oauth:grant-type:token-exchange'
 export const jwtType = 'urn:ietf:params:oauth:token-type:jwt'
@@ -29,7 +31,10 @@ export interface TokenEndpoints {
   readonly identity: (changes?: Fields, tenant?: string, headers?: Readonly<Record<string, string>>) => Promise<Reply>
 }
 
-/** @param connection TLS options, if the broker uses TLS */
+/**
+ * Creates the functions for a broker, with a new caller token.
+ * @param connection TLS options, if the broker uses TLS
+ */
 export async function tokenEndpointsOf(
   { emulator }: World,
   { url }: Pick<TestBroker, 'url'>,
