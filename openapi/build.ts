@@ -10,33 +10,37 @@ import { packageRoot, version } from '../src/service/package.ts'
 import { readRoutes, type Route } from './routes.ts'
 
 /**
- * `node openapi/build.ts` writes openapi.yaml; with `--check` it says whether it is up to date and exits with 1 if not.
- * Paths, methods, parameters, bodies and errors are what the routes declare, read off them by @fastify/swagger; the words
- * and the answers are those of `openapi/descriptions.ts`, joined by the `operationId`.
+ * `node openapi/build.ts` writes openapi.yaml. With `--check` it writes nothing, and exits with 1 if the file is
+ * outdated.
+ *
+ * Paths, methods, parameters, bodies and errors come from the routes, through @fastify/swagger. Texts and successful
+ * responses come from `openapi/descriptions.ts`. The `operationId` connects the two.
  */
 
 const file = join(packageRoot, 'openapi.yaml')
 
-type Members = Record<string, unknown>
-type Schema = Readonly<Members>
+type Fields = Record<string, unknown>
+type Schema = Readonly<Fields>
 
-/** The words for a route; a route without any, and words without a route, are faults. */
+/** Returns the texts for a route. Throws if it has none, or if texts and route disagree about a request body. */
 function wordsOf({ operationId, path, method, requestBody }: Route): Description {
   const words = descriptions[operationId]
-  if (!words) throw new Error(`${method} ${path} has no operationId that openapi/descriptions.ts describes`)
-  if (!words.request !== !requestBody) throw new Error(`${operationId}: a body without words, or words without a body`)
+  if (!words) throw new Error(`${method} ${path}: openapi/descriptions.ts has no text for its operationId`)
+  if (!words.request !== !requestBody)
+    throw new Error(`${operationId}: either the route or openapi/descriptions.ts has a request body, but not both`)
   return words
 }
 
-/** The whole document. */
+/** Creates the whole document. */
 async function describeBroker(): Promise<Schema> {
   const routes = await readRoutes()
   const unused = new Set(Object.keys(descriptions)).difference(new Set(routes.map(({ operationId }) => operationId)))
-  if (unused.size > 0) throw new Error(`described, but the operationId of no route: ${[...unused].join(', ')}`)
+  if (unused.size > 0)
+    throw new Error(`openapi/descriptions.ts has texts for operationIds that no route has: ${[...unused].join(', ')}`)
 
   const operations = routes.map(route => ({ ...route, operation: operationOf(route, wordsOf(route)) }))
   const responses = shareResponses(operations.map(({ operation }) => operation.responses))
-  const paths: Record<string, Members> = {}
+  const paths: Record<string, Fields> = {}
   for (const { path, method, operation } of operations) paths[path] = { ...paths[path], [method]: operation }
   const bodies = routes.flatMap(route => {
     const name = wordsOf(route).request?.name
@@ -62,7 +66,7 @@ async function describeBroker(): Promise<Schema> {
   }
 }
 
-/** One operation: what its route says and what is said about it. */
+/** Creates one operation from its route and its texts. */
 function operationOf({ operationId, parameters, requestBody, responses }: Route, words: Description) {
   const { request } = words
   const [mediaType = ''] = Object.keys(requestBody?.content ?? {})
@@ -86,7 +90,7 @@ function operationOf({ operationId, parameters, requestBody, responses }: Route,
       ...words.answers,
       ...Object.fromEntries(problems),
       default: { $ref: '#/components/responses/Unrouted' },
-    } as Members,
+    } as Fields,
   }
 }
 
@@ -95,9 +99,9 @@ function parameterOf(parameter: Schema & { readonly name: string }, words: Descr
   return { name, in: place, required, description, schema, examples: words.parameters?.[name] }
 }
 
-/** The errors of one status: with its headers, and with examples of the operation's own. */
+/** Creates the error response of one status, with its headers and the operation's examples. */
 function problemOf(status: string, response: ProblemResponse | DialectResponse, words: Description): Schema {
-  if ('application/json' in response.content) return dialectProblemOf(status, response)
+  if ('application/json' in response.content) return protocolErrorOf(status, response)
   const { description, content } = response
   const { schema, examples } = content['application/problem+json']
   const codes = Object.keys(examples) as ErrorCode[]
@@ -119,8 +123,8 @@ function problemOf(status: string, response: ProblemResponse | DialectResponse, 
   }
 }
 
-/** The same in a protocol of others. */
-const dialectProblemOf = (status: string, response: ProblemResponse | DialectResponse): Schema => ({
+/** Creates the error response of a token endpoint that uses another protocol. */
+const protocolErrorOf = (status: string, response: ProblemResponse | DialectResponse): Schema => ({
   ...response,
   headers: headersOf(
     'Cache-Control',
@@ -131,11 +135,11 @@ const dialectProblemOf = (status: string, response: ProblemResponse | DialectRes
 })
 
 /**
- * Replaces the errors that several operations have alike by references.
- * @returns what they lead to, named after the examples: `UnauthenticatedOrInvalidToken`
+ * Replaces equal error responses of several operations by references.
+ * @returns the shared responses, named after their examples: `UnauthenticatedOrInvalidToken`
  */
-function shareResponses(all: readonly Members[]): Members {
-  const shared: Members = {}
+function shareResponses(all: readonly Fields[]): Fields {
+  const shared: Fields = {}
   const places = all.flatMap(responses => Object.keys(responses).map(status => ({ responses, status })))
   const alike = Map.groupBy(places, ({ responses, status }) => JSON.stringify(responses[status]))
   for (const [text, found] of alike) {
@@ -143,7 +147,7 @@ function shareResponses(all: readonly Members[]): Members {
     const examples = content?.['application/problem+json']?.examples
     if (!examples || found.length === 1) continue
     const name = Object.keys(examples).map(pascalCase).join('Or')
-    if (name in shared) throw new Error(`two responses would be ${name}`)
+    if (name in shared) throw new Error(`two different shared responses have the name ${name}`)
     shared[name] = JSON.parse(text)
     for (const { responses, status } of found) responses[status] = { $ref: `#/components/responses/${name}` }
   }
@@ -153,10 +157,10 @@ function shareResponses(all: readonly Members[]): Members {
 const pascalCase = (code: string): string =>
   code.replaceAll(/(?:^|_)([a-z])/g, (_, letter: string) => letter.toUpperCase())
 
-/** The text of openapi.yaml, as prettier leaves it. */
+/** The text of openapi.yaml, formatted by prettier. */
 export async function openapiText(): Promise<string> {
   const head = '# Made from the routes by openapi/build.ts: change those, or the words beside it.\n'
-  // Only what is JSON; and quoted where YAML 1.1 would read a time.
+  // Drops what is not JSON, and quotes what YAML 1.1 would read as a time.
   const document: unknown = JSON.parse(JSON.stringify(await describeBroker()))
   const text = head + stringify(document, { lineWidth: 0, compat: 'yaml-1.1' })
   return format(text, { ...(await resolveConfig(file)), filepath: file })
@@ -166,7 +170,7 @@ if (import.meta.main) {
   const text = await openapiText()
   if (!process.argv.includes('--check')) await writeFile(file, text)
   else if ((await readFile(file, 'utf8')) !== text) {
-    process.stderr.write('openapi.yaml is not what the routes say: run "npm run openapi"\n')
+    process.stderr.write('openapi.yaml is outdated: run "npm run openapi"\n')
     process.exitCode = 1
   }
 }

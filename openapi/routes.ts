@@ -13,11 +13,11 @@ import type { ProblemResponse } from '../src/http/schemas/problem-responses.ts'
 import { addTokens } from '../src/http/token-endpoints/tokens.ts'
 import { packageRoot, version } from '../src/service/package.ts'
 
-/** What the routes of the broker say of themselves, for `openapi.ts`. */
+/** Reads what the broker's routes declare, for `openapi.ts`. */
 
 type Schema = Readonly<Record<string, unknown>>
 
-/** A route as @fastify/swagger reads it. */
+/** A route as @fastify/swagger describes it. */
 export interface Route {
   readonly path: string
   readonly method: string
@@ -27,17 +27,17 @@ export interface Route {
   readonly responses: Readonly<Record<string, ProblemResponse | DialectResponse>>
 }
 
-/** No request is sent, so no service is ever called. */
+/** A placeholder for services. No request is sent, so none of them is called. */
 const never = (): never => {
-  throw new Error('the description calls no service')
+  throw new Error('generating openapi.yaml must not call a service')
 }
 
-/** The routes of a main listener that has all of them. */
+/** Reads the routes of a main listener with all endpoints. */
 export async function readRoutes(): Promise<readonly Route[]> {
   let read: () => unknown = never
   const app = buildApp({ log: pino({ level: 'silent' }), isDraining: never, answered: never }, [
     scope => {
-      // The plugin first, and the routes in a scope below its own: it sees no others.
+      // The plugin comes first and the routes are in a scope below it, because it sees only those.
       void scope.register(swagger, { openapi: { openapi: '3.1.0' }, convertConstToEnum: false })
       void scope.register(addRoutes)
       read = () => scope.swagger()
@@ -84,7 +84,7 @@ function addRoutes(app: FastifyInstance, _options: object, registered: () => voi
       addDocs(scope, packageRoot)
     },
   ]
-  // Each in a scope of its own, since each reads bodies of its own.
+  // Each has its own scope, because each has its own body parsers.
   for (const add of adds) {
     void app.register((scope, _none, added) => {
       add(scope)

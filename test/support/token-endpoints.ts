@@ -1,9 +1,10 @@
 import { sample } from '../../emulator/options.ts'
 import { graph, type Reply, send, type SendOptions, type TestBroker, type World } from './broker.ts'
 
-/** Fields of a form or a query: a list repeats one, `undefined` leaves it out. */
+/** Fields of a form or a query. A list repeats a field, `undefined` omits it. */
 export type Fields = Readonly<Record<string, string | readonly string[] | undefined>>
 
+/** Form-encodes fields. */
 export const encode = (fields: Fields): string =>
   new URLSearchParams(
     Object.entries(fields).flatMap(([name, value]) =>
@@ -11,17 +12,18 @@ export const encode = (fields: Fields): string =>
     ),
   ).toString()
 
+/** URNs of OAuth: the client assertion type, the grant type of token exchange, and two token types. */
 export const jwtBearer = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer'
 export const tokenExchange = 'urn:ietf:params:oauth:grant-type:token-exchange'
 export const jwtType = 'urn:ietf:params:oauth:token-type:jwt'
 export const accessTokenType = 'urn:ietf:params:oauth:token-type:access_token'
 const form = { 'content-type': 'application/x-www-form-urlencoded' }
 
-/** Each way in, with a good request that changes make bad. */
-export interface Ways {
-  /** A good caller's token. */
+/** A function per token endpoint. It sends a valid request, to which `changes` apply. */
+export interface TokenEndpoints {
+  /** A valid caller's token. */
   readonly token: string
-  /** The headers replace the good credential. */
+  /** `headers` replace the valid credential. */
   readonly tokens: (changes?: Fields, headers?: Readonly<Record<string, string>>) => Promise<Reply>
   readonly oauth: (changes?: Fields, headers?: Readonly<Record<string, string>>) => Promise<Reply>
   readonly exchange: (changes?: Fields, headers?: Readonly<Record<string, string>>) => Promise<Reply>
@@ -29,12 +31,15 @@ export interface Ways {
   readonly identity: (changes?: Fields, tenant?: string, headers?: Readonly<Record<string, string>>) => Promise<Reply>
 }
 
-/** @param connection what TLS needs, where the broker speaks it */
-export async function waysInto(
+/**
+ * Creates the functions for a broker, with a new caller token.
+ * @param connection TLS options, if the broker uses TLS
+ */
+export async function tokenEndpointsOf(
   { emulator }: World,
   { url }: Pick<TestBroker, 'url'>,
   connection: Pick<SendOptions, 'ca' | 'cert' | 'key'> = {},
-): Promise<Ways> {
+): Promise<TokenEndpoints> {
   const token = await emulator.mintCallerToken()
   const post = (path: string, fields: Fields, headers = {}) =>
     send(url, { ...connection, path, method: 'POST', headers: { ...form, ...headers }, body: encode(fields) })
