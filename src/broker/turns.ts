@@ -39,6 +39,7 @@ export interface Turns {
   readonly load: () => Load
 }
 
+/** The limits of {@link createTurns}. */
 export interface TurnsOptions {
   /** Flights at once, 1 or more. */
   readonly limit: number

@@ -140,4 +140,5 @@ export const metricTable = {
   nodejs_heap_used_bytes: row('gauge', 'JavaScript heap in use, garbage that was not collected yet included.'),
 } as const satisfies Record<string, MetricRow>
 
+/** The name of a metric. */
 export type MetricName = keyof typeof metricTable
