@@ -1,4 +1,4 @@
-import { membersOf, type Members } from './narrow.ts'
+import { isObject, membersOf, type Members } from './narrow.ts'
 import { policyShape, type PolicyText } from './policy-shape.ts'
 
 /**
@@ -6,7 +6,15 @@ import { policyShape, type PolicyText } from './policy-shape.ts'
  * missing or of another type. So errors of meaning can be reported together with errors of shape. Lists keep their
  * length, so that indexes stay true. The result is for checking only; it is never compiled.
  */
-export const readLoosely = (raw: unknown): PolicyText => fit(policyShape, raw) as PolicyText
+export function readLoosely(raw: unknown): PolicyText {
+  const fitted = fit(policyShape, raw)
+  if (!isFitted(fitted)) throw new TypeError('The schema has a part that nothing is fitted to.')
+  return fitted
+}
+
+/** Looks only at what every file must have: {@link fit} sees to the rest. */
+const isFitted = (value: unknown): value is PolicyText =>
+  isObject(value) && isObject(value['applications']) && Array.isArray(value['rules'])
 
 /** Handles what {@link policyShape} uses: objects, records, arrays, unions and plain values. */
 function fit(schema: unknown, value: unknown): unknown {
