@@ -1,0 +1,84 @@
+import type { CallerFacts, CertificateFacts, JwtFacts } from './caller-facts.ts'
+import { claimMatcher, claimPath, dnsMatcher, textMatcher, valueAt, type Matcher } from './patterns.ts'
+import type { CallerText } from './schema.ts'
+
+/** Whether a caller is one that a rule or a denial speaks of. */
+export interface CallerTest {
+  /** How the callers authenticate that it can match. */
+  readonly kind: CallerFacts['kind']
+  readonly matches: (caller: CallerFacts) => boolean
+  /** The first thing that does not match, in words for people; `undefined` when everything does. */
+  readonly mismatch: (caller: CallerFacts) => string | undefined
+}
+
+/** One claim that a test compares. */
+interface ClaimTest {
+  readonly name: string
+  readonly path: readonly string[]
+  readonly expected: string | number | boolean
+  readonly matches: Matcher
+}
+
+/** A checked caller of the policy file, compiled. */
+export function compileCaller(text: CallerText): CallerTest {
+  if (text.apiKey !== undefined) return keyTest(text.apiKey)
+  if (text.san !== undefined) return sanTest(text.san)
+  return jwtTest(text.issuer ?? '', text)
+}
+
+/** Whether a SAN in the policy means a URI; any other is a DNS name. */
+export const isUriPattern = (san: string): boolean => san.includes(':')
+
+const keyTest = (name: string): CallerTest => ({
+  kind: 'apiKey',
+  matches: caller => caller.kind === 'apiKey' && caller.key === name,
+  mismatch: caller => {
+    if (caller.kind !== 'apiKey') return 'the caller has no API key'
+    return caller.key === name ? undefined : `the API key is "${caller.key}", not "${name}"`
+  },
+})
+
+function sanTest(san: string): CallerTest {
+  const isUri = isUriPattern(san)
+  const matcher = isUri ? textMatcher(san) : dnsMatcher(san)
+  const namesOf = ({ uris, dnsNames }: CertificateFacts) => (isUri ? uris : dnsNames)
+  return {
+    kind: 'certificate',
+    matches: caller => caller.kind === 'certificate' && namesOf(caller).some(matcher),
+    mismatch: caller => {
+      if (caller.kind !== 'certificate') return 'the caller has no client certificate'
+      const names = namesOf(caller)
+      if (names.some(matcher)) return undefined
+      const has = names.length === 0 ? `no ${isUri ? 'URI' : 'DNS name'}` : names.map(name => `"${name}"`).join(', ')
+      return `the certificate's names hold ${has}, not "${san}"`
+    },
+  }
+}
+
+function jwtTest(issuer: string, text: CallerText): CallerTest {
+  const subject = text.subject === undefined ? undefined : textMatcher(text.subject)
+  const claims: readonly ClaimTest[] = Object.entries(text.claims ?? {}).map(([name, expected]) => {
+    return { name, path: claimPath(name) ?? [], expected, matches: claimMatcher(expected) }
+  })
+  const matches = (caller: JwtFacts): boolean =>
+    caller.issuer === issuer &&
+    (subject?.(caller.subject) ?? true) &&
+    claims.every(claim => claim.matches(valueAt(caller.claims, claim.path)))
+  return {
+    kind: 'jwt',
+    matches: caller => caller.kind === 'jwt' && matches(caller),
+    mismatch: caller => (caller.kind === 'jwt' ? jwtMismatch(caller, issuer, text, claims) : 'the caller has no JWT'),
+  }
+}
+
+function jwtMismatch(caller: JwtFacts, issuer: string, { subject }: CallerText, claims: readonly ClaimTest[]) {
+  if (caller.issuer !== issuer) return `the issuer is "${caller.issuer}", not "${issuer}"`
+  if (subject !== undefined && !textMatcher(subject)(caller.subject)) {
+    return `the subject is "${caller.subject}", not "${subject}"`
+  }
+  const failed = claims.find(({ path, matches }) => !matches(valueAt(caller.claims, path)))
+  if (!failed) return undefined
+  const value = valueAt(caller.claims, failed.path)
+  const is = value === undefined ? 'is not there' : `is ${JSON.stringify(value)}`
+  return `the claim "${failed.name}" ${is}, not ${JSON.stringify(failed.expected)}`
+}
