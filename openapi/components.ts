@@ -85,6 +85,7 @@ const headers = {
 /** Where a header stands in `components.headers`, which must not be confused with its name. */
 const headerComponent = (name: string): string => name.replaceAll('-', '')
 
+/** A response header that `openapi.yaml` describes. */
 export type HeaderName = keyof typeof headers
 
 /** Header members of a response, by reference. */
@@ -118,6 +119,7 @@ const schemas: Readonly<Record<string, TSchema>> = {
   CacheEntry: cacheEntry,
 }
 
+/** The `components` of `openapi.yaml`. */
 export const components = {
   securitySchemes: {
     bearerAuth: {
@@ -152,6 +154,7 @@ export const components = {
   examples: { ...problemExamples, ...dialectExamples },
 }
 
+/** The `tags` of `openapi.yaml`, in the order in which they are listed. */
 export const tags = [
   {
     name: 'tokens',

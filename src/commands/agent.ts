@@ -4,6 +4,7 @@ import type { Command, Option } from './command.ts'
 
 const text = (value: string, help: string): Option => ({ type: 'string', value, help })
 
+/** `token-broker agent`: runs until it is stopped. */
 export const agentCommand: Command = {
   name: 'agent',
   takes: [],

@@ -9,6 +9,7 @@ const day = 86_400_000
 const defaultDays = 365
 const mostDays = 1095
 
+/** `token-broker key new`: makes an API key and stores it nowhere. */
 export const newKeyCommand: Command = {
   name,
   takes: ['NAME'],

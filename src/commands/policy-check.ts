@@ -3,6 +3,7 @@ import { exitCodes } from '../exit.ts'
 import type { Command } from './command.ts'
 import { policyExits, readPolicy } from './policy-files.ts'
 
+/** `token-broker policy check`: reports every error and warning of a policy file. */
 export const policyCheckCommand: Command = {
   name: 'policy check',
   takes: ['FILE'],

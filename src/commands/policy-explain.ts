@@ -12,6 +12,7 @@ import { policyExits, readPolicy, readText } from './policy-files.ts'
 
 const name = 'policy explain'
 
+/** `token-broker policy explain`: says which rule of a policy grants something, and why the others do not. */
 export const policyExplainCommand: Command = {
   name,
   takes: ['FILE'],

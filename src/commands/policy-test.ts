@@ -3,6 +3,7 @@ import type { Command } from './command.ts'
 import { parseCases, runCases, type Cases } from './policy-cases.ts'
 import { asExit, policyExits, readPolicy, readText } from './policy-files.ts'
 
+/** `token-broker policy test`: compares what a policy decides with what a file of cases expects. */
 export const policyTestCommand: Command = {
   name: 'policy test',
   takes: ['FILE', 'CASES'],

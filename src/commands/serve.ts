@@ -2,6 +2,7 @@ import { exitCodes } from '../exit.ts'
 import { serve } from '../service/serve.ts'
 import type { Command } from './command.ts'
 
+/** `token-broker serve`: runs the broker until it is stopped. */
 export const serveCommand: Command = {
   name: 'serve',
   takes: [],

@@ -9,6 +9,7 @@ import { describeCause } from './log.ts'
 
 const maxSubjectLength = 256
 
+/** Which request it was. */
 export const requestFields = ({ requestId, endpoint, address }: RequestFacts) => ({
   request_id: requestId,
   endpoint,
@@ -33,6 +34,7 @@ export const askFields = ({ tenant, scope, application }: Ask) => ({ tenant, sco
 /** The filter of a purge. An absent part matches everything. */
 export const filterFields = ({ clientId, tenant, scope }: FetchFilter) => ({ client_id: clientId, tenant, scope })
 
+/** What was granted, by which rule of which version of the policy. */
 export const grantFields = ({ rule, tenant, scope, application, policyVersion }: Grant) => ({
   rule,
   tenant,
@@ -47,6 +49,7 @@ export const upstreamFields = (ids: { traceId?: string | undefined; correlationI
   correlation_id: ids.correlationId,
 })
 
+/** What went wrong. There is no remedy for `not_permitted`, and a cause for server errors (5xx) only. */
 export const errorFields = (error: BrokerError) => ({
   outcome: error.code,
   reason: error.reason,

@@ -16,6 +16,7 @@ export interface Audit extends Pick<
   readonly close: () => void
 }
 
+/** How an audit trail is written. */
 export interface AuditOptions {
   /**
    * `every` writes each token issued; `summary` writes the first of a (caller, rule, key, token) at once and its
@@ -31,6 +32,7 @@ export interface AuditOptions {
 /** Keeps the line short; `/health` lists all errors. */
 const maxFaults = 20
 
+/** Makes the audit trail. Lines of issued tokens go to `sink` as they are, all others through the logger. */
 export function createAudit({ audit, scrub }: Logs, sink: LineSink, options: AuditOptions): Audit {
   const handOuts = options.mode === 'every' ? everyHandOut(sink, scrub) : summarizedHandOuts(sink, scrub, options.now)
   const write = (error: BrokerError, message: string, fields: Record<string, unknown>): void => {

@@ -157,4 +157,5 @@ export const metricTable = {
   ),
 } as const satisfies Record<string, MetricRow>
 
+/** The name of a metric. */
 export type MetricName = keyof typeof metricTable

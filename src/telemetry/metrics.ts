@@ -29,6 +29,7 @@ export interface Metrics extends Omit<Events, 'unauthenticated' | 'circuit'> {
 const buckets = [0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]
 const loopResolutionMs = 20
 
+/** Makes the metrics. Until it is closed, it watches how late the event loop is. */
 export function createMetrics(gauges: Gauges): Metrics {
   const registry = new Registry()
   const settings = (name: MetricName) => settingsOf(name, registry)

@@ -44,6 +44,7 @@ class AuthenticatedHolder implements CertificateFacts {
   }
 }
 
+/** A caller with a verified client certificate. Only this file makes one. */
 export type CertificateCaller = AuthenticatedHolder
 
 /** A certificate that was looked at, as long as nothing it was judged by changes. */

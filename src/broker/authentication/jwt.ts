@@ -53,6 +53,7 @@ class AuthenticatedJwt implements JwtFacts {
   }
 }
 
+/** A caller with a verified JWT. Only this file makes one. */
 export type JwtCaller = AuthenticatedJwt
 
 /** Subjects can be long, and ids are kept. */

@@ -8,6 +8,7 @@ import { guidsIn } from '../lib/identifiers.ts'
 import { freshness, momentOf, planLife, refreshBackOffMs, remainingMs, servedForMs, type Life } from './freshness.ts'
 import type { Assertion, AssertionSource } from '../events.ts'
 
+/** What {@link keepAssertion} needs, and its limit. */
 export interface KeptAssertionOptions {
   readonly clock: Clock
   /** Uniform in [0, 1). */

@@ -52,6 +52,7 @@ export interface CacheEntry {
   readonly correlationId: string | undefined
 }
 
+/** Which cached tokens to list. */
 export interface EntryQuery {
   /** A tenant id in lower case; all tenants without. */
   readonly tenant?: string | undefined
@@ -60,6 +61,7 @@ export interface EntryQuery {
   readonly after?: number | undefined
 }
 
+/** One page of cached tokens. */
 export interface EntryPage {
   readonly entries: readonly CacheEntry[]
   /** Where the next page begins; `undefined` on the last. */
@@ -89,6 +91,7 @@ export interface Viewed {
   readonly clock: Clock
 }
 
+/** Shows a cache to operators. It changes nothing, and none of its results holds a token. */
 export function createCacheView({
   held,
   order,

@@ -49,6 +49,7 @@ export interface ManagedCache extends TokenCache {
   readonly forget: (filter: FetchFilter) => number
 }
 
+/** What a cache needs, and its limits. */
 export interface CacheOptions {
   readonly clock: Clock
   /** Uniform in [0, 1). */

@@ -39,6 +39,7 @@ export interface Turns {
   readonly load: () => Load
 }
 
+/** The limits of {@link createTurns}. */
 export interface TurnsOptions {
   /** Flights at once, 1 or more. */
   readonly limit: number
@@ -64,8 +65,7 @@ const foregroundTurns = 3
  * two together 7,500 at most). So a few callers leave something for the next one, also while an upstream hangs.
  *
  * The background (refreshes of tokens that are still served) has turns of its own, shared out in the same way: one in
- * four while callers wait, so that neither keeps the other from its work, and at most half of the slots. Every operation
- * takes constant time, however many wait.
+ * four while callers wait, so that neither keeps the other from its work, and at most half of the slots.
  */
 export function createTurns(options: TurnsOptions): Turns {
   return new FairTurns(options)

@@ -6,6 +6,7 @@ export interface Moment {
   readonly monotonic: number
 }
 
+/** The present moment on both clocks. */
 export const momentOf = (clock: Clock): Moment => ({ now: clock.now(), monotonic: clock.monotonic() })
 
 /** What is known of a token's life when it arrives. */
@@ -66,6 +67,7 @@ export function planLife(known: Lifetime, asked: Moment, minRemainingSeconds: nu
 export const remainingMs = (life: Life, moment: Moment): number =>
   Math.min(life.endsAt - moment.now, life.endsAtMonotonic - moment.monotonic)
 
+/** What a token of this life is, with so many milliseconds remaining; see {@link remainingMs}. */
 export function freshness(life: Life, remaining: number): Freshness {
   if (remaining <= life.minRemaining) return 'expired'
   return remaining <= life.dueBeforeEnd ? 'due' : 'fresh'

@@ -62,6 +62,7 @@ export interface FailureMemory {
   readonly all: () => Iterable<RememberedFailure>
 }
 
+/** What a memory of failures needs, and its limit. */
 export interface FailureMemoryOptions {
   readonly clock: Pick<Clock, 'monotonic'>
   /** Uniform in [0, 1). */

@@ -67,6 +67,7 @@ export const dialectResponses = (
     ]),
   )
 
+/** The media type of a form. */
 export const formMediaType = 'application/x-www-form-urlencoded'
 
 const text = (description: string) => Type.Optional(Type.String({ description }))

@@ -25,6 +25,7 @@ declare module 'fastify' {
   }
 }
 
+/** What a server needs. */
 export interface AppOptions {
   readonly log: FastifyBaseLogger
   /** Whether the service is about to stop, so that connections should not be kept. */

@@ -26,6 +26,7 @@ export interface Peers {
   readonly certificateOf: (request: FastifyRequest) => PresentedCertificate | undefined
 }
 
+/** Which peers are proxies, and which certificates count. */
 export interface PeerOptions {
   /** Addresses and networks (CIDR) of proxies that speak for others, and never for themselves. */
   readonly trustedProxies: readonly string[]

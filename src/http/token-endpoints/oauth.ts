@@ -15,7 +15,7 @@ import { askFrom } from './token-request.ts'
 
 const path = '/oauth2/token'
 /** RFC 7523 §2.2. */
-export const jwtBearer = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer'
+const jwtBearer = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer'
 /** RFC 8693 §2.1. */
 const tokenExchange = 'urn:ietf:params:oauth:grant-type:token-exchange'
 /** RFC 8693 §3. */

@@ -16,6 +16,7 @@ export interface Circuit {
   readonly since: () => number
 }
 
+/** When a circuit opens, and for how long. */
 export interface CircuitOptions {
   readonly clock: Clock
   /** Told of every change. Must be quick and must not throw. */

@@ -9,6 +9,7 @@ import { BrokerError } from '../../errors.ts'
 import { exchangeFailure, readId } from './entra-failure.ts'
 import { RecordingClient } from './http-client.ts'
 
+/** What {@link entra} needs. */
 export interface EntraOptions {
   /** `https://login.microsoftonline.com`, or another cloud's. The identity's token is sent there. */
   readonly authority: string

@@ -116,6 +116,7 @@ const timer: Wait = (ms, signal) => sleep(ms, undefined, { signal })
 
 const withdrawn = () => new BrokerError('upstream_unavailable', 'The exchange was given up.', { reason: 'withdrawn' })
 
+/** The budget of an exchange, and the circuit that it goes through. */
 export interface ResilienceOptions extends BudgetOptions {
   readonly circuit: Circuit
 }
