@@ -2,7 +2,7 @@ import type { LRUCache } from 'lru-cache'
 import { placeOf, type CachedToken } from './cached-token.ts'
 import type { Clock } from './clock.ts'
 import type { RememberedFailure } from './failure-memory.ts'
-import type { FailureLevel } from './failure-rules.ts'
+import type { FailureLevel } from '../reasons/row.ts'
 import { freshness, momentOf, remainingMs, servedForMs, type Freshness, type Moment } from './freshness.ts'
 import type { Load } from './turns.ts'
 

@@ -1,6 +1,6 @@
 import type { X509Certificate } from 'node:crypto'
 import { LRUCache } from 'lru-cache'
-import { BrokerError } from '../errors.ts'
+import { BrokerError, type ReasonOf } from '../errors.ts'
 import type { CertificateFacts } from './caller-facts.ts'
 import { namesOf, type CertificateNames } from './certificate-names.ts'
 import type { Clock } from './clock.ts'
@@ -173,6 +173,6 @@ function chainRefusal(error = ''): BrokerError {
 const expired = () => refusal('expired', 'The client certificate, or one above it, has expired.')
 const notYetValid = () => refusal('not_yet_valid', 'The client certificate, or one above it, is not valid yet.')
 
-function refusal(reason: string, detail: string): BrokerError {
+function refusal(reason: ReasonOf<'invalid_token'>, detail: string): BrokerError {
   return new BrokerError('invalid_token', detail, { reason })
 }

@@ -95,10 +95,11 @@ class KeptAssertion implements AssertionSource {
   }
 
   /** Without its cause, which can hold a request; a bug is not remembered. */
-  #remember({ code, message, parts: { cause: _cause, ...parts } }: BrokerError): void {
-    if (code !== 'identity_unavailable') return
+  #remember(failed: BrokerError): void {
+    if (failed.code !== 'identity_unavailable') return
     const { clock, random } = this.#options
-    const error = new BrokerError(code, message, parts)
+    const { cause: _cause, ...parts } = failed.parts
+    const error = failed.withParts(parts)
     const count = (this.#failure?.count ?? 0) + 1
     const until = clock.monotonic() + failurePeriodMs('key', error, count, random)
     this.#failure = { error, count, until }

@@ -54,7 +54,7 @@ export function createLimits(clock: Pick<Clock, 'monotonic'>): Limits {
     const facts = { what, count, seconds, remaining, resetIn: Math.ceil(missing / count / 1000) }
     if (isAllowed) return facts
     throw new BrokerError('rate_limited', details[what], {
-      reason: what satisfies 'requests' | 'exchanges',
+      reason: what,
       retryAfter: Math.max(1, facts.resetIn),
       limit: facts,
     })

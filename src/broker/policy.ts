@@ -1,4 +1,4 @@
-import { BrokerError } from '../errors.ts'
+import { BrokerError, type ReasonOf } from '../errors.ts'
 import type { Caller } from './authenticate.ts'
 import { isGuid } from './names.ts'
 import type { CallerFacts } from './caller-facts.ts'
@@ -46,12 +46,12 @@ class PolicyGrant {
 /** A permission to have a token. Only {@link authorize} makes one. */
 export type Grant = PolicyGrant
 
-type Refusal = 'unknown_target' | 'unknown_client_id' | 'denied' | 'no_rule'
+type Refusal = Exclude<ReasonOf<'not_permitted'>, 'broker'>
 
 /** One sentence for everything that is refused, so that nobody learns which tenants or applications there are. */
 const notPermitted = (why: Refusal) =>
   new BrokerError('not_permitted', 'No rule of the policy grants this caller this tenant, scope and application.', {
-    reason: why satisfies 'unknown_target' | 'unknown_client_id' | 'denied' | 'no_rule',
+    reason: why,
     remedy: 'Ask whoever runs the broker for a rule, quoting request_id.',
   })
 

@@ -8,7 +8,7 @@ import { bearer } from './credential.ts'
 import { addTokenRoute, twoCredentials } from './dialect.ts'
 import { entraProblem } from './entra-errors.ts'
 import { type Form, formOf, readForms } from './form.ts'
-import { oauthErrors } from './oauth-errors.ts'
+import { oauthRowOf } from './oauth-errors.ts'
 import { checkClientCredentials, metadataHeaders, publicUrlOf } from './oauth.ts'
 import {
   dialectErrors,
@@ -51,7 +51,7 @@ export function addEntraToken(app: FastifyInstance, issuer: TokenIssuer): void {
 }
 
 const entraResponses = (...codes: readonly ErrorCode[]) =>
-  dialectResponses('EntraError', code => oauthErrors[code].status, codes)
+  dialectResponses('EntraError', code => oauthRowOf(code).status, codes)
 
 function credentialOf(form: Form): string | undefined {
   if (form.isRepeated('client_assertion')) throw twoCredentials()

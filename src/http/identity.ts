@@ -6,7 +6,7 @@ import type { Ask } from '../broker/policy.ts'
 import { BrokerError } from '../errors.ts'
 import type { CredentialOf } from './credential.ts'
 import { addTokenRoute, twoCredentials } from './dialect.ts'
-import { identityProblem, identityStatuses } from './identity-errors.ts'
+import { identityProblem, identityStatusOf } from './identity-errors.ts'
 import { dialectErrors, dialectResponses, identityQuery, tenantPath } from './schemas-dialects.ts'
 import { expiresIn, expiresOn, tokenHeaders } from './token-answer.ts'
 import { askFrom } from './token-request.ts'
@@ -26,7 +26,7 @@ const schema = {
   operationId: 'getIdentityToken',
   params: tenantPath,
   querystring: identityQuery,
-  response: dialectResponses('IdentityError', code => identityStatuses[code], dialectErrors),
+  response: dialectResponses('IdentityError', identityStatusOf, dialectErrors),
 }
 
 /**

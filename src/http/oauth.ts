@@ -6,7 +6,7 @@ import { BrokerError } from '../errors.ts'
 import { bearer } from './credential.ts'
 import { addTokenRoute, twoCredentials, type RequestWith } from './dialect.ts'
 import { Form, formOf, readForms } from './form.ts'
-import { oauthErrors, oauthProblem, oauthRow, type OAuthRow } from './oauth-errors.ts'
+import { oauthProblem, oauthRow, oauthRowOf, type OAuthRow } from './oauth-errors.ts'
 import type { AnswerError } from './problems.ts'
 import { dialectErrors, dialectResponses, formErrors, formMediaType, oauthForm } from './schemas-dialects.ts'
 import { problems, routeErrors } from './schemas-problems.ts'
@@ -37,7 +37,7 @@ export function addOAuth(app: FastifyInstance, issuer: TokenIssuer): void {
       operationId: 'issueOAuthToken',
       consumes: [formMediaType],
       body: oauthForm,
-      response: dialectResponses('OAuthError', code => oauthErrors[code].status, [...dialectErrors, ...formErrors]),
+      response: dialectResponses('OAuthError', code => oauthRowOf(code).status, [...dialectErrors, ...formErrors]),
     },
     credential: bearer,
     bodyCredential: request => credentialOf(formOf(request.body)),

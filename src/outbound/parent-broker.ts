@@ -6,7 +6,7 @@ import { isGuid } from '../broker/names.ts'
 import { membersOfJson } from '../broker/narrow.ts'
 import type { Grant } from '../broker/policy.ts'
 import type { Events, IssuedToken, TokenSource, Upstream } from '../broker/types.ts'
-import { BrokerError } from '../errors.ts'
+import { BrokerError, type ReasonOf } from '../errors.ts'
 import { readAll } from './document.ts'
 import { parentFailure, type ParentAnswer } from './parent-failure.ts'
 import type { WorkloadCredential } from './workload-credential.ts'
@@ -110,5 +110,5 @@ function issuedToken(grant: Grant, text: string): IssuedToken {
 const isLife = (value: unknown): value is number =>
   typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= longestLife
 
-const unusable = (reason: string, what: string) =>
+const unusable = (reason: ReasonOf<'upstream_invalid'>, what: string) =>
   new BrokerError('upstream_invalid', `The broker's answer ${what}; it was discarded.`, { reason })

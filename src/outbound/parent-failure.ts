@@ -1,4 +1,3 @@
-import { parentReason } from '../broker/failure-rules.ts'
 import { membersOf, membersOfJson } from '../broker/narrow.ts'
 import { BrokerError, errorTable, type ErrorCode, type UpstreamFacts } from '../errors.ts'
 import { isUpstreamCode, readId, retryAfterPart } from './entra-failure.ts'
@@ -24,7 +23,7 @@ const maxTextLength = 1000
 const maxCodes = 8
 
 /** Whether a broker said so itself: the reason of what {@link parentFailure} passes on. */
-export const isWordOfParent = ({ reason }: BrokerError): boolean => reason === parentReason
+export const isWordOfParent = ({ reason }: BrokerError): boolean => reason === 'broker'
 
 /**
  * What a broker's refusal means: its own words, under its own code. Anything else that answers in its place (a proxy, a
@@ -39,7 +38,7 @@ export function parentFailure({ status, text, retryAfter }: ParentAnswer, now: n
   const known = isCode(code) && errorTable[code].status === status ? code : undefined
   const waits = status === 429 || status === 503
   return new BrokerError(known ?? byStatus[status] ?? 'upstream_unavailable', describe(status, words(detail)), {
-    reason: parentReason,
+    reason: 'broker',
     ...(facts && { upstream: facts }),
     ...(waits && retryAfterPart(status, retryAfter, now)),
     ...(words(remedy) !== undefined && { remedy: `${words(remedy)} (request_id of the broker: ${words(id)})` }),

@@ -120,9 +120,6 @@ export interface ResilienceOptions extends BudgetOptions {
   readonly circuit: Circuit
 }
 
-/** Reasons of `upstream_unavailable` that may have passed a moment later. */
-const passing = new Set(['network', 'server_error', 'transient', 'throttled'])
-
 /**
  * Wraps a token source so that whoever asks gets a token or a failure within `timeoutMs`, whatever hangs: with retries of
  * what may pass, and with no attempt while the authority's circuit is open. Failures that somebody must act upon are
@@ -130,8 +127,7 @@ const passing = new Set(['network', 'server_error', 'transient', 'throttled'])
  */
 export function resilient(source: TokenSource, options: ResilienceOptions): TokenSource {
   const { circuit, timeoutMs } = options
-  const mayRetry = ({ code, reason }: BrokerError) =>
-    code === 'upstream_unavailable' && passing.has(reason) && circuit.state() === 'closed'
+  const mayRetry = ({ handling }: BrokerError) => handling.retry && circuit.state() === 'closed'
   const expired = () =>
     new BrokerError('upstream_unavailable', `No token could be had within ${timeoutMs} ms.`, { reason: 'timeout' })
 

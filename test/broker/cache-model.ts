@@ -1,5 +1,5 @@
 import { matches, type FetchFilter } from '../../src/broker/failure-memory.ts'
-import type { FailureLevel } from '../../src/broker/failure-rules.ts'
+import type { FailureLevel } from '../../src/reasons/row.ts'
 import type { Moment } from '../../src/broker/freshness.ts'
 import type { Grant } from '../../src/broker/policy.ts'
 import type { IssuedToken } from '../../src/broker/types.ts'

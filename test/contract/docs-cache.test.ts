@@ -1,15 +1,17 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { createTurns } from '../../src/broker/turns.ts'
-import { type FailureLevel, failureLevel, failurePeriodMs } from '../../src/broker/failure-rules.ts'
+import { failureLevel, failurePeriodMs } from '../../src/broker/failure-rules.ts'
 import { freshness, longestWaitMs, planLife, refreshBackOffMs, remainingMs } from '../../src/broker/freshness.ts'
 import { forgottenAfterMs } from '../../src/broker/failure-memory.ts'
 import { readConfig } from '../../src/config.ts'
-import { BrokerError, type ErrorCode, type ErrorParts, errorTable } from '../../src/errors.ts'
+import { BrokerError, type ErrorCode, type ErrorParts, errorTable, type ReasonOf } from '../../src/errors.ts'
 import { longestMinExpiresIn } from '../../src/http/schemas.ts'
 import { readRetryAfter, retryAfterPart } from '../../src/outbound/entra-failure.ts'
+import { aadstsCodes } from '../../src/outbound/entra-codes.ts'
+import type { FailureLevel } from '../../src/reasons/row.ts'
 import { metricTable } from '../../src/telemetry/metric-table.ts'
-import { reasonsInSources } from './docs-reasons.ts'
+import { reasons, refusedWith } from '../support/reasons.ts'
 import { sectionOf } from './docs-tables.ts'
 import { read } from './sources.ts'
 
@@ -51,9 +53,9 @@ function period(code: ErrorCode, level: FailureLevel, failures = 1, parts: Error
 }
 const range = ([least, most]: [number, number]): string => `${least / 1000} to ${most / 1000} s`
 const status = (code: ErrorCode): string => `${errorTable[code].status} \`${code}\``
-const levelOf = (code: ErrorCode, parts: ErrorParts = {}) => failureLevel(new BrokerError(code, '', parts))
-const codesOf = (code: ErrorCode, ...codes: readonly number[]) =>
-  codes.map(each => levelOf(code, { upstream: { codes: [each] } }))
+const levelOf = <Code extends ErrorCode>(code: Code, reason: ReasonOf<Code>) =>
+  failureLevel(new BrokerError<ErrorCode>(code, '', { reason }))
+const levelsOf = (...codes: readonly number[]) => codes.map(each => failureLevel(refusedWith([each])))
 
 /** How many slots each of so many callers gets, if all of them ask for everything. */
 function slots(callers: number): number {
@@ -101,17 +103,17 @@ const facts: readonly string[] = [
   `tried up to ${constant('src/outbound/resilience.ts', 'maxRetries')} times more (no connection, 408, 429, 5xx): after up to ` +
     `${retry} ms, then up to ${retry * 2} ms`,
   `has ${percent(constant('src/wire.ts', 'identityShare'))} of the time`,
-  `no answer in time, 408, 429, 5xx, a code that says that it passes | ${status('upstream_unavailable')} | this ${levelOf('upstream_unavailable')} | ${transient} |`,
-  `refused | ${status('federation_misconfigured')} | the ${levelOf('federation_misconfigured')}, all its keys | ${forApplication} |`,
+  `no answer in time, 408, 429, 5xx, a code that says that it passes | ${status('upstream_unavailable')} | this ${levelOf('upstream_unavailable', 'network')} | ${transient} |`,
+  `refused | ${status('federation_misconfigured')} | the ${levelOf('federation_misconfigured', 'federation')}, all its keys | ${forApplication} |`,
   `another cloud, or Entra says \`invalid_client\` without a code that is known | ${status('federation_misconfigured')} | ` +
-    `the application in this ${levelOf('federation_misconfigured', { reason: 'cloud' })} | ` +
+    `the application in this ${levelOf('federation_misconfigured', 'cloud')} | ` +
     `${range(period('federation_misconfigured', 'tenant'))} |`,
-  `disabled | ${status('consent_required')} | the application in this ${levelOf('consent_required')} | ${permanent} |`,
-  `(AADSTS65001, 650056, 501051) | ${status('consent_required')} | this ${codesOf('consent_required', 65_001)[0]} | ${permanent} |`,
-  `(AADSTS90002, 900023) | ${status('upstream_rejected')} | the application in this ${codesOf('upstream_rejected', 90_002)[0]} | ` +
+  `disabled | ${status('consent_required')} | the application in this ${levelOf('consent_required', 'consent')} | ${permanent} |`,
+  `(AADSTS65001, 650056, 501051) | ${status('consent_required')} | this ${levelsOf(65_001)[0]} | ${permanent} |`,
+  `(AADSTS90002, 900023) | ${status('upstream_rejected')} | the application in this ${levelsOf(90_002)[0]} | ` +
     `${range(period('upstream_rejected', 'tenant'))} |`,
-  `another refusal | ${status('upstream_rejected')} | this ${levelOf('upstream_rejected')} | ${permanent} |`,
-  `token | ${status('upstream_invalid')} | this ${levelOf('upstream_invalid')} | ${range(period('upstream_invalid', 'key'))} |`,
+  `another refusal | ${status('upstream_rejected')} | this ${levelOf('upstream_rejected', 'request')} | ${permanent} |`,
+  `token | ${status('upstream_invalid')} | this ${levelOf('upstream_invalid', 'unreadable')} | ${range(period('upstream_invalid', 'key'))} |`,
   `away | ${status('identity_unavailable')} | the identity | ${transient} |`,
   `full | ${status('upstream_unavailable')}, ${status('overloaded')} | nobody |`,
   `A \`Retry-After\` of more than ${readRetryAfter('86400', 0)} s is taken for ${readRetryAfter('86400', 0)} s, and a limit (429) of Entra ` +
@@ -145,19 +147,14 @@ describe('docs/cache.md', () => {
   })
 
   test('the codes that are remembered elsewhere than their class are these', () => {
-    assert.deepEqual(codesOf('consent_required', 65_001, 650_056, 501_051, 700_016), ['key', 'key', 'key', 'tenant'])
-    assert.deepEqual(codesOf('upstream_rejected', 90_002, 900_023, 500_011), ['tenant', 'tenant', 'key'])
-    const listed = [...read('src/broker/failure-rules.ts').matchAll(/^ {2}\[(\d+), '/gm)].map(([, code]) =>
-      Number(code),
-    )
-    assert.deepEqual(new Set(listed), new Set([65_001, 650_056, 501_051, 90_002, 900_023]))
+    assert.deepEqual(levelsOf(65_001, 650_056, 501_051, 700_016), ['key', 'key', 'key', 'tenant'])
+    assert.deepEqual(levelsOf(90_002, 900_023, 500_011), ['tenant', 'tenant', 'key'])
+    const moved = [...aadstsCodes].filter(([, { level }]) => level !== undefined).map(([code]) => code)
+    assert.deepEqual(new Set(moved), new Set([65_001, 650_056, 501_051, 90_002, 900_023]))
   })
 
   test('has a row for every code that is remembered, and for no other', () => {
-    const remembered = [...reasonsInSources()].flatMap(pair => {
-      const [code = '', reason = ''] = pair.split(' ')
-      return levelOf(code as ErrorCode, { reason }) ? [code] : []
-    })
+    const remembered = reasons.filter(each => each.remembered !== 'nowhere').map(({ code }) => code)
     // The last column of what is remembered nowhere is a dash.
     const rows = sectionOf(raw, '## When a fetch fails')
       .split('\n')
@@ -167,9 +164,9 @@ describe('docs/cache.md', () => {
   })
 
   test('what is remembered for nobody is remembered nowhere', () => {
-    assert.equal(levelOf('overloaded'), undefined)
-    assert.equal(levelOf('upstream_unavailable', { reason: 'circuit_open' }), undefined)
-    assert.equal(levelOf('identity_unavailable'), undefined)
+    assert.equal(levelOf('overloaded', 'queue'), undefined)
+    assert.equal(levelOf('upstream_unavailable', 'circuit_open'), undefined)
+    assert.equal(levelOf('identity_unavailable', 'network'), undefined)
   })
 
   test('lists every Cache-Status there is, and no other', () => {
