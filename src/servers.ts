@@ -87,6 +87,12 @@ export async function closeServer(app: FastifyInstance, giveUpMs: number): Promi
   clearTimeout(giveUp)
 }
 
+/** What the log says of new TLS files. */
+export const tlsMessages = {
+  renewed: 'the TLS certificate was renewed from its files',
+  refused: 'the new TLS files cannot be used; the certificate that was loaded before stays',
+} as const
+
 /** Gives the servers new certificates when their files change; @returns stops watching */
 function followTls(
   { tls: paths }: Config,
@@ -117,9 +123,9 @@ function followTls(
       first,
       next => {
         pair = next
-        renew('the TLS certificate was renewed from its files')
+        renew(tlsMessages.renewed)
       },
-      failed('the new TLS files cannot be used; the certificate that was loaded before stays'),
+      failed(tlsMessages.refused),
     )
   return () => {
     unwatch?.()

@@ -123,7 +123,7 @@ function createDeciders(
 }
 
 /** The share of an exchange's time that the identity's token may take, so that it is clear which hop hangs. */
-const identityShare = 0.8
+export const identityShare = 0.8
 
 function connectEntra(
   { authority, upstreamTimeoutMs: timeoutMs }: Config,
@@ -152,11 +152,14 @@ function connectIdentity(
     : workloadIdentity(identity.tokenFile, identity.homeTenant, { clock: around.clock, fetched })
 }
 
+/** What the line `not ready yet` names as missing. */
+export const needNames = { identity: "the managed identity's token", issuers: "an issuer's keys" } as const
+
 /** The identity's token, and the keys of at least one issuer. */
 function needsOf(assertions: AssertionSource, issuers: () => readonly Issuer[]): readonly Need[] {
   const identity: Need = {
-    name: "the managed identity's token",
+    name: needNames.identity,
     get: () => assertions.get(AbortSignal.timeout(60_000)),
   }
-  return [identity, { name: "an issuer's keys", get: () => readyKeys(issuers()) }]
+  return [identity, { name: needNames.issuers, get: () => readyKeys(issuers()) }]
 }

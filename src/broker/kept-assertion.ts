@@ -19,7 +19,7 @@ export interface KeptAssertionOptions {
 }
 
 /** Assertions with less life than this are not sent: the exchange must arrive while they are valid. */
-const minRemainingSeconds = 60
+export const minRemainingSeconds = 60
 
 /**
  * Keeps the identity's token while it lives and replaces it in the background once it is due, so that an identity

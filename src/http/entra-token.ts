@@ -125,7 +125,7 @@ export interface EntraDocumentOptions {
  * no authorization endpoint either, but MSAL takes no document without one.
  */
 export function addEntraDocument(app: FastifyInstance, { publicUrl, authority }: EntraDocumentOptions): void {
-  const config = { endpoint: 'openid_configuration', answerError: entraProblem }
+  const config = { endpoint: 'openid_configuration', answerError: entraProblem } as const
   const schema = {
     operationId: 'getOpenIdConfiguration',
     params: tenantPath,

@@ -136,7 +136,7 @@ function rowFor(error: BrokerError, { body, headers }: Parameters<AnswerError>[1
  */
 export function addOAuthMetadata(app: FastifyInstance, publicUrl: string | undefined): void {
   const schema = { operationId: 'getOAuthMetadata', response: problems(...routeErrors, 'not_found') }
-  const config = { endpoint: 'oauth_metadata' }
+  const config = { endpoint: 'oauth_metadata' } as const
   app.get('/.well-known/oauth-authorization-server', { schema, config }, (_request, reply) =>
     reply.headers(metadataHeaders).send(JSON.stringify(metadata(publicUrlOf(publicUrl)))),
   )

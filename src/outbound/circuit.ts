@@ -35,7 +35,8 @@ export interface CircuitOptions {
   readonly probeMs?: number
 }
 
-const defaults = {
+/** What {@link CircuitOptions} are by default. */
+export const circuitDefaults = {
   windowMs: 10_000,
   minExchanges: 10,
   minTenants: 3,
@@ -71,7 +72,7 @@ interface Passage {
 }
 
 class AuthorityCircuit implements Circuit {
-  readonly #options: CircuitOptions & typeof defaults
+  readonly #options: CircuitOptions & typeof circuitDefaults
   #state: CircuitState = 'closed'
   #since: number
   /** Counts changes of state. */
@@ -81,7 +82,7 @@ class AuthorityCircuit implements Circuit {
   #probe: { readonly passage: Passage; readonly until: number } | undefined
 
   constructor(options: CircuitOptions) {
-    this.#options = { ...defaults, ...options }
+    this.#options = { ...circuitDefaults, ...options }
     this.#since = options.clock.now()
   }
 

@@ -1,5 +1,12 @@
 import { membersOfJson } from '../broker/narrow.ts'
-import { BrokerError, type ErrorCode, type ErrorParts, type PartsOf, type ReasonOf, type UpstreamFacts } from '../errors.ts'
+import {
+  BrokerError,
+  type ErrorCode,
+  type ErrorParts,
+  type PartsOf,
+  type ReasonOf,
+  type UpstreamFacts,
+} from '../errors.ts'
 import { lookUpCodes, type Circumstances, type RefusalClass } from './entra-codes.ts'
 import type { Seen } from './recording-client.ts'
 

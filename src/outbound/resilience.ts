@@ -29,8 +29,10 @@ export interface Patient<T> {
   readonly expired: () => BrokerError
 }
 
-const maxRetries = 2
-const firstPauseMs = 100
+/** Attempts after the first one. */
+export const maxRetries = 2
+/** Milliseconds of the first pause at most; the next is twice as long. */
+export const firstPauseMs = 100
 /** Milliseconds that must be left after a pause for another attempt to be worth it. */
 const leastAttemptMs = 100
 

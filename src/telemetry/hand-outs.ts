@@ -2,7 +2,7 @@ import { LRUCache } from 'lru-cache'
 import type { Caller } from '../broker/authenticate.ts'
 import type { Grant } from '../broker/policy.ts'
 import type { Events, RequestFacts, TokenFacts } from '../broker/types.ts'
-import { callerFields, upstreamFields } from './audit-fields.ts'
+import { type AuditLine, callerFields, upstreamFields } from './audit-fields.ts'
 import { timestamp, type Scrub } from './log.ts'
 import type { LineSink } from './output.ts'
 
@@ -14,7 +14,8 @@ export interface HandOuts {
 }
 
 const summaryEveryMs = 60_000
-const event = JSON.stringify({ event: 'token.issued', outcome: 'issued' }).slice(1, -1)
+const issued: AuditLine & { readonly outcome: 'issued' } = { event: 'token.issued', outcome: 'issued' }
+const event = JSON.stringify(issued).slice(1, -1)
 
 /**
  * Lines are put together from texts that were serialised before, by caller and rule, of which there are few: a line kept

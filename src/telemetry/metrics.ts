@@ -3,8 +3,8 @@ import { Counter, Gauge, Histogram, Registry } from '@prometheus-io/client'
 import type { CacheStatistics } from '../broker/cache-view.ts'
 import type { UpstreamHealth } from '../broker/health.ts'
 import type { PolicyStatus } from '../broker/running-policy.ts'
-import type { CircuitState, Events } from '../broker/types.ts'
-import { metricTable, type MetricName } from './metric-table.ts'
+import { circuitStates, type CircuitState, type Events } from '../broker/types.ts'
+import { metricTable, type MetricName, type ReloadOutcome, type Waiting } from './metric-table.ts'
 
 /** What is read when metrics are scraped, rather than counted as it happens. */
 export interface Gauges {
@@ -41,6 +41,7 @@ export function createMetrics(gauges: Gauges): Metrics {
   const recalled = new Counter(settings('token_broker_cache_remembered_failures_total'))
   const purged = new Counter(settings('token_broker_cache_purged_total'))
   const reloads = new Counter(settings('token_broker_policy_reloads_total'))
+  const reloaded = (outcome: ReloadOutcome) => reloads.inc({ outcome })
   const unreadable = new Counter(settings('token_broker_unreadable_tokens_total'))
   let statistics: CacheStatistics | undefined
   readCache(registry, () => statistics ?? gauges.cache())
@@ -63,8 +64,8 @@ export function createMetrics(gauges: Gauges): Metrics {
     recalled: (_grant, { reason }) => recalled.inc({ reason }),
     purged: (_request, _caller, _filter, dropped) => purged.inc(dropped),
     unreadable: () => unreadable.inc(),
-    policyLoaded: () => reloads.inc({ outcome: 'loaded' }),
-    policyRefused: () => reloads.inc({ outcome: 'refused' }),
+    policyLoaded: () => reloaded('loaded'),
+    policyRefused: () => reloaded('refused'),
     asked: countAsked(registry),
     scrape: () => {
       // Once for all that is read of it.
@@ -141,10 +142,8 @@ function readCache(registry: Registry, read: Gauges['cache']): void {
   onScrape(registry, 'token_broker_upstream_exchanges_in_flight', () => read().load.running)
   seriesOnScrape(registry, 'token_broker_upstream_queue_length', () => {
     const { waiting, background } = read().load
-    return [
-      [{ lane: 'callers' }, waiting - background],
-      [{ lane: 'background' }, background],
-    ]
+    const counts: Readonly<Record<Waiting, number>> = { callers: waiting - background, background }
+    return Object.entries(counts).map(([lane, count]) => [{ lane }, count] as const)
   })
   seriesOnScrape(registry, 'token_broker_cache_failures', () =>
     read().failures.map(({ level, reason, count }) => [{ level, reason }, count] as const),
@@ -155,7 +154,7 @@ function readCache(registry: Registry, read: Gauges['cache']): void {
 
 function readState(registry: Registry, { circuit, isReady, policy, upstreams, version }: Gauges): void {
   seriesOnScrape(registry, 'token_broker_upstream_circuit_state', () =>
-    (['closed', 'open', 'half-open'] as const).map(state => [{ state }, Number(state === circuit())] as const),
+    circuitStates.map(state => [{ state }, Number(state === circuit())] as const),
   )
   onScrape(registry, 'token_broker_ready', () => Number(isReady()))
   seriesOnScrape(registry, 'token_broker_policy_info', () => [[{ sha256: policy().policy.version }, 1]])

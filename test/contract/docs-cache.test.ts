@@ -1,15 +1,29 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { createTurns } from '../../src/broker/turns.ts'
+import { createTurns, defaultMaxWaiting, foregroundTurns } from '../../src/broker/turns.ts'
 import { failureLevel, failurePeriodMs } from '../../src/broker/failure-rules.ts'
-import { freshness, longestWaitMs, planLife, refreshBackOffMs, remainingMs } from '../../src/broker/freshness.ts'
+import {
+  freshness,
+  latestDue,
+  longestWaitMs,
+  planLife,
+  refreshBackOffMs,
+  remainingMs,
+  shortLifeSeconds,
+} from '../../src/broker/freshness.ts'
 import { forgottenAfterMs } from '../../src/broker/failure-memory.ts'
+import { minRemainingSeconds } from '../../src/broker/kept-assertion.ts'
+import { cacheOutcomes } from '../../src/broker/types.ts'
 import { readConfig } from '../../src/config.ts'
 import { BrokerError, type ErrorCode, type ErrorParts, errorTable, type ReasonOf } from '../../src/errors.ts'
 import { longestMinExpiresIn } from '../../src/http/schemas.ts'
+import { cacheStatus } from '../../src/http/token-answer.ts'
+import { circuitDefaults } from '../../src/outbound/circuit.ts'
 import { readRetryAfter, retryAfterPart } from '../../src/outbound/entra-failure.ts'
 import { aadstsCodes } from '../../src/outbound/entra-codes.ts'
+import { firstPauseMs, maxRetries } from '../../src/outbound/resilience.ts'
 import type { FailureLevel } from '../../src/reasons/row.ts'
+import { identityShare } from '../../src/wire.ts'
 import { metricTable } from '../../src/telemetry/metric-table.ts'
 import { reasons, refusedWith } from '../support/reasons.ts'
 import { sectionOf } from './docs-tables.ts'
@@ -17,13 +31,6 @@ import { read } from './sources.ts'
 
 const raw = read('docs/cache.md')
 const page = raw.replaceAll('stateDiagram-v2', 'stateDiagram').replace(/\s+/g, ' ')
-
-/** A number that stands in a source file as `name = …` or `name: …`, in the source's own unit. */
-function constant(path: string, name: string): number {
-  const found = new RegExp(`\\b${name}(?: =|:) ([\\d_.]+(?: \\* [\\d_.]+)*),?$`, 'm').exec(read(path))?.[1]
-  assert.ok(found !== undefined, `${path} has no number ${name}`)
-  return found.split(' * ').reduce((product, factor) => product * Number(factor.replaceAll('_', '')), 1)
-}
 
 const grouped = (value: number): string => value.toLocaleString('en')
 const seconds = (ms: number): string => `${ms / 1000} s`
@@ -77,9 +84,6 @@ const [due, expired, end] = [minutes(hour.due), minutes(hour.expired), minutes(h
 const short = turningPoints(299)
 const backOff = [1, 2, 3].map(failures => refreshBackOffMs(failures, Infinity, () => 1) / 1000)
 const pauses = [1, 2, 3, 20].map(failures => period('upstream_unavailable', 'key', failures)[1] / 1000)
-const circuit = (name: string) => constant('src/outbound/circuit.ts', name)
-const turns = (name: string) => constant('src/broker/turns.ts', name)
-const retry = constant('src/outbound/resilience.ts', 'firstPauseMs')
 const transient = `\`Retry-After\`, and up to ${pauses[0]} s, ${pauses[1]} s, ${pauses[2]} s … ${pauses[3]} s more`
 const permanent = range(period('upstream_rejected', 'key'))
 const forApplication = range(period('federation_misconfigured', 'application'))
@@ -90,19 +94,19 @@ const facts: readonly string[] = [
   `${percent(hour.due / hour.end)} of its life is over`,
   `${config.minRemainingSeconds} s are left`,
   `else for ${percent(hour.due / hour.end)} of its life, or ${short.due / short.end === 0.5 ? 'half' : ''} of a life under ` +
-    `${constant('src/broker/freshness.ts', 'shortLifeSeconds') / 60} minutes;`,
+    `${shortLifeSeconds / 60} minutes;`,
   `± ${percent(turningPoints(3600, 1).due / hour.due - 1)}, so that`,
-  `never later than ${percent(constant('src/broker/freshness.ts', 'latestDue'))} of the time that it is served`,
+  `never later than ${percent(latestDue)} of the time that it is served`,
   `after up to ${backOff[0]} s, ${backOff[1]} s, ${backOff[2]} s … ${minutes(refreshBackOffMs(99, Infinity, () => 1))} minutes (full jitter), ` +
     `but within a ${longestWaitMs(60_000) === 15_000 ? 'quarter' : ''} of the time for which the token is still served`,
   `\`BROKER_MIN_REMAINING_SECONDS\` (${config.minRemainingSeconds}) are left, or a ${(short.end - short.expired) * 10 === short.end ? 'tenth' : ''} of`,
   `\`BROKER_CACHE_MAX_ENTRIES\` (${grouped(config.cacheMaxEntries)})`,
-  `more than ${constant('src/broker/kept-assertion.ts', 'minRemainingSeconds')} s (or a tenth of its life) left`,
+  `more than ${minRemainingSeconds} s (or a tenth of its life) left`,
   `\`BROKER_UPSTREAM_TIMEOUT_MS\` (${grouped(config.upstreamTimeoutMs)})`,
   `${errorTable.upstream_unavailable.status} \`upstream_unavailable\`. A caller`,
-  `tried up to ${constant('src/outbound/resilience.ts', 'maxRetries')} times more (no connection, 408, 429, 5xx): after up to ` +
-    `${retry} ms, then up to ${retry * 2} ms`,
-  `has ${percent(constant('src/wire.ts', 'identityShare'))} of the time`,
+  `tried up to ${maxRetries} times more (no connection, 408, 429, 5xx): after up to ` +
+    `${firstPauseMs} ms, then up to ${firstPauseMs * 2} ms`,
+  `has ${percent(identityShare)} of the time`,
   `no answer in time, 408, 429, 5xx, a code that says that it passes | ${status('upstream_unavailable')} | this ${levelOf('upstream_unavailable', 'network')} | ${transient} |`,
   `refused | ${status('federation_misconfigured')} | the ${levelOf('federation_misconfigured', 'federation')}, all its keys | ${forApplication} |`,
   `another cloud, or Entra says \`invalid_client\` without a code that is known | ${status('federation_misconfigured')} | ` +
@@ -121,16 +125,16 @@ const facts: readonly string[] = [
   `remembered, a ${errorTable.upstream_unavailable.status} tells`,
   `asks for another ${minutes(forgottenAfterMs)} minutes, the failures in a row`,
   `\`BROKER_UPSTREAM_CONCURRENCY\` (${config.upstreamConcurrency}) fetches`,
-  `a queue of ${grouped(turns('defaultMaxWaiting'))} places`,
-  `alone it gets ${slots(1)} of ${config.upstreamConcurrency} slots and ${grouped(turns('defaultMaxWaiting') / 2)} of the places, ` +
+  `a queue of ${grouped(defaultMaxWaiting)} places`,
+  `alone it gets ${slots(1)} of ${config.upstreamConcurrency} slots and ${grouped(defaultMaxWaiting / 2)} of the places, ` +
     `beside another one ${slots(2)} slots`,
-  `one in ${turns('foregroundTurns') + 1} while callers wait`,
+  `one in ${foregroundTurns + 1} while callers wait`,
   `gets ${status('overloaded')}.`,
-  `within ${seconds(circuit('windowMs'))}, there were ${circuit('minExchanges')} exchanges or more, and at least ${circuit('minTenants')} ` +
-    `tenants and ${circuit('minShare') === 0.5 ? 'half' : ''} of all tenants`,
+  `within ${seconds(circuitDefaults.windowMs)}, there were ${circuitDefaults.minExchanges} exchanges or more, and at least ${circuitDefaults.minTenants} ` +
+    `tenants and ${circuitDefaults.minShare === 0.5 ? 'half' : ''} of all tenants`,
   'no answer in time, 5xx. Refusals (4xx) and 429 are answers',
-  `get ${errorTable.upstream_unavailable.status} at once. After ${seconds(circuit('openMs'))} one exchange`,
-  `opens it for ${seconds(circuit('openMs'))} more`,
+  `get ${errorTable.upstream_unavailable.status} at once. After ${seconds(circuitDefaults.openMs)} one exchange`,
+  `opens it for ${seconds(circuitDefaults.openMs)} more`,
   `\`min_expires_in\` (0 to ${longestMinExpiresIn} s)`,
   `the caller gets ${errorTable.upstream_unavailable.status} with \`available_expires_in\``,
 ]
@@ -170,12 +174,7 @@ describe('docs/cache.md', () => {
   })
 
   test('lists every Cache-Status there is, and no other', () => {
-    const answered = [...read('src/http/token-answer.ts').matchAll(/return [`'](token-broker; .+)[`']/g)].flatMap(
-      ([, text = '']) => {
-        const shown = text.replace('${ttl}', '…')
-        return shown.includes('${how}') ? ['due', 'refresh-failed'].map(how => shown.replace('${how}', how)) : [shown]
-      },
-    )
+    const answered = cacheOutcomes.map(how => cacheStatus(how, '…'))
     const listed = [...raw.matchAll(/\| `(token-broker; .+)` \|$/gm)].map(([, text]) => text)
     assert.deepEqual(new Set(listed), new Set(answered))
     assert.equal(listed.length, 7)
