@@ -119,7 +119,7 @@ function checkUse({ ca, keyUsage }: X509Certificate): void {
 function checkNames(certificate: X509Certificate): CertificateNames {
   const names = namesOf(certificate)
   if (!names || names.uris.length + names.dnsNames.length === 0) {
-    throw refusal('certificate', 'The client certificate names nobody: it needs a URI or a DNS name (SAN).')
+    throw refusal('certificate', 'The client certificate has no name: it needs a URI or a DNS name (SAN).')
   }
   if (names.uris.length > 1 && names.uris.some(uri => uri.startsWith('spiffe:'))) {
     throw refusal('certificate', 'The client certificate has a SPIFFE ID and another URI.')
@@ -167,7 +167,7 @@ function isIssuer(issuer: X509Certificate, subject: X509Certificate): boolean {
 function chainRefusal(error = ''): BrokerError {
   if (error === 'CERT_HAS_EXPIRED') return expired()
   if (error === 'CERT_NOT_YET_VALID') return notYetValid()
-  return refusal('certificate', 'No authority that is known has issued the client certificate.')
+  return refusal('certificate', 'No known authority issued the client certificate.')
 }
 
 const expired = () => refusal('expired', 'The client certificate, or one above it, has expired.')

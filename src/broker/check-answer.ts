@@ -62,4 +62,4 @@ function isForResource(claims: JWTPayload, resource: string): boolean {
 }
 
 const wrong = (reason: ReasonOf<'upstream_invalid'>, what: string) =>
-  new BrokerError('upstream_invalid', `Entra answered with a token that ${what}; it was discarded.`, { reason })
+  new BrokerError('upstream_invalid', `Entra's response has a token that ${what}; it was discarded.`, { reason })

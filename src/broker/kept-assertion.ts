@@ -123,7 +123,7 @@ class KeptAssertion implements AssertionSource {
 }
 
 const noAnswer = (ms: number) =>
-  new BrokerError('identity_unavailable', `The identity endpoint did not answer within ${ms} ms.`, {
+  new BrokerError('identity_unavailable', `The identity endpoint did not respond within ${ms} ms.`, {
     reason: 'timeout',
   })
 

@@ -68,5 +68,5 @@ export function createLimits(clock: Pick<Clock, 'monotonic'>): Limits {
 
 const details = {
   requests: 'This caller makes more requests than its rule allows.',
-  exchanges: 'This caller asks for more tokens that are not at hand than its rule allows.',
+  exchanges: 'This caller requests more uncached tokens than its rule allows.',
 } as const

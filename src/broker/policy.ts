@@ -52,7 +52,7 @@ type Refusal = Exclude<ReasonOf<'not_permitted'>, 'broker'>
 const notPermitted = (why: Refusal) =>
   new BrokerError('not_permitted', 'No rule of the policy grants this caller this tenant, scope and application.', {
     reason: why,
-    remedy: 'Ask whoever runs the broker for a rule, quoting request_id.',
+    remedy: 'Request a rule from the operator of the broker; quote request_id.',
   })
 
 /** What a policy says to an ask, before anybody acts upon it. */
@@ -180,7 +180,7 @@ export function authorizeOperation(policy: Policy, caller: Caller, permission: P
   if (isGranted && !isDenied) return
   throw new BrokerError('not_permitted', `No rule of the policy grants this caller the permission "${permission}".`, {
     reason: isDenied ? 'denied' : 'no_rule',
-    remedy: `Ask whoever runs the broker for a rule with "permissions: [${permission}]", quoting request_id.`,
+    remedy: `Request a rule with "permissions: [${permission}]" from the operator of the broker; quote request_id.`,
   })
 }
 

@@ -91,7 +91,7 @@ export function addMetadata(app: FastifyInstance, issuer: TokenIssuer, { tenant,
 export function refuseMetadata(app: FastifyInstance): void {
   for (const path of metadataPaths) {
     app.get(path, { config: metadataEndpoint }, () => {
-      throw new BrokerError('not_found', 'This agent does not speak the metadata protocol.', {
+      throw new BrokerError('not_found', 'This agent does not offer the metadata protocol.', {
         remedy: 'Start it with --metadata, or set IDENTITY_ENDPOINT and IDENTITY_HEADER as it prints them.',
       })
     })

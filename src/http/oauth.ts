@@ -79,7 +79,7 @@ export function checkClientCredentials(form: Form): void {
   const grant = form.get('grant_type')
   if (grant === undefined) throw new BrokerError('invalid_request', 'The parameter grant_type is missing.')
   if (grant !== 'client_credentials') {
-    throw new BrokerError('invalid_request', 'This grant_type is none that this endpoint knows.', {
+    throw new BrokerError('invalid_request', 'This endpoint does not support this grant_type.', {
       reason: 'unsupported_grant_type',
     })
   }
@@ -151,9 +151,9 @@ export const metadataHeaders = {
 /** The broker's own address, which is never taken from a request: whoever sends one could name any. */
 export function publicUrlOf(publicUrl: string | undefined): string {
   if (publicUrl !== undefined) return publicUrl
-  throw new BrokerError('not_found', 'This broker does not know the URL under which it is reached.', {
+  throw new BrokerError('not_found', 'This broker does not know its own public URL.', {
     reason: 'no_public_url',
-    remedy: 'Whoever runs the broker sets BROKER_PUBLIC_URL, for example to https://broker.example.',
+    remedy: 'The operator of the broker must set BROKER_PUBLIC_URL, for example to https://broker.example.',
   })
 }
 

@@ -157,7 +157,7 @@ class AuthorityCircuit implements Circuit {
 }
 
 const isOpen = (ms: number) =>
-  new BrokerError('upstream_unavailable', 'Entra has not answered lately, so it was not asked.', {
+  new BrokerError('upstream_unavailable', 'Entra has not responded recently, so no request was sent to it.', {
     reason: 'circuit_open',
     retryAfter: Math.max(1, Math.ceil(ms / 1000)),
   })

@@ -54,13 +54,13 @@ const sameTenant: Remedy = ({ grant, assertion }) =>
   `${claim(assertion, 'tid')}.`
 
 const freshAssertion: Remedy = () =>
-  "Entra does not accept the managed identity's token itself: compare the clocks, and wait for the platform's next token."
+  "Entra rejected the managed identity's token itself: compare the clocks, and wait for the platform's next token."
 
 const otherCloud: Remedy = ({ grant }) =>
   `Tenant ${grant.tenant} is in another national cloud than BROKER_AUTHORITY; a federated credential cannot cross clouds.`
 
 const noSuchTenant: Remedy = ({ grant, authority }) =>
-  `There is no tenant ${grant.tenant} at ${authority}: correct the tenant id.`
+  `Tenant ${grant.tenant} does not exist at ${authority}: correct the tenant id.`
 
 const noSuchResource: Remedy = ({ grant }) =>
   `Tenant ${grant.tenant} does not know the resource of ${grant.scope}: correct the scope, or have the resource's ` +
@@ -71,10 +71,10 @@ const enableApplication: Remedy = ({ grant }) =>
   'there enables it under Enterprise applications.'
 
 const assignRole: Remedy = ({ grant }) =>
-  `Tenant ${grant.tenant} lets only assigned applications have ${grant.scope}: an administrator there assigns the ` +
-  `application ${grant.clientId} a role of that resource.`
+  `Tenant ${grant.tenant} issues tokens for ${grant.scope} to assigned applications only: an administrator there ` +
+  `assigns application ${grant.clientId} a role of that resource.`
 
-const oneScope: Remedy = () => 'Client credentials take the scope of one resource, as <resource>/.default.'
+const oneScope: Remedy = () => 'Client credentials need the scope of one resource, as <resource>/.default.'
 
 /** Codes that mean the same. */
 const rows = (row: CodeRow, ...codes: readonly number[]) => codes.map((code): readonly [number, CodeRow] => [code, row])

@@ -20,14 +20,20 @@ type CodeWith<Each extends RefusalClass> = {
 
 /** How each class is answered, and in which words when no remedy is known. */
 const classTable: { readonly [Class in RefusalClass]: readonly [code: CodeWith<Class>, detail: string] } = {
-  transient: ['upstream_unavailable', 'Entra cannot answer at the moment.'],
-  assertion: ['federation_misconfigured', "Entra does not accept the managed identity's token."],
-  federation: ['federation_misconfigured', "The application's federated credential does not fit the managed identity."],
-  client: ['federation_misconfigured', 'Entra does not accept the application in this tenant, and does not say why.'],
+  transient: ['upstream_unavailable', 'Entra is temporarily unavailable.'],
+  assertion: ['federation_misconfigured', "Entra rejected the managed identity's token."],
+  federation: [
+    'federation_misconfigured',
+    "The application's federated credential does not match the managed identity.",
+  ],
+  client: ['federation_misconfigured', 'Entra rejected the application in this tenant without a known reason.'],
   cloud: ['federation_misconfigured', 'The tenant belongs to another national cloud.'],
-  consent: ['consent_required', 'The tenant has not admitted the application, or not for this resource.'],
+  consent: [
+    'consent_required',
+    "The tenant's administrator has not consented to the application, or not for this resource.",
+  ],
   request: ['upstream_rejected', 'Entra does not know this tenant, resource or scope.'],
-  unknown: ['upstream_rejected', 'Entra refuses the request.'],
+  unknown: ['upstream_rejected', 'Entra rejected the request.'],
 }
 
 /**
@@ -51,7 +57,7 @@ export function exchangeFailure(
   if (status === 429 || status === 408 || status >= 500) return transient(seen, now)
   const body = status >= 400 ? readError(seen.body) : undefined
   if (body === undefined) {
-    return new BrokerError('upstream_invalid', `Entra's answer (HTTP ${status}) was not what the protocol says.`, {
+    return new BrokerError('upstream_invalid', `Entra's response (HTTP ${status}) does not follow the protocol.`, {
       reason: status >= 300 && status < 400 ? 'redirect' : 'unreadable',
     })
   }

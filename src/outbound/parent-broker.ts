@@ -88,10 +88,10 @@ function issuedToken(grant: Grant, text: string): IssuedToken {
   const answer = membersOfJson(text)
   const { access_token: token, expires_in: expiresIn, refresh_in: refreshIn } = answer
   if (typeof token !== 'string' || token === '' || !isLife(expiresIn)) {
-    throw unusable('unusable', 'has no token, or no expiry that can be meant')
+    throw unusable('unusable', 'has no token or no valid expiry')
   }
   if (expiresIn === 0) {
-    const detail = 'The token that the broker holds ends this second.'
+    const detail = "The broker's token expires this second."
     throw new BrokerError('upstream_unavailable', detail, { reason: 'expired' })
   }
   if (answer['scope'] !== grant.scope) throw unusable('wrong_audience', 'is for another scope')
@@ -111,4 +111,4 @@ const isLife = (value: unknown): value is number =>
   typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= longestLife
 
 const unusable = (reason: ReasonOf<'upstream_invalid'>, what: string) =>
-  new BrokerError('upstream_invalid', `The broker's answer ${what}; it was discarded.`, { reason })
+  new BrokerError('upstream_invalid', `The broker's response ${what}; it was discarded.`, { reason })

@@ -45,8 +45,8 @@ export function parentFailure({ status, text, retryAfter }: ParentAnswer, now: n
   })
 }
 
-function describe(status: number, detail = `It answered HTTP ${status}.`): string {
-  if (status === 401) return `The broker does not accept the workload's credential: ${detail}`
+function describe(status: number, detail = `It responded HTTP ${status}.`): string {
+  if (status === 401) return `The broker rejected the workload's credential: ${detail}`
   return detail
 }
 
@@ -72,10 +72,10 @@ const words = (text: unknown): string | undefined =>
   typeof text === 'string' ? text.replace(/\p{Cc}/gu, ' ').slice(0, maxTextLength) : undefined
 
 const failed = (status: number) =>
-  new BrokerError('upstream_unavailable', `The broker failed (HTTP ${status}).`, { reason: 'status' })
+  new BrokerError('upstream_unavailable', `The broker responded with an error (HTTP ${status}).`, { reason: 'status' })
 
 const strange = (status: number) =>
-  new BrokerError('upstream_invalid', `The broker's answer (HTTP ${status}) was not what the protocol says.`, {
+  new BrokerError('upstream_invalid', `The broker's response (HTTP ${status}) does not follow the protocol.`, {
     reason: status >= 300 && status < 400 ? 'redirect' : 'unreadable',
     remedy: 'Check that --broker names the broker itself.',
   })

@@ -116,7 +116,7 @@ class Budget {
 
 const timer: Wait = (ms, signal) => sleep(ms, undefined, { signal })
 
-const withdrawn = () => new BrokerError('upstream_unavailable', 'The exchange was given up.', { reason: 'withdrawn' })
+const withdrawn = () => new BrokerError('upstream_unavailable', 'The exchange was cancelled.', { reason: 'withdrawn' })
 
 export interface ResilienceOptions extends BudgetOptions {
   readonly circuit: Circuit
@@ -131,7 +131,9 @@ export function resilient(source: TokenSource, options: ResilienceOptions): Toke
   const { circuit, timeoutMs } = options
   const mayRetry = ({ handling }: BrokerError) => handling.retry && circuit.state() === 'closed'
   const expired = () =>
-    new BrokerError('upstream_unavailable', `No token could be had within ${timeoutMs} ms.`, { reason: 'timeout' })
+    new BrokerError('upstream_unavailable', `Entra did not issue a token within ${timeoutMs} ms.`, {
+      reason: 'timeout',
+    })
 
   return (grant, signal) =>
     withinBudget(

@@ -117,7 +117,7 @@ describe('it refuses, in the words of the protocol', () => {
     assert.equal(status, 401)
     assert.match(
       String(json['message']),
-      /does not accept the workload's credential: The token is for another audience/,
+      /rejected the workload's credential: The token is for another audience/,
     )
   })
 })

@@ -67,7 +67,7 @@ test('it asks a broker that answers 503 four times within ten seconds, then says
   // Another key of the SDK's cache, and past the life of what the broker holds.
   clock.advance(3600)
   const { error, requests, seconds } = await ask(graph, sample.application)
-  assert.match(error, /upstream_unavailable: .*Entra cannot answer at the moment/)
+  assert.match(error, /upstream_unavailable: .*Entra is temporarily unavailable/)
   assert.deepEqual(requests, [...one, ...one, ...one, ...one])
   assert.ok(seconds < 10, `${seconds} s`)
 })
