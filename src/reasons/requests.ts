@@ -26,13 +26,13 @@ export const requestReasons = {
   invalid_token: {
     malformed: reason(
       caller,
-      'the credential is neither an API key of the policy nor a JWT in compact form, or it cannot be verified at all (for example, an RSA key of less than 2048 bits); two `Authorization` headers count as a malformed one',
+      'neither an API key of the policy nor a JWT in compact form, or not verifiable at all (an RSA key of less than 2048 bits); two `Authorization` headers count as one malformed',
       'let the client send its token whole, once',
     ),
     issuer: reason(
       caller,
       "`iss` is none of the policy's `issuers`, compared byte for byte (a slash at the end counts)",
-      'write `issuer` exactly as in the token; in v1.0 tokens of Entra it is `https://sts.windows.net/<tenant>/`, in v2.0 tokens `https://login.microsoftonline.com/<tenant>/v2.0`',
+      'write `issuer` exactly as in the token; of Entra: `https://sts.windows.net/<tenant>/` in v1.0 tokens, `https://login.microsoftonline.com/<tenant>/v2.0` in v2.0',
     ),
     type: reason(
       caller,
@@ -42,12 +42,12 @@ export const requestReasons = {
     audience: reason(
       caller,
       "`aud` is none of the issuer's `audiences`",
-      "request a token for the broker's audience, or correct `audiences`; v2.0 tokens of Entra carry the client id, not `api://…`",
+      "request a token for the broker's audience, or correct `audiences`; Entra's v2.0 tokens have the client id, not `api://…`",
     ),
     expired: reason(
       caller,
       "`exp` passed 30 s ago or more by this machine's clock; or the client certificate, one above it, or the API key has expired",
-      'get a new token before the old one expires; renew the certificate; make a new key; compare the clocks',
+      'renew token, certificate or key in time; compare the clocks',
     ),
     not_yet_valid: reason(
       caller,
@@ -58,7 +58,7 @@ export const requestReasons = {
     subject: reason(caller, '`sub` is missing', 'use an issuer that sets it'),
     claims: reason(
       caller,
-      '`sub` is empty or not a text, or a token of Entra names no calling application (`azp`, `appid`): an ID token',
+      '`sub` is empty or not a text, or an Entra token names no application (`azp`, `appid`): an ID token',
       "send an application's access token",
     ),
     delegated: reason(
@@ -68,28 +68,28 @@ export const requestReasons = {
     ),
     confirmation: reason(
       caller,
-      'the token is bound (`cnf`) to a client certificate that did not come with the request, or to something other than a certificate',
-      'connect with that certificate; use unbound tokens, or tokens with `x5t#S256` alone',
+      'bound (`cnf`) to a client certificate that did not come with the request, or to something else',
+      'connect with that certificate; use tokens that are unbound or have `x5t#S256` alone',
     ),
     certificate: reason(
       caller,
-      "no authority of `TLS_CLIENT_CA_FILE` issued the client certificate, or it is an authority's own, is not for clients, or has no URI or DNS name; or the header of a trusted proxy does not hold exactly one certificate",
-      'inspect it with `openssl x509 -text`; for a certificate that a proxy forwards, the file must hold the very authority that signed it',
+      "the client certificate is of no authority of `TLS_CLIENT_CA_FILE`, an authority's own, not for clients, or without a URI or DNS name; or a trusted proxy's header does not hold exactly one",
+      'inspect it with `openssl x509 -text`; if a proxy forwards it, the file must hold the very authority that signed it',
     ),
     algorithm: reason(
       caller,
-      'the token is signed with an algorithm other than RS, PS, ES 256/384/512 and EdDSA: for example, `none` or HMAC',
+      'an algorithm other than RS, PS, ES 256/384/512 and EdDSA, such as `none` or HMAC',
       'if this is not your own client, it is an attack',
     ),
     key: reason(
       caller,
-      'no published key of the issuer fits the token, not even after a new fetch of the keys (one every ten seconds at most)',
-      'a new key works within ten seconds of its publication; otherwise the token is not from the issuer that it names',
+      'no published key of the issuer fits, not even after a new fetch (one every ten seconds at most)',
+      'a new key works within ten seconds of its publication; else the token is not from that issuer',
     ),
     signature: reason(caller, 'the signature does not fit', 'if this is not your own client, it is an attack'),
     unsupported: reason(
       caller,
-      'the token has a critical header (`crit`), or a key of a kind that is not supported',
+      'a critical header (`crit`), or an unsupported kind of key',
       'use another kind of token or key at the issuer',
     ),
     secret: reason(
@@ -144,7 +144,7 @@ export const requestReasons = {
     ),
     bad_credentials: reason(
       limits,
-      'more than 100 bad credentials came from this address (for IPv6: its /64 network), or more than 10 a second for longer; this credential is not known yet, and its wait ran out',
+      'more than 100 bad credentials came from this address (IPv6: its /64 network), or more than 10 a second for longer; this credential is not known yet',
       'look for `caller.refused` with this `address`; behind a proxy, set `BROKER_TRUSTED_PROXIES`, or all callers share its address',
     ),
   },

@@ -51,7 +51,8 @@ describe('docs/errors.md is true', () => {
 test('docs/aadsts.md lists every AADSTS code that is known, with its class and where it is remembered, and no other', () => {
   const known = [...aadstsCodes].map(([code, row]) => [String(code), row.class, failureLevel(refusedWith([code]))])
   const listed = [...read('docs/aadsts.md').matchAll(/^\| (\d{4,9}) \| `(\w+)` \| (\w+) \| .+ \| .+ \|$/gm)]
-  assert.deepEqual(listed.map(([, ...cells]) => cells).toSorted(), known.toSorted())
+  assert.deepEqual(new Set(listed.map(([, ...cells]) => cells.join(' '))), new Set(known.map(cells => cells.join(' '))))
+  assert.equal(listed.length, known.length)
 })
 
 /** What makes each of the page's log lines. */
