@@ -1,5 +1,5 @@
-import type { Caller } from '../broker/authenticate.ts'
-import type { Events, RequestFacts } from '../broker/types.ts'
+import type { Caller } from '../broker/authentication/authenticate.ts'
+import type { Events, RequestFacts } from '../broker/events.ts'
 import type { BrokerError } from '../errors.ts'
 import {
   type AuditLine,
@@ -10,7 +10,7 @@ import {
   grantFields,
   requestFields,
 } from './audit-fields.ts'
-import { everyHandOut, summarizedHandOuts } from './hand-outs.ts'
+import { everyHandOut, summarizedHandOuts } from './issued-lines.ts'
 import type { Logs } from './log.ts'
 import { createOncePerMinute } from './once-per-minute.ts'
 import type { LineSink } from './output.ts'

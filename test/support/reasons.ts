@@ -1,5 +1,5 @@
 import { reasonTable, type BrokerError, type ErrorCode, type ReasonOf } from '../../src/errors.ts'
-import { exchangeFailure } from '../../src/outbound/entra-failure.ts'
+import { exchangeFailure } from '../../src/outbound/entra/entra-failure.ts'
 import type { ReasonRow } from '../../src/reasons/row.ts'
 import { grantFor } from './callers.ts'
 

@@ -1,5 +1,5 @@
-import { readConfig } from '../../src/config.ts'
-import type { Environment } from '../../src/environment.ts'
+import { readConfig } from '../../src/config/config.ts'
+import type { Environment } from '../../src/config/environment.ts'
 
 /** The least that must be said, with each source of the identity. */
 export const platform: Environment = {

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as fc from 'fast-check'
-import { authorize, type Grant } from '../../src/broker/policy.ts'
-import { summarizedHandOuts } from '../../src/telemetry/hand-outs.ts'
+import { authorize, type Grant } from '../../src/broker/authorization/authorize.ts'
+import { summarizedHandOuts } from '../../src/telemetry/issued-lines.ts'
 import { askFor, callerWith, cast, graph, ids, type Json, policyOf, under } from '../support/callers.ts'
 import { noon } from '../support/clock.ts'
 

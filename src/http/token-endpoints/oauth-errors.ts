@@ -1,0 +1,75 @@
+import type { FastifyRequest } from 'fastify'
+import { errorTable, type BrokerError, type ErrorCode, type OAuthError } from '../../errors.ts'
+import type { Problem } from '../server/problems.ts'
+
+/** How an error is told at a token endpoint. */
+export interface OAuthRow {
+  readonly status: number
+  readonly error: OAuthError
+}
+
+const row = (status: number, error: OAuthError): OAuthRow => ({ status, error })
+
+/** Statuses that become others: RFC 6749 §5.2 knows 400 and 401 for refusals, and its clients know 500 for a server's. */
+const statuses: Readonly<Record<number, number>> = { 403: 400, 422: 400, 502: 500 }
+
+/** What a code becomes at a token endpoint. `docs/clients.md` has the same table, and a test compares them. */
+export function oauthRowOf(code: ErrorCode): OAuthRow {
+  const { status, oauth } = errorTable[code]
+  return row(statuses[status] ?? status, oauth)
+}
+
+/** The row of an error: a grant that is not known has its own, and what Entra refuses as a scope is told as a scope. */
+export function oauthRow({ code, reason, parts }: BrokerError): OAuthRow {
+  if (code === 'invalid_request' && reason === 'unsupported_grant_type') return row(400, reason)
+  if (code === 'upstream_rejected' && parts.upstream?.error === 'invalid_scope') return row(400, 'invalid_scope')
+  return oauthRowOf(code)
+}
+
+/** Sentences of the broker that speak of something else than a form. */
+const inForms: Readonly<Partial<Record<ErrorCode, string>>> = {
+  unauthenticated: 'Send the workload\'s own token as client_assertion, or as "Authorization: Bearer <token>".',
+  unsupported_media_type:
+    'Send "Content-Type: application/x-www-form-urlencoded", in UTF-8 and without Content-Encoding.',
+}
+
+/** What happened and what can be done about it, in the characters that RFC 6749 §5.2 allows. */
+export function describe({ code, message, parts: { remedy } }: BrokerError): string {
+  const text = inForms[code] ?? message
+  return (remedy === undefined ? text : `${text} ${remedy}`)
+    .replaceAll('"', "'")
+    .replaceAll('\\', '/')
+    .replace(/[^ -~]/g, '?')
+}
+
+/** An error of a token endpoint (RFC 6749 §5.2), with the broker's own members behind the standard ones. */
+export function oauthProblem(
+  error: BrokerError,
+  { id }: Pick<FastifyRequest, 'id'>,
+  { status, error: word }: OAuthRow = oauthRow(error),
+): Problem {
+  const { code, retryAfter, parts } = error
+  return {
+    status,
+    headers: {
+      ...errorHeaders,
+      ...(retryAfter !== undefined && { 'retry-after': String(retryAfter) }),
+      ...(status === 401 && { 'www-authenticate': challenge(code) }),
+    },
+    body: JSON.stringify({
+      error: word,
+      error_description: `${describe(error)} (request_id ${id})`,
+      code,
+      request_id: id,
+      retry_after: retryAfter,
+      upstream: parts.upstream && { error: parts.upstream.error, codes: parts.upstream.codes },
+    }),
+  }
+}
+
+/** The headers of every error that an OAuth library or an Azure SDK reads. */
+export const errorHeaders = { 'content-type': 'application/json; charset=utf-8', 'cache-control': 'no-store' } as const
+
+/** `WWW-Authenticate` (RFC 6750 §3). */
+export const challenge = (code: ErrorCode): string =>
+  `Bearer realm="token-broker"${code === 'unauthenticated' ? '' : ', error="invalid_token"'}`
