@@ -28,7 +28,7 @@ the methods that are), \`request_timeout\` (408, it did not arrive in time) and 
 They are the \`default\` response of each operation.
 
 **Changes.** Later versions may add members to answers, codes to errors and values of \`Cache-Status\`: pass over what \
-you do not know. Unknown members of a body are refused, and so are unknown parameters where an operation has parameters: \
+you do not know. Unknown fields of a body are refused, and so are unknown parameters where an operation has parameters: \
 they may be misspelt known ones.
 
 **Listeners.** With \`MANAGEMENT_PORT\` the probes, the operations and this documentation are answered by a listener of \

@@ -61,7 +61,7 @@ export const authorizeByFlags = (tenant: string): Authorize =>
     () => undefined,
     (policy, caller, ask, homeTenant) => {
       if (ask.tenant === tenant) return authorize(extended(policy, ask), caller, ask, homeTenant)
-      throw new BrokerError('not_permitted', `This agent hands out tokens of one tenant only: ${tenant}.`, {
+      throw new BrokerError('not_permitted', `This agent issues tokens of one tenant only: ${tenant}.`, {
         reason: 'unknown_target',
         remedy: 'For another tenant, start another agent with its --tenant.',
       })

@@ -1,4 +1,4 @@
-import type { BrokerError, ErrorCode } from '../errors.ts'
+import type { BrokerError, ErrorCode, Reason } from '../errors.ts'
 import type { Clock } from './lib/clock.ts'
 import type { CircuitState, Events, Upstream } from './events.ts'
 
@@ -8,7 +8,7 @@ export type HealthStatus = 'ok' | 'failing' | 'unknown'
 /** The last error, without credentials: the detail that a caller may see, and the reason from the log. */
 export interface HealthError {
   readonly code: ErrorCode
-  readonly reason: string
+  readonly reason: Reason
   readonly detail: string
   /** AADSTS codes, if Entra returned any. */
   readonly upstreamCodes: readonly number[]
@@ -82,7 +82,8 @@ const unknownYet = (upstream: Upstream, since: number): UpstreamHealth => ({
 
 function next(state: UpstreamHealth, error: BrokerError | undefined, now: number): UpstreamHealth {
   if (!error) return { ...turned(state, 'ok', now), lastSuccess: now, failures: 0 }
-  if (!isOwnTrouble(error)) return stillTroubled(state) ? state : { ...turned(state, 'ok', now), failures: 0 }
+  // One tenant's missing consent, or a request that Entra refuses, shows that Entra can be reached, and nothing else.
+  if (!error.handling.ownTrouble) return stillTroubled(state) ? state : { ...turned(state, 'ok', now), failures: 0 }
   const { code, reason, message: detail, parts } = error
   const lastError: HealthError = { code, reason, detail, upstreamCodes: parts.upstream?.codes ?? [], at: now }
   return { ...turned(state, 'failing', now), lastError, failures: state.failures + 1 }
@@ -90,13 +91,6 @@ function next(state: UpstreamHealth, error: BrokerError | undefined, now: number
 
 const turned = (state: UpstreamHealth, status: HealthStatus, now: number): UpstreamHealth =>
   status === state.status ? state : { ...state, status, since: now }
-
-/**
- * Whether an error means that the upstream fails or the broker is misconfigured. One tenant's missing consent, or a
- * request that Entra rejects, only shows that Entra is reachable.
- */
-const isOwnTrouble = ({ code, reason }: BrokerError): boolean =>
-  !(code === 'consent_required' || code === 'upstream_rejected' || reason === 'cloud' || reason === 'client')
 
 /** Whether the earlier failure may persist although Entra responded: a response only disproves that Entra is unavailable. */
 const stillTroubled = ({ status, lastError }: UpstreamHealth): boolean =>

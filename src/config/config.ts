@@ -19,6 +19,11 @@ export type IdentitySettings =
     }
   | { readonly source: 'workload-identity'; readonly tokenFile: string; readonly homeTenant: string }
 
+/** Choices of `BROKER_AUDIT`, the default first. */
+export const auditModes = ['every', 'summary'] as const
+/** Choices of `LOG_LEVEL`, the default first. */
+export const logLevels = ['info', 'trace', 'debug', 'warn', 'error', 'fatal'] as const
+
 /** Where and how the broker runs. The policy, not this, decides who may get which tokens. */
 export interface Config {
   readonly host: string
@@ -45,14 +50,14 @@ export interface Config {
   /** The maximum number of concurrent exchanges. */
   readonly upstreamConcurrency: number
   readonly drainSeconds: number
-  readonly audit: 'every' | 'summary'
-  readonly logLevel: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal'
+  readonly audit: (typeof auditModes)[number]
+  readonly logLevel: (typeof logLevels)[number]
   /** Problems of the environment that do not prevent a start, such as variables that are ignored. */
   readonly warnings: readonly string[]
 }
 
 /** Entra's origin in each cloud, with the audience of its token exchange. */
-const clouds = new Map([
+export const clouds: ReadonlyMap<string, string> = new Map([
   ['https://login.microsoftonline.com', 'api://AzureADTokenExchange'],
   ['https://login.microsoftonline.us', 'api://AzureADTokenExchangeUSGov'],
   ['https://login.partner.microsoftonline.cn', 'api://AzureADTokenExchangeChina'],
@@ -87,8 +92,8 @@ export function readConfig(environment: Environment): Config {
     upstreamTimeoutMs: read.integer('BROKER_UPSTREAM_TIMEOUT_MS', 5_000, 100, 60_000),
     upstreamConcurrency: read.integer('BROKER_UPSTREAM_CONCURRENCY', 64, 1, 10_000),
     drainSeconds: read.integer('BROKER_DRAIN_SECONDS', 10, 0, 600),
-    audit: read.choice('BROKER_AUDIT', ['every', 'summary']),
-    logLevel: read.choice('LOG_LEVEL', ['info', 'trace', 'debug', 'warn', 'error', 'fatal']),
+    audit: read.choice('BROKER_AUDIT', auditModes),
+    logLevel: read.choice('LOG_LEVEL', logLevels),
     warnings: read.warnings,
   }
   refuseContradictions(read)

@@ -90,6 +90,12 @@ export async function closeServer(app: FastifyInstance, giveUpMs: number): Promi
   clearTimeout(giveUp)
 }
 
+/** What the log says about new TLS files. */
+export const tlsMessages = {
+  renewed: 'TLS certificate reloaded',
+  refused: 'the new TLS files cannot be used; the previous certificate stays in use',
+} as const
+
 /** Gives the servers new certificates when the files change. @returns a function that stops watching */
 function followTls(
   { tls: paths }: Config,
@@ -120,9 +126,9 @@ function followTls(
       first,
       next => {
         pair = next
-        renew('TLS certificate reloaded')
+        renew(tlsMessages.renewed)
       },
-      failed('the new TLS files cannot be used; the previous certificate stays in use'),
+      failed(tlsMessages.refused),
     )
   return () => {
     unwatch?.()

@@ -124,7 +124,7 @@ function createDeciders(
 }
 
 /** The share of an exchange's time for the identity's token, so that a time-out shows which of the two requests hangs. */
-const identityShare = 0.8
+export const identityShare = 0.8
 
 function connectEntra(
   { authority, upstreamTimeoutMs: timeoutMs }: Config,
@@ -153,11 +153,14 @@ function connectIdentity(
     : workloadIdentity(identity.tokenFile, identity.homeTenant, { clock: around.clock, fetched })
 }
 
+/** The names in the line `not ready yet`. */
+export const needNames = { identity: "the managed identity's token", issuers: "an issuer's keys" } as const
+
 /** What readiness waits for: the identity's token, and the keys of at least one issuer. */
 function needsOf(assertions: AssertionSource, issuers: () => readonly Issuer[]): readonly Need[] {
   const identity: Need = {
-    name: "the managed identity's token",
+    name: needNames.identity,
     get: () => assertions.get(AbortSignal.timeout(60_000)),
   }
-  return [identity, { name: "an issuer's keys", get: () => readyKeys(issuers()) }]
+  return [identity, { name: needNames.issuers, get: () => readyKeys(issuers()) }]
 }

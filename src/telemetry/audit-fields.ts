@@ -7,6 +7,24 @@ import { describeCause } from './log.ts'
 
 /** The fields of the audit log, by subject. Every event uses the same names. */
 
+/** Every event of the audit trail. */
+export const auditEvents = [
+  'token.issued',
+  'token.denied',
+  'token.failed',
+  'token.refresh_failed',
+  'caller.refused',
+  'operation.denied',
+  'tokens.purged',
+  'policy.loaded',
+  'policy.refused',
+] as const
+
+/** The event of one audit line. */
+export interface AuditLine {
+  readonly event: (typeof auditEvents)[number]
+}
+
 const maxSubjectLength = 256
 
 /** Which request it was. */
@@ -16,8 +34,22 @@ export const requestFields = ({ requestId, endpoint, address }: RequestFacts) =>
   address,
 })
 
+/** The fields under `caller`, by its `kind`. */
+export const callerMembers = {
+  jwt: ['issuer', 'subject'],
+  apiKey: ['key', 'expires'],
+  certificate: ['name', 'fingerprint'],
+  secret: [],
+} as const satisfies Readonly<Record<Caller['kind'], readonly string[]>>
+
+type CallerFields = {
+  readonly [Kind in Caller['kind']]: { readonly kind: Kind } & Readonly<
+    Record<(typeof callerMembers)[Kind][number], string>
+  >
+}[Caller['kind']]
+
 /** The caller, by kind of credential. */
-export function callerFields(caller: Caller): Readonly<Record<string, string>> {
+export function callerFields(caller: Caller): CallerFields {
   if (caller.kind === 'apiKey') return { kind: caller.kind, key: caller.key, expires: caller.expires }
   if (caller.kind === 'certificate') {
     const name = caller.uris[0] ?? caller.dnsNames[0] ?? ''

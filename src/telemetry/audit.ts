@@ -1,7 +1,15 @@
 import type { Caller } from '../broker/authentication/authenticate.ts'
 import type { Events, RequestFacts } from '../broker/events.ts'
 import type { BrokerError } from '../errors.ts'
-import { askFields, callerFields, errorFields, filterFields, grantFields, requestFields } from './audit-fields.ts'
+import {
+  type AuditLine,
+  askFields,
+  callerFields,
+  errorFields,
+  filterFields,
+  grantFields,
+  requestFields,
+} from './audit-fields.ts'
 import { everyHandOut, summarizedHandOuts } from './issued-lines.ts'
 import type { Logs } from './log.ts'
 import { createOncePerMinute } from './once-per-minute.ts'
@@ -35,7 +43,7 @@ const maxFaults = 20
 /** Makes the audit trail. Lines of issued tokens go to `sink` as they are, all others through the logger. */
 export function createAudit({ audit, scrub }: Logs, sink: LineSink, options: AuditOptions): Audit {
   const handOuts = options.mode === 'every' ? everyHandOut(sink, scrub) : summarizedHandOuts(sink, scrub, options.now)
-  const write = (error: BrokerError, message: string, fields: Record<string, unknown>): void => {
+  const write = (error: BrokerError, message: string, fields: AuditLine & Record<string, unknown>): void => {
     const mustAct = error.status >= 500 && error.retryAfter === undefined
     audit[mustAct ? 'error' : 'warn']({ ...fields, ...errorFields(error) }, message)
   }
@@ -47,7 +55,7 @@ export function createAudit({ audit, scrub }: Logs, sink: LineSink, options: Aud
     close: handOuts.close,
     refused: (request, caller, ask, error, grant) => {
       const denied = error.code === 'not_permitted'
-      const event = denied ? 'token.denied' : 'token.failed'
+      const event: AuditLine['event'] = denied ? 'token.denied' : 'token.failed'
       const asked = grant ? grantFields(grant) : { ...askFields(ask), policy: caller.policy.version }
       write(error, denied ? 'token denied' : 'token failed', { event, ...by(request, caller), ...asked })
     },
@@ -55,11 +63,12 @@ export function createAudit({ audit, scrub }: Logs, sink: LineSink, options: Aud
       write(error, 'caller not authenticated', { event: 'caller.refused', ...requestFields(request), ...policy() })
     },
     forbidden: (request, caller, permission, error) => {
-      const fields = { event: 'operation.denied', ...by(request, caller), permission, policy: caller.policy.version }
-      write(error, 'operation denied', fields)
+      const fields = { ...by(request, caller), permission, policy: caller.policy.version }
+      write(error, 'operation denied', { event: 'operation.denied', ...fields })
     },
     purged: (request, caller, filter, dropped) => {
-      const purge = { event: 'tokens.purged', ...by(request, caller), ...filterFields(filter), dropped }
+      const event: AuditLine['event'] = 'tokens.purged'
+      const purge = { event, ...by(request, caller), ...filterFields(filter), dropped }
       audit.warn({ ...purge, policy: caller.policy.version }, 'tokens purged')
     },
     ...policyLines(audit),
@@ -80,11 +89,13 @@ export function createAudit({ audit, scrub }: Logs, sink: LineSink, options: Aud
 const policyLines = (audit: Logs['audit']): Pick<Audit, 'policyLoaded' | 'policyRefused'> => ({
   policyLoaded: ({ version, rules, denials }, before) => {
     const counts = { rules: rules.length, denials: denials.length }
-    audit.info({ event: 'policy.loaded', policy: version, previous: before.version, ...counts }, 'policy active')
+    const event: AuditLine['event'] = 'policy.loaded'
+    audit.info({ event, policy: version, previous: before.version, ...counts }, 'policy active')
   },
   policyRefused: ({ version }, faults) => {
     const reported = faults.slice(0, maxFaults)
-    const fields = { event: 'policy.refused', policy: version, count: faults.length, errors: reported }
+    const event: AuditLine['event'] = 'policy.refused'
+    const fields = { event, policy: version, count: faults.length, errors: reported }
     audit.error(fields, 'the new policy is invalid; the previous policy stays active')
   },
 })

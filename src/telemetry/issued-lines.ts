@@ -2,7 +2,7 @@ import { LRUCache } from 'lru-cache'
 import type { Caller } from '../broker/authentication/authenticate.ts'
 import type { Grant } from '../broker/authorization/authorize.ts'
 import type { Events, RequestFacts, TokenFacts } from '../broker/events.ts'
-import { callerFields, upstreamFields } from './audit-fields.ts'
+import { type AuditLine, callerFields, upstreamFields } from './audit-fields.ts'
 import { timestamp, type Scrub } from './log.ts'
 import type { LineSink } from './output.ts'
 
@@ -14,7 +14,8 @@ export interface HandOuts {
 }
 
 const summaryEveryMs = 60_000
-const event = JSON.stringify({ event: 'token.issued', outcome: 'issued' }).slice(1, -1)
+const issued: AuditLine & { readonly outcome: 'issued' } = { event: 'token.issued', outcome: 'issued' }
+const event = JSON.stringify(issued).slice(1, -1)
 
 /**
  * Builds lines from text that was serialised once per caller and rule, of which there are few. A line cached for each

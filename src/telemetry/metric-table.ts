@@ -159,3 +159,11 @@ export const metricTable = {
 
 /** The name of a metric. */
 export type MetricName = keyof typeof metricTable
+
+/** Who waits in the queue of exchanges: values of the label `lane`. */
+export const waiting = ['callers', 'background'] as const
+export type Waiting = (typeof waiting)[number]
+
+/** What became of a new version of the policy: values of the label `outcome`. */
+export const reloadOutcomes = ['loaded', 'refused'] as const
+export type ReloadOutcome = (typeof reloadOutcomes)[number]

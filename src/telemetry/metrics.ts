@@ -3,8 +3,8 @@ import { Counter, Gauge, Histogram, Registry } from '@prometheus-io/client'
 import type { CacheStatistics } from '../broker/tokens/cache-statistics.ts'
 import type { UpstreamHealth } from '../broker/health.ts'
 import type { PolicyStatus } from '../broker/authorization/active-policy.ts'
-import type { CircuitState, Events } from '../broker/events.ts'
-import { metricTable, type MetricName } from './metric-table.ts'
+import { circuitStates, type CircuitState, type Events } from '../broker/events.ts'
+import { metricTable, type MetricName, type ReloadOutcome, type Waiting } from './metric-table.ts'
 
 /** Values that are read at each scrape, rather than counted as events happen. */
 export interface Gauges {
@@ -42,6 +42,7 @@ export function createMetrics(gauges: Gauges): Metrics {
   const negativeHits = new Counter(settings('token_broker_negative_cache_hits_total'))
   const purged = new Counter(settings('token_broker_cache_purged_total'))
   const reloads = new Counter(settings('token_broker_policy_reloads_total'))
+  const reloaded = (outcome: ReloadOutcome) => reloads.inc({ outcome })
   const opaque = new Counter(settings('token_broker_opaque_tokens_total'))
   let statistics: CacheStatistics | undefined
   readCache(registry, () => statistics ?? gauges.cache())
@@ -64,8 +65,8 @@ export function createMetrics(gauges: Gauges): Metrics {
     recalled: (_grant, { reason }) => negativeHits.inc({ reason }),
     purged: (_request, _caller, _filter, dropped) => purged.inc(dropped),
     unreadable: () => opaque.inc(),
-    policyLoaded: () => reloads.inc({ outcome: 'loaded' }),
-    policyRefused: () => reloads.inc({ outcome: 'refused' }),
+    policyLoaded: () => reloaded('loaded'),
+    policyRefused: () => reloaded('refused'),
     asked: countUpstreamRequests(registry),
     scrape: () => {
       // Read once for all gauges of this scrape.
@@ -142,10 +143,8 @@ function readCache(registry: Registry, read: Gauges['cache']): void {
   onScrape(registry, 'token_broker_upstream_exchanges_in_flight', () => read().load.running)
   seriesOnScrape(registry, 'token_broker_fair_queue_length', () => {
     const { waiting, background } = read().load
-    return [
-      [{ queue: 'callers' }, waiting - background],
-      [{ queue: 'background' }, background],
-    ]
+    const counts: Readonly<Record<Waiting, number>> = { callers: waiting - background, background }
+    return Object.entries(counts).map(([queue, count]) => [{ queue }, count] as const)
   })
   seriesOnScrape(registry, 'token_broker_negative_cache_entries', () =>
     read().failures.map(({ level, reason, count }) => [{ level, reason }, count] as const),
@@ -156,7 +155,7 @@ function readCache(registry: Registry, read: Gauges['cache']): void {
 
 function readState(registry: Registry, { circuit, isReady, policy, upstreams, version }: Gauges): void {
   seriesOnScrape(registry, 'token_broker_upstream_circuit_state', () =>
-    (['closed', 'open', 'half-open'] as const).map(state => [{ state }, Number(state === circuit())] as const),
+    circuitStates.map(state => [{ state }, Number(state === circuit())] as const),
   )
   onScrape(registry, 'token_broker_ready', () => Number(isReady()))
   seriesOnScrape(registry, 'token_broker_policy_info', () => [[{ sha256: policy().policy.version }, 1]])

@@ -2,6 +2,9 @@ import { BrokerError } from '../errors.ts'
 import { errorFields } from './audit-fields.ts'
 import type { Logs } from './log.ts'
 
+/** What the log says then. */
+export const notReadyMessage = 'not ready yet'
+
 /** Logs what the service still waits for before it is ready, why, and the remedy if it is known. */
 export const notReadyYet =
   (log: Logs['log']) =>
@@ -9,5 +12,5 @@ export const notReadyYet =
     // `err` has the cause.
     log.warn(
       { waiting_for: need, err, ...(err instanceof BrokerError && { ...errorFields(err), cause: undefined }) },
-      'not ready yet',
+      notReadyMessage,
     )

@@ -5,8 +5,14 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { parsePolicy } from '../../src/broker/policy/parse.ts'
+import { errorTable, messageOf } from '../../src/errors.ts'
+import { readTlsPair } from '../../src/outbound/files/tls-files.ts'
+import { tlsMessages } from '../../src/service/listeners.ts'
+import { notReadyMessage } from '../../src/telemetry/not-ready.ts'
+import { needNames } from '../../src/service/wire.ts'
+import { faultsOf } from '../support/config-faults.ts'
 import { helmVersion, installHelm, parseManifests, render, runHelm, withHelm } from './helm.ts'
-import { read, sourcesBelow } from '../support/sources.ts'
+import { read } from '../support/sources.ts'
 
 const page = read('docs/kubernetes.md')
 const blocks = [...page.matchAll(/```yaml\n([\s\S]+?)```/g)].map(([, block]) => block ?? '')
@@ -38,7 +44,13 @@ test('its other examples of values are accepted', withHelm, async t => {
   for (const block of values) assert.ok(await render('minimal', '--values', await fileWith(t, block)))
 })
 
-test('the values, files and messages that it names exist', () => {
+/** The error for TLS files that are not a certificate and its key. */
+const tlsFault = () => {
+  const file = join(import.meta.dirname, 'helm.ts')
+  return readTlsPair({ certFile: file, keyFile: file }).then(() => '', messageOf)
+}
+
+test('the values, files and messages that it names exist', async () => {
   const keys = [
     ...page.matchAll(/`((?:identity|tls(?!\.(?:crt|key))|settings|networkPolicy|serviceMonitor|autoscaling)\.[\w.]+)/g),
   ]
@@ -52,21 +64,15 @@ test('the values, files and messages that it names exist', () => {
     const target = join(dirname('docs/kubernetes.md'), path)
     assert.ok(existsSync(join(import.meta.dirname, '../..', target)), path)
   }
-  const sources = sourcesBelow('src').map(read).join('\n').replaceAll("\\'", "'")
-  for (const message of [
-    'TLS certificate reloaded',
-    'the new TLS files cannot be used; the previous certificate stays in use',
-    'are no certificate and its key',
-    'AKS workload identity sets it',
-    'not ready yet',
-    "an issuer's keys",
-    'federation_misconfigured',
-    'consent_required',
-    'invalid_token',
-  ]) {
-    assert.ok(page.includes(message), `the page no longer says: ${message}`)
-    assert.ok(sources.includes(message), `the broker no longer says: ${message}`)
-  }
+  for (const message of [...Object.values(tlsMessages), notReadyMessage, needNames.issuers])
+    assert.ok(page.includes(message), `the page does not say: ${message}`)
+  for (const code of ['federation_misconfigured', 'consent_required', 'invalid_token'] as const)
+    assert.ok(page.includes(code) && code in errorTable, code)
+  for (const [words, fault] of [
+    ['AKS workload identity sets it', faultsOf({ BROKER_IDENTITY_SOURCE: 'workload-identity' }).join()],
+    ['are no certificate and its key', await tlsFault()],
+  ] as const)
+    assert.ok(page.includes(words) && fault.includes(words), words)
 })
 
 test('a skipped test says how to install the Helm that CI uses', () => {

@@ -4,8 +4,8 @@ import { describe, test } from 'node:test'
 import { parsePolicy } from '../../src/broker/policy/parse.ts'
 import { readConfig } from '../../src/config/config.ts'
 import { valueFiles, withHelm } from './helm.ts'
+import { namesRead } from '../support/settings.ts'
 import { renderObjects, selects, type Rendered } from './objects.ts'
-import { read } from '../support/sources.ts'
 
 /** The variables that the webhook of AKS workload identity adds to a pod with its label. */
 const webhook = (pods: Rendered): Record<string, string> =>
@@ -31,8 +31,7 @@ describe('the broker is configured by the chart', withHelm, () => {
     })
 
     test(`${name}.yaml: every variable is one that the broker or Node reads`, async () => {
-      const names = /read\s*\.(?:text|required|integer|boolean|choice)\(\s*'([A-Z_]+)'|readHost\(read, '([A-Z_]+)'/g
-      const known = new Set([...read('src/config/config.ts').matchAll(names)].map(([, plain, host]) => plain ?? host))
+      const known = new Set(namesRead())
       const { env } = await renderObjects(name)
       assert.deepEqual(
         Object.keys(env).filter(key => !known.has(key)),

@@ -67,7 +67,7 @@ test('if the broker returns 503, it sends four requests within ten seconds, then
   // Another key of the SDK's cache. The broker's cached token has expired.
   clock.advance(3600)
   const { error, requests, seconds } = await ask(graph, sample.application)
-  assert.match(error, /upstream_unavailable: .*Entra cannot answer at the moment/)
+  assert.match(error, /upstream_unavailable: .*Entra is temporarily unavailable/)
   assert.deepEqual(requests, [...one, ...one, ...one, ...one])
   assert.ok(seconds < 10, `${seconds} s`)
 })

@@ -2,9 +2,9 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { agentCommand } from '../../src/commands/agent.ts'
 import { helpOf } from '../../src/commands/command.ts'
-import { errorTable } from '../../src/errors.ts'
-import { identityStatuses } from '../../src/http/token-endpoints/identity-errors.ts'
-import { oauthErrors } from '../../src/http/token-endpoints/oauth-errors.ts'
+import { errorTable, type ErrorCode } from '../../src/errors.ts'
+import { identityStatusOf } from '../../src/http/token-endpoints/identity-errors.ts'
+import { oauthRowOf } from '../../src/http/token-endpoints/oauth-errors.ts'
 import { read } from '../support/sources.ts'
 
 const flagNames = Object.keys(agentCommand.options)
@@ -18,9 +18,9 @@ describe('docs/clients.md is true', () => {
     const section = page.split('\n## Errors\n')[1] ?? ''
     const listed = [...section.matchAll(/^\| `(\w+)` \| (.+) \|$/gm)].map(([, code, cells]) => `${code} | ${cells}`)
     const known = Object.entries(errorTable).map(([code, { status }]) => {
-      const { status: oauth, error } = oauthErrors[code as keyof typeof oauthErrors]
+      const { status: oauth, error } = oauthRowOf(code as ErrorCode)
       const entra = ofEntra.has(code) ? "Entra's own" : `${oauth} \`${error}\``
-      return `${code} | ${status} | ${oauth} \`${error}\` | ${entra} | ${identityStatuses[code as keyof typeof errorTable]}`
+      return `${code} | ${status} | ${oauth} \`${error}\` | ${entra} | ${identityStatusOf(code as ErrorCode)}`
     })
     assert.deepEqual(listed, known)
   })

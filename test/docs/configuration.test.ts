@@ -5,49 +5,18 @@ import { isObject } from '../../src/broker/lib/json-members.ts'
 import { type Config, readConfig } from '../../src/config/config.ts'
 import type { Environment } from '../../src/config/environment.ts'
 import { faultsOf } from '../support/config-faults.ts'
+import { aks, managed, namesRead, platform, workload } from '../support/settings.ts'
 import { blocksOf, rowsOf, sectionOf } from './tables.ts'
 import { read } from '../support/sources.ts'
 
 const page = read('docs/configuration.md')
 const rows = rowsOf(sectionOf(page, '## All settings'))
 
-/** The required variables, with each source of the identity. */
-const platform: Environment = { IDENTITY_ENDPOINT: 'http://localhost:42356/msi/token', IDENTITY_HEADER: 'secret' }
-const managed: Environment = {
-  ...platform,
-  BROKER_POLICY_FILE: 'policy.yaml',
-  BROKER_IDENTITY_CLIENT_ID: '20000000-0000-4000-8000-000000000001',
-}
-const aks: Environment = {
-  AZURE_TENANT_ID: '10000000-0000-4000-8000-000000000001',
-  AZURE_FEDERATED_TOKEN_FILE: '/var/run/secrets/azure/tokens/azure-identity-token',
-}
-const workload: Environment = {
-  ...aks,
-  BROKER_POLICY_FILE: 'policy.yaml',
-  BROKER_IDENTITY_SOURCE: 'workload-identity',
-}
-
 /** An environment in which the setting is read. */
 const around = (name: string): Environment => ({
   ...(name.startsWith('AZURE_') ? workload : managed),
   ...(name === 'MANAGEMENT_HOST' && { MANAGEMENT_PORT: '9090' }),
 })
-
-/** Every variable that the configuration reads. */
-function namesRead(): readonly string[] {
-  const names = new Set<string>()
-  for (const environment of [managed, workload]) {
-    const watched = new Proxy(environment, {
-      get: (target, name) => {
-        names.add(String(name))
-        return target[String(name)]
-      },
-    })
-    readConfig(watched)
-  }
-  return [...names].toSorted()
-}
 
 describe('docs/configuration.md names', () => {
   test('every variable that is read: settings in the table and under a heading, refused ones in a table of their own', () => {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import type { Json } from '../../emulator/jws.ts'
-import { BrokerError, type ErrorCode } from '../../src/errors.ts'
+import { BrokerError, type ErrorCode, type ReasonOf } from '../../src/errors.ts'
 import { callerFields } from '../../src/telemetry/audit-fields.ts'
 import { createAudit } from '../../src/telemetry/audit.ts'
 import { createLogs } from '../../src/telemetry/log.ts'
@@ -22,7 +22,8 @@ function setUp() {
   return { clock, lines, audit, fail }
 }
 const tenant = (n: number) => `00000000-0000-4000-8000-${String(n).padStart(12, '0')}`
-const failure = (code: ErrorCode, reason: string) => new BrokerError(code, 'no', { reason })
+const failure = <Code extends ErrorCode>(code: Code, reason: ReasonOf<Code>) =>
+  new BrokerError<ErrorCode>(code, 'no', { reason })
 const timeout = failure('upstream_unavailable', 'timeout')
 const told = (lines: readonly Json[]) => lines.map(line => [line['application'], line['reason'], line['suppressed']])
 

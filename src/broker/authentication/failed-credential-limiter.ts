@@ -87,7 +87,7 @@ function close(suspect: Suspect): void {
 const tooMany = () =>
   new BrokerError(
     'rate_limited',
-    'Too many credentials from this address were bad; one that is not known yet has to wait.',
+    'Too many invalid credentials came from this address; a credential that is not known yet must wait.',
     {
       reason: 'bad_credentials',
       retryAfter: longestWaitSeconds,

@@ -1,4 +1,4 @@
-import { BrokerError } from '../../errors.ts'
+import { BrokerError, type ReasonOf } from '../../errors.ts'
 import type { Caller } from '../authentication/authenticate.ts'
 import { isGuid } from '../lib/identifiers.ts'
 import type { CallerFacts } from '../policy/caller-facts.ts'
@@ -46,13 +46,13 @@ class PolicyGrant {
 /** A permission to have a token. Only {@link authorize} makes one. */
 export type Grant = PolicyGrant
 
-type Refusal = 'unknown_target' | 'unknown_client_id' | 'denied' | 'no_rule'
+type Refusal = Exclude<ReasonOf<'not_permitted'>, 'broker'>
 
 /** One sentence for everything that is refused, so that nobody learns which tenants or applications there are. */
 const notPermitted = (why: Refusal) =>
   new BrokerError('not_permitted', 'No rule of the policy grants this caller this tenant, scope and application.', {
-    reason: why satisfies 'unknown_target' | 'unknown_client_id' | 'denied' | 'no_rule',
-    remedy: 'Ask whoever runs the broker for a rule, quoting request_id.',
+    reason: why,
+    remedy: 'Request a rule from the operator of the broker; quote request_id.',
   })
 
 /** What a policy says to an ask, before anybody acts upon it. */
@@ -180,7 +180,7 @@ export function authorizeOperation(policy: Policy, caller: Caller, permission: P
   if (isGranted && !isDenied) return
   throw new BrokerError('not_permitted', `No rule of the policy grants this caller the permission "${permission}".`, {
     reason: isDenied ? 'denied' : 'no_rule',
-    remedy: `Ask whoever runs the broker for a rule with "permissions: [${permission}]", quoting request_id.`,
+    remedy: `Request a rule with "permissions: [${permission}]" from the operator of the broker; quote request_id.`,
   })
 }
 

@@ -45,7 +45,7 @@ export function createLimits(clock: Pick<Clock, 'monotonic'>): Limits {
     const facts = { what, count, seconds, remaining, resetIn }
     if (isAllowed) return facts
     throw new BrokerError('rate_limited', details[what], {
-      reason: what satisfies 'requests' | 'exchanges',
+      reason: what,
       retryAfter: Math.max(1, facts.resetIn),
       limit: facts,
     })
@@ -59,5 +59,5 @@ export function createLimits(clock: Pick<Clock, 'monotonic'>): Limits {
 
 const details = {
   requests: 'This caller makes more requests than its rule allows.',
-  exchanges: 'This caller asks for more tokens that are not at hand than its rule allows.',
+  exchanges: 'This caller requests more uncached tokens than its rule allows.',
 } as const

@@ -2,7 +2,7 @@ import type { LRUCache } from 'lru-cache'
 import { placeOf, type CachedToken } from './cached-token.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { RememberedFailure } from './negative-cache.ts'
-import type { FailureLevel } from './negative-cache-rules.ts'
+import type { FailureLevel } from '../../reasons/row.ts'
 import { freshness, momentOf, remainingMs, servedForMs, type Freshness, type Moment } from './freshness.ts'
 import type { Load } from './fair-queue.ts'
 

@@ -49,11 +49,12 @@ export interface TurnsOptions {
   readonly overloaded: () => Error
 }
 
-const defaultMaxWaiting = 10_000
+/** Places in the queues by default. */
+export const defaultMaxWaiting = 10_000
 /** A caller may begin another flight while it has fewer under way than this many times the free slots. */
 const callerShare = 3
 /** Turns of callers who wait, after which one of the background's is due. */
-const foregroundTurns = 3
+export const foregroundTurns = 3
 
 /**
  * Callers take turns: whoever asks for much waits behind its own flights, first in first out, and a caller with a single

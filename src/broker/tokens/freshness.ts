@@ -34,10 +34,11 @@ export interface Life {
 /** fresh: served. due: served, and replaced in the background. expired: no longer served. */
 export type Freshness = 'fresh' | 'due' | 'expired'
 
-const shortLifeSeconds = 5 * 60
+/** Tokens that live shorter are due earlier. */
+export const shortLifeSeconds = 5 * 60
 const jitter = 0.1
 /** Share of the usable life: however late its issuer suggests a refresh, there is time for one. */
-const latestDue = 0.95
+export const latestDue = 0.95
 
 /**
  * Plans a token's life: it ends at the earlier of `expiresIn` and its own `exp`; it is due at the time its issuer

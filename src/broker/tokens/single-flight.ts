@@ -175,4 +175,4 @@ class KeyFlights implements Flights {
 const callerOf = ({ caller }: Grant): string => caller.id
 
 const noAnswer = (ms: number) =>
-  new BrokerError('upstream_unavailable', `No token could be had within ${ms} ms.`, { reason: 'timeout' })
+  new BrokerError('upstream_unavailable', `Entra did not issue a token within ${ms} ms.`, { reason: 'timeout' })

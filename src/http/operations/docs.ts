@@ -62,7 +62,7 @@ const headers = {
  * @param root the folder that holds `openapi.yaml` and `node_modules`
  */
 export function addDocs(app: FastifyInstance, root: string): void {
-  const config = { endpoint: 'docs' }
+  const config = { endpoint: 'docs' } as const
   const response = problems(...routeErrors)
 
   const description = readOnce(() => readDescription(root))

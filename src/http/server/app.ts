@@ -9,6 +9,7 @@ import {
 } from 'fastify'
 import type { Events } from '../../broker/events.ts'
 import { BrokerError, type ErrorCode } from '../../errors.ts'
+import type { Endpoint } from './endpoints.ts'
 import { answerClientError, answerUnroutable } from './client-errors.ts'
 import { KnownPaths } from './known-paths.ts'
 import { addPeers, type PeerOptions } from './peers.ts'
@@ -17,7 +18,7 @@ import { answerProblem, errorOf, limitHeaders, type AnswerError } from './proble
 declare module 'fastify' {
   interface FastifyContextConfig {
     /** The name under which a route's requests are counted. */
-    endpoint?: string
+    endpoint?: Endpoint
     /** How the route's errors are told; as problem details if absent. */
     answerError?: AnswerError
     /** Paths that begin so and lead nowhere are answered in the route's way too. */
@@ -72,7 +73,7 @@ const noProxies: PeerOptions = {
 export type AddRoutes = (scope: FastifyInstance) => void
 
 /** The endpoint of requests that reached no route. */
-const noEndpoint = 'none'
+const noEndpoint: Endpoint = 'none'
 
 /** Milliseconds for a TLS handshake; Node would wait for two minutes. */
 const longestHandshakeMs = 10_000
@@ -81,7 +82,7 @@ export const maxConnections = 10_000
 
 const maxBodyBytes = 16 * 1024
 /** Node's own, for http and https alike. */
-const serverOptions = {
+export const serverOptions = {
   maxHeaderSize: 16 * 1024,
   // The hook below answers with a body.
   requireHostHeader: false,

@@ -36,9 +36,10 @@ export interface PeerOptions {
   readonly headerIgnored: Events['headerIgnored']
 }
 
-const forwarding = ['x-forwarded-for', 'x-forwarded-client-cert', 'client-cert'] as const
+/** Headers that say who a proxy's peer is. Only trusted proxies may send them. */
+export const forwarding = ['x-forwarded-for', 'x-forwarded-client-cert', 'client-cert'] as const
 
-/** Headers that say who a proxy's peer is. */
+/** One of {@link forwarding}. */
 export type ForwardingHeader = (typeof forwarding)[number]
 
 /** Makes the server know its peers, and closes connections that were made under other authorities after their answer. */

@@ -8,7 +8,7 @@ import { bearer } from './credential.ts'
 import { addTokenRoute, twoCredentials } from './token-endpoint.ts'
 import { entraProblem } from './entra-errors.ts'
 import { type Form, formOf, readForms } from './form.ts'
-import { oauthErrors } from './oauth-errors.ts'
+import { oauthRowOf } from './oauth-errors.ts'
 import { checkClientCredentials, metadataHeaders, publicUrlOf } from './oauth.ts'
 import {
   dialectErrors,
@@ -51,7 +51,7 @@ export function addEntraToken(app: FastifyInstance, issuer: TokenIssuer): void {
 }
 
 const entraResponses = (...codes: readonly ErrorCode[]) =>
-  dialectResponses('EntraError', code => oauthErrors[code].status, codes)
+  dialectResponses('EntraError', code => oauthRowOf(code).status, codes)
 
 function credentialOf(form: Form): string | undefined {
   if (form.isRepeated('client_assertion')) throw twoCredentials()
@@ -125,7 +125,7 @@ export interface EntraDocumentOptions {
  * no authorization endpoint either, but MSAL takes no document without one.
  */
 export function addEntraDocument(app: FastifyInstance, { publicUrl, authority }: EntraDocumentOptions): void {
-  const config = { endpoint: 'openid_configuration', answerError: entraProblem }
+  const config = { endpoint: 'openid_configuration', answerError: entraProblem } as const
   const schema = {
     operationId: 'getOpenIdConfiguration',
     params: tenantPath,

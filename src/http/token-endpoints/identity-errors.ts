@@ -1,42 +1,25 @@
 import type { FastifyRequest } from 'fastify'
-import type { BrokerError, ErrorCode } from '../../errors.ts'
+import { errorTable, type BrokerError, type ErrorCode } from '../../errors.ts'
 import { shortRetryAfter } from './entra-errors.ts'
 import { describe, errorHeaders } from './oauth-errors.ts'
 import type { Problem } from '../server/problems.ts'
 
+/** Statuses that become 400, since Azure SDKs would try again for up to a minute. */
+const unretried: ReadonlySet<number> = new Set([404, 405, 422, 502])
+
 /**
- * The status of each code where the identity protocol is spoken. Azure SDKs take 404 and 410 for an identity that is not
- * there yet, and other 5xx for a moment's trouble, and try again for up to a minute: only what waiting can end is told so.
- * `docs/clients.md` has the same table, and a test compares them.
+ * The status of a code in the identity protocol. Azure SDKs take 404 and 410 for an identity that does not exist yet, and
+ * other 5xx for a moment's trouble: they get such a status only where waiting can help. `docs/clients.md` has the same
+ * table, and a test compares them.
  */
-export const identityStatuses: Readonly<Record<ErrorCode, number>> = {
-  invalid_request: 400,
-  invalid_tenant: 400,
-  invalid_scope: 400,
-  unauthenticated: 401,
-  invalid_token: 401,
-  not_permitted: 403,
-  consent_required: 403,
-  not_found: 400,
-  method_not_allowed: 400,
-  request_timeout: 408,
-  too_large: 413,
-  unsupported_media_type: 415,
-  upstream_rejected: 400,
-  rate_limited: 429,
-  headers_too_large: 431,
-  internal_error: 500,
-  federation_misconfigured: 400,
-  upstream_invalid: 400,
-  upstream_unavailable: 503,
-  identity_unavailable: 503,
-  overloaded: 503,
-  issuer_unavailable: 503,
+export function identityStatusOf(code: ErrorCode): number {
+  const { status } = errorTable[code]
+  return unretried.has(status) ? 400 : status
 }
 
 /** `client_id` names an identity in this protocol; one that is not there is no question of permission. */
 const statusOf = ({ code, reason }: BrokerError): number =>
-  reason === 'unknown_client_id' ? 400 : identityStatuses[code]
+  reason === 'unknown_client_id' ? 400 : identityStatusOf(code)
 
 /** An error with the members of App Service's and of the metadata service's, since SDKs read one or the other. */
 export function identityProblem(error: BrokerError, { id }: Pick<FastifyRequest, 'id'>): Problem {

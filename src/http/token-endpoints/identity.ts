@@ -6,7 +6,7 @@ import type { Ask } from '../../broker/authorization/authorize.ts'
 import { BrokerError } from '../../errors.ts'
 import type { CredentialOf } from './credential.ts'
 import { addTokenRoute, twoCredentials } from './token-endpoint.ts'
-import { identityProblem, identityStatuses } from './identity-errors.ts'
+import { identityProblem, identityStatusOf } from './identity-errors.ts'
 import { dialectErrors, dialectResponses, identityQuery, tenantPath } from '../schemas/protocol-responses.ts'
 import { expiresIn, expiresOn, tokenHeaders } from './token-response.ts'
 import { askFrom } from './token-request.ts'
@@ -26,7 +26,7 @@ const schema = {
   operationId: 'getIdentityToken',
   params: tenantPath,
   querystring: identityQuery,
-  response: dialectResponses('IdentityError', code => identityStatuses[code], dialectErrors),
+  response: dialectResponses('IdentityError', identityStatusOf, dialectErrors),
 }
 
 /**
@@ -91,7 +91,7 @@ export function addMetadata(app: FastifyInstance, issuer: TokenIssuer, { tenant,
 export function refuseMetadata(app: FastifyInstance): void {
   for (const path of metadataPaths) {
     app.get(path, { config: metadataEndpoint }, () => {
-      throw new BrokerError('not_found', 'This agent does not speak the metadata protocol.', {
+      throw new BrokerError('not_found', 'This agent does not offer the metadata protocol.', {
         remedy: 'Start it with --metadata, or set IDENTITY_ENDPOINT and IDENTITY_HEADER as it prints them.',
       })
     })

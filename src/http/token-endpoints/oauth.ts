@@ -6,7 +6,7 @@ import { BrokerError } from '../../errors.ts'
 import { bearer } from './credential.ts'
 import { addTokenRoute, twoCredentials, type RequestWith } from './token-endpoint.ts'
 import { Form, formOf, readForms } from './form.ts'
-import { oauthErrors, oauthProblem, oauthRow, type OAuthRow } from './oauth-errors.ts'
+import { oauthProblem, oauthRow, oauthRowOf, type OAuthRow } from './oauth-errors.ts'
 import type { AnswerError } from '../server/problems.ts'
 import { dialectErrors, dialectResponses, formErrors, formMediaType, oauthForm } from '../schemas/protocol-responses.ts'
 import { problems, routeErrors } from '../schemas/problem-responses.ts'
@@ -37,7 +37,7 @@ export function addOAuth(app: FastifyInstance, issuer: TokenIssuer): void {
       operationId: 'issueOAuthToken',
       consumes: [formMediaType],
       body: oauthForm,
-      response: dialectResponses('OAuthError', code => oauthErrors[code].status, [...dialectErrors, ...formErrors]),
+      response: dialectResponses('OAuthError', code => oauthRowOf(code).status, [...dialectErrors, ...formErrors]),
     },
     credential: bearer,
     bodyCredential: request => credentialOf(formOf(request.body)),
@@ -79,7 +79,7 @@ export function checkClientCredentials(form: Form): void {
   const grant = form.get('grant_type')
   if (grant === undefined) throw new BrokerError('invalid_request', 'The parameter grant_type is missing.')
   if (grant !== 'client_credentials') {
-    throw new BrokerError('invalid_request', 'This grant_type is none that this endpoint knows.', {
+    throw new BrokerError('invalid_request', 'This endpoint does not support this grant_type.', {
       reason: 'unsupported_grant_type',
     })
   }
@@ -136,7 +136,7 @@ function rowFor(error: BrokerError, { body, headers }: Parameters<AnswerError>[1
  */
 export function addOAuthMetadata(app: FastifyInstance, publicUrl: string | undefined): void {
   const schema = { operationId: 'getOAuthMetadata', response: problems(...routeErrors, 'not_found') }
-  const config = { endpoint: 'oauth_metadata' }
+  const config = { endpoint: 'oauth_metadata' } as const
   app.get('/.well-known/oauth-authorization-server', { schema, config }, (_request, reply) =>
     reply.headers(metadataHeaders).send(JSON.stringify(metadata(publicUrlOf(publicUrl)))),
   )
@@ -151,9 +151,9 @@ export const metadataHeaders = {
 /** The broker's own address, which is never taken from a request: whoever sends one could name any. */
 export function publicUrlOf(publicUrl: string | undefined): string {
   if (publicUrl !== undefined) return publicUrl
-  throw new BrokerError('not_found', 'This broker does not know the URL under which it is reached.', {
+  throw new BrokerError('not_found', 'This broker does not know its own public URL.', {
     reason: 'no_public_url',
-    remedy: 'Whoever runs the broker sets BROKER_PUBLIC_URL, for example to https://broker.example.',
+    remedy: 'The operator of the broker must set BROKER_PUBLIC_URL, for example to https://broker.example.',
   })
 }
 

@@ -8,7 +8,7 @@ export type MemberFaults = Readonly<Record<string, readonly [ErrorCode, string]>
  * The first thing that is wrong with a request's members, unknown ones before anything else: they may be misspelt known
  * ones.
  *
- * @param noun what a member is called here: `member`, `parameter`
+ * @param noun what a member is called here: `field`, `parameter`
  * @param otherwise said of what is no set of members at all
  */
 export function shapeError(
@@ -20,7 +20,7 @@ export function shapeError(
   for (const { keyword, params } of errors) {
     if (keyword !== 'additionalProperties') continue
     const name = JSON.stringify(String(params.additionalProperties[0]).slice(0, 64))
-    return new BrokerError('invalid_request', `Unknown ${noun} ${name}; there are ${Object.keys(members).join(', ')}.`)
+    return new BrokerError('invalid_request', `Unknown ${noun} ${name}; allowed: ${Object.keys(members).join(', ')}.`)
   }
   for (const { keyword, params, instancePath } of errors) {
     if (keyword === 'required') {

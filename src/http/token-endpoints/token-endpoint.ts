@@ -3,6 +3,7 @@ import type { Issued, TokenIssuer } from '../../broker/issue-token.ts'
 import type { Ask } from '../../broker/authorization/authorize.ts'
 import { asBrokerError, BrokerError } from '../../errors.ts'
 import { authenticateBy, authenticated, authenticateFor, type Authentication, type CredentialOf } from './credential.ts'
+import type { Endpoint } from '../server/endpoints.ts'
 import { limitHeaders, type AnswerError } from '../server/problems.ts'
 
 /** A request whose body the dialect's own content-type parser has read; `undefined` where none came. */
@@ -14,7 +15,7 @@ export type RequestWith<Body> = FastifyRequest<{ Body: Body }>
  */
 export interface Dialect<Body> {
   /** The name under which its requests are announced and counted. */
-  readonly endpoint: string
+  readonly endpoint: Endpoint
   readonly method: 'GET' | 'POST'
   /** With parameters as whole parts, such as `:tenant`. */
   readonly path: string

@@ -36,7 +36,7 @@ function readAsk(text: string): Ask {
   } catch {
     throw new BrokerError('invalid_request', 'The body is not valid JSON.')
   }
-  return checkedAsk(body, 'member', 'The body must be a JSON object.')
+  return checkedAsk(body, 'field', 'The body must be a JSON object.')
 }
 
 /**

@@ -87,7 +87,7 @@ async function exchange(
   return checked
 }
 
-const outOfTime = () => new BrokerError('upstream_unavailable', 'Entra did not answer in time.', { reason: 'timeout' })
+const outOfTime = () => new BrokerError('upstream_unavailable', 'Entra did not respond in time.', { reason: 'timeout' })
 
 /**
  * The SDK's token with the lifetimes of the answer itself: the SDK takes a missing expiry for "now" and says nothing of
@@ -97,7 +97,7 @@ function checkedToken(grant: Grant, token: string, client: RecordingClient, now:
   const body = membersOfJson(client.seen?.body ?? '')
   const expiresIn = positiveSeconds(body['expires_in'])
   if (expiresIn === undefined) {
-    throw new BrokerError('upstream_invalid', 'Entra answered with a token that has no expiry; it was discarded.', {
+    throw new BrokerError('upstream_invalid', "Entra's response has a token without an expiry; it was discarded.", {
       reason: 'no_expiry',
     })
   }

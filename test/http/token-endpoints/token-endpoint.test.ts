@@ -15,7 +15,7 @@ import { movableClock } from '../../support/clock.ts'
 
 /** All that a dialect is: another one is such an object in a file of its own. */
 const toy: Dialect<unknown> = {
-  endpoint: 'toy',
+  endpoint: 'oauth_token',
   method: 'GET',
   path: '/toy/:scope',
   below: '/toy/',
@@ -71,7 +71,7 @@ test('a dialect gets authentication, cache, audit and metrics by being one', asy
     const { text, headers } = await send(`${url}/toy/a`, { headers: good })
     assert.deepEqual([text, headers['cache-status']], ['opaque', `token-broker; ${status}`])
   }
-  assert.deepEqual(told, ['issued toy', 'issued toy'])
+  assert.deepEqual(told, ['issued oauth_token', 'issued oauth_token'])
 })
 
 const refusals: readonly (readonly [
@@ -81,22 +81,28 @@ const refusals: readonly (readonly [
   text: string,
   announced: string,
 ])[] = [
-  ['without a credential', '/toy/a', {}, 'toy: unauthenticated', 'unauthenticated toy, answered toy unauthenticated'],
+  [
+    'without a credential',
+    '/toy/a',
+    {},
+    'toy: unauthenticated',
+    'unauthenticated oauth_token, answered oauth_token unauthenticated',
+  ],
   [
     'before its form is looked at',
     '/toy/a?x=1',
     {},
     'toy: unauthenticated',
-    'unauthenticated toy, answered toy unauthenticated',
+    'unauthenticated oauth_token, answered oauth_token unauthenticated',
   ],
   [
     'with a bad credential',
     '/toy/a',
     { 'x-toy': 'x' },
     'toy: invalid_token',
-    'unauthenticated toy, answered toy invalid_token',
+    'unauthenticated oauth_token, answered oauth_token invalid_token',
   ],
-  ['with a bad form', '/toy/a?x=1', good, 'toy: invalid_scope', 'answered toy invalid_scope'],
+  ['with a bad form', '/toy/a?x=1', good, 'toy: invalid_scope', 'answered oauth_token invalid_scope'],
   ['below its path', '/toy/a/b', good, 'toy: not_found', 'answered none not_found'],
 ]
 for (const [why, path, headers, text, announced] of refusals)
@@ -111,7 +117,7 @@ test('what the policy refuses is told and announced as such', async t => {
     throw new BrokerError('not_permitted', 'No.')
   })
   assert.equal((await send(`${url}/toy/a`, { headers: good })).text, 'toy: not_permitted')
-  assert.deepEqual(told, ['refused toy', 'answered toy not_permitted'])
+  assert.deepEqual(told, ['refused oauth_token', 'answered oauth_token not_permitted'])
 })
 
 test('another method is answered in its words, with the method that it has', async t => {
