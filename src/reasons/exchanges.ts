@@ -128,7 +128,7 @@ export const exchangeReasons = {
     timeout: reason(
       { ...failure, retry: false },
       'no token came within `BROKER_UPSTREAM_TIMEOUT_MS`, which includes the wait in the queue and all attempts',
-      "if it does not pass: the network's latency; raise the setting only if callers can wait that long. With `token_broker_upstream_queue_length` above 0: `BROKER_UPSTREAM_CONCURRENCY`",
+      "if it does not pass: the network's latency; raise the setting only if callers can wait that long. With `token_broker_fair_queue_length` above 0: `BROKER_UPSTREAM_CONCURRENCY`",
     ),
     server_error: reason(
       failure,

@@ -160,7 +160,7 @@ export const metricTable = {
 /** The name of a metric. */
 export type MetricName = keyof typeof metricTable
 
-/** Who waits in the queue of exchanges: values of the label `lane`. */
+/** Who waits in the queue of exchanges: values of the label `queue`. */
 export const waiting = ['callers', 'background'] as const
 export type Waiting = (typeof waiting)[number]
 
