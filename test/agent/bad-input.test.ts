@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { after, describe, test } from 'node:test'
 import { sample } from '../../emulator/options.ts'
 import { graph, type Reply, sampleCaller, startWorld } from '../support/broker.ts'
-import { encode, type Fields } from '../support/dialects.ts'
+import { encode, type Fields } from '../support/token-endpoints.ts'
 import { secret, startAgent } from './world.ts'
 
 /** The table of `test/http/server/bad-input.test.ts`, for the endpoints of an agent. */

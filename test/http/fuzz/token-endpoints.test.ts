@@ -2,7 +2,7 @@ import { test } from 'node:test'
 import * as fc from 'fast-check'
 import { sample } from '../../../emulator/options.ts'
 import { graph } from '../../support/broker.ts'
-import { accessTokenType, jwtBearer, jwtType, tokenExchange } from '../../support/dialects.ts'
+import { accessTokenType, jwtBearer, jwtType, tokenExchange } from '../../support/token-endpoints.ts'
 import { credential, fuzz, good, printable, scheme, text } from './world.ts'
 
 /** Mostly good, since what follows a bad one is not looked at. */

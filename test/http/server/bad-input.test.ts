@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { after, describe, test } from 'node:test'
 import { sample } from '../../../emulator/options.ts'
 import { type Reply, graph, sampleCaller, send, startWorld } from '../../support/broker.ts'
-import { encode, type Fields, jwtBearer, waysInto } from '../../support/dialects.ts'
+import { encode, type Fields, jwtBearer, tokenEndpointsOf } from '../../support/token-endpoints.ts'
 
 const graphId = '00000003-0000-0000-c000-000000000000'
 const guid = 'ab000000-0000-4000-8000-0000000000cd'
@@ -15,7 +15,7 @@ const policy = {
   rules: [{ name: 'all', callers: [sampleCaller], tenants: ['contoso', 'northwind'], scopes }],
 }
 const broker = await world.broker({ after }, { policy })
-const { oauth, entra, identity, token } = await waysInto(world, broker)
+const { oauth, entra, identity, token } = await tokenEndpointsOf(world, broker)
 
 /** What went wrong, as each endpoint tells it: a status, and a code or an OAuth error. */
 type Answers = readonly [tokens: string, oauth: string, entra: string, identity: string]

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import type { Leaf } from '../../../emulator/certificates.ts'
 import { graph, type Reply, send } from '../../support/broker.ts'
-import { type Ways, waysInto } from '../../support/dialects.ts'
+import { type TokenEndpoints, tokenEndpointsOf } from '../../support/token-endpoints.ts'
 import { clients, leaf, others, server, spiffe, start, worker, world } from './certificates-world.ts'
 
 /** Client certificates at every way in, over real TLS: where they stand for a caller, and where they must not. */
@@ -17,7 +17,7 @@ const connection = (presented?: Leaf) => ({
   ca: server.caPem,
   ...(presented && { cert: presented.certPem, key: presented.keyPem }),
 })
-const through = (presented?: Leaf) => waysInto(world, broker, connection(presented))
+const through = (presented?: Leaf) => tokenEndpointsOf(world, broker, connection(presented))
 
 const [withWorker, withForeign, withUnnamed, withoutOne] = await Promise.all([
   through(worker),
@@ -32,7 +32,7 @@ const noAssertion = { client_assertion: undefined, client_assertion_type: undefi
 /** Requests without a credential but what is in their headers, by endpoint: where a certificate counts, and where not. */
 const asked: readonly (readonly [
   endpoint: string,
-  ask: (ways: Ways, headers: Headers) => Promise<Reply>,
+  ask: (ways: TokenEndpoints, headers: Headers) => Promise<Reply>,
   isEnough: boolean,
 ])[] = [
   ['tokens', (ways, headers) => ways.tokens({}, headers), true],
@@ -129,7 +129,7 @@ describe('a token that is bound to a certificate (RFC 8705) needs it at every wa
     const thumbprint = hash('sha256', new X509Certificate(worker.certPem).raw, 'base64url')
     token = await world.emulator.mintCallerToken({ cnf: { 'x5t#S256': thumbprint } })
   })
-  const bound: readonly (readonly [where: string, ask: (ways: Ways) => Promise<Reply>, refused: string])[] = [
+  const bound: readonly (readonly [where: string, ask: (ways: TokenEndpoints) => Promise<Reply>, refused: string])[] = [
     ['tokens', ways => ways.tokens({}, { authorization: `Bearer ${token}` }), '401 invalid_token'],
     ['client credentials', ways => ways.oauth({ client_assertion: token }), '401 invalid_client'],
     ['token exchange', ways => ways.exchange({ subject_token: token }), '400 invalid_request'],
@@ -185,7 +185,7 @@ test('what a trusted proxy says of its peer counts where a certificate would', a
     ['10.0.0.0/8', false],
   ] as const) {
     const environment = { BROKER_TRUSTED_PROXIES: proxies, TLS_CLIENT_CA_FILE: caFile }
-    const ways = await waysInto(world, await world.broker(t, { policy: { rules }, environment }))
+    const ways = await tokenEndpointsOf(world, await world.broker(t, { policy: { rules }, environment }))
     for (const [endpoint, ask, isEnough] of asked)
       assert.equal((await ask(ways, forwarded)).status, isEnough && isBelieved ? 200 : 401, `${endpoint} ${proxies}`)
   }

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { createOverload, lateMs, sampleMs } from '../../../src/http/server/load-shedding.ts'
 import { graph, observers, sampleCaller, send, startWorld } from '../../support/broker.ts'
-import { waysInto } from '../../support/dialects.ts'
+import { tokenEndpointsOf } from '../../support/token-endpoints.ts'
 
 /** An overload gauge that is looked at so many milliseconds after each look before. */
 function after(...delays: readonly number[]): boolean {
@@ -49,7 +49,7 @@ test('requests for tokens are refused while it lasts, probes and operators are n
     environment: { BROKER_PUBLIC_URL: 'https://broker.example' },
     sheds: true,
   })
-  const ways = await waysInto(world, broker)
+  const ways = await tokenEndpointsOf(world, broker)
   const waysIn = [ways.tokens, ways.oauth, ways.exchange, ways.entra, ways.identity]
   for (const ask of waysIn) assert.equal((await ask()).status, 200)
   const purge = { method: 'DELETE', headers: { authorization: `Bearer ${ways.token}` } }

@@ -1,18 +1,18 @@
 import assert from 'node:assert/strict'
 import { after, describe, test } from 'node:test'
 import { graph, type Reply, sampleCaller, startWorld, until } from '../../support/broker.ts'
-import { type Fields, type Ways, waysInto } from '../../support/dialects.ts'
+import { type Fields, type TokenEndpoints, tokenEndpointsOf } from '../../support/token-endpoints.ts'
 
 /** What every way in has in common, whatever its words: the cache, the order of refusals, what is counted and told. */
 
 const world = await startWorld()
 const { emulator, clock } = world
 const broker = await world.broker({ after })
-const ways = await waysInto(world, broker)
+const ways = await tokenEndpointsOf(world, broker)
 
 interface Way {
   readonly endpoint: string
-  readonly ask: (changes?: Fields, tenant?: string, ways?: Ways) => Promise<Reply>
+  readonly ask: (changes?: Fields, tenant?: string, ways?: TokenEndpoints) => Promise<Reply>
   /** A request that is wrong in its form besides. */
   readonly malformed: (credential: string | undefined) => Promise<Reply>
 }
@@ -84,7 +84,7 @@ for (const { endpoint, ask, malformed } of waysIn)
 
     test('answers an unknown tenant byte for byte like one that is forbidden', async () => {
       const rules = [{ name: 'a', callers: [sampleCaller], tenants: ['contoso'], scopes: [graph] }]
-      const own = await waysInto(world, await world.broker({ after }, { policy: { rules } }))
+      const own = await tokenEndpointsOf(world, await world.broker({ after }, { policy: { rules } }))
       const [forbidden, ...unknown] = await Promise.all(
         ['fabrikam', 'unknown', 'ab000000-0000-4000-8000-0000000000cd'].map(tenant => ask({}, tenant, own)),
       )
@@ -96,14 +96,14 @@ for (const { endpoint, ask, malformed } of waysIn)
       const here = await world.broker(t)
       emulator.fault({ kind: 'server-error', at: 'callers' })
       t.after(() => emulator.clearFaults())
-      const { status, headers } = await ask({}, 'contoso', await waysInto(world, here))
+      const { status, headers } = await ask({}, 'contoso', await tokenEndpointsOf(world, here))
       assert.equal(status, 503)
       assert.match(String(headers['retry-after']), /^[1-9]\d*$/)
     })
 
     test('is 500 after a bug, of which it says nothing', async t => {
       const here = await world.broker(t)
-      const own = await waysInto(world, here)
+      const own = await tokenEndpointsOf(world, here)
       const { monotonic } = clock
       clock.monotonic = () => {
         throw new Error('the bug itself')
@@ -120,7 +120,7 @@ describe('says where the token came from: also when it is due, and when its refr
   for (const { endpoint, ask } of waysIn)
     test(endpoint, async t => {
       const here = await world.broker(t)
-      const from = async () => (await ask({}, 'contoso', await waysInto(world, here))).headers['cache-status']
+      const from = async () => (await ask({}, 'contoso', await tokenEndpointsOf(world, here))).headers['cache-status']
       assert.equal(await from(), 'token-broker; fwd=miss')
       clock.advance(2700)
       emulator.fault({ kind: 'server-error', at: 'token' })

@@ -3,7 +3,7 @@ import { after, describe, test } from 'node:test'
 import { decodeJws } from '../../../emulator/jws.ts'
 import { sample } from '../../../emulator/options.ts'
 import { type Reply, graph, sampleCaller, send, startWorld } from '../../support/broker.ts'
-import { type Fields, waysInto } from '../../support/dialects.ts'
+import { type Fields, tokenEndpointsOf } from '../../support/token-endpoints.ts'
 
 const second = '3b000000-0000-4000-8000-00000000000b'
 const unknown = '3b000000-0000-4000-8000-0000000000ff'
@@ -19,7 +19,7 @@ const policy = {
   ],
 }
 const broker = await world.broker({ after }, { policy })
-const { entra, token } = await waysInto(world, broker)
+const { entra, token } = await tokenEndpointsOf(world, broker)
 
 test('the answer is that of Entra, with numbers where MSAL wants numbers', async () => {
   const { status, headers, json } = await entra()
@@ -33,7 +33,7 @@ test('the answer is that of Entra, with numbers where MSAL wants numbers', async
 
 test('a token that is due has no refresh_in: MSAL would ask with every call', async t => {
   const here = await world.broker(t)
-  const ways = await waysInto(world, here)
+  const ways = await tokenEndpointsOf(world, here)
   await ways.entra()
   clock.advance(2700)
   const { headers, json } = await ways.entra({ client_assertion: await emulator.mintCallerToken() })
@@ -215,7 +215,7 @@ describe('what Entra says is passed on as Entra says it; the rest in its shape',
   for (const [why, fault, status, error, codes, wait] of upstream)
     test(`${status} ${error}: ${why}`, async t => {
       const here = await world.broker(t)
-      const ways = await waysInto(world, here)
+      const ways = await tokenEndpointsOf(world, here)
       emulator.fault(fault)
       const { json, headers, ...reply } = await ways.entra()
       assert.deepEqual([reply.status, json['error']], [status, error], reply.text)

@@ -3,7 +3,7 @@ import { after, describe, test } from 'node:test'
 import { decodeJws } from '../../../emulator/jws.ts'
 import { sample } from '../../../emulator/options.ts'
 import { type Reply, graph, sampleCaller, send, startWorld } from '../../support/broker.ts'
-import { type Fields, waysInto } from '../../support/dialects.ts'
+import { type Fields, tokenEndpointsOf } from '../../support/token-endpoints.ts'
 import { sendRaw } from '../server/raw.ts'
 
 const second = '3b000000-0000-4000-8000-00000000000b'
@@ -20,7 +20,7 @@ const policy = {
   ],
 }
 const broker = await world.broker({ after }, { policy })
-const { identity, token } = await waysInto(world, broker)
+const { identity, token } = await tokenEndpointsOf(world, broker)
 
 test('the answer is what all Azure SDKs read: expires_on as text, no expires_in, no date in words', async () => {
   const { status, headers, json } = await identity()
@@ -156,7 +156,7 @@ const faults: readonly (readonly [why: string, fault: Fault, status: number, wai
 describe('when upstream is in trouble, only what waiting can end is told so', () => {
   for (const [why, fault, status, wait] of faults)
     test(`${status}: ${why}`, async t => {
-      const ways = await waysInto(world, await world.broker(t))
+      const ways = await tokenEndpointsOf(world, await world.broker(t))
       emulator.fault(fault)
       const reply = await ways.identity()
       assert.deepEqual([reply.status, reply.headers['retry-after']], [status, wait], reply.text)

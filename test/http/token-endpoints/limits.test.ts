@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { graph, type Reply, sampleCaller, startWorld } from '../../support/broker.ts'
-import { type Ways, waysInto } from '../../support/dialects.ts'
+import { type TokenEndpoints, tokenEndpointsOf } from '../../support/token-endpoints.ts'
 
 /** What limits callers, at every way in: counted alike, and told in each protocol's words. */
 
@@ -9,10 +9,10 @@ const world = await startWorld()
 const { emulator } = world
 const rule = { name: 'a', callers: [sampleCaller], tenants: ['contoso', 'fabrikam', 'tailspin'], scopes: [graph] }
 
-const bearerOf = ({ token }: Ways) => ({ authorization: `Bearer ${token}` })
+const bearerOf = ({ token }: TokenEndpoints) => ({ authorization: `Bearer ${token}` })
 const asked: readonly (readonly [
   endpoint: string,
-  ask: (ways: Ways, tenant: string) => Promise<Reply>,
+  ask: (ways: TokenEndpoints, tenant: string) => Promise<Reply>,
   told: string,
   retryAfter: string,
 ])[] = [
@@ -29,7 +29,7 @@ describe('a limit of requests is told on every answer, and ends in 429 with Retr
   for (const [endpoint, ask, refused, retryAfter] of asked)
     test(endpoint, async t => {
       const broker = await world.broker(t, { policy: { rules: [{ ...rule, requestLimit: '2/m' }] } })
-      const ways = await waysInto(world, broker)
+      const ways = await tokenEndpointsOf(world, broker)
       for (const left of ['r=1;t=30', 'r=0;t=30']) {
         const reply = await ask(ways, 'contoso')
         assert.deepEqual([reply.status, ...rateLimit(reply)], [200, '"requests";q=2;w=60', `"requests";${left}`])
@@ -42,7 +42,7 @@ describe('a limit of requests is told on every answer, and ends in 429 with Retr
 
   test('a caller is one caller, whichever way it comes', async t => {
     const broker = await world.broker(t, { policy: { rules: [{ ...rule, requestLimit: '4/m' }] } })
-    const ways = await waysInto(world, broker)
+    const ways = await tokenEndpointsOf(world, broker)
     for (const [, ask] of asked) assert.equal((await ask(ways, 'contoso')).status, 200)
     for (const [, ask] of asked) assert.equal((await ask(ways, 'contoso')).status, 429)
   })
@@ -52,7 +52,7 @@ describe('a limit of exchanges refuses what would cost one more, and nothing tha
   for (const [endpoint, ask, refused, retryAfter] of asked)
     test(endpoint, async t => {
       const broker = await world.broker(t, { policy: { rules: [{ ...rule, exchangeLimit: '2/m' }] } })
-      const ways = await waysInto(world, broker)
+      const ways = await tokenEndpointsOf(world, broker)
       for (const tenant of ['contoso', 'fabrikam']) assert.equal((await ask(ways, tenant)).status, 200)
       emulator.resetCounts()
       const reply = await ask(ways, 'tailspin')
@@ -67,7 +67,7 @@ describe('many bad credentials from one address', () => {
   type Headers = Readonly<Record<string, string>>
   const bad: readonly (readonly [
     endpoint: string,
-    ask: (ways: Ways, credential: string, headers: Headers) => Promise<Reply>,
+    ask: (ways: TokenEndpoints, credential: string, headers: Headers) => Promise<Reply>,
     refused: string,
   ])[] = [
     [
@@ -98,7 +98,7 @@ describe('many bad credentials from one address', () => {
   ]
 
   /** A hundred bad credentials from an address, spread over every way in; then more than may wait, all at once. */
-  async function flood(ways: Ways, headers: (nth: number) => Headers) {
+  async function flood(ways: TokenEndpoints, headers: (nth: number) => Headers) {
     for (let nth = 0; nth < 20; nth++)
       await Promise.all(bad.map(([, ask], at) => ask(ways, `bad-${nth}-${at}`, headers(nth))))
     const rounds = Array.from({ length: 15 }, (_, nth) =>
@@ -111,7 +111,7 @@ describe('many bad credentials from one address', () => {
 
   test('are counted together and refused at every way in; other addresses behind the proxy are none the worse', async t => {
     const broker = await world.broker(t, { environment: { BROKER_TRUSTED_PROXIES: '127.0.0.1' } })
-    const ways = await waysInto(world, broker)
+    const ways = await tokenEndpointsOf(world, broker)
     const [theirs, ours] = ['192.0.2.66', '192.0.2.7'].map(address => ({ 'x-forwarded-for': address }))
     assert.equal((await ways.oauth({}, theirs)).status, 200, 'a good caller at that address, remembered from now on')
     const replies = await flood(ways, () => theirs ?? {})
@@ -127,7 +127,7 @@ describe('many bad credentials from one address', () => {
   })
 
   test('are not told apart by what somebody who is no proxy says of his address', async t => {
-    const ways = await waysInto(world, await world.broker(t))
+    const ways = await tokenEndpointsOf(world, await world.broker(t))
     const replies = await flood(ways, nth => ({ 'x-forwarded-for': `192.0.2.${nth}` }))
     assert.ok([...replies.values()].flat().some(([, { status }]) => status === 429))
   })

@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict'
 import { after, describe, test } from 'node:test'
 import { type Reply, graph, send, startWorld } from '../../support/broker.ts'
-import { encode, jwtBearer, waysInto } from '../../support/dialects.ts'
+import { encode, jwtBearer, tokenEndpointsOf } from '../../support/token-endpoints.ts'
 
 const world = await startWorld()
 const { emulator } = world
 const arm = 'https://management.azure.com/.default'
 const broker = await world.broker({ after })
-const { oauth, exchange, token } = await waysInto(world, broker)
+const { oauth, exchange, token } = await tokenEndpointsOf(world, broker)
 
 type Row = readonly [why: string, reply: () => Promise<Reply>, status: number, error: string]
 const rows: readonly Row[] = [
@@ -194,7 +194,7 @@ describe('when upstream is in trouble', () => {
   for (const [why, fault, status, error, retryAfter] of faults)
     test(`${error}: ${why}`, async t => {
       const here = await world.broker(t)
-      const ways = await waysInto(world, here)
+      const ways = await tokenEndpointsOf(world, here)
       emulator.fault(fault)
       const { headers, json, ...reply } = await ways.oauth()
       assert.deepEqual([reply.status, json['error'], headers['retry-after']], [status, error, retryAfter], reply.text)

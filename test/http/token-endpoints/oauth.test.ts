@@ -3,7 +3,7 @@ import { after, describe, test } from 'node:test'
 import { decodeJws } from '../../../emulator/jws.ts'
 import { sample } from '../../../emulator/options.ts'
 import { graph, type Reply, sampleCaller, send, startWorld } from '../../support/broker.ts'
-import { accessTokenType, type Fields, tokenExchange, waysInto } from '../../support/dialects.ts'
+import { accessTokenType, type Fields, tokenExchange, tokenEndpointsOf } from '../../support/token-endpoints.ts'
 
 const second = '3b000000-0000-4000-8000-00000000000b'
 const world = await startWorld({ applications: [{ clientId: sample.application }, { clientId: second }] })
@@ -16,7 +16,7 @@ const policy = {
   ],
 }
 const broker = await world.broker({ after }, { policy, environment: { BROKER_PUBLIC_URL: 'https://broker.example' } })
-const { oauth, exchange, token } = await waysInto(world, broker)
+const { oauth, exchange, token } = await tokenEndpointsOf(world, broker)
 const claimsOf = ({ json }: Reply) => decodeJws(String(json['access_token']))?.payload ?? {}
 
 describe('client credentials', () => {

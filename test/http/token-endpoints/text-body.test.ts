@@ -3,7 +3,7 @@ import { after, describe, test } from 'node:test'
 import { gzipSync } from 'node:zlib'
 import { sample } from '../../../emulator/options.ts'
 import { graph, type Reply, send, startWorld } from '../../support/broker.ts'
-import { encode, jwtBearer } from '../../support/dialects.ts'
+import { encode, jwtBearer } from '../../support/token-endpoints.ts'
 
 const world = await startWorld()
 const broker = await world.broker({ after })

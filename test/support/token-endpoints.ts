@@ -18,7 +18,7 @@ export const accessTokenType = 'urn:ietf:params:oauth:token-type:access_token'
 const form = { 'content-type': 'application/x-www-form-urlencoded' }
 
 /** Each way in, with a good request that changes make bad. */
-export interface Ways {
+export interface TokenEndpoints {
   /** A good caller's token. */
   readonly token: string
   /** The headers replace the good credential. */
@@ -30,11 +30,11 @@ export interface Ways {
 }
 
 /** @param connection what TLS needs, where the broker speaks it */
-export async function waysInto(
+export async function tokenEndpointsOf(
   { emulator }: World,
   { url }: Pick<TestBroker, 'url'>,
   connection: Pick<SendOptions, 'ca' | 'cert' | 'key'> = {},
-): Promise<Ways> {
+): Promise<TokenEndpoints> {
   const token = await emulator.mintCallerToken()
   const post = (path: string, fields: Fields, headers = {}) =>
     send(url, { ...connection, path, method: 'POST', headers: { ...form, ...headers }, body: encode(fields) })
