@@ -70,21 +70,6 @@ export const problem = open(
   'Every error of the broker: problem details of RFC 9457, with `code` and `request_id`.',
 )
 
-/** 200 of `POST /tokens`. */
-export const token = open(
-  {
-    access_token: text("Entra's access token for the tenant, as Entra issued it. A secret."),
-    token_type: Type.Literal('Bearer', { description: 'How the token is used (RFC 6750).' }),
-    expires_in: count('Seconds until the token expires.'),
-    expires_on: count('When the token expires, in seconds since 1970.'),
-    refresh_in: count('Seconds until the broker expects to have a newer token: ask again then.'),
-    tenant: guid('The tenant that the token is for: its id, in lower case.'),
-    scope: text('As asked for.'),
-    application: text("The application's name in the policy."),
-  },
-  'A token of one application for one tenant and resource.',
-)
-
 /** 200 of `/livez`; of `/readyz`, and its 503. */
 export const liveness = open({ status: Type.Literal('ok') })
 export const readiness = open({ status: oneOf(['ready', 'not ready'], 'The verdict, and nothing else.') })

@@ -3,9 +3,12 @@ import { join } from 'node:path'
 import { format, resolveConfig } from 'prettier'
 import { stringify } from 'yaml'
 import { errorTable, type ErrorCode } from '../src/errors.ts'
-import { components, descriptions, headersOf, introduction, tags, type Description } from './descriptions.ts'
-import type { DialectResponse } from '../src/http/schemas/protocol-responses.ts'
-import type { ProblemResponse } from '../src/http/schemas/problem-responses.ts'
+import { componentsOf, headersOf, tags, type Description } from './components.ts'
+import { descriptions, introduction } from './descriptions.ts'
+import { endpointWords } from './endpoint-words.ts'
+import { protocolErrorExamples } from './protocol-error-examples.ts'
+import type { ErrorResponse } from '../src/http/schemas/problem-responses.ts'
+import { tokenEndpoints } from '../src/http/token-endpoints/all.ts'
 import { packageRoot, version } from '../src/service/package.ts'
 import { readRoutes, type Route } from './routes.ts'
 
@@ -42,6 +45,8 @@ async function describeBroker(): Promise<Schema> {
     const name = wordsOf(route).request?.name
     return name === undefined ? [] : [[name, Object.values(route.requestBody?.content ?? {})[0]?.schema]]
   })
+  const schemas = Object.fromEntries(endpointWords.flatMap(words => Object.entries(words.schemas)))
+  const components = componentsOf(schemas, protocolErrorExamples(tokenEndpoints(), exampleNamesOf(routes)))
   return {
     openapi: '3.1.0',
     info: {
@@ -66,7 +71,7 @@ async function describeBroker(): Promise<Schema> {
 function operationOf({ operationId, parameters, requestBody, responses }: Route, words: Description) {
   const { request } = words
   const [mediaType = ''] = Object.keys(requestBody?.content ?? {})
-  const problems = Object.entries(responses).map(([status, response]) => [status, problemOf(status, response, words)])
+  const errors = Object.entries(responses).map(([status, response]) => [status, errorOf(status, response, words)])
   return {
     operationId,
     tags: [words.tag],
@@ -84,7 +89,7 @@ function operationOf({ operationId, parameters, requestBody, responses }: Route,
     }),
     responses: {
       ...words.answers,
-      ...Object.fromEntries(problems),
+      ...Object.fromEntries(errors),
       default: { $ref: '#/components/responses/Unrouted' },
     } as Members,
   }
@@ -95,12 +100,22 @@ function parameterOf(parameter: Schema & { readonly name: string }, words: Descr
   return { name, in: place, required, description, schema, examples: words.parameters?.[name] }
 }
 
-/** The errors of one status: with its headers, and with examples of the operation's own. */
-function problemOf(status: string, response: ProblemResponse | DialectResponse, words: Description): Schema {
-  if ('application/json' in response.content) return dialectProblemOf(status, response)
-  const { description, content } = response
-  const { schema, examples } = content['application/problem+json']
-  const codes = Object.keys(examples) as ErrorCode[]
+/** The error examples to which the responses of the routes refer. */
+const exampleNamesOf = (routes: readonly Route[]): ReadonlySet<string> =>
+  new Set(
+    routes
+      .flatMap(({ responses }) => Object.values(responses))
+      .flatMap(({ content }) => Object.values(content))
+      .flatMap(({ examples }) => Object.values(examples))
+      .map(({ $ref }) => $ref.slice('#/components/examples/'.length)),
+  )
+
+/** The errors of one status: with headers and, if they are problem details, with the operation's own examples. */
+function errorOf(status: string, response: ErrorResponse, words: Description): Schema {
+  const problem = response.content['application/problem+json']
+  if (!problem) return { ...response, headers: protocolHeaders(status) }
+  const { description } = response
+  const codes = Object.keys(problem.examples) as ErrorCode[]
   const names = codes.flatMap(code => words.examples?.[code] ?? [code])
   return {
     description,
@@ -112,23 +127,21 @@ function problemOf(status: string, response: ProblemResponse | DialectResponse, 
     ),
     content: {
       'application/problem+json': {
-        schema,
+        schema: problem.schema,
         examples: Object.fromEntries(names.map(name => [name, { $ref: `#/components/examples/${name}` }])),
       },
     },
   }
 }
 
-/** The same in a protocol of others. */
-const dialectProblemOf = (status: string, response: ProblemResponse | DialectResponse): Schema => ({
-  ...response,
-  headers: headersOf(
+/** The headers of an error in a protocol other than problem details, where they depend on the status alone. */
+const protocolHeaders = (status: string) =>
+  headersOf(
     'Cache-Control',
     ...(status === '401' ? (['WWW-Authenticate-Protocols'] as const) : []),
     ...(status === '429' || status === '503' ? (['Retry-After'] as const) : []),
     ...(status === '429' ? (['RateLimit-Policy', 'RateLimit'] as const) : []),
-  ),
-})
+  )
 
 /**
  * Replaces the errors that several operations have alike by references.
@@ -139,7 +152,7 @@ function shareResponses(all: readonly Members[]): Members {
   const places = all.flatMap(responses => Object.keys(responses).map(status => ({ responses, status })))
   const alike = Map.groupBy(places, ({ responses, status }) => JSON.stringify(responses[status]))
   for (const [text, found] of alike) {
-    const { content } = JSON.parse(text) as Partial<ProblemResponse>
+    const { content } = JSON.parse(text) as Partial<ErrorResponse>
     const examples = content?.['application/problem+json']?.examples
     if (!examples || found.length === 1) continue
     const name = Object.keys(examples).map(pascalCase).join('Or')

@@ -1,11 +1,10 @@
 import type { TSchema } from 'typebox'
 import type { ErrorCode } from '../src/errors.ts'
 import { problemExamples, type Example, type ProblemExample } from './problem-examples.ts'
-import { dialectExamples } from './protocol-error-examples.ts'
-import { dialectSchemas } from './protocol-answers.ts'
 import { cacheEntries, cacheEntry, cacheStatistics, health, purged } from './operation-answers.ts'
-import { liveness, problem, readiness, token } from './answers.ts'
-import { problemResponse } from '../src/http/schemas/problem-responses.ts'
+import { liveness, problem, readiness } from './answers.ts'
+import { errorResponse } from '../src/http/schemas/problem-responses.ts'
+import { problemDetails } from '../src/http/server/problems.ts'
 
 /** What `openapi.yaml` has under `components`, and the form of what is said about one operation. */
 
@@ -96,7 +95,7 @@ export const headersOf = (...names: readonly HeaderName[]) =>
     ]),
   )
 
-/** What is answered when a request reaches no route: {@link problemResponse} with `Allow`. */
+/** The errors of requests that reach no route. */
 const unrouted: readonly ErrorCode[] = [
   'invalid_request',
   'not_found',
@@ -105,10 +104,7 @@ const unrouted: readonly ErrorCode[] = [
   'headers_too_large',
 ]
 
-const schemas: Readonly<Record<string, TSchema>> = {
-  Problem: problem,
-  ...dialectSchemas,
-  Token: token,
+const operationSchemas: Readonly<Record<string, TSchema>> = {
   Purged: purged,
   Liveness: liveness,
   Readiness: readiness,
@@ -118,7 +114,16 @@ const schemas: Readonly<Record<string, TSchema>> = {
   CacheEntry: cacheEntry,
 }
 
-export const components = {
+/**
+ * Everything under `components` that does not come from routes.
+ *
+ * @param schemas those of the token endpoints
+ * @param examples those of errors in protocols other than problem details
+ */
+export const componentsOf = (
+  schemas: Readonly<Record<string, TSchema>>,
+  examples: Readonly<Record<string, Example>>,
+) => ({
   securitySchemes: {
     bearerAuth: {
       type: 'http',
@@ -140,17 +145,17 @@ export const components = {
       description: "An API key of the policy, or the caller's own token: what `IDENTITY_HEADER` is set to.",
     },
   },
-  schemas,
+  schemas: { Problem: problem, ...schemas, ...operationSchemas },
   headers: Object.fromEntries(Object.entries(headers).map(([name, value]) => [headerComponent(name), value])),
   responses: {
     Unrouted: {
-      ...problemResponse(unrouted),
+      ...errorResponse(problemDetails, unrouted),
       description: 'Any other error, among them what is answered before an operation sees the request.',
       headers: headersOf('Cache-Control', 'Allow'),
     },
   },
-  examples: { ...problemExamples, ...dialectExamples },
-}
+  examples: { ...problemExamples, ...examples },
+})
 
 export const tags = [
   {
@@ -180,8 +185,8 @@ export type Content = Readonly<
   >
 >
 
-/** An answer that is no problem. */
-export interface Answer {
+/** A response that is no error. */
+export interface Response {
   readonly description: string
   readonly headers: ReturnType<typeof headersOf>
   readonly content: Content
@@ -201,7 +206,7 @@ export interface Description {
   /** Examples of parameters, by their names. */
   readonly parameters?: Readonly<Record<string, Readonly<Record<string, Example>>>>
   /** By status. */
-  readonly answers: Readonly<Record<number, Answer>>
+  readonly answers: Readonly<Record<number, Response>>
   /** Examples of a code that say more here than the code's own. */
   readonly examples?: Readonly<Partial<Record<ErrorCode, readonly ProblemExample[]>>>
 }

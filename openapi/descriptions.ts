@@ -1,5 +1,5 @@
 import { operationsOperations } from './operations.ts'
-import { dialectOperations } from './protocols.ts'
+import { endpointWords } from './endpoint-words.ts'
 import { headersOf, type Description } from './components.ts'
 import { tokenOperations } from './tokens.ts'
 
@@ -7,8 +7,6 @@ import { tokenOperations } from './tokens.ts'
  * Everything that `openapi.yaml` says and routes do not say by themselves. Only `openapi/build.ts` loads it, so it costs
  * the start of the broker nothing.
  */
-
-export { components, headersOf, tags, type Description } from './components.ts'
 
 /** The text at the top of the document, in Markdown. */
 export const introduction = `Hands tenant-scoped access tokens of Microsoft Entra to authenticated callers, as a \
@@ -96,8 +94,8 @@ const docsOperations: Readonly<Record<string, Description>> = {
 
 /** The words for every operation, by its `operationId`. */
 export const descriptions: Readonly<Record<string, Description>> = {
+  ...Object.fromEntries(endpointWords.flatMap(({ operations }) => Object.entries(operations))),
   ...tokenOperations,
-  ...dialectOperations,
   ...operationsOperations,
   ...docsOperations,
 }

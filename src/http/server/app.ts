@@ -12,15 +12,15 @@ import { BrokerError, type ErrorCode } from '../../errors.ts'
 import { answerClientError, answerUnroutable } from './client-errors.ts'
 import { KnownPaths } from './known-paths.ts'
 import { addPeers, type PeerOptions } from './peers.ts'
-import { answerProblem, errorOf, limitHeaders, type AnswerError } from './problems.ts'
+import { errorOf, limitHeaders, problemDetails, type Protocol } from './problems.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
     /** The name under which a route's requests are counted. */
     endpoint?: string
-    /** How the route's errors are told; as problem details if absent. */
-    answerError?: AnswerError
-    /** Paths that begin so and lead nowhere are answered in the route's way too. */
+    /** How the route reports its errors; as problem details if absent. */
+    protocol?: Protocol
+    /** A prefix of paths without a route: their errors are in the route's protocol too. */
     below?: string
   }
 }
@@ -170,14 +170,14 @@ function addAll(app: FastifyInstance, options: AppOptions, routes: readonly AddR
   }
 
   app.setNotFoundHandler((request, reply) => {
-    const { methods, answerError } = paths.at(request.url.split('?', 1)[0] ?? '')
+    const { methods, protocol } = paths.at(request.url.split('?', 1)[0] ?? '')
     if (methods === undefined) {
       const unknown = new BrokerError('not_found', 'No endpoint has this path.')
-      return sendProblem(options, unknown, request, reply, answerError)
+      return sendProblem(options, unknown, request, reply, protocol)
     }
     const allowed = methods.join(', ')
     const wrong = new BrokerError('method_not_allowed', `This endpoint answers ${allowed}.`)
-    return sendProblem(options, wrong, request, reply.header('allow', allowed), answerError)
+    return sendProblem(options, wrong, request, reply.header('allow', allowed), protocol)
   })
 }
 
@@ -186,14 +186,14 @@ function sendProblem(
   thrown: unknown,
   request: FastifyRequest,
   reply: FastifyReply,
-  answerError = request.routeOptions.config.answerError ?? answerProblem,
+  protocol = request.routeOptions.config.protocol ?? problemDetails,
 ): FastifyReply {
   const error = errorOf(thrown)
   if (error.code === 'internal_error') {
     log.error({ request_id: request.id, err: error.cause ?? error }, 'a request failed unexpectedly')
   }
   answered(request.routeOptions.config.endpoint ?? noEndpoint, error.code)
-  const { status, headers, body } = answerError(error, request)
+  const { status, headers, body } = protocol.writeError(error, request)
   const { limit } = error.parts
   return reply
     .code(status)

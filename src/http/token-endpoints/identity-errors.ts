@@ -1,13 +1,12 @@
-import type { FastifyRequest } from 'fastify'
 import type { BrokerError, ErrorCode } from '../../errors.ts'
 import { shortRetryAfter } from './entra-errors.ts'
+import type { FailedRequest, Problem, Protocol } from '../server/problems.ts'
 import { describe, errorHeaders } from './oauth-errors.ts'
-import type { Problem } from '../server/problems.ts'
 
 /**
- * The status of each code where the identity protocol is spoken. Azure SDKs take 404 and 410 for an identity that is not
- * there yet, and other 5xx for a moment's trouble, and try again for up to a minute: only what waiting can end is told so.
- * `docs/clients.md` has the same table, and a test compares them.
+ * The status of each code in the identity protocol. Azure SDKs take 404 and 410 for an identity that does not exist yet,
+ * and other 5xx for a transient error, and retry for up to a minute: so only errors that waiting can end have such a
+ * status. `docs/clients.md` has the same table, and a test compares them.
  */
 export const identityStatuses: Readonly<Record<ErrorCode, number>> = {
   invalid_request: 400,
@@ -34,12 +33,19 @@ export const identityStatuses: Readonly<Record<ErrorCode, number>> = {
   issuer_unavailable: 503,
 }
 
-/** `client_id` names an identity in this protocol; one that is not there is no question of permission. */
+/** In this protocol `client_id` names an identity; an unknown one is a bad request, not a missing permission. */
 const statusOf = ({ code, reason }: BrokerError): number =>
   reason === 'unknown_client_id' ? 400 : identityStatuses[code]
 
-/** An error with the members of App Service's and of the metadata service's, since SDKs read one or the other. */
-export function identityProblem(error: BrokerError, { id }: Pick<FastifyRequest, 'id'>): Problem {
+/** Errors with the fields of both App Service and the metadata service, since SDKs read one or the other. */
+export const identityProtocol: Protocol = {
+  errorSchema: 'IdentityError',
+  mediaType: 'application/json',
+  statusOf: code => identityStatuses[code],
+  writeError: identityProblem,
+}
+
+function identityProblem(error: BrokerError, { id }: Pick<FailedRequest, 'id'>): Problem {
   const status = statusOf(error)
   const message = `${textOf(error)} (request_id ${id})`
   return {
