@@ -1,4 +1,8 @@
+import assert from 'node:assert/strict'
 import { sample } from '../../emulator/options.ts'
+import { BrokerError, type ErrorCode, type ErrorParts } from '../../src/errors.ts'
+import { tokenEndpoints } from '../../src/http/token-endpoints/all.ts'
+import type { TokenEndpoint } from '../../src/http/token-endpoints/token-endpoint.ts'
 import { graph, type Reply, send, type SendOptions, type TestBroker, type World } from './broker.ts'
 
 /** Fields of a form or a query: a list repeats one, `undefined` leaves it out. */
@@ -17,7 +21,7 @@ export const jwtType = 'urn:ietf:params:oauth:token-type:jwt'
 export const accessTokenType = 'urn:ietf:params:oauth:token-type:access_token'
 const form = { 'content-type': 'application/x-www-form-urlencoded' }
 
-/** Each way in, with a good request that changes make bad. */
+/** A good request to each token endpoint; changes make it bad. */
 export interface TokenEndpoints {
   /** A good caller's token. */
   readonly token: string
@@ -29,15 +33,25 @@ export interface TokenEndpoints {
   readonly identity: (changes?: Fields, tenant?: string, headers?: Readonly<Record<string, string>>) => Promise<Reply>
 }
 
-/** @param connection what TLS needs, where the broker speaks it */
+/**
+ * @param connection what TLS needs, if the broker uses it
+ * @param encodeBody the body as it is sent
+ */
 export async function tokenEndpointsOf(
   { emulator }: World,
   { url }: Pick<TestBroker, 'url'>,
   connection: Pick<SendOptions, 'ca' | 'cert' | 'key'> = {},
+  encodeBody = (body: string) => body,
 ): Promise<TokenEndpoints> {
   const token = await emulator.mintCallerToken()
   const post = (path: string, fields: Fields, headers = {}) =>
-    send(url, { ...connection, path, method: 'POST', headers: { ...form, ...headers }, body: encode(fields) })
+    send(url, {
+      ...connection,
+      path,
+      method: 'POST',
+      headers: { ...form, ...headers },
+      body: encodeBody(encode(fields)),
+    })
   return {
     token,
     tokens: (changes, headers = { authorization: `Bearer ${token}` }) =>
@@ -46,7 +60,7 @@ export async function tokenEndpointsOf(
         path: '/tokens',
         method: 'POST',
         headers: { 'content-type': 'application/json', ...headers },
-        body: JSON.stringify({ tenant: 'contoso', scope: graph, ...changes }),
+        body: encodeBody(JSON.stringify({ tenant: 'contoso', scope: graph, ...changes })),
       }),
     oauth: (changes, headers) =>
       post(
@@ -98,4 +112,90 @@ export async function tokenEndpointsOf(
         headers: headers ?? { 'x-identity-header': token },
       }),
   }
+}
+
+/** A request to any token endpoint; what is absent is as in a good request. */
+export interface EndpointRequest {
+  readonly tenant?: string
+  readonly scope?: string
+  /** `null` for a request without a credential. */
+  readonly credential?: string | null
+  readonly headers?: Readonly<Record<string, string>>
+  /** Other fields of the body or the query. */
+  readonly fields?: Fields
+}
+
+/** What the tests of all endpoints need to know about one of them. */
+interface EndpointRow {
+  readonly send: (to: TokenEndpoints, request?: EndpointRequest) => Promise<Reply>
+  /** Fields that make a request malformed. */
+  readonly malformed: Fields
+}
+
+const given = (fields: Fields): Fields =>
+  Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined))
+const assertionOf = (credential: string | null | undefined): Fields =>
+  credential === null
+    ? { client_assertion: undefined, client_assertion_type: undefined }
+    : given({ client_assertion: credential })
+
+/** By the endpoints' names. */
+const rows: Readonly<Record<string, EndpointRow>> = {
+  tokens: {
+    send: (to, { tenant, scope, credential = to.token, headers, fields } = {}) =>
+      to.tokens(
+        { ...given({ tenant, scope }), ...fields },
+        { ...(credential !== null && { authorization: `Bearer ${credential}` }), ...headers },
+      ),
+    malformed: { unknown: 'x' },
+  },
+  oauth_token: {
+    send: (to, { tenant, scope, credential, headers, fields } = {}) =>
+      to.oauth({ ...given({ tenant, scope }), ...assertionOf(credential), ...fields }, headers),
+    malformed: { grant_type: undefined },
+  },
+  entra_token: {
+    send: (to, { tenant, scope, credential, headers, fields } = {}) =>
+      to.entra({ ...given({ scope }), ...assertionOf(credential), ...fields }, tenant, headers),
+    malformed: { client_id: 'x' },
+  },
+  identity: {
+    send: (to, { tenant, scope: resource, credential = to.token, headers, fields } = {}) =>
+      to.identity({ ...given({ resource }), ...fields }, tenant, {
+        ...(credential !== null && { 'x-identity-header': credential }),
+        ...headers,
+      }),
+    malformed: { resource: undefined },
+  },
+}
+
+/** Every token endpoint of the broker with its row. */
+export const endpointRows: readonly (EndpointRow & { readonly endpoint: TokenEndpoint })[] = tokenEndpoints().map(
+  endpoint => {
+    const row = rows[endpoint.name]
+    assert.ok(row, `test/support/token-endpoints.ts has no row for the endpoint ${endpoint.name}`)
+    return { ...row, endpoint }
+  },
+)
+
+/** A token exchange: the same endpoint as `oauth_token`, with the credential in another field. */
+export const exchangeRow: EndpointRow['send'] = (to, { tenant, scope, credential, headers, fields } = {}) =>
+  to.exchange(
+    {
+      ...given({ tenant, scope, subject_token: credential ?? undefined }),
+      ...(credential === null && { subject_token: undefined }),
+      ...fields,
+    },
+    headers,
+  )
+
+/** A response's status and error, such as `401 invalid_client`. */
+export const errorIn = ({ status, json }: Pick<Reply, 'status' | 'json'>): string =>
+  `${status} ${String(json['error'] ?? json['code'])}`
+
+/** What an error of an endpoint must be, by the tables of its protocol, which docs/clients.md has too. */
+export function expectedError({ protocol }: TokenEndpoint, code: ErrorCode, parts: ErrorParts = {}) {
+  const problem = protocol.writeError(new BrokerError(code, '', parts), { id: '', body: undefined, headers: {} })
+  const json = JSON.parse(problem.body) as Reply['json']
+  return { error: errorIn({ status: problem.status, json }), retryAfter: problem.headers['retry-after'] }
 }
