@@ -7,6 +7,8 @@ import { promisify } from 'node:util'
 import type { FastifyInstance } from 'fastify'
 import { openapiText } from '../../openapi/build.ts'
 import { errorTable } from '../../src/errors.ts'
+import { problemDetails } from '../../src/http/server/problems.ts'
+import { tokenEndpoints } from '../../src/http/token-endpoints/all.ts'
 import { startWorld } from '../support/broker.ts'
 import {
   assertFits,
@@ -15,6 +17,7 @@ import {
   exampleOf,
   isOfOthers,
   type Operation,
+  operationOf,
   operations,
   problemsOf,
   responseOf,
@@ -81,17 +84,17 @@ describe('it has every error', () => {
   })
 })
 
-test('every error is a problem, except in protocols of others', () => {
-  const ways = (operation: Operation) =>
+test('every error is problem details, except in other protocols', () => {
+  const mediaTypes = (operation: Operation) =>
     Object.entries(operation.responses)
       .filter(([status]) => Number(status) >= 400)
       .flatMap(([, response]) => Object.keys(responseOf(response).content))
   const ownProtocol = operations.filter(operation => !isOfOthers(operation) && operation.operationId !== 'getReadiness')
-  assert.deepEqual(new Set(ownProtocol.flatMap(ways)), new Set(['application/problem+json']))
-  const others = operations.filter(({ operationId }) =>
-    /^(?:issueOAuth|issueEntra|getIdentity)Token$/.test(operationId),
-  )
-  assert.deepEqual(new Set(others.flatMap(ways)), new Set(['application/json']))
+  assert.deepEqual(new Set(ownProtocol.flatMap(mediaTypes)), new Set(['application/problem+json']))
+  const others = tokenEndpoints()
+    .filter(({ protocol }) => protocol !== problemDetails)
+    .map(({ operationId }) => operationOf(operationId))
+  assert.deepEqual(new Set(others.flatMap(mediaTypes)), new Set(['application/json']))
 })
 
 describe('its examples are what its schemas say', () => {

@@ -36,7 +36,7 @@ type Headers = Readonly<Record<string, string>>
 const noAssertion = { client_assertion: undefined, client_assertion_type: undefined }
 
 /** Requests without a credential but what is in their headers, by endpoint, and whether a certificate counts there. */
-const asked = endpointRows.map(({ endpoint, send }) => {
+const asked = endpointRows.map(({ endpoint, send: request }) => {
   const isEnough = endpoint.bearerOnly !== true
   const errors = isEnough
     ? (['unauthenticated', 'invalid_token', 'not_permitted'] as const)
@@ -44,7 +44,7 @@ const asked = endpointRows.map(({ endpoint, send }) => {
   return {
     endpoint: endpoint.name,
     isEnough,
-    ask: (to: TokenEndpoints, headers: Headers) => send(to, { credential: null, headers }),
+    ask: (to: TokenEndpoints, headers: Headers) => request(to, { credential: null, headers }),
     refused: errors.map(code => expectedError(endpoint, code).error),
   }
 })
