@@ -6,6 +6,8 @@ import { after, describe, test } from 'node:test'
 import { parse } from 'yaml'
 import { parsePolicy } from '../../src/broker/policy/parse.ts'
 import { errorTable } from '../../src/errors.ts'
+import { tokenEndpoints } from '../../src/http/token-endpoints/all.ts'
+import { metadataEndpoints } from '../../src/http/token-endpoints/identity.ts'
 import { promtool, withoutPromtool } from '../support/promtool.ts'
 import { codes, metricOf, metrics, page, rowsBelow, valuesOf } from './metrics-page.ts'
 import { read, sourcesBelow } from '../support/sources.ts'
@@ -49,9 +51,15 @@ const unionIn = (path: string, start: string): readonly string[] => {
 }
 
 describe('it lists the values that the source can give a label', () => {
-  const endpoints = sourcesBelow('src/http').flatMap(path =>
-    wordsIn(path, /(?:endpoint: |endpoint = |noEndpoint = |observe\('[^']+', )'(\w+)'/g),
+  const tokenEndpointNames = [...tokenEndpoints(), ...metadataEndpoints({ tenant: 'contoso', credential: 'x' })].map(
+    ({ name }) => name,
   )
+  const endpoints = [
+    ...new Set(tokenEndpointNames),
+    ...sourcesBelow('src/http').flatMap(path =>
+      wordsIn(path, /(?:endpoint: |endpoint = |noEndpoint = |observe\('[^']+', )'(\w+)'/g),
+    ),
+  ]
   const callers = ['jwt', 'jwt-refusals', 'client-certificates', 'authenticate', 'api-keys']
   const refusals = callers.flatMap(name =>
     wordsIn(`src/broker/authentication/${name}.ts`, /(?:refusal\(|: \[|return \[|\?\? \[)'(\w+)', ['"][A-Z]/g),

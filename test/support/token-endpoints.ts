@@ -25,6 +25,8 @@ const form = { 'content-type': 'application/x-www-form-urlencoded' }
 export interface TokenEndpoints {
   /** A good caller's token. */
   readonly token: string
+  /** Sends a form to any path. */
+  readonly post: (path: string, fields: Fields, headers?: Readonly<Record<string, string>>) => Promise<Reply>
   /** The headers replace the good credential. */
   readonly tokens: (changes?: Fields, headers?: Readonly<Record<string, string>>) => Promise<Reply>
   readonly oauth: (changes?: Fields, headers?: Readonly<Record<string, string>>) => Promise<Reply>
@@ -54,6 +56,7 @@ export async function tokenEndpointsOf(
     })
   return {
     token,
+    post,
     tokens: (changes, headers = { authorization: `Bearer ${token}` }) =>
       send(url, {
         ...connection,
