@@ -72,7 +72,7 @@ describe('a response in another protocol is as the document says', () => {
     t.after(() => emulator.clearFaults())
     const endpoints = await tokenEndpointsOf(world, here)
     for (const { endpoint, send: ask } of endpointRows) {
-      const fields = endpoint.name === 'entra_token' ? { client_id: clientId } : {}
+      const fields = 'client_id' in propertiesOf(endpoint.body?.schema) ? { client_id: clientId } : {}
       const reply = await ask(endpoints, { fields })
       assert.equal(errorIn(reply), expectedError(endpoint, 'identity_unavailable').error)
       assertDocumented(operationOf(endpoint.operationId), reply)
@@ -86,7 +86,7 @@ test('every token endpoint is in the description, with its path, method, paramet
     assert.deepEqual([operation.path, operation.method], [path.replaceAll(/:(\w+)/g, '{$1}'), method])
     assert.deepEqual(Object.keys(operation.requestBody?.content ?? {}), body ? [body.mediaType] : [])
     const documented = (operation.parameters ?? []).map(({ name }) => name)
-    const own = [params, query].flatMap(schema => Object.keys((schema as { properties?: object })?.properties ?? {}))
+    const own = [params, query].flatMap(schema => Object.keys(propertiesOf(schema)))
     assert.deepEqual(documented.toSorted(), own.toSorted())
     const codes = codesIn(operation)
     assert.deepEqual(new Set(codes.map(({ code }) => code)), new Set(errorsOf({ ...(body && { body }) })))
@@ -94,6 +94,10 @@ test('every token endpoint is in the description, with its path, method, paramet
       assert.deepEqual([status, schema], [protocol.statusOf(code), `#/components/schemas/${protocol.errorSchema}`])
   }
 })
+
+/** The properties of an object's schema; none without one. */
+const propertiesOf = (schema: object | undefined): object =>
+  schema && 'properties' in schema ? Object(schema.properties) : {}
 
 /** The codes that an operation lists, with the status and the schema under which they stand. */
 const codesIn = ({ responses }: Operation) =>
