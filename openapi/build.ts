@@ -14,16 +14,16 @@ import { readRoutes, type Route } from './routes.ts'
 
 /**
  * `node openapi/build.ts` writes openapi.yaml; with `--check` it says whether it is up to date and exits with 1 if not.
- * Paths, methods, parameters, bodies and errors are what the routes declare, read off them by @fastify/swagger; the words
- * and the answers are those of `openapi/descriptions.ts`, joined by the `operationId`.
+ * Paths, methods, parameters, bodies and errors are those of the routes, read by @fastify/swagger; the words and the other
+ * responses are those of `openapi/descriptions.ts`, joined by the `operationId`.
  */
 
 const file = join(packageRoot, 'openapi.yaml')
 
-type Members = Record<string, unknown>
-type Schema = Readonly<Members>
+type Fields = Record<string, unknown>
+type Schema = Readonly<Fields>
 
-/** The words for a route; a route without any, and words without a route, are faults. */
+/** The words for a route. Throws for a route without words, and if only one of them has a body. */
 function wordsOf({ operationId, path, method, requestBody }: Route): Description {
   const words = descriptions[operationId]
   if (!words) throw new Error(`${method} ${path} has no operationId that openapi/descriptions.ts describes`)
@@ -39,7 +39,7 @@ async function describeBroker(): Promise<Schema> {
 
   const operations = routes.map(route => ({ ...route, operation: operationOf(route, wordsOf(route)) }))
   const responses = shareResponses(operations.map(({ operation }) => operation.responses))
-  const paths: Record<string, Members> = {}
+  const paths: Record<string, Fields> = {}
   for (const { path, method, operation } of operations) paths[path] = { ...paths[path], [method]: operation }
   const bodies = routes.flatMap(route => {
     const name = wordsOf(route).request?.name
@@ -67,7 +67,7 @@ async function describeBroker(): Promise<Schema> {
   }
 }
 
-/** One operation: what its route says and what is said about it. */
+/** One operation: its route and its words. */
 function operationOf({ operationId, parameters, requestBody, responses }: Route, words: Description) {
   const { request } = words
   const [mediaType = ''] = Object.keys(requestBody?.content ?? {})
@@ -91,7 +91,7 @@ function operationOf({ operationId, parameters, requestBody, responses }: Route,
       ...words.answers,
       ...Object.fromEntries(errors),
       default: { $ref: '#/components/responses/Unrouted' },
-    } as Members,
+    } as Fields,
   }
 }
 
@@ -144,11 +144,11 @@ const protocolHeaders = (status: string) =>
   )
 
 /**
- * Replaces the errors that several operations have alike by references.
- * @returns what they lead to, named after the examples: `UnauthenticatedOrInvalidToken`
+ * Replaces errors that several operations share by references.
+ * @returns the shared errors, named after their examples: `UnauthenticatedOrInvalidToken`
  */
-function shareResponses(all: readonly Members[]): Members {
-  const shared: Members = {}
+function shareResponses(all: readonly Fields[]): Fields {
+  const shared: Fields = {}
   const places = all.flatMap(responses => Object.keys(responses).map(status => ({ responses, status })))
   const alike = Map.groupBy(places, ({ responses, status }) => JSON.stringify(responses[status]))
   for (const [text, found] of alike) {
@@ -166,7 +166,7 @@ function shareResponses(all: readonly Members[]): Members {
 const pascalCase = (code: string): string =>
   code.replaceAll(/(?:^|_)([a-z])/g, (_, letter: string) => letter.toUpperCase())
 
-/** The text of openapi.yaml, as prettier leaves it. */
+/** The text of openapi.yaml, as prettier formats it. */
 export async function openapiText(): Promise<string> {
   const head = '# Made from the routes by openapi/build.ts: change those, or the words beside it.\n'
   // Only what is JSON; and quoted where YAML 1.1 would read a time.

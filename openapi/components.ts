@@ -6,7 +6,7 @@ import { liveness, problem, readiness } from './answers.ts'
 import { errorResponse } from '../src/http/schemas/problem-responses.ts'
 import { problemDetails } from '../src/http/server/problems.ts'
 
-/** What `openapi.yaml` has under `components`, and the form of what is said about one operation. */
+/** What `openapi.yaml` has under `components`, and the type of an operation's words. */
 
 interface Header {
   readonly description: string
@@ -20,17 +20,17 @@ const header = (description: string, schema: Header['schema'], required = true):
   schema: { type: 'string', ...schema },
 })
 
-/** Headers of answers, by their names; those of one name that differ have a name of their own here. */
+/** Response headers by name; one that differs between operations has a suffix here. */
 const headers = {
-  'Cache-Control': header('Answers are not to be stored.', { const: 'no-store' }),
-  'Cache-Control-Docs': header('The same until the broker is updated: ask whether it has changed.', {
+  'Cache-Control': header('Responses must not be stored.', { const: 'no-store' }),
+  'Cache-Control-Docs': header('The same until the broker is updated: revalidate before each use.', {
     const: 'no-cache',
   }),
   'Cache-Status': header(
-    'Where the token came from (RFC 9211). `hit`: held, for `ttl` more seconds; with `detail=due` a refresh runs in the ' +
-      'background, with `detail=refresh-failed` the last one failed. `fwd=miss`: none was held; `collapsed`: an exchange ' +
-      'that ran already was joined. `fwd=stale`: the one held had expired. `fwd=request`: `min_expires_in` asked for a ' +
-      'longer life.',
+    'Where the token came from (RFC 9211). `hit`: the cache, which serves it for `ttl` more seconds; with `detail=due` a ' +
+      'refresh runs in the background, with `detail=refresh-failed` the last one failed. `fwd=miss`: none was cached; ' +
+      '`collapsed`: the request joined an exchange that was already running. `fwd=stale`: the cached one had expired. ' +
+      '`fwd=request`: `min_expires_in` required a longer life.',
     {
       pattern:
         '^token-broker; (hit; ttl=[0-9]+(; detail=(due|refresh-failed))?|fwd=(miss(; collapsed)?|stale|request))$',
@@ -70,23 +70,24 @@ const headers = {
     ],
   }),
   'WWW-Authenticate-Protocols': header(
-    'What to send. Absent where the answer is that of Entra.',
+    'What to send. Absent if the response is that of Entra.',
     {
       pattern: '^(Bearer realm="token-broker"(, error="invalid_token")?|X-IDENTITY-HEADER realm="token-broker")$',
       examples: ['Bearer realm="token-broker"', 'X-IDENTITY-HEADER realm="token-broker"'],
     },
     false,
   ),
-  Allow: header('With 405: the methods that the path answers.', { examples: ['POST'] }, false),
+  Allow: header('With 405: the methods that the path has.', { examples: ['POST'] }, false),
   'Content-Security-Policy': header('Nothing from elsewhere.', { pattern: "^default-src 'none'; " }),
 } as const satisfies Readonly<Record<string, Header>>
 
-/** Where a header stands in `components.headers`, which must not be confused with its name. */
+/** The key of a header in `components.headers`. */
 const headerComponent = (name: string): string => name.replaceAll('-', '')
 
+/** A key of the headers above. */
 export type HeaderName = keyof typeof headers
 
-/** Header members of a response, by reference. */
+/** The `headers` of a response, by reference. */
 export const headersOf = (...names: readonly HeaderName[]) =>
   Object.fromEntries(
     names.map(name => [
@@ -150,26 +151,28 @@ export const componentsOf = (
   responses: {
     Unrouted: {
       ...errorResponse(problemDetails, unrouted),
-      description: 'Any other error, among them what is answered before an operation sees the request.',
+      description: 'Any other error, such as those of requests that reach no operation.',
       headers: headersOf('Cache-Control', 'Allow'),
     },
   },
   examples: { ...problemExamples, ...examples },
 })
 
+/** Groups of operations. */
 export const tags = [
   {
     name: 'tokens',
-    description: 'Access tokens of Microsoft Entra, for callers whom the policy permits to have them.',
+    description: 'Access tokens of Microsoft Entra, for callers that the policy permits to have them.',
   },
   {
     name: 'protocols',
-    description: 'The same tokens in protocols of others, for clients that speak those: OAuth libraries, Azure SDKs.',
+    description: 'The same tokens in other protocols, for their clients: OAuth libraries, Azure SDKs.',
   },
-  { name: 'probes', description: 'For orchestrators and load balancers: open, nothing but the verdict.' },
+  { name: 'probes', description: 'For orchestrators and load balancers: open, with nothing but the status.' },
   {
     name: 'operations',
-    description: 'The state of the broker, for callers with the permission `observe`. None asks an upstream.',
+    description:
+      'The state of the broker, for callers with the permission `observe`. None sends a request to an upstream.',
   },
   { name: 'documentation', description: 'This description: open, without data of the broker.' },
 ] as const
@@ -192,22 +195,22 @@ export interface Response {
   readonly content: Content
 }
 
-/** What is said about one operation, beside what its route says by itself. */
+/** The words for one operation: everything that its route does not say by itself. */
 export interface Description {
   readonly tag: (typeof tags)[number]['name']
   readonly summary: string
   readonly description: string
   /** Whether it needs a credential. */
   readonly guarded: boolean
-  /** How the credential comes, where not as `bearerAuth` alone. */
+  /** Where the credential is, if not as `bearerAuth` or a client certificate. */
   readonly security?: readonly Readonly<Record<string, readonly string[]>>[]
-  /** Where the route has a body: the name of its schema, and examples. */
+  /** If the route has a body: the name of its schema, and examples. */
   readonly request?: { readonly name: string; readonly examples: Readonly<Record<string, Example>> }
   /** Examples of parameters, by their names. */
   readonly parameters?: Readonly<Record<string, Readonly<Record<string, Example>>>>
   /** By status. */
   readonly answers: Readonly<Record<number, Response>>
-  /** Examples of a code that say more here than the code's own. */
+  /** Examples of an error that are more specific to this operation than the code's own. */
   readonly examples?: Readonly<Partial<Record<ErrorCode, readonly ProblemExample[]>>>
 }
 

@@ -21,11 +21,11 @@ export const words: EndpointWords = {
   operations: {
     issueEntraToken: {
       tag: 'protocols',
-      summary: 'Get a token as an Azure SDK does of Entra',
+      summary: 'Get a token as an Azure SDK does from Entra',
       description:
-        "Entra's own protocol, for unmodified Azure SDKs: your own token is the `client_assertion` (`Authorization`, or a " +
-        'client certificate, in its place will do), and `client_id` chooses the application. Where Entra refused, the answer ' +
-        'is as Entra gave it. 429 and 5xx carry `Retry-After` of 1 or 2.',
+        "Entra's own protocol, for unmodified Azure SDKs: your own token is the `client_assertion` (or use `Authorization` " +
+        'or a client certificate instead), and `client_id` chooses the application. If Entra refused the request, the ' +
+        'response has the error that Entra gave. 429 and 5xx carry `Retry-After` of 1 or 2.',
       guarded: true,
       security: inFormOrBeside,
       parameters: { tenant: tenants },
@@ -50,7 +50,7 @@ export const words: EndpointWords = {
     },
     getOpenIdConfiguration: {
       tag: 'protocols',
-      summary: 'The document that Azure SDKs read of an authority',
+      summary: 'The document of an authority, for Azure SDKs',
       description: 'The same for every well-formed tenant. Only with `BROKER_PUBLIC_URL`.',
       guarded: false,
       parameters: { tenant: tenants },
@@ -78,7 +78,7 @@ export const words: EndpointWords = {
         refresh_in: Type.Optional(count('Seconds until the broker expects to have a newer token.', 1)),
         access_token: accessToken,
       },
-      'A token as Entra answers it.',
+      'A token in the form of Entra.',
     ),
     EntraError: open(
       {
@@ -89,12 +89,12 @@ export const words: EndpointWords = {
         trace_id: text("Entra's, or the broker's request id."),
         correlation_id: text("Entra's, or the broker's request id."),
       },
-      'An error as Entra answers it.',
+      'An error in the form of Entra.',
     ),
     OpenIdConfiguration: open(
       {
         issuer: text('The authority for this tenant.'),
-        authorization_endpoint: text('There is none: MSAL takes no document without it.'),
+        authorization_endpoint: text('There is none: MSAL rejects a document without it.'),
         token_endpoint: text('`POST /{tenant}/oauth2/v2.0/token` there.'),
         jwks_uri: text("Entra's own keys."),
         grant_types_supported: Type.Array(Type.String()),
@@ -103,7 +103,7 @@ export const words: EndpointWords = {
         subject_types_supported: Type.Array(Type.String()),
         id_token_signing_alg_values_supported: Type.Array(Type.String()),
       },
-      'What Azure SDKs read before they use an authority that is not Entra.',
+      'What Azure SDKs read before they use an authority other than Entra.',
     ),
   },
 }

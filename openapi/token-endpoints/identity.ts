@@ -7,7 +7,7 @@ export const words: EndpointWords = {
   operations: {
     getIdentityToken: {
       tag: 'protocols',
-      summary: 'Get a token as an Azure SDK does of a managed identity',
+      summary: 'Get a token as an Azure SDK does from a managed identity',
       description:
         'The identity protocol of App Service and Container Apps: set `IDENTITY_ENDPOINT` to this URL and `IDENTITY_HEADER` ' +
         'to your credential; a client certificate does not stand in for it. `client_id` chooses an application by its client ' +
@@ -36,11 +36,11 @@ export const words: EndpointWords = {
       {
         access_token: accessToken,
         expires_on: text('When the token expires, in seconds since 1970, as text.'),
-        resource: text('As asked for.'),
+        resource: text('As in the request.'),
         token_type: tokenType,
         client_id: text("The application's client id."),
       },
-      'A token as App Service and Container Apps answer it.',
+      'A token in the form of App Service and Container Apps.',
     ),
     IdentityError: open(
       {
@@ -50,7 +50,7 @@ export const words: EndpointWords = {
         error: text("The broker's own code."),
         error_description: text('As `message`.'),
       },
-      'An error in the members that Azure SDKs read.',
+      'An error in the fields that Azure SDKs read.',
     ),
   },
 }

@@ -19,7 +19,7 @@ const upstream = open(
     error: Type.Optional(text("Entra's OAuth error (RFC 6749 §5.2).")),
     codes: Type.Optional(Type.Array(Type.Integer(), { description: "AADSTS numbers, in Entra's order." })),
   },
-  'What Entra said.',
+  'What Entra returned.',
 )
 
 /** The words for `POST /oauth2/token` and its metadata (`src/http/token-endpoints/oauth.ts`). */
@@ -88,16 +88,16 @@ export const words: EndpointWords = {
         issued_token_type: Type.Optional(text('Of a token exchange: `urn:ietf:params:oauth:token-type:access_token`.')),
         token_type: tokenType,
         expires_in: expiresIn,
-        scope: text('As asked for.'),
+        scope: text('As in the request.'),
       },
       'A token (RFC 6749 §5.1, RFC 8693 §2.2.1).',
     ),
     OAuthError: open(
       {
         error: text('The error of RFC 6749 §5.2 or RFC 8693 §2.2.2.'),
-        error_description: text('What was wrong this time, and what can be done about it.'),
-        code: text("The broker's own, finer word."),
-        request_id: text('What the log and the audit trail of the broker have of this request, too. Quote it.'),
+        error_description: text('What was wrong this time, and how to solve it.'),
+        code: text("The broker's own, more specific code."),
+        request_id: text('The id of this request in the log and the audit trail of the broker. Quote it.'),
         retry_after: Type.Optional(count('Seconds, as in `Retry-After`.', 1)),
         upstream: Type.Optional(upstream),
       },

@@ -1,6 +1,6 @@
 import { count, guid, open, text } from '../answers.ts'
 import type { EndpointWords } from '../endpoint-words.ts'
-import { accessToken, contoso, expiresIn, graph, tokenResponse, tokenText, tokenType } from './shared.ts'
+import { accessToken, application, contoso, expiresIn, graph, tokenResponse, tokenText, tokenType } from './shared.ts'
 
 const token = (summary: string, name = 'default') => ({
   summary,
@@ -24,11 +24,11 @@ export const words: EndpointWords = {
       summary: 'Get an access token for a tenant',
       description:
         'Needs a credential: your own token or API key, as `Authorization: Bearer <token>`, or a client certificate.\n\n' +
-        'Asked in this order: who calls (401), whether the request is well-formed (400), whether the policy grants it ' +
-        '(403). A tenant or application that the policy does not know gets the same 403 as one that is forbidden.\n\n' +
-        'The token is the one that is held for application, tenant and scope, or a new one of Entra. A token that is held ' +
-        'is served as long as it is valid, whatever happens upstream. All callers that may have it get the same token, so ' +
-        'it needs no cache of yours: ask again whenever you need it, or keep it for `refresh_in` seconds.',
+        'The broker checks in this order: who the caller is (401), whether the request is well-formed (400), whether the ' +
+        'policy grants it (403). An unknown tenant or application gets the same 403 as a forbidden one.\n\n' +
+        'The token is the cached one for application, tenant and scope, or a new one from Entra. A cached token is served ' +
+        'as long as it is valid, even while Entra is unavailable. All permitted callers get the same token, so you need no ' +
+        'cache: request it again whenever you need it, or keep it for `refresh_in` seconds.',
       guarded: true,
       request: {
         name: 'TokenRequest',
@@ -38,6 +38,10 @@ export const words: EndpointWords = {
           application: {
             summary: 'Of another application registration',
             value: { tenant: 'contoso', scope: graph, application: 'reporting' },
+          },
+          application_client_id: {
+            summary: 'Of an application registration, by its client id',
+            value: { tenant: 'contoso', scope: graph, application },
           },
           min_expires_in: {
             summary: 'With at least 15 minutes to live',
@@ -66,9 +70,9 @@ export const words: EndpointWords = {
         token_type: tokenType,
         expires_in: expiresIn,
         expires_on: count('When the token expires, in seconds since 1970.'),
-        refresh_in: count('Seconds until the broker expects to have a newer token: ask again then.'),
+        refresh_in: count('Seconds until the broker expects to have a newer token: request it again then.'),
         tenant: guid('The tenant that the token is for: its id, in lower case.'),
-        scope: text('As asked for.'),
+        scope: text('As in the request.'),
         application: text("The application's name in the policy."),
       },
       'A token of one application for one tenant and resource.',
