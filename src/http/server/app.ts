@@ -16,7 +16,7 @@ import { errorOf, limitHeaders, problemDetails, type Protocol } from './problems
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** The name under which a route's requests are counted. */
+    /** The route's name in metrics and in the audit trail. */
     endpoint?: string
     /** How the route reports its errors; as problem details if absent. */
     protocol?: Protocol
@@ -29,17 +29,17 @@ export interface AppOptions {
   readonly log: FastifyBaseLogger
   /** Whether the service is about to stop, so that connections should not be kept. */
   readonly isDraining: () => boolean
-  /** Told of every request that ends in an error. */
+  /** Called for every request that ends in an error. */
   readonly answered: Events['answered']
-  /** PEM texts; plain http without them. With `ca`, clients are asked for certificates of these authorities. */
+  /** PEM texts; plain http if absent. With `ca`, the server requests client certificates of these authorities. */
   readonly tls?: TlsOptions | undefined
-  /** Whom a request may come from; by default from the peer itself, which has no certificate. */
+  /** How to find a request's client; by default it is the peer itself, without a certificate. */
   readonly peers?: PeerOptions
   /** Milliseconds for a TLS handshake. */
   readonly handshakeMs?: number
 }
 
-/** A server's own certificate, and whose clients it knows. */
+/** A server's own certificate, and the authorities of its clients' certificates. */
 export interface TlsOptions {
   readonly cert: string
   readonly key: string
@@ -47,8 +47,8 @@ export interface TlsOptions {
 }
 
 /**
- * What TLS is made of, also when it is renewed. Sessions are not resumed where clients have certificates: a resumed one
- * would not be verified again.
+ * The server's TLS settings, at the start and when they are renewed. With client certificates, sessions are not resumed: a
+ * resumed one would not be verified again.
  */
 export const secureContextOf = ({ cert, key, ca }: TlsOptions) =>
   ({
@@ -58,7 +58,7 @@ export const secureContextOf = ({ cert, key, ca }: TlsOptions) =>
     ...(ca !== undefined && { ca, secureOptions: constants.SSL_OP_NO_TICKET }),
   }) as const
 
-/** Bearers need no certificate, and who has a bad one is told so in HTTP. */
+/** Callers with a bearer token need no certificate, and the error for a bad certificate is an HTTP response. */
 const asking = ({ ca }: TlsOptions) => ({ requestCert: ca !== undefined, rejectUnauthorized: false })
 
 const noProxies: PeerOptions = {
@@ -75,17 +75,17 @@ const noEndpoint = 'none'
 
 /** Milliseconds for a TLS handshake; Node would wait for two minutes. */
 const longestHandshakeMs = 10_000
-/** Connections of a listener at once, those whose handshake is under way included; one more is closed. */
+/** Concurrent connections of a listener, those during their handshake included; one more is closed. */
 export const maxConnections = 10_000
 
 const maxBodyBytes = 16 * 1024
 /** Node's own, for http and https alike. */
 const serverOptions = {
   maxHeaderSize: 16 * 1024,
-  // The hook below answers with a body.
+  // The hook below responds with a body.
   requireHostHeader: false,
   connectionsCheckingInterval: 5_000,
-  // Two Authorization headers become one credential that nobody accepts; Node would take the first in silence.
+  // Two Authorization headers become one invalid credential; Node would use the first without notice.
   joinDuplicateHeaders: true,
 } as const
 
@@ -97,14 +97,14 @@ const httpsOptions = (tls: TlsOptions, handshakeTimeout = longestHandshakeMs) =>
 })
 
 /**
- * Schemas describe; nothing is validated or written by them. Given this in the place of its own compilers, Fastify does not
- * load them, and the image is without them.
+ * Schemas only describe: nothing is validated or serialised by them. With this in place of its own compilers, Fastify does
+ * not load those, and the image does not contain them.
  */
 const unused = (): never => {
-  throw new Error('a schema was to be compiled')
+  throw new Error('a schema must not be compiled')
 }
 
-/** A server, built but not listening: what production runs and what tests send requests to. */
+/** A server, built but not listening: the same in production and in tests. */
 export function buildApp(options: AppOptions, routes: readonly AddRoutes[]): FastifyInstance {
   const newId = requestIds()
   const unrouted = (code: ErrorCode | undefined): void => {
@@ -112,20 +112,20 @@ export function buildApp(options: AppOptions, routes: readonly AddRoutes[]): Fas
   }
   const app: FastifyInstance = fastify({
     loggerInstance: options.log,
-    // One line a decision is the audit's; a logger of its own for each request would cost more than the request.
+    // The audit trail has one line for each decision; a logger for each request would cost more than the request.
     logController: new LogController({ disableRequestLogging: true }),
     childLoggerFactory: logger => logger,
     genReqId: newId,
     requestIdHeader: false,
     bodyLimit: maxBodyBytes,
-    // Longer than the 240 s of Azure's ingress, which must be the one to close idle connections.
+    // Longer than the 240 s of Azure's ingress, which must close idle connections first.
     keepAliveTimeout: 245_000,
     requestTimeout: 15_000,
-    // For clients that take no answer: longer than the longest exchange.
+    // For clients that do not read the response: longer than the longest exchange.
     connectionTimeout: 75_000,
     return503OnClosing: false,
     forceCloseConnections: 'idle',
-    // Parameters of any length reach their route, which says what is wrong with them.
+    // Parameters of any length reach their route, which reports what is wrong with them.
     routerOptions: { ignoreTrailingSlash: false, caseSensitive: true, maxParamLength: serverOptions.maxHeaderSize },
     exposeHeadRoutes: false,
     schemaController: { compilersFactory: { buildValidator: unused, buildSerializer: unused } },
@@ -148,7 +148,7 @@ export function buildApp(options: AppOptions, routes: readonly AddRoutes[]): Fas
 
   app.addHook('onRequest', (request, reply, done) => {
     if (options.isDraining()) reply.header('connection', 'close')
-    // Node would answer this itself, without a body, if it were left to it (RFC 9112 §3.2).
+    // Node by itself would respond without a body (RFC 9112 §3.2).
     if (request.headers.host === undefined && request.raw.httpVersion === '1.1') {
       done(new BrokerError('invalid_request', 'The Host header is missing.'))
     } else {
