@@ -105,7 +105,7 @@ describe('its examples are what its schemas say', () => {
     })
   }
 
-  test('bodies of requests are closed, those of answers open', () => {
+  test('bodies of requests are closed, those of responses open', () => {
     for (const [name, schema] of Object.entries(document.components.schemas)) {
       // Forms of other protocols may hold what their clients send of themselves.
       assert.equal(schema['additionalProperties'], !name.endsWith('Request'), name)

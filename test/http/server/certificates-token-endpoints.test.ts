@@ -59,7 +59,7 @@ test('a certificate counts everywhere but in the identity protocol', () => {
 
 for (const { endpoint, ask, isEnough, refused } of asked)
   describe(`a certificate alone, at ${endpoint}`, () => {
-    const [nobody = '', bad = '', forbidden = ''] = refused
+    const [none = '', bad = '', forbidden = ''] = refused
     if (isEnough) {
       test('authenticates its holder, and the audit line says so', async () => {
         const reply = await ask(withWorker, {})
@@ -69,12 +69,12 @@ for (const { endpoint, ask, isEnough, refused } of asked)
       })
     } else {
       test('authenticates nobody: others could cause such a request', async () => {
-        assert.equal(errorIn(await ask(withWorker, {})), nobody)
+        assert.equal(errorIn(await ask(withWorker, {})), none)
       })
     }
 
     test('is refused in the words of the protocol: none, one of another authority, one that no rule names', async () => {
-      assert.equal(errorIn(await ask(withoutOne, {})), nobody)
+      assert.equal(errorIn(await ask(withoutOne, {})), none)
       assert.equal(errorIn(await ask(withForeign, {})), bad)
       assert.equal(errorIn(await ask(withUnnamed, {})), forbidden)
     })
@@ -124,7 +124,7 @@ test('a certificate is the subject of no token exchange, nor what goes with a cl
   assert.equal(errorIn(await withWorker.entra({ ...noAssertion, client_secret: 'x' })), '400 invalid_request')
 })
 
-test('with a token, it is the token that says who asks', async () => {
+test('with a token, the token says who the caller is', async () => {
   for (const ask of [withUnnamed.oauth, withUnnamed.exchange, withUnnamed.entra, withUnnamed.identity]) {
     const reply = await ask()
     assert.equal(reply.status, 200, reply.text)
@@ -138,12 +138,12 @@ describe('a token that is bound to a certificate (RFC 8705) needs it at every wa
     const thumbprint = hash('sha256', new X509Certificate(worker.certPem).raw, 'base64url')
     token = await world.emulator.mintCallerToken({ cnf: { 'x5t#S256': thumbprint } })
   })
-  const bound: readonly (readonly [where: string, ask: (ways: TokenEndpoints) => Promise<Reply>, refused: string])[] = [
-    ['tokens', ways => ways.tokens({}, { authorization: `Bearer ${token}` }), '401 invalid_token'],
-    ['client credentials', ways => ways.oauth({ client_assertion: token }), '401 invalid_client'],
-    ['token exchange', ways => ways.exchange({ subject_token: token }), '400 invalid_request'],
-    ['Entra', ways => ways.entra({ client_assertion: token }), '401 invalid_client'],
-    ['identity', ways => ways.identity({}, 'contoso', { 'x-identity-header': token }), '401 invalid_token'],
+  const bound: readonly (readonly [where: string, ask: (to: TokenEndpoints) => Promise<Reply>, refused: string])[] = [
+    ['tokens', to => to.tokens({}, { authorization: `Bearer ${token}` }), '401 invalid_token'],
+    ['client credentials', to => to.oauth({ client_assertion: token }), '401 invalid_client'],
+    ['token exchange', to => to.exchange({ subject_token: token }), '400 invalid_request'],
+    ['Entra', to => to.entra({ client_assertion: token }), '401 invalid_client'],
+    ['identity', to => to.identity({}, 'contoso', { 'x-identity-header': token }), '401 invalid_token'],
   ]
   for (const [where, ask, refused] of bound)
     test(where, async () => {
@@ -154,17 +154,17 @@ describe('a token that is bound to a certificate (RFC 8705) needs it at every wa
     })
 })
 
-test('documents are open, and the same for everybody', async () => {
+test('documents are open, and the same for every caller', async () => {
   for (const path of ['/.well-known/oauth-authorization-server', '/contoso/v2.0/.well-known/openid-configuration']) {
-    const [nobody, somebody, foreign] = await Promise.all(
+    const [without, known, foreign] = await Promise.all(
       [undefined, worker, leaf({}, others)].map(each => send(broker.url + path, connection(each))),
     )
-    assert.equal(nobody?.status, 200)
-    assert.deepEqual([somebody?.text, foreign?.text], [nobody.text, nobody.text])
+    assert.equal(without?.status, 200)
+    assert.deepEqual([known?.text, foreign?.text], [without.text, without.text])
   }
 })
 
-describe('operators may come with a certificate, as they could before there were other ways in', () => {
+describe('operators may use a certificate too', () => {
   const operator = leaf({ names: ['ops.example'] })
   for (const [method, path] of [
     ['GET', '/health'],
@@ -194,8 +194,12 @@ test('what a trusted proxy says of its peer counts where a certificate would', a
     ['10.0.0.0/8', false],
   ] as const) {
     const environment = { BROKER_TRUSTED_PROXIES: proxies, TLS_CLIENT_CA_FILE: caFile }
-    const ways = await tokenEndpointsOf(world, await world.broker(t, { policy: { rules }, environment }))
+    const endpoints = await tokenEndpointsOf(world, await world.broker(t, { policy: { rules }, environment }))
     for (const { endpoint, ask, isEnough } of asked)
-      assert.equal((await ask(ways, forwarded)).status, isEnough && isBelieved ? 200 : 401, `${endpoint} ${proxies}`)
+      assert.equal(
+        (await ask(endpoints, forwarded)).status,
+        isEnough && isBelieved ? 200 : 401,
+        `${endpoint} ${proxies}`,
+      )
   }
 })
