@@ -16,7 +16,8 @@ import { createRunningPolicy, type RunningPolicy } from '../src/broker/authoriza
 import { createSuspects } from '../src/broker/authentication/failed-credential-limiter.ts'
 import type { Events } from '../src/broker/events.ts'
 import { buildApp } from '../src/http/server/app.ts'
-import { addTokens } from '../src/http/token-endpoints/tokens.ts'
+import { addTokenEndpoint } from '../src/http/token-endpoints/token-endpoint.ts'
+import { tokensEndpoint } from '../src/http/token-endpoints/tokens.ts'
 import { createListeners } from '../src/service/subscribers.ts'
 import { bufferedOutput } from '../src/telemetry/output.ts'
 import { audience, mostEntries, scope, tenantOf, tokenBytes, type Order, type Report } from './many-world.ts'
@@ -97,7 +98,7 @@ rules:
   const deciders = decidersOf(running, events)
   const issuer = createTokenIssuer(deciders, cache, events)
   const app = buildApp({ log, isDraining: () => false, answered: events.answered }, [
-    scoped => addTokens(scoped, issuer),
+    scoped => addTokenEndpoint(scoped, issuer, tokensEndpoint()),
   ])
   return { app, cache, issuer }
 }

@@ -3,11 +3,11 @@ import { guidPattern } from '../src/broker/lib/identifiers.ts'
 import { errorTable } from '../src/errors.ts'
 
 /**
- * Bodies of the answers to callers, for `openapi.yaml` only: no request loads this file, and nothing is checked by it.
- * Answers may get further members, so every object is open.
+ * Bodies of responses, for `openapi.yaml` only: the broker does not load this file, and validates nothing by it. Later
+ * versions may add fields to responses, so every object is open.
  */
 
-/** An object that may get further members. */
+/** An object to which later versions may add fields. */
 export const open = (properties: TProperties, description?: string) =>
   Type.Object(properties, { additionalProperties: true, ...(description && { description }) })
 
@@ -49,17 +49,14 @@ export const problem = open(
         'the status.',
       examples: Object.keys(errorTable),
     }),
-    request_id: text('What the log and the audit trail of the broker have of this request, too. Quote it.'),
+    request_id: text('The id of this request in the log and the audit trail of the broker. Quote it.'),
     retry_after: Type.Optional(
-      count(
-        'Seconds after which the same request may succeed, as in `Retry-After`. Absent where waiting cannot help.',
-        1,
-      ),
+      count('Seconds after which the same request may succeed, as in `Retry-After`. Absent if waiting cannot help.', 1),
     ),
     available_expires_in: Type.Optional(
-      count('Seconds of life of the token that is held, where that is less than the `min_expires_in` asked for.'),
+      count('Seconds of life of the cached token, if that is less than the requested `min_expires_in`.'),
     ),
-    remedy: Type.Optional(text('What a person can do about it, with the URL or the value where it is known.')),
+    remedy: Type.Optional(text('How a person can solve it, with the URL or the value if it is known.')),
     upstream: Type.Optional(
       open(
         {
@@ -68,26 +65,11 @@ export const problem = open(
           trace_id: Type.Optional(text("Entra's trace id, for Microsoft's support.")),
           correlation_id: Type.Optional(text("Entra's correlation id.")),
         },
-        'What Entra said: numbers and ids, never its text.',
+        'What Entra returned: numbers and ids, never its text.',
       ),
     ),
   },
   'Every error of the broker: problem details of RFC 9457, with `code` and `request_id`.',
-)
-
-/** 200 of `POST /tokens`. */
-export const token = open(
-  {
-    access_token: text("Entra's access token for the tenant, as Entra issued it. A secret."),
-    token_type: Type.Literal('Bearer', { description: 'How the token is used (RFC 6750).' }),
-    expires_in: count('Seconds until the token expires.'),
-    expires_on: count('When the token expires, in seconds since 1970.'),
-    refresh_in: count('Seconds until the broker expects to have a newer token: ask again then.'),
-    tenant: guid('The tenant that the token is for: its id, in lower case.'),
-    scope: text('As asked for.'),
-    application: text("The application's name in the policy."),
-  },
-  'A token of one application for one tenant and resource.',
 )
 
 /** 200 of `/livez`; of `/readyz`, and its 503. */

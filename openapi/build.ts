@@ -3,18 +3,19 @@ import { join } from 'node:path'
 import { format, resolveConfig } from 'prettier'
 import { stringify } from 'yaml'
 import { errorTable, type ErrorCode } from '../src/errors.ts'
-import { components, descriptions, headersOf, introduction, tags, type Description } from './descriptions.ts'
-import type { DialectResponse } from '../src/http/schemas/protocol-responses.ts'
-import type { ProblemResponse } from '../src/http/schemas/problem-responses.ts'
+import { componentsOf, headersOf, tags, type Description } from './components.ts'
+import { descriptions, introduction } from './descriptions.ts'
+import { endpointWords } from './endpoint-words.ts'
+import { protocolErrorExamples } from './protocol-error-examples.ts'
+import type { ErrorResponse } from '../src/http/schemas/problem-responses.ts'
+import { tokenEndpoints } from '../src/http/token-endpoints/all.ts'
 import { packageRoot, version } from '../src/service/package.ts'
 import { readRoutes, type Route } from './routes.ts'
 
 /**
- * `node openapi/build.ts` writes openapi.yaml. With `--check` it writes nothing, and exits with 1 if the file is
- * outdated.
- *
- * Paths, methods, parameters, bodies and errors come from the routes, through @fastify/swagger. Texts and successful
- * responses come from `openapi/descriptions.ts`. The `operationId` connects the two.
+ * `node openapi/build.ts` writes openapi.yaml; with `--check` it says whether it is up to date and exits with 1 if not.
+ * Paths, methods, parameters, bodies and errors are those of the routes, read by @fastify/swagger; the words and the other
+ * responses are those of `openapi/descriptions.ts`, joined by the `operationId`.
  */
 
 const file = join(packageRoot, 'openapi.yaml')
@@ -22,7 +23,7 @@ const file = join(packageRoot, 'openapi.yaml')
 type Fields = Record<string, unknown>
 type Schema = Readonly<Fields>
 
-/** Returns the texts for a route. Throws if it has none, or if texts and route disagree about a request body. */
+/** The words for a route. Throws for a route without words, and if only one of them has a body. */
 function wordsOf({ operationId, path, method, requestBody }: Route): Description {
   const words = descriptions[operationId]
   if (!words) throw new Error(`${method} ${path}: openapi/descriptions.ts has no text for its operationId`)
@@ -46,6 +47,8 @@ async function describeBroker(): Promise<Schema> {
     const name = wordsOf(route).request?.name
     return name === undefined ? [] : [[name, Object.values(route.requestBody?.content ?? {})[0]?.schema]]
   })
+  const schemas = Object.fromEntries(endpointWords.flatMap(words => Object.entries(words.schemas)))
+  const components = componentsOf(schemas, protocolErrorExamples(tokenEndpoints(), exampleNamesOf(routes)))
   return {
     openapi: '3.1.0',
     info: {
@@ -66,11 +69,11 @@ async function describeBroker(): Promise<Schema> {
   }
 }
 
-/** Creates one operation from its route and its texts. */
+/** One operation: its route and its words. */
 function operationOf({ operationId, parameters, requestBody, responses }: Route, words: Description) {
   const { request } = words
   const [mediaType = ''] = Object.keys(requestBody?.content ?? {})
-  const problems = Object.entries(responses).map(([status, response]) => [status, problemOf(status, response, words)])
+  const errors = Object.entries(responses).map(([status, response]) => [status, errorOf(status, response, words)])
   return {
     operationId,
     tags: [words.tag],
@@ -88,7 +91,7 @@ function operationOf({ operationId, parameters, requestBody, responses }: Route,
     }),
     responses: {
       ...words.answers,
-      ...Object.fromEntries(problems),
+      ...Object.fromEntries(errors),
       default: { $ref: '#/components/responses/Unrouted' },
     } as Fields,
   }
@@ -99,12 +102,22 @@ function parameterOf(parameter: Schema & { readonly name: string }, words: Descr
   return { name, in: place, required, description, schema, examples: words.parameters?.[name] }
 }
 
-/** Creates the error response of one status, with its headers and the operation's examples. */
-function problemOf(status: string, response: ProblemResponse | DialectResponse, words: Description): Schema {
-  if ('application/json' in response.content) return protocolErrorOf(status, response)
-  const { description, content } = response
-  const { schema, examples } = content['application/problem+json']
-  const codes = Object.keys(examples) as ErrorCode[]
+/** The error examples to which the responses of the routes refer. */
+const exampleNamesOf = (routes: readonly Route[]): ReadonlySet<string> =>
+  new Set(
+    routes
+      .flatMap(({ responses }) => Object.values(responses))
+      .flatMap(({ content }) => Object.values(content))
+      .flatMap(({ examples }) => Object.values(examples))
+      .map(({ $ref }) => $ref.slice('#/components/examples/'.length)),
+  )
+
+/** The errors of one status: with headers and, if they are problem details, with the operation's own examples. */
+function errorOf(status: string, response: ErrorResponse, words: Description): Schema {
+  const problem = response.content['application/problem+json']
+  if (!problem) return { ...response, headers: protocolHeaders(status) }
+  const { description } = response
+  const codes = Object.keys(problem.examples) as ErrorCode[]
   const names = codes.flatMap(code => words.examples?.[code] ?? [code])
   return {
     description,
@@ -116,34 +129,32 @@ function problemOf(status: string, response: ProblemResponse | DialectResponse, 
     ),
     content: {
       'application/problem+json': {
-        schema,
+        schema: problem.schema,
         examples: Object.fromEntries(names.map(name => [name, { $ref: `#/components/examples/${name}` }])),
       },
     },
   }
 }
 
-/** Creates the error response of a token endpoint that uses another protocol. */
-const protocolErrorOf = (status: string, response: ProblemResponse | DialectResponse): Schema => ({
-  ...response,
-  headers: headersOf(
+/** The headers of an error in a protocol other than problem details, where they depend on the status alone. */
+const protocolHeaders = (status: string) =>
+  headersOf(
     'Cache-Control',
     ...(status === '401' ? (['WWW-Authenticate-Protocols'] as const) : []),
     ...(status === '429' || status === '503' ? (['Retry-After'] as const) : []),
     ...(status === '429' ? (['RateLimit-Policy', 'RateLimit'] as const) : []),
-  ),
-})
+  )
 
 /**
- * Replaces equal error responses of several operations by references.
- * @returns the shared responses, named after their examples: `UnauthenticatedOrInvalidToken`
+ * Replaces errors that several operations share by references.
+ * @returns the shared errors, named after their examples: `UnauthenticatedOrInvalidToken`
  */
 function shareResponses(all: readonly Fields[]): Fields {
   const shared: Fields = {}
   const places = all.flatMap(responses => Object.keys(responses).map(status => ({ responses, status })))
   const alike = Map.groupBy(places, ({ responses, status }) => JSON.stringify(responses[status]))
   for (const [text, found] of alike) {
-    const { content } = JSON.parse(text) as Partial<ProblemResponse>
+    const { content } = JSON.parse(text) as Partial<ErrorResponse>
     const examples = content?.['application/problem+json']?.examples
     if (!examples || found.length === 1) continue
     const name = Object.keys(examples).map(pascalCase).join('Or')
@@ -157,7 +168,7 @@ function shareResponses(all: readonly Fields[]): Fields {
 const pascalCase = (code: string): string =>
   code.replaceAll(/(?:^|_)([a-z])/g, (_, letter: string) => letter.toUpperCase())
 
-/** The text of openapi.yaml, formatted by prettier. */
+/** The text of openapi.yaml, as prettier formats it. */
 export async function openapiText(): Promise<string> {
   const head = '# Made from the routes by openapi/build.ts: change those, or the words beside it.\n'
   // Drops what is not JSON, and quotes what YAML 1.1 would read as a time.

@@ -1,13 +1,12 @@
 import type { TSchema } from 'typebox'
 import type { ErrorCode } from '../src/errors.ts'
 import { problemExamples, type Example, type ProblemExample } from './problem-examples.ts'
-import { dialectExamples } from './protocol-error-examples.ts'
-import { dialectSchemas } from './protocol-answers.ts'
 import { cacheEntries, cacheEntry, cacheStatistics, health, purged } from './operation-answers.ts'
-import { liveness, problem, readiness, token } from './answers.ts'
-import { problemResponse } from '../src/http/schemas/problem-responses.ts'
+import { liveness, problem, readiness } from './answers.ts'
+import { errorResponse } from '../src/http/schemas/problem-responses.ts'
+import { problemDetails } from '../src/http/server/problems.ts'
 
-/** What `openapi.yaml` has under `components`, and the form of what is said about one operation. */
+/** What `openapi.yaml` has under `components`, and the type of an operation's words. */
 
 interface Header {
   readonly description: string
@@ -21,17 +20,17 @@ const header = (description: string, schema: Header['schema'], required = true):
   schema: { type: 'string', ...schema },
 })
 
-/** Headers of answers, by their names; those of one name that differ have a name of their own here. */
+/** Response headers by name; one that differs between operations has a suffix here. */
 const headers = {
-  'Cache-Control': header('Answers are not to be stored.', { const: 'no-store' }),
-  'Cache-Control-Docs': header('The same until the broker is updated: ask whether it has changed.', {
+  'Cache-Control': header('Responses must not be stored.', { const: 'no-store' }),
+  'Cache-Control-Docs': header('The same until the broker is updated: revalidate before each use.', {
     const: 'no-cache',
   }),
   'Cache-Status': header(
-    'Where the token came from (RFC 9211). `hit`: held, for `ttl` more seconds; with `detail=due` a refresh runs in the ' +
-      'background, with `detail=refresh-failed` the last one failed. `fwd=miss`: none was held; `collapsed`: an exchange ' +
-      'that ran already was joined. `fwd=stale`: the one held had expired. `fwd=request`: `min_expires_in` asked for a ' +
-      'longer life.',
+    'Where the token came from (RFC 9211). `hit`: the cache, which serves it for `ttl` more seconds; with `detail=due` a ' +
+      'refresh runs in the background, with `detail=refresh-failed` the last one failed. `fwd=miss`: none was cached; ' +
+      '`collapsed`: the request joined an exchange that was already running. `fwd=stale`: the cached one had expired. ' +
+      '`fwd=request`: `min_expires_in` required a longer life.',
     {
       pattern:
         '^token-broker; (hit; ttl=[0-9]+(; detail=(due|refresh-failed))?|fwd=(miss(; collapsed)?|stale|request))$',
@@ -71,24 +70,24 @@ const headers = {
     ],
   }),
   'WWW-Authenticate-Protocols': header(
-    'What to send. Absent where the answer is that of Entra.',
+    'What to send. Absent if the response is that of Entra.',
     {
       pattern: '^(Bearer realm="token-broker"(, error="invalid_token")?|X-IDENTITY-HEADER realm="token-broker")$',
       examples: ['Bearer realm="token-broker"', 'X-IDENTITY-HEADER realm="token-broker"'],
     },
     false,
   ),
-  Allow: header('With 405: the methods that the path answers.', { examples: ['POST'] }, false),
+  Allow: header('With 405: the methods that the path has.', { examples: ['POST'] }, false),
   'Content-Security-Policy': header('Nothing from elsewhere.', { pattern: "^default-src 'none'; " }),
 } as const satisfies Readonly<Record<string, Header>>
 
-/** Where a header stands in `components.headers`, which must not be confused with its name. */
+/** The key of a header in `components.headers`. */
 const headerComponent = (name: string): string => name.replaceAll('-', '')
 
-/** A response header that `openapi.yaml` describes. */
+/** A key of the headers above. */
 export type HeaderName = keyof typeof headers
 
-/** Header members of a response, by reference. */
+/** The `headers` of a response, by reference. */
 export const headersOf = (...names: readonly HeaderName[]) =>
   Object.fromEntries(
     names.map(name => [
@@ -97,7 +96,7 @@ export const headersOf = (...names: readonly HeaderName[]) =>
     ]),
   )
 
-/** What is answered when a request reaches no route: {@link problemResponse} with `Allow`. */
+/** The errors of requests that reach no route. */
 const unrouted: readonly ErrorCode[] = [
   'invalid_request',
   'not_found',
@@ -106,10 +105,7 @@ const unrouted: readonly ErrorCode[] = [
   'headers_too_large',
 ]
 
-const schemas: Readonly<Record<string, TSchema>> = {
-  Problem: problem,
-  ...dialectSchemas,
-  Token: token,
+const operationSchemas: Readonly<Record<string, TSchema>> = {
   Purged: purged,
   Liveness: liveness,
   Readiness: readiness,
@@ -119,8 +115,16 @@ const schemas: Readonly<Record<string, TSchema>> = {
   CacheEntry: cacheEntry,
 }
 
-/** The `components` of `openapi.yaml`. */
-export const components = {
+/**
+ * Everything under `components` that does not come from routes.
+ *
+ * @param schemas those of the token endpoints
+ * @param examples those of errors in protocols other than problem details
+ */
+export const componentsOf = (
+  schemas: Readonly<Record<string, TSchema>>,
+  examples: Readonly<Record<string, Example>>,
+) => ({
   securitySchemes: {
     bearerAuth: {
       type: 'http',
@@ -142,32 +146,33 @@ export const components = {
       description: "An API key of the policy, or the caller's own token: what `IDENTITY_HEADER` is set to.",
     },
   },
-  schemas,
+  schemas: { Problem: problem, ...schemas, ...operationSchemas },
   headers: Object.fromEntries(Object.entries(headers).map(([name, value]) => [headerComponent(name), value])),
   responses: {
     Unrouted: {
-      ...problemResponse(unrouted),
-      description: 'Any other error, among them what is answered before an operation sees the request.',
+      ...errorResponse(problemDetails, unrouted),
+      description: 'Any other error, such as those of requests that reach no operation.',
       headers: headersOf('Cache-Control', 'Allow'),
     },
   },
-  examples: { ...problemExamples, ...dialectExamples },
-}
+  examples: { ...problemExamples, ...examples },
+})
 
-/** The `tags` of `openapi.yaml`, in the order in which they are listed. */
+/** Groups of operations. */
 export const tags = [
   {
     name: 'tokens',
-    description: 'Access tokens of Microsoft Entra, for callers whom the policy permits to have them.',
+    description: 'Access tokens of Microsoft Entra, for callers that the policy permits to have them.',
   },
   {
     name: 'protocols',
-    description: 'The same tokens in protocols of others, for clients that speak those: OAuth libraries, Azure SDKs.',
+    description: 'The same tokens in other protocols, for their clients: OAuth libraries, Azure SDKs.',
   },
-  { name: 'probes', description: 'For orchestrators and load balancers: open, nothing but the verdict.' },
+  { name: 'probes', description: 'For orchestrators and load balancers: open, with nothing but the status.' },
   {
     name: 'operations',
-    description: 'The state of the broker, for callers with the permission `observe`. None asks an upstream.',
+    description:
+      'The state of the broker, for callers with the permission `observe`. None sends a request to an upstream.',
   },
   { name: 'documentation', description: 'This description: open, without data of the broker.' },
 ] as const
@@ -183,29 +188,29 @@ export type Content = Readonly<
   >
 >
 
-/** An answer that is no problem. */
-export interface Answer {
+/** A response that is no error. */
+export interface Response {
   readonly description: string
   readonly headers: ReturnType<typeof headersOf>
   readonly content: Content
 }
 
-/** What is said about one operation, beside what its route says by itself. */
+/** The words for one operation: everything that its route does not say by itself. */
 export interface Description {
   readonly tag: (typeof tags)[number]['name']
   readonly summary: string
   readonly description: string
   /** Whether it needs a credential. */
   readonly guarded: boolean
-  /** How the credential comes, where not as `bearerAuth` alone. */
+  /** Where the credential is, if not as `bearerAuth` or a client certificate. */
   readonly security?: readonly Readonly<Record<string, readonly string[]>>[]
-  /** Where the route has a body: the name of its schema, and examples. */
+  /** If the route has a body: the name of its schema, and examples. */
   readonly request?: { readonly name: string; readonly examples: Readonly<Record<string, Example>> }
   /** Examples of parameters, by their names. */
   readonly parameters?: Readonly<Record<string, Readonly<Record<string, Example>>>>
   /** By status. */
-  readonly answers: Readonly<Record<number, Answer>>
-  /** Examples of a code that say more here than the code's own. */
+  readonly answers: Readonly<Record<number, Response>>
+  /** Examples of an error that are more specific to this operation than the code's own. */
   readonly examples?: Readonly<Partial<Record<ErrorCode, readonly ProblemExample[]>>>
 }
 

@@ -1,38 +1,32 @@
 import { operationsOperations } from './operations.ts'
-import { dialectOperations } from './protocols.ts'
+import { endpointWords } from './endpoint-words.ts'
 import { headersOf, type Description } from './components.ts'
 import { tokenOperations } from './tokens.ts'
 
-/**
- * Everything that `openapi.yaml` says and routes do not say by themselves. Only `openapi/build.ts` loads it, so it costs
- * the start of the broker nothing.
- */
-
-export { components, headersOf, tags, type Description } from './components.ts'
+/** Everything that `openapi.yaml` says and routes do not say by themselves. Only `openapi/build.ts` loads it. */
 
 /** The text at the top of the document, in Markdown. */
-export const introduction = `Hands tenant-scoped access tokens of Microsoft Entra to authenticated callers, as a \
+export const introduction = `Issues tenant-scoped access tokens of Microsoft Entra to authenticated callers, as a \
 deny-by-default policy grants them.
 
 **Credentials.** Operations with the security scheme \`bearerAuth\` take the caller's own token, a JWT of an issuer that \
-the policy names, or an API key, as \`Authorization: Bearer <token>\`; what that caller may have or see is the policy's to \
-say. Where a protocol of others has a place of its own for the credential, it is there. Operations without a security \
-scheme are open.
+the policy names, or an API key, as \`Authorization: Bearer <token>\`; the policy decides what that caller may have or \
+see. In other protocols the credential is where the protocol has it. Operations without a security scheme are open.
 
-**Errors.** Every error is \`application/problem+json\` (RFC 9457), except where an operation speaks a protocol of \
-others, whose errors are that protocol's, with a stable \`code\` and a \`request_id\`, by which \
-the log has it. What can succeed by itself carries \`Retry-After\`. Besides the errors that an operation lists, any \
-request can meet those that are answered before an operation sees it: \`invalid_request\` (400, no valid HTTP/1.1, or no \
-valid path), \`not_found\` (404, no such path; \`/path/\` is not \`/path\`), \`method_not_allowed\` (405, \`Allow\` has \
-the methods that are), \`request_timeout\` (408, it did not arrive in time) and \`headers_too_large\` (431, over 16 KiB). \
-They are the \`default\` response of each operation.
+**Errors.** Every error is \`application/problem+json\` (RFC 9457) with a stable \`code\` and a \`request_id\`, under \
+which the log has it; operations in other protocols have the errors of those protocols. A request that can succeed later \
+without a change gets \`Retry-After\`. Besides the errors that an operation lists, any request can get those of requests \
+that reach no operation: \`invalid_request\` (400, no valid HTTP/1.1, or no valid path), \`not_found\` (404, unknown \
+path; \`/path/\` is not \`/path\`), \`method_not_allowed\` (405, \`Allow\` has the allowed methods), \
+\`request_timeout\` (408, it did not arrive in time) and \`headers_too_large\` (431, over 16 KiB). They are the \
+\`default\` response of each operation.
 
-**Changes.** Later versions may add members to answers, codes to errors and values of \`Cache-Status\`: pass over what \
-you do not know. Unknown fields of a body are refused, and so are unknown parameters where an operation has parameters: \
-they may be misspelt known ones.
+**Changes.** Later versions may add fields to responses, codes to errors and values to \`Cache-Status\`: ignore those \
+that you do not know. Unknown fields of a body are refused, and so are unknown parameters where an operation has \
+parameters: they may be misspelt known ones. The forms and queries of other protocols may have further parameters.
 
-**Listeners.** With \`MANAGEMENT_PORT\` the probes, the operations and this documentation are answered by a listener of \
-their own instead of the main one, and there \`/metrics\` needs no credential.`
+**Listeners.** With \`MANAGEMENT_PORT\` the probes, the operations and this documentation are on a listener of their own \
+instead of the main one, and there \`/metrics\` needs no credential.`
 
 const docsHeaders = headersOf('Cache-Control-Docs', 'Content-Security-Policy')
 const content = (mediaType: string) => ({ [mediaType]: { schema: { type: 'string' } } })
@@ -96,8 +90,8 @@ const docsOperations: Readonly<Record<string, Description>> = {
 
 /** The words for every operation, by its `operationId`. */
 export const descriptions: Readonly<Record<string, Description>> = {
+  ...Object.fromEntries(endpointWords.flatMap(({ operations }) => Object.entries(operations))),
   ...tokenOperations,
-  ...dialectOperations,
   ...operationsOperations,
   ...docsOperations,
 }

@@ -1,21 +1,33 @@
 import { isObject, membersOf } from '../src/broker/lib/json-members.ts'
 import { BrokerError, errorTable, type ErrorCode } from '../src/errors.ts'
+import { exampleName } from '../src/http/schemas/problem-responses.ts'
+import { problemDetails, type Protocol } from '../src/http/server/problems.ts'
+import { errorsOf, type TokenEndpoint } from '../src/http/token-endpoints/token-endpoint.ts'
 import { problemExamples, type Example } from './problem-examples.ts'
-import { entraProblem } from '../src/http/token-endpoints/entra-errors.ts'
-import { identityProblem } from '../src/http/token-endpoints/identity-errors.ts'
-import { oauthProblem } from '../src/http/token-endpoints/oauth-errors.ts'
-import type { Problem } from '../src/http/server/problems.ts'
-import { dialectErrors, dialectExample, formErrors, type DialectName } from '../src/http/schemas/protocol-responses.ts'
 
-/** Examples of errors in protocols of others, for `openapi.yaml` only: those of `descriptions-problems.ts`, told anew. */
+/**
+ * Examples of errors in protocols other than problem details: the errors of `problem-examples.ts`, as each protocol
+ * writes them. By their names under `components`.
+ *
+ * @param endpoints their protocols
+ * @param used the names to which the routes' responses refer
+ */
+export const protocolErrorExamples = (
+  endpoints: readonly TokenEndpoint[],
+  used: ReadonlySet<string>,
+): Readonly<Record<string, Example>> =>
+  Object.fromEntries(
+    [...Map.groupBy(endpoints, ({ protocol }) => protocol)]
+      .filter(([protocol]) => protocol !== problemDetails)
+      .flatMap(([protocol, its]) => {
+        const codes = new Set([...its.flatMap(errorsOf), ...(Object.keys(errorTable) as ErrorCode[])])
+        return [...codes]
+          .filter(code => used.has(exampleName(protocol, code)))
+          .map(code => [exampleName(protocol, code), exampleOf(protocol, code)] as const)
+      }),
+  )
 
-const tellers: Readonly<Record<DialectName, (error: BrokerError, request: { readonly id: string }) => Problem>> = {
-  OAuthError: oauthProblem,
-  EntraError: entraProblem,
-  IdentityError: identityProblem,
-}
-
-function exampleOf(name: DialectName, code: ErrorCode): Example {
+function exampleOf(protocol: Protocol, code: ErrorCode): Example {
   const { detail, request_id: id, retry_after: retryAfter, remedy, upstream } = membersOf(problemExamples[code].value)
   const { error: word, codes: numbers } = membersOf(upstream)
   const error = new BrokerError(code, String(detail), {
@@ -24,23 +36,11 @@ function exampleOf(name: DialectName, code: ErrorCode): Example {
     ...(typeof word === 'string' &&
       Array.isArray(numbers) && { upstream: { error: word, codes: numbers.map(Number) } }),
   })
-  const value: unknown = JSON.parse(tellers[name](error, { id: String(id) }).body)
+  const { body } = protocol.writeError(error, { id: String(id), body: undefined, headers: {} })
+  const value: unknown = JSON.parse(body)
   const { timestamp } = membersOf(value)
   return {
     summary: `${code}: ${errorTable[code].title}`,
     value: isObject(value) && timestamp !== undefined ? { ...value, timestamp: '2026-11-23 00:21:05Z' } : value,
   }
 }
-
-const codes: Readonly<Record<DialectName, readonly ErrorCode[]>> = {
-  OAuthError: [...dialectErrors, ...formErrors],
-  EntraError: [...dialectErrors, ...formErrors, 'not_found'],
-  IdentityError: dialectErrors,
-}
-
-/** By their names in `components.examples`. */
-export const dialectExamples: Readonly<Record<string, Example>> = Object.fromEntries(
-  (['OAuthError', 'EntraError', 'IdentityError'] as const).flatMap(name =>
-    codes[name].map(code => [dialectExample(name, code), exampleOf(name, code)]),
-  ),
-)

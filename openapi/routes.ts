@@ -3,17 +3,16 @@ import type { FastifyInstance } from 'fastify'
 import { pino } from 'pino'
 import { buildApp } from '../src/http/server/app.ts'
 import { addDocs } from '../src/http/operations/docs.ts'
-import { addEntraDocument, addEntraToken } from '../src/http/token-endpoints/entra.ts'
-import { addIdentity } from '../src/http/token-endpoints/identity.ts'
-import { addOAuth, addOAuthMetadata } from '../src/http/token-endpoints/oauth.ts'
+import { tokenEndpoints } from '../src/http/token-endpoints/all.ts'
+import { addEntraDocument } from '../src/http/token-endpoints/entra.ts'
+import { addOAuthMetadata } from '../src/http/token-endpoints/oauth.ts'
+import { addTokenEndpoint } from '../src/http/token-endpoints/token-endpoint.ts'
 import { addOperations } from '../src/http/operations/operations.ts'
 import { addPurge } from '../src/http/operations/purge.ts'
-import type { DialectResponse } from '../src/http/schemas/protocol-responses.ts'
-import type { ProblemResponse } from '../src/http/schemas/problem-responses.ts'
-import { addTokens } from '../src/http/token-endpoints/tokens.ts'
+import type { ErrorResponse } from '../src/http/schemas/problem-responses.ts'
 import { packageRoot, version } from '../src/service/package.ts'
 
-/** Reads what the broker's routes declare, for `openapi.ts`. */
+/** The broker's routes as they describe themselves, for `build.ts`. */
 
 type Schema = Readonly<Record<string, unknown>>
 
@@ -24,7 +23,7 @@ export interface Route {
   readonly operationId: string
   readonly parameters?: readonly (Schema & { readonly name: string })[]
   readonly requestBody?: { readonly content: Readonly<Record<string, { readonly schema: Schema }>> }
-  readonly responses: Readonly<Record<string, ProblemResponse | DialectResponse>>
+  readonly responses: Readonly<Record<string, ErrorResponse>>
 }
 
 /** A placeholder for services. No request is sent, so none of them is called. */
@@ -32,12 +31,12 @@ const never = (): never => {
   throw new Error('generating openapi.yaml must not call a service')
 }
 
-/** Reads the routes of a main listener with all endpoints. */
+/** The routes of a main listener without a management listener, which has all of them. */
 export async function readRoutes(): Promise<readonly Route[]> {
   let read: () => unknown = never
   const app = buildApp({ log: pino({ level: 'silent' }), isDraining: never, answered: never }, [
     scope => {
-      // The plugin comes first and the routes are in a scope below it, because it sees only those.
+      // The plugin sees only routes that are added after it, in a scope below its own.
       void scope.register(swagger, { openapi: { openapi: '3.1.0' }, convertConstToEnum: false })
       void scope.register(addRoutes)
       read = () => scope.swagger()
@@ -54,7 +53,7 @@ export async function readRoutes(): Promise<readonly Route[]> {
 function addRoutes(app: FastifyInstance, _options: object, registered: () => void): void {
   const issuer = { authenticate: never, issue: never }
   const adds: readonly ((scope: FastifyInstance) => void)[] = [
-    ...[addTokens, addOAuth, addEntraToken, addIdentity].map(add => (scope: FastifyInstance) => add(scope, issuer)),
+    ...tokenEndpoints().map(endpoint => (scope: FastifyInstance) => addTokenEndpoint(scope, issuer, endpoint)),
     scope => {
       addPurge(scope, {
         issuer,
@@ -84,7 +83,7 @@ function addRoutes(app: FastifyInstance, _options: object, registered: () => voi
       addDocs(scope, packageRoot)
     },
   ]
-  // Each has its own scope, because each has its own body parsers.
+  // Each in a scope of its own, since each has its own body parsers.
   for (const add of adds) {
     void app.register((scope, _none, added) => {
       add(scope)

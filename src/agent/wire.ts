@@ -9,10 +9,11 @@ import { createReadiness, type Need } from '../broker/readiness.ts'
 import { createRunningPolicy } from '../broker/authorization/active-policy.ts'
 import type { BrokerError } from '../errors.ts'
 import { buildApp } from '../http/server/app.ts'
-import { addIdentity, addMetadata, refuseMetadata } from '../http/token-endpoints/identity.ts'
+import { identityEndpoint, metadataEndpoints, refuseMetadata } from '../http/token-endpoints/identity.ts'
 import { localOnly } from './local-only.ts'
 import { addOperations, countAnswers, type Operations } from '../http/operations/operations.ts'
-import { addTokens } from '../http/token-endpoints/tokens.ts'
+import { addTokenEndpoint } from '../http/token-endpoints/token-endpoint.ts'
+import { tokensEndpoint } from '../http/token-endpoints/tokens.ts'
 import { createListeners } from '../service/subscribers.ts'
 import { parentBroker, parentUpstream, reachParent, type ParentBrokerOptions } from './parent-broker.ts'
 import { isWordOfParent } from './parent-failure.ts'
@@ -145,11 +146,16 @@ function routesOf(
   issuer: TokenIssuer,
   operations: Omit<Operations, 'openMetrics'>,
 ) {
+  const endpoints = [
+    tokensEndpoint(),
+    identityEndpoint({ path: '/identity/token', tenant }),
+    ...(metadata ? metadataEndpoints({ tenant, credential: secret }) : []),
+  ]
   const routes = [
-    (scope: FastifyInstance) => addTokens(scope, issuer),
-    (scope: FastifyInstance) => addIdentity(scope, issuer, { path: '/identity/token', tenant }),
-    (scope: FastifyInstance) =>
-      metadata ? addMetadata(scope, issuer, { tenant, credential: secret }) : refuseMetadata(scope),
+    ...endpoints.map(endpoint => (scope: FastifyInstance) => addTokenEndpoint(scope, issuer, endpoint)),
+    (scope: FastifyInstance) => {
+      if (!metadata) refuseMetadata(scope)
+    },
     (scope: FastifyInstance) => {
       countAnswers(scope, operations.answered)
       addOperations(scope, { ...operations, openMetrics: true })

@@ -5,13 +5,13 @@ import type { Events } from '../broker/events.ts'
 import type { Config } from '../config/config.ts'
 import { buildApp, secureContextOf, type AppOptions } from '../http/server/app.ts'
 import { addDocs } from '../http/operations/docs.ts'
-import { addEntraDocument, addEntraToken } from '../http/token-endpoints/entra.ts'
-import { addIdentity } from '../http/token-endpoints/identity.ts'
-import { addOAuth, addOAuthMetadata } from '../http/token-endpoints/oauth.ts'
+import { tokenEndpoints } from '../http/token-endpoints/all.ts'
+import { addEntraDocument } from '../http/token-endpoints/entra.ts'
+import { addOAuthMetadata } from '../http/token-endpoints/oauth.ts'
+import { addTokenEndpoint } from '../http/token-endpoints/token-endpoint.ts'
 import { addOperations, countAnswers, type Operations } from '../http/operations/operations.ts'
 import { createOverload, sampleMs, shedLoad } from '../http/server/load-shedding.ts'
 import { addPurge, type Purge } from '../http/operations/purge.ts'
-import { addTokens } from '../http/token-endpoints/tokens.ts'
 import type { FollowedAuthorities } from '../outbound/files/client-authorities.ts'
 import { readTlsPair, watchTlsPair, type TlsPair } from '../outbound/files/tls-files.ts'
 import { packageRoot } from './package.ts'
@@ -46,13 +46,12 @@ export async function buildServers(
     addEntraDocument(scope, config)
   }
   const overload = watchLoop(loopTime)
-  // All token endpoints. To add one, write its file in http/, and add its name here.
-  const tokenEndpoints = [addTokens, addOAuth, addEntraToken, addIdentity].map(add => (scope: FastifyInstance) => {
+  const endpoints = tokenEndpoints().map(endpoint => (scope: FastifyInstance) => {
     shedLoad(scope, overload.isOverloaded)
-    add(scope, tokens.issuer)
+    addTokenEndpoint(scope, tokens.issuer, endpoint)
   })
-  // The purge has a scope of its own, so that it works on an overloaded broker too.
-  const main = [...tokenEndpoints, (scope: FastifyInstance) => addPurge(scope, tokens), documents]
+  // In a scope of its own: a broker with too much to do can still be told to forget.
+  const main = [...endpoints, (scope: FastifyInstance) => addPurge(scope, tokens), documents]
   const { trustedProxies } = config
   const current = () => authorities?.current()
   const peers = { trustedProxies, authorities: current, headerIgnored }

@@ -49,6 +49,8 @@ export interface Service {
   readonly close: () => Promise<void>
 }
 
+const policyNotWatched = 'the policy file cannot be watched; it is checked once a minute'
+
 /**
  * The composition root: the only place that creates the broker's parts and connects them.
  * @throws FaultsError if a file that the configuration or the policy names cannot be used
@@ -94,8 +96,7 @@ export async function wire(config: Config, policy: Policy, sink: LineSink, aroun
     warmUp: () => readiness.reach(stopping.signal),
     drain: () => stopping.abort(),
     reload: () => keeper.reload(true),
-    watchPolicy: () =>
-      keeper.watch(err => log.warn({ err }, 'the policy file cannot be watched; it is checked once a minute')),
+    watchPolicy: () => keeper.watch(err => log.warn({ err }, policyNotWatched)),
     close: async () => {
       stopping.abort()
       keeper.close()

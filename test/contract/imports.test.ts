@@ -104,7 +104,16 @@ describe('imports run one way', () => {
     )
   })
 
-  test('nothing that ships imports the emulator or a test', () => {
+  test('openapi/ imports src/ and itself only', () => {
+    assert.deepEqual(
+      sourcesBelow('openapi')
+        .flatMap(path => importsOf(path))
+        .filter(path => !/^(?:src|openapi)\//.test(path)),
+      [],
+    )
+  })
+
+  test('nothing that ships imports the emulator, openapi/ or a test', () => {
     assert.deepEqual(
       sources.flatMap(path => importsOf(path)).filter(path => !path.startsWith('src/')),
       [],

@@ -7,7 +7,9 @@ import { parse } from 'yaml'
 import { parsePolicy } from '../../src/broker/policy/parse.ts'
 import { circuitStates, cacheOutcomes, refreshOutcomes, upstreamKinds } from '../../src/broker/events.ts'
 import { errorTable, type ErrorCode } from '../../src/errors.ts'
-import { endpoints } from '../../src/http/server/endpoints.ts'
+import { otherEndpoints } from '../../src/http/server/endpoints.ts'
+import { tokenEndpoints } from '../../src/http/token-endpoints/all.ts'
+import { metadataEndpoints } from '../../src/http/token-endpoints/identity.ts'
 import { forwarding } from '../../src/http/server/peers.ts'
 import { levels, type Origin } from '../../src/reasons/row.ts'
 import { reloadOutcomes, waiting } from '../../src/telemetry/metric-table.ts'
@@ -49,6 +51,9 @@ describe('docs/metrics.md lists the metrics of the source', () => {
 const from = (origin: Origin, code?: ErrorCode): readonly string[] =>
   reasons.filter(each => each.origin === origin && (code ?? each.code) === each.code).map(({ reason }) => reason)
 
+/** The endpoints that issue tokens, those of an agent included. */
+const issuing = [...tokenEndpoints(), ...metadataEndpoints({ tenant: 'contoso', credential: 'x' })]
+
 describe('it lists the values that the source can give a label', () => {
   const refusals = from('caller', 'invalid_token')
   const [exchange, identity] = [from('exchange'), from('identity')]
@@ -56,7 +61,7 @@ describe('it lists the values that the source can give a label', () => {
   const cache = from('cache')
   const remembered = reasons.filter(each => each.remembered !== 'nowhere' && each.origin !== 'agent')
   const rows: readonly (readonly [metric: string, label: string, values: readonly string[]])[] = [
-    ['token_broker_requests_total', 'endpoint', endpoints],
+    ['token_broker_requests_total', 'endpoint', [...new Set(issuing.map(({ name }) => name)), ...otherEndpoints]],
     ['token_broker_requests_total', 'outcome', ['issued', 'ok', 'not_ready', ...Object.keys(errorTable)]],
     ['token_broker_denials_total', 'reason', from('policy', 'not_permitted')],
     [

@@ -5,7 +5,7 @@ import { isObject, type Json } from '../../emulator/jws.ts'
 import type { Reply } from '../support/broker.ts'
 import { read } from '../support/sources.ts'
 
-/** openapi.yaml as tests read it, references resolved by hand: whatever made it is not asked. */
+/** openapi.yaml as tests read it, references resolved by hand: independent of the code that makes it. */
 
 interface Example {
   readonly summary: string
@@ -52,7 +52,7 @@ export const operations: readonly Operation[] = Object.entries(document.paths).f
   Object.entries(methods).map(([method, operation]) => ({ ...operation, path, method: method.toUpperCase() })),
 )
 
-/** Whether an operation speaks a protocol of others: its errors are no problems. */
+/** Whether an operation is in another protocol than problem details. */
 export const isOfOthers = ({ tags }: Operation): boolean => tags.includes('protocols')
 
 export function operationOf(operationId: string): Operation {
@@ -67,7 +67,7 @@ export function resolve(value: unknown): unknown {
   const found = value['$ref']
     .split('/')
     .slice(1)
-    .reduce<unknown>((place, member) => (isObject(place) ? place[member] : undefined), document)
+    .reduce<unknown>((place, key) => (isObject(place) ? place[key] : undefined), document)
   assert.ok(found, `${value['$ref']} leads nowhere`)
   return resolve(found)
 }
@@ -91,23 +91,20 @@ export const codesOf = ({ responses }: Operation): readonly string[] => [
   ),
 ]
 
-/** Answers may get members that a client passes over; this broker's own must be in the document. */
+/** Later versions may add fields to responses; those of this version must be in the document. */
 const closed = (value: unknown): unknown =>
   Array.isArray(value)
     ? value.map(closed)
     : isObject(value)
       ? Object.fromEntries(
-          Object.entries(value).map(([name, member]) => [
-            name,
-            name === 'additionalProperties' ? false : closed(member),
-          ]),
+          Object.entries(value).map(([name, field]) => [name, name === 'additionalProperties' ? false : closed(field)]),
         )
       : value
 
 const strictComponents = { ...document.components, schemas: closed(document.components.schemas) }
 const validators = new Map<string, Validator>()
 
-/** Asserts that a value is what a schema of the document says, and has no member that the document does not know. */
+/** Asserts that a value is what a schema of the document says, and has no field that the document does not have. */
 export function assertFits(schema: Json, value: unknown, what: string): void {
   const text = JSON.stringify(schema)
   const validator = validators.get(text) ?? Compile({ ...schema, components: strictComponents })
@@ -117,7 +114,7 @@ export function assertFits(schema: Json, value: unknown, what: string): void {
 }
 
 /**
- * Asserts that a live answer is one that the document has for the operation: its status, its code, its media type, its
+ * Asserts that a live response is one that the document has for the operation: its status, its code, its media type, its
  * body, and the headers.
  */
 export function assertDocumented({ operationId, responses }: Operation, reply: Reply): void {

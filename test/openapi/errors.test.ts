@@ -29,7 +29,7 @@ const met = new Set<string>()
 /** Every problem that was met. */
 const problems: Json[] = []
 
-/** Asserts that an answer is the documented error with this code, in the words of one of its examples. */
+/** Asserts that a response is the documented error with this code, in the words of one of its examples. */
 function assertError(operation: Operation, code: string, reply: Reply): void {
   assert.equal(reply.json['code'], code, reply.text)
   assertDocumented(operation, reply)
@@ -204,7 +204,7 @@ after(() => {
   const open = operations.filter(({ security }) => security.length === 0)
   assert.deepEqual(
     documented.filter(error => !met.has(error)).toSorted(),
-    // A route that asks nobody anything fails for a bug only; test/http/operations/docs.test.ts has that of a missing file.
+    // A route without any upstream fails for a bug only; test/http/operations/docs.test.ts has that of a missing file.
     open
       .filter(each => each.operationId !== 'getOpenIdConfiguration')
       .flatMap(failing)

@@ -18,7 +18,7 @@ for (const [name, { value }] of bodies) {
   })
 }
 
-test('a token comes in each of the ways that the examples of Cache-Status name', async t => {
+test('a token comes from each place that the examples of Cache-Status name', async t => {
   const { emulator, clock } = world
   const here = await world.broker(t, brokerOptions(world))
   const seen = new Set<string>()
@@ -104,7 +104,7 @@ test('GET /readyz and GET /health once ready, and after a failure', async t => {
   }
 })
 
-test('an answer that is not as documented is noticed', async () => {
+test('a response that is not as documented is noticed', async () => {
   const reply = await broker.ask()
   assert.equal(reply.status, 200, reply.text)
   const wrong = (change: object, headers = reply.headers) => {

@@ -7,18 +7,10 @@ import { promisify } from 'node:util'
 import type { FastifyInstance } from 'fastify'
 import { openapiText } from '../../openapi/build.ts'
 import { errorTable } from '../../src/errors.ts'
+import { problemDetails } from '../../src/http/server/problems.ts'
+import { tokenEndpoints } from '../../src/http/token-endpoints/all.ts'
 import { startWorld } from '../support/broker.ts'
-import {
-  assertFits,
-  codesOf,
-  document,
-  exampleOf,
-  isOfOthers,
-  type Operation,
-  operations,
-  problemsOf,
-  responseOf,
-} from './document.ts'
+import { assertFits, codesOf, document, exampleOf, isOfOthers, operations, problemsOf, responseOf } from './document.ts'
 import { read } from '../support/sources.ts'
 
 /** The routes of every server that is made from now on, as `POST /tokens`. */
@@ -81,17 +73,18 @@ describe('it has every error', () => {
   })
 })
 
-test('every error is a problem, except in protocols of others', () => {
-  const ways = (operation: Operation) =>
-    Object.entries(operation.responses)
-      .filter(([status]) => Number(status) >= 400)
-      .flatMap(([, response]) => Object.keys(responseOf(response).content))
-  const ownProtocol = operations.filter(operation => !isOfOthers(operation) && operation.operationId !== 'getReadiness')
-  assert.deepEqual(new Set(ownProtocol.flatMap(ways)), new Set(['application/problem+json']))
-  const others = operations.filter(({ operationId }) =>
-    /^(?:issueOAuth|issueEntra|getIdentity)Token$/.test(operationId),
-  )
-  assert.deepEqual(new Set(others.flatMap(ways)), new Set(['application/json']))
+describe('every error is problem details, except in other protocols', () => {
+  const others = tokenEndpoints().filter(({ protocol }) => protocol !== problemDetails)
+  const inOtherProtocols = new Set([...others.map(({ operationId }) => operationId), 'getOpenIdConfiguration'])
+  // GET /readyz has a 503 that is no error.
+  for (const { operationId, responses } of operations.filter(each => each.operationId !== 'getReadiness'))
+    test(operationId, () => {
+      const mediaTypes = Object.entries(responses)
+        .filter(([status]) => Number(status) >= 400)
+        .flatMap(([, response]) => Object.keys(responseOf(response).content))
+      const expected = inOtherProtocols.has(operationId) ? 'application/json' : 'application/problem+json'
+      assert.deepEqual(new Set(mediaTypes), new Set([expected]))
+    })
 })
 
 describe('its examples are what its schemas say', () => {
@@ -112,7 +105,7 @@ describe('its examples are what its schemas say', () => {
     })
   }
 
-  test('bodies of requests are closed, those of answers open', () => {
+  test('bodies of requests are closed, those of responses open', () => {
     for (const [name, schema] of Object.entries(document.components.schemas)) {
       // Forms of other protocols may hold what their clients send of themselves.
       assert.equal(schema['additionalProperties'], !name.endsWith('Request'), name)

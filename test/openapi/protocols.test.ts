@@ -1,10 +1,14 @@
 import assert from 'node:assert/strict'
 import { after, describe, test } from 'node:test'
+import { type ErrorCode, errorTable } from '../../src/errors.ts'
+import { tokenEndpoints } from '../../src/http/token-endpoints/all.ts'
+import { errorsOf } from '../../src/http/token-endpoints/token-endpoint.ts'
 import { graph, type Reply, send } from '../support/broker.ts'
-import { assertDocumented, document, operationOf } from './document.ts'
+import { endpointRows, errorIn, expectedError, tokenEndpointsOf } from '../support/token-endpoints.ts'
+import { assertDocumented, type Operation, operationOf, responseOf } from './document.ts'
 import { brokerOptions, documentedWorld } from './world.ts'
 
-/** Answers in protocols of others are as the document says, the examples of requests among what is asked. */
+/** Responses of token endpoints in other protocols are as the document says, also to the requests of its examples. */
 
 const world = await documentedWorld()
 const { emulator } = world
@@ -53,7 +57,7 @@ const rows: readonly (readonly [operationId: string, status: number, ask: () => 
   ['getOpenIdConfiguration', 400, () => [send(`${broker.url}/common/v2.0/.well-known/openid-configuration`)]],
 ]
 
-describe('an answer in a protocol of others is as the document says', () => {
+describe('a response in another protocol is as the document says', () => {
   for (const [nth, [operationId, status, ask]] of rows.entries())
     test(`${nth}: ${operationId} ${status}`, async () => {
       for (const reply of await Promise.all(ask())) {
@@ -62,38 +66,55 @@ describe('an answer in a protocol of others is as the document says', () => {
       }
     })
 
-  test('also when the broker cannot help, with Retry-After', async t => {
+  test('so is every error of an endpoint without a managed identity, with Retry-After', async t => {
     const here = await world.broker(t, brokerOptions(world))
     emulator.fault({ kind: 'reset', at: 'identity' })
     t.after(() => emulator.clearFaults())
-    const body = new URLSearchParams({
-      grant_type: 'client_credentials',
-      client_id: clientId,
-      scope: graph,
-      client_assertion: token,
-      client_assertion_type: 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer',
-    })
-    const options = { method: 'POST', headers: type }
-    const asked: readonly (readonly [operationId: string, reply: Reply])[] = [
-      ['issueEntraToken', await send(`${here.url}/contoso/oauth2/v2.0/token`, { ...options, body: body.toString() })],
-      [
-        'issueOAuthToken',
-        await send(`${here.url}/oauth2/token`, { ...options, body: `${body.toString()}&tenant=contoso` }),
-      ],
-      [
-        'getIdentityToken',
-        await send(`${here.url}/identity/contoso/token?resource=${graph}`, { headers: { 'x-identity-header': token } }),
-      ],
-    ]
-    for (const [operationId, reply] of asked) {
-      assert.equal(reply.status, 503, reply.text)
-      assertDocumented(operationOf(operationId), reply)
+    const endpoints = await tokenEndpointsOf(world, here)
+    for (const { endpoint, send: ask } of endpointRows) {
+      const fields = 'client_id' in propertiesOf(endpoint.body?.schema) ? { client_id: clientId } : {}
+      const reply = await ask(endpoints, { fields })
+      assert.equal(errorIn(reply), expectedError(endpoint, 'identity_unavailable').error)
+      assertDocumented(operationOf(endpoint.operationId), reply)
     }
   })
 })
 
-test('the description names every endpoint that speaks a protocol of others', () => {
-  const paths = Object.keys(document.paths)
-  for (const path of ['/oauth2/token', '/{tenant}/oauth2/v2.0/token', '/identity/{tenant}/token'])
-    assert.ok(paths.includes(path), path)
+test('every token endpoint is in the description, with its path, method, parameters and errors', () => {
+  for (const { operationId, path, method, body, params, query, protocol } of tokenEndpoints()) {
+    const operation = operationOf(operationId)
+    assert.deepEqual([operation.path, operation.method], [path.replaceAll(/:(\w+)/g, '{$1}'), method])
+    assert.deepEqual(Object.keys(operation.requestBody?.content ?? {}), body ? [body.mediaType] : [])
+    const documented = (operation.parameters ?? []).map(({ name }) => name)
+    const own = [params, query].flatMap(schema => Object.keys(propertiesOf(schema)))
+    assert.deepEqual(documented.toSorted(), own.toSorted())
+    const codes = codesIn(operation)
+    assert.deepEqual(new Set(codes.map(({ code }) => code)), new Set(errorsOf({ ...(body && { body }) })))
+    for (const { status, code, schema } of codes)
+      assert.deepEqual([status, schema], [protocol.statusOf(code), `#/components/schemas/${protocol.errorSchema}`])
+  }
 })
+
+/** The properties of an object's schema; none without one. */
+const propertiesOf = (schema: object | undefined): object =>
+  schema && 'properties' in schema ? Object(schema.properties) : {}
+
+/** The codes that an operation lists, with the status and the schema under which they stand. */
+const codesIn = ({ responses }: Operation) =>
+  Object.entries(responses)
+    .filter(([status]) => Number(status) >= 400)
+    .flatMap(([status, response]) =>
+      Object.values(responseOf(response).content).flatMap(({ schema, examples = {} }) =>
+        Object.keys(examples).map(name => ({
+          status: Number(status),
+          code: codeOfExample(name),
+          schema: schema['$ref'],
+        })),
+      ),
+    )
+
+/** Examples of one code have the code's name, or a longer one. */
+const codeOfExample = (name: string): ErrorCode => {
+  const codes = Object.keys(errorTable) as ErrorCode[]
+  return codes.find(code => name === code || name.startsWith(`${code}_`)) ?? assert.fail(name)
+}

@@ -6,7 +6,7 @@ import { type Reply, send, type SendOptions } from '../support/broker.ts'
 import { assertDocumented, isOfOthers, operations } from './document.ts'
 import { brokerOptions, documentedWorld } from './world.ts'
 
-/** Answers to requests that reach no operation: the default response of every one. */
+/** Responses to requests that reach no operation: the default response of every one. */
 
 const world = await documentedWorld()
 
@@ -15,9 +15,9 @@ describe('what no operation sees', () => {
     for (const operation of operations) {
       const { responses } = operation
       const asDefault = { ...operation, responses: { default: responses['default'] ?? {} } }
-      const answer = await reply
-      assert.equal(answer.json['code'], code, answer.text)
-      assertDocumented(asDefault, answer)
+      const response = await reply
+      assert.equal(response.json['code'], code, response.text)
+      assertDocumented(asDefault, response)
     }
   }
 

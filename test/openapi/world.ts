@@ -56,7 +56,7 @@ export const brokerOptions = ({ emulator }: World, environment = {}): BrokerOpti
 const share = 5_000
 
 /**
- * What a caller is answered whose share of the queue is used up: it waits for thousands of tokens, and Entra is silent.
+ * The response to a caller whose share of the queue is used up: it waits for thousands of tokens, and Entra is silent.
  * Needs a broker with `BROKER_UPSTREAM_CONCURRENCY=1`.
  */
 export async function askInCrowd(broker: TestBroker, { emulator }: World): Promise<Reply> {
@@ -69,7 +69,7 @@ export async function askInCrowd(broker: TestBroker, { emulator }: World): Promi
       payload: { tenant, scope: graph },
     })
   const tenantOf = (n: number) => `00000000-0000-4000-8000-${String(n).padStart(12, '0')}`
-  const shows = async (member: string, count: number) => (await broker.get('/cache')).json[member] === count
+  const shows = async (field: string, count: number) => (await broker.get('/cache')).json[field] === count
 
   await broker.service.warmUp()
   emulator.fault({ kind: 'hung', at: 'token', times: 1 })
@@ -86,7 +86,7 @@ export async function askInCrowd(broker: TestBroker, { emulator }: World): Promi
   return reply
 }
 
-/** The answer to one of many bad credentials at once, after many others: none of them waits for long. */
+/** The response to one of many bad credentials at once, after many others: none of them waits for long. */
 export async function afterBadCredentials(act: (credential: { token: string }) => Promise<Reply>): Promise<Reply> {
   for (let nth = 0; nth < 100; nth++) await act({ token: `bad-${nth}` })
   const replies = await Promise.all(Array.from({ length: 30 }, (_, nth) => act({ token: `worse-${nth}` })))

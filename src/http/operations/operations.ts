@@ -5,7 +5,7 @@ import type { Permit } from '../../broker/authorization/authorize-operation.ts'
 import type { Events } from '../../broker/events.ts'
 import type { ErrorCode } from '../../errors.ts'
 import { authenticated, authenticateFor } from '../token-endpoints/credential.ts'
-import type { Endpoint } from '../server/endpoints.ts'
+import type { OtherEndpoint } from '../server/endpoints.ts'
 import { readEntryQuery } from './entry-query.ts'
 import { cacheBody, entriesBody, healthBody, type HealthFacts } from './operations-bodies.ts'
 import { callerErrors, problems, routeErrors } from '../schemas/problem-responses.ts'
@@ -86,7 +86,7 @@ type Handler = (request: FastifyRequest, reply: FastifyReply) => FastifyReply | 
 /** Adds a GET route. A guarded one needs the permission `observe`. */
 const observed =
   (app: FastifyInstance, { issuer, permit }: Operations) =>
-  (url: string, endpoint: Endpoint, guarded: boolean, schema: FastifySchema, handler: Handler): void => {
+  (url: string, endpoint: OtherEndpoint, guarded: boolean, schema: FastifySchema, handler: Handler): void => {
     const options = guarded ? { onRequest: authenticateFor({ endpoint, issuer }) } : {}
     app.get(url, { ...options, schema, config: { endpoint } }, (request, reply) => {
       if (guarded) {

@@ -1,16 +1,17 @@
 import { errorTable, type ErrorCode } from '../../errors.ts'
+import { problemDetails, type Protocol } from '../server/problems.ts'
 
 declare module 'fastify' {
   interface FastifySchema {
-    /** By which `descriptions.ts` finds the words for a route. */
+    /** The key of the route's words in `openapi/descriptions.ts`. */
     operationId?: string
   }
 }
 
-/** What any route can answer: a request without `Host`, and a bug. */
+/** The errors of every route: a request without `Host`, and a bug. */
 export const routeErrors = ['invalid_request', 'internal_error'] as const satisfies readonly ErrorCode[]
 
-/** What a route can answer besides, because it asks who calls. */
+/** The errors that a route has in addition if it authenticates its callers. */
 export const callerErrors = [
   'unauthenticated',
   'invalid_token',
@@ -18,36 +19,53 @@ export const callerErrors = [
   'issuer_unavailable',
 ] as const satisfies readonly ErrorCode[]
 
-/** A response of one status, as OpenAPI has it: the codes stand in the names of its examples. */
-export interface ProblemResponse {
+/** An error response of one status, as OpenAPI has it. The keys of its examples are the codes. */
+export interface ErrorResponse {
   readonly description: string
-  readonly content: {
-    readonly 'application/problem+json': {
-      readonly schema: { readonly $ref: string }
-      readonly examples: Readonly<Record<string, { readonly $ref: string }>>
-    }
-  }
+  /** By media type. */
+  readonly content: Readonly<
+    Record<
+      string,
+      {
+        readonly schema: { readonly $ref: string }
+        readonly examples: Readonly<Record<string, { readonly $ref: string }>>
+      }
+    >
+  >
 }
 
 /**
- * The `response` members of a route's schema: every error that it can answer, by status. For the description only: what
- * the references lead to is made where `openapi.yaml` is.
+ * The `response` of a route's schema: each error that the route can return, by its status in the protocol. For the
+ * description only; `openapi/` makes the components that it refers to.
  */
-export const problems = (...codes: readonly ErrorCode[]): Readonly<Record<string, ProblemResponse>> =>
+export const errorResponses = (
+  protocol: Protocol,
+  codes: readonly ErrorCode[],
+): Readonly<Record<string, ErrorResponse>> =>
   Object.fromEntries(
-    [...Map.groupBy(new Set(codes), code => errorTable[code].status)].map(([status, group]) => [
+    [...Map.groupBy(new Set(codes), protocol.statusOf)].map(([status, group]) => [
       status,
-      problemResponse(group),
+      errorResponse(protocol, group),
     ]),
   )
 
-/** {@link problems} of one status. */
-export const problemResponse = (codes: readonly ErrorCode[]): ProblemResponse => ({
+/** {@link errorResponses} of one status. */
+export const errorResponse = (protocol: Protocol, codes: readonly ErrorCode[]): ErrorResponse => ({
   description: codes.map(code => `\`${code}\`: ${errorTable[code].title}.`).join('\n'),
   content: {
-    'application/problem+json': {
-      schema: { $ref: '#/components/schemas/Problem' },
-      examples: Object.fromEntries(codes.map(code => [code, { $ref: `#/components/examples/${code}` }])),
+    [protocol.mediaType]: {
+      schema: { $ref: `#/components/schemas/${protocol.errorSchema}` },
+      examples: Object.fromEntries(
+        codes.map(code => [code, { $ref: `#/components/examples/${exampleName(protocol, code)}` }]),
+      ),
     },
   },
 })
+
+/** The name of a code's example under `components`. */
+export const exampleName = (protocol: Protocol, code: ErrorCode): string =>
+  protocol === problemDetails ? code : `${protocol.errorSchema}_${code}`
+
+/** {@link errorResponses} as problem details. */
+export const problems = (...codes: readonly ErrorCode[]): Readonly<Record<string, ErrorResponse>> =>
+  errorResponses(problemDetails, codes)

@@ -1,34 +1,27 @@
 import { Type, type Static } from 'typebox'
 import { namePattern, scopePattern, tenantPattern } from '../../broker/lib/identifiers.ts'
+import { scope, tenant } from './parameters.ts'
 
-/** Seconds; the most that `min_expires_in` may ask for. */
+/** Seconds; the largest `min_expires_in`. */
 export const longestMinExpiresIn = 1800
 
-/** Body of `POST /tokens`. Unknown members are refused: a misspelt one would otherwise be passed over in silence. */
+/** Body of `POST /tokens`. Unknown fields are refused: a misspelt one would otherwise be ignored without notice. */
 export const tokenRequest = Type.Object(
   {
-    tenant: Type.String({
-      maxLength: 63,
-      pattern: `^${tenantPattern}$`,
-      description: "A tenant id, or a tenant's name in the policy.",
-    }),
-    scope: Type.String({
-      maxLength: 489,
-      pattern: `^${scopePattern}$`,
-      description: "One resource's `<resource>/.default`; compared and cached byte for byte.",
-    }),
+    tenant,
+    scope,
     application: Type.Optional(
       Type.String({
         maxLength: 63,
         pattern: `^${namePattern}$`,
-        description: 'The name of an application in the policy; "default" if absent.',
+        description: 'The name of an application in the policy, or its client id in lower case; "default" if absent.',
       }),
     ),
     min_expires_in: Type.Optional(
       Type.Integer({
         minimum: 0,
         maximum: longestMinExpiresIn,
-        description: 'Seconds; the least remaining life the caller needs.',
+        description: 'Seconds; the least remaining life that the caller needs.',
       }),
     ),
   },
@@ -38,7 +31,7 @@ export const tokenRequest = Type.Object(
 /** What a caller sends to `POST /tokens`. */
 export type TokenRequest = Static<typeof tokenRequest>
 
-/** Query of `DELETE /tokens`: at least one filter, or `all` by itself. */
+/** Query of `DELETE /tokens`: at least one filter, or `all` alone. */
 export const purgeQuery = Type.Object(
   {
     tenant: Type.Optional(
@@ -55,7 +48,7 @@ export const purgeQuery = Type.Object(
       Type.String({
         maxLength: 63,
         pattern: `^${namePattern}$`,
-        description: 'The name of an application in the policy.',
+        description: 'The name of an application in the policy, or its client id in lower case.',
       }),
     ),
     all: Type.Optional(Type.Literal('true', { description: 'Everything; without any filter.' })),
@@ -63,7 +56,7 @@ export const purgeQuery = Type.Object(
   { additionalProperties: false },
 )
 
-/** Query of `GET /cache/entries`: texts, as a query has them. */
+/** Query of `GET /cache/entries`. Every value is a text, as in any query. */
 export const entryQuery = Type.Object(
   {
     tenant: Type.Optional(

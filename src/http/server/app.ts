@@ -9,19 +9,19 @@ import {
 } from 'fastify'
 import type { Events } from '../../broker/events.ts'
 import { BrokerError, type ErrorCode } from '../../errors.ts'
-import type { Endpoint } from './endpoints.ts'
+import type { OtherEndpoint } from './endpoints.ts'
 import { answerClientError, answerUnroutable } from './client-errors.ts'
 import { KnownPaths } from './known-paths.ts'
 import { addPeers, type PeerOptions } from './peers.ts'
-import { answerProblem, errorOf, limitHeaders, type AnswerError } from './problems.ts'
+import { errorOf, limitHeaders, problemDetails, type Protocol } from './problems.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** The name under which a route's requests are counted. */
-    endpoint?: Endpoint
-    /** How the route's errors are told; as problem details if absent. */
-    answerError?: AnswerError
-    /** Paths that begin so and lead nowhere are answered in the route's way too. */
+    /** The route's name in metrics and in the audit trail. */
+    endpoint?: string
+    /** How the route reports its errors; as problem details if absent. */
+    protocol?: Protocol
+    /** A prefix of paths without a route: their errors are in the route's protocol too. */
     below?: string
   }
 }
@@ -31,17 +31,17 @@ export interface AppOptions {
   readonly log: FastifyBaseLogger
   /** Whether the service is about to stop, so that connections should not be kept. */
   readonly isDraining: () => boolean
-  /** Told of every request that ends in an error. */
+  /** Called for every request that ends in an error. */
   readonly answered: Events['answered']
-  /** PEM texts; plain http without them. With `ca`, clients are asked for certificates of these authorities. */
+  /** PEM texts; plain http if absent. With `ca`, the server requests client certificates of these authorities. */
   readonly tls?: TlsOptions | undefined
-  /** Whom a request may come from; by default from the peer itself, which has no certificate. */
+  /** How to find a request's client; by default it is the peer itself, without a certificate. */
   readonly peers?: PeerOptions
   /** Milliseconds for a TLS handshake. */
   readonly handshakeMs?: number
 }
 
-/** A server's own certificate, and whose clients it knows. */
+/** A server's own certificate, and the authorities of its clients' certificates. */
 export interface TlsOptions {
   readonly cert: string
   readonly key: string
@@ -49,8 +49,8 @@ export interface TlsOptions {
 }
 
 /**
- * What TLS is made of, also when it is renewed. Sessions are not resumed where clients have certificates: a resumed one
- * would not be verified again.
+ * The server's TLS settings, at the start and when they are renewed. With client certificates, sessions are not resumed: a
+ * resumed one would not be verified again.
  */
 export const secureContextOf = ({ cert, key, ca }: TlsOptions) =>
   ({
@@ -60,7 +60,7 @@ export const secureContextOf = ({ cert, key, ca }: TlsOptions) =>
     ...(ca !== undefined && { ca, secureOptions: constants.SSL_OP_NO_TICKET }),
   }) as const
 
-/** Bearers need no certificate, and who has a bad one is told so in HTTP. */
+/** Callers with a bearer token need no certificate, and the error for a bad certificate is an HTTP response. */
 const asking = ({ ca }: TlsOptions) => ({ requestCert: ca !== undefined, rejectUnauthorized: false })
 
 const noProxies: PeerOptions = {
@@ -73,21 +73,21 @@ const noProxies: PeerOptions = {
 export type AddRoutes = (scope: FastifyInstance) => void
 
 /** The endpoint of requests that reached no route. */
-const noEndpoint: Endpoint = 'none'
+const noEndpoint: OtherEndpoint = 'none'
 
 /** Milliseconds for a TLS handshake; Node would wait for two minutes. */
 const longestHandshakeMs = 10_000
-/** Connections of a listener at once, those whose handshake is under way included; one more is closed. */
+/** Concurrent connections of a listener, those during their handshake included; one more is closed. */
 export const maxConnections = 10_000
 
 const maxBodyBytes = 16 * 1024
 /** Node's own, for http and https alike. */
 export const serverOptions = {
   maxHeaderSize: 16 * 1024,
-  // The hook below answers with a body.
+  // The hook below responds with a body.
   requireHostHeader: false,
   connectionsCheckingInterval: 5_000,
-  // Two Authorization headers become one credential that nobody accepts; Node would take the first in silence.
+  // Two Authorization headers become one invalid credential; Node would use the first without notice.
   joinDuplicateHeaders: true,
 } as const
 
@@ -99,14 +99,14 @@ const httpsOptions = (tls: TlsOptions, handshakeTimeout = longestHandshakeMs) =>
 })
 
 /**
- * Schemas describe; nothing is validated or written by them. Given this in the place of its own compilers, Fastify does not
- * load them, and the image is without them.
+ * Schemas only describe: nothing is validated or serialised by them. With this in place of its own compilers, Fastify does
+ * not load those, and the image does not contain them.
  */
 const unused = (): never => {
-  throw new Error('a schema was to be compiled')
+  throw new Error('a schema must not be compiled')
 }
 
-/** A server, built but not listening: what production runs and what tests send requests to. */
+/** A server, built but not listening: the same in production and in tests. */
 export function buildApp(options: AppOptions, routes: readonly AddRoutes[]): FastifyInstance {
   const newId = requestIds()
   const unrouted = (code: ErrorCode | undefined): void => {
@@ -114,20 +114,20 @@ export function buildApp(options: AppOptions, routes: readonly AddRoutes[]): Fas
   }
   const app: FastifyInstance = fastify({
     loggerInstance: options.log,
-    // One line a decision is the audit's; a logger of its own for each request would cost more than the request.
+    // The audit trail has one line for each decision; a logger for each request would cost more than the request.
     logController: new LogController({ disableRequestLogging: true }),
     childLoggerFactory: logger => logger,
     genReqId: newId,
     requestIdHeader: false,
     bodyLimit: maxBodyBytes,
-    // Longer than the 240 s of Azure's ingress, which must be the one to close idle connections.
+    // Longer than the 240 s of Azure's ingress, which must close idle connections first.
     keepAliveTimeout: 245_000,
     requestTimeout: 15_000,
-    // For clients that take no answer: longer than the longest exchange.
+    // For clients that do not read the response: longer than the longest exchange.
     connectionTimeout: 75_000,
     return503OnClosing: false,
     forceCloseConnections: 'idle',
-    // Parameters of any length reach their route, which says what is wrong with them.
+    // Parameters of any length reach their route, which reports what is wrong with them.
     routerOptions: { ignoreTrailingSlash: false, caseSensitive: true, maxParamLength: serverOptions.maxHeaderSize },
     exposeHeadRoutes: false,
     schemaController: { compilersFactory: { buildValidator: unused, buildSerializer: unused } },
@@ -150,7 +150,7 @@ export function buildApp(options: AppOptions, routes: readonly AddRoutes[]): Fas
 
   app.addHook('onRequest', (request, reply, done) => {
     if (options.isDraining()) reply.header('connection', 'close')
-    // Node would answer this itself, without a body, if it were left to it (RFC 9112 §3.2).
+    // Node by itself would respond without a body (RFC 9112 §3.2).
     if (request.headers.host === undefined && request.raw.httpVersion === '1.1') {
       done(new BrokerError('invalid_request', 'The Host header is missing.'))
     } else {
@@ -172,14 +172,14 @@ function addAll(app: FastifyInstance, options: AppOptions, routes: readonly AddR
   }
 
   app.setNotFoundHandler((request, reply) => {
-    const { methods, answerError } = paths.at(request.url.split('?', 1)[0] ?? '')
+    const { methods, protocol } = paths.at(request.url.split('?', 1)[0] ?? '')
     if (methods === undefined) {
       const unknown = new BrokerError('not_found', 'No endpoint has this path.')
-      return sendProblem(options, unknown, request, reply, answerError)
+      return sendProblem(options, unknown, request, reply, protocol)
     }
     const allowed = methods.join(', ')
     const wrong = new BrokerError('method_not_allowed', `This endpoint answers ${allowed}.`)
-    return sendProblem(options, wrong, request, reply.header('allow', allowed), answerError)
+    return sendProblem(options, wrong, request, reply.header('allow', allowed), protocol)
   })
 }
 
@@ -188,14 +188,14 @@ function sendProblem(
   thrown: unknown,
   request: FastifyRequest,
   reply: FastifyReply,
-  answerError = request.routeOptions.config.answerError ?? answerProblem,
+  protocol = request.routeOptions.config.protocol ?? problemDetails,
 ): FastifyReply {
   const error = errorOf(thrown)
   if (error.code === 'internal_error') {
     log.error({ request_id: request.id, err: error.cause ?? error }, 'request failed unexpectedly')
   }
   answered(request.routeOptions.config.endpoint ?? noEndpoint, error.code)
-  const { status, headers, body } = answerError(error, request)
+  const { status, headers, body } = protocol.writeError(error, request)
   const { limit } = error.parts
   return reply
     .code(status)

@@ -4,17 +4,17 @@ import { BrokerError, type ErrorCode } from '../../errors.ts'
 import { problemOf } from './problems.ts'
 
 /**
- * Answers what Node's parser gives up on before there is a request: malformed HTTP, headers over the limit, requests
- * that arrive too slowly. Nothing of what was received is repeated.
+ * Responds to input that Node's parser rejects before there is a request: malformed HTTP, headers over the limit,
+ * requests that arrive too slowly. The response repeats nothing of the input.
  *
- * @returns the code that was answered; `undefined` where nobody is left to read it
+ * @returns the code of the error; `undefined` if the peer can no longer read it
  */
 export function answerClientError(
   error: NodeJS.ErrnoException,
   socket: Socket,
   requestId: string,
 ): ErrorCode | undefined {
-  // In a handshake that never ends, a write would not end either.
+  // During a handshake that never ends, a write would never end either.
   if (error.code === 'ECONNRESET' || error.code === 'ERR_TLS_HANDSHAKE_TIMEOUT' || !socket.writable) {
     socket.destroy()
     return undefined
@@ -22,7 +22,7 @@ export function answerClientError(
   return answer(socket, clientError(error.code), requestId)
 }
 
-/** Answers what Node would answer by itself, without a body or not at all, since no route can see it. */
+/** Responds to requests that reach no route and to which Node would respond without a body, or not at all. */
 export function answerUnroutable(server: Server, newId: () => string, answered: (code: ErrorCode) => void): void {
   const refuse = (socket: Socket, detail: string): void =>
     answered(answer(socket, new BrokerError('invalid_request', detail), newId()))
@@ -39,7 +39,7 @@ function answer(socket: Socket, error: BrokerError, requestId: string): ErrorCod
   const lines = Object.entries({ ...headers, connection: 'close', 'content-length': String(Buffer.byteLength(body)) })
   const head = lines.map(([name, value]) => `${name}: ${value}\r\n`).join('')
   socket.write(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${head}\r\n${body}`)
-  // The peer may keep its side open for ever; the descriptor must not wait for it.
+  // The peer may keep its side open for ever; the file descriptor must not wait for it.
   socket.destroySoon()
   return error.code
 }

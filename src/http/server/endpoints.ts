@@ -1,10 +1,8 @@
-/** Every endpoint by its name in metrics and the audit log. `none`: the request reached no endpoint. */
-export const endpoints = [
-  'tokens',
-  'oauth_token',
-  'entra_token',
-  'identity',
-  'metadata',
+/**
+ * The endpoints that issue no tokens, by their names in metrics and the audit log. `none`: the request reached no
+ * endpoint. The names of the others are in the list of token endpoints.
+ */
+export const otherEndpoints = [
   'oauth_metadata',
   'openid_configuration',
   'purge',
@@ -18,5 +16,5 @@ export const endpoints = [
   'none',
 ] as const
 
-/** One of {@link endpoints}. */
-export type Endpoint = (typeof endpoints)[number]
+/** One of {@link otherEndpoints}. */
+export type OtherEndpoint = (typeof otherEndpoints)[number]

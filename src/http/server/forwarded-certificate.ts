@@ -8,7 +8,7 @@ const remembered = new LRUCache<string, X509Certificate>({ max: 500 })
 /**
  * The certificate in the `X-Forwarded-Client-Cert` header of an Envoy proxy
  * (https://www.envoyproxy.io/docs/envoy/latest/configuration/http/http_conn_man/headers): exactly one element, which has
- * the certificate itself (`Cert`); a `Hash` must be its own. What else the element says is not read.
+ * the certificate itself (`Cert`); a `Hash` must be its own. Other parts of the element are ignored.
  *
  * @throws BrokerError `invalid_token`
  */
@@ -26,7 +26,7 @@ export const readClientCert = (header: string): X509Certificate =>
     return certificateOf(Buffer.from(base64, 'base64'), 'Client-Cert')
   })
 
-/** A proxy repeats itself: what was read once need not be read again. */
+/** A proxy sends the same headers again and again: each is read once. */
 function once(header: string, read: () => X509Certificate): X509Certificate {
   const known = remembered.get(header)
   if (known) return known
@@ -45,7 +45,7 @@ function certificateOfElement(header: string): X509Certificate {
     const [, key, quoted, plain] = pair.exec(header) ?? []
     if (key === undefined) throw unreadable('X-Forwarded-Client-Cert')
     const name = key.toLowerCase()
-    // By, URI and DNS may be there more than once.
+    // By, URI and DNS may be repeated.
     if ((name === 'cert' || name === 'hash') && values.has(name)) throw unreadable('X-Forwarded-Client-Cert')
     values.set(name, quoted ?? plain ?? '')
   }

@@ -1,12 +1,12 @@
 import type { FastifyContextConfig } from 'fastify'
-import type { AnswerError } from './problems.ts'
+import type { Protocol } from './problems.ts'
 
-/** What is known of a path that no route took. */
+/** A path of a request that matched no route. */
 interface KnownPath {
-  /** The methods that it answers; `undefined` where nothing has this path. */
+  /** The methods of the routes with this path; `undefined` if there are none. */
   readonly methods: readonly string[] | undefined
-  /** The way of the endpoint that the path is of, if it has one of its own. */
-  readonly answerError: AnswerError | undefined
+  /** The protocol of the endpoint to which the path belongs; `undefined` for problem details. */
+  readonly protocol: Protocol | undefined
 }
 
 interface Known {
@@ -15,11 +15,11 @@ interface Known {
   readonly config: FastifyContextConfig
 }
 
-/** The paths of a server's routes, to tell a wrong method from a wrong path and to answer both as the endpoint does. */
+/** The paths of a server's routes: distinguishes a wrong method from a wrong path, and finds the protocol for both errors. */
 export class KnownPaths {
   readonly #known = new Map<string, Known>()
 
-  /** @param url a route's path, whose parameters are whole parts such as `:tenant` */
+  /** @param url a route's path; each parameter is a whole segment, such as `:tenant` */
   add(url: string, methods: readonly string[], config: FastifyContextConfig): void {
     const known = this.#known.get(url)
     if (known) known.methods.push(...methods)
@@ -31,9 +31,9 @@ export class KnownPaths {
     const parts = path.split('/')
     const routes = [...this.#known.values()]
     const route = routes.find(known => fits(known.parts, parts))
-    if (route) return { methods: route.methods, answerError: route.config.answerError }
+    if (route) return { methods: route.methods, protocol: route.config.protocol }
     const above = routes.find(({ config: { below } }) => below !== undefined && path.startsWith(below))
-    return { methods: undefined, answerError: above?.config.answerError }
+    return { methods: undefined, protocol: above?.config.protocol }
   }
 }
 

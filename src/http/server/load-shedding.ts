@@ -1,24 +1,24 @@
 import type { FastifyInstance } from 'fastify'
 import { BrokerError } from '../../errors.ts'
 
-/** Milliseconds between two looks at the event loop. */
+/** Milliseconds between two samples of the event loop's delay. */
 export const sampleMs = 100
-/** Milliseconds by which two looks in a row must be late. */
+/** Milliseconds by which two consecutive samples must be late. */
 export const lateMs = 200
 const retryAfterSeconds = 2
 
-/** Whether there is more to do than can be done in time. */
+/** Whether the broker cannot respond to all requests in time. */
 export interface Overload {
   readonly isOverloaded: () => boolean
-  /** Looks at the clock: to be called every {@link sampleMs}, as well as the event loop can. */
+  /** Takes a sample; must be called every {@link sampleMs}, as exactly as the event loop can. */
   readonly sample: () => void
 }
 
 /**
- * Judges by how late the event loop is. One late look is a pause, such as a collection of garbage or a large policy that
- * is read; two in a row are an overload.
+ * Detects an overload by how late the event loop is. One late sample is a pause, such as a garbage collection or the
+ * reading of a large policy; two consecutive ones are an overload.
  *
- * @param monotonic milliseconds
+ * @param monotonic a clock in milliseconds
  */
 export function createOverload(monotonic: () => number): Overload {
   let last = monotonic()
@@ -35,7 +35,7 @@ export function createOverload(monotonic: () => number): Overload {
   }
 }
 
-/** Refuses the requests of a scope's routes while there is too much to do: before anything is done for them. */
+/** Refuses the requests of a scope's routes during an overload, before any other work for them. */
 export function shedLoad(scope: FastifyInstance, isOverloaded: () => boolean): void {
   scope.addHook('onRequest', (_request, _reply, done) => {
     done(isOverloaded() ? overloaded() : undefined)

@@ -13,26 +13,26 @@ declare module 'fastify' {
   }
 }
 
-/** Who is at the other end of a request. */
+/** The client of a request. */
 export interface Peers {
-  /** Its address: the peer's, or the one that a trusted proxy says it had. Only characters of an IP address. */
+  /** Its address: the peer's, or the one that a trusted proxy reports. Only characters of an IP address. */
   readonly addressOf: (request: FastifyRequest) => string
   /**
-   * Its client certificate: the connection's, or the one that a trusted proxy says it had. Nothing of it is verified
-   * beyond what TLS did.
+   * Its client certificate: the connection's, or the one that a trusted proxy reports. Nothing of it is verified beyond
+   * what TLS did.
    *
-   * @throws BrokerError `invalid_token` when a trusted proxy's header does not hold exactly one
+   * @throws BrokerError `invalid_token` if a trusted proxy's header does not contain exactly one
    */
   readonly certificateOf: (request: FastifyRequest) => PresentedCertificate | undefined
 }
 
 /** Which peers are proxies, and which certificates count. */
 export interface PeerOptions {
-  /** Addresses and networks (CIDR) of proxies that speak for others, and never for themselves. */
+  /** Addresses and networks (CIDR) of proxies that send requests for others, and never for themselves. */
   readonly trustedProxies: readonly string[]
-  /** Those whose certificates authenticate callers now; `undefined` where none do. */
+  /** The current authorities of client certificates; `undefined` if there are none. */
   readonly authorities: () => ClientAuthorities | undefined
-  /** Told of every header that only a trusted proxy may set and that somebody else did. */
+  /** Called for every header that only a trusted proxy may send and that another peer sent. */
   readonly headerIgnored: Events['headerIgnored']
 }
 
@@ -42,7 +42,7 @@ export const forwarding = ['x-forwarded-for', 'x-forwarded-client-cert', 'client
 /** One of {@link forwarding}. */
 export type ForwardingHeader = (typeof forwarding)[number]
 
-/** Makes the server know its peers, and closes connections that were made under other authorities after their answer. */
+/** Decorates the server with its peers, and closes connections from before a change of authorities after their response. */
 export function addPeers(app: FastifyInstance, options: PeerOptions): void {
   const handshakes = trackHandshakes(app.server, options.authorities)
   app.decorate('peers', createPeers(options, handshakes))
@@ -86,8 +86,8 @@ const textOf = ({ headers }: FastifyRequest, name: ForwardingHeader): string | u
 }
 
 /**
- * The last address that a trusted proxy did not add itself. Each proxy adds its peer at the end, so what stands before the
- * first untrusted one from there is anybody's word.
+ * The last address that is not a trusted proxy's. Each proxy appends its peer's address, so anything before the last
+ * untrusted address can be forged.
  */
 function clientOf(header: string, isTrusted: (address: string) => boolean): string | undefined {
   let nearest: string | undefined

@@ -2,7 +2,7 @@ import type { FastifyRequest } from 'fastify'
 import { membersOf } from '../../broker/lib/json-members.ts'
 import { asBrokerError, BrokerError, errorTable, type ErrorCode, type LimitFacts } from '../../errors.ts'
 
-/** One answer to a request that failed: RFC 9457 problem details, or what else an endpoint's clients read. */
+/** The response to a request that failed: RFC 9457 problem details, or what clients of another protocol read. */
 export interface Problem {
   readonly status: number
   readonly headers: Readonly<Record<string, string>>
@@ -10,11 +10,27 @@ export interface Problem {
   readonly body: string
 }
 
-/** How an endpoint tells its clients of an error. */
-export type AnswerError = (error: BrokerError, request: FastifyRequest) => Problem
+/** The parts of a request on which the response to its failure can depend. */
+export type FailedRequest = Pick<FastifyRequest, 'id' | 'body' | 'headers'>
 
-/** Errors as problem details: what is answered wherever an endpoint does not say otherwise. */
-export const answerProblem: AnswerError = (error, request) => problemOf(error, request.id)
+/** How an endpoint reports errors. One value per protocol; `openapi.yaml` is made from the same value. */
+export interface Protocol {
+  /** The name of the schema of an error in `openapi.yaml`. */
+  readonly errorSchema: string
+  /** The media type of an error. */
+  readonly mediaType: 'application/json' | 'application/problem+json'
+  /** The HTTP status of a code. A single error may have another one, where more is known than its code. */
+  readonly statusOf: (code: ErrorCode) => number
+  readonly writeError: (error: BrokerError, request: FailedRequest) => Problem
+}
+
+/** Errors as RFC 9457 problem details: the protocol of every route that does not name another one. */
+export const problemDetails: Protocol = {
+  errorSchema: 'Problem',
+  mediaType: 'application/problem+json',
+  statusOf: code => errorTable[code].status,
+  writeError: (error, { id }) => problemOf(error, id),
+}
 
 /** An error as `application/problem+json`. */
 export function problemOf(error: BrokerError, requestId: string): Problem {
@@ -51,21 +67,21 @@ export function problemOf(error: BrokerError, requestId: string): Problem {
 }
 
 /**
- * `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers-11): what is limited and what is left of it.
- * The rule is not named.
+ * `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers-11): what is limited and how much is left.
+ * They do not name the policy's rule.
  */
 export const limitHeaders = ({ what, count, seconds, remaining, resetIn }: LimitFacts) => ({
   'ratelimit-policy': `"${what}";q=${count};w=${seconds}`,
   ratelimit: `"${what}";r=${remaining};t=${resetIn}`,
 })
 
-/** `WWW-Authenticate` (RFC 6750 §3): without an error code where no credential came. */
+/** `WWW-Authenticate` (RFC 6750 §3): without an error code where the request has no credential. */
 const challenge = (code: ErrorCode, detail: string): string =>
   code === 'unauthenticated'
     ? 'Bearer realm="token-broker"'
     : `Bearer realm="token-broker", error="invalid_token", error_description="${detail.replace(/["\\]/g, "'")}"`
 
-/** Fastify's own codes → ours. Others are judged by their status. */
+/** Fastify's error codes and the codes that they become. Any other error is classified by its status. */
 const fastifyErrors: Readonly<Record<string, readonly [ErrorCode, string]>> = {
   FST_ERR_CTP_INVALID_MEDIA_TYPE: ['unsupported_media_type', 'Send "Content-Type: application/json".'],
   FST_ERR_CTP_BODY_TOO_LARGE: ['too_large', 'The body may have 16 KiB at most.'],
@@ -76,7 +92,7 @@ const fastifyErrors: Readonly<Record<string, readonly [ErrorCode, string]>> = {
   FST_ERR_BAD_URL: ['invalid_request', 'The path is not a valid URL path.'],
 }
 
-/** What Fastify (or anything below it) threw, as one of our errors; what nobody foresaw is `internal_error`. */
+/** Anything that Fastify or a handler threw, as a BrokerError. An unexpected error becomes `internal_error`. */
 export function errorOf(thrown: unknown): BrokerError {
   if (thrown instanceof BrokerError) return thrown
   const { code, statusCode } = membersOf(thrown)

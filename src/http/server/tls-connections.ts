@@ -5,9 +5,9 @@ import { TLSSocket } from 'node:tls'
 import { LRUCache } from 'lru-cache'
 import type { ClientAuthorities, PresentedCertificate } from '../../broker/authentication/client-certificates.ts'
 
-/** What is known of the TLS connections of a server. */
+/** The TLS connections of a server. */
 export interface Handshakes {
-  /** The client certificate of a connection, and what TLS found of it. */
+  /** The client certificate of a connection, and the result of its verification by TLS. */
   readonly presentedOn: (socket: Socket) => PresentedCertificate | undefined
   /** Whether the authorities have changed since the connection was made. */
   readonly isStale: (socket: Socket) => boolean
@@ -15,27 +15,27 @@ export interface Handshakes {
 
 interface Connection {
   readonly under: ClientAuthorities
-  /** Read when it is asked for first; `null` where there is none. */
+  /** Read on first use; `null` if there is none. */
   presented: PresentedCertificate | null | undefined
 }
 
-/** Connections whose handshake is under way. */
+/** The most connections whose handshake is tracked at once. */
 const maxConnecting = 10_000
-/** Under these nothing was ever verified. */
-const nobody: ClientAuthorities = { certificates: [] }
+/** For connections without authorities: no certificate is verified under these. */
+const noAuthorities: ClientAuthorities = { certificates: [] }
 
 /**
- * Remembers for each connection under which authorities its handshake began: those are the ones that it was verified
- * under, whatever has changed by the time it ends.
+ * Tracks for each connection the authorities at the start of its handshake: its certificate was verified under those,
+ * even if they have changed by the end of the handshake.
  */
 export function trackHandshakes(server: Server, authorities: () => ClientAuthorities | undefined): Handshakes {
   const connecting = new LRUCache<string, ClientAuthorities>({ max: maxConnecting })
   const connections = new WeakMap<Socket, Connection>()
   if (server instanceof TlsServer) {
     // The socket before TLS and the one after are two objects; their peer is the same.
-    server.on('connection', (raw: Socket) => connecting.set(peerOf(raw), authorities() ?? nobody))
+    server.on('connection', (raw: Socket) => connecting.set(peerOf(raw), authorities() ?? noAuthorities))
     server.on('secureConnection', (socket: TLSSocket) => {
-      const under = connecting.get(peerOf(socket)) ?? nobody
+      const under = connecting.get(peerOf(socket)) ?? noAuthorities
       connecting.delete(peerOf(socket))
       connections.set(socket, { under, presented: undefined })
     })

@@ -3,13 +3,12 @@ import type { Caller } from '../../broker/authentication/authenticate.ts'
 import type { TokenIssuer } from '../../broker/issue-token.ts'
 import type { RequestFacts } from '../../broker/events.ts'
 import { asBrokerError } from '../../errors.ts'
-import type { Endpoint } from '../server/endpoints.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** Who asks; set once the request is authenticated. */
+    /** The request's caller; set once it is authenticated. */
     caller: Caller | undefined
-    /** What is announced with the request's outcome. */
+    /** What the events of the request's outcome say about it. */
     facts: RequestFacts | undefined
   }
 }
@@ -21,17 +20,17 @@ export interface Authenticated {
 }
 
 /**
- * Where a request holds a bearer credential. `undefined`: none, or none of the right kind. May throw a BrokerError for a
- * request that is not to be authenticated at all.
+ * Finds the bearer credential in a request; `undefined` if it has none, or none of the right kind. May throw a BrokerError
+ * for a request that must not be authenticated at all.
  */
 export type CredentialOf = (request: FastifyRequest) => string | undefined
 
 /** How requests to an endpoint are authenticated. */
 export interface Authentication {
-  /** The name under which the outcome is announced. */
-  readonly endpoint: Endpoint
+  /** The endpoint's name in the events of the outcome. */
+  readonly endpoint: string
   readonly issuer: Pick<TokenIssuer, 'authenticate'>
-  /** Whether a client certificate cannot stand in for a credential that is not there. */
+  /** Whether a client certificate does not count in place of a missing credential. */
   readonly bearerOnly?: boolean | undefined
 }
 
@@ -45,9 +44,9 @@ export const authenticateFor =
     authenticateBy(() => credential(request), request, authentication, done)
 
 /**
- * Authenticates a request by the credential that is found in it or, where there is none, by its client certificate, and
- * remembers who asks. An `Authorization` header that is refused is not made good by a certificate, nor does a certificate
- * speak for a browser that a page of another site makes ask.
+ * Authenticates a request by its credential or, if it has none, by its client certificate, and sets the request's caller.
+ * A certificate does not make up for an `Authorization` header that is refused, nor does it authenticate a request that a
+ * browser sends for a page of another site.
  */
 export function authenticateBy(
   credential: () => string | undefined,
@@ -74,23 +73,23 @@ export function authenticateBy(
 }
 
 /**
- * Whether a request without a credential can be meant to be its certificate's holder's: it has no `Authorization` header,
- * and if a browser sends it, then not for another site (https://www.w3.org/TR/fetch-metadata/#sec-fetch-site-header).
+ * Whether the holder of its certificate can have meant to send a request without a credential: it has no `Authorization`
+ * header, and a browser did not send it for another site (https://www.w3.org/TR/fetch-metadata/#sec-fetch-site-header).
  */
 function isOwnRequest({ headers }: FastifyRequest): boolean {
   const site = headers['sec-fetch-site'] ?? 'none'
   return headers.authorization === undefined && (site === 'none' || site === 'same-origin')
 }
 
-/** What {@link authenticateFor} found out; a route without it must not get here. */
+/** The result of {@link authenticateFor}; throws for a route without it, which is a bug. */
 export function authenticated({ caller, facts }: FastifyRequest): Authenticated {
   if (caller === undefined || facts === undefined) {
-    throw new Error('the handler ran for a request that nobody authenticated')
+    throw new Error('the handler ran for a request that was not authenticated')
   }
   return { caller, facts }
 }
 
-/** The credential of an `Authorization: Bearer` header (RFC 6750 §2.1), whatever it is worth. */
+/** The credential of an `Authorization: Bearer` header (RFC 6750 §2.1), not verified. */
 export function bearer({ headers: { authorization: header } }: FastifyRequest): string | undefined {
   if (header === undefined) return undefined
   if (header.startsWith('Bearer ')) return header.slice('Bearer '.length).trim()

@@ -1,23 +1,30 @@
-import type { FastifyRequest } from 'fastify'
 import type { BrokerError } from '../../errors.ts'
-import { challenge, describe, errorHeaders, oauthRow, type OAuthRow } from './oauth-errors.ts'
-import type { Problem } from '../server/problems.ts'
+import type { FailedRequest, Problem, Protocol } from '../server/problems.ts'
+import { challenge, describe, errorHeaders, oauthRowOf, oauthRow, type OAuthRow } from './oauth-errors.ts'
 
 /**
- * Seconds. Azure SDKs wait inside the call for as long as they are told, three times over. Asking the broker again costs
- * Entra nothing: failures are remembered.
+ * Seconds. Azure SDKs wait inside the call for as long as `Retry-After` says, up to three times. Another request to the
+ * broker costs Entra nothing, since failures are cached.
  */
 const longestRetryAfter = 2
 
-/** Seconds that an Azure SDK is told to wait: enough to spare the broker, too few to be noticed. */
+/** `Retry-After` for Azure SDKs, in seconds: long enough to spare the broker, too short for a user to notice. */
 export const shortRetryAfter = ({ retryAfter = 1 }: BrokerError): string =>
   String(Math.min(Math.max(retryAfter, 1), longestRetryAfter))
 
+/** Errors as Entra's own token endpoint has them. */
+export const entraProtocol: Protocol = {
+  errorSchema: 'EntraError',
+  mediaType: 'application/json',
+  statusOf: code => oauthRowOf(code).status,
+  writeError: entraProblem,
+}
+
 /**
- * An error as Entra tells it. AADSTS codes are those that Entra gave and nobody else's: without one, it was the broker
- * that refused. So are `trace_id` and `correlation_id`, which are the broker's request id otherwise.
+ * An error in Entra's form. AADSTS codes are only ever Entra's: an error without one is the broker's own. The same holds
+ * for `trace_id` and `correlation_id`, which are the broker's request id if Entra gave none.
  */
-export function entraProblem(error: BrokerError, { id }: Pick<FastifyRequest, 'id'>): Problem {
+function entraProblem(error: BrokerError, { id }: Pick<FailedRequest, 'id'>): Problem {
   const { upstream } = error.parts
   const { status, error: word } = entraRow(error)
   const codes = upstream?.codes ?? []
@@ -41,12 +48,12 @@ export function entraProblem(error: BrokerError, { id }: Pick<FastifyRequest, 'i
 }
 
 /**
- * MSAL keeps a key from being asked for again for a minute after a 429 or 5xx without Retry-After, and for as long as
- * Retry-After says after any other answer.
+ * MSAL blocks requests for a key for a minute after a 429 or 5xx without Retry-After, and for as long as Retry-After says
+ * after any other error.
  */
 const isTransient = (status: number): boolean => status === 429 || status >= 500
 
-/** Entra's own answer where it refused this tenant, application, resource or scope; else the broker's. */
+/** Status and error of Entra's response if Entra refused this tenant, application, resource or scope; else the broker's. */
 function entraRow(error: BrokerError): Pick<OAuthRow, 'status'> & { readonly error: string } {
   const { code, parts } = error
   const word = parts.upstream?.error

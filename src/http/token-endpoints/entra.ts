@@ -1,57 +1,51 @@
 import type { FastifyInstance } from 'fastify'
+import { Type } from 'typebox'
 import { isObject, membersOf } from '../../broker/lib/json-members.ts'
 import { isGuid } from '../../broker/lib/identifiers.ts'
-import type { Issued, TokenIssuer } from '../../broker/issue-token.ts'
+import type { Issued } from '../../broker/issue-token.ts'
 import type { Ask } from '../../broker/authorization/authorize.ts'
-import { BrokerError, type ErrorCode } from '../../errors.ts'
+import { BrokerError } from '../../errors.ts'
+import { clientAssertion, clientId, optionalText, scope, tenantPath } from '../schemas/parameters.ts'
+import { errorResponses, routeErrors } from '../schemas/problem-responses.ts'
 import { bearer } from './credential.ts'
-import { addTokenRoute, twoCredentials } from './token-endpoint.ts'
-import { entraProblem } from './entra-errors.ts'
-import { type Form, formOf, readForms } from './form.ts'
-import { oauthRowOf } from './oauth-errors.ts'
+import { entraProtocol } from './entra-errors.ts'
+import { type Form, formBody, formOf } from './form.ts'
 import { checkClientCredentials, metadataHeaders, publicUrlOf } from './oauth.ts'
-import {
-  dialectErrors,
-  dialectResponses,
-  entraForm,
-  formErrors,
-  formMediaType,
-  tenantPath,
-} from '../schemas/protocol-responses.ts'
-import { routeErrors } from '../schemas/problem-responses.ts'
+import { twoCredentials, type TokenEndpoint } from './token-endpoint.ts'
 import { expiresIn, refreshIn, tokenHeaders } from './token-response.ts'
-import { askFrom, checkTenant } from './token-request.ts'
+import { checkRequest, checkTenant } from './token-request.ts'
+
+const formSchema = Type.Object(
+  {
+    grant_type: Type.Literal('client_credentials'),
+    client_id: clientId,
+    scope,
+    ...clientAssertion,
+    claims: optionalText('Sent by Azure SDKs with every request; a claims challenge is refused.'),
+  },
+  { additionalProperties: true },
+)
 
 /**
- * Adds `POST /{tenant}/oauth2/v2.0/token`: Entra's own protocol
+ * `POST /{tenant}/oauth2/v2.0/token`: Entra's own protocol
  * (https://learn.microsoft.com/entra/identity-platform/v2-oauth2-client-creds-grant-flow), for unmodified Azure SDKs. The
- * caller's own token is the `client_assertion`, and `client_id` chooses the application. Fields that are not known
- * (`x-client-SKU` and its like) are passed over.
+ * caller's own token is the `client_assertion`, and `client_id` chooses the application. Unknown parameters
+ * (`x-client-SKU` and the like) are ignored.
  */
-export function addEntraToken(app: FastifyInstance, issuer: TokenIssuer): void {
-  readForms(app)
-  addTokenRoute<unknown>(app, issuer, {
-    endpoint: 'entra_token',
-    method: 'POST',
-    path: '/:tenant/oauth2/v2.0/token',
-    schema: {
-      operationId: 'issueEntraToken',
-      consumes: [formMediaType],
-      params: tenantPath,
-      body: entraForm,
-      response: entraResponses(...dialectErrors, ...formErrors),
-    },
-    credential: bearer,
-    bodyCredential: ({ body }) => credentialOf(formOf(body)),
-    readAsk: ({ body, params }) => readAsk(formOf(body), membersOf(params)['tenant']),
-    answer: (reply, issued) =>
-      reply.headers(tokenHeaders(issued.served, issued.served.how)).send(JSON.stringify(answerOf(issued))),
-    answerError: entraProblem,
-  })
+export const entraEndpoint: TokenEndpoint = {
+  name: 'entra_token',
+  operationId: 'issueEntraToken',
+  method: 'POST',
+  path: '/:tenant/oauth2/v2.0/token',
+  params: tenantPath,
+  body: formBody(formSchema),
+  protocol: entraProtocol,
+  credential: bearer,
+  bodyCredential: request => credentialOf(formOf(request)),
+  readRequest: request => readForm(formOf(request), membersOf(request.params)['tenant']),
+  writeToken: (reply, issued) =>
+    reply.headers(tokenHeaders(issued.served, issued.served.how)).send(JSON.stringify(tokenBody(issued))),
 }
-
-const entraResponses = (...codes: readonly ErrorCode[]) =>
-  dialectResponses('EntraError', code => oauthRowOf(code).status, codes)
 
 function credentialOf(form: Form): string | undefined {
   if (form.isRepeated('client_assertion')) throw twoCredentials()
@@ -60,31 +54,31 @@ function credentialOf(form: Form): string | undefined {
   return assertion
 }
 
-function readAsk(form: Form, tenant: unknown): Ask {
+function readForm(form: Form, tenant: unknown): Ask {
   form.refuseRepeated()
   checkClientCredentials(form)
   refuseClaims(form.get('claims'))
-  const clientId = form.get('client_id')
-  if (clientId === undefined || !isGuid(clientId)) {
+  const application = form.get('client_id')
+  if (application === undefined || !isGuid(application)) {
     throw new BrokerError('invalid_request', "client_id must be an application's client id, a GUID.")
   }
-  return askFrom({ tenant, scope: resourceScope(form.get('scope')), application: clientId.toLowerCase() })
+  return checkRequest({ tenant, scope: resourceScope(form.get('scope')), application: application.toLowerCase() })
 }
 
-/** Scopes of OpenID Connect, which MSAL for Go and for Java add to every request. They mean nothing where there is no user. */
+/** Scopes of OpenID Connect, which MSAL for Go and for Java add to every request. They have no meaning without a user. */
 const userScopes = new Set(['openid', 'profile', 'offline_access'])
 
-/** What is left of a scope (RFC 6749 §3.3) without the scopes of users. */
-const resourceScope = (scope: string | undefined): string | undefined =>
-  scope
+/** A scope (RFC 6749 §3.3) without the scopes of users. */
+const resourceScope = (text: string | undefined): string | undefined =>
+  text
     ?.split(' ')
     .filter(each => !userScopes.has(each))
     .join(' ')
 
 /**
- * Azure SDKs add `claims` to every request: that they could handle continuous access evaluation (`xms_cc`), and members
- * of an ID token that nobody asks for. Both are passed over. What is left would be a claims challenge, which no token of
- * a multi-tenant application can get, and which must neither reach Entra nor go around the cache.
+ * Azure SDKs add `claims` to every request: that they support continuous access evaluation (`xms_cc`), and claims of an
+ * ID token that the request does not ask for. Both are ignored. Anything else would be a claims challenge, which no token
+ * of a multi-tenant application can satisfy, and which must neither reach Entra nor bypass the cache.
  */
 function refuseClaims(text: string | undefined): void {
   if (text === undefined) return
@@ -102,34 +96,34 @@ const isHarmless = (name: string, value: unknown): boolean =>
   name === 'id_token' ||
   (name === 'access_token' && isObject(value) && Object.keys(value).every(claim => claim === 'xms_cc'))
 
-const answerOf = ({ served }: Issued) => ({
+const tokenBody = ({ served }: Issued) => ({
   token_type: 'Bearer',
   expires_in: expiresIn(served),
   ext_expires_in: expiresIn(served),
-  // 0 would make MSAL ask again with every call.
+  // With 0, MSAL would send a request for every call.
   ...(refreshIn(served) > 0 && { refresh_in: refreshIn(served) }),
   access_token: served.token.token,
 })
 
-/** What the OpenID document needs to know. */
+/** Settings of the OpenID document. */
 export interface EntraDocumentOptions {
-  /** The origin under which clients reach the broker; `not_found` without it. */
+  /** The origin under which clients reach the broker; the route returns `not_found` without it. */
   readonly publicUrl: string | undefined
-  /** Entra itself, whose keys sign the tokens. */
+  /** The origin of Entra, whose keys sign the tokens. */
   readonly authority: string
 }
 
 /**
  * Adds `GET /{tenant}/v2.0/.well-known/openid-configuration`, which Azure SDKs read before they use an authority that is
  * not Entra's own. Open, and the same for every well-formed tenant. The broker signs nothing: `jwks_uri` is Entra's. It has
- * no authorization endpoint either, but MSAL takes no document without one.
+ * no authorization endpoint either, but MSAL rejects a document without one.
  */
 export function addEntraDocument(app: FastifyInstance, { publicUrl, authority }: EntraDocumentOptions): void {
-  const config = { endpoint: 'openid_configuration', answerError: entraProblem } as const
+  const config = { endpoint: 'openid_configuration', protocol: entraProtocol }
   const schema = {
     operationId: 'getOpenIdConfiguration',
     params: tenantPath,
-    response: entraResponses(...routeErrors, 'invalid_tenant', 'not_found'),
+    response: errorResponses(entraProtocol, [...routeErrors, 'invalid_tenant', 'not_found']),
   }
   app.get('/:tenant/v2.0/.well-known/openid-configuration', { schema, config }, ({ params }, reply) => {
     const base = `${publicUrlOf(publicUrl)}/${checkTenant(membersOf(params)['tenant'])}`

@@ -1,28 +1,34 @@
-import type { FastifyRequest } from 'fastify'
 import { errorTable, type BrokerError, type ErrorCode } from '../../errors.ts'
 import { shortRetryAfter } from './entra-errors.ts'
+import type { FailedRequest, Problem, Protocol } from '../server/problems.ts'
 import { describe, errorHeaders } from './oauth-errors.ts'
-import type { Problem } from '../server/problems.ts'
 
 /** Statuses that become 400, since Azure SDKs would try again for up to a minute. */
 const unretried: ReadonlySet<number> = new Set([404, 405, 422, 502])
 
 /**
- * The status of a code in the identity protocol. Azure SDKs take 404 and 410 for an identity that does not exist yet, and
- * other 5xx for a moment's trouble: they get such a status only where waiting can help. `docs/clients.md` has the same
- * table, and a test compares them.
+ * The status of each code in the identity protocol. Azure SDKs take 404 and 410 for an identity that does not exist yet,
+ * and other 5xx for a transient error, and retry for up to a minute: so only errors that waiting can end have such a
+ * status. `docs/clients.md` has the same table, and a test compares them.
  */
 export function identityStatusOf(code: ErrorCode): number {
   const { status } = errorTable[code]
   return unretried.has(status) ? 400 : status
 }
 
-/** `client_id` names an identity in this protocol; one that is not there is no question of permission. */
+/** In this protocol `client_id` names an identity; an unknown one is a bad request, not a missing permission. */
 const statusOf = ({ code, reason }: BrokerError): number =>
   reason === 'unknown_client_id' ? 400 : identityStatusOf(code)
 
-/** An error with the members of App Service's and of the metadata service's, since SDKs read one or the other. */
-export function identityProblem(error: BrokerError, { id }: Pick<FastifyRequest, 'id'>): Problem {
+/** Errors with the fields of both App Service and the metadata service, since SDKs read one or the other. */
+export const identityProtocol: Protocol = {
+  errorSchema: 'IdentityError',
+  mediaType: 'application/json',
+  statusOf: identityStatusOf,
+  writeError: identityProblem,
+}
+
+function identityProblem(error: BrokerError, { id }: Pick<FailedRequest, 'id'>): Problem {
   const status = statusOf(error)
   const message = `${textOf(error)} (request_id ${id})`
   return {

@@ -1,8 +1,7 @@
-import type { FastifyRequest } from 'fastify'
 import { errorTable, type BrokerError, type ErrorCode, type OAuthError } from '../../errors.ts'
-import type { Problem } from '../server/problems.ts'
+import type { FailedRequest, Problem } from '../server/problems.ts'
 
-/** How an error is told at a token endpoint. */
+/** Status and `error` of an error response. */
 export interface OAuthRow {
   readonly status: number
   readonly error: OAuthError
@@ -10,30 +9,30 @@ export interface OAuthRow {
 
 const row = (status: number, error: OAuthError): OAuthRow => ({ status, error })
 
-/** Statuses that become others: RFC 6749 §5.2 knows 400 and 401 for refusals, and its clients know 500 for a server's. */
+/** Statuses that become others: RFC 6749 §5.2 has 400 and 401 for refusals, and its clients know 500 for a server error. */
 const statuses: Readonly<Record<number, number>> = { 403: 400, 422: 400, 502: 500 }
 
-/** What a code becomes at a token endpoint. `docs/clients.md` has the same table, and a test compares them. */
+/** The OAuth error of a code. `docs/clients.md` has the same table, and a test compares them. */
 export function oauthRowOf(code: ErrorCode): OAuthRow {
   const { status, oauth } = errorTable[code]
   return row(statuses[status] ?? status, oauth)
 }
 
-/** The row of an error: a grant that is not known has its own, and what Entra refuses as a scope is told as a scope. */
+/** The OAuth error of an error. An unknown grant has its own; a scope that Entra refuses is `invalid_scope`. */
 export function oauthRow({ code, reason, parts }: BrokerError): OAuthRow {
   if (code === 'invalid_request' && reason === 'unsupported_grant_type') return row(400, reason)
   if (code === 'upstream_rejected' && parts.upstream?.error === 'invalid_scope') return row(400, 'invalid_scope')
   return oauthRowOf(code)
 }
 
-/** Sentences of the broker that speak of something else than a form. */
+/** Messages for clients that send forms, where the broker's own are about another kind of request. */
 const inForms: Readonly<Partial<Record<ErrorCode, string>>> = {
   unauthenticated: 'Send the workload\'s own token as client_assertion, or as "Authorization: Bearer <token>".',
   unsupported_media_type:
     'Send "Content-Type: application/x-www-form-urlencoded", in UTF-8 and without Content-Encoding.',
 }
 
-/** What happened and what can be done about it, in the characters that RFC 6749 §5.2 allows. */
+/** The error's message and remedy, in the characters that RFC 6749 §5.2 allows. */
 export function describe({ code, message, parts: { remedy } }: BrokerError): string {
   const text = inForms[code] ?? message
   return (remedy === undefined ? text : `${text} ${remedy}`)
@@ -42,11 +41,11 @@ export function describe({ code, message, parts: { remedy } }: BrokerError): str
     .replace(/[^ -~]/g, '?')
 }
 
-/** An error of a token endpoint (RFC 6749 §5.2), with the broker's own members behind the standard ones. */
+/** An error of a token endpoint (RFC 6749 §5.2), with the broker's own fields after the standard ones. */
 export function oauthProblem(
   error: BrokerError,
-  { id }: Pick<FastifyRequest, 'id'>,
-  { status, error: word }: OAuthRow = oauthRow(error),
+  { id }: Pick<FailedRequest, 'id'>,
+  { status, error: word }: OAuthRow,
 ): Problem {
   const { code, retryAfter, parts } = error
   return {
@@ -67,7 +66,7 @@ export function oauthProblem(
   }
 }
 
-/** The headers of every error that an OAuth library or an Azure SDK reads. */
+/** The headers of every error for OAuth libraries and Azure SDKs. */
 export const errorHeaders = { 'content-type': 'application/json; charset=utf-8', 'cache-control': 'no-store' } as const
 
 /** `WWW-Authenticate` (RFC 6750 §3). */

@@ -1,17 +1,18 @@
 import type { FastifyInstance } from 'fastify'
-import type { Issued, TokenIssuer } from '../../broker/issue-token.ts'
+import { Type } from 'typebox'
+import type { Issued } from '../../broker/issue-token.ts'
 import { algorithms } from '../../broker/authentication/jwt.ts'
 import type { Ask } from '../../broker/authorization/authorize.ts'
 import { BrokerError } from '../../errors.ts'
-import { bearer } from './credential.ts'
-import { addTokenRoute, twoCredentials, type RequestWith } from './token-endpoint.ts'
-import { Form, formOf, readForms } from './form.ts'
-import { oauthProblem, oauthRow, oauthRowOf, type OAuthRow } from './oauth-errors.ts'
-import type { AnswerError } from '../server/problems.ts'
-import { dialectErrors, dialectResponses, formErrors, formMediaType, oauthForm } from '../schemas/protocol-responses.ts'
+import { clientAssertion, optionalText, scope, tenant } from '../schemas/parameters.ts'
 import { problems, routeErrors } from '../schemas/problem-responses.ts'
+import type { FailedRequest, Protocol } from '../server/problems.ts'
+import { bearer } from './credential.ts'
+import { type Form, formBody, formOf } from './form.ts'
+import { oauthRowOf, oauthProblem, oauthRow, type OAuthRow } from './oauth-errors.ts'
+import { twoCredentials, type TokenEndpoint } from './token-endpoint.ts'
 import { expiresIn, tokenHeaders } from './token-response.ts'
-import { askFrom } from './token-request.ts'
+import { checkRequest } from './token-request.ts'
 
 const path = '/oauth2/token'
 /** RFC 7523 §2.2. */
@@ -22,32 +23,56 @@ const tokenExchange = 'urn:ietf:params:oauth:grant-type:token-exchange'
 const accessTokenType = 'urn:ietf:params:oauth:token-type:access_token'
 const subjectTokenTypes = ['urn:ietf:params:oauth:token-type:jwt', accessTokenType]
 
+const formSchema = Type.Object(
+  {
+    grant_type: Type.String({
+      description: '`client_credentials`, or `urn:ietf:params:oauth:grant-type:token-exchange` (RFC 8693).',
+    }),
+    tenant,
+    scope,
+    application: optionalText(
+      'The name of an application in the policy, or its client id in lower case; "default" if absent.',
+    ),
+    ...clientAssertion,
+    subject_token: optionalText("In a token exchange: the caller's own token."),
+    subject_token_type: optionalText(
+      'In a token exchange: `urn:ietf:params:oauth:token-type:jwt`, or `…:access_token`.',
+    ),
+    requested_token_type: optionalText(
+      'In a token exchange: `urn:ietf:params:oauth:token-type:access_token`, or absent.',
+    ),
+  },
+  { additionalProperties: true },
+)
+
+/** Errors as RFC 6749 §5.2 and, in a token exchange, RFC 8693 §2.2.2 have them. */
+const oauthProtocol: Protocol = {
+  errorSchema: 'OAuthError',
+  mediaType: 'application/json',
+  statusOf: code => oauthRowOf(code).status,
+  writeError: (error, request) => oauthProblem(error, request, rowFor(error, request)),
+}
+
 /**
- * Adds `POST /oauth2/token` for OAuth libraries: client credentials (RFC 6749 §4.4) with the caller's own token as
- * `client_assertion` or in `Authorization`, or with a client certificate, and token exchange (RFC 8693) with its token as
- * `subject_token`. `tenant` and `application` are parameters of its own; `client_id` and what is not known are passed over.
+ * `POST /oauth2/token`, for OAuth libraries. Client credentials (RFC 6749 §4.4) with the caller's own token as
+ * `client_assertion` or in `Authorization`, or with a client certificate; and token exchange (RFC 8693) with the caller's
+ * token as `subject_token`. `tenant` and `application` are parameters of this broker. `client_id` and unknown parameters
+ * are ignored.
  */
-export function addOAuth(app: FastifyInstance, issuer: TokenIssuer): void {
-  readForms(app)
-  addTokenRoute<unknown>(app, issuer, {
-    endpoint: 'oauth_token',
-    method: 'POST',
-    path,
-    schema: {
-      operationId: 'issueOAuthToken',
-      consumes: [formMediaType],
-      body: oauthForm,
-      response: dialectResponses('OAuthError', code => oauthRowOf(code).status, [...dialectErrors, ...formErrors]),
-    },
-    credential: bearer,
-    bodyCredential: request => credentialOf(formOf(request.body)),
-    readAsk: readAsk,
-    answer: (reply, issued, request) =>
-      reply
-        .headers(tokenHeaders(issued.served, issued.served.how))
-        .send(JSON.stringify(answerOf(issued, isExchange(formOf(request.body))))),
-    answerError,
-  })
+export const oauthEndpoint: TokenEndpoint = {
+  name: 'oauth_token',
+  operationId: 'issueOAuthToken',
+  method: 'POST',
+  path,
+  body: formBody(formSchema),
+  protocol: oauthProtocol,
+  credential: bearer,
+  bodyCredential: request => credentialOf(formOf(request)),
+  readRequest: request => readForm(formOf(request)),
+  writeToken: (reply, issued, request) =>
+    reply
+      .headers(tokenHeaders(issued.served, issued.served.how))
+      .send(JSON.stringify(tokenBody(issued, isExchange(formOf(request))))),
 }
 
 const isExchange = (form: Form): boolean => form.get('grant_type') === tokenExchange
@@ -59,22 +84,24 @@ function credentialOf(form: Form): string | undefined {
   const credential = form.get(wanted)
   if (form.isRepeated(wanted) || form.isRepeated(other)) throw twoCredentials()
   if (credential !== undefined && (form.get(other) ?? form.get('client_secret')) !== undefined) throw twoCredentials()
-  // Passed over, it would leave the request to another credential than the one that was meant.
+  // If it were ignored, the request would be authenticated by another credential than its sender meant.
   refuse(form, other, `with this grant_type the credential is ${wanted}`)
   return credential
 }
 
-function readAsk({ body }: RequestWith<unknown>): Ask {
-  const form = formOf(body)
+function readForm(form: Form): Ask {
   form.refuseRepeated()
   if (isExchange(form)) checkExchange(form)
   else checkClientCredentials(form)
   refuse(form, 'resource', 'name the resource in scope, as <resource>/.default')
   refuse(form, 'audience', 'name the resource in scope, as <resource>/.default')
-  return askFrom({ tenant: form.get('tenant'), scope: form.get('scope'), application: form.get('application') })
+  return checkRequest({ tenant: form.get('tenant'), scope: form.get('scope'), application: form.get('application') })
 }
 
-/** The part of a form that says who asks (RFC 6749 §4.4, RFC 7521 §4.2). Shared by every endpoint that takes it. */
+/**
+ * Checks a form's grant and client authentication (RFC 6749 §4.4, RFC 7521 §4.2). Throws `invalid_request`; its reason is
+ * `unsupported_grant_type` for another grant.
+ */
 export function checkClientCredentials(form: Form): void {
   const grant = form.get('grant_type')
   if (grant === undefined) throw new BrokerError('invalid_request', 'The parameter grant_type is missing.')
@@ -110,7 +137,7 @@ function refuse(form: Form, name: string, why: string): void {
 }
 
 /** RFC 6749 §5.1, RFC 8693 §2.2.1. */
-const answerOf = ({ grant, served }: Issued, exchanged: boolean) => ({
+const tokenBody = ({ grant, served }: Issued, exchanged: boolean) => ({
   access_token: served.token.token,
   ...(exchanged && { issued_token_type: accessTokenType }),
   token_type: 'Bearer',
@@ -118,21 +145,19 @@ const answerOf = ({ grant, served }: Issued, exchanged: boolean) => ({
   scope: grant.scope,
 })
 
-const answerError: AnswerError = (error, request) => oauthProblem(error, request, rowFor(error, request))
-
-/** In a token exchange the credential is the request's subject, and what is not permitted its target (RFC 8693 §2.2.2). */
-function rowFor(error: BrokerError, { body, headers }: Parameters<AnswerError>[1]): OAuthRow {
+/** In a token exchange the credential is the subject, and the policy refuses the target (RFC 8693 §2.2.2). */
+function rowFor(error: BrokerError, request: FailedRequest): OAuthRow {
   const usual = oauthRow(error)
-  if (!isExchange(formOf(body))) return usual
+  if (!isExchange(formOf(request))) return usual
   if (error.code === 'not_permitted') return { status: 400, error: 'invalid_target' }
-  const bySubject = usual.status === 401 && headers.authorization === undefined
+  const bySubject = usual.status === 401 && request.headers.authorization === undefined
   return bySubject ? { status: 400, error: 'invalid_request' } : usual
 }
 
 /**
- * Adds `GET /.well-known/oauth-authorization-server` (RFC 8414): open, the same for everybody.
+ * Adds `GET /.well-known/oauth-authorization-server` (RFC 8414): open, and the same for every caller.
  *
- * @param publicUrl the origin under which clients reach the broker; `not_found` without it
+ * @param publicUrl the origin under which clients reach the broker; the route returns `not_found` without it
  */
 export function addOAuthMetadata(app: FastifyInstance, publicUrl: string | undefined): void {
   const schema = { operationId: 'getOAuthMetadata', response: problems(...routeErrors, 'not_found') }
@@ -142,13 +167,13 @@ export function addOAuthMetadata(app: FastifyInstance, publicUrl: string | undef
   )
 }
 
-/** The headers of documents that say where things are. */
+/** The headers of discovery documents. */
 export const metadataHeaders = {
   'content-type': 'application/json; charset=utf-8',
   'cache-control': 'public, max-age=300',
 } as const
 
-/** The broker's own address, which is never taken from a request: whoever sends one could name any. */
+/** The broker's own origin. It is never taken from a request, whose sender could name any. Throws `not_found`. */
 export function publicUrlOf(publicUrl: string | undefined): string {
   if (publicUrl !== undefined) return publicUrl
   throw new BrokerError('not_found', 'This broker does not know its own public URL.', {

@@ -1,15 +1,14 @@
 import type { TLocalizedValidationError } from 'typebox/error'
 import { BrokerError, type ErrorCode } from '../../errors.ts'
 
-/** What each member of a request must be, and the code that says so. */
+/** What each field of a request must be, and the code of the error if it is not. */
 export type MemberFaults = Readonly<Record<string, readonly [ErrorCode, string]>>
 
 /**
- * The first thing that is wrong with a request's members, unknown ones before anything else: they may be misspelt known
- * ones.
+ * The first error in a request's fields. Unknown fields come before all others, since they may be misspelt known ones.
  *
- * @param noun what a member is called here: `field`, `parameter`
- * @param otherwise said of what is no set of members at all
+ * @param noun what the message calls a field: `field`, `parameter`
+ * @param otherwise the message if the request has no fields at all
  */
 export function shapeError(
   errors: readonly TLocalizedValidationError[],

@@ -1,12 +1,12 @@
 import type { FastifyRequest } from 'fastify'
 import { BrokerError } from '../../errors.ts'
 
-/** UTF-8, and what is a part of it. */
+/** UTF-8, and US-ASCII, which is a subset of it. */
 const readable = /;[\t ]*charset=(?:(?:utf-?8|us-ascii)|"(?:utf-?8|us-ascii)")[\t ]*(?=;|$)/gi
 
 /**
- * Throws `unsupported_media_type` where a body says that it is not plain UTF-8: it was read as such, and whoever sent it,
- * or looked at it on the way, may have meant something else. Charsets are those of `Content-Type` (RFC 9110 §8.3.2),
+ * Throws `unsupported_media_type` if the headers say that a body is not plain UTF-8: the broker reads it as UTF-8, and its
+ * sender, or a proxy that inspects it, may read it differently. Charsets are those of `Content-Type` (RFC 9110 §8.3.2),
  * codings those of `Content-Encoding` (RFC 9110 §8.4).
  */
 export function checkPlainText({ headers }: Pick<FastifyRequest, 'headers'>): void {

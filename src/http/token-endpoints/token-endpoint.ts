@@ -1,54 +1,98 @@
-import type { FastifyInstance, FastifyReply, FastifyRequest, FastifySchema } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { TSchema } from 'typebox'
 import type { Issued, TokenIssuer } from '../../broker/issue-token.ts'
 import type { Ask } from '../../broker/authorization/authorize.ts'
-import { asBrokerError, BrokerError } from '../../errors.ts'
+import { asBrokerError, BrokerError, type ErrorCode } from '../../errors.ts'
+import { callerErrors, errorResponses, routeErrors } from '../schemas/problem-responses.ts'
+import { limitHeaders, type Protocol } from '../server/problems.ts'
 import { authenticateBy, authenticated, authenticateFor, type Authentication, type CredentialOf } from './credential.ts'
-import type { Endpoint } from '../server/endpoints.ts'
-import { limitHeaders, type AnswerError } from '../server/problems.ts'
+import { checkPlainText } from './text-body.ts'
 
-/** A request whose body the dialect's own content-type parser has read; `undefined` where none came. */
-export type RequestWith<Body> = FastifyRequest<{ Body: Body }>
-
-/**
- * One way to ask for tokens: where the credential and the ask are in a request, and how clients of its kind are answered.
- * It decides nothing. Authentication, policy, cache, audit and metrics are the same for all.
- */
-export interface Dialect<Body> {
-  /** The name under which its requests are announced and counted. */
-  readonly endpoint: Endpoint
-  readonly method: 'GET' | 'POST'
-  /** With parameters as whole parts, such as `:tenant`. */
-  readonly path: string
-  /** Paths that begin so and lead nowhere are answered in this dialect. */
-  readonly below?: string
-  readonly schema?: FastifySchema
-  /** The credential in the headers: looked at before the body is read. */
-  readonly credential: CredentialOf
-  /** Whether a client certificate cannot stand in for it: where the credential keeps out requests that others cause. */
-  readonly bearerOnly?: boolean
-  /**
-   * The credential in the body, where this dialect has one there; throws `invalid_request` for more than one. A request
-   * without an `Authorization` header is authenticated by it as soon as its body is parsed, before its form is looked at.
-   */
-  readonly bodyCredential?: (request: RequestWith<Body>) => string | undefined
-  /** Throws `invalid_request`, `invalid_tenant`, `invalid_scope`. */
-  readonly readAsk: (request: RequestWith<Body>) => Ask
-  readonly answer: (reply: FastifyReply, issued: Issued, request: RequestWith<Body>) => FastifyReply
-  readonly answerError: AnswerError
+/** The body of an endpoint's requests. */
+export interface RequestBody {
+  readonly mediaType: string
+  /** Makes `request.body` from the body's text. May throw a BrokerError. */
+  readonly parse: (text: string) => unknown
+  /** For `openapi.yaml` only: no request is validated by it. */
+  readonly schema: TSchema
 }
 
-/** Adds a dialect's route: authenticate (401), then the form (400), then the policy (403), then the token. */
-export function addTokenRoute<Body>(app: FastifyInstance, issuer: TokenIssuer, dialect: Dialect<Body>): void {
-  const { endpoint, method, path, below, schema, credential, bodyCredential, readAsk, answer, answerError } = dialect
-  const authentication = { endpoint, issuer, bearerOnly: dialect.bearerOnly }
+/**
+ * An endpoint that issues tokens: how its requests, tokens and errors look in its protocol. It decides nothing:
+ * authentication, policy, cache, audit and metrics are the same for all endpoints. Its part of `openapi.yaml` is derived
+ * from it, except for the words, which are in `openapi/token-endpoints/`.
+ */
+export interface TokenEndpoint {
+  /** The label of its requests in the audit trail and in metrics. */
+  readonly name: string
+  /** Its name in `openapi.yaml`. */
+  readonly operationId: string
+  readonly method: 'GET' | 'POST'
+  /** Each parameter is a whole segment, such as `:tenant`. */
+  readonly path: string
+  /** A prefix of paths without a route: their errors are in this endpoint's protocol too. */
+  readonly below?: string
+  /** Parameters in the path, for `openapi.yaml` only. */
+  readonly params?: TSchema
+  /** Parameters of the query, for `openapi.yaml` only. */
+  readonly query?: TSchema
+  /** Absent if the endpoint reads no body. */
+  readonly body?: RequestBody
+  /** How it reports errors. */
+  readonly protocol: Protocol
+  /** The credential in the headers; read before the body is. */
+  readonly credential: CredentialOf
+  /** Whether a client certificate does not count: where the credential keeps out requests that others can cause. */
+  readonly bearerOnly?: boolean
+  /**
+   * The credential in the body, if this protocol has one there. Throws `invalid_request` for more than one. A request
+   * without an `Authorization` header is authenticated by it as soon as its body is parsed, before its fields are checked.
+   */
+  readonly bodyCredential?: (request: FastifyRequest) => string | undefined
+  /** What the caller wants. Throws `invalid_request`, `invalid_tenant`, `invalid_scope`. */
+  readonly readRequest: (request: FastifyRequest) => Ask
+  readonly writeToken: (reply: FastifyReply, issued: Issued, request: FastifyRequest) => FastifyReply
+}
+
+/** The errors of every endpoint that issues tokens. */
+const tokenErrors: readonly ErrorCode[] = [
+  ...routeErrors,
+  ...callerErrors,
+  'invalid_tenant',
+  'invalid_scope',
+  'not_permitted',
+  'consent_required',
+  'upstream_rejected',
+  'federation_misconfigured',
+  'upstream_invalid',
+  'upstream_unavailable',
+  'identity_unavailable',
+  'overloaded',
+]
+
+/** The errors of an endpoint that reads a body. */
+const bodyErrors: readonly ErrorCode[] = ['too_large', 'unsupported_media_type']
+
+/** Every error that an endpoint's route can return. */
+export const errorsOf = ({ body }: Pick<TokenEndpoint, 'body'>): readonly ErrorCode[] =>
+  body ? [...tokenErrors, ...bodyErrors] : tokenErrors
+
+/**
+ * Adds an endpoint's route to a scope of its own, since it replaces the scope's body parsers. In this order: authenticate
+ * (401), check the request (400), check the policy (403), issue the token.
+ */
+export function addTokenEndpoint(scope: FastifyInstance, issuer: TokenIssuer, endpoint: TokenEndpoint): void {
+  const { name, method, path, below, protocol, body, credential, bodyCredential, readRequest, writeToken } = endpoint
+  const authentication = { endpoint: name, issuer, bearerOnly: endpoint.bearerOnly }
   const byHeaders = authenticateFor(authentication, credential)
-  const send = (reply: FastifyReply, issued: Issued, request: RequestWith<Body>): FastifyReply =>
-    answer(issued.limit ? reply.headers(limitHeaders(issued.limit)) : reply, issued, request)
-  app.route<{ Body: Body }>({
+  const send = (reply: FastifyReply, issued: Issued, request: FastifyRequest): FastifyReply =>
+    writeToken(issued.limit ? reply.headers(limitHeaders(issued.limit)) : reply, issued, request)
+  if (body) readBodies(scope, body)
+  scope.route({
     method,
     url: path,
-    ...(schema && { schema }),
-    config: { endpoint, answerError, ...(below !== undefined && { below }) },
+    schema: schemaOf(endpoint),
+    config: { endpoint: name, protocol, ...(below !== undefined && { below }) },
     onRequest:
       bodyCredential === undefined
         ? byHeaders
@@ -59,16 +103,37 @@ export function addTokenRoute<Body>(app: FastifyInstance, issuer: TokenIssuer, d
     ...(bodyCredential && { preValidation: authenticateByBody(authentication, bodyCredential) }),
     handler: (request, reply) => {
       const { caller, facts } = authenticated(request)
-      const issued = issuer.issue(caller, readAsk(request), facts)
+      const issued = issuer.issue(caller, readRequest(request), facts)
       if (issued instanceof Promise) return issued.then(late => send(reply, late, request))
       return send(reply, issued, request)
     },
   })
 }
 
+const schemaOf = ({ operationId, params, query, body, protocol }: TokenEndpoint) => ({
+  operationId,
+  ...(params && { params }),
+  ...(query && { querystring: query }),
+  ...(body && { consumes: [body.mediaType], body: body.schema }),
+  response: errorResponses(protocol, errorsOf({ ...(body && { body }) })),
+})
+
+/** Makes the routes of a scope read bodies of one media type and no others. */
+function readBodies(scope: FastifyInstance, { mediaType, parse }: RequestBody): void {
+  scope.removeAllContentTypeParsers()
+  scope.addContentTypeParser<string>(mediaType, { parseAs: 'string' }, (request, text, done) => {
+    try {
+      checkPlainText(request)
+      done(null, parse(text))
+    } catch (thrown) {
+      done(asBrokerError(thrown))
+    }
+  })
+}
+
 const authenticateByBody =
-  <Body>(authentication: Authentication, credential: (request: RequestWith<Body>) => string | undefined) =>
-  (request: RequestWith<Body>, _reply: FastifyReply, done: (error?: Error) => void): void => {
+  (authentication: Authentication, credential: (request: FastifyRequest) => string | undefined) =>
+  (request: FastifyRequest, _reply: FastifyReply, done: (error?: Error) => void): void => {
     if (request.caller === undefined) return authenticateBy(() => credential(request), request, authentication, done)
     try {
       done(credential(request) === undefined ? undefined : twoCredentials())
@@ -77,6 +142,6 @@ const authenticateByBody =
     }
   }
 
-/** RFC 6749 §2.3. */
+/** The error of a request with more than one credential (RFC 6749 §2.3). */
 export const twoCredentials = () =>
   new BrokerError('invalid_request', 'The request has more than one credential; send one.')

@@ -12,23 +12,23 @@ const rememberedTexts = 16_384
 const longestRememberedText = 1024
 
 /**
- * Reads bodies of `POST /tokens`. Callers repeat themselves, so the asks of texts that were read before are remembered:
- * a hot request is neither parsed nor checked again.
+ * Creates a reader for bodies of `POST /tokens`. Callers repeat themselves, so it remembers what it has read: a hot
+ * request is neither parsed nor checked again.
  *
- * The reader throws BrokerError `invalid_request`, `invalid_tenant`, `invalid_scope`.
+ * @returns the reader; it throws BrokerError `invalid_request`, `invalid_tenant`, `invalid_scope`
  */
 export function createTokenRequestReader(): (text: string) => Ask {
   const remembered = new LRUCache<string, Ask>({ max: rememberedTexts })
   return text => {
     const known = remembered.get(text)
     if (known) return known
-    const ask = readAsk(text)
+    const ask = readText(text)
     if (text.length <= longestRememberedText) remembered.set(text, ask)
     return ask
   }
 }
 
-function readAsk(text: string): Ask {
+function readText(text: string): Ask {
   if (text === '') throw new BrokerError('invalid_request', 'The body is empty; it must be a JSON object.')
   let body: unknown
   try {
@@ -36,14 +36,14 @@ function readAsk(text: string): Ask {
   } catch {
     throw new BrokerError('invalid_request', 'The body is not valid JSON.')
   }
-  return checkedAsk(body, 'field', 'The body must be a JSON object.')
+  return checked(body, 'field', 'The body must be a JSON object.')
 }
 
 /**
- * The ask that parameters of a form, a query or a path make; one that is `undefined` is absent. Throws as the reader of
- * bodies does.
+ * Checks the parameters of a form, a query or a path; one that is `undefined` is absent. Throws as the reader of bodies
+ * does.
  */
-export function askFrom({
+export function checkRequest({
   tenant,
   scope,
   application,
@@ -53,16 +53,16 @@ export function askFrom({
     ...(scope !== undefined && { scope }),
     ...(application !== undefined && { application }),
   }
-  return checkedAsk(given, 'parameter', 'The parameters are malformed.')
+  return checked(given, 'parameter', 'The parameters are malformed.')
 }
 
-/** A tenant as it came, if it is well-formed; throws `invalid_tenant`. */
+/** Returns a well-formed tenant unchanged; throws `invalid_tenant` for any other value. */
 export function checkTenant(tenant: unknown): string {
   if (typeof tenant === 'string' && tenantShape.test(tenant)) return tenant
   throw new BrokerError(...members.tenant)
 }
 
-function checkedAsk(given: unknown, noun: string, otherwise: string): Ask {
+function checked(given: unknown, noun: string, otherwise: string): Ask {
   if (!shape.Check(given)) throw shapeError(shape.Errors(given), members, noun, otherwise)
   return askOf(given)
 }
@@ -71,7 +71,7 @@ function askOf({ tenant, scope, application = 'default', min_expires_in: minExpi
   return Object.freeze({ tenant: isGuid(tenant) ? tenant.toLowerCase() : tenant, scope, application, minExpiresIn })
 }
 
-/** What each member must be, and the code that says so. */
+/** What each field must be, and the code of the error if it is not. */
 const members = {
   tenant: [
     'invalid_tenant',

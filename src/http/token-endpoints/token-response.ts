@@ -1,7 +1,7 @@
 import type { Served } from '../../broker/tokens/cache.ts'
 import type { CacheOutcome } from '../../broker/events.ts'
 
-/** The headers of every answer that holds a token (RFC 6749 §5.1, RFC 9211). */
+/** The headers of every response with a token (RFC 6749 §5.1, RFC 9211). */
 export const tokenHeaders = ({ token, remaining }: Served, how: CacheOutcome) => ({
   'content-type': 'application/json; charset=utf-8',
   'cache-control': 'no-store',
@@ -9,13 +9,13 @@ export const tokenHeaders = ({ token, remaining }: Served, how: CacheOutcome) =>
   'cache-status': cacheStatus(how, Math.floor((remaining - token.life.minRemaining) / 1000)),
 })
 
-/** Whole seconds until a served token ends. */
+/** Whole seconds until a served token expires. */
 export const expiresIn = ({ remaining }: Served): number => Math.floor(remaining / 1000)
 
-/** The same as a moment, in seconds since 1970. */
+/** When a served token expires, in seconds since 1970. */
 export const expiresOn = ({ token }: Served): number => Math.floor(token.life.endsAt / 1000)
 
-/** Whole seconds until the broker expects to have a newer one. */
+/** Whole seconds until the broker expects to have a newer token. */
 export const refreshIn = ({ token, remaining }: Served): number =>
   Math.max(0, Math.floor((remaining - token.life.dueBeforeEnd) / 1000))
 

@@ -1,84 +1,53 @@
-import type { FastifyInstance, FastifyReply } from 'fastify'
+import type { FastifyReply } from 'fastify'
 import type { CachedToken } from '../../broker/tokens/cached-token.ts'
-import type { Issued, TokenIssuer } from '../../broker/issue-token.ts'
-import type { Ask } from '../../broker/authorization/authorize.ts'
-import { asBrokerError, BrokerError, type ErrorCode } from '../../errors.ts'
-import { bearer } from './credential.ts'
-import { addTokenRoute } from './token-endpoint.ts'
-import { answerProblem } from '../server/problems.ts'
-import { callerErrors, problems, routeErrors } from '../schemas/problem-responses.ts'
+import type { Issued } from '../../broker/issue-token.ts'
+import { BrokerError } from '../../errors.ts'
 import { tokenRequest } from '../schemas/requests.ts'
-import { checkPlainText } from './text-body.ts'
+import { problemDetails } from '../server/problems.ts'
+import { bearer } from './credential.ts'
+import type { TokenEndpoint } from './token-endpoint.ts'
 import { expiresIn, expiresOn, refreshIn, tokenHeaders } from './token-response.ts'
 import { createTokenRequestReader } from './token-request.ts'
 
-/** Every error that `POST /tokens` can answer. */
-const errors: readonly ErrorCode[] = [
-  ...routeErrors,
-  ...callerErrors,
-  'invalid_tenant',
-  'invalid_scope',
-  'too_large',
-  'unsupported_media_type',
-  'not_permitted',
-  'consent_required',
-  'upstream_rejected',
-  'federation_misconfigured',
-  'upstream_invalid',
-  'upstream_unavailable',
-  'identity_unavailable',
-  'overloaded',
-]
-
-/** Adds `POST /tokens`: authenticate (401), then the form (400), then the policy (403), then the token. */
-export function addTokens(app: FastifyInstance, issuer: TokenIssuer): void {
-  const readRequest = createTokenRequestReader()
-  const answers = new AnswerTexts()
-
-  app.removeAllContentTypeParsers()
-  app.addContentTypeParser<string>('application/json', { parseAs: 'string' }, (request, text, done) => {
-    try {
-      checkPlainText(request)
-      done(null, readRequest(text))
-    } catch (thrown) {
-      done(asBrokerError(thrown))
-    }
-  })
-  addTokenRoute<Ask | undefined>(app, issuer, {
-    endpoint: 'tokens',
+/** `POST /tokens`, the broker's own protocol. One value per server, since it remembers bodies and responses. */
+export function tokensEndpoint(): TokenEndpoint {
+  const readBody = createTokenRequestReader()
+  const responses = new ResponseTexts()
+  return {
+    name: 'tokens',
+    operationId: 'issueToken',
     method: 'POST',
     path: '/tokens',
-    // For the description only: the parser has read the body by this schema.
-    schema: { operationId: 'issueToken', body: tokenRequest, response: problems(...errors) },
+    body: { mediaType: 'application/json', parse: text => text, schema: tokenRequest },
+    protocol: problemDetails,
     credential: bearer,
-    readAsk: ({ body: ask }) => {
-      if (ask === undefined) throw new BrokerError('invalid_request', 'The body is missing: send a JSON object.')
-      return ask
+    readRequest: ({ body }) => {
+      if (typeof body === 'string') return readBody(body)
+      throw new BrokerError('invalid_request', 'The body is missing: send a JSON object.')
     },
-    answer: (reply, issued) => answers.send(reply, issued),
-    answerError: answerProblem,
-  })
+    writeToken: (reply, issued) => responses.send(reply, issued),
+  }
 }
 
-interface AnswerText {
+interface ResponseText {
   readonly expiresIn: number
-  /** Two names may stand for one client id, and so share a token. */
+  /** Two names can have one client id, and so share a token. */
   readonly application: string
   readonly body: string
-  /** Those of a plain hit. */
+  /** The headers of a plain hit. */
   readonly headers: Readonly<Record<string, string>>
 }
 
-const maxAnswerTexts = 4096
+const maxTexts = 4096
 
 /**
- * Bodies of the tokens that are asked for most, each good for one second: what changes in them is the number of seconds
- * left. Only a token that is asked for again within a second has its body kept, and all are cleared when full, so that
- * bodies of tokens that are asked for now and then neither double the cache's memory nor keep the collector busy.
+ * The bodies of the most requested tokens, each valid for one second, since only the number of seconds left changes in
+ * them. A body is kept only if its token is requested again within a second, and all are cleared once there are too many:
+ * so bodies of rarely requested tokens neither double the cache's memory nor keep the garbage collector busy.
  */
-class AnswerTexts {
-  /** Body, or the `expires_in` with which the token was answered last. */
-  readonly #texts = new Map<CachedToken, AnswerText | number>()
+class ResponseTexts {
+  /** The text, or the `expires_in` of the token's last response. */
+  readonly #texts = new Map<CachedToken, ResponseText | number>()
 
   send(reply: FastifyReply, issued: Issued): FastifyReply {
     const { served } = issued
@@ -86,20 +55,20 @@ class AnswerTexts {
     return reply.headers(served.how === 'hit' ? text.headers : tokenHeaders(served, served.how)).send(text.body)
   }
 
-  #textOf(issued: Issued): AnswerText {
+  #textOf(issued: Issued): ResponseText {
     const { grant, served } = issued
     const seconds = expiresIn(served)
     const known = this.#texts.get(served.token)
-    const answeredAt = typeof known === 'object' ? known.expiresIn : known
-    if (typeof known === 'object' && answeredAt === seconds && known.application === grant.application) return known
+    const lastSent = typeof known === 'object' ? known.expiresIn : known
+    if (typeof known === 'object' && lastSent === seconds && known.application === grant.application) return known
     const text = {
       expiresIn: seconds,
       application: grant.application,
       body: bodyOf(issued),
       headers: tokenHeaders(served, 'hit'),
     }
-    if (known === undefined && this.#texts.size >= maxAnswerTexts) this.#texts.clear()
-    const isHot = answeredAt !== undefined && answeredAt - seconds <= 1
+    if (known === undefined && this.#texts.size >= maxTexts) this.#texts.clear()
+    const isHot = lastSent !== undefined && lastSent - seconds <= 1
     this.#texts.set(served.token, isHot ? text : seconds)
     return text
   }

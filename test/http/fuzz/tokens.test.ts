@@ -73,5 +73,5 @@ const request = fc
     return `${lines.join('\r\n')}\r\n\r\n${content}`
   })
 
-test('whatever is sent, it is answered in time, never with 5xx, and memory does not grow', t =>
+test('every request gets a response in time, never with 5xx, and memory does not grow', t =>
   fuzz(t, request, ['200', '400', '401', '404', '405']))

@@ -10,7 +10,7 @@ import { graph, sampleCaller, startWorld } from '../../support/broker.ts'
 
 /** Requests of each half: some seconds of them. */
 const requests = 1_500
-const answerWithinMs = 5_000
+const respondWithinMs = 5_000
 const growthMb = 8
 
 const world = await startWorld()
@@ -67,9 +67,9 @@ function send(raw: string): Promise<string> {
   const { promise, resolve, reject } = Promise.withResolvers<string>()
   const socket = connect(port, '127.0.0.1')
   const chunks: Buffer[] = []
-  socket.setTimeout(answerWithinMs, () => socket.destroy(new Error('no answer in time')))
+  socket.setTimeout(respondWithinMs, () => socket.destroy(new Error('no response in time')))
   socket.on('data', (chunk: Buffer) => chunks.push(chunk))
-  // What was answered before all was read comes with a reset; that it was answered is asserted below.
+  // A response that is sent before the request is read to its end comes with a reset; the response is asserted below.
   socket.on('error', error => ('code' in error ? undefined : reject(error)))
   socket.on('close', () => resolve(Buffer.concat(chunks).toString('latin1')))
   socket.end(raw)
@@ -85,7 +85,7 @@ async function heapMb(): Promise<number> {
 }
 
 /**
- * Sends arbitrary requests, some at a time: all are answered in time, never with 5xx, and memory does not grow.
+ * Sends arbitrary requests, some at a time: all get a response in time, never 5xx, and memory does not grow.
  *
  * @param often statuses that must come often, or not much was tried
  */
@@ -95,10 +95,10 @@ export async function fuzz(t: TestContext, request: fc.Arbitrary<string>, often:
     const samples = fc.sample(request, { numRuns: requests, seed })
     for (let at = 0; at < samples.length; at += 16) {
       const some = samples.slice(at, at + 16)
-      const answers = await Promise.all(some.map(send))
-      for (const [nth, answer] of answers.entries()) {
-        const status = /^HTTP\/1\.1 (\d{3}) /.exec(answer)?.[1] ?? 'none'
-        const what = `${status} for ${JSON.stringify(some[nth])}: ${answer.slice(0, 600)}`
+      const responses = await Promise.all(some.map(send))
+      for (const [nth, response] of responses.entries()) {
+        const status = /^HTTP\/1\.1 (\d{3}) /.exec(response)?.[1] ?? 'none'
+        const what = `${status} for ${JSON.stringify(some[nth])}: ${response.slice(0, 600)}`
         assert.match(status, /^[234]\d\d$|^none$/, what)
         statuses.set(status, (statuses.get(status) ?? 0) + 1)
       }
@@ -113,7 +113,7 @@ export async function fuzz(t: TestContext, request: fc.Arbitrary<string>, often:
   const later = await heapMb()
   t.diagnostic(`${JSON.stringify(Object.fromEntries(statuses))}, heap ${before.toFixed(1)} → ${later.toFixed(1)} MiB`)
   for (const status of often) assert.ok((statuses.get(status) ?? 0) > 20, `hardly ever ${status}: not much was tried`)
-  assert.ok((statuses.get('none') ?? 0) < requests / 20, 'too many went without an answer')
+  assert.ok((statuses.get('none') ?? 0) < requests / 20, 'too many got no response')
   assert.ok(later - before < growthMb)
   assert.equal((await broker.ask(undefined, { token: good })).status, 200)
 }

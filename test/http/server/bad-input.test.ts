@@ -17,32 +17,32 @@ const policy = {
 const broker = await world.broker({ after }, { policy })
 const { oauth, entra, identity, token } = await tokenEndpointsOf(world, broker)
 
-/** What went wrong, as each endpoint tells it: a status, and a code or an OAuth error. */
-type Answers = readonly [tokens: string, oauth: string, entra: string, identity: string]
-const ok: Answers = ['200', '200', '200', '200']
-const badTenant: Answers = ['400 invalid_tenant', '400 invalid_request', '400 invalid_request', '400 invalid_tenant']
-const badScope: Answers = ['400 invalid_scope', '400 invalid_scope', '400 invalid_scope', '400 invalid_scope']
-const badRequest: Answers = ['400 invalid_request', '400 invalid_request', '400 invalid_request', '400 invalid_request']
-const forbidden: Answers = [
+/** The error of each endpoint: a status, and a code or an OAuth error. */
+type Errors = readonly [tokens: string, oauth: string, entra: string, identity: string]
+const ok: Errors = ['200', '200', '200', '200']
+const badTenant: Errors = ['400 invalid_tenant', '400 invalid_request', '400 invalid_request', '400 invalid_tenant']
+const badScope: Errors = ['400 invalid_scope', '400 invalid_scope', '400 invalid_scope', '400 invalid_scope']
+const badRequest: Errors = ['400 invalid_request', '400 invalid_request', '400 invalid_request', '400 invalid_request']
+const forbidden: Errors = [
   '403 not_permitted',
   '400 unauthorized_client',
   '400 unauthorized_client',
   '403 not_permitted',
 ]
 /** A path that is none of the endpoint's. Where the tenant is in the path, a slash in it makes another path. */
-const notThere = (answers: Answers): Answers => [answers[0], answers[1], '404 not_found', '400 not_found']
+const notThere = (errors: Errors): Errors => [errors[0], errors[1], '404 not_found', '400 not_found']
 
-const told = ({ status, json }: Reply): string =>
+const errorText = ({ status, json }: Reply): string =>
   [status, json['code'] !== undefined && json['error'] === undefined ? json['code'] : json['error']].join(' ').trim()
 
-async function assertAnswers(replies: readonly Promise<Reply>[], expected: Answers): Promise<void> {
+async function assertErrors(replies: readonly Promise<Reply>[], expected: Errors): Promise<void> {
   const before = emulator.counts().endpoints.token.total
-  const answers = (await Promise.all(replies)).map(told)
-  assert.deepEqual(answers, expected)
-  if (!expected.includes('200')) assert.equal(emulator.counts().endpoints.token.total, before, 'nobody asked Entra')
+  const errors = (await Promise.all(replies)).map(errorText)
+  assert.deepEqual(errors, expected)
+  if (!expected.includes('200')) assert.equal(emulator.counts().endpoints.token.total, before, 'no request to Entra')
 }
 
-const tenants: readonly (readonly [why: string, tenant: string, expected: Answers])[] = [
+const tenants: readonly (readonly [why: string, tenant: string, expected: Errors])[] = [
   ['a name', 'contoso', ok],
   ['an id', northwind, ok],
   ['an id in upper case', northwind.toUpperCase(), ok],
@@ -63,9 +63,9 @@ const tenants: readonly (readonly [why: string, tenant: string, expected: Answer
   ['a line break', 'contoso%0d%0a', badTenant],
   ['nothing', '', ['400 invalid_tenant', '400 invalid_request', '400 invalid_request', '400 invalid_tenant']],
   ['a name with a letter outside ASCII', 'contos%c3%b6', badTenant],
-  ['a domain nobody registered with the policy', 'contoso.onmicrosoft.com', forbidden],
-  ['a name nobody knows', 'unknown', forbidden],
-  ['an id nobody knows', guid, forbidden],
+  ['a domain that is not in the policy', 'contoso.onmicrosoft.com', forbidden],
+  ['a name that is unknown', 'unknown', forbidden],
+  ['an id that is unknown', guid, forbidden],
   ['64 characters', 'a'.repeat(64), badTenant],
   ['2,000 characters', 'a'.repeat(2000), badTenant],
 ]
@@ -74,7 +74,7 @@ describe('a tenant', () => {
     test(`that is ${why}`, async () => {
       // In a body nothing is percent-encoded, so there the text itself is the tenant.
       const plain = tenant.includes('%') ? decodeURIComponent(tenant) : tenant
-      await assertAnswers(
+      await assertErrors(
         [
           broker.ask({ tenant: plain, scope: graph }),
           oauth({ tenant: plain }),
@@ -86,7 +86,7 @@ describe('a tenant', () => {
     })
 })
 
-const resources: readonly (readonly [why: string, resource: string, asScope: Answers, asResource: Answers[3]])[] = [
+const resources: readonly (readonly [why: string, resource: string, asScope: Errors, asResource: Errors[3]])[] = [
   ['a scope', graph, ok, '200'],
   ['a resource without /.default', 'https://graph.microsoft.com', badScope, '200'],
   ['a resource with a slash behind it', 'https://graph.microsoft.com/', badScope, '403 not_permitted'],
@@ -108,7 +108,7 @@ const resources: readonly (readonly [why: string, resource: string, asScope: Ans
 describe('a scope, or a resource where the protocol has one, is compared byte for byte', () => {
   for (const [why, text, asScope, asResource] of resources)
     test(`that is ${why}`, () =>
-      assertAnswers(
+      assertErrors(
         [
           broker.ask({ tenant: 'contoso', scope: text }),
           oauth({ scope: text }),
@@ -140,7 +140,7 @@ const identityPath = '/identity/contoso/token?resource=https://graph.microsoft.c
 const entraPath = '/contoso/oauth2/v2.0/token'
 const tooLarge = 'x'.repeat(1_000_000)
 
-const requests: readonly (readonly [why: string, replies: () => readonly Promise<Reply>[], expected: Answers])[] = [
+const requests: readonly (readonly [why: string, replies: () => readonly Promise<Reply>[], expected: Errors])[] = [
   [
     'has an unknown parameter: only JSON, which is ours alone, is closed',
     () => [
@@ -159,7 +159,7 @@ const requests: readonly (readonly [why: string, replies: () => readonly Promise
       entra(repeated),
       identity({ resource: [graph, graph] }),
     ],
-    // JSON.parse takes the last of two members.
+    // JSON.parse takes the last of two fields.
     ['400 invalid_scope', '400 invalid_request', '400 invalid_request', '400 invalid_request'],
   ],
   [
@@ -232,5 +232,5 @@ const requests: readonly (readonly [why: string, replies: () => readonly Promise
   ],
 ]
 describe('a request', () => {
-  for (const [why, replies, expected] of requests) test(`that ${why}`, () => assertAnswers(replies(), expected))
+  for (const [why, replies, expected] of requests) test(`that ${why}`, () => assertErrors(replies(), expected))
 })

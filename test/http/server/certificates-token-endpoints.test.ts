@@ -6,10 +6,16 @@ import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import type { Leaf } from '../../../emulator/certificates.ts'
 import { graph, type Reply, send } from '../../support/broker.ts'
-import { type TokenEndpoints, tokenEndpointsOf } from '../../support/token-endpoints.ts'
+import {
+  endpointRows,
+  errorIn,
+  expectedError,
+  type TokenEndpoints,
+  tokenEndpointsOf,
+} from '../../support/token-endpoints.ts'
 import { clients, leaf, others, server, spiffe, start, worker, world } from './certificates-world.ts'
 
-/** Client certificates at every way in, over real TLS: where they stand for a caller, and where they must not. */
+/** Client certificates at every token endpoint, over real TLS: where they authenticate a caller, and where they must not. */
 
 const operators = { name: 'operators', callers: [{ san: 'ops.example' }], permissions: ['observe', 'purge'] }
 const { broker } = await start({ after }, clients.caPem, [operators])
@@ -29,28 +35,31 @@ const [withWorker, withForeign, withUnnamed, withoutOne] = await Promise.all([
 type Headers = Readonly<Record<string, string>>
 const noAssertion = { client_assertion: undefined, client_assertion_type: undefined }
 
-/** Requests without a credential but what is in their headers, by endpoint: where a certificate counts, and where not. */
-const asked: readonly (readonly [
-  endpoint: string,
-  ask: (ways: TokenEndpoints, headers: Headers) => Promise<Reply>,
-  isEnough: boolean,
-])[] = [
-  ['tokens', (ways, headers) => ways.tokens({}, headers), true],
-  ['oauth_token', (ways, headers) => ways.oauth(noAssertion, headers), true],
-  ['entra_token', (ways, headers) => ways.entra(noAssertion, 'contoso', headers), true],
-  ['identity', (ways, headers) => ways.identity({}, 'contoso', headers), false],
-]
-const told = ({ status, json }: Reply): string => `${status} ${String(json['error'] ?? json['code'])}`
-const refusals: Readonly<Record<string, readonly [nobody: string, bad: string, forbidden: string]>> = {
-  tokens: ['401 unauthenticated', '401 invalid_token', '403 not_permitted'],
-  oauth_token: ['401 invalid_client', '401 invalid_client', '400 unauthorized_client'],
-  entra_token: ['401 invalid_client', '401 invalid_client', '400 unauthorized_client'],
-  identity: ['401 unauthenticated', '401 unauthenticated', '401 unauthenticated'],
-}
+/** Requests without a credential but what is in their headers, by endpoint, and whether a certificate counts there. */
+const asked = endpointRows.map(({ endpoint, send: request }) => {
+  const isEnough = endpoint.bearerOnly !== true
+  const errors = isEnough
+    ? (['unauthenticated', 'invalid_token', 'not_permitted'] as const)
+    : (['unauthenticated', 'unauthenticated', 'unauthenticated'] as const)
+  return {
+    endpoint: endpoint.name,
+    isEnough,
+    ask: (to: TokenEndpoints, headers: Headers) => request(to, { credential: null, headers }),
+    refused: errors.map(code => expectedError(endpoint, code).error),
+  }
+})
 
-for (const [endpoint, ask, isEnough] of asked)
+test('a certificate counts everywhere but in the identity protocol', () => {
+  const notEnough = asked.filter(({ isEnough }) => !isEnough)
+  assert.deepEqual(
+    notEnough.map(({ endpoint }) => endpoint),
+    ['identity'],
+  )
+})
+
+for (const { endpoint, ask, isEnough, refused } of asked)
   describe(`a certificate alone, at ${endpoint}`, () => {
-    const [nobody = '', bad = '', forbidden = ''] = refusals[endpoint] ?? []
+    const [none = '', bad = '', forbidden = ''] = refused
     if (isEnough) {
       test('authenticates its holder, and the audit line says so', async () => {
         const reply = await ask(withWorker, {})
@@ -60,14 +69,14 @@ for (const [endpoint, ask, isEnough] of asked)
       })
     } else {
       test('authenticates nobody: others could cause such a request', async () => {
-        assert.equal(told(await ask(withWorker, {})), nobody)
+        assert.equal(errorIn(await ask(withWorker, {})), none)
       })
     }
 
     test('is refused in the words of the protocol: none, one of another authority, one that no rule names', async () => {
-      assert.equal(told(await ask(withoutOne, {})), nobody)
-      assert.equal(told(await ask(withForeign, {})), bad)
-      assert.equal(told(await ask(withUnnamed, {})), forbidden)
+      assert.equal(errorIn(await ask(withoutOne, {})), none)
+      assert.equal(errorIn(await ask(withForeign, {})), bad)
+      assert.equal(errorIn(await ask(withUnnamed, {})), forbidden)
     })
 
     // A request whose sender meant another credential is not one without.
@@ -87,7 +96,7 @@ describe('a page makes a browser that has a certificate ask', () => {
   ]
   for (const [site, status, why] of sites)
     test(`${status}: ${why}`, async () => {
-      for (const [endpoint, ask, isEnough] of asked)
+      for (const { endpoint, ask, isEnough } of asked)
         assert.equal((await ask(withWorker, { 'sec-fetch-site': site })).status, isEnough ? status : 401, endpoint)
       const { token } = withWorker
       const authorization = `Bearer ${token}`
@@ -107,15 +116,15 @@ for (const [where, ask] of badBearers)
 
 test('a certificate is the subject of no token exchange, nor what goes with a client secret', async () => {
   const exchanged = await withWorker.exchange({ subject_token: undefined })
-  assert.equal(told(exchanged), '400 invalid_request')
+  assert.equal(errorIn(exchanged), '400 invalid_request')
   assert.match(exchanged.text, /subject_token is missing/)
-  assert.equal(told(await withWorker.exchange({ subject_token: 'nonsense' })), '400 invalid_request')
-  assert.equal(told(await withWorker.oauth({ ...noAssertion, subject_token: 'nonsense' })), '400 invalid_request')
-  assert.equal(told(await withWorker.oauth({ ...noAssertion, client_secret: 'x' })), '400 invalid_request')
-  assert.equal(told(await withWorker.entra({ ...noAssertion, client_secret: 'x' })), '400 invalid_request')
+  assert.equal(errorIn(await withWorker.exchange({ subject_token: 'nonsense' })), '400 invalid_request')
+  assert.equal(errorIn(await withWorker.oauth({ ...noAssertion, subject_token: 'nonsense' })), '400 invalid_request')
+  assert.equal(errorIn(await withWorker.oauth({ ...noAssertion, client_secret: 'x' })), '400 invalid_request')
+  assert.equal(errorIn(await withWorker.entra({ ...noAssertion, client_secret: 'x' })), '400 invalid_request')
 })
 
-test('with a token, it is the token that says who asks', async () => {
+test('with a token, the token says who the caller is', async () => {
   for (const ask of [withUnnamed.oauth, withUnnamed.exchange, withUnnamed.entra, withUnnamed.identity]) {
     const reply = await ask()
     assert.equal(reply.status, 200, reply.text)
@@ -129,33 +138,33 @@ describe('a token that is bound to a certificate (RFC 8705) needs it at every wa
     const thumbprint = hash('sha256', new X509Certificate(worker.certPem).raw, 'base64url')
     token = await world.emulator.mintCallerToken({ cnf: { 'x5t#S256': thumbprint } })
   })
-  const bound: readonly (readonly [where: string, ask: (ways: TokenEndpoints) => Promise<Reply>, refused: string])[] = [
-    ['tokens', ways => ways.tokens({}, { authorization: `Bearer ${token}` }), '401 invalid_token'],
-    ['client credentials', ways => ways.oauth({ client_assertion: token }), '401 invalid_client'],
-    ['token exchange', ways => ways.exchange({ subject_token: token }), '400 invalid_request'],
-    ['Entra', ways => ways.entra({ client_assertion: token }), '401 invalid_client'],
-    ['identity', ways => ways.identity({}, 'contoso', { 'x-identity-header': token }), '401 invalid_token'],
+  const bound: readonly (readonly [where: string, ask: (to: TokenEndpoints) => Promise<Reply>, refused: string])[] = [
+    ['tokens', to => to.tokens({}, { authorization: `Bearer ${token}` }), '401 invalid_token'],
+    ['client credentials', to => to.oauth({ client_assertion: token }), '401 invalid_client'],
+    ['token exchange', to => to.exchange({ subject_token: token }), '400 invalid_request'],
+    ['Entra', to => to.entra({ client_assertion: token }), '401 invalid_client'],
+    ['identity', to => to.identity({}, 'contoso', { 'x-identity-header': token }), '401 invalid_token'],
   ]
   for (const [where, ask, refused] of bound)
     test(where, async () => {
-      assert.equal(told(await ask(withoutOne)), refused)
+      assert.equal(errorIn(await ask(withoutOne)), refused)
       const reply = await ask(withWorker)
       assert.equal(reply.status, 200, reply.text)
-      assert.equal(told(await ask(withUnnamed)), refused, 'another certificate')
+      assert.equal(errorIn(await ask(withUnnamed)), refused, 'another certificate')
     })
 })
 
-test('documents are open, and the same for everybody', async () => {
+test('documents are open, and the same for every caller', async () => {
   for (const path of ['/.well-known/oauth-authorization-server', '/contoso/v2.0/.well-known/openid-configuration']) {
-    const [nobody, somebody, foreign] = await Promise.all(
+    const [without, known, foreign] = await Promise.all(
       [undefined, worker, leaf({}, others)].map(each => send(broker.url + path, connection(each))),
     )
-    assert.equal(nobody?.status, 200)
-    assert.deepEqual([somebody?.text, foreign?.text], [nobody.text, nobody.text])
+    assert.equal(without?.status, 200)
+    assert.deepEqual([known?.text, foreign?.text], [without.text, without.text])
   }
 })
 
-describe('operators may come with a certificate, as they could before there were other ways in', () => {
+describe('operators may use a certificate too', () => {
   const operator = leaf({ names: ['ops.example'] })
   for (const [method, path] of [
     ['GET', '/health'],
@@ -185,8 +194,12 @@ test('what a trusted proxy says of its peer counts where a certificate would', a
     ['10.0.0.0/8', false],
   ] as const) {
     const environment = { BROKER_TRUSTED_PROXIES: proxies, TLS_CLIENT_CA_FILE: caFile }
-    const ways = await tokenEndpointsOf(world, await world.broker(t, { policy: { rules }, environment }))
-    for (const [endpoint, ask, isEnough] of asked)
-      assert.equal((await ask(ways, forwarded)).status, isEnough && isBelieved ? 200 : 401, `${endpoint} ${proxies}`)
+    const endpoints = await tokenEndpointsOf(world, await world.broker(t, { policy: { rules }, environment }))
+    for (const { endpoint, ask, isEnough } of asked)
+      assert.equal(
+        (await ask(endpoints, forwarded)).status,
+        isEnough && isBelieved ? 200 : 401,
+        `${endpoint} ${proxies}`,
+      )
   }
 })

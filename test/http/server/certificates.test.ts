@@ -74,7 +74,7 @@ describe('one credential counts', () => {
     }
   })
 
-  test('a good bearer is who asks, also over a connection with a bad certificate', async t => {
+  test('a good bearer token says who the caller is, also over a connection with a bad certificate', async t => {
     const { ask, broker } = await start(t)
     const authorization = `Bearer ${await emulator.mintCallerToken()}`
     assert.equal((await ask(leaf({}, others), { authorization })).status, 200)

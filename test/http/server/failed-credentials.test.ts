@@ -8,7 +8,7 @@ const { emulator } = world
 const start = (t: TestContext, proxies: string) =>
   world.broker(t, { environment: { BROKER_TRUSTED_PROXIES: proxies, LOG_LEVEL: 'fatal' } })
 
-/** Asks with a credential, through a proxy that says where it comes from. */
+/** Sends a request with a credential through a proxy that reports where it comes from. */
 const ask = (broker: TestBroker, token: string, from: string) =>
   send(`${broker.url}/tokens`, {
     method: 'POST',

@@ -72,7 +72,7 @@ describe('a trusted proxy says whose certificate its peer has', () => {
     [{}, 401, 'no header, and no other credential'],
     [xfcc(`${element(worker)},${element(worker)}`), 401, 'two elements'],
     [xfcc([element(worker), element(worker)]), 401, 'two headers'],
-    [xfcc([element(other), element(worker)]), 401, 'two headers, the first of somebody else'],
+    [xfcc([element(other), element(worker)]), 401, 'two headers, the first of another caller'],
     [xfcc(`Cert="${escaped(worker)}";Cert="${escaped(worker)}"`), 401, 'two certificates in an element'],
     [xfcc(`Hash=${hashOf(other)};Cert="${escaped(worker)}"`), 401, "another certificate's hash"],
     [xfcc(`Hash=${hashOf(worker)};URI=${spiffe}`), 401, 'no certificate, only words'],
@@ -105,7 +105,7 @@ describe('a trusted proxy says whose certificate its peer has', () => {
     })
   }
 
-  test('a good bearer is who asks, whatever the header says', async () => {
+  test('a good bearer token says who the caller is, whatever the header says', async () => {
     const authorization = `Bearer ${await emulator.mintCallerToken()}`
     assert.equal((await ask(trusted, { ...xfcc('nonsense'), authorization })).status, 200)
   })
@@ -116,7 +116,7 @@ const counted = async (broker: TestBroker, header: string): Promise<number> => {
   return Number(new RegExp(`token_broker_ignored_headers_total\\{header="${header}"\\} (\\d+)`).exec(text)?.[1] ?? 0)
 }
 
-describe('whoever is no trusted proxy cannot', () => {
+describe('a peer that is no trusted proxy cannot', () => {
   for (const [header, value] of [
     ['x-forwarded-client-cert', element(worker)],
     ['client-cert', good],
@@ -146,7 +146,7 @@ describe("the address that is logged is the caller's", () => {
     ['198.51.100.1, 192.0.2.7', '192.0.2.7', "the last one: what stands before it is anybody's word"],
     ['192.0.2.7, 10.1.2.3', '192.0.2.7', 'a trusted proxy behind a trusted proxy'],
     ['198.51.100.1, 192.0.2.7, 10.1.2.3, 10.9.9.9', '192.0.2.7', 'two of them'],
-    ['10.1.2.3', '10.1.2.3', 'nobody but trusted proxies: the farthest'],
+    ['10.1.2.3', '10.1.2.3', 'only trusted proxies: the farthest'],
     [['198.51.100.1', '192.0.2.7'], '192.0.2.7', 'two headers are one list'],
     ['192.0.2.7:4711', '192.0.2.7', 'with a port'],
     ['[2001:db8::7]:4711', '2001:db8::7', 'IPv6 with a port'],

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { createOverload, lateMs, sampleMs } from '../../../src/http/server/load-shedding.ts'
 import { graph, observers, sampleCaller, send, startWorld } from '../../support/broker.ts'
-import { tokenEndpointsOf } from '../../support/token-endpoints.ts'
+import { endpointRows, errorIn, exchangeRow, expectedError, tokenEndpointsOf } from '../../support/token-endpoints.ts'
 
 /** An overload gauge that is looked at so many milliseconds after each look before. */
 function after(...delays: readonly number[]): boolean {
@@ -49,14 +49,14 @@ test('requests for tokens are refused while it lasts, probes and operators are n
     environment: { BROKER_PUBLIC_URL: 'https://broker.example' },
     sheds: true,
   })
-  const ways = await tokenEndpointsOf(world, broker)
-  const waysIn = [ways.tokens, ways.oauth, ways.exchange, ways.entra, ways.identity]
-  for (const ask of waysIn) assert.equal((await ask()).status, 200)
-  const purge = { method: 'DELETE', headers: { authorization: `Bearer ${ways.token}` } }
+  const endpoints = await tokenEndpointsOf(world, broker)
+  const sends = [...endpointRows.map(({ send: ask }) => ask), exchangeRow]
+  for (const ask of sends) assert.equal((await ask(endpoints)).status, 200)
+  const purge = { method: 'DELETE', headers: { authorization: `Bearer ${endpoints.token}` } }
   const document = `${broker.url}/contoso/v2.0/.well-known/openid-configuration`
   await keepBusy()
   const [refused, live, ready, health, found, forgotten] = await Promise.all([
-    Promise.all([...waysIn.map(ask => ask()), ways.oauth({ client_assertion: 'nonsense' })]),
+    Promise.all([...sends.map(ask => ask(endpoints)), endpoints.oauth({ client_assertion: 'nonsense' })]),
     send(`${broker.url}/livez`),
     send(`${broker.url}/readyz`),
     broker.get('/health'),
@@ -64,19 +64,19 @@ test('requests for tokens are refused while it lasts, probes and operators are n
     send(`${broker.url}/tokens?tenant=fabrikam`, purge),
   ])
   assert.deepEqual(
-    refused.map(({ status, headers, json }) => [status, json['error'] ?? json['code'], headers['retry-after']]),
+    refused.map(reply => [errorIn(reply), reply.headers['retry-after']]),
     [
-      [503, 'overloaded', '2'],
-      [503, 'temporarily_unavailable', '2'],
-      [503, 'temporarily_unavailable', '2'],
-      [503, 'temporarily_unavailable', '2'],
-      [503, 'overloaded', '2'],
+      ...endpointRows.map(({ endpoint }) => {
+        const { error, retryAfter } = expectedError(endpoint, 'overloaded', { retryAfter: 2 })
+        return [error, retryAfter]
+      }),
+      ['503 temporarily_unavailable', '2'],
       // Nothing was done for it: its credential was not looked at.
-      [503, 'temporarily_unavailable', '2'],
+      ['503 temporarily_unavailable', '2'],
     ],
   )
   assert.notEqual(ready.json['code'], 'overloaded')
   assert.deepEqual([live.status, health.status, found.status, forgotten.status], [200, 200, 200, 200])
   await new Promise(resolve => setTimeout(resolve, sampleMs * 2))
-  for (const ask of waysIn) assert.equal((await ask()).status, 200)
+  for (const ask of sends) assert.equal((await ask(endpoints)).status, 200)
 })

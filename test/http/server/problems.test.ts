@@ -29,7 +29,7 @@ interface Row {
   readonly method?: string
   readonly headers?: Record<string, string>
   readonly body?: string
-  readonly answer: readonly [status: number, code: string]
+  readonly expected: readonly [status: number, code: string]
   readonly allow?: string
 }
 const mediaType = [415, 'unsupported_media_type'] as const
@@ -37,60 +37,70 @@ const badRequest = [400, 'invalid_request'] as const
 const notFound = [404, 'not_found'] as const
 const notAllowed = [405, 'method_not_allowed'] as const
 const rows: readonly Row[] = [
-  { what: 'an unknown path', path: '/nothing', answer: notFound },
-  { what: 'an unknown path under one that is known', path: '/tokens/contoso', answer: notFound },
-  { what: 'a path with a slash too many', path: '/tokens/', answer: notFound },
-  { what: 'a path in another case', path: '/Tokens', answer: notFound },
-  { what: 'a path like a member of every object', path: '/constructor', answer: notFound },
-  { what: 'no path', path: '/', answer: notFound },
-  { what: 'a GET of the tokens', path: '/tokens', method: 'GET', answer: notAllowed, allow: 'POST, DELETE' },
+  { what: 'an unknown path', path: '/nothing', expected: notFound },
+  { what: 'an unknown path under one that is known', path: '/tokens/contoso', expected: notFound },
+  { what: 'a path with a slash too many', path: '/tokens/', expected: notFound },
+  { what: 'a path in another case', path: '/Tokens', expected: notFound },
+  { what: 'a path like a property of every object', path: '/constructor', expected: notFound },
+  { what: 'no path', path: '/', expected: notFound },
+  { what: 'a GET of the tokens', path: '/tokens', method: 'GET', expected: notAllowed, allow: 'POST, DELETE' },
   {
     what: 'a PUT of the tokens, with a body',
     path: '/tokens',
     method: 'PUT',
     headers: json,
     body,
-    answer: notAllowed,
+    expected: notAllowed,
     allow: 'POST, DELETE',
   },
   {
     what: 'a GET of the tokens with a query',
     path: '/tokens?x=/y',
     method: 'GET',
-    answer: notAllowed,
+    expected: notAllowed,
     allow: 'POST, DELETE',
   },
   {
     what: 'an OPTIONS of the tokens: no browser is served',
     path: '/tokens',
     method: 'OPTIONS',
-    answer: notAllowed,
+    expected: notAllowed,
     allow: 'POST, DELETE',
   },
-  { what: 'a POST to a probe', path: '/livez', answer: notAllowed, allow: 'GET' },
-  { what: 'bad percent-encoding in the path', path: '/%zz', answer: badRequest },
-  { what: 'percent-encoding that is no UTF-8', path: '/%ff', method: 'GET', answer: badRequest },
-  { what: 'no content type', headers: { authorization }, body, answer: mediaType },
-  { what: 'text/plain', headers: { ...json, 'content-type': 'text/plain' }, body, answer: mediaType },
+  { what: 'a POST to a probe', path: '/livez', expected: notAllowed, allow: 'GET' },
+  { what: 'bad percent-encoding in the path', path: '/%zz', expected: badRequest },
+  { what: 'percent-encoding that is no UTF-8', path: '/%ff', method: 'GET', expected: badRequest },
+  { what: 'no content type', headers: { authorization }, body, expected: mediaType },
+  { what: 'text/plain', headers: { ...json, 'content-type': 'text/plain' }, body, expected: mediaType },
   {
     what: 'a form',
     headers: { ...json, 'content-type': 'application/x-www-form-urlencoded' },
     body: 'tenant=contoso',
-    answer: mediaType,
+    expected: mediaType,
   },
-  { what: 'a content type that is none', headers: { ...json, 'content-type': 'json' }, body, answer: mediaType },
-  { what: 'JSON of another kind', headers: { ...json, 'content-type': 'application/jsonx' }, body, answer: mediaType },
-  { what: 'malformed JSON', headers: json, body: '{"tenant":', answer: badRequest },
-  { what: 'JSON with something behind it', headers: json, body: `${body}x`, answer: badRequest },
-  { what: 'a trailing comma', headers: json, body: body.replace('}', ',}'), answer: badRequest },
-  { what: 'an empty body', headers: json, body: '', answer: badRequest },
-  { what: 'a body of one byte too many', headers: json, body: body.padEnd(16 * 1024 + 1), answer: [413, 'too_large'] },
-  { what: 'a body far too large', headers: json, body: body.padEnd(1_000_000), answer: [413, 'too_large'] },
+  { what: 'a content type that is none', headers: { ...json, 'content-type': 'json' }, body, expected: mediaType },
+  {
+    what: 'JSON of another kind',
+    headers: { ...json, 'content-type': 'application/jsonx' },
+    body,
+    expected: mediaType,
+  },
+  { what: 'malformed JSON', headers: json, body: '{"tenant":', expected: badRequest },
+  { what: 'JSON with something behind it', headers: json, body: `${body}x`, expected: badRequest },
+  { what: 'a trailing comma', headers: json, body: body.replace('}', ',}'), expected: badRequest },
+  { what: 'an empty body', headers: json, body: '', expected: badRequest },
+  {
+    what: 'a body of one byte too many',
+    headers: json,
+    body: body.padEnd(16 * 1024 + 1),
+    expected: [413, 'too_large'],
+  },
+  { what: 'a body far too large', headers: json, body: body.padEnd(1_000_000), expected: [413, 'too_large'] },
 ]
-for (const { what, path = '/tokens', method = 'POST', headers = {}, body: sent, answer, allow } of rows)
-  test(`${what} is ${answer.join(' ')}`, async () => {
+for (const { what, path = '/tokens', method = 'POST', headers = {}, body: sent, expected, allow } of rows)
+  test(`${what} is ${expected.join(' ')}`, async () => {
     const reply = await send(broker.url + path, { method, headers, ...(sent !== undefined && { body: sent }) })
-    assertProblem(reply, ...answer)
+    assertProblem(reply, ...expected)
     assert.equal(reply.headers.allow, allow)
   })
 
@@ -124,7 +134,11 @@ const rawRows: readonly (readonly [what: string, request: string, status: number
     `GET /livez HTTP/1.1\r\nHost: x\r\nX-Y: a\r\n b\r\nConnection: close\r\n\r\n`,
     ...badRequest,
   ],
-  ['an expectation that nobody meets', `GET /livez HTTP/1.1\r\n${close}Expect: tea\r\n\r\n`, ...badRequest],
+  [
+    'an expectation that the broker does not support',
+    `GET /livez HTTP/1.1\r\n${close}Expect: tea\r\n\r\n`,
+    ...badRequest,
+  ],
   ['a proxy request', 'CONNECT graph.microsoft.com:443 HTTP/1.1\r\nHost: x\r\n\r\n', ...badRequest],
   [
     'two credentials',

@@ -11,26 +11,26 @@ const ca = createAuthority('broker CA')
 const clients = createAuthority('clients CA')
 const { log } = createLogs('fatal', { write: () => undefined, flush: () => undefined }, [])
 
-/** A server that speaks TLS, and how often it told of an answer. */
+/** A server with TLS, and the errors that it published. */
 function build(t: TestContext, handshakeMs?: number) {
   const { certPem, keyPem } = ca.issue()
-  const answers: string[] = []
+  const errors: string[] = []
   const app = buildApp(
     {
       log,
       isDraining: () => false,
-      answered: (_endpoint, code) => answers.push(code),
+      answered: (_endpoint, code) => errors.push(code),
       tls: { cert: certPem, key: keyPem, ca: clients.caPem },
       ...(handshakeMs !== undefined && { handshakeMs }),
     },
     [],
   )
   t.after(() => app.close())
-  return { app, answers }
+  return { app, errors }
 }
 
 test('a connection that never says anything in TLS is closed when the time for that is over', async t => {
-  const { app, answers } = build(t, 60)
+  const { app, errors } = build(t, 60)
   await app.listen({ host: '127.0.0.1', port: 0 })
   const { port } = app.server.address() as AddressInfo
   const began = performance.now()
@@ -45,7 +45,7 @@ test('a connection that never says anything in TLS is closed when the time for t
     ),
   )
   assert.ok(performance.now() - began < 2000)
-  assert.deepEqual(answers, [], 'there was nobody to answer')
+  assert.deepEqual(errors, [], 'there was no peer left to respond to')
 })
 
 test('ten seconds are for a handshake, and 10,000 connections for a listener', t => {

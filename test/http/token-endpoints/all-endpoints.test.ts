@@ -1,47 +1,14 @@
 import assert from 'node:assert/strict'
 import { after, describe, test } from 'node:test'
 import { graph, type Reply, sampleCaller, startWorld, until } from '../../support/broker.ts'
-import { type Fields, type TokenEndpoints, tokenEndpointsOf } from '../../support/token-endpoints.ts'
+import { endpointRows, tokenEndpointsOf } from '../../support/token-endpoints.ts'
 
-/** What every way in has in common, whatever its words: the cache, the order of refusals, what is counted and told. */
+/** What all token endpoints have in common: the cache, the order of the checks, metrics and audit. */
 
 const world = await startWorld()
 const { emulator, clock } = world
 const broker = await world.broker({ after })
-const ways = await tokenEndpointsOf(world, broker)
-
-interface Way {
-  readonly endpoint: string
-  readonly ask: (changes?: Fields, tenant?: string, ways?: TokenEndpoints) => Promise<Reply>
-  /** A request that is wrong in its form besides. */
-  readonly malformed: (credential: string | undefined) => Promise<Reply>
-}
-const bearer = (credential: string | undefined) =>
-  credential === undefined ? {} : { authorization: `Bearer ${credential}` }
-const waysIn: readonly Way[] = [
-  {
-    endpoint: 'tokens',
-    ask: (changes, tenant = 'contoso', by = ways) => by.tokens({ tenant, ...changes }),
-    malformed: credential => ways.tokens({ tenant: '..', foo: 'x' }, bearer(credential)),
-  },
-  {
-    endpoint: 'oauth_token',
-    ask: (changes, tenant = 'contoso', by = ways) => by.oauth({ tenant, ...changes }),
-    malformed: credential => ways.oauth({ tenant: '..', client_assertion: credential }),
-  },
-  {
-    endpoint: 'entra_token',
-    ask: (changes, tenant, by = ways) => by.entra(changes, tenant),
-    malformed: credential => ways.entra({ client_id: 'x', client_assertion: credential }, '..'),
-  },
-  {
-    endpoint: 'identity',
-    ask: ({ scope, ...changes } = {}, tenant, by = ways) =>
-      by.identity({ ...changes, ...(scope !== undefined && { resource: scope }) }, tenant),
-    malformed: credential =>
-      ways.identity({ resource: undefined }, '..', credential === undefined ? {} : { 'x-identity-header': credential }),
-  },
-]
+const endpoints = await tokenEndpointsOf(world, broker)
 
 const tokenIn = ({ json }: Reply) => json['access_token']
 const metric = async (endpoint: string, outcome: string): Promise<number> => {
@@ -49,7 +16,7 @@ const metric = async (endpoint: string, outcome: string): Promise<number> => {
   const line = new RegExp(`token_broker_requests_total\\{endpoint="${endpoint}",outcome="${outcome}"\\} (\\d+)`)
   return Number(line.exec(text)?.[1] ?? 0)
 }
-/** An answer without what differs from one request to the next. */
+/** A response without what differs from one request to the next. */
 const lasting = ({ status, headers, text }: Reply, id: unknown): readonly unknown[] => [
   status,
   { ...headers, date: undefined },
@@ -57,11 +24,11 @@ const lasting = ({ status, headers, text }: Reply, id: unknown): readonly unknow
 ]
 const idOf = ({ json }: Reply): unknown => json['request_id'] ?? json['correlationId'] ?? json['trace_id']
 
-for (const { endpoint, ask, malformed } of waysIn)
-  describe(endpoint, () => {
-    test('hands out the token that the others do, from the same cache, not to be stored', async () => {
-      const first = await ways.tokens()
-      const reply = await ask()
+for (const { endpoint, send, malformed } of endpointRows)
+  describe(endpoint.name, () => {
+    test('issues the token that the others issue, from the same cache, not to be stored', async () => {
+      const first = await endpoints.tokens()
+      const reply = await send(endpoints)
       assert.equal(reply.status, 200, reply.text)
       assert.equal(tokenIn(reply), tokenIn(first))
       const { 'cache-control': control, pragma, 'cache-status': status } = reply.headers
@@ -70,57 +37,58 @@ for (const { endpoint, ask, malformed } of waysIn)
     })
 
     test('is a line of the audit trail and counted, under its own name', async () => {
-      const before = await metric(endpoint, 'issued')
-      await ask()
-      assert.equal(await metric(endpoint, 'issued'), before + 1)
-      assert.equal(broker.events('token.issued').at(-1)?.['endpoint'], endpoint)
+      const before = await metric(endpoint.name, 'issued')
+      await send(endpoints)
+      assert.equal(await metric(endpoint.name, 'issued'), before + 1)
+      assert.equal(broker.events('token.issued').at(-1)?.['endpoint'], endpoint.name)
     })
 
     test('asks who it is before it looks at the form, and at the form before the policy', async () => {
-      for (const credential of [undefined, 'nonsense'])
-        assert.equal((await malformed(credential)).status, 401, `${credential}`)
-      assert.equal((await malformed(ways.token)).status, 400)
+      const bad = { tenant: '..', fields: malformed }
+      for (const credential of [null, 'nonsense'])
+        assert.equal((await send(endpoints, { ...bad, credential })).status, 401, `${credential}`)
+      assert.equal((await send(endpoints, bad)).status, 400)
     })
 
     test('answers an unknown tenant byte for byte like one that is forbidden', async () => {
       const rules = [{ name: 'a', callers: [sampleCaller], tenants: ['contoso'], scopes: [graph] }]
       const own = await tokenEndpointsOf(world, await world.broker({ after }, { policy: { rules } }))
       const [forbidden, ...unknown] = await Promise.all(
-        ['fabrikam', 'unknown', 'ab000000-0000-4000-8000-0000000000cd'].map(tenant => ask({}, tenant, own)),
+        ['fabrikam', 'unknown', 'ab000000-0000-4000-8000-0000000000cd'].map(tenant => send(own, { tenant })),
       )
       assert.ok(forbidden && [400, 403].includes(forbidden.status))
       for (const reply of unknown) assert.deepEqual(lasting(reply, idOf(reply)), lasting(forbidden, idOf(forbidden)))
     })
 
-    test('is 503 with Retry-After while the keys of the issuer were never had', async t => {
+    test('is 503 with Retry-After while the keys of the issuer were never available', async t => {
       const here = await world.broker(t)
       emulator.fault({ kind: 'server-error', at: 'callers' })
       t.after(() => emulator.clearFaults())
-      const { status, headers } = await ask({}, 'contoso', await tokenEndpointsOf(world, here))
+      const { status, headers } = await send(await tokenEndpointsOf(world, here))
       assert.equal(status, 503)
       assert.match(String(headers['retry-after']), /^[1-9]\d*$/)
     })
 
-    test('is 500 after a bug, of which it says nothing', async t => {
+    test('is 500 after a bug, without any detail of it', async t => {
       const here = await world.broker(t)
       const own = await tokenEndpointsOf(world, here)
       const { monotonic } = clock
       clock.monotonic = () => {
         throw new Error('the bug itself')
       }
-      const reply = await ask({}, 'contoso', own).finally(() => (clock.monotonic = monotonic))
+      const reply = await send(own).finally(() => (clock.monotonic = monotonic))
       assert.equal(reply.status, 500, reply.text)
       assert.ok(!reply.text.includes('the bug itself') && !reply.text.includes(' at '), reply.text)
       assert.match(here.logText(), /the bug itself/)
     })
   })
 
-// Last, since it moves the time in which the credentials above are good.
-describe('says where the token came from: also when it is due, and when its refresh failed', () => {
-  for (const { endpoint, ask } of waysIn)
-    test(endpoint, async t => {
+// Last, since it advances the clock, and the credentials above expire.
+describe('Cache-Status says where the token came from: also when it is due, and when its refresh failed', () => {
+  for (const { endpoint, send } of endpointRows)
+    test(endpoint.name, async t => {
       const here = await world.broker(t)
-      const from = async () => (await ask({}, 'contoso', await tokenEndpointsOf(world, here))).headers['cache-status']
+      const from = async () => (await send(await tokenEndpointsOf(world, here))).headers['cache-status']
       assert.equal(await from(), 'token-broker; fwd=miss')
       clock.advance(2700)
       emulator.fault({ kind: 'server-error', at: 'token' })

@@ -21,7 +21,7 @@ const policy = {
 const broker = await world.broker({ after }, { policy })
 const { entra, token } = await tokenEndpointsOf(world, broker)
 
-test('the answer is that of Entra, with numbers where MSAL wants numbers', async () => {
+test('the response is that of Entra, with numbers where MSAL wants numbers', async () => {
   const { status, headers, json } = await entra()
   assert.equal(status, 200)
   const { access_token: issued, ...rest } = json
@@ -33,10 +33,10 @@ test('the answer is that of Entra, with numbers where MSAL wants numbers', async
 
 test('a token that is due has no refresh_in: MSAL would ask with every call', async t => {
   const here = await world.broker(t)
-  const ways = await tokenEndpointsOf(world, here)
-  await ways.entra()
+  const endpoints = await tokenEndpointsOf(world, here)
+  await endpoints.entra()
   clock.advance(2700)
-  const { headers, json } = await ways.entra({ client_assertion: await emulator.mintCallerToken() })
+  const { headers, json } = await endpoints.entra({ client_assertion: await emulator.mintCallerToken() })
   assert.match(String(headers['cache-status']), /detail=due$/)
   assert.equal('refresh_in' in json, false)
 })
@@ -113,13 +113,13 @@ describe('claims never reach Entra and never go around the cache', () => {
 
 const refusedAlike: readonly (readonly [why: string, changes: Fields, tenant?: string])[] = [
   ['a tenant that is not granted', {}, 'fabrikam'],
-  ['a tenant name nobody knows', {}, 'unknown'],
-  ['a tenant id nobody knows', {}, unknown],
+  ['a tenant name that is unknown', {}, 'unknown'],
+  ['a tenant id that is unknown', {}, unknown],
   ['an application that is not granted', { client_id: second }],
-  ['an application nobody knows', { client_id: unknown }],
+  ['an application that is unknown', { client_id: unknown }],
   ['a scope that is not granted', { scope: arm }],
 ]
-/** An answer without what differs from one request to the next. */
+/** A response without what differs from one request to the next. */
 const telling = ({ status, headers, text, json: { trace_id: id, timestamp } }: Reply) => ({
   status,
   headers: { ...headers, date: undefined, 'content-length': undefined },
@@ -215,9 +215,9 @@ describe('what Entra says is passed on as Entra says it; the rest in its shape',
   for (const [why, fault, status, error, codes, wait] of upstream)
     test(`${status} ${error}: ${why}`, async t => {
       const here = await world.broker(t)
-      const ways = await tokenEndpointsOf(world, here)
+      const endpoints = await tokenEndpointsOf(world, here)
       emulator.fault(fault)
-      const { json, headers, ...reply } = await ways.entra()
+      const { json, headers, ...reply } = await endpoints.entra()
       assert.deepEqual([reply.status, json['error']], [status, error], reply.text)
       if (codes !== undefined) {
         assert.deepEqual(json['error_codes'], codes)

@@ -22,7 +22,7 @@ const policy = {
 const broker = await world.broker({ after }, { policy })
 const { identity, token } = await tokenEndpointsOf(world, broker)
 
-test('the answer is what all Azure SDKs read: expires_on as text, no expires_in, no date in words', async () => {
+test('the response is what all Azure SDKs read: expires_on as text, no expires_in, no date as text', async () => {
   const { status, headers, json } = await identity()
   assert.equal(status, 200)
   const { access_token: issued, ...rest } = json
@@ -90,7 +90,7 @@ const refused: readonly Row[] = [
   ['a client id that is none', () => identity({ client_id: 'default' }), 400, 'invalid_request'],
   ['an empty client id', () => identity({ client_id: '' }), 400, 'invalid_request'],
   ['a client id of no application', () => identity({ client_id: unknown }), 400, 'not_permitted'],
-  ['the same at a tenant nobody knows', () => identity({ client_id: unknown }, 'unknown'), 400, 'not_permitted'],
+  ['the same at a tenant that is unknown', () => identity({ client_id: unknown }, 'unknown'), 400, 'not_permitted'],
   [
     'an application that is not granted',
     () => identity({ client_id: unknown.replace('ff', 'ee') }),
@@ -105,7 +105,7 @@ const refused: readonly Row[] = [
   ],
   ['a resource in another case', () => identity({ resource: 'https://GRAPH.microsoft.com' }), 403, 'not_permitted'],
   ['a tenant that is not granted', () => identity({}, 'fabrikam'), 403, 'not_permitted'],
-  ['a tenant nobody knows', () => identity({}, 'unknown'), 403, 'not_permitted'],
+  ['a tenant that is unknown', () => identity({}, 'unknown'), 403, 'not_permitted'],
   ['a tenant that has not consented', () => identity({}, 'tailspin'), 403, 'consent_required'],
   ['common', () => identity({}, 'common'), 400, 'invalid_tenant'],
   ['a resource with a blank', () => identity({ resource: 'https://graph microsoft' }), 400, 'invalid_scope'],
@@ -135,7 +135,7 @@ describe('an error is one that no Azure SDK waits for: never 404, 405 or 410', (
     })
 })
 
-test('two credentials in one header are one that nobody accepts', async () => {
+test('two credentials in one header are one invalid credential', async () => {
   const header = `X-IDENTITY-HEADER: ${token}\r\n`
   const path = '/identity/contoso/token?resource=https://graph.microsoft.com'
   const ask = (headers: string) =>
@@ -151,14 +151,14 @@ const faults: readonly (readonly [why: string, fault: Fault, status: number, wai
   ['the identity endpoint is down', { kind: 'reset', at: 'identity' }, 503, '1'],
   ['the federated credential is wrong', { kind: 'aadsts', at: 'token', code: 700213 }, 400, undefined],
   ["another tenant's token came", { kind: 'wrong-tenant', at: 'token' }, 400, undefined],
-  ['Entra knows no such resource', { kind: 'aadsts', at: 'token', code: 500011 }, 400, undefined],
+  ['Entra does not know the resource', { kind: 'aadsts', at: 'token', code: 500011 }, 400, undefined],
 ]
-describe('when upstream is in trouble, only what waiting can end is told so', () => {
+describe('when an upstream fails, only errors that waiting can end have a status that SDKs retry', () => {
   for (const [why, fault, status, wait] of faults)
     test(`${status}: ${why}`, async t => {
-      const ways = await tokenEndpointsOf(world, await world.broker(t))
+      const endpoints = await tokenEndpointsOf(world, await world.broker(t))
       emulator.fault(fault)
-      const reply = await ways.identity()
+      const reply = await endpoints.identity()
       assert.deepEqual([reply.status, reply.headers['retry-after']], [status, wait], reply.text)
     })
 })

@@ -115,7 +115,7 @@ const rows: readonly Row[] = [
   ['an actor: delegation is not offered', () => exchange({ actor_token: token }), 400, 'invalid_request'],
   ['the type of an actor', () => exchange({ actor_token_type: 'x' }), 400, 'invalid_request'],
   [
-    'a refresh token is asked for',
+    'a refresh token is requested',
     () => exchange({ requested_token_type: 'urn:ietf:params:oauth:token-type:refresh_token' }),
     400,
     'invalid_request',
@@ -135,7 +135,7 @@ describe('an error is one of RFC 6749 §5.2', () => {
     })
 })
 
-test('an answer carries the id that the audit line has, and the line says which endpoint it was', async () => {
+test('a response has the id of its audit line, and the line names the endpoint', async () => {
   const { json } = await oauth({ scope: arm })
   const line = broker.events('token.denied').find(({ request_id: id }) => id === json['request_id'])
   assert.equal(line?.['endpoint'], 'oauth_token')
@@ -182,9 +182,15 @@ describe('when upstream is in trouble', () => {
       undefined,
     ],
     ["another tenant's token came", { kind: 'wrong-tenant', at: 'token' }, 500, 'server_error', undefined],
-    ['Entra knows no such resource', { kind: 'aadsts', at: 'token', code: 500011 }, 400, 'invalid_target', undefined],
     [
-      'Entra takes no such scope',
+      'Entra does not know the resource',
+      { kind: 'aadsts', at: 'token', code: 500011 },
+      400,
+      'invalid_target',
+      undefined,
+    ],
+    [
+      'Entra does not accept the scope',
       { kind: 'aadsts', at: 'token', code: 1002012, error: 'invalid_scope' },
       400,
       'invalid_scope',
@@ -194,9 +200,9 @@ describe('when upstream is in trouble', () => {
   for (const [why, fault, status, error, retryAfter] of faults)
     test(`${error}: ${why}`, async t => {
       const here = await world.broker(t)
-      const ways = await tokenEndpointsOf(world, here)
+      const endpoints = await tokenEndpointsOf(world, here)
       emulator.fault(fault)
-      const { headers, json, ...reply } = await ways.oauth()
+      const { headers, json, ...reply } = await endpoints.oauth()
       assert.deepEqual([reply.status, json['error'], headers['retry-after']], [status, error, retryAfter], reply.text)
     })
 })

@@ -20,7 +20,7 @@ const { oauth, exchange, token } = await tokenEndpointsOf(world, broker)
 const claimsOf = ({ json }: Reply) => decodeJws(String(json['access_token']))?.payload ?? {}
 
 describe('client credentials', () => {
-  test('the answer is that of RFC 6749 §5.1, not to be stored, and says where the token came from', async () => {
+  test('the response is that of RFC 6749 §5.1, not to be stored, and says where the token came from', async () => {
     const { status, headers, json } = await oauth()
     assert.equal(status, 200)
     const { access_token: issued, expires_in: seconds, ...rest } = json
@@ -60,7 +60,7 @@ describe('client credentials', () => {
     ],
   ]
   for (const [why, changes] of passedOver)
-    test(`passed over: ${why}`, async () => {
+    test(`ignored: ${why}`, async () => {
       const reply = await oauth(changes)
       assert.equal(reply.status, 200, reply.text)
     })
@@ -74,7 +74,7 @@ describe('token exchange', () => {
       assert.equal(json['issued_token_type'], accessTokenType)
       assert.equal(json['token_type'], 'Bearer')
     })
-  test('an access token may be asked for by name', async () => {
+  test('an access token may be requested by name', async () => {
     assert.equal((await exchange({ requested_token_type: accessTokenType })).status, 200)
   })
 })

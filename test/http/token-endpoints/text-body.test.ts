@@ -1,30 +1,13 @@
 import assert from 'node:assert/strict'
 import { after, describe, test } from 'node:test'
 import { gzipSync } from 'node:zlib'
-import { sample } from '../../../emulator/options.ts'
-import { graph, type Reply, send, startWorld } from '../../support/broker.ts'
-import { encode, jwtBearer } from '../../support/token-endpoints.ts'
+import { startWorld } from '../../support/broker.ts'
+import { endpointRows, errorIn, expectedError, tokenEndpointsOf } from '../../support/token-endpoints.ts'
 
 const world = await startWorld()
 const broker = await world.broker({ after })
-const token = await world.emulator.mintCallerToken()
-const assertion = {
-  grant_type: 'client_credentials',
-  scope: graph,
-  client_assertion: token,
-  client_assertion_type: jwtBearer,
-}
-const json = 'application/json'
-const form = 'application/x-www-form-urlencoded'
-/** Every endpoint that reads a body, with a good one, and what it answers where it cannot read it. */
-const endpoints = [
-  ['/tokens', json, JSON.stringify({ tenant: 'contoso', scope: graph }), 'unsupported_media_type'],
-  ['/oauth2/token', form, encode({ ...assertion, tenant: 'contoso' }), 'invalid_request'],
-  ['/contoso/oauth2/v2.0/token', form, encode({ ...assertion, client_id: sample.application }), 'invalid_request'],
-] as const
-const authorization = { authorization: `Bearer ${token}` }
-const told = ({ status, json: { error, code } }: Reply) => [status, error ?? code]
-const isJson = (type: string) => type === json
+const endpoints = await tokenEndpointsOf(world, broker)
+const compressed = await tokenEndpointsOf(world, broker, {}, body => gzipSync(body).toString('latin1'))
 
 const rows: readonly (readonly [why: string, parameters: string, coding: string | undefined, isRead: boolean])[] = [
   ['nothing said: UTF-8', '', undefined, true],
@@ -52,26 +35,26 @@ const rows: readonly (readonly [why: string, parameters: string, coding: string 
   ['a list of codings', '', 'identity, gzip', false],
   ['an empty coding', '', '', false],
 ]
-for (const [path, type, body, code] of endpoints)
-  describe(`a body of ${path} that says: `, () => {
+for (const { endpoint, send } of endpointRows) {
+  const { mediaType } = endpoint.body ?? {}
+  if (mediaType === undefined) continue
+  const { error } = expectedError(endpoint, 'unsupported_media_type')
+  describe(`a body of ${endpoint.path} that says: `, () => {
     for (const [why, parameters, coding, isRead] of rows)
       test(why, async () => {
         const headers = {
-          'content-type': `${type}${parameters}`,
+          'content-type': `${mediaType}${parameters}`,
           ...(coding !== undefined && { 'content-encoding': coding }),
-          ...(isJson(type) && authorization),
         }
-        const reply = await send(broker.url, { path, method: 'POST', headers, body })
-        assert.deepEqual(told(reply), isRead ? [200, undefined] : [415, code], reply.text)
+        const reply = await send(endpoints, { headers })
+        if (isRead) assert.equal(reply.status, 200, reply.text)
+        else assert.equal(errorIn(reply), error, reply.text)
       })
 
     test('gzip, and is', async () => {
-      const headers = {
-        'content-type': type,
-        'content-encoding': 'gzip',
-        ...(isJson(type) && authorization),
-      }
-      const reply = await send(broker.url, { path, method: 'POST', headers, body: gzipSync(body).toString('latin1') })
-      assert.deepEqual(told(reply), [415, code], reply.text)
+      const headers = { 'content-type': mediaType, 'content-encoding': 'gzip' }
+      const reply = await send(compressed, { headers })
+      assert.equal(errorIn(reply), error, reply.text)
     })
   })
+}

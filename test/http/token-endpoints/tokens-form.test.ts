@@ -32,14 +32,14 @@ const guid = 'ab000000-0000-4000-8000-0000000000cd'
 
 type Row = readonly [why: string, body: string, code: 'invalid_request' | 'invalid_tenant' | 'invalid_scope']
 const malformed: readonly Row[] = [
-  ['no members', '{}', 'invalid_request'],
+  ['no fields', '{}', 'invalid_request'],
   ['no tenant', json({ scope: graph }), 'invalid_request'],
   ['no scope', json({ tenant: 'contoso' }), 'invalid_request'],
-  ['an unknown member', json({ ...good, resource: 'x' }), 'invalid_request'],
-  ['a member in another case', json({ ...good, Application: 'default' }), 'invalid_request'],
-  ['__proto__ as a member', `{"__proto__":{"admin":true},${json(good).slice(1)}`, 'invalid_request'],
-  ['__proto__ in the place of the members', `{"__proto__":${json(good)}}`, 'invalid_request'],
-  ['constructor as a member', `{"constructor":{"prototype":{}},${json(good).slice(1)}`, 'invalid_request'],
+  ['an unknown field', json({ ...good, resource: 'x' }), 'invalid_request'],
+  ['a field in another case', json({ ...good, Application: 'default' }), 'invalid_request'],
+  ['__proto__ as a field', `{"__proto__":{"admin":true},${json(good).slice(1)}`, 'invalid_request'],
+  ['__proto__ in place of the fields', `{"__proto__":${json(good)}}`, 'invalid_request'],
+  ['constructor as a field', `{"constructor":{"prototype":{}},${json(good).slice(1)}`, 'invalid_request'],
   ['an array', json([good]), 'invalid_request'],
   ['null', 'null', 'invalid_request'],
   ['a text', '"contoso"', 'invalid_request'],
@@ -130,7 +130,7 @@ const notEvenRead: readonly (readonly [why: string, body: string, headers: Recor
   ['no credential and a malformed body', '{', { 'content-type': 'application/json' }],
 ]
 for (const [why, body, headers] of notEvenRead)
-  test(`who is not known is told so before anything else: ${why}`, async () => {
+  test(`an unknown caller is refused before anything else is checked: ${why}`, async () => {
     assert.equal((await broker.ask(body, { headers })).status, 401)
   })
 
@@ -143,17 +143,17 @@ const refusedAlike: readonly (readonly [why: string, body: string])[] = [
   ['a tenant the policy names but does not grant', withTenant('adatum')],
   ['the same tenant by its id', withTenant(adatum)],
   ["the identity's own tenant", withTenant(sample.homeTenant)],
-  ['a tenant name nobody knows', withTenant('unknown')],
-  ['a tenant id nobody knows', withTenant(guid)],
-  ['an application nobody knows', json({ ...good, application: 'unknown' })],
+  ['a tenant name that is unknown', withTenant('unknown')],
+  ['a tenant id that is unknown', withTenant(guid)],
+  ['an application that is unknown', json({ ...good, application: 'unknown' })],
   ['an application that is not granted', json({ ...good, application: 'second' })],
   ['a scope that is not granted', withScope('https://management.azure.com/.default')],
   ['a granted scope in another case: compared byte for byte', withScope('https://GRAPH.microsoft.com/.default')],
-  ['a tenant named like a member of every object', withTenant('constructor')],
-  ['an application named like a member of every object', json({ ...good, application: 'constructor' })],
-  ['something that a denial speaks of', withTenant('fabrikam')],
+  ['a tenant named like a property of every object', withTenant('constructor')],
+  ['an application named like a property of every object', json({ ...good, application: 'constructor' })],
+  ['a tenant that a denial names', withTenant('fabrikam')],
 ]
-/** An answer without what differs from one request to the next. */
+/** A response without what differs from one request to the next. */
 const telling = ({ status, headers, text, json: { request_id: id } }: Reply) => ({
   status,
   headers: { ...headers, date: undefined, 'content-length': undefined },

@@ -35,7 +35,7 @@ const startBroker = (t: TestContext, environment?: Record<string, string>) =>
 const claimsOf = ({ json }: Reply) => decodeJws(String(json['access_token']))?.payload ?? {}
 const exchanges = () => emulator.counts().endpoints.token.total
 
-test('a token is answered with exactly the members and headers of the contract', async t => {
+test('a response has exactly the fields and headers of the contract', async t => {
   const broker = await startBroker(t)
   const { status, headers, json } = await broker.ask({ tenant: 'contoso', scope: graph })
   assert.equal(status, 200)
@@ -67,7 +67,7 @@ test('the second ask is served from the cache, with the seconds that are left', 
   assert.equal(exchanges(), 1)
 })
 
-test('the time Entra suggests for a refresh is told', async t => {
+test('the response has the time that Entra suggests for a refresh', async t => {
   const broker = await startBroker(t)
   emulator.configure({ refreshIn: 1000 })
   assert.equal((await broker.ask()).json['refresh_in'], 1000)
@@ -114,7 +114,7 @@ for (const { part, ask, claims } of otherKeys)
     assert.equal(again.json['access_token'], first.json['access_token'])
   })
 
-test('ten cold callers at once cost one exchange, and those who joined are told', async t => {
+test('ten cold callers at once cost one exchange, and the others have collapsed in Cache-Status', async t => {
   const broker = await startBroker(t)
   emulator.configure({ latency: { token: 100 } })
   const token = await emulator.mintCallerToken()
@@ -143,7 +143,7 @@ test('a due token is served at once and replaced in the background', async t => 
   assert.equal(exchanges(), 2)
 })
 
-test('a failed refresh costs nobody a token that is valid', async t => {
+test('a failed refresh does not affect a valid token', async t => {
   const broker = await startBroker(t)
   const first = await broker.ask()
   clock.advance(2700)
@@ -156,7 +156,7 @@ test('a failed refresh costs nobody a token that is valid', async t => {
   assert.equal(json['access_token'], first.json['access_token'])
 })
 
-test('an expired token is not handed out but replaced first', async t => {
+test('an expired token is not served but replaced first', async t => {
   const broker = await startBroker(t)
   const first = await broker.ask()
   // 59 s are left: less than BROKER_MIN_REMAINING_SECONDS.
@@ -182,7 +182,7 @@ test('a caller who needs more life than is left gets a new token', async t => {
   assert.notEqual(json['access_token'], first.json['access_token'])
 })
 
-test('a caller who needs more life than can be had is told how much there is, and costs one exchange a minute', async t => {
+test('a caller who needs more life than is available learns how much there is, and costs one exchange a minute', async t => {
   const broker = await startBroker(t)
   emulator.configure({ expiresIn: 600 })
   await broker.ask()
@@ -197,7 +197,7 @@ test('a caller who needs more life than can be had is told how much there is, an
   assert.equal((await broker.ask()).status, 200)
 })
 
-test('a token that is not readable is handed out as it is', async t => {
+test('a token that is not readable is served unchanged', async t => {
   const broker = await startBroker(t)
   emulator.configure({ opaqueTokens: true })
   const { status, json } = await broker.ask()
@@ -205,10 +205,10 @@ test('a token that is not readable is handed out as it is', async t => {
   assert.equal(json['expires_in'], 3599)
 })
 
-test('the policy is asked again for every request: a cached token is no permission', async t => {
+test('the policy decides every request anew: a cached token is no permission', async t => {
   const broker = await startBroker(t)
   assert.equal((await broker.ask()).status, 200)
-  const stranger = await emulator.mintCallerToken({ sub: 'somebody-else' })
+  const stranger = await emulator.mintCallerToken({ sub: 'someone-else' })
   const { status, json } = await broker.ask(base, { token: stranger })
   assert.equal(status, 403)
   assert.equal(json['code'], 'not_permitted')

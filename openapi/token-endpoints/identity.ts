@@ -1,0 +1,56 @@
+import { count, open, text } from '../answers.ts'
+import type { EndpointWords } from '../endpoint-words.ts'
+import { accessToken, application, graphTokenResponse, tenants, tokenText, tokenType } from './shared.ts'
+
+/** The words for `GET /identity/{tenant}/token` (`src/http/token-endpoints/identity.ts`). */
+export const words: EndpointWords = {
+  operations: {
+    getIdentityToken: {
+      tag: 'protocols',
+      summary: 'Get a token as an Azure SDK does from a managed identity',
+      description:
+        'The identity protocol of App Service and Container Apps: set `IDENTITY_ENDPOINT` to this URL and `IDENTITY_HEADER` ' +
+        'to your credential; a client certificate does not stand in for it. `client_id` chooses an application by its client ' +
+        'id; without it, the default one.',
+      guarded: true,
+      security: [{ identityHeader: [] }],
+      parameters: {
+        tenant: tenants,
+        resource: { graph: { summary: 'Microsoft Graph', value: 'https://graph.microsoft.com' } },
+        client_id: { default: { summary: 'One application', value: application } },
+        'api-version': { current: { summary: 'As SDKs send it', value: '2019-08-01' } },
+      },
+      answers: {
+        200: graphTokenResponse('IdentityToken', {
+          access_token: tokenText,
+          expires_on: '1795384800',
+          resource: 'https://graph.microsoft.com',
+          token_type: 'Bearer',
+          client_id: application,
+        }),
+      },
+    },
+  },
+  schemas: {
+    IdentityToken: open(
+      {
+        access_token: accessToken,
+        expires_on: text('When the token expires, in seconds since 1970, as text.'),
+        resource: text('As in the request.'),
+        token_type: tokenType,
+        client_id: text("The application's client id."),
+      },
+      'A token in the form of App Service and Container Apps.',
+    ),
+    IdentityError: open(
+      {
+        statusCode: count('The HTTP status.'),
+        message: text('What was wrong, with the request id.'),
+        correlationId: text('The request id.'),
+        error: text("The broker's own code."),
+        error_description: text('As `message`.'),
+      },
+      'An error in the fields that Azure SDKs read.',
+    ),
+  },
+}

@@ -1,0 +1,118 @@
+import { Type } from 'typebox'
+import { count, open, text } from '../answers.ts'
+import type { EndpointWords } from '../endpoint-words.ts'
+import {
+  accessToken,
+  assertion,
+  documentResponse,
+  expiresIn,
+  graph,
+  graphTokenResponse,
+  inFormOrBeside,
+  origin,
+  tokenText,
+  tokenType,
+} from './shared.ts'
+
+const upstream = open(
+  {
+    error: Type.Optional(text("Entra's OAuth error (RFC 6749 §5.2).")),
+    codes: Type.Optional(Type.Array(Type.Integer(), { description: "AADSTS numbers, in Entra's order." })),
+  },
+  'What Entra returned.',
+)
+
+/** The words for `POST /oauth2/token` and its metadata (`src/http/token-endpoints/oauth.ts`). */
+export const words: EndpointWords = {
+  operations: {
+    issueOAuthToken: {
+      tag: 'protocols',
+      summary: 'Get a token as an OAuth library does',
+      description:
+        'Client credentials (RFC 6749 §4.4) with your own token as `client_assertion` or in `Authorization`, or with your ' +
+        'client certificate; or token exchange (RFC 8693) with your token as `subject_token`. Two of them are 400. `tenant` ' +
+        'and `application` are parameters of this broker. A refusal of the policy is `unauthorized_client`; in a token ' +
+        'exchange, `invalid_target`.',
+      guarded: true,
+      security: inFormOrBeside,
+      request: {
+        name: 'OAuthTokenForm',
+        examples: {
+          client_credentials: {
+            summary: 'Client credentials',
+            value: { grant_type: 'client_credentials', tenant: 'contoso', scope: graph, ...assertion },
+          },
+          token_exchange: {
+            summary: 'Token exchange',
+            value: {
+              grant_type: 'urn:ietf:params:oauth:grant-type:token-exchange',
+              tenant: 'contoso',
+              scope: graph,
+              subject_token: tokenText,
+              subject_token_type: 'urn:ietf:params:oauth:token-type:jwt',
+            },
+          },
+        },
+      },
+      answers: {
+        200: graphTokenResponse('OAuthToken', {
+          access_token: tokenText,
+          token_type: 'Bearer',
+          expires_in: 3122,
+          scope: graph,
+        }),
+      },
+    },
+    getOAuthMetadata: {
+      tag: 'protocols',
+      summary: 'Where the token endpoint is',
+      description: 'Authorization server metadata (RFC 8414). Only with `BROKER_PUBLIC_URL`.',
+      guarded: false,
+      answers: {
+        200: documentResponse('OAuthMetadata', {
+          issuer: origin,
+          token_endpoint: `${origin}/oauth2/token`,
+          response_types_supported: [],
+          grant_types_supported: ['client_credentials', 'urn:ietf:params:oauth:grant-type:token-exchange'],
+          token_endpoint_auth_methods_supported: ['private_key_jwt', 'none'],
+          token_endpoint_auth_signing_alg_values_supported: ['RS256', 'ES256'],
+        }),
+      },
+      examples: { not_found: ['not_found_public_url'] },
+    },
+  },
+  schemas: {
+    OAuthToken: open(
+      {
+        access_token: accessToken,
+        issued_token_type: Type.Optional(text('Of a token exchange: `urn:ietf:params:oauth:token-type:access_token`.')),
+        token_type: tokenType,
+        expires_in: expiresIn,
+        scope: text('As in the request.'),
+      },
+      'A token (RFC 6749 §5.1, RFC 8693 §2.2.1).',
+    ),
+    OAuthError: open(
+      {
+        error: text('The error of RFC 6749 §5.2 or RFC 8693 §2.2.2.'),
+        error_description: text('What was wrong this time, and how to solve it.'),
+        code: text("The broker's own, more specific code."),
+        request_id: text('The id of this request in the log and the audit trail of the broker. Quote it.'),
+        retry_after: Type.Optional(count('Seconds, as in `Retry-After`.', 1)),
+        upstream: Type.Optional(upstream),
+      },
+      'An error of a token endpoint (RFC 6749 §5.2).',
+    ),
+    OAuthMetadata: open(
+      {
+        issuer: text('The origin under which clients reach the broker.'),
+        token_endpoint: text('`POST /oauth2/token` there.'),
+        response_types_supported: Type.Array(Type.String()),
+        grant_types_supported: Type.Array(Type.String()),
+        token_endpoint_auth_methods_supported: Type.Array(Type.String()),
+        token_endpoint_auth_signing_alg_values_supported: Type.Array(Type.String()),
+      },
+      'Authorization server metadata (RFC 8414 §2).',
+    ),
+  },
+}

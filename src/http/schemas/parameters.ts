@@ -1,0 +1,35 @@
+import { Type } from 'typebox'
+import { guidPattern, scopePattern, tenantPattern } from '../../broker/lib/identifiers.ts'
+
+/** Parameters that several endpoints have, as their schemas describe them. */
+
+/** One tenant. */
+export const tenant = Type.String({
+  maxLength: 63,
+  pattern: `^${tenantPattern}$`,
+  description: "A tenant id, or a tenant's name in the policy.",
+})
+
+/** One resource. */
+export const scope = Type.String({
+  maxLength: 489,
+  pattern: `^${scopePattern}$`,
+  description: "One resource's `<resource>/.default`; compared and cached byte for byte.",
+})
+
+/** An application, where it is named by its client id only. */
+export const clientId = Type.String({ pattern: `^${guidPattern}$`, description: "An application's client id." })
+
+/** An optional text. */
+export const optionalText = (description: string) => Type.Optional(Type.String({ description }))
+
+/** The fields of a client assertion (RFC 7521 §4.2). */
+export const clientAssertion = {
+  client_assertion: optionalText("The caller's own token, where it is not in `Authorization`."),
+  client_assertion_type: optionalText(
+    '`urn:ietf:params:oauth:client-assertion-type:jwt-bearer`, with `client_assertion`.',
+  ),
+}
+
+/** The path's parameter, where the tenant is in the path. */
+export const tenantPath = Type.Object({ tenant })
