@@ -3,13 +3,13 @@ import { shortRetryAfter } from './entra-errors.ts'
 import type { FailedRequest, Problem, Protocol } from '../server/problems.ts'
 import { describe, errorHeaders } from './oauth-errors.ts'
 
-/** Statuses that become 400, since Azure SDKs would try again for up to a minute. */
+/** Statuses that become 400, since Azure SDKs would retry them for up to a minute. */
 const unretried: ReadonlySet<number> = new Set([404, 405, 422, 502])
 
 /**
- * The status of each code in the identity protocol. Azure SDKs take 404 and 410 for an identity that does not exist yet,
- * and other 5xx for a transient error, and retry for up to a minute: so only errors that waiting can end have such a
- * status. `docs/clients.md` has the same table, and a test compares them.
+ * The status of a code in the identity protocol. Azure SDKs take 404 and 410 for an identity that does not exist yet, and
+ * other 5xx for a transient error: only errors that waiting can end have such a status. `docs/clients.md` has the same
+ * table, and a test compares them.
  */
 export function identityStatusOf(code: ErrorCode): number {
   const { status } = errorTable[code]

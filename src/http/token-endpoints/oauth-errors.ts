@@ -9,7 +9,7 @@ export interface OAuthRow {
 
 const row = (status: number, error: OAuthError): OAuthRow => ({ status, error })
 
-/** Statuses that become others: RFC 6749 §5.2 has 400 and 401 for refusals, and its clients know 500 for a server error. */
+/** Statuses that become others: RFC 6749 §5.2 has 400 and 401 for refusals, and its clients expect 500 for a server's. */
 const statuses: Readonly<Record<number, number>> = { 403: 400, 422: 400, 502: 500 }
 
 /** The OAuth error of a code. `docs/clients.md` has the same table, and a test compares them. */
