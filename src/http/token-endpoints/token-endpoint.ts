@@ -110,13 +110,16 @@ export function addTokenEndpoint(scope: FastifyInstance, issuer: TokenIssuer, en
   })
 }
 
-const schemaOf = ({ operationId, params, query, body, protocol }: TokenEndpoint) => ({
-  operationId,
-  ...(params && { params }),
-  ...(query && { querystring: query }),
-  ...(body && { consumes: [body.mediaType], body: body.schema }),
-  response: errorResponses(protocol, errorsOf({ ...(body && { body }) })),
-})
+function schemaOf(endpoint: TokenEndpoint) {
+  const { operationId, params, query, body, protocol } = endpoint
+  return {
+    operationId,
+    ...(params && { params }),
+    ...(query && { querystring: query }),
+    ...(body && { consumes: [body.mediaType], body: body.schema }),
+    response: errorResponses(protocol, errorsOf(endpoint)),
+  }
+}
 
 /** Makes the routes of a scope read bodies of one media type and no others. */
 function readBodies(scope: FastifyInstance, { mediaType, parse }: RequestBody): void {
