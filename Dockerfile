@@ -1,23 +1,24 @@
-# Builds the broker's image; docs/image.md says how and what is in it. Both bases are pinned by digest. For others:
-# --build-arg NODE_IMAGE=… (Debian with the pinned Node, npm and dpkg) and RUNTIME_IMAGE=… (same Debian, libstdc++).
+# Builds the broker's image. docs/image.md says how to build it and what it contains. Both base images are pinned by
+# digest. To use others, set the arguments NODE_IMAGE (Debian with the pinned Node, npm and dpkg) and RUNTIME_IMAGE (the
+# same Debian, with libstdc++).
 ARG NODE_IMAGE=pinned-node
 ARG RUNTIME_IMAGE=pinned-runtime
 
-# Stages of their own, in plain words, because Dependabot does not read arguments.
+# These are separate stages without arguments, because Dependabot does not read arguments.
 FROM docker.io/library/node:26.10.0-trixie-slim@sha256:ec7758ee051e457b468b32bde57b0879010b325bb9862718e9615225ce4aaae1 AS pinned-node
 FROM gcr.io/distroless/cc-debian13:nonroot@sha256:54df941ed0d06a1bd95ef5e0ce391fd8d9f94b64782dc9a60062727849ee3f97 AS pinned-runtime
 
 FROM ${NODE_IMAGE} AS build
 WORKDIR /src
 COPY package.json package-lock.json ./
-# For a private registry: --secret id=npmrc,src=$HOME/.npmrc, and id=npm-ca for the file that its cafile names.
+# For a private registry, use --secret id=npmrc,src=$HOME/.npmrc, and id=npm-ca for the file that its cafile names.
 RUN --mount=type=secret,id=npmrc,target=/root/.npmrc --mount=type=secret,id=npm-ca,target=/run/secrets/npm-ca \
     npm ci --ignore-scripts --no-audit --no-fund
 COPY LICENSE openapi.yaml ./
 COPY scripts/bundle.ts scripts/compiled.ts scripts/healthcheck.mjs scripts/packages.ts ./scripts/
 COPY src ./src
 RUN node scripts/bundle.ts /image/app
-# Node needs libatomic, which the runtime base lacks; dpkg's record of it is for those who scan the image.
+# Node needs libatomic, which the runtime image lacks. dpkg's record of it lets scanners find it in the image.
 RUN mkdir -p /image/usr/lib /image/usr/local /image/var/lib/dpkg/status.d && \
     cp /usr/local/LICENSE /image/usr/local/LICENSE && \
     cp -L /usr/lib/*-linux-gnu/libatomic.so.1 /image/usr/lib/ && \
@@ -34,7 +35,8 @@ EXPOSE 8080
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=30s --timeout=5s --start-period=30s --retries=3 \
     CMD ["/usr/local/bin/node", "/app/dist/healthcheck.mjs"]
-# Room for new objects: fewer collections under load. See docs/image.md before you set a tight memory limit.
+# A larger young generation means fewer garbage collections under load. See docs/image.md before you set a tight memory
+# limit.
 ENTRYPOINT ["/usr/local/bin/node", "--max-semi-space-size=64", "/app/dist/token-broker.mjs"]
 CMD ["serve"]
 

@@ -7,8 +7,15 @@ import { createLoad, type Load } from './load.ts'
 import { createWorld, median, startServer, type Server, type World } from './world.ts'
 
 /**
- * `npm run bench [-- --rounds 5 --seconds 5]`: the broker beside a bare Fastify route that returns the same bytes, on
- * the same core, one after the other, a fresh process each time; then start-up and heap. Prints medians and ratios.
+ * `npm run bench [-- --rounds 5 --seconds 5]` measures:
+ *
+ * - throughput: cached tokens per second, with both values of BROKER_AUDIT, compared with a bare Fastify route that
+ *   returns the same bytes (bench/baseline.ts). Each server runs on the same core, one after the other, in a new
+ *   process. `--seconds` is the length of one measurement, after 2 s of warm-up; `--rounds` is how often it is repeated.
+ * - start-up: from the start of the process to the first 200.
+ * - heap: what the cache takes for 10, 10,000 and 100,000 tokens.
+ *
+ * Prints medians and ratios. Uses `wrk` if it is installed, and `autocannon` otherwise.
  */
 
 const { values } = parseArgs({
@@ -19,17 +26,17 @@ const seconds = Number(values.seconds)
 const print = (line: string) => process.stdout.write(`${line}\n`)
 const whole = (value: number) => Math.round(value).toLocaleString('en')
 
-const ask = ({ authorization }: World, url: string, body: string) =>
+const requestToken = ({ authorization }: World, url: string, body: string) =>
   fetch(`${url}/tokens`, { method: 'POST', headers: { authorization, 'content-type': 'application/json' }, body })
 
-/** Asks for every tenant once, so that only hits are measured, and keeps the answers for the baseline. */
+/** Requests a token for every tenant, so that only cache hits are measured. Returns the responses for the baseline. */
 async function fillCache(world: World, server: Server): Promise<Readonly<Record<string, string>>> {
-  const answers: Record<string, string> = {}
+  const responses: Record<string, string> = {}
   for (const body of world.bodies) {
-    const text = await (await ask(world, server.url, body)).text()
-    answers[(JSON.parse(body) as { tenant: string }).tenant] = text
+    const text = await (await requestToken(world, server.url, body)).text()
+    responses[(JSON.parse(body) as { tenant: string }).tenant] = text
   }
-  return answers
+  return responses
 }
 
 async function throughput(server: Server, run: Load): Promise<number> {
@@ -41,17 +48,17 @@ async function throughput(server: Server, run: Load): Promise<number> {
 
 async function measureThroughput(world: World, broker: string, baseline: string): Promise<void> {
   const { tool, run } = await createLoad(world)
-  const first = (url: string) => ask(world, url, world.bodies[0] ?? '')
-  const answersFile = join(world.folder, 'answers.json')
+  const first = (url: string) => requestToken(world, url, world.bodies[0] ?? '')
+  const responsesFile = join(world.folder, 'responses.json')
   const rates: Record<'bare' | 'every' | 'summary', number[]> = { bare: [], every: [], summary: [] }
-  print(`throughput, ${tool}, 32 connections, ${world.bodies.length} tenants, ${rounds} rounds of ${seconds} s:`)
+  print(`throughput, ${tool}, 32 connections, ${world.bodies.length} tenants, ${rounds} rounds of ${seconds} s each:`)
   for (let round = 1; round <= rounds; round++) {
     for (const audit of ['every', 'summary'] as const) {
       const server = await startServer([broker, 'serve'], { ...world.environment, BROKER_AUDIT: audit }, first)
-      await writeFile(answersFile, JSON.stringify(await fillCache(world, server)))
+      await writeFile(responsesFile, JSON.stringify(await fillCache(world, server)))
       rates[audit].push(await throughput(server, run))
     }
-    rates.bare.push(await throughput(await startServer([baseline], { ANSWERS: answersFile }, first), run))
+    rates.bare.push(await throughput(await startServer([baseline], { RESPONSES: responsesFile }, first), run))
     const [bare, every, summary] = [rates.bare.at(-1), rates.every.at(-1), rates.summary.at(-1)]
     print(
       `  round ${round}: bare ${whole(bare ?? 0)}, every ${whole(every ?? 0)}, summary ${whole(summary ?? 0)} req/s`,
@@ -66,26 +73,26 @@ async function measureThroughput(world: World, broker: string, baseline: string)
 }
 
 async function measureStart(world: World, broker: string, baseline: string): Promise<void> {
-  const first = (url: string) => ask(world, url, world.bodies[0] ?? '')
-  const answersFile = join(world.folder, 'answers.json')
+  const first = (url: string) => requestToken(world, url, world.bodies[0] ?? '')
+  const responsesFile = join(world.folder, 'responses.json')
   const times: Record<'bare' | 'broker', number[]> = { bare: [], broker: [] }
   for (let round = 0; round < Math.max(rounds, 5); round++) {
     const server = await startServer([broker, 'serve'], world.environment, first)
     times.broker.push(server.startMs)
     await server.stop()
-    const bare = await startServer([baseline], { ANSWERS: answersFile }, first)
+    const bare = await startServer([baseline], { RESPONSES: responsesFile }, first)
     times.bare.push(bare.startMs)
     await bare.stop()
   }
   const [bare, started] = [median(times.bare), median(times.broker)]
-  print('start of the process to the first 200, both bundled, median:')
+  print('start-up, from the start of the process to the first 200, both bundled, median:')
   print(
     `  bare Fastify ${whole(bare)} ms, broker with its first exchange ${whole(started)} ms, ratio ${(started / bare).toFixed(2)}`,
   )
 }
 
 async function printHeap(): Promise<void> {
-  print("heap in use after a collection, beyond the empty cache, and relative to the tokens' own bytes:")
+  print("heap of the cache after a garbage collection, minus an empty cache, and its ratio to the tokens' bytes:")
   for (const { entries, bytes, ratio } of await measureHeap([10, 10_000, 100_000])) {
     print(`  ${whole(entries)} tokens: ${(bytes / 1e6).toFixed(2)} MB, ${ratio.toFixed(2)} ×`)
   }

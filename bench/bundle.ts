@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import { bundle as bundleInto, writeManifest } from '../scripts/bundle.ts'
 import { compile } from '../scripts/compiled.ts'
 
-/** Bundles a script as the image carries the broker, into a folder where it finds its version as it does in the image. */
+/** Bundles a script like the broker in the image, and writes the package.json from which it reads its version. */
 export async function bundle(entry: string, folder: string, compilers = false): Promise<string> {
   const outfile = join(folder, `${entry.replaceAll(/\W/g, '-')}.mjs`)
   await bundleInto(entry, outfile, compilers)
@@ -10,7 +10,7 @@ export async function bundle(entry: string, folder: string, compilers = false): 
   return outfile
 }
 
-/** The broker exactly as the image carries it: in a folder that has nothing compiled yet. */
+/** Bundles and compiles the broker exactly as in the image. The folder must not contain compiled code yet. */
 export async function bundleBroker(folder: string): Promise<string> {
   const program = await bundle('src/cli.ts', folder)
   await compile(program)

@@ -5,13 +5,14 @@ import { promisify } from 'node:util'
 import { codeOf } from '../src/errors.ts'
 import { onCore, type World } from './world.ts'
 
-/** As many as an ordinary caller keeps open, and few enough for what is slow to answer all of them in time. */
+/** As many as an ordinary caller keeps open, and few enough that a slow server responds to all of them in time. */
 const connections = 16
 const timeoutSeconds = 15
 
 /**
- * Requests per second that a server answers, each tenant in turn. Unlike the load of `npm run bench`, it bears with
- * answers that take seconds. `wrk` where it is installed, `autocannon` otherwise; all answers must be 200.
+ * Measures requests per second, for each tenant in turn. Unlike the load of `npm run bench`, it accepts responses that
+ * take seconds (up to 15). Uses `wrk` if it is installed, and `autocannon` otherwise. Throws unless all responses are
+ * 200.
  */
 export async function measureRate(world: World, url: string, bodies: readonly string[], seconds: number) {
   const requests = bodies.map(body => ({ method: 'POST' as const, path: '/tokens', body }))
@@ -23,7 +24,8 @@ export async function measureRate(world: World, url: string, bodies: readonly st
   }
   const { default: autocannon } = await import('autocannon')
   const result = await autocannon({ url, connections, duration: seconds, headers, requests, timeout: timeoutSeconds })
-  if (result.non2xx > 0 || result.errors > 0) throw new Error(`the load met ${result.non2xx} refusals`)
+  if (result.non2xx > 0 || result.errors > 0)
+    throw new Error(`${result.non2xx} responses were not 2xx, and ${result.errors} requests failed`)
   return result.requests.average
 }
 
@@ -47,6 +49,6 @@ request = function() n = n % #requests + 1; return requests[n] end
   const options = ['-t1', `-c${connections}`, `-d${seconds}s`, '--timeout', `${timeoutSeconds}s`, '-s', script, url]
   const [command, ...rest] = onCore(1, ['wrk', ...options])
   const { stdout } = await promisify(execFile)(command, rest)
-  if (/Non-2xx|Socket errors/.test(stdout)) throw new Error(`the load met errors:\n${stdout}`)
+  if (/Non-2xx|Socket errors/.test(stdout)) throw new Error(`not all responses were 200:\n${stdout}`)
   return Number(/Requests\/sec:\s*([\d.]+)/.exec(stdout)?.[1])
 }

@@ -6,12 +6,13 @@ import { sample } from '../emulator/options.ts'
 import type { World } from './world.ts'
 
 const scope = 'https://graph.microsoft.com/.default'
-/** A claim as long as a real token's. */
+/** A claim that makes the caller's token as long as a real one. */
 const padding = 'x'.repeat(800)
 
+/** The GUID of the nth tenant. */
 export const tenantId = (n: number): string => `40000000-0000-4000-8000-${String(n).padStart(12, '0')}`
 
-/** An emulator with so many tenants, and the environment of whatever is compared: all of them get the same. */
+/** Starts an emulator with this many tenants. All servers that are compared get the same environment. */
 export async function createCompareWorld(tenants: number): Promise<World> {
   const ids = Array.from({ length: tenants }, (_, n) => tenantId(n))
   const emulator = await startEmulator({ tenants: ids.map(id => ({ id })) })
@@ -35,12 +36,12 @@ rules:
       PATH: process.env['PATH'] ?? '',
       ...emulator.environment(),
       NODE_EXTRA_CA_CERTS: caFile,
-      // The broker's.
+      // For the broker.
       BROKER_POLICY_FILE: policyFile,
       BROKER_DRAIN_SECONDS: '0',
       BROKER_CACHE_MAX_ENTRIES: '20000',
       BROKER_AUDIT: 'summary',
-      // The other one's.
+      // For bench/credentials.ts.
       APPLICATION: sample.application,
       HOME_TENANT: sample.homeTenant,
     },

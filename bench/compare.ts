@@ -6,9 +6,12 @@ import { measureRate } from './compare-load.ts'
 import { startServer, type Server, type World } from './world.ts'
 
 /**
- * `npm run bench:compare [-- --tenants 10000 --fill-seconds 10]`: the broker beside a small Fastify server that keeps
- * long-lived credentials of the SDK (bench/credentials.ts), under the same loads, one after the other on the same core.
- * Prints a Markdown table. As many tenants as the broker could be filled with in the time given, up to `--tenants`.
+ * `npm run bench:compare [-- --tenants 10000 --fill-seconds 10]` compares the broker with a small Fastify server that
+ * uses long-lived credentials of the Azure SDK (bench/credentials.ts). All servers get the same loads, one after the
+ * other, on the same core. Measured are requests to Entra in a burst, failures while Entra is down, and throughput.
+ *
+ * The number of tenants is what the broker can fetch within `--fill-seconds`, at most `--tenants`. Prints a Markdown
+ * table.
  */
 
 const { values } = parseArgs({
@@ -19,10 +22,10 @@ const fillMs = Number(values['fill-seconds']) * 1000
 const firstTenants = 1000
 const patienceMs = 10_000
 const measureSeconds = 2
-/** The best of them counts: on a busy machine the others say more of the neighbours. */
+/** Measurements of throughput. The best one counts: on a busy machine, other programs slow down the rest. */
 const rounds = 3
 
-/** Tenants that have a load of their own, beyond those that throughput is measured with. */
+/** Tenants with a separate load. Throughput is measured with the tenants after them. */
 const special = { start: 0, burst: 1, due: 2, ending: 3, hung: 4, count: 5 } as const
 
 interface Reply {
@@ -30,8 +33,8 @@ interface Reply {
   readonly ms: number
 }
 
-/** One request; one that has no answer after {@link patienceMs} counts as failed. */
-async function ask(world: World, url: string, n: number): Promise<Reply> {
+/** Requests a token. A request without a response after {@link patienceMs} counts as failed. */
+async function requestToken(world: World, url: string, n: number): Promise<Reply> {
   const began = performance.now()
   const response = await fetch(`${url}/tokens`, {
     method: 'POST',
@@ -45,11 +48,11 @@ async function ask(world: World, url: string, n: number): Promise<Reply> {
 
 const requestsFor = ({ emulator }: World, n: number): number => emulator.counts().tenants[tenantId(n)]?.total ?? 0
 
-/** A hundred callers of one key that nobody asked for before. */
+/** A hundred concurrent requests for a key that is not cached. Returns the number of requests to Entra. */
 async function coldBurst(world: World, { url }: Server): Promise<number> {
-  // As long as an exchange takes when all is well.
+  // As long as an exchange with Entra usually takes.
   world.emulator.configure({ latency: { token: 200 } })
-  await Promise.all(Array.from({ length: 100 }, () => ask(world, url, special.burst)))
+  await Promise.all(Array.from({ length: 100 }, () => requestToken(world, url, special.burst)))
   world.emulator.configure({ latency: {} })
   return requestsFor(world, special.burst)
 }
@@ -60,13 +63,13 @@ interface Outage {
   readonly requests: number
 }
 
-/** Entra answers 503 to one tenant whose token is valid: a hundred requests in two seconds. */
+/** A hundred requests in two seconds for a tenant with a valid token, while Entra returns 503. */
 async function outage(world: World, { url }: Server, n: number): Promise<Outage> {
   world.emulator.fault({ kind: 'server-error', at: 'token', tenant: tenantId(n) })
   const before = requestsFor(world, n)
   const replies: Promise<Reply>[] = []
   for (let i = 0; i < 100; i++) {
-    replies.push(ask(world, url, n))
+    replies.push(requestToken(world, url, n))
     await sleep(20)
   }
   const all = await Promise.all(replies)
@@ -77,25 +80,25 @@ async function outage(world: World, { url }: Server, n: number): Promise<Outage>
   }
 }
 
-/** Gets the tokens of two tenants, one that is due at once and one with less than five minutes to live. */
+/** Fetches the tokens of two tenants: one is due for refresh after a second, the other lives less than five minutes. */
 async function prepareOutages(world: World, { url }: Server): Promise<void> {
   const { emulator } = world
   emulator.configure({ expiresIn: 3600, refreshIn: 1 })
-  await ask(world, url, special.due)
+  await requestToken(world, url, special.due)
   emulator.configure({ expiresIn: 302, refreshIn: null })
-  await ask(world, url, special.ending)
+  await requestToken(world, url, special.ending)
   emulator.configure({ expiresIn: 86_400 })
   await sleep(3000)
 }
 
-/** Has the tokens of tenants fetched, 16 at once; resolves to how many there are when the time is over. */
+/** Fetches tokens for tenants, 16 at a time. Resolves to the number of tenants when the time is over. */
 async function fill(world: World, { url }: Server, from: number, to: number, ms: number): Promise<number> {
   const end = Date.now() + ms
   let next = from
   const fillOne = async () => {
     while (next < to && Date.now() < end) {
       const n = next++
-      if (!(await ask(world, url, special.count + n)).ok) throw new Error(`tenant ${n} could not be filled`)
+      if (!(await requestToken(world, url, special.count + n)).ok) throw new Error(`no token for tenant ${n}`)
     }
   }
   await Promise.all(Array.from({ length: 16 }, fillOne))
@@ -104,7 +107,7 @@ async function fill(world: World, { url }: Server, from: number, to: number, ms:
 
 interface Rate {
   readonly perSecond: number
-  /** Milliseconds of the server's processor time, which neighbours on a busy machine do not add to. */
+  /** Milliseconds of the server's CPU time, which other programs on a busy machine do not change. */
   readonly cpuEach: number
 }
 
@@ -127,7 +130,7 @@ interface Column {
   readonly burst: number
   readonly due: Outage
   readonly ending: Outage
-  /** Milliseconds until the client had an answer. */
+  /** Milliseconds until the client had a response. */
   readonly hung: number
   readonly tenants: number
   readonly rates: readonly [few: Rate, many: Rate]
@@ -138,7 +141,7 @@ async function measure(world: World, name: string, server: Server, tenants: numb
   const burst = await coldBurst(world, server)
   await prepareOutages(world, server)
   world.emulator.fault({ kind: 'hung', at: 'token', tenant: tenantId(special.hung) })
-  const hung = ask(world, server.url, special.hung)
+  const hung = requestToken(world, server.url, special.hung)
   const [due, ending] = await Promise.all([outage(world, server, special.due), outage(world, server, special.ending)])
   const { ms: hungMs } = await hung
   world.emulator.clearFaults()
@@ -151,7 +154,7 @@ async function measure(world: World, name: string, server: Server, tenants: numb
 
 const whole = (value: number) => Math.round(value).toLocaleString('en')
 const seconds = (ms: number) => `${(ms / 1000).toFixed(1)} s`
-const told = ({ failures, longest, requests }: Outage) =>
+const outageText = ({ failures, longest, requests }: Outage) =>
   `failures: ${failures}, requests to Entra: ${requests}, longest wait: ${seconds(longest)}`
 
 const rateText = ({ perSecond, cpuEach }: Rate) => `${whole(perSecond)}, each ${cpuEach.toFixed(2)} ms of CPU`
@@ -159,16 +162,19 @@ const rateText = ({ perSecond, cpuEach }: Rate) => `${whole(perSecond)}, each ${
 function table(columns: readonly Column[]): string {
   const most = columns[0]?.tenants ?? 0
   const rows: readonly (readonly [load: string, cell: (column: Column) => string])[] = [
-    ['100 cold callers of one key at once', ({ burst }) => `requests to Entra: ${burst}`],
-    ['Entra answers 503, the token is due and lives for another hour: 100 callers in 2 s', ({ due }) => told(due)],
-    ['Entra answers 503, the token lives for another 299 s: 100 callers in 2 s', ({ ending }) => told(ending)],
+    ['100 concurrent requests for one key that is not cached', ({ burst }) => `requests to Entra: ${burst}`],
     [
-      'Entra takes the request and never answers, no token is held',
-      ({ hung }) => (hung < patienceMs ? `answered after ${seconds(hung)}` : `no answer in ${seconds(patienceMs)}`),
+      'Entra returns 503, the token is due for refresh and lives for another hour: 100 requests in 2 s',
+      ({ due }) => outageText(due),
     ],
-    [`hits a second, ${whole(firstTenants)} tenants, best of ${rounds}`, ({ rates }) => rateText(rates[0])],
+    ['Entra returns 503, the token lives for another 299 s: 100 requests in 2 s', ({ ending }) => outageText(ending)],
     [
-      `hits a second, ${whole(most)} tenants, best of ${rounds}`,
+      'Entra accepts the request and never responds, no token is cached',
+      ({ hung }) => (hung < patienceMs ? `response after ${seconds(hung)}` : `no response in ${seconds(patienceMs)}`),
+    ],
+    [`cache hits per second, ${whole(firstTenants)} tenants, best of ${rounds}`, ({ rates }) => rateText(rates[0])],
+    [
+      `cache hits per second, ${whole(most)} tenants, best of ${rounds}`,
       ({ rates, tenants }) => `${rateText(rates[1])}${tenants === most ? '' : ` (with ${whole(tenants)} tenants)`}`,
     ],
   ]
@@ -180,7 +186,7 @@ function table(columns: readonly Column[]): string {
   ].join('\n')
 }
 
-const contestants = [
+const servers = [
   ['the broker', ['src/cli.ts', 'serve'], {}],
   ['one `ClientAssertionCredential`', ['bench/credentials.ts'], { CREDENTIALS: 'one' }],
   ['one per tenant', ['bench/credentials.ts'], { CREDENTIALS: 'each' }],
@@ -189,7 +195,7 @@ const contestants = [
 const world = await createCompareWorld(special.count + mostTenants)
 try {
   const columns: Column[] = []
-  for (const [name, [script, ...args], environment] of contestants) {
+  for (const [name, [script, ...args], environment] of servers) {
     const first = (url: string) =>
       fetch(`${url}/tokens`, {
         method: 'POST',
@@ -199,13 +205,13 @@ try {
     const path = join(import.meta.dirname, '..', script)
     const server = await startServer([path, ...args], { ...world.environment, ...environment }, first)
     try {
-      // The others get as many tenants as the broker had, in whatever time that takes.
+      // The others get as many tenants as the broker had, and four times as long to fetch them.
       const tenants = columns[0]?.tenants ?? mostTenants
       columns.push(await measure(world, name, server, tenants, columns.length === 0 ? fillMs : fillMs * 4))
     } finally {
       await server.stop()
     }
-    process.stderr.write(`${name}: measured\n`)
+    process.stderr.write(`measured ${name}\n`)
   }
   process.stdout.write(`${table(columns)}\n`)
 } finally {

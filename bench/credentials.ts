@@ -2,9 +2,9 @@ import { ClientAssertionCredential, ManagedIdentityCredential } from '@azure/ide
 import { fastify } from 'fastify'
 
 /**
- * What `npm run bench:compare` compares with: forty lines that do the same with the SDK's own cache: long-lived
- * credentials, the managed identity's token as assertion. They authenticate nobody and permit everything. CREDENTIALS
- * says whether one credential serves all tenants, or each has its own.
+ * The server that `npm run bench:compare` compares the broker with. It uses long-lived credentials and the cache of the
+ * Azure SDK, with the managed identity's token as client assertion. It authenticates no callers and permits everything.
+ * CREDENTIALS=one means one credential for all tenants, any other value one credential per tenant.
  */
 const setting = (name: string): string => {
   const value = process.env[name]

@@ -9,26 +9,26 @@ import { bundle, bundleBroker } from './bundle.ts'
 import type { Orders, Outcome } from './forger.ts'
 import { createWorld, median, onCore, startServer, type World } from './world.ts'
 
-/** The good caller's requests a second, and for how many seconds at a time they are measured. */
+/** Requests per second of the legitimate caller, and the length of one measurement in seconds. */
 const goodPerSecond = 1_000
 const measuredSeconds = 0.6
-/** How many forged tokens a second are tried. */
+/** The rates of forged tokens per second. */
 const rates = [1_000, 2_000, 4_000, 8_000]
-/** How often each rate is measured, and the quiet before it. */
+/** How often each rate is measured. A measurement without forged tokens precedes each one. */
 const rounds = 3
 const forgedTokens = 1_000
-/** The bound: so many times the quiet p99. */
+/** The limit for p99, as a multiple of the p99 without forged tokens. */
 const times = 2
 
-/** How a good caller fared, in milliseconds. */
-interface Fared {
+/** Latencies of the legitimate caller, in milliseconds. */
+interface Latencies {
   readonly p50: number
   readonly p99: number
-  /** Answers that were not 200. */
+  /** The number of responses that were not 200. */
   readonly failed: number
 }
 
-/** Every other one is signed by a foreign key under a known key id; the others have a key id that nobody publishes. */
+/** Creates requests with forged tokens: half with a known key id and a foreign key, half with unpublished key ids. */
 async function forge({ emulator, bodies }: World, port: number): Promise<readonly string[]> {
   const [body = ''] = bodies
   const tokens = Array.from({ length: forgedTokens }, (_, nth) =>
@@ -44,13 +44,13 @@ async function forge({ emulator, bodies }: World, port: number): Promise<readonl
   )
 }
 
-/** Asks at a steady rate, whether or not there are answers. */
-async function askSteadily({ authorization, bodies }: World, port: number): Promise<Fared> {
+/** Sends the legitimate caller's requests at a steady rate, without waiting for responses. */
+async function sendSteadily({ authorization, bodies }: World, port: number): Promise<Latencies> {
   const agent = new Agent({ keepAlive: true, maxSockets: 64 })
   const headers = { authorization, 'content-type': 'application/json' }
   const took: number[] = []
   let failed = 0
-  const ask = (body: string): Promise<void> => {
+  const send = (body: string): Promise<void> => {
     const { promise, resolve } = Promise.withResolvers<void>()
     const began = performance.now()
     const end = (isGood: boolean): void => {
@@ -65,25 +65,31 @@ async function askSteadily({ authorization, bodies }: World, port: number): Prom
     call.end(body)
     return promise
   }
-  const asks: Promise<void>[] = []
+  const sent: Promise<void>[] = []
   const began = performance.now()
   const { promise, resolve } = Promise.withResolvers<void>()
   const timer = setInterval(() => {
     const passed = (performance.now() - began) / 1000
-    while (asks.length < passed * goodPerSecond) asks.push(ask(bodies[asks.length % bodies.length] ?? ''))
+    while (sent.length < passed * goodPerSecond) sent.push(send(bodies[sent.length % bodies.length] ?? ''))
     if (passed >= measuredSeconds) resolve()
   }, 1)
   await promise
   clearInterval(timer)
-  await Promise.all(asks)
+  await Promise.all(sent)
   agent.destroy()
   const sorted = took.toSorted((a, b) => a - b)
   const at = (share: number) => sorted[Math.floor(share * (sorted.length - 1))] ?? Number.NaN
   return { p50: at(0.5), p99: at(0.99), failed }
 }
 
-/** The good caller beside a forger. The forger yields the core that they share to the good caller. */
-async function measure(world: World, forger: string, orders: Orders): Promise<{ fared: Fared; outcome: Outcome }> {
+/**
+ * Measures the legitimate caller while a forger runs. They share a core, on which the forger has the lowest priority.
+ */
+async function measure(
+  world: World,
+  forger: string,
+  orders: Orders,
+): Promise<{ latencies: Latencies; outcome: Outcome }> {
   const file = join(world.folder, 'forger.json')
   await writeFile(file, JSON.stringify(orders))
   const [command, ...args] = onCore(1, ['nice', '-n', '19', process.execPath, forger])
@@ -92,46 +98,50 @@ async function measure(world: World, forger: string, orders: Orders): Promise<{ 
     stdio: ['ignore', 'pipe', 'inherit'],
   })
   const exited = once(child, 'exit')
-  const told = text(child.stdout)
-  // The forger is at its rate by then.
+  const output = text(child.stdout)
+  // By then the forger sends at its full rate.
   await settle(400)
-  const fared = await askSteadily(world, orders.port)
+  const latencies = await sendSteadily(world, orders.port)
   await exited
-  // What is left of it is answered by then.
+  // By then the broker has responded to what the forger sent.
   await settle(200)
-  return { fared, outcome: JSON.parse(await told) as Outcome }
+  return { latencies, outcome: JSON.parse(await output) as Outcome }
 }
 
 const whole = (value: number): string => Math.round(value).toLocaleString('en')
 
-const p99Of = (runs: readonly Fared[]): number => median(runs.map(({ p99 }) => p99))
+const p99Of = (runs: readonly Latencies[]): number => median(runs.map(({ p99 }) => p99))
 
-function goodCaller(runs: readonly Fared[]): string {
+function goodCaller(runs: readonly Latencies[]): string {
   const failed = runs.reduce((sum, run) => sum + run.failed, 0)
   const p50 = median(runs.map(run => run.p50))
-  return `good caller p50 ${p50.toFixed(2)} ms, p99 ${p99Of(runs).toFixed(2)} ms${failed === 0 ? '' : `, ${failed} refused`}`
+  return `legitimate caller p50 ${p50.toFixed(2)} ms, p99 ${p99Of(runs).toFixed(2)} ms${failed === 0 ? '' : `, ${failed} not 200`}`
 }
 
 /**
- * Prints how a good caller, who is remembered and whose tokens are cached, fares at {@link goodPerSecond} requests a second
- * while forged tokens are sent at growing rates, and the rate up to which its p99 is at most twice the quiet one. Quiet and
- * loaded runs take turns, and medians of runs count, so that neighbours on the machine disturb both alike, and not by a
- * moment. The broker has a core to itself; the good caller and the forger, which yields to it, share the other.
+ * Measures a legitimate caller at {@link goodPerSecond} requests per second while forged tokens arrive at growing
+ * rates. The broker has verified the caller's token before and has cached its tokens. Prints its latencies, and the
+ * rate of forged tokens up to which its p99 is at most twice the p99 without them.
+ *
+ * Runs with and without forged tokens alternate, and medians count, so that other programs on the machine disturb both
+ * equally. The broker has a core to itself. The legitimate caller and the forger share the other.
  */
 export async function measureForged(print: (line: string) => void): Promise<void> {
   const world = await createWorld()
   try {
     const [broker, forger] = [await bundleBroker(world.folder), await bundle('bench/forger.ts', world.folder)]
     const headers = { authorization: world.authorization, 'content-type': 'application/json' }
-    const ask = (url: string, body: string) => fetch(`${url}/tokens`, { method: 'POST', headers, body })
-    const server = await startServer([broker, 'serve'], world.environment, url => ask(url, world.bodies[0] ?? ''))
+    const requestToken = (url: string, body: string) => fetch(`${url}/tokens`, { method: 'POST', headers, body })
+    const server = await startServer([broker, 'serve'], world.environment, url =>
+      requestToken(url, world.bodies[0] ?? ''),
+    )
     stayOnCore(1)
     try {
-      for (const body of world.bodies) await (await ask(server.url, body)).arrayBuffer()
+      for (const body of world.bodies) await (await requestToken(server.url, body)).arrayBuffer()
       const port = Number(new URL(server.url).port)
-      await askSteadily(world, port)
+      await sendSteadily(world, port)
       const requests = await forge(world, port)
-      for (const from of ['one address', 'ever new addresses'] as const) {
+      for (const from of ['one address', 'many addresses'] as const) {
         print(`forged tokens from ${from}:`)
         await growing(world, forger, { port, requests, from }, print)
       }
@@ -149,14 +159,14 @@ async function growing(
   orders: Omit<Orders, 'perSecond' | 'seconds'>,
   print: (line: string) => void,
 ): Promise<void> {
-  const quiet: Fared[] = []
-  const steps: { fared: Fared[]; refused: number }[] = []
+  const quiet: Latencies[] = []
+  const steps: { latencies: Latencies[]; refused: number }[] = []
   for (const perSecond of rates) {
-    const [fared, outcomes]: [Fared[], Outcome[]] = [[], []]
+    const [latencies, outcomes]: [Latencies[], Outcome[]] = [[], []]
     for (let round = 0; round < rounds; round++) {
-      quiet.push(await askSteadily(world, orders.port))
+      quiet.push(await sendSteadily(world, orders.port))
       const loaded = await measure(world, forger, { ...orders, perSecond, seconds: measuredSeconds + 0.6 })
-      fared.push(loaded.fared)
+      latencies.push(loaded.latencies)
       outcomes.push(loaded.outcome)
     }
     const seconds = outcomes.reduce((sum, outcome) => sum + outcome.seconds, 0)
@@ -164,18 +174,20 @@ async function growing(
       outcomes.reduce((sum, { answers }) => sum + (answers[status] ?? 0), 0) / seconds
     const statuses = [...new Set(outcomes.flatMap(({ answers }) => Object.keys(answers)))].toSorted()
     const refused = statuses.reduce((sum, status) => sum + answered(status), 0)
-    const answers = statuses.map(status => `${whole(answered(status))} × ${status}`).join(', ')
-    print(`  ${whole(perSecond)}/s sent: ${whole(refused)}/s refused (${answers}); ${goodCaller(fared)}`)
-    steps.push({ fared, refused })
+    const responses = statuses.map(status => `${whole(answered(status))} × ${status}`).join(', ')
+    print(`  ${whole(perSecond)}/s sent: ${whole(refused)}/s refused (${responses}); ${goodCaller(latencies)}`)
+    steps.push({ latencies, refused })
   }
   const bound = times * p99Of(quiet)
-  const beyond = steps.findIndex(({ fared }) => p99Of(fared) > bound || fared.some(({ failed }) => failed > 0))
+  const beyond = steps.findIndex(
+    ({ latencies }) => p99Of(latencies) > bound || latencies.some(({ failed }) => failed > 0),
+  )
   const within = beyond === -1 ? steps : steps.slice(0, beyond)
-  print(`  none sent: ${goodCaller(quiet)}`)
-  print(`  p99 is within ${times} × that up to ${whole(within.at(-1)?.refused ?? 0)} refused/s`)
+  print(`  without forged tokens: ${goodCaller(quiet)}`)
+  print(`  p99 stays within ${times} times that up to ${whole(within.at(-1)?.refused ?? 0)} refused/s`)
 }
 
-/** Leaves the broker's core to it, where the system has `taskset`. */
+/** Moves this process to another core than the broker's, on Linux. */
 function stayOnCore(core: number): void {
   if (process.platform === 'linux')
     execFileSync('taskset', ['-cp', String(core), String(process.pid)], { stdio: 'ignore' })

@@ -2,8 +2,9 @@ import { readFileSync } from 'node:fs'
 import { connect, type Socket } from 'node:net'
 
 /**
- * A process that sends forged tokens to a broker at a steady rate, and says on stdout what came of them. FORGER is a file
- * with its {@link Orders}. It keeps sending whether or not there are answers, up to {@link mostOutstanding} a connection.
+ * A process that sends forged tokens to a broker at a steady rate and prints its {@link Outcome} as JSON. FORGER is the
+ * path of a file with its {@link Orders}. It does not wait for responses, but has at most {@link mostOutstanding} open
+ * requests per connection.
  */
 export interface Orders {
   readonly port: number
@@ -11,21 +12,23 @@ export interface Orders {
   readonly requests: readonly string[]
   readonly perSecond: number
   readonly seconds: number
-  /** From one address on all connections, or from another for every few requests. */
-  readonly from: 'one address' | 'ever new addresses'
+  /** Whether all requests come from one address, or from a new one every few requests. */
+  readonly from: 'one address' | 'many addresses'
 }
 
-/** What came of it. */
+/** The result of a run. */
 export interface Outcome {
-  /** Answers by status. */
+  /** The number of responses by status. */
   readonly answers: Readonly<Record<string, number>>
   readonly seconds: number
 }
 
-/** Answers come in order, and what the broker delays holds up what was sent behind it: many connections, little on each. */
+/**
+ * Responses come in order, so a delayed one delays those after it. Hence many connections with few requests on each.
+ */
 const connections = 128
 const mostOutstanding = 10
-/** Below what the broker takes from an address before it slows it down. */
+/** Fewer than the broker accepts from an address before it slows it down. */
 const requestsPerAddress = 80
 const tickMs = 5
 
@@ -33,11 +36,11 @@ const { port, requests, perSecond, seconds, from }: Orders = JSON.parse(
   readFileSync(process.env['FORGER'] ?? '', 'utf8'),
 ) as Orders
 const answers: Record<string, number> = {}
-/** Begins elsewhere each time: the broker remembers who sent what a while ago. */
+/** Starts at another address in each run, because the broker remembers addresses for a while. */
 let addresses = Date.now() >> 4
 let sent = 0
 
-/** Loopback addresses besides 127.0.0.1: on Linux all of 127.0.0.0/8 is the machine's own. */
+/** A loopback address other than 127.0.0.1. On Linux, all of 127.0.0.0/8 is loopback. */
 function nextAddress(): string {
   if (from === 'one address') return '127.0.0.2'
   addresses++
@@ -102,7 +105,7 @@ const timer = setInterval(() => {
   for (let tried = 0; sent < due && tried < connections;) {
     const connection = all[sent % connections]
     const isSent = connection?.send(requests[sent % requests.length] ?? '') === true
-    // What cannot be sent is left out, not caught up with later.
+    // What cannot be sent now is dropped, not sent later.
     sent++
     tried = isSent ? 0 : tried + 1
   }

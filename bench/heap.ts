@@ -8,17 +8,18 @@ import type { Grant } from '../src/broker/authorization/authorize.ts'
 /** Bytes of a typical application token. */
 const tokenBytes = 1600
 
+/** The heap of a cache with this many entries. */
 export interface HeapRow {
   readonly entries: number
-  /** Bytes beyond the empty cache, after a collection. */
+  /** Heap bytes after a garbage collection, minus those of an empty cache. */
   readonly bytes: number
-  /** Bytes relative to the tokens' own. */
+  /** Ratio of `bytes` to the bytes of the tokens themselves. */
   readonly ratio: number
 }
 
 /**
- * Heap that the shipped cache takes for many tokens. The tokens come from a source in this process, one JSON text each
- * as from the network: exchanges for 100,000 tenants would measure the emulator.
+ * Measures the heap that the broker's cache takes for many tokens. The tokens come from a source in this process, each
+ * parsed from its own JSON text as from the network. Exchanges for 100,000 tenants would measure the emulator instead.
  */
 export async function measureHeap(counts: readonly number[]): Promise<readonly HeapRow[]> {
   setFlagsFromString('--expose-gc')
@@ -31,7 +32,7 @@ export async function measureHeap(counts: readonly number[]): Promise<readonly H
     collect()
     const bytes = process.memoryUsage().heapUsed - empty
     rows.push({ entries, bytes, ratio: bytes / (entries * tokenBytes) })
-    // Keeps the cache reachable until it was measured.
+    // Keeps the cache reachable until it has been measured.
     void cache.get(grant(0), 0)
   }
   return rows

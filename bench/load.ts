@@ -6,10 +6,10 @@ import { onCore, type World } from './world.ts'
 
 const connections = 32
 
-/** Requests per second that a server answers, all of them 200; throws if any is not. */
+/** Measures requests per second. Throws unless all responses are 200. */
 export type Load = (url: string, seconds: number) => Promise<number>
 
-/** `wrk` where it is installed, `autocannon` otherwise. Both ask for each tenant in turn. */
+/** Uses `wrk` if it is installed, and `autocannon` otherwise. Both request each tenant in turn. */
 export async function createLoad(world: World): Promise<{ readonly tool: string; readonly run: Load }> {
   try {
     execFileSync('wrk', ['--version'], { stdio: 'ignore' })
@@ -39,7 +39,7 @@ request = function() n = n % #requests + 1; return requests[n] end
     const args = ['-t1', `-c${connections}`, `-d${seconds}s`, '-s', script, url]
     const [command, ...rest] = onCore(1, ['wrk', ...args])
     const { stdout } = await promisify(execFile)(command, rest)
-    if (/Non-2xx|Socket errors/.test(stdout)) throw new Error(`the load met errors:\n${stdout}`)
+    if (/Non-2xx|Socket errors/.test(stdout)) throw new Error(`not all responses were 200:\n${stdout}`)
     return Number(/Requests\/sec:\s*([\d.]+)/.exec(stdout)?.[1])
   }
 }
@@ -50,7 +50,8 @@ function autocannonLoad({ authorization, bodies }: World): Load {
     const headers = { authorization, 'content-type': 'application/json' }
     const requests = bodies.map(body => ({ method: 'POST' as const, path: '/tokens', headers, body }))
     const result = await autocannon({ url, connections, duration: seconds, requests })
-    if (result.non2xx > 0 || result.errors > 0) throw new Error(`the load met ${result.non2xx} refusals`)
+    if (result.non2xx > 0 || result.errors > 0)
+      throw new Error(`${result.non2xx} responses were not 2xx, and ${result.errors} requests failed`)
     return result.requests.average
   }
 }

@@ -23,8 +23,8 @@ import { bufferedOutput } from '../src/telemetry/output.ts'
 import { audience, mostEntries, scope, tenantOf, tokenBytes, type Order, type Report } from './many-world.ts'
 
 /**
- * The broker with its own parts from the socket to the cache, and a source of tokens in the same process, so that it can
- * be filled with a hundred thousand. Started by bench/many.ts, which it takes its orders from.
+ * The broker's own modules from the socket to the cache, with a source of tokens in the same process, so that the cache
+ * can hold a hundred thousand of them. Started and controlled by bench/many.ts.
  */
 
 const home = '0f0e0d0c-0000-4000-8000-000000000004'
@@ -43,7 +43,7 @@ async function mintCaller() {
   return { token, keys: fixedKeySet(parseKeys({ keys: [jwk] })) }
 }
 
-/** Tokens as they come from the network: each of them out of a JSON text of its own. */
+/** Returns tokens as they come from the network: each is parsed from its own JSON text. */
 const source = () => {
   const text = JSON.stringify({ access_token: randomBytes((tokenBytes * 3) / 4).toString('base64url'), more: 'x' })
   const { access_token: token } = JSON.parse(text) as { access_token: string }
@@ -110,7 +110,7 @@ const { token, keys } = await mintCaller()
 const { app, cache, issuer } = build(keys)
 const facts = { requestId: 'fill', endpoint: 'tokens', address: '127.0.0.1' }
 
-/** Has the tokens of so many tenants in all fetched as requests would, but without the sockets. */
+/** Fetches tokens until the cache has this many entries. Uses the same path as requests, but without sockets. */
 async function fill(entries: number): Promise<void> {
   const caller = await issuer.authenticate(token, facts)
   for (let n = cache.view.statistics().entries; n < entries; n++) {
@@ -126,14 +126,14 @@ const report = (): Report => {
   return { heapBytes: process.memoryUsage().heapUsed, cpuMs: (user + system) / 1000, entries }
 }
 
-async function obey({ entries, collect: isClean }: Order): Promise<void> {
+async function run({ entries, collect: isClean }: Order): Promise<void> {
   await fill(entries)
-  // What is only weakly held takes more than one.
+  // Weak references need more than one collection.
   if (isClean) for (let n = 0; n < 3; n++) collect()
   process.send?.(report())
 }
 
 const url = await app.listen({ host: '127.0.0.1', port: 0 })
-process.on('message', (order: Order) => void obey(order))
+process.on('message', (order: Order) => void run(order))
 process.once('disconnect', () => process.exit(0))
 process.send?.({ url, authorization: `Bearer ${token}` })

@@ -9,10 +9,11 @@ import { scope, tenantOf, tokenBytes, type Listening, type Order, type Report } 
 import { median, onCore } from './world.ts'
 
 /**
- * `node bench/many.ts [--rounds 8 --seconds 2 --tokens 100000 --heap 256]`: two brokers on one core, one that holds a
- * hundred tokens and one that holds a hundred thousand, under the same loads in turn. Prints the heap that a token takes,
- * and of each load the medians of hits a second, of their processor time, and of the ratios to the first.
- * `--heap` limits the heap to so many MB. Needs `wrk`; takes about a minute.
+ * `npm run bench:many [-- --rounds 8 --seconds 2 --tokens 100000 --heap 256]` measures whether a large cache is slower
+ * than a small one. Two brokers share one core: one has cached 100 tokens, the other 100,000 (`--tokens`). Both get the
+ * same loads in turn. Prints the heap per token and, for each load, the medians of cache hits per second, of CPU time
+ * per hit, and of both ratios to the first load. `--heap` limits the heap, in MB; default: no limit. Needs `wrk`. Takes
+ * about a minute.
  */
 
 const { values } = parseArgs({
@@ -42,17 +43,17 @@ function start(script: string): ChildProcess {
   })
 }
 
-async function told<T>(child: ChildProcess): Promise<T> {
+async function messageFrom<T>(child: ChildProcess): Promise<T> {
   const [message] = (await once(child, 'message')) as [T]
   return message
 }
 
 async function report(child: ChildProcess, entries: number, collect = false): Promise<Report> {
   child.send({ entries, collect } satisfies Order)
-  return told<Report>(child)
+  return messageFrom<Report>(child)
 }
 
-/** A load that asks for one of the first so many tenants at random. */
+/** Writes a script for `wrk` that requests a random one of the first TENANTS tenants. */
 async function writeLoad(path: string, { authorization }: Listening): Promise<void> {
   const body = JSON.stringify({ tenant: tenantOf(0), scope })
   const [before, after] = body.split(tenantOf(0))
@@ -68,12 +69,12 @@ end
   )
 }
 
-/** Requests a second, by the clock on the wall; all answers must be 200. */
+/** Measures requests per second of wall-clock time. Throws unless all responses are 200. */
 async function load(script: string, url: string, tenants: number, forSeconds: number) {
   const args = ['-t1', `-c${connections}`, `-d${forSeconds}s`, '-s', script, url]
   const [command, ...rest] = onCore(1, ['wrk', ...args])
   const { stdout } = await promisify(execFile)(command, rest, { env: { ...process.env, TENANTS: String(tenants) } })
-  if (/Non-2xx|Socket errors/.test(stdout)) throw new Error(`the load met errors:\n${stdout}`)
+  if (/Non-2xx|Socket errors/.test(stdout)) throw new Error(`not all responses were 200:\n${stdout}`)
   return {
     requests: Number(/(\d+) requests in/.exec(stdout)?.[1]),
     rate: Number(/Requests\/sec:\s*([\d.]+)/.exec(stdout)?.[1]),
@@ -85,10 +86,10 @@ interface Rate {
   readonly cpuMicros: number
 }
 
-/** A broker, and hits of the first so many of its tokens. */
-async function contestant(script: string, lua: string) {
+/** Starts a broker. `measure` requests the first so many of its tokens. */
+async function startBroker(script: string, lua: string) {
   const child = start(script)
-  const listening = await told<Listening>(child)
+  const listening = await messageFrom<Listening>(child)
   await writeLoad(lua, listening)
   const measure = async (tenants: number): Promise<Rate> => {
     const before = await report(child, 0)
@@ -99,16 +100,16 @@ async function contestant(script: string, lua: string) {
   return { child, measure }
 }
 
-type Contestant = Awaited<ReturnType<typeof contestant>>
+type Broker = Awaited<ReturnType<typeof startBroker>>
 
 const rateText = ({ perSecond, cpuMicros }: Rate) =>
-  `${whole(perSecond)} a second, ${cpuMicros.toFixed(1)} µs of CPU each`
+  `${whole(perSecond)} hits/s, ${cpuMicros.toFixed(1)} µs of CPU per hit`
 
-async function compare(small: Contestant, large: Contestant): Promise<void> {
+async function compare(small: Broker, large: Broker): Promise<void> {
   const loads = [
-    [`${whole(few)} held`, small, few],
-    [`${whole(many)} held, ${whole(few)} of them asked for`, large, few],
-    [`${whole(many)} held, all asked for at random`, large, many],
+    [`${whole(few)} cached, all requested at random`, small, few],
+    [`${whole(many)} cached, ${whole(few)} of them requested`, large, few],
+    [`${whole(many)} cached, all requested at random`, large, many],
   ] as const
   for (const [, { measure }, tenants] of loads) await measure(tenants)
   const rates: readonly Rate[][] = loads.map(() => [])
@@ -121,24 +122,26 @@ async function compare(small: Contestant, large: Contestant): Promise<void> {
     const rate = { perSecond: medianOf(n, each => each.perSecond), cpuMicros: medianOf(n, each => each.cpuMicros) }
     const byClock = medianOf(n, (each, first) => each.perSecond / first.perSecond).toFixed(2)
     const byCpu = medianOf(n, (each, first) => first.cpuMicros / each.cpuMicros).toFixed(2)
-    print(`${what}: ${rateText(rate)}; relative to the first ${byClock} by the clock, ${byCpu} by CPU`)
+    print(`${what}: ${rateText(rate)}; relative to the first: ${byClock} by wall-clock time, ${byCpu} by CPU time`)
   }
 }
 
 const folder = await mkdtemp(join(tmpdir(), 'token-broker-many-'))
 const script = await bundle('bench/many-server.ts', folder)
-const small = await contestant(script, join(folder, 'small.lua'))
-const large = await contestant(script, join(folder, 'large.lua'))
+const small = await startBroker(script, join(folder, 'small.lua'))
+const large = await startBroker(script, join(folder, 'large.lua'))
 try {
   await report(small.child, few)
-  // Compiled and warm, so that only tokens make a difference.
+  // Warms the process up, so that only the tokens make a difference.
   await report(large.child, few)
   const base = await report(large.child, 1000, true)
   for (const entries of [10_000, many].filter(each => each <= many)) {
     const { heapBytes } = await report(large.child, entries, true)
     const each = (heapBytes - base.heapBytes) / (entries - base.entries)
     const ratio = (each / tokenBytes).toFixed(2)
-    print(`${whole(entries)} tokens of ${whole(tokenBytes)} bytes: ${whole(each)} bytes of heap each, ${ratio} ×`)
+    print(
+      `${whole(entries)} tokens of ${whole(tokenBytes)} bytes: ${whole(each)} bytes of heap per token, ${ratio} times its size`,
+    )
   }
   await compare(small, large)
 } finally {

@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { startEmulator, type Emulator } from '../emulator/emulator.ts'
 import { sample } from '../emulator/options.ts'
 
-/** What every part of the benchmark shares: the emulator, a policy, a caller and its questions. */
+/** What all parts of the benchmark share: the emulator, a policy, a caller and its request bodies. */
 export interface World {
   readonly emulator: Emulator
   readonly folder: string
@@ -20,13 +20,14 @@ export interface World {
   readonly close: () => Promise<void>
 }
 
-/** Tenants in turn, so that no single answer stays in the processor's cache. */
+/** Many tenants are requested in turn, so that no single response stays in the processor's cache. */
 const tenantCount = 500
 const scope = 'https://graph.microsoft.com/.default'
 
-/** A claim as long as a real token's: the caller's JWT comes to about 1.5 kB, the access token to about 1.6 kB. */
+/** Makes the tokens as long as real ones: the caller's JWT has about 1.5 kB, the access token about 1.6 kB. */
 const padding = 'x'.repeat(800)
 
+/** Starts an emulator with 500 tenants, and writes the policy and the CA for the broker. */
 export async function createWorld(): Promise<World> {
   const ids = Array.from({ length: tenantCount }, (_, n) => `40000000-0000-4000-8000-${String(n).padStart(12, '0')}`)
   const emulator = await startEmulator({ tenants: ids.map(id => ({ id })) })
@@ -63,7 +64,7 @@ rules:
   - { name: bench, callers: [{ issuer: emulator, subject: bench }], tenants: "*", scopes: ["${scope}"] }
 `
 
-/** A server under test: a process of its own. */
+/** A server under test, in its own process. */
 export interface Server {
   readonly url: string
   /** Milliseconds from the start of the process to its first 200. */
@@ -74,8 +75,8 @@ export interface Server {
 const startWithinMs = 20_000
 
 /**
- * Starts a script on the first core, if `taskset` is there, and waits for the first 200.
- * Its log goes to /dev/null: it is written, but nobody reads it.
+ * Starts a script and waits for the first 200; throws if there is none within 20 s. On Linux the script runs on the
+ * first core. Its log is written, but to /dev/null.
  */
 export async function startServer(
   args: readonly string[],
@@ -97,7 +98,7 @@ export async function startServer(
     await sleep(1)
   }
   await stop(child)
-  throw new Error(`${args.join(' ')} did not answer 200 in time`)
+  throw new Error(`${args.join(' ')} did not return 200 within ${startWithinMs / 1000} s`)
 }
 
 async function stop(child: ChildProcess): Promise<void> {
@@ -116,10 +117,11 @@ async function freePort(): Promise<number> {
   return port
 }
 
-/** A command line that runs on one core, where the system has `taskset`. */
+/** A command line that runs on one core (with `taskset`, on Linux only). */
 export function onCore(core: number, command: readonly [string, ...string[]]): readonly [string, ...string[]] {
   return process.platform === 'linux' ? ['taskset', '-c', String(core), ...command] : command
 }
 
+/** The median; of an even number of values, the upper one. NaN if there are none. */
 export const median = (values: readonly number[]): number =>
   values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN

@@ -1,25 +1,25 @@
 import { createHash, randomBytes, randomUUID } from 'node:crypto'
 import type { Tampering } from './faults.ts'
-import { type Answer, json } from './http.ts'
+import { type Reply, json } from './http.ts'
 import { type Json, signJws } from './jws.ts'
 import type { ResourceOptions } from './options.ts'
 import type { World } from './world.ts'
 
-/** What a token is issued for. */
+/** The request for which a token is issued. */
 export interface Issue {
   /** GUIDs. */
   readonly tenant: string
   readonly clientId: string
-  /** The resource as the scope named it, without `/.default`. */
-  readonly asked: string
+  /** The resource exactly as the scope spelled it, without `/.default`. */
+  readonly requested: string
   readonly resource: ResourceOptions
   readonly tampering?: Tampering | undefined
 }
 
 const elsewhere = '00000000-0000-4000-8000-00000000dead'
 
-/** Entra's answer to a request it grants. */
-export async function grant(issue: Issue, world: World): Promise<Answer> {
+/** Entra's response to a request that it grants. */
+export async function grant(issue: Issue, world: World): Promise<Reply> {
   const { settings } = world
   const life = issue.tampering === 'expired' ? 0 : settings.expiresIn
   const token = settings.opaqueTokens ? randomBytes(96).toString('base64url') : await sign(issue, life, world)
@@ -56,7 +56,13 @@ function shapeOf(issue: Issue, tid: string, client: string, world: World): Json 
   const wrong = issue.tampering === 'wrong-audience' ? 'https://wrong-audience.example' : undefined
   const version = world.settings.tokenVersion ?? issue.resource.tokenVersion
   return version === 1
-    ? { ver: '1.0', iss: `https://sts.windows.net/${tid}/`, aud: wrong ?? issue.asked, appid: client, appidacr: '2' }
+    ? {
+        ver: '1.0',
+        iss: `https://sts.windows.net/${tid}/`,
+        aud: wrong ?? issue.requested,
+        appid: client,
+        appidacr: '2',
+      }
     : {
         ver: '2.0',
         iss: `${world.entraUrl}/${tid}/v2.0`,
@@ -66,7 +72,7 @@ function shapeOf(issue: Issue, tid: string, client: string, world: World): Json 
       }
 }
 
-/** The object id of an application's service principal: the same for the same tenant, as in a directory. */
+/** The object id of an application's service principal. Like in a directory, it is stable for each tenant. */
 function principalId(tenant: string, clientId: string): string {
   const hex = createHash('sha256').update(`${tenant} ${clientId}`).digest('hex')
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-4${hex.slice(13, 16)}-8${hex.slice(17, 20)}-${hex.slice(20, 32)}`

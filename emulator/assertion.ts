@@ -4,8 +4,8 @@ import { EntraError } from './errors.ts'
 import { decodeJws, type DecodedJws, verifyRs256 } from './jws.ts'
 
 /**
- * Checks a client assertion as Entra checks it against an application's federated credentials; throws the EntraError
- * that says what is wrong. Exact, case-sensitive comparison throughout.
+ * Checks a client assertion against an application's federated credentials, as Entra does. All comparisons are exact
+ * and case-sensitive. Throws an EntraError that says what is wrong.
  * @param now milliseconds
  */
 export function checkAssertion(assertion: string, application: Application, directory: Directory, now: number): void {

@@ -2,13 +2,15 @@ import type { JSONWebKeySet } from 'jose'
 import { randomUUID } from 'node:crypto'
 import { createSigningKey, type Json, signJws, type SigningKey } from './jws.ts'
 
-/** How a caller's token differs from a good one. */
+/** How a caller's token differs from a valid one. */
 export interface CallerTokenOptions {
-  /** Header members that replace the token's own; `alg: none` leaves the signature empty. */
+  /** Header fields that replace the default ones; `alg: none` leaves the signature empty. */
   readonly header?: Json
-  /** Seconds from now; default 3600, negative: expired. */
+  /** Seconds from now; default 3600. A negative number makes an expired token. */
   readonly expiresIn?: number
-  /** `foreign`: a key that is not published under the kid of one that is; `retired`: one no longer published. */
+  /**
+   * `foreign`: an unpublished key that uses the kid of a published one. `retired`: a key that is no longer published.
+   */
   readonly key?: 'current' | 'foreign' | 'retired'
   /** Default: `callerIssuer`. */
   readonly issuer?: string
@@ -18,7 +20,7 @@ export interface CallerTokenOptions {
   readonly omit?: readonly string[]
 }
 
-/** An issuer of callers' tokens, ES256. */
+/** The issuer of callers' tokens, which are signed with ES256. */
 export class Callers {
   readonly #issuer: string
   readonly #now: () => number
@@ -35,7 +37,7 @@ export class Callers {
     this.#retired = keys.retired
   }
 
-  /** With new keys; `now` in milliseconds. */
+  /** Creates an issuer with new keys. `now` is in milliseconds. */
   static async create(issuer: string, now: () => number): Promise<Callers> {
     const [current, foreign, retired] = await Promise.all([newKey(), newKey(), newKey()])
     return new Callers(issuer, now, { current, foreign, retired })
@@ -46,7 +48,7 @@ export class Callers {
     return { keys: [this.#current, ...this.#older].map(key => key.jwk) }
   }
 
-  /** Signs with a new key from now on; the old ones stay published unless dropped. Resolves to the new kid. */
+  /** Signs with a new key from now on. The old keys stay published unless `drop` is set. Resolves to the new kid. */
   async rotate(options: { readonly drop?: boolean } = {}): Promise<string> {
     const next = await newKey()
     if (options.drop) this.#retired = this.#current
@@ -55,7 +57,7 @@ export class Callers {
     return next.kid
   }
 
-  /** A token; `claims` replace its own. */
+  /** Signs a token; `claims` replace the default ones. */
   mint(claims: Json = {}, options: CallerTokenOptions = {}): Promise<string> {
     const { issuer = this.#issuer, audience = 'token-broker', expiresIn = 3600, omit = [], key = 'current' } = options
     const seconds = Math.floor(this.#now() / 1000)

@@ -2,19 +2,22 @@ import { createHash, generateKeyPairSync, type KeyObject, randomBytes, sign } fr
 import { isIP, isIPv4 } from 'node:net'
 import { bits, der, integer, octets, oid, sequence, set, utcTime, utf8, yes } from './der.ts'
 
-/** What a leaf certificate is for. */
+/** What goes into a leaf certificate. */
 export interface LeafOptions {
   /** The subject's common name; default `localhost`. */
   readonly commonName?: string
-  /** Subject alternative names: DNS names, IP addresses, or URIs (anything with `://`); default localhost, 127.0.0.1, ::1. */
+  /**
+   * Subject alternative names: DNS names, IP addresses, or URIs (anything with `://`); default localhost, 127.0.0.1,
+   * ::1.
+   */
   readonly names?: readonly string[]
   /** Extended key usage; default `server`. */
   readonly usage?: 'server' | 'client'
-  /** Life in days from now, default 7; negative: already expired. */
+  /** Life in days from now; default 7. A negative number makes an expired certificate. */
   readonly days?: number
-  /** Days from now at which it begins, default one ago. */
+  /** Start of its validity, in days from now; default -1. */
   readonly from?: number
-  /** Whether it says that it is an authority's. */
+  /** Whether it has the extensions of an authority's certificate. */
   readonly isAuthority?: boolean
 }
 
@@ -24,11 +27,11 @@ export interface Leaf {
   readonly keyPem: string
 }
 
-/** A throw-away certificate authority: ECDSA P-256, 7 days, its key in memory only. */
+/** A temporary certificate authority: ECDSA P-256, valid for 7 days. Its key stays in memory. */
 export interface Authority {
   readonly caPem: string
   issue(options?: LeafOptions): Leaf
-  /** An authority below this one. */
+  /** Creates an intermediate authority that this one signs. */
   below(commonName: string): Authority
 }
 
@@ -45,17 +48,17 @@ interface Certificate {
 const dayMs = 86_400_000
 const ecdsaWithSha256 = sequence(oid('1.2.840.10045.4.3.2'))
 
-/** Makes a new authority; nothing is written to disk. */
+/** Creates a new authority. Nothing is written to disk. */
 export const createAuthority = (commonName = 'token-broker emulator CA'): Authority => authority(commonName)
 
-/** What an authority signs with. */
+/** The name and the keys of an authority that signs certificates. */
 interface Signer {
   readonly name: string
   readonly publicKey: KeyObject
   readonly privateKey: KeyObject
 }
 
-/** @param above who signs its certificate; itself, where nobody does */
+/** @param above signs the new authority's certificate; without it, the certificate is self-signed */
 function authority(commonName: string, above?: Signer): Authority {
   const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
   const own = { name: commonName, publicKey, privateKey }
@@ -90,7 +93,7 @@ function issue({ name: issuer, publicKey: issuerKey, privateKey: signer }: Signe
   }
 }
 
-/** RFC 5280 §4.1. */
+/** Encodes and signs a certificate (RFC 5280 §4.1). */
 function encode(certificate: Certificate): Buffer {
   const now = Date.now()
   const { days, from } = certificate
@@ -140,7 +143,7 @@ function generalName(text: string): Buffer {
   return isIP(text) ? der(0x87, addressBytes(text)) : der(0x82, Buffer.from(text))
 }
 
-/** IPv6 only as `::1` or with all eight groups: nothing else is needed on loopback. */
+/** Supports IPv6 only as `::1` or with all eight groups. Loopback needs no other form. */
 function addressBytes(address: string): Buffer {
   if (isIPv4(address)) return Buffer.from(address.split('.').map(Number))
   const groups =

@@ -1,13 +1,13 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { CallerTokenOptions } from './callers.ts'
 import { parseFault } from './faults.ts'
-import { type Answer, json, readBody, send } from './http.ts'
+import { type Reply, json, readBody, send } from './http.ts'
 import type { Json } from './jws.ts'
 import { parseSettings } from './settings.ts'
-import { integer, listOf, member, members, oneOf, text, truth } from './validate.ts'
+import { integer, listOf, field, fields, oneOf, text, truth } from './validate.ts'
 import type { World } from './world.ts'
 
-type Action = (body: unknown, world: World) => Answer | Promise<Answer>
+type Action = (body: unknown, world: World) => Reply | Promise<Reply>
 
 const actions: Readonly<Record<string, Action>> = {
   'GET /control': (_, world) => json(200, state(world)),
@@ -18,7 +18,7 @@ const actions: Readonly<Record<string, Action>> = {
   },
   'POST /control/caller-token': mintCallerToken,
   'POST /control/rotate': async (body, world) => {
-    const options = member(members(body, 'rotate', ['drop']), 'drop', truth)
+    const options = field(fields(body, 'rotate', ['drop']), 'drop', truth)
     return json(200, { kid: await world.callers.rotate(options) })
   },
   'PUT /control/settings': (body, world) => {
@@ -32,7 +32,7 @@ export function isControl(url: URL): boolean {
   return url.pathname === '/control' || url.pathname.startsWith('/control/')
 }
 
-/** `/control…`: the emulator's own switches, for tools on the same machine and never for a web page. */
+/** Serves `/control…`, which reads and changes the emulator. For tools on this machine only; web pages are refused. */
 export async function routeControl(
   request: IncomingMessage,
   response: ServerResponse,
@@ -40,29 +40,30 @@ export async function routeControl(
   world: World,
 ): Promise<void> {
   const body = await readBody(request)
-  if (isFromElsewhere(request)) return send(response, problem(403, 'only for tools on this machine, not for browsers'))
-  if (body === undefined) return send(response, problem(413, 'the body is over 64 KiB'))
+  if (isFromElsewhere(request))
+    return send(response, problem(403, '/control is for tools on this machine; requests from browsers are refused'))
+  if (body === undefined) return send(response, problem(413, 'the body must not exceed 64 KiB'))
   send(response, await act(`${request.method} ${url.pathname}`, body, world))
 }
 
-/** A page in a browser sends `Origin`, or, by DNS rebinding, another host name. */
+/** A web page sends `Origin` or, after DNS rebinding, another host name. */
 function isFromElsewhere(request: IncomingMessage): boolean {
   return request.headers.origin !== undefined || !/^(127\.0\.0\.1|localhost)(:\d+)?$/.test(request.headers.host ?? '')
 }
 
-async function act(name: string, body: string, world: World): Promise<Answer> {
+async function act(name: string, body: string, world: World): Promise<Reply> {
   const action = Object.hasOwn(actions, name) ? actions[name] : undefined
-  if (!action) return problem(404, `there is no ${name}; there is: ${Object.keys(actions).join(', ')}`)
+  if (!action) return problem(404, `${name} not found; available: ${Object.keys(actions).join(', ')}`)
   try {
     return await action(body === '' ? {} : JSON.parse(body), world)
   } catch (error) {
-    if (error instanceof SyntaxError) return problem(400, 'the body is not JSON')
+    if (error instanceof SyntaxError) return problem(400, 'the body must be JSON')
     if (error instanceof TypeError) return problem(400, error.message)
     throw error
   }
 }
 
-function problem(status: number, message: string): Answer {
+function problem(status: number, message: string): Reply {
   return json(status, { error: message })
 }
 
@@ -81,34 +82,35 @@ function state(world: World): object {
   }
 }
 
-function setFaults(body: unknown, world: World): Answer {
+function setFaults(body: unknown, world: World): Reply {
   const faults = listOf(parseFault)(body, 'faults')
   const lockedOut = faults.some(({ kind, at }) => kind === 'refused' && (at === 'identity' || at === 'callers'))
-  if (lockedOut) throw new TypeError("kind: 'refused' there would close this endpoint too; use 'reset'")
+  if (lockedOut)
+    throw new TypeError("kind: 'refused' at 'identity' or 'callers' would also close /control; use 'reset' instead")
   world.faults.clear()
   for (const fault of faults) world.faults.add(fault)
   return json(200, { faults: world.faults.list() })
 }
 
-async function mintCallerToken(body: unknown, world: World): Promise<Answer> {
-  const given = members(body, 'caller-token', ['claims', 'options'])
-  const { claims } = member(given, 'claims', anyObject)
-  const { options } = member(given, 'options', callerTokenOptions)
+async function mintCallerToken(body: unknown, world: World): Promise<Reply> {
+  const given = fields(body, 'caller-token', ['claims', 'options'])
+  const { claims } = field(given, 'claims', anyObject)
+  const { options } = field(given, 'options', callerTokenOptions)
   return json(200, { token: await world.callers.mint(claims, options) })
 }
 
 function anyObject(value: unknown, at: string): Json {
-  return members(value, at)
+  return fields(value, at)
 }
 
 function callerTokenOptions(value: unknown, at: string): CallerTokenOptions {
-  const given = members(value, at, ['header', 'expiresIn', 'key', 'issuer', 'audience', 'omit'])
+  const given = fields(value, at, ['header', 'expiresIn', 'key', 'issuer', 'audience', 'omit'])
   return {
-    ...member(given, 'header', anyObject),
-    ...member(given, 'expiresIn', integer(-86_400, 86_400)),
-    ...member(given, 'key', oneOf(['current', 'foreign', 'retired'] as const)),
-    ...member(given, 'issuer', text),
-    ...member(given, 'audience', text),
-    ...member(given, 'omit', listOf(text)),
+    ...field(given, 'header', anyObject),
+    ...field(given, 'expiresIn', integer(-86_400, 86_400)),
+    ...field(given, 'key', oneOf(['current', 'foreign', 'retired'] as const)),
+    ...field(given, 'issuer', text),
+    ...field(given, 'audience', text),
+    ...field(given, 'omit', listOf(text)),
   }
 }

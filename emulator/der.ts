@@ -1,9 +1,9 @@
 /**
- * The few DER encodings (ITU-T X.690) that an X.509 certificate needs. Written out because the certificate libraries
- * at hand want a global `Reflect` polyfill or 100 ms of imports, and every test process would pay for it.
+ * The few DER encodings (ITU-T X.690) that an X.509 certificate needs. No library is used: the available ones need a
+ * global `Reflect` polyfill or 100 ms to import, in every test process.
  */
 
-/** Tag, definite length, content. */
+/** Encodes a tag, a definite length and the content. */
 export function der(tag: number, ...content: readonly Uint8Array[]): Buffer {
   const body = Buffer.concat(content)
   return Buffer.concat([Buffer.from([tag]), lengthOf(body.length), body])
@@ -24,7 +24,7 @@ export const set = (...content: readonly Uint8Array[]): Buffer => der(0x31, ...c
 /** OCTET STRING. */
 export const octets = (content: Uint8Array): Buffer => der(0x04, content)
 
-/** BIT STRING without unused bits. */
+/** BIT STRING; `unused` is the number of unused bits at its end, default 0. */
 export const bits = (content: Uint8Array, unused = 0): Buffer => der(0x03, Buffer.from([unused]), content)
 
 /** BOOLEAN true. */
@@ -34,8 +34,8 @@ export const yes: Buffer = der(0x01, Buffer.from([0xff]))
 export const utf8 = (text: string): Buffer => der(0x0c, Buffer.from(text))
 
 /**
- * A non-negative INTEGER from its big-endian bytes. DER wants the shortest form (X.690 §8.3.2): OpenSSL drops a
- * certificate authority without a word when its serial number has a needless leading zero.
+ * A non-negative INTEGER from its big-endian bytes. DER requires the shortest form (X.690 §8.3.2): OpenSSL silently
+ * ignores a certificate authority whose serial number has an unnecessary leading zero.
  */
 export function integer(bytes: Uint8Array): Buffer {
   const first = bytes.findIndex(byte => byte !== 0)
@@ -43,7 +43,7 @@ export function integer(bytes: Uint8Array): Buffer {
   return der(0x02, (significant[0] ?? 0) & 0x80 ? Uint8Array.of(0, ...significant) : significant)
 }
 
-/** UTCTime to the second; good until 2049 (RFC 5280 §4.1.2.5.1). */
+/** UTCTime with a resolution of one second, valid until 2049 (RFC 5280 §4.1.2.5.1). */
 export function utcTime(milliseconds: number): Buffer {
   const digits = new Date(milliseconds).toISOString().replaceAll(/\D/g, '')
   return der(0x17, Buffer.from(`${digits.slice(2, 14)}Z`))

@@ -9,15 +9,16 @@ import { startEmulator, type Emulator } from './emulator.ts'
 import { sample } from './options.ts'
 
 /**
- * `npm run dev`: the emulator in this process, the broker as it ships in another, and a line to paste.
- * Ends with the broker, and passes signals on to it.
+ * `npm run dev` runs the emulator in this process and the broker in another, and prints commands to try.
+ * It forwards signals to the broker and ends when the broker ends, with the same exit code.
  */
 
 const port = process.env['PORT'] ?? '8080'
+/** Seconds. The welcome text says 8 hours. */
 const callerTokenLife = 8 * 60 * 60
 const startWithinMs = 20_000
 
-const policyText = (emulator: Emulator): string => `# Made by "npm run dev" for the emulator.
+const policyText = (emulator: Emulator): string => `# Written by "npm run dev" for the emulator.
 applications:
   default: ${sample.application}
 tenants:
@@ -33,12 +34,12 @@ rules:
     callers: [{ issuer: emulator, subject: sample-caller }]
     tenants: "*"
     scopes: ["https://graph.microsoft.com/.default"]
-  - name: the sample caller looks at the broker, and makes it forget
+  - name: the sample caller observes the broker and purges its cache
     callers: [{ issuer: emulator, subject: sample-caller }]
     permissions: [observe, purge]
 `
 
-/** Asked before anything starts: another broker on the port would answer in this one's name. */
+/** Checked before anything starts: otherwise another broker on this port could answer the readiness check. */
 async function isPortFree(): Promise<boolean> {
   const probe = createServer()
   try {
@@ -82,25 +83,36 @@ async function isReady(broker: ChildProcess): Promise<boolean> {
 
 async function printWelcome(emulator: Emulator): Promise<void> {
   const token = await emulator.mintCallerToken({ sub: 'sample-caller' }, { expiresIn: callerTokenLife })
+  const url = `http://127.0.0.1:${port}`
   process.stdout.write(`
-The broker answers at http://127.0.0.1:${port}; the emulator (Entra, managed identity, caller issuer) is at
-${emulator.localUrl}/control. Paste this for an access token of the tenant contoso:
+The broker is ready at ${url}. It uses an emulator of Entra, so you need no Azure account.
+The warning about BROKER_UNSAFE_AUTHORITY above is expected here.
 
-curl -s http://127.0.0.1:${port}/tokens -H 'content-type: application/json' -H 'authorization: Bearer ${token}' -d '{"tenant":"contoso","scope":"https://graph.microsoft.com/.default"}'
+To get an access token for the tenant contoso, paste this line into another terminal:
 
-Try "tenant":"tailspin" for a tenant that has not consented. With the same header, /health, /cache/entries and /metrics
-show the broker's state; http://127.0.0.1:${port}/docs describes every endpoint. Ctrl-C stops everything.
+curl -s -w '\\n' ${url}/tokens -H 'content-type: application/json' -H 'authorization: Bearer ${token}' -d '{"tenant":"contoso","scope":"https://graph.microsoft.com/.default"}'
 
-For the other lines of README.md and docs:
+To run the commands in README.md and docs, set their variables in that terminal. The token lives for 8 hours.
 
-export BROKER=http://127.0.0.1:${port} MY_OWN_TOKEN=${token}
+export BROKER=${url} MY_OWN_TOKEN=${token}
+
+What to try next:
+- See an error: replace contoso by tailspin in the first line. That tenant has not consented to the application.
+- See the broker's state: curl -s "$BROKER/health" -H "authorization: Bearer $MY_OWN_TOKEN"
+  (or /cache/entries, or /metrics)
+- Read about every endpoint: open ${url}/docs
+- See what the emulator received: curl -s ${emulator.localUrl}/control
+
+Press Ctrl-C to stop the broker and the emulator.
 
 `)
 }
 
 async function dev(): Promise<number> {
   if (!(await isPortFree())) {
-    process.stderr.write(`dev: port ${port} cannot be had: stop what uses it, or run "PORT=8081 npm run dev"\n`)
+    process.stderr.write(
+      `dev: port ${port} is unavailable. Stop the program that uses it, or run "PORT=8081 npm run dev".\n`,
+    )
     return 4
   }
   const emulator = await startEmulator()
@@ -108,12 +120,13 @@ async function dev(): Promise<number> {
   try {
     const broker = await startBroker(emulator, folder)
     const exited = once(broker, 'exit')
-    // A Ctrl-C also reaches the broker by itself, as part of the foreground; it takes a signal that comes twice for one.
+    // Ctrl-C also reaches the broker directly, because it is in the foreground group. It counts the two signals as one.
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
       process.on(signal, () => broker.kill(signal === 'SIGHUP' ? 'SIGTERM' : signal))
     }
     if (await isReady(broker)) await printWelcome(emulator)
-    else if (broker.exitCode === null) process.stderr.write('dev: the broker is not ready yet; its log says why\n')
+    else if (broker.exitCode === null)
+      process.stderr.write('dev: the broker is not ready yet. Its log above says why.\n')
     await exited
     return broker.exitCode ?? 1
   } finally {

@@ -21,7 +21,7 @@ export interface Tenant {
   readonly resources: readonly ResourceOptions[]
 }
 
-/** An application registration with its federated credentials, nothing left to default. */
+/** An application registration with its federated credentials, all defaults filled in. */
 export interface Application {
   readonly clientId: string
   readonly homeTenant: string
@@ -30,12 +30,12 @@ export interface Application {
 
 const guid = /^[\da-f]{8}-[\da-f]{4}-[\da-f]{4}-[\da-f]{4}-[\da-f]{12}$/i
 
-/** Whether a text is a GUID, in either case. */
+/** Whether a string is a GUID, in upper or lower case. */
 export function isGuid(value: string): boolean {
   return guid.test(value)
 }
 
-/** Who exists: tenants, applications, the managed identity, the trusted issuers. */
+/** The tenants, the applications, the managed identity and the trusted issuers. */
 export class Directory {
   readonly homeTenant: string
   readonly audience: string
@@ -46,7 +46,7 @@ export class Directory {
   readonly #applications: ReadonlyMap<string, Application>
   readonly #issuers: ReadonlyMap<string, JSONWebKeySet>
 
-  /** `entraKeys` are those that sign what `homeIssuer` issues. */
+  /** @param entraKeys the public keys of `homeIssuer` */
   constructor(options: EmulatorOptions, entraUrl: string, entraKeys: JSONWebKeySet) {
     this.homeTenant = (options.homeTenant ?? sample.homeTenant).toLowerCase()
     this.audience = options.audience ?? sample.audience
@@ -73,7 +73,7 @@ export class Directory {
     return { issuer, subject, audience }
   }
 
-  /** AADSTS900023 when it is no tenant identifier at all, AADSTS90002 when there is no such tenant. */
+  /** Throws AADSTS900023 if the text is not a tenant identifier, and AADSTS90002 if the tenant does not exist. */
   tenant(identifier: string): Tenant {
     const values = { tenant: identifier }
     if (!isGuid(identifier) && !/^[a-z\d-]+(\.[a-z\d-]+)+$/i.test(identifier)) throw new EntraError(900023, values)
@@ -82,7 +82,9 @@ export class Directory {
     return tenant
   }
 
-  /** The application as a tenant sees it: AADSTS700016, AADSTS7000229 or AADSTS7000112 when it may not sign in there. */
+  /**
+   * Finds an application in a tenant. Throws AADSTS700016, AADSTS7000229 or AADSTS7000112 if it may not sign in there.
+   */
   servicePrincipal(clientId: string, tenant: Tenant): Application {
     const values = { client: clientId, tenant: tenant.id }
     const application = this.#applications.get(clientId.toLowerCase())
@@ -93,7 +95,7 @@ export class Directory {
     return application
   }
 
-  /** The keys of a trusted issuer. */
+  /** The keys of a trusted issuer; undefined for any other issuer. */
   keysOf(issuer: string): JSONWebKeySet | undefined {
     return this.#issuers.get(issuer)
   }
@@ -101,17 +103,17 @@ export class Directory {
   /** Replaces all credentials of an application; `[]` removes them. Throws for an unknown application. */
   setFederatedCredentials(clientId: string, credentials: readonly FederatedCredential[]): void {
     const application = this.#applications.get(clientId.toLowerCase())
-    if (!application) throw new TypeError(`no application ${clientId}`)
+    if (!application) throw new TypeError(`unknown application ${clientId}`)
     application.federatedCredentials = credentials.map(credential => this.#complete(credential))
   }
 
-  /** Grants or withdraws consent. Throws for an unknown tenant. */
+  /** Grants or revokes consent. Throws for an unknown tenant. */
   setConsent(tenant: string, clientId: string, consented: boolean): void {
     this.tenant(tenant).decided.set(clientId.toLowerCase(), consented)
   }
 }
 
-/** The resource a scope without `/.default` names, by URI or app id, one trailing slash ignored. */
+/** Finds a resource by its URI or app id, as a scope without `/.default` names it. One trailing slash is ignored. */
 export function findResource(tenant: Tenant, name: string): ResourceOptions | undefined {
   const wanted = name.replace(/\/$/, '').toLowerCase()
   return tenant.resources.find(({ uri, appId }) => uri.toLowerCase() === wanted || appId.toLowerCase() === wanted)

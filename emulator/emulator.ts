@@ -22,52 +22,52 @@ import { parseSettings } from './settings.ts'
 import { type Counts, type RecordedRequest, Traffic } from './traffic.ts'
 import type { World } from './world.ts'
 
-/** A running emulator: Entra over https and, on plain http, the identity endpoint, a caller issuer and `/control`. */
+/** A running emulator. Entra uses https; the identity endpoint, a caller issuer and `/control` use plain http. */
 export interface Emulator {
-  /** The authority, `https://localhost:<port>`; its certificate is `caPem`'s. */
+  /** The authority, `https://localhost:<port>`. Its certificate is signed by the CA in `caPem`. */
   readonly entraUrl: string
   /** `http://127.0.0.1:<port>` */
   readonly localUrl: string
-  /** The throw-away authority that signed Entra's certificate. */
+  /** The temporary CA that signed Entra's certificate. */
   readonly caPem: string
   readonly identityEndpoint: string
-  /** What the identity endpoint expects in `x-identity-header`; new at each start. */
+  /** The value that the identity endpoint requires in `x-identity-header`. It is new at each start. */
   readonly identityHeader: string
-  /** The issuer of `mintCallerToken`; `<callerIssuer>/<name>` is one more, with the same keys. */
+  /** The issuer of `mintCallerToken`. `<callerIssuer>/<name>` is another issuer with the same keys. */
   readonly callerIssuer: string
-  /** The broker's environment, without the CA: that is the process's own affair. */
+  /** Environment variables for the broker. The process itself must trust `caPem`. */
   environment(): Record<string, string>
   mintCallerToken(claims?: Json, options?: CallerTokenOptions): Promise<string>
-  /** Resolves to the new kid. */
+  /** Signs with a new key from now on. Resolves to the new kid. */
   rotateCallerKeys(options?: { readonly drop?: boolean }): Promise<string>
   callerJwks(): JSONWebKeySet
-  /** A token like those of the identity endpoint; `claims` replace its own. */
+  /** Signs a token like those of the identity endpoint; `claims` replace the default ones. */
   mintIdentityToken(claims?: Json): Promise<string>
-  /** From now on the identity endpoint hands out a new token. */
+  /** Makes the identity endpoint issue a new token from now on. */
   renewIdentityToken(): void
-  /** Becomes another managed identity; tokens already handed out stay as they are. */
+  /** Changes the managed identity. Tokens that were issued before do not change. */
   setIdentity(identity: IdentityOptions): void
-  /** Throws a TypeError for a setting that is unknown or out of range. */
+  /** Changes settings. Throws a TypeError if one is unknown or out of range. */
   configure(settings: Partial<Settings>): void
   /** Replaces an application's credentials; `[]` removes them. */
   setFederatedCredentials(clientId: string, credentials: readonly FederatedCredential[]): void
-  /** Grants or withdraws a tenant's consent to an application. */
+  /** Grants or revokes a tenant's consent to an application. */
   setConsent(tenant: string, clientId: string, consented: boolean): void
-  /** Adds a fault; throws a TypeError for one that makes no sense. */
+  /** Adds a fault. Throws a TypeError if it is invalid. */
   fault(fault: Fault): void
   clearFaults(): void
   counts(): Counts
-  /** Forgets counts and recorded requests. */
+  /** Clears the counts and the recorded requests. */
   resetCounts(): void
   /** The last 200 requests to the token and the identity endpoint, oldest first. */
   requests(): RecordedRequest[]
-  /** Closes both servers, hung connections too. */
+  /** Closes both servers and all connections, including hung ones. */
   close(): Promise<void>
 }
 
 type Route = (request: IncomingMessage, response: ServerResponse, listener: Listener, world: World) => Promise<void>
 
-/** Starts a strict stand-in for Entra and for the Container Apps identity endpoint, on loopback only. */
+/** Starts a strict emulator of Entra and of the Container Apps identity endpoint, on loopback only. */
 export async function startEmulator(options: EmulatorOptions = {}): Promise<Emulator> {
   const authority = createAuthority()
   const leaf = authority.issue()
@@ -113,7 +113,7 @@ async function createWorld(options: EmulatorOptions, entraPort: number, localPor
 
 function dispatch(route: Route, listener: Listener, world: World) {
   return (request: IncomingMessage, response: ServerResponse): void => {
-    // A peer that gives up while its body is read ends here too; there is nobody left to tell.
+    // A client that disconnects while its body is read ends up here too. It gets no response.
     route(request, response, listener, world).catch((error: unknown) => {
       if (response.headersSent) response.destroy()
       else send(response, json(500, { error: `the emulator failed: ${String(error)}` }))

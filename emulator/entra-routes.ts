@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { refuse } from './errors.ts'
-import { type Answer, json, type Listener, readBody, send } from './http.ts'
+import { type Reply, json, type Listener, readBody, send } from './http.ts'
 import { type Failure, serve, type Visit } from './serve.ts'
 import { answerToken, correlation, orRefusal, parseForm } from './token.ts'
 import type { World } from './world.ts'
@@ -14,7 +14,7 @@ interface Call {
   readonly world: World
 }
 
-/** Entra's side: token endpoint, discovery document, keys. */
+/** Routes Entra's endpoints: the token endpoint, the discovery document and the keys. */
 export async function routeEntra(
   request: IncomingMessage,
   response: ServerResponse,
@@ -45,8 +45,8 @@ function miss(call: Call): void {
   send(call.response, followed ? redirectBait : json(404, { error: 'not_found' }))
 }
 
-/** What a client gets that follows a redirect it should not follow. */
-export const redirectBait: Answer = json(200, {
+/** The response for a client that follows a redirect, which it must not. */
+export const redirectBait: Reply = json(200, {
   token_type: 'Bearer',
   expires_in: 3599,
   access_token: 'token-from-the-redirect-target',
@@ -66,12 +66,12 @@ async function takeToken(call: Call): Promise<void> {
   return visit(call, 'token', form, answer)
 }
 
-async function discover(call: Call, run: () => Promise<Answer>): Promise<void> {
+async function discover(call: Call, run: () => Promise<Reply>): Promise<void> {
   const form = new URLSearchParams()
   const { id } = correlation(call.request, call.url, form)
   return visit(call, 'discovery', form, async () => {
-    const { answer, outcome } = await orRefusal(id, call.world, run)
-    return { answer, outcome: outcome === 'issued' ? 'served' : outcome }
+    const { reply, outcome } = await orRefusal(id, call.world, run)
+    return { reply, outcome: outcome === 'issued' ? 'served' : outcome }
   })
 }
 
@@ -84,13 +84,13 @@ function visit(
   const { request, response, listener, world } = call
   const { id, sent } = correlation(request, call.url, form)
   if (sent) response.setHeader('client-request-id', id)
-  const fail = (failure: Failure): Answer => refuse(failure.code, { ...failure, correlationId: id, now: world.now() })
+  const fail = (failure: Failure): Reply => refuse(failure.code, { ...failure, correlationId: id, now: world.now() })
   const redirectTarget = `https://127.0.0.1:${listener.port}/redirect-target`
   const tenant = call.tenant.toLowerCase()
   return serve({ point, tenant, request, response, listener, answer, fail, redirectTarget }, world)
 }
 
-/** Entra's OpenID metadata, the members that clients read. */
+/** The fields of Entra's OpenID metadata that clients read. */
 function metadata(entraUrl: string, tenant: string): object {
   const base = `${entraUrl}/${tenant}`
   return {

@@ -1,13 +1,13 @@
 import { randomUUID } from 'node:crypto'
-import { type Answer, json } from './http.ts'
+import { type Reply, json } from './http.ts'
 
-/** What Entra says for one AADSTS code. */
+/** Entra's error response for one AADSTS code. */
 export interface Refusal {
-  /** RFC 6749 §5.2 error, or one of Entra's own. */
+  /** An error code of RFC 6749 §5.2, or one that only Entra uses. */
   readonly error: string
   /** HTTP status. */
   readonly status: number
-  /** `{name}` is filled in from the refusal's values. */
+  /** `{name}` is replaced by the value of that name. */
   readonly text: string
 }
 
@@ -20,7 +20,9 @@ const busy = (status: number, text: string): Refusal => ({ error: 'temporarily_u
 
 const noMatch = 'No matching federated identity record found for presented assertion'
 
-/** Code → error, status, text. Source: the codes' pages at https://login.microsoftonline.com/error and public reports. */
+/**
+ * Code → error, status, text. Source: the codes' pages at https://login.microsoftonline.com/error and public reports.
+ */
 export const refusals: Readonly<Record<number, Refusal>> = {
   50000: { error: 'server_error', status: 500, text: 'There was an error issuing a token.' },
   50001: { error: 'invalid_resource', status: 400, text: "The resource named '{resource}' is disabled or missing." },
@@ -75,10 +77,10 @@ export const refusals: Readonly<Record<number, Refusal>> = {
   9000411: request("The request is not properly formatted. The parameter '{parameter}' is duplicated."),
 }
 
-/** What a code that the table does not list looks like. */
+/** The response for a code that the table does not list. */
 export const unlisted: Refusal = request('This error was forced.')
 
-/** A request Entra refuses; becomes an answer at the endpoint's edge. */
+/** Thrown for a request that Entra refuses. The endpoint turns it into an error response. */
 export class EntraError extends Error {
   readonly code: number
   readonly values: Readonly<Record<string, string>>
@@ -102,15 +104,15 @@ export interface RefusalContext {
   readonly headers?: Readonly<Record<string, string>>
 }
 
-/** The answer for a code, in Entra's own shape. */
-export function refuse(code: number, context: RefusalContext): Answer {
+/** The error response for a code, in Entra's format. */
+export function refuse(code: number, context: RefusalContext): Reply {
   const { error, status, text } = refusals[code] ?? unlisted
   const traceId = randomUUID()
   const timestamp = new Date(context.now).toISOString().replace('T', ' ').replace(/\.\d+/, '')
-  const said = text.replaceAll(/\{(\w+)\}/g, (_, name: string) => context.values?.[name] ?? name)
+  const message = text.replaceAll(/\{(\w+)\}/g, (_, name: string) => context.values?.[name] ?? name)
   const body = {
     error: context.error ?? error,
-    error_description: `AADSTS${code}: ${said} Trace ID: ${traceId} Correlation ID: ${context.correlationId} Timestamp: ${timestamp}`,
+    error_description: `AADSTS${code}: ${message} Trace ID: ${traceId} Correlation ID: ${context.correlationId} Timestamp: ${timestamp}`,
     error_codes: [code],
     timestamp,
     trace_id: traceId,

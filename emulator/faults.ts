@@ -1,21 +1,22 @@
-import { integer, member, members, oneOf, text, truth } from './validate.ts'
+import { integer, field, fields, oneOf, text, truth } from './validate.ts'
 
 const points = ['token', 'identity', 'discovery', 'callers'] as const
 
-/** Where a fault strikes: `discovery` is Entra's metadata and keys, `callers` the caller issuer's. */
+/** Where a fault applies. `discovery` is Entra's metadata and keys; `callers` is those of the caller issuer. */
 export type FaultPoint = (typeof points)[number]
 
 const tamperings = ['wrong-tenant', 'wrong-application', 'wrong-audience', 'no-expiry', 'expired'] as const
 
-/** A good answer with one thing wrong in it. */
+/** A successful response in which one thing is wrong. */
 export type Tampering = (typeof tamperings)[number]
 
 /**
  * - `refused`: the whole server of that endpoint closes its port until the fault is cleared.
- * - `hung`: the request is taken, never answered. `stalled-body`: half an answer, then nothing. `reset`: TCP reset.
- * - `throttled`: 429. `server-error`: 5xx. `html`: a proxy's error page. `broken-json`: a cut-off 200.
- * - `redirect`: 307 to the same machine under another host name. `huge-body`: a 200 without end.
- * - `aadsts`: any code. The others: a good answer with one thing wrong in it.
+ * - `hung`: the request is accepted but never answered. `stalled-body`: half of the response arrives, then nothing.
+ * - `reset`: TCP reset. `throttled`: 429. `server-error`: 5xx. `html`: a proxy's error page.
+ * - `broken-json`: a truncated 200. `redirect`: 307 to the same machine under another host name.
+ * - `huge-body`: a 200 that never ends. `aadsts`: an error with any AADSTS code.
+ * - The others: a successful response in which one thing is wrong.
  */
 export type FaultKind =
   | Tampering
@@ -31,25 +32,28 @@ export type FaultKind =
   | 'huge-body'
   | 'aadsts'
 
-/** One thing that goes wrong, until it is cleared or has happened `times` times. */
+/** One fault. It stays until it is cleared or has been applied `times` times. */
 export interface Fault {
   readonly kind: FaultKind
   readonly at: FaultPoint
-  /** Only this tenant (GUID); at `token` and `discovery` only. */
+  /** Applies to this tenant (GUID) only. Allowed at `token` and `discovery`. */
   readonly tenant?: string
-  /** Requests it strikes before it heals; default: all. Not for `refused`, which sees no requests. */
+  /** The number of requests that it applies to; default: all. Not allowed for `refused`, which receives no requests. */
   readonly times?: number
-  /** `server-error`: 500, 502, 503 (default) or 504; `html`: 200 or 502 (default); `aadsts`: default the code's own. */
+  /**
+   * `server-error`: 500, 502, 503 (default) or 504; `html`: 200 or 502 (default); `aadsts`: default the status of its
+   * code.
+   */
   readonly status?: number
-  /** Seconds, `throttled` (default 5) and `server-error` (default none); `none` leaves the header out. */
+  /** Seconds; for `throttled` (default 5) and `server-error` (default none). `none` omits the header. */
   readonly retryAfter?: number | 'none'
-  /** `throttled`: Retry-After as an HTTP date. */
+  /** `throttled`: sends Retry-After as an HTTP date. */
   readonly httpDate?: boolean
-  /** `server-error`: without a body. */
+  /** `server-error`: sends no body. */
   readonly empty?: boolean
   /** `aadsts`: the code. */
   readonly code?: number
-  /** `aadsts`: the `error` member; default the code's own. */
+  /** `aadsts`: the `error` field; default the error of its code. */
   readonly error?: string
 }
 
@@ -81,28 +85,28 @@ const kinds: Readonly<Record<FaultKind, Kind>> = {
 }
 const kindNames = Object.keys(kinds).filter((name): name is FaultKind => name in kinds)
 
-/** Checks a fault from outside; throws a TypeError that names what is wrong. */
+/** Checks a fault of unknown shape. Throws a TypeError that says what is wrong. */
 export function parseFault(value: unknown): Fault {
-  const { kind: name } = members(value, 'a fault')
+  const { kind: name } = fields(value, 'a fault')
   const kind = oneOf(kindNames)(name, 'kind')
   const { at, extra = [], statuses } = kinds[kind]
   const general = kind === 'refused' ? [] : ['tenant', 'times']
-  const given = members(value, `a ${kind} fault`, ['kind', 'at', ...general, ...extra])
+  const given = fields(value, `a ${kind} fault`, ['kind', 'at', ...general, ...extra])
   const point = oneOf(at)(given['at'], 'at')
   if (given['tenant'] !== undefined && point !== 'token' && point !== 'discovery')
-    throw new TypeError(`tenant: the ${point} endpoint knows no tenants`)
+    throw new TypeError(`tenant: not allowed at ${point}, which has no tenants`)
   if (kind === 'aadsts') integer(1, 99_999_999)(given['code'], 'code')
   return {
     kind,
     at: point,
-    ...member(given, 'tenant', tenantId),
-    ...member(given, 'times', integer(1, 1_000_000)),
-    ...member(given, 'status', statuses ? oneOf(statuses) : integer(400, 599)),
-    ...member(given, 'retryAfter', retryAfter),
-    ...member(given, 'httpDate', truth),
-    ...member(given, 'empty', truth),
-    ...member(given, 'code', integer(1, 99_999_999)),
-    ...member(given, 'error', text),
+    ...field(given, 'tenant', tenantId),
+    ...field(given, 'times', integer(1, 1_000_000)),
+    ...field(given, 'status', statuses ? oneOf(statuses) : integer(400, 599)),
+    ...field(given, 'retryAfter', retryAfter),
+    ...field(given, 'httpDate', truth),
+    ...field(given, 'empty', truth),
+    ...field(given, 'code', integer(1, 99_999_999)),
+    ...field(given, 'error', text),
   }
 }
 
@@ -114,47 +118,47 @@ function retryAfter(value: unknown, at: string): number | 'none' {
   return value === 'none' ? value : integer(0, 86_400)(value, at)
 }
 
-/** Whether a kind leaves the answer whole but for one thing. */
+/** Whether a fault of this kind sends a successful response in which one thing is wrong. */
 export function isTampering(kind: FaultKind): kind is Tampering {
   return tamperings.some(tampering => tampering === kind)
 }
 
-/** The faults in force, oldest first; the first that fits a request strikes. */
+/** The active faults, oldest first. The first one that matches a request applies to it. */
 export class Faults {
-  #inForce: { readonly fault: Fault; left: number }[] = []
+  #active: { readonly fault: Fault; left: number }[] = []
   /** Called whenever a fault is added or all are cleared. */
   onChange: () => void = () => undefined
 
-  /** The fault is checked first: a TypeError says what is wrong with it. */
+  /** Adds a fault. Throws a TypeError that says what is wrong if it is invalid. */
   add(fault: Fault): void {
     const parsed = parseFault(fault)
-    this.#inForce.push({ fault: parsed, left: parsed.times ?? Number.POSITIVE_INFINITY })
+    this.#active.push({ fault: parsed, left: parsed.times ?? Number.POSITIVE_INFINITY })
     this.onChange()
   }
 
   clear(): void {
-    this.#inForce = []
+    this.#active = []
     this.onChange()
   }
 
-  /** With `times` counted down to what is left. */
+  /** The active faults; `times` is the number of requests that are left. */
   list(): Fault[] {
-    return this.#inForce.map(({ fault, left }) => (Number.isFinite(left) ? { ...fault, times: left } : fault))
+    return this.#active.map(({ fault, left }) => (Number.isFinite(left) ? { ...fault, times: left } : fault))
   }
 
-  /** The fault that strikes this request; using it up when its time has come. */
+  /** Finds the fault that applies to a request and counts it. Removes the fault when none of its `times` are left. */
   take(at: FaultPoint, tenant?: string): Fault | undefined {
-    const hit = this.#inForce.find(
+    const hit = this.#active.find(
       ({ fault }) => fault.at === at && fault.kind !== 'refused' && (!fault.tenant || fault.tenant === tenant),
     )
     if (!hit) return undefined
     hit.left -= 1
-    if (hit.left <= 0) this.#inForce = this.#inForce.filter(other => other !== hit)
+    if (hit.left <= 0) this.#active = this.#active.filter(other => other !== hit)
     return hit.fault
   }
 
-  /** Whether the server of one of these points is to refuse connections. */
+  /** Whether the server of one of these points must refuse connections. */
   refuses(...at: readonly FaultPoint[]): boolean {
-    return this.#inForce.some(({ fault }) => fault.kind === 'refused' && at.includes(fault.at))
+    return this.#active.some(({ fault }) => fault.kind === 'refused' && at.includes(fault.at))
   }
 }

@@ -2,15 +2,15 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { Server as SecureServer } from 'node:https'
 import type { AddressInfo, Socket } from 'node:net'
 
-/** A response that is still plain data. */
-export interface Answer {
+/** A response as plain data, before it is sent. */
+export interface Reply {
   readonly status: number
   readonly headers: Readonly<Record<string, string>>
   readonly body: string
 }
 
-/** A JSON answer that no one may store. */
-export function json(status: number, value: unknown, headers: Readonly<Record<string, string>> = {}): Answer {
+/** A JSON response with `cache-control: no-store`. */
+export function json(status: number, value: unknown, headers: Readonly<Record<string, string>> = {}): Reply {
   return {
     status,
     headers: { 'content-type': 'application/json; charset=utf-8', 'cache-control': 'no-store', ...headers },
@@ -18,17 +18,17 @@ export function json(status: number, value: unknown, headers: Readonly<Record<st
   }
 }
 
-/** Writes an answer; a peer that has gone away is no error. */
-export function send(response: ServerResponse, answer: Answer): void {
+/** Sends a response. Does nothing if the client has disconnected. */
+export function send(response: ServerResponse, reply: Reply): void {
   if (response.destroyed) return
-  response.writeHead(answer.status, { ...answer.headers, 'content-length': Buffer.byteLength(answer.body) })
-  response.end(answer.body)
+  response.writeHead(reply.status, { ...reply.headers, 'content-length': Buffer.byteLength(reply.body) })
+  response.end(reply.body)
 }
 
-/** Most bytes any endpoint reads: 64 KiB. */
+/** The largest body that an endpoint reads, in bytes: 64 KiB. */
 export const bodyLimit = 65_536
 
-/** The whole body as text; undefined when it is over the limit (the rest is read and thrown away). */
+/** Reads the whole body as text. Returns undefined if it exceeds the limit; the rest is read and discarded. */
 export async function readBody(request: IncomingMessage): Promise<string | undefined> {
   const chunks: Buffer[] = []
   let size = 0
@@ -40,16 +40,18 @@ export async function readBody(request: IncomingMessage): Promise<string | undef
   return size > bodyLimit ? undefined : Buffer.concat(chunks).toString()
 }
 
-/** A server on 127.0.0.1 that can refuse connections for a while and closes at once. */
+/** A server on 127.0.0.1 that can refuse connections for a while. Closing it does not wait for connections. */
 export class Listener {
   readonly #server: Server | SecureServer
-  /** By remote port: a TLS request knows only its TLS socket, a reset needs the one below. */
+  /**
+   * TCP sockets by remote port. A TLS request gives access to its TLS socket only, but a reset needs the TCP socket.
+   */
   readonly #sockets = new Map<number, Socket>()
   #port: number
   #open = true
   #reopening = false
 
-  /** Port 0: any free one. */
+  /** Port 0 means any free port. */
   constructor(server: Server | SecureServer, port: number) {
     this.#server = server
     this.#port = port
@@ -64,7 +66,7 @@ export class Listener {
     return this.#port
   }
 
-  /** Starts to listen; rejects when the port is taken. */
+  /** Starts to listen. Rejects if the port is in use. */
   async listen(): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<void>()
     this.#server.once('error', reject).listen(this.#port, '127.0.0.1', resolve)
@@ -73,7 +75,7 @@ export class Listener {
     this.#port = portOf(this.#server.address())
   }
 
-  /** Closes the listening socket and every connection: from now on the kernel answers with a refusal. */
+  /** Closes the listening socket and all connections, so that the kernel refuses new ones. */
   refuse(): void {
     this.#open = false
     if (this.#server.listening) this.#server.close()
@@ -86,7 +88,7 @@ export class Listener {
     this.#open = true
     if (this.#server.listening || this.#reopening) return
     this.#reopening = true
-    // Node listens a tick later; by then the wish may have changed again.
+    // Node listens one tick later. refuse() may have been called again by then.
     this.#server.listen(this.#port, '127.0.0.1', () => {
       this.#reopening = false
       if (!this.#open) this.refuse()

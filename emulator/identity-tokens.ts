@@ -2,43 +2,47 @@ import { randomUUID } from 'node:crypto'
 import type { Directory } from './directory.ts'
 import { type Json, signJws, type SigningKey } from './jws.ts'
 
-/** A managed-identity token as the platform keeps it. */
+/** A managed-identity token with its expiry. */
 export interface IdentityToken {
   readonly token: string
   /** Unix seconds. */
   readonly expiresOn: number
 }
 
-/** The managed identity's tokens, in Entra's v2.0 shape; repeated until they expire, as the platform does. */
+/**
+ * Issues the managed identity's tokens, in Entra's v2.0 format. Like the platform, it repeats a token until it expires.
+ */
 export class IdentityTokens {
   readonly #directory: Directory
   readonly #key: SigningKey
   readonly #now: () => number
-  /** Promises, so that requests at the same time get the same token. */
-  readonly #held = new Map<string, Promise<IdentityToken>>()
+  /** Promises by resource, so that concurrent requests get the same token. */
+  readonly #cached = new Map<string, Promise<IdentityToken>>()
 
-  /** `now` in milliseconds. */
+  /** `now` is in milliseconds. */
   constructor(directory: Directory, key: SigningKey, now: () => number) {
     this.#directory = directory
     this.#key = key
     this.#now = now
   }
 
-  /** The token held for a resource, or a new one with `life` seconds when there is none or it has expired. */
+  /**
+   * Returns the cached token for a resource. Without one, or if it has expired, issues one that lives `life` seconds.
+   */
   async repeat(resource: string, life: number): Promise<IdentityToken> {
-    const held = await this.#held.get(resource)
-    if (held && held.expiresOn * 1000 > this.#now()) return held
+    const cached = await this.#cached.get(resource)
+    if (cached && cached.expiresOn * 1000 > this.#now()) return cached
     const fresh = this.mint({ aud: resource }, life)
-    this.#held.set(resource, fresh)
+    this.#cached.set(resource, fresh)
     return fresh
   }
 
-  /** From now on a new token is handed out. */
+  /** Clears the cache, so that the next request gets a new token. */
   forget(): void {
-    this.#held.clear()
+    this.#cached.clear()
   }
 
-  /** A new token; `claims` replace its own. */
+  /** Issues a new token. `claims` replace the default ones; `life` is in seconds. */
   async mint(claims: Json = {}, life = 86_400): Promise<IdentityToken> {
     const { identity, homeTenant, homeIssuer, audience } = this.#directory
     const seconds = Math.floor(this.#now() / 1000)

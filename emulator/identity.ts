@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import type { Tampering } from './faults.ts'
-import { type Answer, json } from './http.ts'
+import { type Reply, json } from './http.ts'
 import type { IdentityToken } from './identity-tokens.ts'
 import type { Json } from './jws.ts'
 import type { Outcome } from './serve.ts'
@@ -9,33 +9,33 @@ import type { World } from './world.ts'
 
 const elsewhere = '00000000-0000-4000-8000-00000000dead'
 
-/** An error as the App Service and Container Apps identity endpoint writes it. */
-export function identityError(status: number, message: string, headers: Readonly<Record<string, string>> = {}): Answer {
+/** An error in the format of the identity endpoint of App Service and Container Apps. */
+export function identityError(status: number, message: string, headers: Readonly<Record<string, string>> = {}): Reply {
   return json(status, { statusCode: status, message, correlationId: randomUUID() }, headers)
 }
 
-/** `GET /msi/token`, API version 2019-08-01. */
+/** Handles `GET /msi/token`, API version 2019-08-01. */
 export async function answerIdentity(
   request: IncomingMessage,
   query: URLSearchParams,
   world: World,
   tampering?: Tampering,
 ): Promise<Outcome> {
-  const problem = whatIsWrong(request, query, world)
-  if (problem) return { answer: problem, outcome: `status-${problem.status}` }
+  const problem = findProblem(request, query, world)
+  if (problem) return { reply: problem, outcome: `status-${problem.status}` }
   const resource = query.get('resource') ?? ''
   const { token, expiresOn } = await tokenFor(resource, world, tampering)
-  const answer = json(200, {
+  const reply = json(200, {
     access_token: token,
     ...(tampering === 'no-expiry' ? {} : { expires_on: String(expiresOn) }),
     resource,
     token_type: 'Bearer',
     client_id: tampering === 'wrong-application' ? elsewhere : world.directory.identity.clientId,
   })
-  return { answer, outcome: 'issued' }
+  return { reply, outcome: 'issued' }
 }
 
-function whatIsWrong(request: IncomingMessage, query: URLSearchParams, world: World): Answer | undefined {
+function findProblem(request: IncomingMessage, query: URLSearchParams, world: World): Reply | undefined {
   if (request.method !== 'GET') return identityError(405, 'Only GET is supported.')
   if (request.headers['x-identity-header'] !== world.identityHeader)
     return identityError(401, 'The X-IDENTITY-HEADER is missing or wrong.')
@@ -49,7 +49,7 @@ function whatIsWrong(request: IncomingMessage, query: URLSearchParams, world: Wo
   )
 }
 
-/** There is no system-assigned identity: a request that names none finds none. */
+/** There is no system-assigned identity, so a request must name an identity. */
 function namesIdentity(query: URLSearchParams, world: World): boolean {
   const { clientId, objectId } = world.directory.identity
   const principal = query.get('object_id') ?? query.get('principal_id')

@@ -15,7 +15,7 @@ export interface SigningKey {
   readonly jwk: JWK
 }
 
-/** A token taken apart, nothing verified. */
+/** The parts of a token. Nothing is verified. */
 export interface DecodedJws {
   readonly header: Json
   readonly payload: Json
@@ -23,7 +23,7 @@ export interface DecodedJws {
   readonly signature: Buffer
 }
 
-/** RSA 2048 for RS256, P-256 for ES256. */
+/** Creates a key pair: RSA 2048 for RS256, P-256 for ES256. */
 export async function createSigningKey(alg: SigningKey['alg'], kid: string): Promise<SigningKey> {
   const { publicKey, privateKey } =
     alg === 'RS256' ? await generate('rsa', { modulusLength: 2048 }) : await generate('ec', { namedCurve: 'P-256' })
@@ -43,7 +43,7 @@ export async function signJws(header: Json, payload: Json, key: SigningKey): Pro
 
 function signBytes(data: Buffer, key: KeyObject): Promise<Buffer> {
   const { promise, resolve, reject } = Promise.withResolvers<Buffer>()
-  // JWS wants the plain r||s form of an ECDSA signature; RSA ignores the option.
+  // JWS requires the r||s form of an ECDSA signature. RSA ignores the option.
   sign('sha256', data, { key, dsaEncoding: 'ieee-p1363' }, (error, signature) => {
     if (error) reject(error)
     else resolve(signature)
@@ -55,7 +55,7 @@ function encode(part: Json): string {
   return Buffer.from(JSON.stringify(part)).toString('base64url')
 }
 
-/** Takes a compact JWS apart; undefined when it is none. */
+/** Decodes a compact JWS without verifying it. Returns undefined if the text is not one. */
 export function decodeJws(token: string): DecodedJws | undefined {
   if (!/^[\w-]+\.[\w-]+\.[\w-]*$/.test(token)) return undefined
   const [head = '', body = '', signature = ''] = token.split('.')
@@ -74,12 +74,12 @@ function parseObject(part: string): Json | undefined {
   }
 }
 
-/** Whether a value is a JSON object: no array, not null. */
+/** Whether a value is a JSON object: neither an array nor null. */
 export function isObject(value: unknown): value is Json {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
-/** Whether an RS256 signature is the given key's. */
+/** Whether the RS256 signature was made with the given key. */
 export function verifyRs256(jws: DecodedJws, jwk: JWK): boolean {
   if (jwk.kty !== 'RSA') return false
   return verify('sha256', Buffer.from(jws.signingInput), createPublicKey({ key: jwk, format: 'jwk' }), jws.signature)

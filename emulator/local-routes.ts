@@ -8,7 +8,7 @@ import type { World } from './world.ts'
 
 const callerPath = /^(\/callers(?:\/[a-z\d-]+)?)\/(jwks|\.well-known\/openid-configuration)$/
 
-/** The loopback side: identity endpoint, caller issuers, control. */
+/** Routes the endpoints on plain http: the identity endpoint, the caller issuers and `/control`. */
 export async function routeLocal(
   request: IncomingMessage,
   response: ServerResponse,
@@ -38,14 +38,14 @@ function visitIdentity(base: Base, url: URL, world: World): Visit {
   }
 }
 
-/** Every `/callers/<name>` is an issuer of its own name with the same keys. */
+/** Every `/callers/<name>` is an issuer with its own name and the same keys. */
 function visitCallers(base: Base, path: string, keys: boolean, world: World): Visit {
   const issuer = `${world.localUrl}${path}`
   const document = keys ? world.callers.jwks() : { issuer, jwks_uri: `${issuer}/jwks` }
   return {
     ...base,
     point: 'callers',
-    answer: async () => ({ answer: json(200, document), outcome: 'served' }),
+    answer: async () => ({ reply: json(200, document), outcome: 'served' }),
     fail: ({ status = 400, headers }) => json(status, { error: 'forced' }, headers),
   }
 }

@@ -1,11 +1,11 @@
 import type { JSONWebKeySet } from 'jose'
 import type { FaultPoint } from './faults.ts'
 
-/** The trust an application puts in one issuer, subject and audience. */
+/** One issuer, subject and audience that an application trusts. */
 export interface FederatedCredential {
-  /** Default: Entra's own issuer for the home tenant. */
+  /** Default: Entra's issuer for the home tenant. */
   readonly issuer?: string
-  /** Compared case-sensitively; default: the managed identity's object id. */
+  /** Compared case-sensitively. Default: the managed identity's object id. */
   readonly subject?: string
   /** Default: the emulator's `audience`. */
   readonly audience?: string
@@ -15,22 +15,22 @@ export interface FederatedCredential {
 export interface ApplicationOptions {
   /** GUID. */
   readonly clientId: string
-  /** The tenant of the registration; default: the home tenant. Any other leads to AADSTS700236. */
+  /** The tenant of the registration. Default: the home tenant. Any other causes AADSTS700236. */
   readonly homeTenant?: string
-  /** `[]`: none at all (AADSTS70025); default: one that fits the managed identity. */
+  /** `[]` means none (AADSTS70025). Default: one that matches the managed identity. */
   readonly federatedCredentials?: readonly FederatedCredential[]
 }
 
-/** An API that tokens can be asked for in a tenant. */
+/** An API for which a tenant issues tokens. */
 export interface ResourceOptions {
   /** Application ID URI without `/.default`, e.g. `https://graph.microsoft.com`. */
   readonly uri: string
-  /** GUID: the audience of v2.0 tokens. */
+  /** GUID. The audience of v2.0 tokens. */
   readonly appId: string
   readonly tokenVersion: 1 | 2
 }
 
-/** A customer tenant. Client ids that appear in its lists are application registrations of the home tenant. */
+/** A customer tenant. The client ids in its lists are application registrations of the home tenant. */
 export interface TenantOptions {
   /** GUID. */
   readonly id: string
@@ -38,13 +38,13 @@ export interface TenantOptions {
   readonly consented?: readonly string[] | 'all'
   /** The applications whose service principal is disabled (AADSTS7000112). */
   readonly disabled?: readonly string[]
-  /** The applications that lack a role assignment the resources ask for (AADSTS501051). */
+  /** The applications without the role assignment that the resources require (AADSTS501051). */
   readonly unassigned?: readonly string[]
   /** Default: Microsoft Graph and Azure Resource Manager (v1.0 tokens) and `api://sample-api` (v2.0). */
   readonly resources?: readonly ResourceOptions[]
 }
 
-/** An issuer besides Entra itself that federated credentials may name, e.g. a Kubernetes cluster's. RS256 only. */
+/** An issuer other than Entra that federated credentials may name, such as a Kubernetes cluster. RS256 only. */
 export interface FederatedIssuer {
   readonly issuer: string
   readonly jwks: JSONWebKeySet
@@ -54,43 +54,43 @@ export interface FederatedIssuer {
 export interface IdentityOptions {
   /** GUID. */
   readonly clientId?: string
-  /** GUID of its service principal: the subject of its tokens. */
+  /** GUID of its service principal, which is the subject of its tokens. */
   readonly objectId?: string
 }
 
 /** How a new emulator starts. */
 export interface EmulatorOptions {
-  /** The tenant of the identity and of the application registrations: a GUID. */
+  /** The tenant of the identity and of the application registrations. A GUID. */
   readonly homeTenant?: string
   readonly identity?: IdentityOptions
-  /** Audience of the token exchange; default `api://AzureADTokenExchange`. */
+  /** The audience of client assertions; default `api://AzureADTokenExchange`. */
   readonly audience?: string
-  /** Default: `sample.application` with a credential that fits. */
+  /** Default: `sample.application` with a credential that matches the managed identity. */
   readonly applications?: readonly ApplicationOptions[]
-  /** Default: two consented tenants and one without consent, see `sample`. The home tenant is always there. */
+  /** Default: two tenants with consent and one without, see `sample`. The home tenant always exists. */
   readonly tenants?: readonly TenantOptions[]
   readonly federatedIssuers?: readonly FederatedIssuer[]
-  /** TCP ports on loopback; default 0: any free one. */
+  /** TCP ports on loopback; default 0, which means any free port. */
   readonly ports?: { readonly entra?: number; readonly local?: number }
   /** Milliseconds since the epoch; default `Date.now`. */
   readonly now?: () => number
 }
 
-/** What can be changed while the emulator runs. */
+/** Settings that can change while the emulator runs. */
 export interface Settings {
-  /** Seconds, `expires_in` of access tokens; default 3599. */
+  /** `expires_in` of access tokens, in seconds; default 3599. */
   readonly expiresIn: number
-  /** Seconds, `refresh_in` of access tokens; default null: left out. */
+  /** `refresh_in` of access tokens, in seconds; default null, which omits the field. */
   readonly refreshIn: number | null
-  /** Shape of access tokens whatever the resource says; default null: the resource's own. */
+  /** Version of access tokens for all resources; default null, which uses each resource's version. */
   readonly tokenVersion: 1 | 2 | null
-  /** Access tokens are random text instead of JWTs, as for some first-party APIs. */
+  /** Whether access tokens are random text instead of JWTs, as for some first-party APIs; default false. */
   readonly opaqueTokens: boolean
-  /** Seconds, life of the identity endpoint's tokens; default 86400. */
+  /** Life of the identity endpoint's tokens, in seconds; default 86400. */
   readonly identityTokenLife: number
-  /** Whether the identity endpoint repeats its token until that expires, as the platform does; default true. */
+  /** Whether the identity endpoint repeats a token until it expires, as the platform does; default true. */
   readonly repeatIdentityToken: boolean
-  /** Milliseconds before an endpoint answers; default none. */
+  /** Delay of each endpoint, in milliseconds; default none. */
   readonly latency: Readonly<Partial<Record<FaultPoint, number>>>
 }
 
@@ -105,26 +105,26 @@ export const defaultSettings: Settings = {
   latency: {},
 }
 
-/** The identifiers of the default world; invented, except the two resources' app ids. */
+/** The identifiers of a new emulator. All are invented. */
 export const sample = {
   homeTenant: '10000000-0000-4000-8000-000000000001',
   identity: { clientId: '20000000-0000-4000-8000-000000000001', objectId: '20000000-0000-4000-8000-00000000000b' },
   application: '30000000-0000-4000-8000-000000000001',
   contoso: '40000000-0000-4000-8000-000000000001',
   fabrikam: '40000000-0000-4000-8000-000000000002',
-  /** Knows the application but has not consented. */
+  /** A tenant that has not consented to the application. */
   tailspin: '40000000-0000-4000-8000-000000000003',
   audience: 'api://AzureADTokenExchange',
 } as const
 
-/** The resources of a tenant that names none. */
+/** The resources of a tenant whose options name none. Graph and Azure Resource Manager have their real app ids. */
 export const defaultResources: readonly ResourceOptions[] = [
   { uri: 'https://graph.microsoft.com', appId: '00000003-0000-0000-c000-000000000000', tokenVersion: 1 },
   { uri: 'https://management.azure.com', appId: '797f4846-ba00-4fd7-ba43-dac1f8f63013', tokenVersion: 1 },
   { uri: 'api://sample-api', appId: '50000000-0000-4000-8000-000000000001', tokenVersion: 2 },
 ]
 
-/** The tenants of an emulator that names none. */
+/** The tenants of an emulator whose options name none. */
 export const defaultTenants: readonly TenantOptions[] = [
   { id: sample.contoso },
   { id: sample.fabrikam },

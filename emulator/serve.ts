@@ -1,16 +1,16 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { setTimeout } from 'node:timers/promises'
 import { type Fault, type FaultKind, type FaultPoint, isTampering, type Tampering } from './faults.ts'
-import { type Answer, type Listener, send } from './http.ts'
+import { type Reply, type Listener, send } from './http.ts'
 import type { World } from './world.ts'
 
-/** An answer and the name it is counted under. */
+/** A response and the name under which it is counted. */
 export interface Outcome {
-  readonly answer: Answer
+  readonly reply: Reply
   readonly outcome: string
 }
 
-/** What a forced error needs to know. */
+/** An error that a fault causes. */
 export interface Failure {
   readonly status?: number
   /** AADSTS code. */
@@ -19,7 +19,7 @@ export interface Failure {
   readonly headers?: Readonly<Record<string, string>>
 }
 
-/** One request at one endpoint, its body read. */
+/** One request to one endpoint, after its body was read. */
 export interface Visit {
   readonly point: FaultPoint
   /** Lower case. */
@@ -27,15 +27,15 @@ export interface Visit {
   readonly request: IncomingMessage
   readonly response: ServerResponse
   readonly listener: Listener
-  /** The honest answer, or one tampered with. */
+  /** Creates the normal response, or one in which one thing is wrong. */
   readonly answer: (tampering?: Tampering) => Promise<Outcome>
-  /** An error in this endpoint's own shape. */
-  readonly fail: (failure: Failure) => Answer
-  /** Where a `redirect` fault points to. */
+  /** Creates an error in this endpoint's format. */
+  readonly fail: (failure: Failure) => Reply
+  /** The target of a `redirect` fault. */
   readonly redirectTarget: string
 }
 
-/** Answers a request, or does to it what the fault in force says. */
+/** Answers a request, or applies the active fault to it. */
 export async function serve(visit: Visit, world: World): Promise<void> {
   const latency = world.settings.latency[visit.point] ?? 0
   if (latency > 0) await setTimeout(latency, undefined, { ref: false })
@@ -43,24 +43,24 @@ export async function serve(visit: Visit, world: World): Promise<void> {
   const tenant = visit.point === 'token' ? visit.tenant : undefined
   if (fault && !isTampering(fault.kind)) {
     world.traffic.count(visit.point, fault.kind, tenant)
-    return strikes[fault.kind](fault, visit, world)
+    return apply[fault.kind](fault, visit, world)
   }
   const tampering = fault && isTampering(fault.kind) ? fault.kind : undefined
-  const { answer, outcome } = await visit.answer(tampering)
-  world.traffic.count(visit.point, answer.status === 200 ? (tampering ?? outcome) : outcome, tenant)
-  send(visit.response, answer)
+  const { reply, outcome } = await visit.answer(tampering)
+  world.traffic.count(visit.point, reply.status === 200 ? (tampering ?? outcome) : outcome, tenant)
+  send(visit.response, reply)
 }
 
-type Strike = (fault: Fault, visit: Visit, world: World) => void | Promise<void>
+type Apply = (fault: Fault, visit: Visit, world: World) => void | Promise<void>
 
-const strikes: Readonly<Record<Exclude<FaultKind, Tampering>, Strike>> = {
-  // The listener is closed: only a request that was already being read comes here.
+const apply: Readonly<Record<Exclude<FaultKind, Tampering>, Apply>> = {
+  // The listener is closed. Only a request that was already being read gets here.
   refused: (_, visit) => visit.listener.reset(visit.request),
   hung: () => undefined,
   reset: (_, visit) => visit.listener.reset(visit.request),
   'stalled-body': stall,
   'broken-json': cutOff,
-  'huge-body': pour,
+  'huge-body': sendForever,
   throttled: throttle,
   'server-error': failServer,
   html: sendPage,
@@ -72,20 +72,20 @@ const strikes: Readonly<Record<Exclude<FaultKind, Tampering>, Strike>> = {
 }
 
 async function stall(_: Fault, visit: Visit): Promise<void> {
-  const { answer } = await visit.answer()
-  visit.response.writeHead(answer.status, { ...answer.headers, 'content-length': Buffer.byteLength(answer.body) })
-  visit.response.write(answer.body.slice(0, answer.body.length / 2))
+  const { reply } = await visit.answer()
+  visit.response.writeHead(reply.status, { ...reply.headers, 'content-length': Buffer.byteLength(reply.body) })
+  visit.response.write(reply.body.slice(0, reply.body.length / 2))
 }
 
 async function cutOff(_: Fault, visit: Visit): Promise<void> {
-  const { answer } = await visit.answer()
-  send(visit.response, { ...answer, status: 200, body: answer.body.slice(0, answer.body.length / 2) })
+  const { reply } = await visit.answer()
+  send(visit.response, { ...reply, status: 200, body: reply.body.slice(0, reply.body.length / 2) })
 }
 
-function pour(_: Fault, visit: Visit): void {
+function sendForever(_: Fault, visit: Visit): void {
   const { response } = visit
   const chunk = 'a'.repeat(65_536)
-  // A turn of the event loop between chunks: a fast reader must not starve the other requests.
+  // Yields to the event loop between chunks, so that a fast reader does not starve the other requests.
   const more = (): void => {
     if (!response.destroyed) response.write(chunk, () => setImmediate(more))
   }
@@ -101,8 +101,8 @@ function throttle(fault: Fault, visit: Visit, world: World): void {
 
 function failServer(fault: Fault, visit: Visit, world: World): void {
   const { status = 503, empty = false, retryAfter: wait = 'none' } = fault
-  const answer = visit.fail({ code: 90033, status, headers: retryAfter(wait, false, world.now()) })
-  send(visit.response, empty ? { ...answer, body: '' } : answer)
+  const reply = visit.fail({ code: 90033, status, headers: retryAfter(wait, false, world.now()) })
+  send(visit.response, empty ? { ...reply, body: '' } : reply)
 }
 
 function retryAfter(wait: number | 'none', httpDate: boolean | undefined, now: number): Record<string, string> {
@@ -110,7 +110,7 @@ function retryAfter(wait: number | 'none', httpDate: boolean | undefined, now: n
   return { 'retry-after': httpDate ? new Date(now + wait * 1000).toUTCString() : String(wait) }
 }
 
-/** Recognisable, so that a test can look for it wherever upstream text must not appear. */
+/** A recognisable text. Tests search for it where upstream text must not appear. */
 export const junk = '<html><body><h1>junk-from-a-proxy</h1><script>alert("junk")</script></body></html>'
 
 function sendPage(fault: Fault, visit: Visit): void {

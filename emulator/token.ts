@@ -5,19 +5,19 @@ import { checkAssertion } from './assertion.ts'
 import { findResource, isGuid, type Tenant } from './directory.ts'
 import { EntraError, refuse } from './errors.ts'
 import type { Tampering } from './faults.ts'
-import type { Answer } from './http.ts'
+import type { Reply } from './http.ts'
 import type { Outcome } from './serve.ts'
 import type { World } from './world.ts'
 
 const bearerAssertion = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer'
 
-/** The form of a token request; empty, as Entra sees it, when it is not form-encoded. */
+/** Parses the form of a token request. Like in Entra, it is empty if the body is not form-encoded. */
 export function parseForm(request: IncomingMessage, body: string): URLSearchParams {
   const type = request.headers['content-type']?.split(';')[0]?.trim().toLowerCase()
   return new URLSearchParams(type === 'application/x-www-form-urlencoded' ? body : '')
 }
 
-/** `POST /{tenant}/oauth2/v2.0/token`: client credentials with a client assertion, nothing else. */
+/** Handles `POST /{tenant}/oauth2/v2.0/token`. Supports only client credentials with a client assertion. */
 export async function answerToken(
   method: string,
   tenant: string,
@@ -34,14 +34,14 @@ export async function answerToken(
   })
 }
 
-/** Runs a request; an EntraError becomes its answer. */
-export async function orRefusal(id: string, world: World, run: () => Promise<Answer>): Promise<Outcome> {
+/** Runs a request. Turns an EntraError into an error response. */
+export async function orRefusal(id: string, world: World, run: () => Promise<Reply>): Promise<Outcome> {
   try {
-    return { answer: await run(), outcome: 'issued' }
+    return { reply: await run(), outcome: 'issued' }
   } catch (error) {
     if (!(error instanceof EntraError)) throw error
     const context = { correlationId: id, now: world.now(), values: error.values }
-    return { answer: refuse(error.code, context), outcome: error.message }
+    return { reply: refuse(error.code, context), outcome: error.message }
   }
 }
 
@@ -67,19 +67,19 @@ function checkScope(scope: string): void {
   if (!scope.endsWith('/.default')) throw new EntraError(1002012, { scope })
 }
 
-async function exchange(tenant: Tenant, form: URLSearchParams, world: World, tampering?: Tampering): Promise<Answer> {
+async function exchange(tenant: Tenant, form: URLSearchParams, world: World, tampering?: Tampering): Promise<Reply> {
   const clientId = required(form, 'client_id')
   const application = world.directory.servicePrincipal(clientId, tenant)
   checkAssertion(required(form, 'client_assertion'), application, world.directory, world.now())
-  const asked = required(form, 'scope').slice(0, -'/.default'.length)
-  const resource = findResource(tenant, asked)
-  if (!resource) throw new EntraError(500011, { resource: asked, tenant: tenant.id })
+  const requested = required(form, 'scope').slice(0, -'/.default'.length)
+  const resource = findResource(tenant, requested)
+  if (!resource) throw new EntraError(500011, { resource: requested, tenant: tenant.id })
   if (tenant.unassigned.includes(application.clientId))
-    throw new EntraError(501051, { client: clientId, resource: asked })
-  return grant({ tenant: tenant.id, clientId: application.clientId, asked, resource, tampering }, world)
+    throw new EntraError(501051, { client: clientId, resource: requested })
+  return grant({ tenant: tenant.id, clientId: application.clientId, requested, resource, tampering }, world)
 }
 
-/** The caller's own `client-request-id` when it is a GUID; `sent` says so. */
+/** Returns the client's `client-request-id` if it is a GUID, with `sent` set. Otherwise returns a new id. */
 export function correlation(request: IncomingMessage, url: URL, form: URLSearchParams): { id: string; sent: boolean } {
   const header = request.headers['client-request-id']
   const candidates = [header, url.searchParams.get('client-request-id'), form.get('client-request-id')]

@@ -2,20 +2,20 @@ import type { IncomingMessage } from 'node:http'
 import type { FaultPoint } from './faults.ts'
 import { decodeJws, type Json } from './jws.ts'
 
-/** Requests and what became of them: `issued`, `served`, `AADSTS…`, `status-…` or a fault's kind. */
+/** Requests by outcome: `issued`, `served`, `AADSTS…`, `status-…` or the kind of a fault. */
 export interface Tally {
   readonly total: number
   readonly outcomes: Readonly<Record<string, number>>
 }
 
-/** What the emulator was asked since the start or the last reset. A request counts once its outcome is decided. */
+/** Requests since the start or the last reset. A request is counted when its outcome is known. */
 export interface Counts {
   readonly endpoints: Readonly<Record<FaultPoint, Tally>>
-  /** Token requests by tenant, as the path spells it in lower case. */
+  /** Token requests by tenant: the path's tenant in lower case. */
   readonly tenants: Readonly<Record<string, Tally>>
-  /** Most token requests that were open at the same time. */
+  /** The largest number of token requests that were open at the same time. */
   readonly maxConcurrentTokenRequests: number
-  /** Times a client followed a `redirect` fault. */
+  /** How often a client followed a `redirect` fault. */
   readonly redirectsFollowed: number
 }
 
@@ -25,15 +25,15 @@ export interface RecordedRequest {
   readonly method: string
   readonly path: string
   readonly query: Readonly<Record<string, string>>
-  /** Names in lower case. */
+  /** Names are in lower case. */
   readonly headers: Readonly<Record<string, string>>
-  /** Form fields except `client_assertion`; the last of duplicates. */
+  /** Form fields except `client_assertion`. Of duplicates, the last one. */
   readonly form: Readonly<Record<string, string>>
-  /** `client_assertion`, decoded and not verified; absent when there was none that can be read. */
+  /** `client_assertion`, decoded but not verified. Absent if the request had none or it could not be decoded. */
   readonly assertion?: { readonly header: Json; readonly payload: Json }
 }
 
-const kept = 200
+const maxRecorded = 200
 const secretHeaders = new Set(['x-identity-header', 'authorization', 'cookie', 'proxy-authorization'])
 
 class Count {
@@ -46,7 +46,7 @@ class Count {
   }
 }
 
-/** Counts and remembers requests. */
+/** Counts and records requests. */
 export class Traffic {
   #endpoints = fresh()
   #tenants = new Map<string, Count>()
@@ -55,18 +55,18 @@ export class Traffic {
   #redirects = 0
   #requests: RecordedRequest[] = []
 
-  /** A token request began. */
+  /** Counts a token request that started. */
   opened(): void {
     this.#open += 1
     this.#mostOpen = Math.max(this.#mostOpen, this.#open)
   }
 
-  /** A token request ended, answered or not. */
+  /** Counts a token request that ended, with or without a response. */
   closed(): void {
     this.#open -= 1
   }
 
-  /** What a request came to; `tenant` only for token requests. */
+  /** Counts the outcome of a request. `tenant` is for token requests only. */
   count(endpoint: FaultPoint, outcome: string, tenant?: string): void {
     this.#endpoints[endpoint].add(outcome)
     if (tenant === undefined) return
@@ -79,7 +79,7 @@ export class Traffic {
     this.#redirects += 1
   }
 
-  /** Keeps the last 200. */
+  /** Records a request. Keeps the last 200. */
   record(endpoint: RecordedRequest['endpoint'], request: IncomingMessage, url: URL, form: URLSearchParams): void {
     const jws = decodeJws(form.get('client_assertion') ?? '')
     const fields = [...form].filter(([name]) => name !== 'client_assertion')
@@ -92,10 +92,10 @@ export class Traffic {
       form: Object.fromEntries(fields.map(([name, value]) => [name, name === 'client_secret' ? '[secret]' : value])),
       ...(jws ? { assertion: { header: jws.header, payload: jws.payload } } : {}),
     })
-    if (this.#requests.length > kept) this.#requests.shift()
+    if (this.#requests.length > maxRecorded) this.#requests.shift()
   }
 
-  /** A copy that later requests do not change. */
+  /** Returns a copy, which later requests do not change. */
   counts(): Counts {
     return structuredClone({
       endpoints: this.#endpoints,
@@ -110,7 +110,7 @@ export class Traffic {
     return [...this.#requests]
   }
 
-  /** Forgets counts and requests; those still open count on. */
+  /** Clears counts and recorded requests. Open requests remain counted as open. */
   reset(): void {
     this.#endpoints = fresh()
     this.#tenants = new Map()

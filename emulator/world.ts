@@ -6,22 +6,22 @@ import type { SigningKey } from './jws.ts'
 import type { Settings } from './options.ts'
 import type { Traffic } from './traffic.ts'
 
-/** Everything the endpoints share. */
+/** The state that all endpoints share. */
 export interface World {
   /** `https://localhost:<port>` */
   readonly entraUrl: string
   /** `http://127.0.0.1:<port>` */
   readonly localUrl: string
-  /** What the identity endpoint expects in `x-identity-header`. */
+  /** The value that the identity endpoint requires in `x-identity-header`. */
   readonly identityHeader: string
   readonly directory: Directory
-  /** Signs access tokens and identity tokens alike. */
+  /** Signs both access tokens and identity tokens. */
   readonly entraKey: SigningKey
   readonly callers: Callers
   readonly identityTokens: IdentityTokens
   readonly faults: Faults
   readonly traffic: Traffic
-  /** Milliseconds. */
+  /** Milliseconds since the epoch. */
   readonly now: () => number
   settings: Settings
 }

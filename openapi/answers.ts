@@ -11,19 +11,24 @@ import { errorTable } from '../src/errors.ts'
 export const open = (properties: TProperties, description?: string) =>
   Type.Object(properties, { additionalProperties: true, ...(description && { description }) })
 
+/** Either this or `null`. */
 export const orNull = (schema: TSchema, description: string) => Type.Union([schema, Type.Null()], { description })
 
+/** A text. */
 export const text = (description: string, examples?: readonly string[]) =>
   Type.String({ description, ...(examples && { examples: [...examples] }) })
 
+/** A whole number, 0 or more by default. */
 export const count = (description: string, minimum = 0) => Type.Integer({ minimum, description })
 
+/** A date and time (RFC 3339). */
 export const moment = (description: string) => Type.String({ format: 'date-time', description })
 
 /** The word of a closed set. */
 export const oneOf = (words: readonly string[], description: string) =>
   Type.Unsafe<string>({ type: 'string', enum: words, description })
 
+/** A GUID in any case. */
 export const guid = (description: string) => Type.String({ pattern: `^${guidPattern}$`, description })
 
 /** RFC 9457 problem details, as `problemOf` writes them. */
@@ -69,4 +74,5 @@ export const problem = open(
 
 /** 200 of `/livez`; of `/readyz`, and its 503. */
 export const liveness = open({ status: Type.Literal('ok') })
+/** Body of `/readyz`. */
 export const readiness = open({ status: oneOf(['ready', 'not ready'], 'The verdict, and nothing else.') })

@@ -13,7 +13,8 @@ import { packageRoot, version } from '../src/service/package.ts'
 import { readRoutes, type Route } from './routes.ts'
 
 /**
- * `node openapi/build.ts` writes openapi.yaml; with `--check` it says whether it is up to date and exits with 1 if not.
+ * `node openapi/build.ts` writes openapi.yaml. With `--check` it writes nothing, and exits with 1 if the file is outdated.
+ *
  * Paths, methods, parameters, bodies and errors are those of the routes, read by @fastify/swagger; the words and the other
  * responses are those of `openapi/descriptions.ts`, joined by the `operationId`.
  */
@@ -26,16 +27,18 @@ type Schema = Readonly<Fields>
 /** The words for a route. Throws for a route without words, and if only one of them has a body. */
 function wordsOf({ operationId, path, method, requestBody }: Route): Description {
   const words = descriptions[operationId]
-  if (!words) throw new Error(`${method} ${path} has no operationId that openapi/descriptions.ts describes`)
-  if (!words.request !== !requestBody) throw new Error(`${operationId}: a body without words, or words without a body`)
+  if (!words) throw new Error(`${method} ${path}: openapi/descriptions.ts has no text for its operationId`)
+  if (!words.request !== !requestBody)
+    throw new Error(`${operationId}: either the route or openapi/descriptions.ts has a request body, but not both`)
   return words
 }
 
-/** The whole document. */
+/** Creates the whole document. */
 async function describeBroker(): Promise<Schema> {
   const routes = await readRoutes()
   const unused = new Set(Object.keys(descriptions)).difference(new Set(routes.map(({ operationId }) => operationId)))
-  if (unused.size > 0) throw new Error(`described, but the operationId of no route: ${[...unused].join(', ')}`)
+  if (unused.size > 0)
+    throw new Error(`openapi/descriptions.ts has texts for operationIds that no route has: ${[...unused].join(', ')}`)
 
   const operations = routes.map(route => ({ ...route, operation: operationOf(route, wordsOf(route)) }))
   const responses = shareResponses(operations.map(({ operation }) => operation.responses))
@@ -156,7 +159,7 @@ function shareResponses(all: readonly Fields[]): Fields {
     const examples = content?.['application/problem+json']?.examples
     if (!examples || found.length === 1) continue
     const name = Object.keys(examples).map(pascalCase).join('Or')
-    if (name in shared) throw new Error(`two responses would be ${name}`)
+    if (name in shared) throw new Error(`two different shared responses have the name ${name}`)
     shared[name] = JSON.parse(text)
     for (const { responses, status } of found) responses[status] = { $ref: `#/components/responses/${name}` }
   }
@@ -169,7 +172,7 @@ const pascalCase = (code: string): string =>
 /** The text of openapi.yaml, as prettier formats it. */
 export async function openapiText(): Promise<string> {
   const head = '# Made from the routes by openapi/build.ts: change those, or the words beside it.\n'
-  // Only what is JSON; and quoted where YAML 1.1 would read a time.
+  // Drops what is not JSON, and quotes what YAML 1.1 would read as a time.
   const document: unknown = JSON.parse(JSON.stringify(await describeBroker()))
   const text = head + stringify(document, { lineWidth: 0, compat: 'yaml-1.1' })
   return format(text, { ...(await resolveConfig(file)), filepath: file })
@@ -179,7 +182,7 @@ if (import.meta.main) {
   const text = await openapiText()
   if (!process.argv.includes('--check')) await writeFile(file, text)
   else if ((await readFile(file, 'utf8')) !== text) {
-    process.stderr.write('openapi.yaml is not what the routes say: run "npm run openapi"\n')
+    process.stderr.write('openapi.yaml is outdated: run "npm run openapi"\n')
     process.exitCode = 1
   }
 }

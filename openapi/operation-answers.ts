@@ -3,38 +3,38 @@ import { count, guid, moment, oneOf, open, orNull, text } from './answers.ts'
 
 /** Bodies of the operations endpoints, for `openapi.yaml` only; `operations-bodies.ts` makes them. */
 
-const errorCode = text('An error code, as callers get it.', ['upstream_unavailable'])
-const errorClass = text('The finer word of the log.', ['timeout'])
+const errorCode = text('The error code that callers get.', ['upstream_unavailable'])
+const errorReason = text('The reason of the error, as in the log and the metrics.', ['timeout'])
 
 const lastError = open({
   code: errorCode,
-  class: errorClass,
-  detail: text('What was wrong; without credentials, and without the text of whoever was asked.'),
-  upstream_codes: Type.Array(Type.Integer(), { description: 'AADSTS numbers, where Entra gave any.' }),
-  at: moment('When.'),
+  reason: errorReason,
+  detail: text('The error in words, without credentials and without text from the upstream.'),
+  upstream_codes: Type.Array(Type.Integer(), { description: 'AADSTS codes, if Entra returned any.' }),
+  at: moment('When the error occurred.'),
 })
 
 const upstreamCheck = open({
-  kind: oneOf(['authority', 'identity', 'issuer'], 'Entra, the managed identity, or an issuer of callers.'),
+  kind: oneOf(['authority', 'identity', 'issuer'], 'Entra, the managed identity, or a caller issuer.'),
   name: text("The authority's origin, the identity source, or the issuer's name in the policy."),
-  status: oneOf(['ok', 'failing', 'unknown'], 'The outcome of the last attempt; `unknown` while there was none.'),
-  since: moment('When it took this status.'),
+  status: oneOf(['ok', 'failing', 'unknown'], 'The outcome of the last request to it; `unknown` before the first one.'),
+  since: moment('When the status last changed.'),
   detail: text('The status in words.'),
-  consecutive_failures: count('Failures in a row.'),
-  last_success: orNull(Type.String({ format: 'date-time' }), 'The last attempt that succeeded.'),
+  consecutive_failures: count('Consecutive failures.'),
+  last_success: orNull(Type.String({ format: 'date-time' }), 'When a request to it last succeeded.'),
   circuit: Type.Optional(
     open(
       {
         state: oneOf(
           ['closed', 'open', 'half-open'],
-          '`open`: not asked for the moment; `half-open`: asked once, to see.',
+          '`closed`: exchanges are sent; `open`: none is sent; `half-open`: one is sent as a probe.',
         ),
-        since: moment('When it came into this state.'),
+        since: moment('When the state last changed.'),
       },
-      'Of an authority: whether it is asked at all.',
+      'The circuit breaker of an authority.',
     ),
   ),
-  last_error: orNull(lastError, 'The last failure there was, also when all is well again.'),
+  last_error: orNull(lastError, 'The last failure, also after later requests succeeded; null if there was none.'),
 })
 
 /** 200 of `/health`. */
@@ -42,84 +42,87 @@ export const health = open(
   {
     status: oneOf(
       ['ok', 'failing', 'unknown'],
-      '`failing` as soon as the policy or one upstream is, `ok` only when all are.',
+      '`failing` if the policy or any upstream is failing; `ok` only if all of them are.',
     ),
-    ready: Type.Boolean({ description: 'What `/readyz` says.' }),
-    draining: Type.Boolean({ description: 'Whether the process is about to stop.' }),
+    ready: Type.Boolean({ description: 'Whether `/readyz` reports ready.' }),
+    draining: Type.Boolean({ description: 'Whether the process is draining before it stops.' }),
     version: text("The broker's version."),
     node: text("Node's version."),
     started_at: moment('When the process started.'),
     policy: open({
-      status: oneOf(['ok', 'failing'], '`failing` while the file is faulty and an older version of it is in force.'),
-      since: moment('When it took this status: when the version in force was loaded, or the fault was found.'),
-      detail: text('How many rules, denials and issuers there are, or what is wrong.'),
+      status: oneOf(['ok', 'failing'], '`failing` while the file is invalid and an older version of it is active.'),
+      since: moment('When the active version was loaded, or when the file was found to be invalid.'),
+      detail: text('The number of rules, denials and issuers, or what is wrong.'),
       version: Type.String({ pattern: '^[0-9a-f]{64}$', description: "SHA-256 of the policy file's bytes." }),
-      loaded_at: moment('When the policy in force was loaded.'),
-      faults: Type.Optional(
+      loaded_at: moment('When the active policy was loaded.'),
+      errors: Type.Optional(
         Type.Array(open({ where: text('Path, line and column.'), what: text('What is wrong.') }), {
-          description: 'What is wrong with the file; absent while nothing is.',
+          description: 'The errors of the policy file; absent while it is valid.',
         }),
       ),
     }),
-    upstreams: Type.Array(upstreamCheck, { description: 'Everybody whom the broker asks.' }),
+    upstreams: Type.Array(upstreamCheck, { description: 'Every upstream of the broker.' }),
   },
-  'The state of the broker as its own traffic shows it.',
+  'The state of the broker, derived from its own traffic.',
 )
 
 /** 200 of `/cache`. */
 export const cacheStatistics = open(
   {
-    entries: count('Cached tokens.'),
-    max_entries: count('How many fit; beyond that, the least recently used leaves.', 1),
-    fetching: count('Fetches under way or waiting for their turn, one per application, tenant and scope.'),
-    exchanging: count('Exchanges with Entra under way.'),
-    waiting: count('Places of callers in the queue for an exchange.'),
-    waiting_background: count('Places of refreshes in the queue for an exchange.'),
+    entries: count('Number of cached tokens.'),
+    max_entries: count('Maximum number of cached tokens; beyond it, the least recently used is evicted.', 1),
+    fetching: count('Fetches in flight or queued: at most one per application, tenant and scope (single flight).'),
+    exchanging: count('Exchanges with Entra in flight.'),
+    waiting: count('Entries of callers in the fair queue for an exchange.'),
+    waiting_background: count('Entries of background refreshes in the fair queue for an exchange.'),
     failures: Type.Array(
       open({
         level: oneOf(
           ['application', 'tenant', 'key'],
-          'What they stand for: all of an application, one tenant, one key.',
+          'What they apply to: all of an application, one of its tenants, or one key (application, tenant and scope).',
         ),
-        reason: errorClass,
-        count: count('How many.', 1),
+        reason: errorReason,
+        count: count('Number of failures.', 1),
       }),
-      { description: 'Remembered failures: while one stands, nobody is asked.' },
+      { description: 'The negative cache: failures that are served from memory until they expire.' },
     ),
-    evictions: count('Entries pushed out by others since start.'),
-    at_risk: count('Valid tokens that were asked for since their last refresh, which failed.'),
-    first_loss_in: orNull(
+    evictions: count('Number of tokens evicted since the start because the cache was full.'),
+    at_risk: count('Number of valid tokens that were requested after their last refresh failed.'),
+    at_risk_usable_seconds: orNull(
       Type.Integer({ minimum: 0 }),
-      'Seconds until the first of those is no longer handed out; null while there are none.',
+      'Seconds until the first of those becomes unusable; null while there are none.',
     ),
   },
-  'The cache in numbers.',
+  'Cache statistics.',
 )
 
 /** 200 of `DELETE /tokens`. */
 export const purged = open(
   {
-    dropped: count('Tokens that were dropped.'),
-    replicas: oneOf(['this', 'all'], 'Which replicas have forgotten them.'),
+    dropped: count('Number of tokens that were dropped.'),
+    replicas: oneOf(['this', 'all'], 'Which replicas were purged.'),
   },
-  'What was forgotten.',
+  'The result of a purge.',
 )
 
-/** One of the entries of {@link cacheEntries}: never the token. */
+/** One of the entries of {@link cacheEntries}; it never has the token. */
 export const cacheEntry = open(
   {
     tenant: guid('The tenant of the token: its id.'),
     scope: text('The scope of the token.'),
-    application: orNull(Type.String(), "The application's name in the policy; null if it has none any more."),
+    application: orNull(
+      Type.String(),
+      "The application's name in the policy; null if the policy no longer defines it.",
+    ),
     client_id: guid("The application's client id."),
     state: oneOf(['fresh', 'due', 'expired'], '`due`: the next request for it starts a refresh.'),
     expires_on: count('When the token expires, in seconds since 1970.'),
-    served_for: count('Seconds until it is no longer handed out.'),
+    usable_seconds: count('Seconds for which the broker still serves the token; 0 once it does not.'),
     refresh_in: count('Seconds until the next request for it starts a refresh.'),
-    vain_refreshes: count('Refreshes in a row that failed or brought nothing newer.'),
+    failed_refreshes: count('Consecutive refreshes that failed or returned no token that lives longer.'),
     last_failure: orNull(
-      open({ code: errorCode, class: errorClass, at: moment('When.') }),
-      'The last refresh, if it failed.',
+      open({ code: errorCode, reason: errorReason, at: moment('When the refresh failed.') }),
+      'The last refresh, if it failed; otherwise null.',
     ),
     token: Type.String({
       pattern: '^[0-9a-f]{32}$',
@@ -128,7 +131,7 @@ export const cacheEntry = open(
     trace_id: orNull(Type.String(), "Entra's trace id of the exchange."),
     correlation_id: orNull(Type.String(), "Entra's correlation id of the exchange."),
   },
-  'What may be told of a cached token: not the token.',
+  'Metadata of a cached token, never the token itself.',
 )
 
 /** 200 of `/cache/entries`. */

@@ -11,21 +11,31 @@ const verdict = (value: string) => ({ [value.replace(' ', '_')]: { summary: 'The
 const probes: Readonly<Record<string, Description>> = {
   getLiveness: {
     tag: 'probes',
-    summary: 'Whether the process answers',
-    description: 'Always 200: restart what does not answer this.',
+    summary: 'Liveness',
+    description: 'Always 200. Restart a process that does not respond.',
     guarded: false,
-    answers: { 200: { description: 'It does.', headers: noStore, content: json('Liveness', verdict('ok')) } },
+    answers: {
+      200: { description: 'The process is alive.', headers: noStore, content: json('Liveness', verdict('ok')) },
+    },
   },
   getReadiness: {
     tag: 'probes',
-    summary: 'Whether requests should be sent here',
+    summary: 'Readiness',
     description:
-      'A latch: 503 until the broker had a token of its identity and the keys of one issuer once, 200 from then on, ' +
-      'whatever happens upstream, and 503 again while it drains before it stops.',
+      '503 until the broker has obtained a token of its identity and the keys of one issuer for the first time. Then 200, ' +
+      'whatever happens upstream, until it drains before it stops: then 503 again.',
     guarded: false,
     answers: {
-      200: { description: 'They should.', headers: noStore, content: json('Readiness', verdict('ready')) },
-      503: { description: 'They should not.', headers: noStore, content: json('Readiness', verdict('not ready')) },
+      200: {
+        description: 'The broker is ready for requests.',
+        headers: noStore,
+        content: json('Readiness', verdict('ready')),
+      },
+      503: {
+        description: 'The broker is not ready for requests.',
+        headers: noStore,
+        content: json('Readiness', verdict('not ready')),
+      },
     },
   },
 }
@@ -50,7 +60,7 @@ const healthExample = {
       name: 'managed-identity',
       status: 'ok',
       since: '2026-11-23T06:00:01.000Z',
-      detail: 'It answers.',
+      detail: 'reachable',
       consecutive_failures: 0,
       last_success: '2026-11-23T06:00:01.000Z',
       last_error: null,
@@ -60,14 +70,14 @@ const healthExample = {
       name: 'https://login.microsoftonline.com',
       status: 'failing',
       since: '2026-11-23T07:10:00.000Z',
-      detail: 'Entra did not answer in time.',
+      detail: 'Entra did not respond in time.',
       consecutive_failures: 3,
       circuit: { state: 'open', since: '2026-11-23T07:10:14.000Z' },
       last_success: '2026-11-23T07:09:12.000Z',
       last_error: {
         code: 'upstream_unavailable',
-        class: 'timeout',
-        detail: 'Entra did not answer in time.',
+        reason: 'timeout',
+        detail: 'Entra did not respond in time.',
         upstream_codes: [],
         at: '2026-11-23T07:10:14.000Z',
       },
@@ -77,7 +87,7 @@ const healthExample = {
       name: 'onprem',
       status: 'unknown',
       since: '2026-11-23T06:00:00.000Z',
-      detail: 'Nobody has needed it since the broker started.',
+      detail: 'not used since the broker started',
       consecutive_failures: 0,
       last_success: null,
       last_error: null,
@@ -85,7 +95,7 @@ const healthExample = {
   ],
 }
 
-const metricsExample = `# HELP token_broker_requests_total Requests answered, by endpoint and outcome: issued, ok, or the code of the error.
+const metricsExample = `# HELP token_broker_requests_total Number of requests, by endpoint and outcome: issued, ok, or the error code.
 # TYPE token_broker_requests_total counter
 token_broker_requests_total{endpoint="tokens",outcome="issued"} 1827
 `
@@ -99,10 +109,10 @@ const entriesExample = {
       client_id: '6f3c0b1e-0000-4000-8000-000000000001',
       state: 'due',
       expires_on: 1795384800,
-      served_for: 655,
+      usable_seconds: 655,
       refresh_in: 12,
-      vain_refreshes: 1,
-      last_failure: { code: 'upstream_unavailable', class: 'timeout', at: '2026-11-23T07:10:14.000Z' },
+      failed_refreshes: 1,
+      last_failure: { code: 'upstream_unavailable', reason: 'timeout', at: '2026-11-23T07:10:14.000Z' },
       token: 'bf5f537f11a743a038b195483f672176',
       trace_id: '5a7f1c9e-0000-4000-8000-00000000000a',
       correlation_id: '5a7f1c9e-0000-4000-8000-00000000000b',
@@ -116,17 +126,17 @@ export const operationsOperations: Readonly<Record<string, Description>> = {
   ...probes,
   getHealth: {
     tag: 'operations',
-    summary: 'The state of the broker and of whom it asks',
+    summary: 'Health of the broker and its upstreams',
     description:
       'Needs `observe`. ' +
-      "Passive: what the broker's own traffic has shown; nobody is asked. An upstream that nobody needs keeps the status " +
-      'that it had. Not for load balancers: that is `/readyz`.',
+      "Passive: it reports what the broker's own traffic has shown and sends no request. An upstream that no request needs " +
+      'keeps its status. Not for load balancers, which use `/readyz`.',
     guarded: true,
     answers: {
       200: {
-        description: 'The state, good or bad.',
+        description: 'The health, good or bad.',
         headers: noStore,
-        content: json('Health', { failing: { summary: 'Entra does not answer', value: healthExample } }),
+        content: json('Health', { failing: { summary: 'Entra does not respond', value: healthExample } }),
       },
     },
     examples: observe,
@@ -135,8 +145,8 @@ export const operationsOperations: Readonly<Record<string, Description>> = {
     tag: 'operations',
     summary: 'Metrics for Prometheus',
     description:
-      'Needs `observe` on the main listener. Where the operations have a listener of their own (`MANAGEMENT_PORT`), it is ' +
-      'open there.',
+      'Needs `observe` on the main listener. If the operations endpoints have their own listener (`MANAGEMENT_PORT`), it ' +
+      'needs no credential there.',
     guarded: true,
     answers: {
       200: {
@@ -145,7 +155,7 @@ export const operationsOperations: Readonly<Record<string, Description>> = {
         content: {
           'text/plain': {
             schema: { type: 'string' },
-            examples: { metrics: { summary: 'One of many', value: metricsExample } },
+            examples: { metrics: { summary: 'One metric of many', value: metricsExample } },
           },
         },
       },
@@ -154,17 +164,16 @@ export const operationsOperations: Readonly<Record<string, Description>> = {
   },
   getCache: {
     tag: 'operations',
-    summary: 'The cache in numbers',
-    description:
-      'Needs `observe`. To be alerted on: `at_risk`, tokens that somebody uses and that cannot be refreshed.',
+    summary: 'Cache statistics',
+    description: 'Needs `observe`. Alert on `at_risk`: tokens that are in use and cannot be refreshed.',
     guarded: true,
     answers: {
       200: {
-        description: 'The numbers of this moment.',
+        description: 'The current statistics.',
         headers: noStore,
         content: json('CacheStatistics', {
           at_risk: {
-            summary: 'Entra does not answer',
+            summary: 'Entra does not respond',
             value: {
               entries: 812,
               max_entries: 10000,
@@ -175,7 +184,7 @@ export const operationsOperations: Readonly<Record<string, Description>> = {
               failures: [{ level: 'key', reason: 'timeout', count: 14 }],
               evictions: 0,
               at_risk: 14,
-              first_loss_in: 655,
+              at_risk_usable_seconds: 655,
             },
           },
         }),
@@ -185,10 +194,10 @@ export const operationsOperations: Readonly<Record<string, Description>> = {
   },
   listCacheEntries: {
     tag: 'operations',
-    summary: 'What is cached',
+    summary: 'List cache entries',
     description:
       'Needs `observe`. Metadata, never tokens. An entry that is refreshed between two pages moves to the end, so it may be seen twice; ' +
-      'none that stays is missed. Every entry is looked at for each page: for people and dashboards.',
+      'no entry that stays is missed. Each page scans the whole cache, so it is for people and dashboards only.',
     guarded: true,
     parameters: {
       tenant: {

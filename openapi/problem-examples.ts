@@ -37,11 +37,11 @@ export const problemExamples = {
   not_permitted: exampleOf(
     'not_permitted',
     'No rule of the policy grants this caller this tenant, scope and application.',
-    { remedy: 'Ask whoever runs the broker for a rule, quoting request_id.' },
+    { remedy: 'Request a rule from the operator of the broker; quote request_id.' },
   ),
   consent_required: exampleOf(
     'consent_required',
-    'The tenant has not admitted the application, or not for this resource.',
+    "The tenant's administrator has not consented to the application, or not for this resource.",
     {
       remedy:
         `The application has no usable service principal in tenant ${tenant}. An administrator of that tenant consents ` +
@@ -54,35 +54,35 @@ export const problemExamples = {
   not_found_public_url: special(
     'Without BROKER_PUBLIC_URL',
     'not_found',
-    'This broker does not know the URL under which it is reached.',
-    { remedy: 'Whoever runs the broker sets BROKER_PUBLIC_URL, for example to https://broker.example.' },
+    'This broker does not know its own public URL.',
+    { remedy: 'The operator of the broker must set BROKER_PUBLIC_URL, for example to https://broker.example.' },
   ),
   method_not_allowed: exampleOf('method_not_allowed', 'This endpoint answers POST.'),
   request_timeout: exampleOf('request_timeout', 'The request did not arrive within the time allowed.'),
   too_large: exampleOf('too_large', 'The body may have 16 KiB at most.'),
   unsupported_media_type: exampleOf('unsupported_media_type', 'Send "Content-Type: application/json".'),
   upstream_rejected: exampleOf('upstream_rejected', 'Entra does not know this tenant, resource or scope.', {
-    remedy: `There is no tenant ${tenant} at https://login.microsoftonline.com: correct the tenant id.`,
+    remedy: `Tenant ${tenant} does not exist at https://login.microsoftonline.com: correct the tenant id.`,
     upstream: { error: 'invalid_request', codes: [90002], traceId: ids.trace, correlationId: ids.correlation },
   }),
   rate_limited: exampleOf('rate_limited', 'This caller makes more requests than its rule allows.', { retryAfter: 12 }),
   rate_limited_exchanges: special(
-    'Too many tokens that are not at hand',
+    'Too many uncached tokens',
     'rate_limited',
-    'This caller asks for more tokens that are not at hand than its rule allows.',
+    'This caller requests more uncached tokens than its rule allows.',
     { retryAfter: 30 },
   ),
   rate_limited_credentials: special(
     'Too many bad credentials from this address',
     'rate_limited',
-    'Too many credentials from this address were bad; one that is not known yet has to wait.',
+    'Too many invalid credentials came from this address; a credential that is not known yet must wait.',
     { retryAfter: 2 },
   ),
   headers_too_large: exampleOf('headers_too_large', 'The request line and headers may have 16 KiB at most.'),
   internal_error: exampleOf('internal_error', 'An unexpected error occurred; the log has it under the request id.'),
   federation_misconfigured: exampleOf(
     'federation_misconfigured',
-    "The application's federated credential does not fit the managed identity.",
+    "The application's federated credential does not match the managed identity.",
     {
       remedy:
         `No federated credential of application ${application} has the subject of the managed identity's token: set ` +
@@ -92,26 +92,26 @@ export const problemExamples = {
   ),
   upstream_invalid: exampleOf(
     'upstream_invalid',
-    'Entra answered with a token that is for another tenant; it was discarded.',
+    "Entra's response has a token that is for another tenant; it was discarded.",
   ),
-  upstream_unavailable: exampleOf('upstream_unavailable', 'Entra cannot answer at the moment.', { retryAfter: 5 }),
+  upstream_unavailable: exampleOf('upstream_unavailable', 'Entra is temporarily unavailable.', { retryAfter: 5 }),
   identity_unavailable: exampleOf('identity_unavailable', 'The identity endpoint could not be reached.'),
   issuer_unavailable: exampleOf('issuer_unavailable', 'The keys of issuer "onprem" could not be fetched.', {
     retryAfter: 30,
   }),
-  overloaded: exampleOf('overloaded', 'Too many tokens are being fetched, many of them for this caller.', {
-    remedy: 'Ask for fewer new tokens at once; tokens that are cached are not affected.',
+  overloaded: exampleOf('overloaded', 'The queue of token requests to Entra has no place left for this caller.', {
+    remedy: 'Request fewer new tokens at once; cached tokens are not affected.',
   }),
   overloaded_loop: special(
     'Too much to do to look at the request',
     'overloaded',
-    'The broker has more to do than it can do in time.',
+    'The broker cannot respond to more requests in time.',
     { retryAfter: 2 },
   ),
   invalid_request_member: special(
-    'An unknown member',
+    'An unknown field',
     'invalid_request',
-    'Unknown member "tenantId"; there are tenant, scope, application, min_expires_in.',
+    'Unknown field "tenantId"; allowed: tenant, scope, application, min_expires_in.',
   ),
   invalid_request_parameter: special(
     'A parameter out of range',
@@ -127,27 +127,27 @@ export const problemExamples = {
     'Without the permission observe',
     'not_permitted',
     'No rule of the policy grants this caller the permission "observe".',
-    { remedy: 'Ask whoever runs the broker for a rule with "permissions: [observe]", quoting request_id.' },
+    { remedy: 'Request a rule with "permissions: [observe]" from the operator of the broker; quote request_id.' },
   ),
   invalid_request_filter: special(
     'Nothing to drop, or everything and something',
     'invalid_request',
-    'Name what to drop: tenant, scope, application, or all=true by itself.',
+    'Specify what to purge: tenant, scope, application, or all=true by itself.',
   ),
   not_permitted_purge: special(
     'Without the permission purge',
     'not_permitted',
     'No rule of the policy grants this caller the permission "purge".',
-    { remedy: 'Ask whoever runs the broker for a rule with "permissions: [purge]", quoting request_id.' },
+    { remedy: 'Request a rule with "permissions: [purge]" from the operator of the broker; quote request_id.' },
   ),
   upstream_unavailable_min_expires_in: special(
     'No token that lives as long as min_expires_in asks',
     'upstream_unavailable',
-    'No token with the least remaining life asked for can be had now.',
+    'No token with the required min_expires_in is available now.',
     {
       retryAfter: 60,
       availableExpiresIn: 412,
-      remedy: 'Ask with a smaller min_expires_in, or again after retry_after seconds.',
+      remedy: 'Use a smaller min_expires_in, or try again after retry_after seconds.',
     },
   ),
 } as const satisfies Readonly<Record<ErrorCode, Example> & Record<string, Example>>

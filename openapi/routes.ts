@@ -26,9 +26,9 @@ export interface Route {
   readonly responses: Readonly<Record<string, ErrorResponse>>
 }
 
-/** No request is sent, so no service is ever called. */
+/** A placeholder for services. No request is sent, so none of them is called. */
 const never = (): never => {
-  throw new Error('the description calls no service')
+  throw new Error('generating openapi.yaml must not call a service')
 }
 
 /** The routes of a main listener without a management listener, which has all of them. */

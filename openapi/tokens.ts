@@ -7,11 +7,11 @@ const contoso = '1a2b3c4d-0000-4000-8000-000000000002'
 export const tokenOperations: Readonly<Record<string, Description>> = {
   purgeTokens: {
     tag: 'tokens',
-    summary: 'Make the broker forget tokens',
+    summary: 'Purge cached tokens',
     description:
-      'Needs `purge`. At least one of `tenant`, `scope` and `application`, which all have to match, or `all=true` by itself. ' +
-      'Forgotten are the tokens, what is remembered of failures to get them, and what comes of exchanges that are under ' +
-      'way: the next request asks Entra. Tokens that were handed out stay valid until they expire.',
+      'Needs `purge`. At least one of `tenant`, `scope` and `application`, which must all match, or `all=true` by itself. ' +
+      'Removes the matching tokens and failures from the cache, and discards the results of exchanges in flight: the next ' +
+      'request goes to Entra. Tokens that were already issued stay valid until they expire.',
     guarded: true,
     parameters: {
       tenant: {
@@ -24,7 +24,7 @@ export const tokenOperations: Readonly<Record<string, Description>> = {
     },
     answers: {
       200: {
-        description: 'How many tokens were dropped, possibly none.',
+        description: 'Number of tokens that were dropped, possibly none.',
         headers: headersOf('Cache-Control'),
         content: json('Purged', { some: { summary: 'On this replica', value: { dropped: 12, replicas: 'this' } } }),
       },

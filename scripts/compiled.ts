@@ -5,18 +5,18 @@ import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 
-/** The folder beside a bundle in which `src/cli.ts` finds its code compiled. */
+/** The folder beside a bundle from which `src/cli.ts` loads compiled code. */
 export const compiled = 'compiled'
 
 const startWithinMs = 30_000
 
 /**
- * Starts a bundled broker once, with settings that make it ask nobody anything, so that Node leaves the code that it
- * compiled in {@link compiled} (https://nodejs.org/api/module.html#module-compile-cache). Good for this version of Node and
- * this architecture; any other passes it over.
+ * Starts a bundled broker once, with settings under which it sends no requests, so that Node writes the compiled code
+ * to {@link compiled} (https://nodejs.org/api/module.html#module-compile-cache). The code is for this version of Node
+ * and this architecture. Any other ignores it.
  *
  * @param program the bundle's path
- * @throws when the broker does not start
+ * @throws if the broker does not start within 30 s
  */
 export async function compile(program: string): Promise<void> {
   const cache = join(dirname(program), compiled)
@@ -27,7 +27,7 @@ export async function compile(program: string): Promise<void> {
   } finally {
     await rm(folder, { recursive: true })
   }
-  if ((await readdir(cache)).length === 0) throw new Error('Node left no compiled code')
+  if ((await readdir(cache)).length === 0) throw new Error('Node wrote no compiled code')
 }
 
 async function settingsIn(folder: string): Promise<Readonly<Record<string, string>>> {
@@ -43,8 +43,8 @@ async function settingsIn(folder: string): Promise<Readonly<Record<string, strin
     audiences: ['none'],
     jwksFile: await file('jwks', { keys: [key] }),
   }
-  const nobody = { name: 'nobody', callers: [{ issuer: 'none', subject: 'nobody' }], permissions: ['observe'] }
-  const policy = { applications: { default: guid }, issuers: { none: issuer }, rules: [nobody] }
+  const rule = { name: 'unused', callers: [{ issuer: 'none', subject: 'unused' }], permissions: ['observe'] }
+  const policy = { applications: { default: guid }, issuers: { none: issuer }, rules: [rule] }
   return {
     HOST: '127.0.0.1',
     PORT: '0',
@@ -61,14 +61,14 @@ async function startAndStop(program: string, env: Readonly<Record<string, string
   const child = spawn(process.execPath, [program, 'serve'], { env, stdio: ['ignore', 'pipe', 'pipe'] })
   const deadline = setTimeout(() => child.kill('SIGKILL'), startWithinMs)
   const exited = once(child, 'exit')
-  let said = ''
+  let output = ''
   for (const stream of [child.stdout, child.stderr]) {
     stream.on('data', (chunk: Buffer) => {
-      said += chunk.toString()
-      if (said.includes('listening at')) child.kill('SIGTERM')
+      output += chunk.toString()
+      if (output.includes('listening at')) child.kill('SIGTERM')
     })
   }
   const [code] = (await exited) as [number | null]
   clearTimeout(deadline)
-  if (code !== 0) throw new Error(`the bundled broker ended with ${code}:\n${said}`)
+  if (code !== 0) throw new Error(`the bundled broker exited with ${code}:\n${output}`)
 }

@@ -1,16 +1,18 @@
-// The image's health check: asks the broker in the same container whether it is ready, and exits with 0 or 1. It reads
-// the same variables as the broker. It knows the broker by its address only: it presents nothing, believes nothing but
-// the status, and so need not know whose certificate it is, which names the outside and not 127.0.0.1.
+// The image's health check. Requests /readyz of the broker in the same container and exits with 0 if it is ready, else
+// 1. It reads the same variables as the broker. It does not verify the broker's certificate, which names the public
+// host and not 127.0.0.1. That is safe: it sends no credential and uses nothing but the status of the response.
 import { request as httpRequest } from 'node:http'
 import { request as httpsRequest } from 'node:https'
 
 const withinMs = 3_000
 const env = process.env
 
-/** As the broker reads numbers: what Kubernetes injects for a Service of the same name (`tcp://…`) counts as absent. */
+/**
+ * Reads a port like the broker does. What Kubernetes injects for a Service of this name (`tcp://…`) counts as absent.
+ */
 const portOf = name => (/^\d{1,5}$/.test(env[name] ?? '') ? Number(env[name]) : undefined)
 
-/** Where the broker listens. On Linux, an address that stands for all of them is reached by itself. */
+/** The address of the broker. On Linux, connecting to an address like 0.0.0.0 reaches the local host. */
 function target() {
   const management = portOf('MANAGEMENT_PORT')
   const host = (management === undefined ? env.HOST : env.MANAGEMENT_HOST) || '127.0.0.1'
@@ -32,7 +34,7 @@ function check() {
 
 try {
   const status = await check()
-  if (status !== 200) throw new Error(`/readyz answered ${status}`)
+  if (status !== 200) throw new Error(`/readyz returned ${status}`)
 } catch (error) {
   process.stderr.write(`unhealthy: ${error.message}\n`)
   process.exitCode = 1

@@ -11,21 +11,23 @@ import { install, missing } from './image/requirements.ts'
 import { measure } from './image/sizes.ts'
 import { createWorld, type World } from './image/world.ts'
 
-const help = `Builds the image and tries it out.
+const help = `Builds the image and tests it.
 
 Usage: node scripts/image.ts [--install] [--rounds 5]
-         builds it with buildah, on bases made of this machine's files, and runs it with podman
+         builds the image with buildah, on base images made of this machine's files, and runs it with podman
        node scripts/image.ts --image NAME [--engine docker] [--rounds 5]
-         runs an image that the engine (docker, podman) has
+         runs an existing image with docker or podman (the default)
 
-The image runs read-only and without capabilities, gets a token from the emulator outside, and is stopped with SIGTERM.
+The image runs read-only and without capabilities. It gets a token from an emulator on this machine, and is stopped
+with SIGTERM.
 
-  --install   installs buildah, podman and what they need with apt-get, as root
-  --rounds    how often the time to the first token is measured
+  --install   first install buildah, podman and what they need with apt-get (only as root)
+  --rounds    how often to measure the time to the first token: 1 to 99, default 5
 
-Exit codes: 0 all is well, 1 something is not, 2 wrong usage, 77 this machine cannot build or run images: it says why
+Exit codes: 0 all checks passed, 1 a check failed, 2 wrong usage, 77 this machine cannot build or run images (the
+reason is printed)
 `
-const cannot = 77
+const cannotRun = 77
 const print = (line: string) => process.stdout.write(`${line}\n`)
 const median = (values: readonly number[]) => Math.round(values.toSorted((a, b) => a - b)[values.length >> 1] ?? NaN)
 const megabytes = (bytes: number) => `${(bytes / 1e6).toFixed(1)} MB`
@@ -41,11 +43,12 @@ class UsageError extends Error {}
 
 /** @throws UsageError */
 function readArguments(): Values | 'help' {
-  const { help: asks, install: installs, image, engine, rounds } = parse()
-  if (asks) return 'help'
-  if (engine !== 'podman' && engine !== 'docker') throw new UsageError(`--engine is podman or docker, not "${engine}"`)
-  if (!/^[1-9]\d?$/.test(rounds)) throw new UsageError(`--rounds is 1 to 99, not "${rounds}"`)
-  return { install: installs, image, engine, rounds: Number(rounds) }
+  const { help: wantsHelp, install: wantsInstall, image, engine, rounds } = parse()
+  if (wantsHelp) return 'help'
+  if (engine !== 'podman' && engine !== 'docker')
+    throw new UsageError(`--engine must be podman or docker; got "${engine}"`)
+  if (!/^[1-9]\d?$/.test(rounds)) throw new UsageError(`--rounds must be from 1 to 99; got "${rounds}"`)
+  return { install: wantsInstall, image, engine, rounds: Number(rounds) }
 }
 
 function parse() {
@@ -63,25 +66,26 @@ function parse() {
   }
 }
 
-/** Tries out an image; returns whether it is as it should be. */
-async function tryOut(subject: Subject, rounds: number, folder: string): Promise<boolean> {
+/** Runs an image and prints the result of every check. Returns whether all passed. */
+async function testImage(subject: Subject, rounds: number, folder: string): Promise<boolean> {
   const world = await createWorld(folder)
   try {
     const found = [...(await checks.checkCommands(subject)), ...(await serve(subject, rounds, world))]
     for (const check of found) {
-      if (checks.holds(check)) print(`ok      ${check.what}`)
-      else print(`NOT OK  ${check.what}: ${JSON.stringify(check.actual)}, not ${JSON.stringify(check.expected)}`)
+      if (checks.passes(check)) print(`ok      ${check.what}`)
+      else
+        print(`FAILED  ${check.what}: expected ${JSON.stringify(check.expected)}, got ${JSON.stringify(check.actual)}`)
     }
     const { unpacked, packed, layers } = await measure(subject, folder)
-    print(`size    ${megabytes(unpacked)}; with gzip ${megabytes(packed)}. Its layers:`)
+    print(`size    ${megabytes(unpacked)}; compressed with gzip ${megabytes(packed)}. Layers:`)
     for (const layer of layers) print(`        ${layer}`)
-    return found.every(checks.holds)
+    return found.every(checks.passes)
   } finally {
     await world.close()
   }
 }
 
-/** Starts the image as often as asked for, and checks the last of the containers. */
+/** Starts the image `rounds` times and checks the last container. */
 async function serve(subject: Subject, rounds: number, world: World): Promise<readonly checks.Check[]> {
   const [sinceCommand, sinceProcess]: [number[], number[]] = [[], []]
   for (let round = rounds; ; round--) {
@@ -103,26 +107,28 @@ async function serve(subject: Subject, rounds: number, world: World): Promise<re
   }
 }
 
-async function buildAndTryOut({ install: installs, rounds }: Values): Promise<number> {
-  if (installs) await install()
+async function buildAndTest({ install: wantsInstall, rounds }: Values): Promise<number> {
+  if (wantsInstall) await install()
   const reasons = await missing()
   for (const reason of reasons) print(`missing: ${reason}`)
-  if (reasons.length > 0) return cannot
+  if (reasons.length > 0) return cannotRun
   const storage = await openStorage()
   try {
     const started = performance.now()
     const image = await buildOnLocalBases(storage)
-    print(`built   in ${Math.round((performance.now() - started) / 1000)} s, on bases made here`)
-    return (await tryOut({ engine: 'podman', options: storage.options, image }, rounds, storage.folder)) ? 0 : 1
+    print(
+      `built   in ${Math.round((performance.now() - started) / 1000)} s, on base images made of this machine's files`,
+    )
+    return (await testImage({ engine: 'podman', options: storage.options, image }, rounds, storage.folder)) ? 0 : 1
   } finally {
     await storage.remove()
   }
 }
 
-async function tryOutExisting(engine: 'podman' | 'docker', image: string, rounds: number): Promise<number> {
+async function testExisting(engine: 'podman' | 'docker', image: string, rounds: number): Promise<number> {
   const folder = await mkdtemp(join(tmpdir(), 'token-broker-image-'))
   try {
-    return (await tryOut({ engine, options: [], image }, rounds, folder)) ? 0 : 1
+    return (await testImage({ engine, options: [], image }, rounds, folder)) ? 0 : 1
   } finally {
     await rm(folder, { recursive: true, force: true })
   }
@@ -136,13 +142,13 @@ async function main(): Promise<number> {
   }
   if (process.version !== pinnedNode) {
     print(`missing: Node ${pinnedNode}, which package.json pins; this is ${process.version}`)
-    return cannot
+    return cannotRun
   }
   endOnSignals()
-  // Whoever reads this may stop reading; what was started is removed all the same.
+  // If the reader of stdout goes away, containers and images are still removed.
   process.stdout.on('error', () => undefined)
   const { image, engine, rounds } = values
-  return image === undefined ? buildAndTryOut(values) : tryOutExisting(engine, image, rounds)
+  return image === undefined ? buildAndTest(values) : testExisting(engine, image, rounds)
 }
 
 try {

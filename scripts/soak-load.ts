@@ -2,40 +2,41 @@ import { Agent, request } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { decodeJws, isObject, type Json } from '../emulator/jws.ts'
 
-/** One key that is asked for. */
+/** A tenant and a scope for which callers request tokens. */
 export interface Key {
   /** A GUID. */
   readonly tenant: string
   readonly scope: string
 }
 
-/** What constant load has seen. Times in milliseconds. */
+/** What the load has observed. Times are in milliseconds. */
 export interface Tally {
   requests: number
-  /** Answers by their `Cache-Status`, without its numbers. */
-  readonly hows: Map<string, number>
-  /** Refused while no token of the key was known to be valid. */
+  /** The number of responses by `Cache-Status`, without its numbers, or by status if there is none. */
+  readonly cacheStatuses: Map<string, number>
+  /** The number of responses without a token. */
   refused: number
   longestWait: number
   longestHit: number
-  /** Promises that were not kept, in words. */
+  /** Descriptions of broken promises, at most 20. */
   readonly broken: string[]
 }
 
+/** The load: who requests which keys, and how often. */
 export interface LoadOptions {
   /** Without a trailing slash. */
   readonly url: string
   /** One bearer token for each caller. */
   readonly callers: readonly string[]
   readonly keys: readonly Key[]
-  /** Milliseconds that a caller pauses after an answer. */
+  /** Milliseconds that a caller pauses after a response. */
   readonly pauseMs: number
-  /** Milliseconds that nobody may wait longer than, what a busy machine adds included. */
+  /** The longest wait allowed, in milliseconds, including the delay of a busy machine. */
   readonly longestWaitMs: number
   readonly stopping: AbortSignal
 }
 
-interface Answer {
+interface Observed {
   readonly status: number
   readonly retryAfter: string | undefined
   readonly how: string
@@ -45,18 +46,18 @@ interface Answer {
 }
 
 const mostBroken = 20
-/** The broker hands out no token for the last tenth of its life: of two seconds at most. */
+/** The broker does not serve a token in the last tenth of its life. Tokens live for two seconds here. */
 const notServedMs = 200
 
-/** Lets every caller ask for one random key after the other until it is stopped; resolves to what they saw. */
+/** Makes every caller request tokens for random keys until it is stopped. `done` resolves when all have stopped. */
 export function startLoad(options: LoadOptions): { readonly tally: Tally; readonly done: Promise<unknown> } {
-  const tally: Tally = { requests: 0, hows: new Map(), refused: 0, longestWait: 0, longestHit: 0, broken: [] }
+  const tally: Tally = { requests: 0, cacheStatuses: new Map(), refused: 0, longestWait: 0, longestHit: 0, broken: [] }
   const judge = createJudge(tally, options.longestWaitMs)
   const agent = new Agent({ keepAlive: true })
   const run = async (authorization: string) => {
     while (!options.stopping.aborted) {
       const key = options.keys[Math.floor(Math.random() * options.keys.length)]
-      if (key) judge(key, await ask(options.url, agent, authorization, key))
+      if (key) judge(key, await requestToken(options.url, agent, authorization, key))
       await sleep(options.pauseMs)
     }
   }
@@ -64,20 +65,20 @@ export function startLoad(options: LoadOptions): { readonly tally: Tally; readon
   return { tally, done }
 }
 
-/** Compares every answer with what is promised, and with the tokens that were seen before its request was sent. */
+/** Checks every response against the promises, and against the tokens that were issued before its request was sent. */
 function createJudge(tally: Tally, longestWaitMs: number) {
   const validUntil = new Map<Key, { readonly seenAt: number; readonly end: number }[]>()
   const complain = (what: string) => void (tally.broken.length < mostBroken && tally.broken.push(what))
-  return (key: Key, answer: Answer): void => {
+  return (key: Key, answer: Observed): void => {
     const { status, how, sentAt, answeredAt, body } = answer
     const waited = answeredAt - sentAt
     tally.requests++
-    tally.hows.set(how, (tally.hows.get(how) ?? 0) + 1)
+    tally.cacheStatuses.set(how, (tally.cacheStatuses.get(how) ?? 0) + 1)
     tally.longestWait = Math.max(tally.longestWait, waited)
     if (how.includes('hit')) tally.longestHit = Math.max(tally.longestHit, waited)
-    if (waited > longestWaitMs) complain(`somebody waited ${waited} ms (${how})`)
+    if (waited > longestWaitMs) complain(`a caller waited ${waited} ms (${how})`)
     if (status === 200) {
-      const wrong = wrongWith(key, answer)
+      const wrong = problemOf(key, answer)
       if (wrong !== undefined) complain(wrong)
       const seen = (validUntil.get(key) ?? []).filter(({ end }) => end > answeredAt)
       validUntil.set(key, [...seen, { seenAt: answeredAt, end: Number(body['expires_on']) * 1000 - notServedMs }])
@@ -85,20 +86,20 @@ function createJudge(tally: Tally, longestWaitMs: number) {
     }
     tally.refused++
     if (status !== 503 || !(Number(answer.retryAfter) >= 1)) complain(`${status} with Retry-After ${answer.retryAfter}`)
-    const held = validUntil.get(key)?.find(({ seenAt, end }) => seenAt < sentAt && answeredAt < end)
-    if (held) complain(`${status} ${String(body['code'])} with ${held.end - answeredAt} ms left of a token`)
+    const valid = validUntil.get(key)?.find(({ seenAt, end }) => seenAt < sentAt && answeredAt < end)
+    if (valid) complain(`${status} ${String(body['code'])} although a token is valid for ${valid.end - answeredAt} ms`)
   }
 }
 
-/** What is wrong with a token that was handed out. */
-function wrongWith({ tenant }: Key, { body, sentAt }: Answer): string | undefined {
+/** What is wrong with a token that was served; undefined if nothing is. */
+function problemOf({ tenant }: Key, { body, sentAt }: Observed): string | undefined {
   const claims = decodeJws(String(body['access_token']))?.payload
-  if (claims?.['tid'] !== tenant) return `the token of ${String(claims?.['tid'])} for ${tenant}`
-  return Number(claims['exp']) * 1000 <= sentAt ? 'a token that had ended' : undefined
+  if (claims?.['tid'] !== tenant) return `a token of ${String(claims?.['tid'])} instead of ${tenant}`
+  return Number(claims['exp']) * 1000 <= sentAt ? 'an expired token' : undefined
 }
 
-function ask(url: string, agent: Agent, authorization: string, key: Key): Promise<Answer> {
-  const { promise, resolve, reject } = Promise.withResolvers<Answer>()
+function requestToken(url: string, agent: Agent, authorization: string, key: Key): Promise<Observed> {
+  const { promise, resolve, reject } = Promise.withResolvers<Observed>()
   const headers = { authorization, 'content-type': 'application/json' }
   const sentAt = Date.now()
   const sent = request(`${url}/tokens`, { method: 'POST', agent, headers }, response => {

@@ -12,28 +12,34 @@ import { wire } from '../src/service/wire.ts'
 import { type Key, startLoad, type Tally } from './soak-load.ts'
 
 /**
- * `npm run soak [-- --seconds 60]`: the broker as it ships and the emulator in one process, in real time: tokens that
- * live for two seconds, constant load of several callers, and one outage after the other. Prints what they saw, and
- * exits with 1 if a promise was broken: a failure while a valid token was held, a wait beyond the time of an exchange,
- * another tenant's token, more exchanges than refresh intervals, or at once than keys, a broker that is not ready,
- * memory that grows.
+ * `npm run soak [-- --seconds 60]` runs the broker and the emulator in one process, in real time. Tokens live for two
+ * seconds, 40 callers request them all the time, and one outage follows the other. Prints what the callers observed,
+ * and exits with 1 if a promise was broken:
+ *
+ * - a request failed while a valid token was cached, or took longer than an exchange may take;
+ * - a caller got another tenant's token or an expired one;
+ * - there were more exchanges than refresh intervals, or more concurrent exchanges than keys;
+ * - the broker was not ready, or its memory grew.
  */
 
 const { values } = parseArgs({ options: { seconds: { type: 'string', default: '60' } } })
 const seconds = Number(values.seconds)
-if (!(seconds >= 10 && seconds <= 86_400)) throw new RangeError('--seconds: from 10 to 86400')
+if (!(seconds >= 10 && seconds <= 86_400)) throw new RangeError('--seconds must be from 10 to 86400')
 
 const lifeSeconds = 2
 const timeoutMs = 1000
-/** What a busy machine may add to a wait: client, broker and emulator share one thread. */
+/** The delay that a busy machine may add to a wait. Client, broker and emulator share one thread. */
 const slackMs = 2000
 const callerCount = 40
 const pauseMs = 60
 const faultMs = 1000
 const calmMs = 4000
-/** A token is due after half of its life, less jitter; it lives for a second or more, as `exp` has no fractions. */
+/**
+ * A token is due for refresh after half of its life, minus jitter. It lives for a second or more, as `exp` has no
+ * fractions.
+ */
 const leastIntervalSeconds = 0.45
-/** Exchanges that the broker has given up, and whose end the emulator has not noticed yet. */
+/** Exchanges that the broker has aborted and the emulator still counts as open. */
 const abandoned = 4
 const mostGrowthBytes = 16e6
 
@@ -41,7 +47,7 @@ const tenants = Array.from({ length: 5 }, (_, n) => `40000000-0000-4000-8000-000
 const scopes = ['https://graph.microsoft.com/.default', 'https://management.azure.com/.default']
 const keys: readonly Key[] = tenants.flatMap(tenant => scopes.map(scope => ({ tenant, scope })))
 
-/** Outages: what passes by itself. A broker that Entra refuses stays refused for longer than these tokens live. */
+/** Transient errors only. The broker remembers a permanent error for longer than these tokens live. */
 const faults: readonly Fault[] = [
   { kind: 'server-error', at: 'token' },
   { kind: 'hung', at: 'token' },
@@ -79,8 +85,8 @@ async function startBroker(emulator: Emulator) {
   return { service, url }
 }
 
-/** Switches one fault after the other on and off until the time is over. Counts how often the broker was not ready. */
-async function trouble(emulator: Emulator, isReady: () => boolean, until: number): Promise<number> {
+/** Turns one fault after the other on and off until the time is over. Counts how often the broker was not ready. */
+async function causeOutages(emulator: Emulator, isReady: () => boolean, until: number): Promise<number> {
   let unready = 0
   for (let n = 0; Date.now() + faultMs + calmMs < until; n++) {
     await sleep(calmMs)
@@ -109,7 +115,7 @@ interface Measured {
   readonly seconds: number
   readonly issued: number
   readonly failed: number
-  /** Exchanges under way, at most. */
+  /** The largest number of concurrent exchanges. */
   readonly atOnce: number
   readonly heap: { readonly start: number; readonly end: number }
   readonly unready: number
@@ -119,8 +125,8 @@ function brokenPromises({ tally, seconds: elapsed, issued, atOnce, heap, unready
   const mostIssued = keys.length * (elapsed / leastIntervalSeconds + 1)
   return [
     ...tally.broken,
-    ...(issued > mostIssued ? [`${issued} exchanges, where ${Math.floor(mostIssued)} are enough`] : []),
-    ...(atOnce > keys.length + abandoned ? [`${atOnce} exchanges at once for ${keys.length} keys`] : []),
+    ...(issued > mostIssued ? [`${issued} exchanges; at most ${Math.floor(mostIssued)} are necessary`] : []),
+    ...(atOnce > keys.length + abandoned ? [`${atOnce} concurrent exchanges for ${keys.length} keys`] : []),
     ...(unready > 0 ? [`not ready ${unready} times`] : []),
     ...(heap.end - heap.start > mostGrowthBytes ? [`the heap grew by ${megabytes(heap.end - heap.start)}`] : []),
   ]
@@ -128,20 +134,20 @@ function brokenPromises({ tally, seconds: elapsed, issued, atOnce, heap, unready
 
 function report(measured: Measured): void {
   const { tally, seconds: elapsed, issued, failed, atOnce, heap } = measured
-  const hows = [...tally.hows].toSorted(([, a], [, b]) => b - a).map(([how, count]) => `${count} × ${how}`)
+  const statuses = [...tally.cacheStatuses].toSorted(([, a], [, b]) => b - a).map(([how, count]) => `${count} × ${how}`)
   const perLife = issued / keys.length / (elapsed / lifeSeconds)
   const broken = brokenPromises(measured)
-  const whileHeld = tally.broken.filter(text => text.includes('left of a token')).length
-  print('requests', `${tally.requests}, ${Math.round(tally.requests / elapsed)} a second`)
-  print('answers', hows.join(', '))
-  print('failures', `${whileHeld} while a valid token was held, ${tally.refused - whileHeld} while none was`)
+  const whileValid = tally.broken.filter(text => text.includes('although a token is valid')).length
+  print('requests', `${tally.requests}, ${Math.round(tally.requests / elapsed)} per second`)
+  print('responses', statuses.join(', '))
+  print('failures', `${whileValid} with a valid token in the cache, ${tally.refused - whileValid} without one`)
   print(
     'longest wait',
-    `${tally.longestWait} ms where an exchange may take ${timeoutMs}; of a hit ${tally.longestHit} ms`,
+    `${tally.longestWait} ms (an exchange may take ${timeoutMs} ms); of a cache hit ${tally.longestHit} ms`,
   )
   print(
     'exchanges',
-    `${issued}, ${perLife.toFixed(2)} per key and life of ${lifeSeconds} s, ${atOnce} at once; ${failed} failed`,
+    `${issued}, ${perLife.toFixed(2)} per key and token life of ${lifeSeconds} s, at most ${atOnce} concurrent; ${failed} failed`,
   )
   print('memory', `heap in use ${megabytes(heap.start)} at the start, ${megabytes(heap.end)} at the end`)
   for (const what of broken) print('BROKEN', what)
@@ -163,19 +169,19 @@ const minted = Array.from({ length: callerCount }, (_, n) =>
 const callers = await Promise.all(minted)
 print(
   'soak',
-  `${seconds} s, ${callerCount} callers, ${keys.length} keys, faults for ${faultMs} of ${faultMs + calmMs} ms`,
+  `${seconds} s, ${callerCount} callers, ${keys.length} keys, a fault for ${faultMs} ms out of every ${faultMs + calmMs} ms`,
 )
 
 const stopping = new AbortController()
 const options = { url, callers, keys, pauseMs, longestWaitMs: timeoutMs + slackMs, stopping: stopping.signal }
 const { tally, done } = startLoad(options)
-// Compiled, and with every key fetched once, before memory is measured.
+// Warms up and fetches every key before memory is measured.
 const warmUpMs = 3000
 await sleep(warmUpMs)
 emulator.resetCounts()
 const began = Date.now()
 const start = heapBytes()
-const unready = await trouble(emulator, service.isReady, began + seconds * 1000 - warmUpMs)
+const unready = await causeOutages(emulator, service.isReady, began + seconds * 1000 - warmUpMs)
 stopping.abort()
 await done
 const { endpoints, maxConcurrentTokenRequests: atOnce } = emulator.counts()

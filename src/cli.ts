@@ -6,52 +6,52 @@ import { handOverSignals } from './service/startup-signals.ts'
 import { columns, runCommand, usage, type Command } from './commands/command.ts'
 import { ExitError, exitCodes } from './exit.ts'
 
-/** Code that the image carries compiled, so that it starts sooner; beside the sources there is none. */
+/** The image contains compiled code, for a faster start. A source folder does not. */
 const compiled = join(import.meta.dirname, 'compiled')
 if (existsSync(compiled)) enableCompileCache({ directory: compiled, portable: true })
 
-/** The commands by name, each loaded when it is used: most of them need little of the broker. */
+/** The commands by name. Each is loaded when it is used, since most of them need few of the broker's modules. */
 const commands: Readonly<Record<string, readonly [summary: string, load: () => Promise<Command>]>> = {
   serve: [
-    'run the broker; the environment configures it (see docs/configuration.md)',
+    'run the broker; environment variables configure it (see docs/configuration.md)',
     async () => (await import('./commands/serve.ts')).serveCommand,
   ],
   agent: [
-    'run beside a workload outside Azure and hand it the tokens that a broker grants it',
+    'run beside a workload outside Azure, and serve it the tokens that a broker grants it',
     async () => (await import('./commands/agent.ts')).agentCommand,
   ],
   'policy check': [
-    'say what is wrong with a policy file',
+    'list the errors of a policy file',
     async () => (await import('./commands/policy-check.ts')).policyCheckCommand,
   ],
   'policy explain': [
-    'say which rule grants something, or why none does',
+    'show which rule grants a request, or why none does',
     async () => (await import('./commands/policy-explain.ts')).policyExplainCommand,
   ],
   'policy test': [
-    'compare what a policy decides with a table of expectations',
+    'compare the decisions of a policy with a table of expected ones',
     async () => (await import('./commands/policy-test.ts')).policyTestCommand,
   ],
-  'key new': ['make an API key for a caller', async () => (await import('./commands/key.ts')).newKeyCommand],
+  'key new': ['create an API key for a caller', async () => (await import('./commands/key.ts')).newKeyCommand],
 }
 
-const help = `token-broker: hands tenant-scoped Microsoft Entra access tokens to authenticated, policy-checked callers
+const help = `token-broker: issues tenant-scoped Microsoft Entra access tokens to authenticated callers, as a policy allows
 
 Usage: token-broker <command>
 
 Commands:
 ${columns(Object.entries(commands).map(([name, [summary]]) => [name, summary]))}
 Options:
-  --help     show this text; after a command, what the command does
+  --help     show this text; after a command, the help of that command
   --version  show the version
 
 Exit codes:
-  ${exitCodes.stopped}  done; serve, agent: stopped by a signal, everything answered
-  ${exitCodes.failed}  an unexpected error; serve, agent: also a second signal, or stopped before everything was answered
+  ${exitCodes.stopped}  success; serve, agent: stopped by a signal, with every request answered
+  ${exitCodes.failed}  an unexpected error; serve, agent: also a second signal, or a stop before every request was answered
   ${exitCodes.usage}  wrong usage of this command
-  ${exitCodes.configuration}  the environment, the policy or the flags are faulty; every fault is listed
-  ${exitCodes.listen}  the address or port to listen on cannot be had
-  ${exitCodes.mismatch}  the policy decides otherwise than was expected
+  ${exitCodes.configuration}  the environment, the policy or the flags are invalid; all errors are listed
+  ${exitCodes.listen}  serve, agent: it cannot listen on the address or port
+  ${exitCodes.mismatch}  policy explain: the request is not granted; policy test: a decision is not the expected one
 `
 
 /** Runs the command line. Resolves to the exit code. */
@@ -90,10 +90,10 @@ function refuse(first: string, second: string): never {
   if (parts.length === 0) throw usage(`unknown command "${first}"`)
   const what =
     second === '' || second.startsWith('-') ? `${first} is incomplete` : `unknown command "${first} ${second}"`
-  throw usage(`${what}: there is ${parts.map(part => `"${part}"`).join(', ')}`)
+  throw usage(`${what}; allowed commands: ${parts.join(', ')}`)
 }
 
-// Whatever fails is said on stderr in plain words and told in the exit code.
+// Every failure is reported on stderr, and by the exit code.
 try {
   process.exitCode = await run(process.argv.slice(2))
 } catch (thrown) {

@@ -1,43 +1,77 @@
-/** How one error code is answered. `title` is constant per code; `detail` and `remedy` speak of the occasion. */
+import { brokerHandling, exchangeReasons } from './reasons/exchanges.ts'
+import { requestReasons } from './reasons/requests.ts'
+import { outside, type FailureLevel, type Handling, type ReasonRow } from './reasons/row.ts'
+
+/** Every reason of every code, with how it is handled and what the operator does about it. */
+export const reasonTable = { ...requestReasons, ...exchangeReasons }
+
+/** An `error` of RFC 6749 §5.2 or RFC 8693 §2.2.2; the last two are those of RFC 6749 §4.1.2.1. */
+export type OAuthError =
+  | 'invalid_request'
+  | 'invalid_client'
+  | 'unauthorized_client'
+  | 'unsupported_grant_type'
+  | 'invalid_scope'
+  | 'invalid_target'
+  | 'server_error'
+  | 'temporarily_unavailable'
+
+/** How one error code is answered. `title` is constant per code; `detail` and `remedy` describe the occasion. */
 export interface ErrorRow {
   /** HTTP status of `POST /tokens` (RFC 9110 §15). */
   readonly status: number
   /** RFC 9457 `title`: the same for every occurrence of the code. */
   readonly title: string
-  /** Whether the same request can succeed later without anybody acting. Such answers carry `Retry-After`. */
+  /** `error` at the OAuth token endpoint; at Entra's where Entra itself did not respond with another. */
+  readonly oauth: OAuthError
+  /** Whether the same request can succeed later without anybody acting. Such responses carry `Retry-After`. */
   readonly retryable: boolean
 }
 
-const row = (status: number, title: string, retryable = false): ErrorRow => ({ status, title, retryable })
+const row = (status: number, title: string, oauth: OAuthError): ErrorRow => ({ status, title, oauth, retryable: false })
+const passing = (status: number, title: string): ErrorRow => ({
+  status,
+  title,
+  oauth: 'temporarily_unavailable',
+  retryable: true,
+})
 
-/** Every error a caller can receive. The one place where a code gets its status. */
+/** Every error a caller can receive. The one place where a code gets its status, title and OAuth error. */
 export const errorTable = {
-  invalid_request: row(400, 'The request is malformed'),
-  invalid_tenant: row(400, 'The tenant is malformed'),
-  invalid_scope: row(400, 'The scope is malformed'),
-  unauthenticated: row(401, 'A credential is required'),
-  invalid_token: row(401, 'The credential was not accepted'),
-  not_permitted: row(403, 'The policy does not permit this'),
-  consent_required: row(403, 'The tenant has not admitted the application'),
-  not_found: row(404, 'There is nothing here'),
-  method_not_allowed: row(405, 'The method is not allowed here'),
-  request_timeout: row(408, 'The request did not arrive in time'),
-  too_large: row(413, 'The request body is too large'),
-  unsupported_media_type: row(415, 'The content type is not supported'),
-  upstream_rejected: row(422, 'Entra refuses this tenant, resource or scope'),
-  rate_limited: row(429, 'There were too many requests', true),
-  headers_too_large: row(431, 'The request headers are too large'),
-  internal_error: row(500, 'The broker failed'),
-  federation_misconfigured: row(502, 'The broker is not trusted by Entra as configured'),
-  upstream_invalid: row(502, 'The answer of Entra was not usable'),
-  upstream_unavailable: row(503, 'Entra did not answer', true),
-  identity_unavailable: row(503, 'The managed identity did not answer', true),
-  overloaded: row(503, 'The broker has more to do than it can', true),
-  issuer_unavailable: row(503, "The keys of the caller's issuer are not available", true),
-} as const satisfies Record<string, ErrorRow>
+  invalid_request: row(400, 'Malformed request', 'invalid_request'),
+  invalid_tenant: row(400, 'Malformed tenant', 'invalid_request'),
+  invalid_scope: row(400, 'Malformed scope', 'invalid_scope'),
+  unauthenticated: row(401, 'Credential required', 'invalid_client'),
+  invalid_token: row(401, 'Credential rejected', 'invalid_client'),
+  not_permitted: row(403, 'Not permitted by the policy', 'unauthorized_client'),
+  consent_required: row(403, 'Admin consent required', 'unauthorized_client'),
+  not_found: row(404, 'Not found', 'invalid_request'),
+  method_not_allowed: row(405, 'Method not allowed', 'invalid_request'),
+  request_timeout: row(408, 'Request timeout', 'invalid_request'),
+  too_large: row(413, 'Request body too large', 'invalid_request'),
+  unsupported_media_type: row(415, 'Unsupported content type', 'invalid_request'),
+  upstream_rejected: row(422, 'Rejected by Entra', 'invalid_target'),
+  rate_limited: passing(429, 'Too many requests'),
+  headers_too_large: row(431, 'Request headers too large', 'invalid_request'),
+  internal_error: row(500, 'Internal error', 'server_error'),
+  federation_misconfigured: row(502, "Entra does not trust the broker's identity", 'server_error'),
+  upstream_invalid: row(502, 'Invalid response from Entra', 'server_error'),
+  upstream_unavailable: passing(503, 'Entra unavailable'),
+  identity_unavailable: passing(503, 'Managed identity unavailable'),
+  overloaded: passing(503, 'Broker overloaded'),
+  issuer_unavailable: passing(503, 'Issuer keys unavailable'),
+} as const satisfies Readonly<Record<keyof typeof reasonTable, ErrorRow>>
 
-/** A stable, machine-readable name of what went wrong: the `code` member of every problem. */
+/** A stable, machine-readable name of what went wrong: the `code` field of every problem. */
 export type ErrorCode = keyof typeof errorTable
+
+/** The reasons that an error of this code can have. */
+export type ReasonOf<Code extends ErrorCode> = Code extends ErrorCode
+  ? keyof (typeof reasonTable)[Code] | 'broker'
+  : never
+
+/** A finer word for logs and metrics (`no_rule`, `federation`, `expired`): the code itself where there is none finer. */
+export type Reason = ReasonOf<ErrorCode> | ErrorCode
 
 /** What Entra said, reduced to members that are safe to repeat: never its text. */
 export interface UpstreamFacts {
@@ -68,8 +102,10 @@ export interface ErrorParts {
   /** What a person can do about it: a URL, a command, a value to set. */
   readonly remedy?: string
   readonly upstream?: UpstreamFacts
-  /** A finer word for logs and metrics (`no_rule`, `federation`, `expired`); never sent to callers. */
-  readonly reason?: string
+  /** What {@link reasonTable} has under the code; `broker` where a broker responded with it to an agent. Never sent to callers. */
+  readonly reason?: ReasonOf<ErrorCode>
+  /** Where it is remembered, if the AADSTS code says something else than the reason. */
+  readonly level?: FailureLevel
   /** Seconds of life of the token that is held but shorter than `min_expires_in`. */
   readonly availableExpiresIn?: number
   /** The limit that was reached. */
@@ -78,17 +114,21 @@ export interface ErrorParts {
   readonly cause?: unknown
 }
 
+/** The parts of an error of one code: with one of its reasons. */
+export type PartsOf<Code extends ErrorCode> = ErrorParts & { readonly reason?: ReasonOf<Code> }
+
 const defaultRetryAfterSeconds = 1
+const unknown = outside('bug', true)
 
 /**
  * The one error class of the data path. `message` is sent to the caller as `detail`, so it must not hold a credential,
  * upstream text that nobody read, or anything that tells a forbidden tenant from an unknown one.
  */
-export class BrokerError extends Error {
+export class BrokerError<Code extends ErrorCode = ErrorCode> extends Error {
   readonly code: ErrorCode
   readonly parts: ErrorParts
 
-  constructor(code: ErrorCode, detail: string, parts: ErrorParts = {}) {
+  constructor(code: Code, detail: string, parts: PartsOf<Code> = {}) {
     super(detail, parts.cause === undefined ? undefined : { cause: parts.cause })
     this.name = 'BrokerError'
     this.code = code
@@ -100,8 +140,20 @@ export class BrokerError extends Error {
   }
 
   /** The word metrics and logs group by. */
-  get reason(): string {
+  get reason(): Reason {
     return this.parts.reason ?? this.code
+  }
+
+  /** What the broker does about it. An error without a row of its own is not retried, counted or remembered. */
+  get handling(): Handling {
+    if (this.reason === 'broker') return brokerHandling[this.code] ?? unknown
+    const reasons: Readonly<Partial<Record<Reason, ReasonRow>>> = reasonTable[this.code]
+    return reasons[this.reason] ?? unknown
+  }
+
+  /** The same error with these parts instead of its own. */
+  withParts(parts: ErrorParts): BrokerError {
+    return new BrokerError(this.code, this.message, parts)
   }
 
   /** Seconds a client should wait, if waiting can help. */

@@ -1,7 +1,7 @@
-/** What the process tells whoever started it. */
+/** The exit codes of the process, which `--help` explains. */
 export const exitCodes = { stopped: 0, failed: 1, usage: 2, configuration: 3, listen: 4, mismatch: 5 } as const
 
-/** A reason to end that is not a bug: a message for people, and the exit code. */
+/** An error that ends the process and is not a bug. It has a message for people, and the exit code. */
 export class ExitError extends Error {
   readonly exitCode: number
 

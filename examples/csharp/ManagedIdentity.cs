@@ -1,5 +1,5 @@
-// Shown, not run by the script: no .NET is needed to work on this project.
-// IDENTITY_ENDPOINT and IDENTITY_HEADER lead to the broker or to an agent; nothing here knows.
+// Not tested, so that this project does not need .NET.
+// The code does not mention the broker. IDENTITY_ENDPOINT and IDENTITY_HEADER select the broker or an agent.
 using Azure.Core;
 using Azure.Identity;
 

@@ -1,5 +1,5 @@
-// Shown, not run by the script: no .NET is needed to work on this project.
-// AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_FEDERATED_TOKEN_FILE as on AKS, and AZURE_AUTHORITY_HOST: the broker.
+// Not tested, so that this project does not need .NET.
+// Set AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_FEDERATED_TOKEN_FILE as on AKS, and AZURE_AUTHORITY_HOST to the broker.
 using Azure.Core;
 using Azure.Identity;
 

@@ -1,4 +1,4 @@
-# The same without the variables: the workload's own token is the assertion.
+# Without the AZURE_ variables: the client assertion is the workload's own token.
 import os
 from pathlib import Path
 

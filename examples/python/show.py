@@ -5,7 +5,7 @@ scope = sys.argv[1] if len(sys.argv) > 1 else "https://graph.microsoft.com/.defa
 
 
 def show(get_token):
-    """Prints a token, and with a number of seconds on the command line another one after them."""
+    """Prints a token. With a number of seconds as second argument, waits that long and prints a token again."""
     try:
         print(get_token(scope), flush=True)
         if len(sys.argv) > 2:

@@ -1,4 +1,4 @@
-# For code that can change: a credential for every client of the Azure SDK, in ten lines.
+# A credential for all clients of the Azure SDK in ten lines, for programs whose code you can change.
 import os
 from pathlib import Path
 
@@ -16,10 +16,10 @@ class BrokerCredential:
             json={"tenant": os.environ["TENANT"], "scope": scopes[0]},
             timeout=10,
         )
-        answer = response.json()
+        body = response.json()
         if not response.ok:
-            raise RuntimeError(f"{answer['code']}: {answer['detail']} (request_id {answer['request_id']})")
-        return AccessToken(answer["access_token"], answer["expires_on"])
+            raise RuntimeError(f"{body['code']}: {body['detail']} (request_id {body['request_id']})")
+        return AccessToken(body["access_token"], body["expires_on"])
 
 
 credential = BrokerCredential()

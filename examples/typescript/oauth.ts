@@ -5,7 +5,7 @@ import { show } from './show.ts'
 
 const { BROKER = '', TENANT = '', TOKEN_FILE = '' } = process.env
 
-/** How the client says who it is: openid-client calls this for every request. */
+/** Authenticates the client. openid-client calls this for every request. */
 const ownToken: oauth.ClientAuth = async (_as, _client, body) => {
   body.set('client_assertion_type', 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer')
   body.set('client_assertion', (await readFile(TOKEN_FILE, 'utf8')).trim())

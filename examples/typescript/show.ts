@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 
 const [scope = 'https://graph.microsoft.com/.default', seconds] = process.argv.slice(2)
 
-/** Prints a token, and with a number of seconds on the command line another one after them. */
+/** Prints a token. With a number of seconds as second argument, waits that long and prints a token again. */
 export async function show(credential: { getToken(scope: string): Promise<{ token: string } | null> }): Promise<void> {
   try {
     console.log((await credential.getToken(scope))?.token)

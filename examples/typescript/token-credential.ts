@@ -1,4 +1,4 @@
-// For code that can change: a credential for every client of the Azure SDK, in ten lines, with no library at all.
+// A credential for all clients of the Azure SDK in ten lines without a library, for programs whose code you can change.
 import { readFile } from 'node:fs/promises'
 import { show } from './show.ts'
 
@@ -14,9 +14,9 @@ export const brokerCredential = {
       },
       body: JSON.stringify({ tenant: TENANT, scope: [scope].flat()[0] }),
     })
-    const answer = await response.json()
-    if (!response.ok) throw new Error(`${answer.code}: ${answer.detail} (request_id ${answer.request_id})`)
-    return { token: answer.access_token, expiresOnTimestamp: answer.expires_on * 1000 }
+    const body = await response.json()
+    if (!response.ok) throw new Error(`${body.code}: ${body.detail} (request_id ${body.request_id})`)
+    return { token: body.access_token, expiresOnTimestamp: body.expires_on * 1000 }
   },
 }
 

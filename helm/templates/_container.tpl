@@ -1,8 +1,8 @@
-{{/* The broker's environment: everything that src/config/config.ts reads and the chart decides. */}}
+{{/* The broker's environment: all variables of src/config/config.ts that the chart sets. */}}
 {{- define "token-broker.env" -}}
 - name: PORT
   value: "8080"
-# The kubelet and Prometheus come from outside the pod.
+# The kubelet and Prometheus connect from outside the pod.
 - name: MANAGEMENT_HOST
   value: 0.0.0.0
 - name: MANAGEMENT_PORT
@@ -47,7 +47,7 @@
 {{- end }}
 
 {{- define "token-broker.volumeMounts" -}}
-# Whole directories: a file that is mounted by subPath never changes.
+# These are whole directories, because a file that is mounted by subPath is never updated.
 - name: policy
   mountPath: /etc/token-broker/policy
   readOnly: true
@@ -101,7 +101,7 @@
 {{- end }}
 {{- end }}
 
-{{/* The startup probe gives a slow node a minute to listen; only then does the liveness probe count. */}}
+{{/* The startup probe gives a slow node a minute until the broker listens. The liveness probe starts after that. */}}
 {{- define "token-broker.probes" -}}
 {{- $scheme := include "token-broker.scheme" . | upper -}}
 startupProbe:

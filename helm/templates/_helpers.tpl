@@ -37,7 +37,7 @@ app.kubernetes.io/managed-by: {{ $root.Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
 {{- end }}
 
-{{/* Labels of a pod. The chart's version is not among them: a new chart alone restarts nothing. */}}
+{{/* Labels of a pod. They do not contain the chart's version, so that a new chart alone restarts no pod. */}}
 {{- define "token-broker.podLabels" -}}
 {{ include "token-broker.selectorLabels" . }}
 {{- with (index . 0).Values.podLabels }}
@@ -60,17 +60,17 @@ helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace 
 {{ default (ternary 80 443 .Values.tls.behindProxy) .Values.service.port | int }}
 {{- end }}
 
-{{/* The name that callers know the broker by, and its certificate should carry. */}}
+{{/* The name under which callers reach the broker. The certificate must contain it. */}}
 {{- define "token-broker.serverName" -}}
 {{ default (printf "%s.%s.svc" (include "token-broker.fullname" .) .Release.Namespace) .Values.tls.serverName }}
 {{- end }}
 
-{{/* The least number of replicas that run. */}}
+{{/* The minimum number of replicas. */}}
 {{- define "token-broker.leastReplicas" -}}
 {{ ternary .Values.autoscaling.minReplicas .Values.replicas .Values.autoscaling.enabled | int }}
 {{- end }}
 
-{{/* Audience of a token that Entra is given, by cloud: as in src/config/config.ts. */}}
+{{/* The audience of the client assertion, by cloud, as in src/config/config.ts. */}}
 {{- define "token-broker.tokenAudience" -}}
 {{- $clouds := dict
   "https://login.microsoftonline.com" "api://AzureADTokenExchange"
@@ -81,7 +81,7 @@ helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace 
 {{- end }}
 
 {{/*
-How long the kubelet waits before it kills: the drain, then the longest exchange with the second in which its answer is
+How long the kubelet waits before it kills the pod: the drain, the longest exchange, one second in which its response is
 written, and five seconds for a slow node.
 */}}
 {{- define "token-broker.gracePeriodSeconds" -}}
@@ -91,18 +91,18 @@ written, and five seconds for a slow node.
 {{- end }}
 {{- end }}
 
-{{/* What the "restricted" Pod Security Standard asks of a pod, and the image's own numbers. */}}
+{{/* What the "restricted" Pod Security Standard requires of a pod, with the image's user and group. */}}
 {{- define "token-broker.podSecurityContext" -}}
 runAsNonRoot: true
 runAsUser: 10001
 runAsGroup: 10001
-# Makes mounted Secrets and tokens readable for the group, and for nobody else.
+# Makes mounted Secrets and tokens readable for this group only.
 fsGroup: 10001
 seccompProfile:
   type: RuntimeDefault
 {{- end }}
 
-{{/* The same of a container. */}}
+{{/* What the same standard requires of a container. */}}
 {{- define "token-broker.securityContext" -}}
 allowPrivilegeEscalation: false
 readOnlyRootFilesystem: true

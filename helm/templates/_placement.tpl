@@ -4,13 +4,13 @@
 topologySpreadConstraints:
   {{- toYaml .Values.topologySpreadConstraints | nindent 2 }}
 {{- else }}
-# Wishes, not conditions: two replicas on one node are better than one that is pending.
+# Preferences, not requirements: two replicas on one node are better than one that is pending.
 topologySpreadConstraints:
   {{- range list "topology.kubernetes.io/zone" "kubernetes.io/hostname" }}
   - maxSkew: 1
     topologyKey: {{ . }}
     whenUnsatisfiable: ScheduleAnyway
-    # Each revision is spread for itself, so that a rollout does not count the pods that it replaces.
+    # Each revision is spread separately, so that a rollout does not count the pods that it replaces.
     matchLabelKeys: [pod-template-hash]
     labelSelector:
       matchLabels:
@@ -24,7 +24,7 @@ affinity:
 {{- end }}
 {{- end }}
 
-{{/* Which nodes can run the image at all: for the pod of `helm test` too. */}}
+{{/* The nodes that can run the image. The pod of `helm test` uses it too. */}}
 {{- define "token-broker.nodes" -}}
 {{- with .Values.nodeSelector }}
 nodeSelector:

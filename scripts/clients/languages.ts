@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import { ways, type Way } from './ways.ts'
+import { endpoints, type Endpoint } from './token-endpoints.ts'
 import type { World } from './world.ts'
 
 /** A command line, without a shell. */
@@ -8,25 +8,25 @@ export type Command = readonly [program: string, ...args: string[]]
 /** One example program. */
 export interface Program {
   readonly client: string
-  readonly way: Way
+  readonly endpoint: Endpoint
   readonly command: Command
 }
 
 /** A language whose examples are run. */
 export interface Language {
   readonly name: string
-  /** What must be there; the language is skipped without it. */
+  /** Commands that must succeed. Otherwise the language is skipped. */
   readonly toolchain: readonly Command[]
-  /** The folder below `examples/`, of which a copy is built in `folder`. */
+  /** The folder below `examples/`. A copy of it is built. */
   readonly source: string
-  /** Installs and builds, in the copy. */
+  /** Commands that install and build, run in the copy. */
   readonly build: readonly Command[]
-  /** How its programs are told to trust the broker's CA. */
+  /** Environment variables that make its programs trust the broker's CA. */
   readonly trust: (world: World) => Readonly<Record<string, string>>
   readonly programs: readonly Program[]
 }
 
-/** The store of the JVM, in the copy. It is made anew each time. */
+/** The JVM's trust store, in the copy. It is created for each run. */
 export const truststoreName = 'truststore.p12'
 
 const curl: Language = {
@@ -36,11 +36,11 @@ const curl: Language = {
   build: [],
   trust: ({ caFile: ca }) => ({ CURL_CA_BUNDLE: ca }),
   programs: [
-    { client: 'curl', way: ways.tokens, command: ['./tokens.sh'] },
-    { client: 'curl, client credentials', way: ways.oauth, command: ['./client-credentials.sh'] },
-    { client: 'curl, token exchange', way: ways.oauth, command: ['./token-exchange.sh'] },
-    { client: 'curl', way: ways.identity, command: ['./identity.sh'] },
-    { client: 'curl', way: ways.agent, command: ['./identity.sh'] },
+    { client: 'curl', endpoint: endpoints.tokens, command: ['./tokens.sh'] },
+    { client: 'curl, client credentials', endpoint: endpoints.oauth, command: ['./client-credentials.sh'] },
+    { client: 'curl, token exchange', endpoint: endpoints.oauth, command: ['./token-exchange.sh'] },
+    { client: 'curl', endpoint: endpoints.identity, command: ['./identity.sh'] },
+    { client: 'curl', endpoint: endpoints.agent, command: ['./identity.sh'] },
   ],
 }
 
@@ -51,14 +51,14 @@ const typescript: Language = {
   build: [['npm', 'ci', '--ignore-scripts', '--no-audit', '--no-fund']],
   trust: ({ caFile: ca }) => ({ NODE_EXTRA_CA_CERTS: ca }),
   programs: [
-    { client: 'ManagedIdentityCredential', way: ways.identity, command: runNode('managed-identity') },
-    { client: 'ManagedIdentityCredential', way: ways.agent, command: runNode('managed-identity') },
-    { client: 'ManagedIdentityCredential', way: ways.metadata, command: runNode('managed-identity') },
-    { client: 'WorkloadIdentityCredential', way: ways.proxy, command: runNode('workload-identity') },
-    { client: 'WorkloadIdentityCredential', way: ways.authority, command: runNode('workload-identity') },
-    { client: 'ClientAssertionCredential', way: ways.assertion, command: runNode('client-assertion') },
-    { client: 'openid-client', way: ways.oauth, command: runNode('oauth') },
-    { client: 'ten lines', way: ways.tokens, command: runNode('token-credential') },
+    { client: 'ManagedIdentityCredential', endpoint: endpoints.identity, command: runNode('managed-identity') },
+    { client: 'ManagedIdentityCredential', endpoint: endpoints.agent, command: runNode('managed-identity') },
+    { client: 'ManagedIdentityCredential', endpoint: endpoints.metadata, command: runNode('managed-identity') },
+    { client: 'WorkloadIdentityCredential', endpoint: endpoints.proxy, command: runNode('workload-identity') },
+    { client: 'WorkloadIdentityCredential', endpoint: endpoints.authority, command: runNode('workload-identity') },
+    { client: 'ClientAssertionCredential', endpoint: endpoints.assertion, command: runNode('client-assertion') },
+    { client: 'openid-client', endpoint: endpoints.oauth, command: runNode('oauth') },
+    { client: 'ten lines', endpoint: endpoints.tokens, command: runNode('token-credential') },
   ],
 }
 
@@ -72,14 +72,14 @@ const python: Language = {
   ],
   trust: ({ caFile: ca }) => ({ REQUESTS_CA_BUNDLE: ca }),
   programs: [
-    { client: 'ManagedIdentityCredential', way: ways.identity, command: runPython('managed_identity') },
-    { client: 'ManagedIdentityCredential', way: ways.agent, command: runPython('managed_identity') },
-    { client: 'ManagedIdentityCredential', way: ways.metadata, command: runPython('managed_identity') },
-    { client: 'WorkloadIdentityCredential', way: ways.proxy, command: runPython('workload_identity') },
-    { client: 'WorkloadIdentityCredential', way: ways.authority, command: runPython('workload_identity') },
-    { client: 'ClientAssertionCredential', way: ways.assertion, command: runPython('client_assertion') },
-    { client: 'Authlib', way: ways.oauth, command: runPython('oauth') },
-    { client: 'ten lines', way: ways.tokens, command: runPython('token_credential') },
+    { client: 'ManagedIdentityCredential', endpoint: endpoints.identity, command: runPython('managed_identity') },
+    { client: 'ManagedIdentityCredential', endpoint: endpoints.agent, command: runPython('managed_identity') },
+    { client: 'ManagedIdentityCredential', endpoint: endpoints.metadata, command: runPython('managed_identity') },
+    { client: 'WorkloadIdentityCredential', endpoint: endpoints.proxy, command: runPython('workload_identity') },
+    { client: 'WorkloadIdentityCredential', endpoint: endpoints.authority, command: runPython('workload_identity') },
+    { client: 'ClientAssertionCredential', endpoint: endpoints.assertion, command: runPython('client_assertion') },
+    { client: 'Authlib', endpoint: endpoints.oauth, command: runPython('oauth') },
+    { client: 'ten lines', endpoint: endpoints.tokens, command: runPython('token_credential') },
   ],
 }
 
@@ -90,12 +90,12 @@ const go: Language = {
   build: [['go', 'build', '-o', 'bin/', './...']],
   trust: ({ caFile: ca }) => ({ SSL_CERT_FILE: ca }),
   programs: [
-    { client: 'ManagedIdentityCredential', way: ways.identity, command: ['bin/managed-identity'] },
-    { client: 'ManagedIdentityCredential', way: ways.agent, command: ['bin/managed-identity'] },
-    { client: 'WorkloadIdentityCredential', way: ways.authority, command: ['bin/workload-identity'] },
-    { client: 'WorkloadIdentityCredential', way: ways.proxyOfAuthority, command: ['bin/workload-identity'] },
-    { client: 'ClientAssertionCredential', way: ways.assertion, command: ['bin/client-assertion'] },
-    { client: 'golang.org/x/oauth2', way: ways.oauth, command: ['bin/oauth'] },
+    { client: 'ManagedIdentityCredential', endpoint: endpoints.identity, command: ['bin/managed-identity'] },
+    { client: 'ManagedIdentityCredential', endpoint: endpoints.agent, command: ['bin/managed-identity'] },
+    { client: 'WorkloadIdentityCredential', endpoint: endpoints.authority, command: ['bin/workload-identity'] },
+    { client: 'WorkloadIdentityCredential', endpoint: endpoints.proxyOfAuthority, command: ['bin/workload-identity'] },
+    { client: 'ClientAssertionCredential', endpoint: endpoints.assertion, command: ['bin/client-assertion'] },
+    { client: 'golang.org/x/oauth2', endpoint: endpoints.oauth, command: ['bin/oauth'] },
   ],
 }
 
@@ -112,16 +112,20 @@ const java = (folder: string, { caFile }: World): Language => ({
   ],
   trust: () => ({}),
   programs: [
-    { client: 'ManagedIdentityCredential', way: ways.identity, command: runJava(folder, 'ManagedIdentity') },
-    { client: 'ManagedIdentityCredential', way: ways.agent, command: runJava(folder, 'ManagedIdentity') },
-    { client: 'ManagedIdentityCredential', way: ways.metadata, command: runJava(folder, 'ManagedIdentity') },
-    { client: 'WorkloadIdentityCredential', way: ways.proxy, command: runJava(folder, 'WorkloadIdentity') },
-    { client: 'WorkloadIdentityCredential', way: ways.authority, command: runJava(folder, 'WorkloadIdentity') },
-    { client: 'ClientAssertionCredential', way: ways.assertion, command: runJava(folder, 'ClientAssertion') },
+    { client: 'ManagedIdentityCredential', endpoint: endpoints.identity, command: runJava(folder, 'ManagedIdentity') },
+    { client: 'ManagedIdentityCredential', endpoint: endpoints.agent, command: runJava(folder, 'ManagedIdentity') },
+    { client: 'ManagedIdentityCredential', endpoint: endpoints.metadata, command: runJava(folder, 'ManagedIdentity') },
+    { client: 'WorkloadIdentityCredential', endpoint: endpoints.proxy, command: runJava(folder, 'WorkloadIdentity') },
+    {
+      client: 'WorkloadIdentityCredential',
+      endpoint: endpoints.authority,
+      command: runJava(folder, 'WorkloadIdentity'),
+    },
+    { client: 'ClientAssertionCredential', endpoint: endpoints.assertion, command: runJava(folder, 'ClientAssertion') },
   ],
 })
 
-/** Every language, with commands for copies in `folder`. */
+/** All languages, with commands for copies in `folder`. */
 export const languages = (folder: string, world: World): readonly Language[] => [
   curl,
   typescript,
@@ -130,12 +134,12 @@ export const languages = (folder: string, world: World): readonly Language[] => 
   java(folder, world),
 ]
 
-/** Their names, in order. */
+/** The names of all languages, in order. */
 export const languageNames = ['curl', 'TypeScript', 'Python', 'Go', 'Java'] as const
 
 const truststore = (folder: string) => join(folder, 'java', truststoreName)
 
-/** The JVM trusts a store of its own making. */
+/** Changes the trust store that the Java programs use. */
 function keytool(...args: readonly string[]): Command {
   return ['keytool', ...args, '-storetype', 'PKCS12', '-storepass', 'changeit']
 }

@@ -5,12 +5,12 @@ import { text } from 'node:stream/consumers'
 import { decodeJws } from '../../emulator/jws.ts'
 import { sample } from '../../emulator/options.ts'
 import { type Command, type Language, languageNames, languages, type Program, truststoreName } from './languages.ts'
-import type { Tenant } from './ways.ts'
+import type { Tenant } from './token-endpoints.ts'
 import { scopes, startWorld, tokenLife, type World } from './world.ts'
 
 /**
- * Runs the examples of every language whose toolchain is there, against a broker over https with a private CA, and prints
- * what became of each, how many requests it took, and how long. Fails when one did not do what it should.
+ * Runs the examples of every language whose toolchain is installed, against a broker over https with a private CA.
+ * Prints the result of each, with the number of requests and the seconds that it took. Exits with 1 if one failed.
  *
  * node scripts/clients/run.ts [language…]
  */
@@ -40,13 +40,13 @@ async function execute(
   return { code: await exited, stdout, stderr }
 }
 
-/** What a client meets. */
+/** One situation that a client must handle. */
 interface Case {
   readonly name: string
   readonly tenant: Tenant
   readonly scope: string
-  /** What to look for in what it says; a token, if absent. */
-  readonly says?: RegExp
+  /** The error message that the client must print. Without it, the client must print a token. */
+  readonly error?: RegExp
   readonly mostRequests: number
   readonly mostSeconds: number
 }
@@ -55,19 +55,26 @@ const refusal = /No rule of the policy|not_permitted|unauthorized_client/
 const cases: readonly Case[] = [
   { name: 'token, fresh', tenant: 'contoso', scope: scopes.granted, mostRequests: 6, mostSeconds: 30 },
   {
-    name: 'forbidden scope',
+    name: 'scope not granted',
     tenant: 'contoso',
     scope: scopes.forbidden,
-    says: refusal,
+    error: refusal,
     mostRequests: 3,
     mostSeconds: 10,
   },
-  { name: 'unknown tenant', tenant: 'nowhere', scope: scopes.granted, says: refusal, mostRequests: 3, mostSeconds: 10 },
   {
-    name: 'broker says 503',
+    name: 'unknown tenant',
+    tenant: 'nowhere',
+    scope: scopes.granted,
+    error: refusal,
+    mostRequests: 3,
+    mostSeconds: 10,
+  },
+  {
+    name: 'broker: 503',
     tenant: 'contoso',
     scope: scopes.down,
-    says: /upstream_unavailable|temporarily_unavailable|Entra cannot answer|\b503\b/,
+    error: /upstream_unavailable|temporarily_unavailable|Entra cannot answer|\b503\b/,
     mostRequests: 10,
     mostSeconds: 40,
   },
@@ -102,47 +109,47 @@ const inherited = (): NodeJS.ProcessEnv => {
 }
 
 async function attempt(world: World, language: Language, program: Program, met: Case): Promise<Row> {
-  const { way, client, command } = program
-  const isFresh = met.says === undefined && command[0] !== './tokens.sh' && language.name !== 'curl'
-  const [before, began] = [world.seen()[way.at], performance.now()]
+  const { endpoint, client, command } = program
+  const isFresh = met.error === undefined && command[0] !== './tokens.sh' && language.name !== 'curl'
+  const [before, began] = [world.requestCounts()[endpoint.at], performance.now()]
   const outcome = await execute([...command, met.scope, ...(isFresh ? [String(tokenLife + 1)] : [])], {
     cwd: join(folder, language.source),
-    env: { ...inherited(), ...language.trust(world), ...way.environment(world, met.tenant) },
+    env: { ...inherited(), ...language.trust(world), ...endpoint.environment(world, met.tenant) },
     timeout: runTimeout,
   })
   const seconds = (performance.now() - began) / 1000 - (isFresh ? tokenLife + 1 : 0)
-  const requests = world.seen()[way.at] - before
-  const wrong = met.says === undefined ? faultOfTokens(outcome, isFresh ? 2 : 1) : faultOfRefusal(outcome, met.says)
-  const late = requests > met.mostRequests || seconds > met.mostSeconds ? 'too many requests, or too late' : undefined
-  const fault = wrong ?? late
+  const requests = world.requestCounts()[endpoint.at] - before
+  const wrong = met.error === undefined ? problemOfTokens(outcome, isFresh ? 2 : 1) : problemOfError(outcome, met.error)
+  const late = requests > met.mostRequests || seconds > met.mostSeconds ? 'too many requests or too slow' : undefined
+  const problem = wrong ?? late
   return {
     language: language.name,
     client,
-    endpoint: way.name,
+    endpoint: endpoint.name,
     case: met.name,
     requests,
     seconds,
-    result: fault ?? (met.says ? 'says why' : 'right tenant'),
-    isGood: fault === undefined,
+    result: problem ?? (met.error ? 'prints the error' : 'token of the right tenant'),
+    isGood: problem === undefined,
   }
 }
 
-function faultOfTokens({ code, stdout, stderr }: Outcome, count: number): string | undefined {
+function problemOfTokens({ code, stdout, stderr }: Outcome, count: number): string | undefined {
   if (code !== 0) return `failed: ${shorten(stderr || stdout)}`
   const tokens = stdout.match(/eyJ[\w-]+\.[\w-]+\.[\w-]+/g) ?? []
   if (tokens.length !== count) return `printed ${tokens.length} tokens`
-  if (new Set(tokens).size !== count) return 'the second token is the first'
+  if (new Set(tokens).size !== count) return 'the second token equals the first'
   return tokens.every(token => decodeJws(token)?.payload['tid'] === sample.contoso) ? undefined : 'wrong tenant'
 }
 
-function faultOfRefusal({ code, stdout, stderr }: Outcome, says: RegExp): string | undefined {
+function problemOfError({ code, stdout, stderr }: Outcome, expected: RegExp): string | undefined {
   if (code === 0) return 'got a token'
-  return says.test(stderr + stdout) ? undefined : `says: ${shorten(stderr || stdout)}`
+  return expected.test(stderr + stdout) ? undefined : `other error: ${shorten(stderr || stdout)}`
 }
 
-const shorten = (said: string): string => said.replaceAll(/\s+/g, ' ').slice(-400)
+const shorten = (output: string): string => output.replaceAll(/\s+/g, ' ').slice(-400)
 
-/** Why a language cannot be run. */
+/** The command that fails because a language's toolchain is missing; undefined if none does. */
 async function missing({ toolchain }: Language): Promise<string | undefined> {
   for (const command of toolchain) {
     const { code } = await execute(command, { cwd: root, env: process.env, timeout: 60_000 })
@@ -162,10 +169,10 @@ async function build({ source, build: commands }: Language): Promise<string | un
 }
 
 async function runLanguage(world: World, language: Language): Promise<readonly Row[]> {
-  const fault = await build(language)
-  if (fault !== undefined) {
+  const problem = await build(language)
+  if (problem !== undefined) {
     const none = { client: '', endpoint: '', requests: 0, seconds: 0, isGood: false }
-    const row: Row = { ...none, language: language.name, case: 'build', result: fault }
+    const row: Row = { ...none, language: language.name, case: 'build', result: problem }
     print(row)
     return [row]
   }
@@ -186,7 +193,7 @@ const print = ({ language, client, endpoint, case: met, result, requests, second
     language.padEnd(10),
     client.padEnd(27),
     endpoint.padEnd(33),
-    met.padEnd(15),
+    met.padEnd(17),
     String(requests).padStart(8),
   ]
   process.stdout.write(`${isGood ? '  ' : '! '}${cells.join(' ')} ${seconds.toFixed(1).padStart(7)}  ${result}\n`)
@@ -197,14 +204,14 @@ async function main(wanted: readonly string[]): Promise<number> {
   let failures = 0
   let ran = 0
   process.stdout.write(
-    `  ${'language'.padEnd(10)} ${'client'.padEnd(27)} ${'endpoint'.padEnd(33)} ${'case'.padEnd(15)} requests seconds  result\n`,
+    `  ${'language'.padEnd(10)} ${'client'.padEnd(27)} ${'endpoint'.padEnd(33)} ${'case'.padEnd(17)} requests seconds  result\n`,
   )
   try {
     for (const language of languages(folder, world)) {
       if (!wanted.includes(language.name.toLowerCase())) continue
       const absent = await missing(language)
       if (absent !== undefined) {
-        process.stdout.write(`  ${language.name.padEnd(10)} SKIPPED: "${absent}" does not run here\n`)
+        process.stdout.write(`  ${language.name.padEnd(10)} SKIPPED: "${absent}" does not work here\n`)
         continue
       }
       const rows = await runLanguage(world, language)
@@ -214,13 +221,11 @@ async function main(wanted: readonly string[]): Promise<number> {
   } finally {
     await world.close()
   }
-  process.stdout.write(
-    failures === 0 ? `\nall ${ran} as they should be\n` : `\n${failures} of ${ran} not as they should be\n`,
-  )
+  process.stdout.write(failures === 0 ? `\nall ${ran} passed\n` : `\n${failures} of ${ran} failed\n`)
   return failures === 0 ? 0 : 1
 }
 
-/** Each in a process of its own, at once: what they do most is wait. Their tables come in order. */
+/** Runs each language in its own process, all at once, because they mostly wait. Prints their tables in order. */
 async function everyLanguage(): Promise<number> {
   const runs = languageNames.map(name =>
     execute([process.execPath, import.meta.filename, name], { cwd: root, env: process.env, timeout: languageTimeout }),

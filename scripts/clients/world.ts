@@ -12,18 +12,18 @@ import { readConfig } from '../../src/config/config.ts'
 import { type Service, wire } from '../../src/service/wire.ts'
 import { freePort } from '../../test/support/ports.ts'
 
-/** What is granted: tokens of contoso for Graph, and for a resource that Entra always has trouble with. */
+/** The scopes that the cases use, all for the tenant contoso. */
 export const scopes = {
   granted: 'https://graph.microsoft.com/.default',
   forbidden: 'https://vault.azure.net/.default',
-  /** Granted; asked for only while Entra is down, so that no token of it is ever held. */
+  /** Granted, but requested only while Entra is down, so that no token for it is ever cached. */
   down: 'https://management.azure.com/.default',
 } as const
 
-/** Seconds a token lives: short, so that a client can be seen to get a fresh one. */
+/** The life of tokens in seconds. It is short, so that clients get a fresh one during the run. */
 export const tokenLife = 6
 
-/** A broker over https with a private CA, two agents beside it, and everything a client needs to know. */
+/** A broker over https with a private CA, two agents, and what clients need to use them. */
 export interface World {
   readonly emulator: Emulator
   /** `https://localhost:<port>` */
@@ -34,14 +34,15 @@ export interface World {
   readonly caFile: string
   readonly tokenFile: string
   readonly token: string
-  /** Requests seen so far by whom clients talk to: the broker, or an agent. */
-  readonly seen: () => { readonly broker: number; readonly agent: number }
+  /** The number of requests so far, to the broker and to the agents. */
+  readonly requestCounts: () => { readonly broker: number; readonly agent: number }
   readonly close: () => Promise<void>
 }
 
 const secret = 'a-local-secret-of-256-bits-for-the-examples-only'
 const silent = { write: () => undefined, flush: () => undefined }
 
+/** Starts the emulator, the broker and the agents. */
 export async function startWorld(): Promise<World> {
   const emulator = await startEmulator()
   Object.assign(process.env, emulator.environment())
@@ -55,14 +56,14 @@ export async function startWorld(): Promise<World> {
   const authority = createAuthority('token-broker examples CA')
   const token = await emulator.mintCallerToken()
   const files = { caFile: await file('ca.pem', authority.caPem), tokenFile: await file('token', token) }
-  const seen = { broker: 0, agent: 0 }
+  const counts = { broker: 0, agent: 0 }
   const main = await startBroker(emulator, authority.issue(), file)
-  count(main.service, () => seen.broker++)
+  count(main.service, () => counts.broker++)
   const agents = {
     contoso: await startAgent(main.url, 'contoso', files),
     nowhere: await startAgent(main.url, 'nowhere', files),
   }
-  for (const { service } of Object.values(agents)) count(service, () => seen.agent++)
+  for (const { service } of Object.values(agents)) count(service, () => counts.agent++)
   return {
     emulator,
     broker: main.url,
@@ -70,7 +71,7 @@ export async function startWorld(): Promise<World> {
     secret,
     token,
     ...files,
-    seen: () => ({ ...seen }),
+    requestCounts: () => ({ ...counts }),
     close: async () => {
       await Promise.all([...Object.values(agents), main].map(({ service }) => service.close()))
       await emulator.close()

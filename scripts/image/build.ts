@@ -7,16 +7,16 @@ import { fillNodeBase, fillRuntimeBase } from './local-base.ts'
 const root = join(import.meta.dirname, '../..')
 const buildSeconds = 900
 
-/** Images and containers in a temporary folder, apart from whatever else the machine has. */
+/** Images and containers in a temporary folder, separate from all others on the machine. */
 export interface Storage {
   readonly folder: string
-  /** The options by which buildah and podman find it. */
+  /** The options that make buildah and podman use it. */
   readonly options: readonly string[]
   /** Removes its containers and everything else. */
   readonly remove: () => Promise<void>
 }
 
-/** Opens a storage: with overlay where the file system allows it, else with plain copies. */
+/** Creates a storage. It uses overlay if the file system supports it, and plain copies otherwise. */
 export async function openStorage(): Promise<Storage> {
   const folder = await mkdtemp(join(tmpdir(), 'token-broker-image-'))
   const places = ['--root', join(folder, 'storage'), '--runroot', join(folder, 'run')]
@@ -28,19 +28,19 @@ export async function openStorage(): Promise<Storage> {
     await runAnyway(['buildah', ...options, 'rm', '--all'])
     for (const mount of await mountsBelow(folder)) await runAnyway(['umount', '--lazy', mount])
     if (process.getuid?.() === 0) await rm(folder, { recursive: true, force: true })
-    // Files of a container without root belong to users that only its namespace can act for.
+    // In rootless mode, files belong to users of a user namespace. Only inside of it can they be deleted.
     else await runAnyway(['buildah', ...options, 'unshare', 'rm', '-rf', folder])
   }
   return { folder, options, remove }
 }
 
-/** What a build that was killed may leave, the innermost first. */
+/** Mounts that a killed build may have left, the innermost first. */
 async function mountsBelow(folder: string): Promise<readonly string[]> {
   const mounts = (await readFile('/proc/self/mounts', 'utf8')).split('\n').map(line => line.split(' ')[1] ?? '')
   return mounts.filter(mount => mount.startsWith(`${folder}/`)).toReversed()
 }
 
-/** Builds the Dockerfile on bases that are made here. Returns the image's name. */
+/** Builds the Dockerfile on base images made of this machine's files. Returns the image's name. */
 export async function buildOnLocalBases(storage: Storage): Promise<string> {
   const nodeBase = await buildBase(storage, 'node-base', fillNodeBase)
   const runtimeBase = await buildBase(storage, 'runtime-base', fillRuntimeBase)
@@ -69,14 +69,14 @@ async function buildBase(storage: Storage, name: string, fill: (root: string) =>
   return image
 }
 
-/** Chroot isolation asks the least of the machine; the Docker format keeps HEALTHCHECK, which OCI's does not know. */
+/** Chroot isolation requires the fewest rights. The Docker format keeps HEALTHCHECK, which the OCI format lacks. */
 const buildah = ({ options }: Storage, args: readonly string[]): Promise<string> =>
   must(
     ['buildah', ...options, 'build', '--isolation=chroot', '--format=docker', '--pull=never', '--layers', ...args],
     buildSeconds,
   )
 
-/** The registry and the certificate authorities that npm uses on this machine, for the npm in the build. */
+/** Build secrets that make npm in the build use this machine's registry and certificate authorities. */
 async function npmSecrets(folder: string): Promise<readonly string[]> {
   const npmrc = join(folder, 'npmrc')
   const registry = (await must(['npm', 'config', 'get', 'registry'])).trim()

@@ -4,17 +4,17 @@ import { must } from './command.ts'
 import { runToEnd, type Container, type Subject } from './container.ts'
 import { drainSeconds, type World } from './world.ts'
 
-/** One expectation of the image. */
+/** One check of the image. */
 export interface Check {
   readonly what: string
   readonly expected: unknown
   readonly actual: unknown
 }
 
-/** Whether an image does what was expected of it. */
-export const holds = ({ expected, actual }: Check): boolean => isDeepStrictEqual(actual, expected)
+/** Whether a check found what it expected. */
+export const passes = ({ expected, actual }: Check): boolean => isDeepStrictEqual(actual, expected)
 
-/** Runs inside the container, in Node, because nothing else is there, and prints what it finds. */
+/** Runs inside the container and prints what it finds. It is a Node script because the image has no other program. */
 const probe = `
 const fs = require('node:fs')
 const status = fs.readFileSync('/proc/1/status', 'utf8')
@@ -39,7 +39,7 @@ interface Probed {
 
 const node = '/usr/local/bin/node'
 
-/** What the container says about itself from inside. */
+/** Checks the container from inside: user, rights, writable folders, files. Also returns its resident memory in KiB. */
 export async function probeInside(container: Container): Promise<{ checks: readonly Check[]; rssKb: number }> {
   const { stdout, stderr } = await container.exec([node, '-e', probe])
   if (stdout === '') throw new Error(`the probe failed: ${stderr}`)
@@ -54,9 +54,9 @@ export async function probeInside(container: Container): Promise<{ checks: reado
     foreign: [],
   }
   const checks = [
-    { what: 'numeric user, no capabilities, read-only, no program but Node', expected, actual: rest },
+    { what: 'numeric user, no capabilities, read-only, no program except Node', expected, actual: rest },
     {
-      what: '/app holds what ships and nothing else',
+      what: '/app contains exactly the files that ship',
       expected: shipped.toSorted(),
       actual: [...new Set(files.map(asShipped))].toSorted(),
     },
@@ -64,7 +64,7 @@ export async function probeInside(container: Container): Promise<{ checks: reado
   return { checks, rssKb }
 }
 
-/** What callers and probes get. */
+/** Checks the responses to callers and probes. */
 export async function checkAnswers({ url, ask }: World): Promise<readonly Check[]> {
   const status = async (path: string) => (await fetch(url + path, { signal: AbortSignal.timeout(10_000) })).status
   const paths = ['/livez', '/readyz', '/openapi.json', '/docs', '/docs/swagger-ui.css', '/docs/swagger-ui-bundle.js']
@@ -73,7 +73,7 @@ export async function checkAnswers({ url, ask }: World): Promise<readonly Check[
   return checks
 }
 
-/** The health check that the image names, asked as an engine asks it. */
+/** Runs the image's health check like an engine does. */
 export async function checkHealth(
   { engine, options, image }: Subject,
   container: Container,
@@ -85,48 +85,48 @@ export async function checkHealth(
   return [
     { what: 'the health check is in exec form', expected: 'CMD', actual: form },
     { what: 'the health check succeeds', expected: 0, actual: well.code },
-    { what: 'the health check fails where nothing listens', expected: 1, actual: ill.code },
+    { what: 'the health check fails if nothing listens', expected: 1, actual: ill.code },
   ]
 }
 
-/** The entry point's other uses. */
+/** Checks the exit codes of the entry point with other arguments. */
 export async function checkCommands(subject: Subject): Promise<readonly Check[]> {
   const [help, unknown, faulty] = [
     await runToEnd(subject, ['--help']),
-    await runToEnd(subject, ['unheard-of']),
+    await runToEnd(subject, ['unknown']),
     await runToEnd(subject, []),
   ]
   return [
     {
-      what: '--help ends with 0',
+      what: '--help exits with 0',
       expected: [0, true],
       actual: [help.code, help.stdout.includes('Usage: token-broker')],
     },
-    { what: 'an unknown command ends with 2', expected: 2, actual: unknown.code },
+    { what: 'an unknown command exits with 2', expected: 2, actual: unknown.code },
     {
-      what: 'a faulty configuration ends with 3 and is named',
+      what: 'an invalid configuration exits with 3 and is reported',
       expected: [3, true],
       actual: [faulty.code, faulty.stderr.includes('BROKER_POLICY_FILE')],
     },
   ]
 }
 
-/** Beyond the drain time, how long the end of a process may take. */
+/** How long a process may take to exit after the drain time. */
 const graceMs = 3_000
 
-/** SIGTERM, as an engine sends it; and what the container wrote until then. */
+/** Sends SIGTERM like an engine does, and checks the exit and the log. */
 export async function checkStop(container: Container, { credential, ask }: World): Promise<readonly Check[]> {
   const { access_token: token } = (await (await ask()).json()) as { access_token: string }
   const { code, ms } = await container.terminate()
   const logs = await container.logs()
   return [
-    { what: 'SIGTERM ends it with 0', expected: 0, actual: code },
+    { what: 'SIGTERM makes it exit with 0', expected: 0, actual: code },
     {
-      what: `it drains ${drainSeconds} s and ends soon after`,
+      what: `it drains ${drainSeconds} s and exits soon after`,
       expected: true,
       actual: (ms >= drainSeconds * 1000 && ms < drainSeconds * 1000 + graceMs) || `after ${Math.round(ms)} ms`,
     },
     { what: 'its log says that it stopped', expected: true, actual: logs.includes('"msg":"stopped"') },
-    { what: 'its log holds no token', expected: false, actual: logs.includes(token) || logs.includes(credential) },
+    { what: 'its log contains no token', expected: false, actual: logs.includes(token) || logs.includes(credential) },
   ]
 }

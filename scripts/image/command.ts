@@ -3,7 +3,7 @@ import { once } from 'node:events'
 
 /** How a command ended. */
 export interface Ended {
-  /** `null` when a signal ended it. */
+  /** `null` if a signal ended it. */
   readonly code: number | null
   readonly stdout: string
   readonly stderr: string
@@ -11,16 +11,16 @@ export interface Ended {
 
 const interruption = new AbortController()
 
-/** From now on SIGINT and SIGTERM end the command that runs, and let no other begin but those that clean up. */
+/** Makes SIGINT and SIGTERM end the running command. After that, only commands that clean up can start. */
 export function endOnSignals(): void {
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => interruption.abort())
 }
 
-/** Runs a command to its end, which is forced after so many seconds (default 60). What cannot be run has code 127. */
+/** Runs a command, and kills it after `seconds` (default 60). A command that cannot run has code 127. */
 export const run = (command: readonly string[], seconds = 60): Promise<Ended> =>
   execute(command, seconds, { signal: interruption.signal })
 
-/** As {@link run}, also after a signal: for cleaning up. */
+/** Like {@link run}, but also after a signal, and for up to 120 s. For cleaning up. */
 export const runAnyway = (command: readonly string[]): Promise<Ended> => execute(command, 120, {})
 
 async function execute(
@@ -32,7 +32,7 @@ async function execute(
     stdio: ['ignore', 'pipe', 'pipe'],
     timeout: seconds * 1000,
     killSignal: 'SIGKILL',
-    // A process group of its own: Ctrl-C reaches this script alone, which then decides.
+    // Its own process group, so that Ctrl-C reaches only this script, which then ends the command.
     detached: true,
     ...options,
   })
@@ -48,12 +48,12 @@ async function execute(
 }
 
 /**
- * As {@link run}, for commands that must succeed.
- * @throws with the command and the end of what it said, when it does not
+ * Like {@link run}, for commands that must succeed.
+ * @throws if it fails, with the command and the last 30 lines of its output
  */
 export async function must(command: readonly string[], seconds?: number): Promise<string> {
   const { code, stdout, stderr } = await run(command, seconds)
   if (code === 0) return stdout
-  const said = `${stdout}\n${stderr}`.trim().split('\n').slice(-30).join('\n')
-  throw new Error(`"${command.join(' ').slice(0, 300)}" ended with ${code ?? 'a signal'}:\n${said}`)
+  const output = `${stdout}\n${stderr}`.trim().split('\n').slice(-30).join('\n')
+  throw new Error(`"${command.join(' ').slice(0, 300)}" exited with ${code ?? 'a signal'}:\n${output}`)
 }

@@ -10,15 +10,15 @@ export interface Subject {
   readonly image: string
 }
 
-/** A container that serves. */
+/** A running container. */
 export interface Container {
   readonly name: string
   /** Milliseconds from the command that started it to the first token. */
   readonly commandToTokenMs: number
-  /** Milliseconds from the start of its process, as the engine saw it, to the first token. */
+  /** Milliseconds from the start of its process, as the engine reports it, to the first token. */
   readonly processToTokenMs: number
   readonly exec: (command: readonly string[], variables?: readonly string[]) => Promise<Ended>
-  /** Sends SIGTERM and waits: the exit code, and the milliseconds until then. */
+  /** Sends SIGTERM and waits. Resolves to the exit code and the milliseconds that it took. */
   readonly terminate: () => Promise<{ readonly code: number; readonly ms: number }>
   /** Everything that it wrote. */
   readonly logs: () => Promise<string>
@@ -28,8 +28,8 @@ export interface Container {
 const firstTokenWithinMs = 30_000
 
 /**
- * As strict as the documentation says that the image can be run. The limits are below every machine's own, which
- * podman's defaults need not be; the health check is asked by hand, because podman leaves it to systemd.
+ * The strictest options that the documentation promises to work. The limits are lower than those of any machine, which
+ * podman's defaults may not be. The health check runs by hand, because podman runs it with systemd.
  */
 function runOptions({ engine }: Subject): readonly string[] {
   return [
@@ -46,7 +46,7 @@ function runOptions({ engine }: Subject): readonly string[] {
   ]
 }
 
-/** Runs the image's entry point to its end, which is forced after a minute. */
+/** Runs the image's entry point until it exits, and kills it after a minute. */
 export async function runToEnd(subject: Subject, args: readonly string[]): Promise<Ended> {
   const [name, engine] = [newName(), [subject.engine, ...subject.options]]
   try {
@@ -62,8 +62,8 @@ const newName = (): string => `token-broker-${randomUUID()}`
  * Starts the image's default command and waits for the first token.
  *
  * @param folder becomes /etc/token-broker, read-only
- * @param ask asks for a token
- * @throws when there is none within 30 seconds; the container is gone then
+ * @param ask requests a token
+ * @throws if there is none within 30 seconds; the container is removed then
  */
 export async function start(
   subject: Subject,
@@ -108,7 +108,7 @@ async function untilToken(
   ask: () => Promise<Response>,
   stopped: AbortSignal,
 ): Promise<{ monotonic: number; wall: number }> {
-  let last = 'nothing answered'
+  let last = 'no response'
   const end = performance.now() + firstTokenWithinMs
   while (performance.now() < end && !stopped.aborted) {
     const response = await ask().catch(() => undefined)

@@ -4,15 +4,15 @@ import { must } from './command.ts'
 import { which } from './requirements.ts'
 
 /**
- * Stand-ins for the two bases that the Dockerfile pins, made of this machine's own files, so that the image can be built
- * where no registry of images can be reached. What is proven with them holds for the Dockerfile and for the broker, not
- * for the pinned bases.
+ * Replacements for the two base images that the Dockerfile pins, made of this machine's files, so that the image can be
+ * built without access to a container registry. They test the Dockerfile and the broker, but not the pinned base
+ * images.
  */
 
 const node = process.execPath
 const hosts = 'hosts: files dns\n'
 
-/** The node image, as far as the Dockerfile uses it: Node, npm, a shell, dpkg-query. */
+/** Writes the files of the node image that the Dockerfile uses: Node, npm, a shell, dpkg-query. */
 export async function fillNodeBase(root: string): Promise<void> {
   await fillCommon(root, 'root:x:0:0:root:/root:/bin/sh\n', 'root:x:0:\n')
   await mkdir(join(root, 'root'))
@@ -28,7 +28,7 @@ export async function fillNodeBase(root: string): Promise<void> {
   await installAtomic(root)
 }
 
-/** The runtime image: the C and C++ libraries, names for addresses, and no program at all. */
+/** Writes the files of the runtime image: the C and C++ libraries and name resolution, but no programs. */
 export async function fillRuntimeBase(root: string): Promise<void> {
   await fillCommon(root, 'root:x:0:0:root:/root:/sbin/nologin\n', 'root:x:0:\n')
   for (const library of await librariesOf([node])) {
@@ -45,11 +45,11 @@ async function fillCommon(root: string, passwd: string, group: string): Promise<
   await writeFile(join(root, 'etc/nsswitch.conf'), hosts)
 }
 
-/** libatomic where Debian has it, and dpkg's record of it. */
+/** Installs libatomic in Debian's folder, and dpkg's record of it. */
 async function installAtomic(root: string): Promise<void> {
   const library = (await librariesOf([node])).find(path => path.includes('libatomic'))
   const folder = (await readdir('/usr/lib')).find(name => name.endsWith('-linux-gnu'))
-  if (!library || !folder) throw new Error('this Node does not use libatomic, or this is no Debian')
+  if (!library || !folder) throw new Error('this Node does not use libatomic, or this is not Debian')
   await install(root, library, `/usr/lib/${folder}/libatomic.so.1`)
   for (const path of ['info', 'updates']) await mkdir(join(root, 'var/lib/dpkg', path), { recursive: true })
   await writeFile(join(root, 'var/lib/dpkg/status'), await must(['dpkg-query', '--status', 'libatomic1']))
@@ -73,11 +73,11 @@ async function found(program: string): Promise<string> {
   return path
 }
 
-/** npm's own folder, wherever its program is linked to. */
+/** The folder of the npm package. Its program may be a link to it. */
 async function npmFolder(): Promise<string> {
   const program = process.env['npm_execpath'] ?? (await realpath(await found('npm')))
   return dirname(dirname(program))
 }
 
-/** The platform package brings the licence beside the program's folder, as Node's own archives do. */
+/** The licence of Node. The npm package has it beside the program's folder, like Node's archives do. */
 const licenseOfNode = async (): Promise<string> => join(dirname(dirname(await realpath(node))), 'LICENSE')

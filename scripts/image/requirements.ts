@@ -3,7 +3,7 @@ import { delimiter, join } from 'node:path'
 import { userInfo } from 'node:os'
 import { must, run } from './command.ts'
 
-/** Path of a program that `PATH` finds. */
+/** The path of a program in `PATH`; undefined if it is not there. */
 export async function which(program: string): Promise<string | undefined> {
   for (const folder of (process.env['PATH'] ?? '').split(delimiter)) {
     const path = join(folder, program)
@@ -14,7 +14,7 @@ export async function which(program: string): Promise<string | undefined> {
 
 const yesNo = [() => true, () => false] as const
 
-/** What Debian and Ubuntu call the packages with the programs that build and run an image. */
+/** The Debian and Ubuntu packages of the programs that build and run an image. */
 const packageOf = { buildah: 'buildah', podman: 'podman', runc: 'runc', newuidmap: 'uidmap' } as const
 
 const isRoot = (): boolean => process.getuid?.() === 0
@@ -27,7 +27,7 @@ async function missingPrograms(): Promise<readonly (keyof typeof packageOf)[]> {
   return absent
 }
 
-/** Installs what is missing with apt-get, if this is root and the system has it; otherwise does nothing. */
+/** Installs missing programs with apt-get. Does nothing without root or without apt-get. */
 export async function install(): Promise<void> {
   const packages = (await missingPrograms()).map(program => packageOf[program])
   if (packages.length === 0 || !isRoot() || !(await which('apt-get'))) return
@@ -36,16 +36,16 @@ export async function install(): Promise<void> {
   await must(['env', 'DEBIAN_FRONTEND=noninteractive', 'apt-get', 'install', ...options, ...packages], 600)
 }
 
-/** What keeps an image from being built and run here, each in words that say what to do; empty when nothing does. */
+/** What is missing to build and run an image here, and what to do about it. Empty if nothing is missing. */
 export async function missing(): Promise<readonly string[]> {
-  if (process.platform !== 'linux') return ['Linux: buildah and podman build and run nothing elsewhere']
+  if (process.platform !== 'linux') return ['Linux: buildah and podman do not build or run images on other systems']
   const found: string[] = []
   const programs = await missingPrograms()
   if (programs.length > 0) {
     const packages = programs.map(program => packageOf[program]).join(' ')
     found.push(`${programs.join(', ')}: "apt-get install ${packages}" as root, or --install with this script`)
   }
-  if (!(await which('dpkg-query'))) found.push('dpkg-query: the local base is made of the files of a Debian or Ubuntu')
+  if (!(await which('dpkg-query'))) found.push('dpkg-query: the base images are made of the files of Debian or Ubuntu')
   return [...found, ...(await missingRights())]
 }
 
@@ -56,7 +56,7 @@ async function missingRights(): Promise<readonly string[]> {
   }
   const found: string[] = []
   const { code, stderr } = await run(['unshare', '--user', '--map-root-user', 'true'])
-  if (code !== 0) found.push(`user namespaces, which run containers without root: ${stderr.trim()}`)
+  if (code !== 0) found.push(`user namespaces, which containers need without root: ${stderr.trim()}`)
   const { username } = userInfo()
   for (const file of ['/etc/subuid', '/etc/subgid']) {
     const lines = (await readFile(file, 'utf8').catch(() => '')).split('\n')

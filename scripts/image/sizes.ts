@@ -6,17 +6,17 @@ import { createGzip } from 'node:zlib'
 import { must } from './command.ts'
 import type { Subject } from './container.ts'
 
-/** What an image takes. */
+/** The size of an image. */
 export interface Sizes {
-  /** Bytes, unpacked. */
+  /** Bytes, uncompressed. */
   readonly unpacked: number
-  /** Bytes of all layers with gzip: about what a registry sends. */
+  /** Bytes of all layers compressed with gzip, which is about what a registry transfers. */
   readonly packed: number
-  /** A line for each layer that is not empty, the lowest first: its size and the instruction that made it. */
+  /** A line for each layer that is not empty, the lowest first: its size and its instruction. */
   readonly layers: readonly string[]
 }
 
-/** Measures an image. @param folder for a copy of it, which is removed again */
+/** Measures an image. @param folder for a temporary copy of it */
 export async function measure({ engine, options, image }: Subject, folder: string): Promise<Sizes> {
   const own = [engine, ...options]
   const unpacked = Number(await must([...own, 'image', 'inspect', '--format', '{{.Size}}', image]))

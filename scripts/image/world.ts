@@ -5,20 +5,20 @@ import { join } from 'node:path'
 import { startEmulator } from '../../emulator/emulator.ts'
 import { sample } from '../../emulator/options.ts'
 
-/** Seconds for which the broker drains. */
+/** The broker's drain time, in seconds. */
 export const drainSeconds = 1
 
 const scope = 'https://graph.microsoft.com/.default'
 
-/** What the container meets: the emulator outside, its settings, and somebody who asks. */
+/** The environment of the container: the emulator outside, the broker's settings, and a caller. */
 export interface World {
-  /** Holds the policy and the emulator's CA: /etc/token-broker in the container. */
+  /** Contains the policy and the emulator's CA. It is /etc/token-broker in the container. */
   readonly folder: string
   readonly environment: Readonly<Record<string, string>>
   readonly url: string
   /** The caller's own token. */
   readonly credential: string
-  /** Asks for a token of a tenant that has consented. */
+  /** Requests a token for a tenant that has consented. */
   readonly ask: () => Promise<Response>
   readonly close: () => Promise<void>
 }
@@ -35,7 +35,7 @@ export async function createWorld(below: string): Promise<World> {
     issuers: { emulator: { issuer: emulator.callerIssuer, audiences: ['token-broker'] } },
     rules: [
       {
-        name: 'the image is tried out',
+        name: 'image test',
         callers: [{ issuer: 'emulator', subject: 'image-check' }],
         tenants: ['contoso'],
         scopes: [scope],
@@ -43,7 +43,7 @@ export async function createWorld(below: string): Promise<World> {
     ],
   }
   await writeFile(join(folder, 'policy.yaml'), JSON.stringify(policy))
-  // Another user than the one that made the folder reads it.
+  // The container reads the folder as another user.
   for (const path of [below, folder]) await chmod(path, 0o755)
   const port = await freePort()
   const url = `http://127.0.0.1:${port}`

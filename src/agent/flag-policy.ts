@@ -5,9 +5,9 @@ import { authorize, createAuthorize, type Ask, type Authorize, type Policy } fro
 import { BrokerError } from '../errors.ts'
 
 const holder: CallerTest = {
+  kind: 'secret',
   matches: ({ kind }) => kind === 'secret',
   mismatch: ({ kind }) => (kind === 'secret' ? undefined : 'the caller does not hold the local secret'),
-  key: { by: 'secret' },
 }
 
 /**
@@ -61,7 +61,7 @@ export const authorizeByFlags = (tenant: string): Authorize =>
     () => undefined,
     (policy, caller, ask, homeTenant) => {
       if (ask.tenant === tenant) return authorize(extended(policy, ask), caller, ask, homeTenant)
-      throw new BrokerError('not_permitted', `This agent hands out tokens of one tenant only: ${tenant}.`, {
+      throw new BrokerError('not_permitted', `This agent issues tokens of one tenant only: ${tenant}.`, {
         reason: 'unknown_target',
         remedy: 'For another tenant, start another agent with its --tenant.',
       })

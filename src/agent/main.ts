@@ -26,7 +26,7 @@ export async function agent(
   process.on('exit', sink.flush)
   const service = wireAgent(settings, secret, sink)
   // Without a handler it would end the process, and systemd would take that for a clean end.
-  process.on('SIGHUP', () => service.log.info('SIGHUP: nothing to load anew, files are read for each use'))
+  process.on('SIGHUP', () => service.log.info('SIGHUP ignored: files are read at each use'))
   const address = await listenLocally(service, settings)
   await warnOfUnusable(service, settings)
   await print(environmentLines(settings, address))
@@ -66,7 +66,7 @@ async function listenLocally({ app }: AgentService, { listen: where }: AgentSett
 /** Files of the credential may come later, as a projected token does; that they are not there now is told at once. */
 async function warnOfUnusable({ log }: AgentService, { credential }: AgentSettings): Promise<void> {
   await readCredential(credential).catch((err: unknown) =>
-    log.warn({ err }, "the workload's credential is not there yet"),
+    log.warn({ err }, "the workload's credential cannot be read yet"),
   )
 }
 

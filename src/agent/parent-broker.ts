@@ -6,7 +6,7 @@ import { isGuid } from '../broker/lib/identifiers.ts'
 import { membersOfJson } from '../broker/lib/json-members.ts'
 import type { Grant } from '../broker/authorization/authorize.ts'
 import type { Events, IssuedToken, TokenSource, Upstream } from '../broker/events.ts'
-import { BrokerError } from '../errors.ts'
+import { BrokerError, type ReasonOf } from '../errors.ts'
 import { readAll } from '../outbound/issuers/document.ts'
 import { parentFailure, type ParentAnswer } from './parent-failure.ts'
 import type { WorkloadCredential } from './workload-credential.ts'
@@ -88,10 +88,10 @@ function issuedToken(grant: Grant, text: string): IssuedToken {
   const answer = membersOfJson(text)
   const { access_token: token, expires_in: expiresIn, refresh_in: refreshIn } = answer
   if (typeof token !== 'string' || token === '' || !isLife(expiresIn)) {
-    throw unusable('unusable', 'has no token, or no expiry that can be meant')
+    throw unusable('unusable', 'has no token or no valid expiry')
   }
   if (expiresIn === 0) {
-    const detail = 'The token that the broker holds ends this second.'
+    const detail = "The broker's token expires this second."
     throw new BrokerError('upstream_unavailable', detail, { reason: 'expired' })
   }
   if (answer['scope'] !== grant.scope) throw unusable('wrong_audience', 'is for another scope')
@@ -110,5 +110,5 @@ function issuedToken(grant: Grant, text: string): IssuedToken {
 const isLife = (value: unknown): value is number =>
   typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= longestLife
 
-const unusable = (reason: string, what: string) =>
-  new BrokerError('upstream_invalid', `The broker's answer ${what}; it was discarded.`, { reason })
+const unusable = (reason: ReasonOf<'upstream_invalid'>, what: string) =>
+  new BrokerError('upstream_invalid', `The broker's response ${what}; it was discarded.`, { reason })

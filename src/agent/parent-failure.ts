@@ -1,4 +1,3 @@
-import { parentReason } from '../broker/tokens/negative-cache-rules.ts'
 import { membersOf, membersOfJson } from '../broker/lib/json-members.ts'
 import { BrokerError, errorTable, type ErrorCode, type UpstreamFacts } from '../errors.ts'
 import { isUpstreamCode, readId, retryAfterPart } from '../outbound/entra/entra-failure.ts'
@@ -24,7 +23,7 @@ const maxTextLength = 1000
 const maxCodes = 8
 
 /** Whether a broker said so itself: the reason of what {@link parentFailure} passes on. */
-export const isWordOfParent = ({ reason }: BrokerError): boolean => reason === parentReason
+export const isWordOfParent = ({ reason }: BrokerError): boolean => reason === 'broker'
 
 /**
  * What a broker's refusal means: its own words, under its own code. Anything else that answers in its place (a proxy, a
@@ -39,15 +38,15 @@ export function parentFailure({ status, text, retryAfter }: ParentAnswer, now: n
   const known = isCode(code) && errorTable[code].status === status ? code : undefined
   const waits = status === 429 || status === 503
   return new BrokerError(known ?? byStatus[status] ?? 'upstream_unavailable', describe(status, words(detail)), {
-    reason: parentReason,
+    reason: 'broker',
     ...(facts && { upstream: facts }),
     ...(waits && retryAfterPart(status, retryAfter, now)),
     ...(words(remedy) !== undefined && { remedy: `${words(remedy)} (request_id of the broker: ${words(id)})` }),
   })
 }
 
-function describe(status: number, detail = `It answered HTTP ${status}.`): string {
-  if (status === 401) return `The broker does not accept the workload's credential: ${detail}`
+function describe(status: number, detail = `It responded HTTP ${status}.`): string {
+  if (status === 401) return `The broker rejected the workload's credential: ${detail}`
   return detail
 }
 
@@ -73,10 +72,10 @@ const words = (text: unknown): string | undefined =>
   typeof text === 'string' ? text.replace(/\p{Cc}/gu, ' ').slice(0, maxTextLength) : undefined
 
 const failed = (status: number) =>
-  new BrokerError('upstream_unavailable', `The broker failed (HTTP ${status}).`, { reason: 'status' })
+  new BrokerError('upstream_unavailable', `The broker responded with an error (HTTP ${status}).`, { reason: 'status' })
 
 const strange = (status: number) =>
-  new BrokerError('upstream_invalid', `The broker's answer (HTTP ${status}) was not what the protocol says.`, {
+  new BrokerError('upstream_invalid', `The broker's response (HTTP ${status}) does not follow the protocol.`, {
     reason: status >= 300 && status < 400 ? 'redirect' : 'unreadable',
     remedy: 'Check that --broker names the broker itself.',
   })

@@ -192,4 +192,4 @@ export class Confirmation {
 }
 
 const noAnswer = (ms: number) =>
-  new BrokerError('upstream_unavailable', `No token could be confirmed within ${ms} ms.`, { reason: 'timeout' })
+  new BrokerError('upstream_unavailable', `The broker did not confirm a token within ${ms} ms.`, { reason: 'timeout' })

@@ -47,7 +47,10 @@ export interface AssertionSource {
 export type FetchDocument = (url: URL) => Promise<unknown>
 
 /** How the cache came by the token it serves (RFC 9211). */
-export type CacheOutcome = 'hit' | 'due' | 'refresh-failed' | 'miss' | 'joined' | 'expired' | 'request'
+export type CacheOutcome = (typeof cacheOutcomes)[number]
+
+/** Every {@link CacheOutcome}. */
+export const cacheOutcomes = ['hit', 'due', 'refresh-failed', 'miss', 'collapsed', 'expired', 'request'] as const
 
 /** What is known of one request before its outcome. */
 export interface RequestFacts {
@@ -69,15 +72,24 @@ export interface TokenFacts {
 
 /** Somebody the broker asks: Entra's authority by its origin, the identity endpoint, an issuer by its name in the policy. */
 export interface Upstream {
-  readonly kind: 'authority' | 'identity' | 'issuer'
+  readonly kind: (typeof upstreamKinds)[number]
   readonly name: string
 }
 
+/** Kinds of {@link Upstream}. */
+export const upstreamKinds = ['authority', 'identity', 'issuer'] as const
+
 /** closed: the authority is asked. open: it is not, since it did not answer lately. half-open: once, to find out. */
-export type CircuitState = 'closed' | 'open' | 'half-open'
+export type CircuitState = (typeof circuitStates)[number]
+
+/** Every {@link CircuitState}. */
+export const circuitStates = ['closed', 'open', 'half-open'] as const
 
 /** How a refresh in the background ended: `not_yet` brought no token that lives longer. */
-export type RefreshOutcome = 'replaced' | 'not_yet' | 'failed'
+export type RefreshOutcome = (typeof refreshOutcomes)[number]
+
+/** Every {@link RefreshOutcome}. */
+export const refreshOutcomes = ['replaced', 'not_yet', 'failed'] as const
 
 /** What the broker announces. Listeners (audit, metrics, health) must be quick and must not throw. */
 export interface Events {

@@ -1,50 +1,50 @@
-import type { BrokerError, ErrorCode } from '../errors.ts'
+import type { BrokerError, ErrorCode, Reason } from '../errors.ts'
 import type { Clock } from './lib/clock.ts'
 import type { CircuitState, Events, Upstream } from './events.ts'
 
-/** `unknown`: not asked since the process started. */
+/** `unknown`: no request to it since the process started. */
 export type HealthStatus = 'ok' | 'failing' | 'unknown'
 
-/** What went wrong, without a credential: the words a caller could have been told, and the finer reason of the log. */
+/** The last error, without credentials: the detail that a caller may see, and the reason from the log. */
 export interface HealthError {
   readonly code: ErrorCode
-  readonly reason: string
+  readonly reason: Reason
   readonly detail: string
-  /** AADSTS numbers, where Entra gave any. */
+  /** AADSTS codes, if Entra returned any. */
   readonly upstreamCodes: readonly number[]
   /** Milliseconds since 1970. */
   readonly at: number
 }
 
-/** How one upstream was last seen. Times are in milliseconds since 1970. */
+/** The health of one upstream. Times are in milliseconds since 1970. */
 export interface UpstreamHealth {
   readonly upstream: Upstream
   readonly status: HealthStatus
-  /** When it took this status. */
+  /** When the status last changed. */
   readonly since: number
   readonly lastSuccess: number | undefined
-  /** The last one there was, also when all is well again. */
+  /** The last error, also after later requests succeeded. */
   readonly lastError: HealthError | undefined
-  /** Failures in a row. */
+  /** Consecutive failures. */
   readonly failures: number
-  /** Whether an authority is asked at the moment. */
+  /** The circuit breaker of an authority. */
   readonly circuit?: { readonly state: CircuitState; readonly since: number }
 }
 
-/** The upstreams as the broker's own traffic shows them. */
+/** The health of the upstreams, derived from the broker's own traffic. */
 export interface Health {
   readonly asked: Events['asked']
   readonly circuit: Events['circuit']
   readonly report: () => readonly UpstreamHealth[]
-  /** From now on these are all there are; what is known of those that stay is kept. */
+  /** Replaces the list of upstreams; those that stay keep their health. */
   readonly follow: (upstreams: readonly Upstream[]) => void
 }
 
 /**
- * Keeps the last outcome of every upstream. Passive: it asks nobody, so that looking at it costs nothing and an upstream
- * that nobody needs keeps the status it had.
+ * Keeps the last outcome of every upstream. Passive: it sends no request, so reading it costs nothing, and an upstream
+ * that no request needs keeps its status.
  *
- * @param upstreams all there are to begin with; others that are announced are passed over
+ * @param upstreams the initial list; events of other upstreams are ignored
  */
 export function createHealth(upstreams: readonly Upstream[], clock: Pick<Clock, 'now'>): Health {
   let states = new Map<string, UpstreamHealth>()
@@ -82,7 +82,8 @@ const unknownYet = (upstream: Upstream, since: number): UpstreamHealth => ({
 
 function next(state: UpstreamHealth, error: BrokerError | undefined, now: number): UpstreamHealth {
   if (!error) return { ...turned(state, 'ok', now), lastSuccess: now, failures: 0 }
-  if (!isOwnTrouble(error)) return stillTroubled(state) ? state : { ...turned(state, 'ok', now), failures: 0 }
+  // One tenant's missing consent, or a request that Entra refuses, shows that Entra can be reached, and nothing else.
+  if (!error.handling.ownTrouble) return stillTroubled(state) ? state : { ...turned(state, 'ok', now), failures: 0 }
   const { code, reason, message: detail, parts } = error
   const lastError: HealthError = { code, reason, detail, upstreamCodes: parts.upstream?.codes ?? [], at: now }
   return { ...turned(state, 'failing', now), lastError, failures: state.failures + 1 }
@@ -91,13 +92,6 @@ function next(state: UpstreamHealth, error: BrokerError | undefined, now: number
 const turned = (state: UpstreamHealth, status: HealthStatus, now: number): UpstreamHealth =>
   status === state.status ? state : { ...state, status, since: now }
 
-/**
- * Whether an error says that the upstream or the broker's own set-up is in trouble. One tenant's missing consent, or a
- * request that Entra refuses, is an answer like any other: it shows that Entra can be reached, and nothing else.
- */
-const isOwnTrouble = ({ code, reason }: BrokerError): boolean =>
-  !(code === 'consent_required' || code === 'upstream_rejected' || reason === 'cloud' || reason === 'client')
-
-/** Whether the trouble there was may go on although an answer came: only its absence would have shown otherwise. */
+/** Whether the earlier failure may persist although Entra responded: a response only disproves that Entra is unavailable. */
 const stillTroubled = ({ status, lastError }: UpstreamHealth): boolean =>
   status === 'failing' && lastError?.code !== 'upstream_unavailable'

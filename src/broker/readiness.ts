@@ -1,13 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 
-/** A latch: not ready until everything it waits for was had once; ready for good from then on. */
+/** A latch: not ready until everything it waits for was obtained once, then ready for good. */
 export interface Readiness {
   readonly isReady: () => boolean
-  /** Settles once ready, or when `signal` aborts; tries again and again until then. Never rejects. */
+  /** Settles once ready, or when `signal` aborts; retries until then. Never rejects. */
   readonly reach: (signal: AbortSignal) => Promise<void>
 }
 
-/** Something that must have worked once. */
+/** Something that must succeed once before the service is ready. */
 export interface Need {
   readonly name: string
   readonly get: () => Promise<unknown>
@@ -17,10 +17,10 @@ const firstPauseMs = 250
 const longestPauseMs = 10_000
 
 /**
- * Waits for what the service cannot work without, at start and not on the first request. It stays ready afterwards
- * whatever happens upstream, so that an outage there takes no replica with valid tokens out of service.
+ * Obtains what the service cannot work without at the start, not on the first request. It stays ready afterwards whatever
+ * happens upstream, so an outage takes no replica with valid tokens out of service.
  *
- * @param failed told of every failed attempt
+ * @param failed called after every failed attempt
  */
 export function createReadiness(
   needs: readonly Need[],

@@ -4,45 +4,52 @@ import type { Command, Option } from './command.ts'
 
 const text = (value: string, help: string): Option => ({ type: 'string', value, help })
 
+/** `token-broker agent`: runs until it is stopped. */
 export const agentCommand: Command = {
   name: 'agent',
   takes: [],
   about:
-    'hand a workload outside Azure the tokens that a central broker grants it. It listens on loopback,\n' +
-    'or on a Unix socket, and speaks the identity protocol of App Service (/identity/token) and POST /tokens\n' +
-    'to whoever holds its local secret. It prints the variables to set for the workload. Needed are --broker,\n' +
+    'serve a workload outside Azure the tokens that a central broker grants it. The agent listens on\n' +
+    'loopback or on a Unix socket, and serves the identity protocol of App Service (/identity/token) and POST /tokens to\n' +
+    'clients that present its local secret. It prints the variables to set for the workload. Required are --broker,\n' +
     '--tenant, and --token-file, --api-key-file or --cert.',
   options: {
-    broker: text('URL', 'the central broker: https, or http on loopback'),
-    tenant: text('NAME', "the tenant whose tokens there are: its id, or its name in the broker's policy"),
-    'token-file': text('FILE', "the workload's own token; read for every request to the broker, so it may rotate"),
-    'api-key-file': text('FILE', 'an API key in the place of a token'),
-    cert: text('FILE', 'a client certificate (PEM), alone or beside one of the two ...'),
-    key: text('FILE', '... and its key'),
+    broker: text('URL', 'the URL of the central broker: https, or http on loopback'),
+    tenant: text('NAME', "the tenant for which it gets tokens: its id, or its name in the broker's policy"),
+    'token-file': text(
+      'FILE',
+      "the workload's own token; it may rotate, since it is read for every request to the broker",
+    ),
+    'api-key-file': text('FILE', 'an API key instead of a token'),
+    cert: text('FILE', 'a client certificate (PEM), alone or in addition to a token or an API key'),
+    key: text('FILE', 'the private key of the certificate (PEM)'),
     'ca-file': text('FILE', "certificates (PEM) to trust for the broker instead of the system's"),
-    host: text('ADDRESS', 'a loopback address; 127.0.0.1'),
-    port: text('PORT', '8081; 0 lets the system choose'),
-    socket: text('PATH', 'a Unix socket in the place of an address; SDKs cannot use it'),
+    host: text('ADDRESS', 'a loopback address; default 127.0.0.1'),
+    port: text('PORT', 'default 8081; 0 lets the system choose'),
+    socket: text('PATH', 'a Unix socket instead of an address and port; SDKs cannot use it'),
     'secret-file': text(
       'FILE',
-      'the local secret: read, or made with 256 bits and mode 0600; token-broker-agent.secret in RUNTIME_DIRECTORY ' +
-        'or XDG_RUNTIME_DIR',
+      'the file of the local secret; if it does not exist, it is created with 256 random bits and mode 0600; default ' +
+        'token-broker-agent.secret in RUNTIME_DIRECTORY or XDG_RUNTIME_DIR',
     ),
     metadata: {
       type: 'boolean',
       help:
-        'speak the metadata protocol of virtual machines too: it carries no secret, so that every process on this ' +
-        'host gets tokens',
+        'also serve the metadata protocol of virtual machines; its requests carry no secret, so every process on ' +
+        'this host gets tokens',
     },
-    revalidate: text('SECONDS', 'ask the broker at least so often whether a token may still be handed out; 300'),
-    'log-level': text('LEVEL', 'trace, debug, info, warn, error, fatal; info'),
+    revalidate: text(
+      'SECONDS',
+      'how often at least the broker must confirm that a cached token may still be served; default 300',
+    ),
+    'log-level': text('LEVEL', 'trace, debug, info, warn, error or fatal; default info'),
   },
   exits: [
-    [exitCodes.stopped, 'stopped by a signal, everything answered'],
-    [exitCodes.failed, 'stopped by an unexpected error, by a second signal, or before everything was answered'],
+    [exitCodes.stopped, 'stopped by a signal, with every request answered'],
+    [exitCodes.failed, 'stopped by an unexpected error, by a second signal, or before every request was answered'],
     [exitCodes.usage, 'wrong usage of this command'],
-    [exitCodes.configuration, 'the flags are faulty; every fault is listed'],
-    [exitCodes.listen, 'the address, port or socket to listen on cannot be had'],
+    [exitCodes.configuration, 'the flags are invalid; all errors are listed'],
+    [exitCodes.listen, 'it cannot listen on the address, port or socket'],
   ],
   run: async ({ options, environment, handOverSignals }) => {
     await agent(options, environment, handOverSignals)

@@ -6,19 +6,19 @@ import { ExitError, exitCodes } from '../exit.ts'
 /** One option of a command: `--name`, with a value unless it is a flag. */
 export interface Option {
   readonly type: 'string' | 'boolean'
-  /** How the value is called in help: `FILE`. */
+  /** The name of the value in help, such as `FILE`. */
   readonly value?: string
   readonly help: string
 }
 
-/** What a command gets. */
+/** What the command line passes to a command. */
 export interface Input {
-  /** Options by name, without the dashes; what was not given is absent. */
+  /** Options by name, without the dashes. Options that were not given are absent. */
   readonly options: Readonly<Record<string, string | boolean | undefined>>
-  /** As many as {@link Command.takes} names. */
+  /** The positional arguments: one for each name in {@link Command.takes}. */
   readonly taken: readonly string[]
   readonly environment: Environment
-  /** Called by a command once it handles signals itself. */
+  /** A command must call this once it handles signals itself. */
   readonly handOverSignals: () => void
   /** Writes to standard output. */
   readonly out: (text: string) => void
@@ -28,20 +28,20 @@ export interface Input {
 
 /** One command of the command line. */
 export interface Command {
-  /** What it is called by, such as `key new`. */
+  /** The words after `token-broker`, such as `key new`. */
   readonly name: string
-  /** What it takes, in order, such as `NAME`: all of it is required. */
+  /** The names of its positional arguments in order, such as `NAME`. All of them are required. */
   readonly takes: readonly string[]
   /** What it does, in full sentences. */
   readonly about: string
   readonly options: Readonly<Record<string, Option>>
-  /** The exit codes that it can end with, and what they mean here. */
+  /** Its exit codes, and what each means for this command. */
   readonly exits: readonly (readonly [code: number, meaning: string])[]
-  /** Resolves to the exit code. Throws {@link ExitError} for whatever is not a bug. */
+  /** Resolves to the exit code. Throws {@link ExitError} for every failure that is not a bug. */
   readonly run: (input: Input) => Promise<number>
 }
 
-/** `--help` of a command. */
+/** The text that `--help` shows for a command. */
 export function helpOf({ name, takes, about, options, exits }: Command): string {
   const flags = Object.entries(options).map(([flag, { value, help }]) => [
     value === undefined ? `--${flag}` : `--${flag} ${value}`,
@@ -56,19 +56,17 @@ export function helpOf({ name, takes, about, options, exits }: Command): string 
 
 const helpColumns = 110
 
-/** Lines of two columns, the first as wide as its widest entry, the second broken between words if it is too long. */
+/** Lines of two columns, the first as wide as its widest entry, the second wrapped between words if it is too long. */
 export function columns(rows: readonly (readonly string[])[], maxColumns = Number.POSITIVE_INFINITY): string {
   const width = Math.max(...rows.map(([first = '']) => first.length))
   return rows
     .flatMap(([first = '', second = '']) =>
-      broken(second, maxColumns - width - 4).map(
-        (line, nth) => `  ${(nth === 0 ? first : '').padEnd(width)}  ${line}\n`,
-      ),
+      wrap(second, maxColumns - width - 4).map((line, nth) => `  ${(nth === 0 ? first : '').padEnd(width)}  ${line}\n`),
     )
     .join('')
 }
 
-function broken(text: string, width: number): readonly string[] {
+function wrap(text: string, width: number): readonly string[] {
   const lines: string[] = []
   for (const word of text.split(' ')) {
     const last = lines.at(-1)
@@ -80,7 +78,7 @@ function broken(text: string, width: number): readonly string[] {
 
 /**
  * Runs a command with the arguments that follow its name.
- * @throws ExitError of `usage` for options it does not have and for arguments too few or too many
+ * @throws ExitError with the exit code `usage` for unknown options, and for too few or too many arguments
  */
 export async function runCommand(
   command: Command,
@@ -112,11 +110,11 @@ function parse({ name, options }: Command, args: readonly string[]) {
       allowPositionals: true,
     })
   } catch (thrown) {
-    // What Node adds about positional arguments is no help here.
+    // Node adds advice about positional arguments, which does not apply here.
     throw usage(messageOf(thrown).split('. To specify')[0] ?? '', name)
   }
 }
 
-/** A wrong use of the command line, with where to read how to use it. */
+/** The error for a wrong use of the command line. Its message says which help to read. */
 export const usage = (what: string, command?: string): ExitError =>
   new ExitError(`${what}\nTry: token-broker ${command === undefined ? '' : `${command} `}--help`, exitCodes.usage)

@@ -9,14 +9,19 @@ const day = 86_400_000
 const defaultDays = 365
 const mostDays = 1095
 
+/** `token-broker key new`: makes an API key and stores it nowhere. */
 export const newKeyCommand: Command = {
   name,
   takes: ['NAME'],
   about:
-    'make an API key for a caller. Prints the key, which is shown this once and kept nowhere,\n' +
-    'and the lines for the policy, which hold its SHA-256 only.',
+    'create an API key for a caller. It prints the key, which is shown only once and stored nowhere,\n' +
+    'and the lines for the policy, which contain only the SHA-256 of the key.',
   options: {
-    days: { type: 'string', value: 'N', help: `days from today for which it works, 1 to ${mostDays}; ${defaultDays}` },
+    days: {
+      type: 'string',
+      value: 'N',
+      help: `the number of days from today until it expires, 1 to ${mostDays}; default ${defaultDays}`,
+    },
   },
   exits: [
     [exitCodes.stopped, 'the key was printed'],
@@ -24,15 +29,18 @@ export const newKeyCommand: Command = {
   ],
   run: ({ taken: [keyName = ''], options, out, now }) => {
     if (!isName(keyName)) {
-      throw usage(`"${keyName}" is not a name: use lower-case letters, digits, dots and hyphens, 63 at most`, name)
+      throw usage(`NAME must be at most 63 lower-case letters, digits, dots and hyphens; got "${keyName}"`, name)
     }
     const { days = String(defaultDays) } = options
     const life = /^[1-9]\d{0,3}$/.test(String(days)) ? Number(days) : Number.NaN
-    if (!(life <= mostDays)) throw usage(`--days must be a whole number from 1 to ${mostDays}`, name)
+    if (!(life <= mostDays))
+      throw usage(`--days must be a whole number from 1 to ${mostDays}; got "${String(days)}"`, name)
     const expires = new Date(now() + life * day).toISOString().slice(0, 10)
     const key = keyOf(randomBytes(32))
     const lines = `apiKeys:\n  ${keyName}: { sha256: ${keyHash(key)}, expires: ${expires} }`
-    out(`The key, shown this once:\n\n${key}\n\nFor the policy (it works until ${expires}, 00:00 UTC):\n\n${lines}\n`)
+    out(
+      `The key, which is shown only once:\n\n${key}\n\nFor the policy (the key expires on ${expires} at 00:00 UTC):\n\n${lines}\n`,
+    )
     return Promise.resolve(exitCodes.stopped)
   },
 }

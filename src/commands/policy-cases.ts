@@ -14,7 +14,7 @@ import { FaultsError, messageOf } from '../errors.ts'
 const closed = { additionalProperties: false } as const
 const text = Type.String({ minLength: 1 })
 
-const caller = Type.Union(
+const callerSchema = Type.Union(
   [
     Type.Object(
       { issuer: text, subject: text, claims: Type.Optional(Type.Record(Type.String(), Type.Unknown())) },
@@ -27,7 +27,7 @@ const caller = Type.Union(
 )
 const expectation = {
   name: Type.Optional(text),
-  caller,
+  caller: callerSchema,
   expect: Type.Union([Type.Literal('granted'), Type.Literal('denied')], { description: 'granted or denied' }),
   rule: Type.Optional(text),
 }
@@ -55,46 +55,46 @@ const casesOf = <T extends TSchema>(item: T) =>
     },
     { ...closed, description: 'a mapping with cases' },
   )
-const casesShape = casesOf(Type.Union([tokenCase, permissionCase]))
-const shape = Compile(casesShape)
-/** What a file is told by that does not fit: case by case, since a union cannot say which of its branches was meant. */
+const casesSchema = casesOf(Type.Union([tokenCase, permissionCase]))
+const casesCheck = Compile(casesSchema)
+/** Errors are reported case by case with this, since a union cannot say which of its branches was meant. */
 const outline = casesOf(Type.Unknown())
-const outlineShape = Compile(outline)
-const [tokenShape, permissionShape] = [Compile(tokenCase), Compile(permissionCase)]
+const outlineCheck = Compile(outline)
+const [tokenCheck, permissionCheck] = [Compile(tokenCase), Compile(permissionCase)]
 
-/** A table of asks and what is expected of them. */
-export type Cases = Static<typeof casesShape>
+/** A table of requests with the expected decisions. */
+export type Cases = Static<typeof casesSchema>
 type Case = Cases['cases'][number]
 
-/** How one case came out. */
+/** The result of one case. */
 export interface Outcome {
   readonly name: string
-  /** What came out otherwise; `undefined` when all is as expected. */
+  /** How the decision differs from the expected one; `undefined` if it does not. */
   readonly wrong: string | undefined
 }
 
 /**
- * The cases in a YAML file.
- * @throws FaultsError
+ * Parses the cases of a YAML file.
+ * @throws FaultsError with all errors
  */
 export function parseCases(file: string, content: string): Cases {
   const document = parseDocument(content, { uniqueKeys: true })
   const [broken] = [...document.errors, ...document.warnings]
   if (broken) throw new FaultsError('The cases are not valid YAML', [{ where: file, what: broken.message }])
   const value: unknown = document.toJS({ maxAliasCount: 100 })
-  if (shape.Check(value)) return value
+  if (casesCheck.Check(value)) return value
   const faults = faultsOf(value).map(({ at, what }) => ({ where: at.length === 0 ? file : pathText(at), what }))
-  throw new FaultsError('The cases are faulty', faults)
+  throw new FaultsError('The cases are invalid', faults)
 }
 
 function faultsOf(value: unknown): readonly FaultAt[] {
   const { cases } = membersOf(value)
   const ofCases = (Array.isArray(cases) ? cases : []).flatMap((each: unknown, nth) => {
     const [schema, check] =
-      membersOf(each)['permission'] === undefined ? [tokenCase, tokenShape] : [permissionCase, permissionShape]
+      membersOf(each)['permission'] === undefined ? [tokenCase, tokenCheck] : [permissionCase, permissionCheck]
     return shapeFaults(schema, check.Errors(each), each).map(fault => ({ ...fault, at: ['cases', nth, ...fault.at] }))
   })
-  return [...shapeFaults(outline, outlineShape.Errors(value), value), ...ofCases]
+  return [...shapeFaults(outline, outlineCheck.Errors(value), value), ...ofCases]
 }
 
 /**
@@ -116,16 +116,16 @@ function decideCase(policy: Policy, each: Case, homeTenant: string | undefined, 
   const facts = factsOf(policy, each.caller, now)
   if ('permission' in each) return explainPermission(policy, facts, each.permission)
   const { tenant, scope, application = 'default' } = each
-  const ask = { tenant: isGuid(tenant) ? tenant.toLowerCase() : tenant, scope, application, minExpiresIn: 0 }
-  return explain(policy, facts, ask, homeTenant)
+  const request = { tenant: isGuid(tenant) ? tenant.toLowerCase() : tenant, scope, application, minExpiresIn: 0 }
+  return explain(policy, facts, request, homeTenant)
 }
 
-function factsOf(policy: Policy, who: Case['caller'], now: number): CallerFacts {
-  if ('apiKey' in who) return describeKey(policy, who.apiKey, now).facts
-  if ('san' in who) return describeNames([who.san].flat()).facts
-  const issuer = policy.issuers.find(({ name }) => name === who.issuer)
-  if (!issuer) throw new Error(`the policy has no issuer "${who.issuer}"`)
-  return describeClaims(policy, { ...who.claims, iss: issuer.issuer, sub: who.subject }, now).facts
+function factsOf(policy: Policy, caller: Case['caller'], now: number): CallerFacts {
+  if ('apiKey' in caller) return describeKey(policy, caller.apiKey, now).facts
+  if ('san' in caller) return describeNames([caller.san].flat()).facts
+  const issuer = policy.issuers.find(({ name }) => name === caller.issuer)
+  if (!issuer) throw new Error(`the policy has no issuer "${caller.issuer}"`)
+  return describeClaims(policy, { ...caller.claims, iss: issuer.issuer, sub: caller.subject }, now).facts
 }
 
 function wrongWith({ expect, rule }: Case, { granted, summary, rules }: Explanation): string | undefined {

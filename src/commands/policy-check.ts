@@ -3,12 +3,13 @@ import { exitCodes } from '../exit.ts'
 import type { Command } from './command.ts'
 import { policyExits, readPolicy } from './policy-files.ts'
 
+/** `token-broker policy check`: reports every error and warning of a policy file. */
 export const policyCheckCommand: Command = {
   name: 'policy check',
   takes: ['FILE'],
   about:
-    'say what is wrong with a policy file, all of it, with line and column.\n' +
-    'Reads nothing but FILE: files that it names may be elsewhere.',
+    'list all errors and warnings of a policy file, the errors with line and column.\n' +
+    'It reads FILE only, and not the files that FILE names, which may be on another machine.',
   options: {},
   exits: [[exitCodes.stopped, 'the broker would load it'], ...policyExits],
   run: async ({ taken: [file = ''], out, now }) => {

@@ -12,47 +12,52 @@ import { policyExits, readPolicy, readText } from './policy-files.ts'
 
 const name = 'policy explain'
 
+/** `token-broker policy explain`: says which rule of a policy grants something, and why the others do not. */
 export const policyExplainCommand: Command = {
   name,
   takes: ['FILE'],
   about:
-    'say which rule of a policy grants a caller something, or for each rule the first thing\n' +
-    'that does not match. A token is read, not verified: nobody is asked for keys, and what is printed proves nothing.\n' +
+    'show which rule of a policy grants a request of a caller, or for each rule the first\n' +
+    'condition that does not match. A token is decoded, but not verified, so the output proves nothing about it.\n' +
     'Example: token-broker policy explain policy.yaml --api-key erp --tenant contoso \\\n' +
     '           --scope https://graph.microsoft.com/.default',
   options: {
-    token: { type: 'string', value: 'FILE', help: 'the caller: a file with a JWT or an API key' },
-    claims: { type: 'string', value: 'JSON', help: 'the caller: the claims of a JWT, iss and sub among them' },
-    'api-key': { type: 'string', value: 'NAME', help: 'the caller: the holder of this API key of the policy' },
+    token: { type: 'string', value: 'FILE', help: 'the caller, by a file with its JWT or API key' },
+    claims: {
+      type: 'string',
+      value: 'JSON',
+      help: 'the caller, by the claims of its JWT, which must include iss and sub',
+    },
+    'api-key': { type: 'string', value: 'NAME', help: 'the caller, by the name of its API key in the policy' },
     san: {
       type: 'string',
       value: 'NAME',
-      help: 'the caller: the holder of a client certificate for this URI or DNS name',
+      help: 'the caller, by a URI or DNS name of its client certificate',
     },
-    tenant: { type: 'string', value: 'TENANT', help: 'what is asked for: a tenant by id or by name' },
-    scope: { type: 'string', value: 'SCOPE', help: 'what is asked for: <resource>/.default' },
-    application: { type: 'string', value: 'NAME', help: 'what is asked for: an application; default' },
-    permission: { type: 'string', value: 'NAME', help: 'in place of tenant and scope: observe or purge' },
+    tenant: { type: 'string', value: 'TENANT', help: 'the requested tenant, by id or by name' },
+    scope: { type: 'string', value: 'SCOPE', help: 'the requested scope: <resource>/.default' },
+    application: { type: 'string', value: 'NAME', help: 'the requested application; default "default"' },
+    permission: { type: 'string', value: 'NAME', help: 'instead of tenant and scope, a permission: observe or purge' },
     'home-tenant': {
       type: 'string',
       value: 'ID',
-      help: 'the managed identity\'s own tenant, of which "*" does not speak',
+      help: 'the id of the managed identity\'s own tenant, which "*" does not include',
     },
   },
   exits: [
-    [exitCodes.stopped, 'it is granted'],
+    [exitCodes.stopped, 'the request is granted'],
     ...policyExits,
-    [exitCodes.mismatch, 'it is not granted, or the caller would not be let in'],
+    [exitCodes.mismatch, 'the request is not granted, or the caller would not be authenticated'],
   ],
   run: async input => {
     const { options, out, now } = input
-    const asked = askOf(options)
+    const request = requestOf(options)
     const policy = await readPolicy(input.taken[0] ?? '')
     const { facts, faults } = await callerOf(policy, options, now())
     const explanation =
-      'permission' in asked
-        ? explainPermission(policy, facts, asked.permission)
-        : explain(policy, facts, asked, textOf(options, 'home-tenant')?.toLowerCase())
+      'permission' in request
+        ? explainPermission(policy, facts, request.permission)
+        : explain(policy, facts, request, textOf(options, 'home-tenant')?.toLowerCase())
     out(textOfExplanation(explanation, faults))
     return explanation.granted && faults.length === 0 ? exitCodes.stopped : exitCodes.mismatch
   },
@@ -65,17 +70,19 @@ const textOf = (options: Options, option: string): string | undefined => {
   return typeof value === 'string' ? value : undefined
 }
 
-function askOf(options: Options) {
+function requestOf(options: Options) {
   const permission = textOf(options, 'permission')
   const [tenant, scope] = [textOf(options, 'tenant'), textOf(options, 'scope')]
   if (permission !== undefined) {
-    if (tenant !== undefined || scope !== undefined) throw usage('--permission excludes --tenant and --scope', name)
-    if (permission !== 'observe' && permission !== 'purge') throw usage('--permission is observe or purge', name)
+    if (tenant !== undefined || scope !== undefined)
+      throw usage('--permission cannot be combined with --tenant and --scope', name)
+    if (permission !== 'observe' && permission !== 'purge')
+      throw usage(`--permission must be observe or purge; got "${permission}"`, name)
     return { permission } as const
   }
   if (tenant === undefined || scope === undefined) throw usage('needs --tenant and --scope, or --permission', name)
-  if (!wellFormed(tenantPattern, tenant)) throw usage(`--tenant "${tenant}" is neither an id nor a name`, name)
-  if (!wellFormed(scopePattern, scope)) throw usage(`--scope "${scope}" is not <resource>/.default`, name)
+  if (!wellFormed(tenantPattern, tenant)) throw usage(`--tenant must be an id or a name; got "${tenant}"`, name)
+  if (!wellFormed(scopePattern, scope)) throw usage(`--scope must be <resource>/.default; got "${scope}"`, name)
   const application = textOf(options, 'application') ?? 'default'
   return { tenant: isGuid(tenant) ? tenant.toLowerCase() : tenant, scope, application, minExpiresIn: 0 }
 }
@@ -96,7 +103,7 @@ async function callerOf(policy: Policy, options: Options, now: number): Promise<
     return kind === 'san' ? describeNames([text]) : describeKey(policy, text, now)
   } catch (thrown) {
     if (thrown instanceof ExitError) throw thrown
-    throw new ExitError(`the caller would not be let in: ${messageOf(thrown)}`, exitCodes.mismatch)
+    throw new ExitError(`the caller would not be authenticated: ${messageOf(thrown)}`, exitCodes.mismatch)
   }
 }
 
@@ -121,13 +128,13 @@ function claimsOf(text: string): JWTPayload {
   try {
     claims = JSON.parse(text)
   } catch {
-    throw usage('--claims is not JSON', name)
+    throw usage('--claims must be JSON', name)
   }
-  if (!isObject(claims) || Array.isArray(claims)) throw usage('--claims is not a JSON object', name)
+  if (!isObject(claims) || Array.isArray(claims)) throw usage('--claims must be a JSON object', name)
   return claims
 }
 
 function textOfExplanation({ summary, rules }: Explanation, faults: readonly string[]): string {
-  const refused = faults.map(fault => `the caller would not be let in: ${fault}\n`).join('')
-  return `${refused}${summary}\n\n${columns(rules.map(rule => [rule.name, rule.why]))}`
+  const rejections = faults.map(fault => `the caller would not be authenticated: ${fault}\n`).join('')
+  return `${rejections}${summary}\n\n${columns(rules.map(rule => [rule.name, rule.why]))}`
 }

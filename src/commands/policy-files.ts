@@ -6,28 +6,28 @@ import { loadPolicy } from '../outbound/files/policy-file.ts'
 
 const maxFileBytes = 1024 * 1024
 
-/** What every command about a policy can end with. */
+/** The exit codes that all commands for a policy have in common. */
 export const policyExits = [
   [exitCodes.usage, 'wrong usage of this command'],
-  [exitCodes.configuration, 'a file cannot be read or is faulty; every fault is listed'],
+  [exitCodes.configuration, 'a file is unreadable or invalid; all errors are listed'],
 ] as const
 
 /**
- * The policy in a file.
- * @throws ExitError of `configuration` with every fault
+ * Reads the policy of a file.
+ * @throws ExitError with the exit code `configuration` and all errors
  */
 export const readPolicy = (file: string): Promise<Policy> => loadPolicy(file, file).catch(asExit)
 
 /**
- * The text of a small file.
- * @throws ExitError of `configuration`
+ * Reads a text file of at most 1 MiB.
+ * @throws ExitError with the exit code `configuration`
  */
 export const readText = (file: string): Promise<string> =>
   readLimitedFile(file, maxFileBytes).catch((thrown: unknown) => {
     throw new ExitError(`${file}: ${messageOf(thrown)}`, exitCodes.configuration)
   })
 
-/** @throws ExitError where a file is at fault, else what was thrown */
+/** @throws ExitError with the exit code `configuration` for a {@link FaultsError}, and the same error otherwise */
 export function asExit(thrown: unknown): never {
   if (thrown instanceof FaultsError) throw new ExitError(thrown.message, exitCodes.configuration)
   throw thrown

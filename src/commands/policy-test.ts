@@ -3,18 +3,20 @@ import type { Command } from './command.ts'
 import { parseCases, runCases, type Cases } from './policy-cases.ts'
 import { asExit, policyExits, readPolicy, readText } from './policy-files.ts'
 
+/** `token-broker policy test`: compares what a policy decides with what a file of cases expects. */
 export const policyTestCommand: Command = {
   name: 'policy test',
   takes: ['FILE', 'CASES'],
   about:
-    'decide a table of asks and compare with what is expected. CASES is YAML: a list "cases" of\n' +
-    '{ name, caller, tenant, scope, application, expect, rule } or { name, caller, permission, expect, rule }, where\n' +
-    'expect is granted or denied, and name, application and rule may be left out; docs/policy.md shows one.',
+    'decide a table of requests, and compare each decision with the expected one. CASES is YAML: a\n' +
+    'list "cases" of { name, caller, tenant, scope, application, expect, rule } or\n' +
+    '{ name, caller, permission, expect, rule }. "expect" is granted or denied; name, application and rule are optional.\n' +
+    'docs/policy.md has an example.',
   options: {},
   exits: [
-    [exitCodes.stopped, 'every case came out as expected'],
+    [exitCodes.stopped, 'every decision is the expected one'],
     ...policyExits,
-    [exitCodes.mismatch, 'a case came out otherwise'],
+    [exitCodes.mismatch, 'at least one decision is not the expected one'],
   ],
   run: async ({ taken: [file = '', casesFile = ''], out, now }) => {
     const policy = await readPolicy(file)

@@ -2,17 +2,18 @@ import { exitCodes } from '../exit.ts'
 import { serve } from '../service/serve.ts'
 import type { Command } from './command.ts'
 
+/** `token-broker serve`: runs the broker until it is stopped. */
 export const serveCommand: Command = {
   name: 'serve',
   takes: [],
-  about: 'run the broker. The environment configures it; docs/configuration.md has the variables.',
+  about: 'run the broker. Environment variables configure it; docs/configuration.md lists them.',
   options: {},
   exits: [
-    [exitCodes.stopped, 'stopped by a signal, everything answered'],
-    [exitCodes.failed, 'stopped by an unexpected error, by a second signal, or before everything was answered'],
+    [exitCodes.stopped, 'stopped by a signal, with every request answered'],
+    [exitCodes.failed, 'stopped by an unexpected error, by a second signal, or before every request was answered'],
     [exitCodes.usage, 'wrong usage of this command'],
-    [exitCodes.configuration, 'the environment or the policy is faulty; every fault is listed'],
-    [exitCodes.listen, 'the address or port to listen on cannot be had'],
+    [exitCodes.configuration, 'the environment or the policy is invalid; all errors are listed'],
+    [exitCodes.listen, 'it cannot listen on the address or port'],
   ],
   run: async ({ environment, handOverSignals }) => {
     await serve(environment, handOverSignals)

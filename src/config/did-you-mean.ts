@@ -1,30 +1,17 @@
-/** Edits (Levenshtein) up to which a name is taken for a misspelling. */
-const mostEdits = 2
-/** Shorter names are two edits from too much: `HOME` from `HOST`. */
+/** Shorter names are ignored: too many words are two edits away, such as `HOME` from `HOST`. */
 const shortest = 8
 
-/** The known name that this one was meant to be: not the same, but at most two edits from it. The nearest, if any. */
+/** The known name that is nearest to this one: at least one and at most two edits away. `undefined` if there is none. */
 export function nearestName(name: string, known: Iterable<string>): string | undefined {
-  let nearest: string | undefined
-  let fewest = mostEdits + 1
-  for (const candidate of known) {
-    if (candidate.length < shortest || Math.abs(candidate.length - name.length) >= fewest) continue
-    const edits = editsBetween(name, candidate)
-    if (edits > 0 && edits < fewest) [nearest, fewest] = [candidate, edits]
-  }
-  return nearest
+  const others = [...known].filter(each => each.length >= shortest && each !== name)
+  return others.find(each => isWithin(1, name, each)) ?? others.find(each => isWithin(2, name, each))
 }
 
-/** Characters to insert, delete or replace to make one text of the other. */
-function editsBetween(a: string, b: string): number {
-  let above = Array.from({ length: b.length + 1 }, (_, n) => n)
-  for (let row = 1; row <= a.length; row++) {
-    const line = [row]
-    for (let column = 1; column <= b.length; column++) {
-      const replaced = (above[column - 1] ?? 0) + Number(a[row - 1] !== b[column - 1])
-      line.push(Math.min(replaced, (above[column] ?? 0) + 1, (line[column - 1] ?? 0) + 1))
-    }
-    above = line
-  }
-  return above[b.length] ?? 0
+/** Whether the Levenshtein distance is at most `edits`: characters to insert, delete or replace. */
+function isWithin(edits: number, a: string, b: string): boolean {
+  if (a === '' || b === '') return a.length + b.length <= edits
+  const [restOfA, restOfB] = [a.slice(1), b.slice(1)]
+  if (a[0] === b[0]) return isWithin(edits, restOfA, restOfB)
+  if (edits === 0) return false
+  return isWithin(edits - 1, restOfA, restOfB) || isWithin(edits - 1, restOfA, b) || isWithin(edits - 1, a, restOfB)
 }

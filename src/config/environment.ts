@@ -1,13 +1,13 @@
 import type { Fault } from '../errors.ts'
 import { nearestName } from './did-you-mean.ts'
 
-/** As `process.env`. */
+/** Environment variables by name, as in `process.env`. */
 export type Environment = Readonly<Record<string, string | undefined>>
 
 /**
- * Reads variables one by one and collects what is wrong with them, so that all of it is told at once. An empty variable
- * counts as absent. After a fault a harmless stand-in is returned; the caller must look at {@link faults} before it uses
- * anything.
+ * Reads variables one by one and collects their errors, so that all of them are reported together. An empty variable
+ * counts as absent. For an invalid variable the default is returned; the caller must check {@link faults} before it uses
+ * any value.
  */
 export class EnvironmentReader {
   readonly faults: Fault[] = []
@@ -35,55 +35,55 @@ export class EnvironmentReader {
     return value ?? ''
   }
 
-  /** A whole number. What Kubernetes injects for a Service of the same name (`tcp://…`) is passed over with a warning. */
-  integer(name: string, otherwise: number, least: number, most: number): number {
+  /** A whole number. A value that Kubernetes sets for a Service of that name (`tcp://…`) is ignored with a warning. */
+  integer(name: string, defaultValue: number, least: number, most: number): number {
     const value = this.text(name)
-    if (value === undefined) return otherwise
+    if (value === undefined) return defaultValue
     if (isServiceLink(value)) {
       this.warnings.push(
-        `${name}=${value} comes from a Kubernetes Service and is ignored: set enableServiceLinks: false`,
+        `${name}=${value} comes from a Kubernetes Service and is ignored; set enableServiceLinks: false`,
       )
-      return otherwise
+      return defaultValue
     }
     const number = /^\d{1,9}$/.test(value) ? Number(value) : Number.NaN
     if (number >= least && number <= most) return number
-    this.fault(name, `"${value}" is not a whole number from ${least} to ${most}`)
-    return otherwise
+    this.fault(name, `must be a whole number from ${least} to ${most}; got "${value}"`)
+    return defaultValue
   }
 
   boolean(name: string): boolean {
     const value = this.text(name)
     if (value !== undefined && value !== 'true' && value !== 'false') {
-      this.fault(name, `"${value}" is neither true nor false`)
+      this.fault(name, `must be true or false; got "${value}"`)
     }
     return value === 'true'
   }
 
-  /** One of `choices`; the first of them by default. */
+  /** One of `choices`. The first is the default. */
   choice<const T extends string>(name: string, choices: readonly [T, ...T[]]): T {
     const value = this.text(name)
     const chosen = choices.find(choice => choice === value)
     if (value !== undefined && chosen === undefined) {
-      this.fault(name, `"${value}" is none of ${choices.join(', ')}`)
+      this.fault(name, `must be one of ${choices.join(', ')}; got "${value}"`)
     }
     return chosen ?? choices[0]
   }
 
   /**
-   * Warns of variables that nothing asked for and that are misspelt or of another version: those with one of the prefixes,
-   * and those whose name is nearly that of one that was asked for. Call it when everything was.
+   * Adds a warning for each variable that was not read and is probably misspelt or of another version: it has one of
+   * the prefixes, or its name is nearly that of a variable that was read. Call it after all variables were read.
    */
   warnOfUnknown(prefixes: readonly string[]): void {
     for (const [name, value] of Object.entries(this.#environment)) {
       if (this.#read.has(name) || value === undefined) continue
-      const ours = prefixes.some(prefix => name.startsWith(prefix))
+      const hasPrefix = prefixes.some(prefix => name.startsWith(prefix))
       if (isServiceLink(value)) {
-        if (ours) this.warnings.push(`${name} comes from a Kubernetes Service and is ignored`)
+        if (hasPrefix) this.warnings.push(`${name} comes from a Kubernetes Service and is ignored`)
         continue
       }
       const meant = nearestName(name, this.#read)
-      if (!ours && meant === undefined) continue
-      const hint = meant === undefined ? '' : `: did you mean ${meant}?`
+      if (!hasPrefix && meant === undefined) continue
+      const hint = meant === undefined ? '' : ` (did you mean ${meant}?)`
       this.warnings.push(`${name} is not a setting of this version and is ignored${hint}`)
     }
   }

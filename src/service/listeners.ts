@@ -16,7 +16,7 @@ import type { FollowedAuthorities } from '../outbound/files/client-authorities.t
 import { readTlsPair, watchTlsPair, type TlsPair } from '../outbound/files/tls-files.ts'
 import { packageRoot } from './package.ts'
 
-/** Milliseconds beyond an exchange's time in which its answer is written. */
+/** Milliseconds after the deadline of an exchange in which its response is still written. */
 const graceMs = 1_000
 
 type Shown = Omit<Operations, 'openMetrics'>
@@ -26,7 +26,7 @@ interface Surroundings extends Pick<AppOptions, 'log' | 'isDraining'> {
   readonly loopTime: () => number
 }
 
-/** The main server, and the one for operators where the configuration has one. */
+/** Builds the main server, and the operators' server if the configuration has one. They do not listen yet. */
 export async function buildServers(
   config: Config,
   { log, isDraining, loopTime, events: { answered, headerIgnored } }: Surroundings,
@@ -50,7 +50,7 @@ export async function buildServers(
     shedLoad(scope, overload.isOverloaded)
     addTokenEndpoint(scope, tokens.issuer, endpoint)
   })
-  // In a scope of its own: a broker with too much to do can still be told to forget.
+  // The purge has a scope of its own, so that it works on an overloaded broker too.
   const main = [...endpoints, (scope: FastifyInstance) => addPurge(scope, tokens), documents]
   const { trustedProxies } = config
   const current = () => authorities?.current()
@@ -72,21 +72,30 @@ export async function buildServers(
   }
 }
 
-/** Looks at the event loop, now and then. */
+/** Samples the delay of the event loop at regular intervals. */
 function watchLoop(time: () => number) {
   const { isOverloaded, sample } = createOverload(time)
   const timer = setInterval(sample, sampleMs).unref()
   return { isOverloaded, close: () => clearInterval(timer) }
 }
 
-/** Whatever is answered at all is answered within `giveUpMs`; what is left are clients that never finish their request. */
+/**
+ * Closes a server, after its requests in progress are answered. Every response is written within `giveUpMs` milliseconds;
+ * connections that are still open then belong to clients that never finish their request, and are cut.
+ */
 export async function closeServer(app: FastifyInstance, giveUpMs: number): Promise<void> {
   const giveUp = setTimeout(() => app.server.closeAllConnections(), giveUpMs)
   await app.close()
   clearTimeout(giveUp)
 }
 
-/** Gives the servers new certificates when their files change; @returns stops watching */
+/** What the log says about new TLS files. */
+export const tlsMessages = {
+  renewed: 'TLS certificate reloaded',
+  refused: 'the new TLS files cannot be used; the previous certificate stays in use',
+} as const
+
+/** Gives the servers new certificates when the files change. @returns a function that stops watching */
 function followTls(
   { tls: paths }: Config,
   apps: readonly (FastifyInstance | undefined)[],
@@ -104,10 +113,10 @@ function followTls(
   }
   const failed = (what: string) => (err: unknown) => log.error({ err }, what)
   authorities?.watch(() => {
-    renew('the client authorities were renewed from their file')
+    renew('client CA certificates reloaded')
     // Connections that are in use are closed after their answer: see addPeers.
     for (const app of apps) app?.server.closeIdleConnections()
-  }, failed('the new client authorities cannot be used; those that were loaded before stay'))
+  }, failed('the new client CA certificates cannot be used; the previous ones stay in use'))
   const unwatch =
     paths &&
     first &&
@@ -116,9 +125,9 @@ function followTls(
       first,
       next => {
         pair = next
-        renew('the TLS certificate was renewed from its files')
+        renew(tlsMessages.renewed)
       },
-      failed('the new TLS files cannot be used; the certificate that was loaded before stays'),
+      failed(tlsMessages.refused),
     )
   return () => {
     unwatch?.()

@@ -2,10 +2,10 @@ import { existsSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { membersOfJson } from '../broker/lib/json-members.ts'
 
-/** The folder of this package: where `package.json` and `openapi.yaml` are, whether this file is bundled or not. */
+/** The folder with `package.json` and `openapi.yaml`, whether this file is bundled or not. */
 export const packageRoot = rootAbove(import.meta.dirname)
 
-/** As package.json says it. */
+/** The version in package.json. */
 export const version = String(membersOfJson(readFileSync(join(packageRoot, 'package.json'), 'utf8'))['version'])
 
 function rootAbove(folder: string): string {

@@ -9,28 +9,28 @@ import { connectIssuers, type ConnectedIssuer, type IssuerKeysOptions } from '..
 import { loadPolicy } from '../outbound/files/policy-file.ts'
 import { watchFiles, type FileWatch } from '../outbound/files/watch-files.ts'
 
-/** What a policy must not say beside this configuration. */
+/** The errors of a policy that contradicts this configuration. */
 export const faultsBeside = ({ identity }: Config, policy: Policy): readonly Fault[] =>
   identity.source === 'managed-identity' ? checkExchangeAudience(policy, identity.audience) : []
 
-/** Keeps in force what the policy file says. */
+/** Keeps the active policy up to date with its file. */
 export interface PolicyKeeper {
   readonly issuers: () => readonly ConnectedIssuer[]
   /**
-   * Reads the file again, and the files that it names. What is good comes into force at once and whole, what is faulty is
-   * announced and changes nothing. Never rejects.
+   * Reads the policy file again, and the files that it names. A valid policy becomes active at once and as a whole. An
+   * invalid one is reported as an event and changes nothing. Never rejects.
    *
-   * @param aloud announces a fault also where it was announced before
+   * @param aloud reports errors even if they were reported before
    */
   readonly reload: (aloud?: boolean) => Promise<void>
-  /** From now on does so by itself whenever the files may have changed. */
+  /** From now on, reloads by itself whenever the files may have changed. */
   readonly watch: (failed: (error: unknown) => void) => void
   readonly close: () => void
 }
 
 /**
- * Puts the first policy in force.
- * @throws FaultsError when a file that it names cannot be used
+ * Makes the first policy active.
+ * @throws FaultsError if a file that the policy names cannot be used
  */
 export async function keepPolicy(
   config: Config,
@@ -50,7 +50,7 @@ export async function keepPolicy(
     if (policy === before && isSame) {
       const { refusal } = running.status()
       running.confirm()
-      // The last line would be the refusal otherwise, although the old version was put back.
+      // Without this, the last log line would still be the refusal, although the old version was restored.
       return refusal && options.policyLoaded(policy, before)
     }
     issuers = connected

@@ -4,9 +4,9 @@ import { codeOf } from '../errors.ts'
 import { ExitError, exitCodes } from '../exit.ts'
 import type { Logs } from '../telemetry/log.ts'
 
-/** What the broker and its agents do alike as processes: they listen, and a signal stops them. */
+/** What the broker and the agent have in common as processes: they listen, and a signal stops them. */
 
-/** An address to listen on, and the names of the settings that say so. */
+/** An address to listen on, with the names of the settings that determine it. */
 export interface Address {
   readonly host: string
   readonly port: number
@@ -14,16 +14,19 @@ export interface Address {
   readonly portName: string
 }
 
-/** @throws ExitError when the address cannot be had */
+/**
+ * Starts to listen on an address.
+ * @throws ExitError with the exit code `listen` if that is not possible
+ */
 export async function listen(app: FastifyInstance, { host, port, hostName, portName }: Address): Promise<void> {
   try {
     await app.listen({ host, port, listenTextResolver: address => `listening at ${address}` })
   } catch (thrown) {
     const why: Record<string, string> = {
-      EADDRINUSE: `port ${port} is already taken: stop what uses it, or set ${portName}`,
-      EACCES: `port ${port} needs more rights than this process has: set ${portName} to 1024 or more`,
-      EADDRNOTAVAIL: `this machine does not have the address ${host}: correct ${hostName}`,
-      ENOTFOUND: `the name ${host} has no address: correct ${hostName}`,
+      EADDRINUSE: `port ${port} is already in use; stop the process that uses it, or set ${portName}`,
+      EACCES: `this process has no permission to use port ${port}; set ${portName} to 1024 or more`,
+      EADDRNOTAVAIL: `this machine does not have the address ${host}; correct ${hostName}`,
+      ENOTFOUND: `the name ${host} has no address; correct ${hostName}`,
     }
     const message = why[codeOf(thrown) ?? '']
     if (message === undefined) throw thrown
@@ -31,7 +34,7 @@ export async function listen(app: FastifyInstance, { host, port, hostName, portN
   }
 }
 
-/** Whatever a signal can stop. */
+/** A service that a signal can stop. */
 export interface Stoppable {
   readonly log: Logs['log']
   readonly drain: () => void
@@ -39,15 +42,16 @@ export interface Stoppable {
 }
 
 /**
- * npm passes on a signal that the terminal or `kill -- -pgid` has already sent to everybody: within this many
- * milliseconds a repeated signal is the same one.
+ * npm forwards a signal that the terminal or `kill -- -pgid` has already sent to the whole process group. A signal
+ * within this many milliseconds of the first counts as the same one.
  */
 const sameSignalMs = 100
 
 /**
- * The first SIGTERM or SIGINT drains: unready at once, serving for the drain time, so that whoever follows readiness
- * loses no request; then the listener closes and what is under way is answered. A second signal ends it at once, as does
- * a second unexpected error; the first one is logged and what is under way is still answered.
+ * Stops the service on SIGTERM or SIGINT. It becomes unready at once and serves for the drain time, so that a load
+ * balancer that follows readiness loses no request. Then the listener closes, and requests in progress are answered.
+ * A second signal ends the process at once. After an unexpected error, requests in progress are still answered, without
+ * the drain time; a second unexpected error ends the process at once.
  */
 export function stopOnSignal(service: Stoppable, { drainSeconds }: { readonly drainSeconds: number }): void {
   const { log } = service
@@ -68,7 +72,7 @@ export function stopOnSignal(service: Stoppable, { drainSeconds }: { readonly dr
       log.info({ signal, drain_seconds: drainSeconds }, 'draining')
       stop(drainSeconds * 1000, exitCodes.stopped)
     } else if (performance.now() - stoppingSince > sameSignalMs) {
-      log.error({ signal }, 'a second signal: stopping at once')
+      log.error({ signal }, 'second signal: stopping immediately')
       process.exit(exitCodes.failed)
     }
   }

@@ -13,8 +13,8 @@ import { wire, type Service } from './wire.ts'
 
 /**
  * Runs the broker until a signal stops it: settings → wire → listen → drain.
- * @param handOverSignals called once signals are handled here
- * @throws ExitError when it cannot start
+ * @param handOverSignals is called once this module handles signals
+ * @throws ExitError if it cannot start
  */
 export async function serve(environment: Environment, handOverSignals: () => void): Promise<void> {
   const { config, policy } = await readSettings(environment)
@@ -28,13 +28,13 @@ export async function serve(environment: Environment, handOverSignals: () => voi
   try {
     await listenAll(service, config)
   } catch (thrown) {
-    // A listener that is open already would keep the process.
+    // A listener that is already open would keep the process running.
     await service.close()
     throw thrown
   }
   log.info(
     { policy: policy.version, rules: policy.rules.length, issuers: policy.issuers.length, node: process.version },
-    'the policy is loaded',
+    'policy loaded',
   )
   service.watchPolicy()
   stopOnSignal(service, config)
@@ -44,7 +44,7 @@ export async function serve(environment: Environment, handOverSignals: () => voi
   if (service.isReady()) log.info('ready')
 }
 
-/** Every fault of the environment and of the policy file at once. */
+/** Reads the environment and the policy file, and reports all errors of both together. */
 async function readSettings(environment: Environment): Promise<{ config: Config; policy: Policy }> {
   const faults: Fault[] = []
   const collect = (thrown: unknown): undefined => {

@@ -1,7 +1,7 @@
 /**
- * The first thing that the command loads. As the first process of a container, Node has no default handling of signals:
- * a SIGTERM while the other modules load, or while the settings are read, would be lost, and the container killed at the
- * end of its grace period. Nothing is served yet, so there is nothing to answer.
+ * The command must load this module first. As the first process of a container, Node has no default handling of
+ * signals: a SIGTERM that arrives while the other modules load, or while the settings are read, would be lost, and the
+ * container would be killed at the end of its grace period. Since nothing is served yet, the process ends at once.
  */
 const signals = ['SIGTERM', 'SIGINT'] as const
 
@@ -9,7 +9,7 @@ const stop = (): never => process.exit(0)
 
 for (const signal of signals) process.on(signal, stop)
 
-/** Leaves signals to whoever handles them from now on. */
+/** Removes this module's signal handlers. Call it once other handlers are in place. */
 export function handOverSignals(): void {
   for (const signal of signals) process.off(signal, stop)
 }

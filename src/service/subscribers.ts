@@ -12,28 +12,31 @@ import { createLogs, type Logs } from '../telemetry/log.ts'
 import { createMetrics, type Gauges } from '../telemetry/metrics.ts'
 import type { LineSink } from '../telemetry/output.ts'
 
-/** What listeners look at when they are asked. */
-interface Looked extends Pick<Gauges, 'isReady' | 'cache' | 'circuit'> {
+/** State of the broker that the subscribers read on demand, such as for a scrape. */
+interface Observed extends Pick<Gauges, 'isReady' | 'cache' | 'circuit'> {
   readonly clock: Clock
   readonly isDraining: () => boolean
 }
 
-/** How listeners write, and what they are to know beforehand. */
+/** Settings of the subscribers. */
 export interface ListenerSettings extends Pick<Config, 'audit' | 'logLevel'> {
-  /** Exact texts that must never be written. */
+  /** Exact texts that must never appear in a log line. */
   readonly secrets: readonly string[]
-  /** Whether client certificates are looked at. */
+  /** Whether client certificates are verified. */
   readonly certificates: boolean
-  /** Everybody who may be asked under a policy. */
+  /** All upstream services that requests can lead to under a policy. */
   readonly upstreams: (policy: Policy) => readonly Upstream[]
 }
 
-/** Whoever listens to what the broker announces (log, audit, metrics, health), and what the operations endpoints show of it. */
+/**
+ * Creates the subscribers of the broker's events (log, audit, metrics and health), and what the operations endpoints show
+ * of them.
+ */
 export function createListeners(
   settings: ListenerSettings,
   running: Pick<RunningPolicy, 'status'>,
   sink: LineSink,
-  { clock, isReady, isDraining, cache, circuit }: Looked,
+  { clock, isReady, isDraining, cache, circuit }: Observed,
 ) {
   const logs = createLogs(settings.logLevel, sink, settings.secrets)
   const audit = createAudit(logs, sink, {
@@ -42,8 +45,8 @@ export function createListeners(
     policyVersion: () => running.status().policy.version,
   })
   const health = createHealth(settings.upstreams(running.status().policy), clock)
-  const looked = { isReady, policy: running.status, upstreams: health.report }
-  const metrics = createMetrics({ ...looked, cache, circuit, version })
+  const observed = { isReady, policy: running.status, upstreams: health.report }
+  const metrics = createMetrics({ ...observed, cache, circuit, version })
   const events: Events = {
     issued: both(audit.issued, metrics.issued),
     refused: both(audit.refused, metrics.refused),
@@ -70,12 +73,12 @@ export function createListeners(
     audit.close()
     metrics.close()
   }
-  const shown = { ...looked, isDraining, metrics }
+  const shown = { ...observed, isDraining, metrics }
   const telemetry = { ...shown, answered: events.answered, version, startedAt: clock.now(), close }
   return { log: logs.log, events, telemetry }
 }
 
-/** Says what somebody should know of a good policy. */
+/** Logs the warnings of a valid policy. */
 export function warnOfPolicy(
   log: Logs['log'],
   policy: Policy,
@@ -93,10 +96,10 @@ const both =
     second(...facts)
   }
 
-/** The managed identity as the one whose token is asked for. */
+/** The identity as an upstream service: the source of the client assertion. */
 export const identityUpstream = ({ source }: Config['identity']): Upstream => ({ kind: 'identity', name: source })
 
-/** The broker's listeners. Its agents have others. */
+/** The settings of the broker's subscribers. The agent has its own. */
 export const listenersOf = ({ audit, logLevel, identity, authority, clientCaFile }: Config): ListenerSettings => ({
   audit,
   logLevel,

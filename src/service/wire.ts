@@ -29,29 +29,29 @@ import type { Logs } from '../telemetry/log.ts'
 import { notReadyYet } from '../telemetry/not-ready.ts'
 import type { LineSink } from '../telemetry/output.ts'
 
-/** A broker that is put together but does not listen yet. */
+/** A broker with all its parts, which does not listen yet. */
 export interface Service {
   readonly app: FastifyInstance
-  /** The operations endpoints, where they have a listener of their own. */
+  /** The operations endpoints, if they have a listener of their own. */
   readonly management: FastifyInstance | undefined
   readonly log: Logs['log']
-  /** Fetches what readiness waits for. Settles once ready, or on {@link close}. */
+  /** Fetches what readiness waits for. Settles once ready, or on {@link drain} or {@link close}. */
   readonly warmUp: () => Promise<void>
-  /** Whether it should get requests: had what it needs, and not draining. */
+  /** Whether it should get requests: it has had everything it needs, and is not draining. */
   readonly isReady: () => boolean
-  /** From now on unready, with connections closed after their answer; requests are still served. */
+  /** Makes it unready. Requests are still served; each connection is closed after its response. */
   readonly drain: () => void
-  /** Reads the policy file again, and the files it names; a faulty one is announced and changes nothing. */
+  /** Reads the policy file again, and the files it names. An invalid policy is reported and changes nothing. */
   readonly reload: () => Promise<void>
-  /** Does so from now on whenever they may have changed. */
+  /** From now on, reloads the policy whenever its files may have changed. */
   readonly watchPolicy: () => void
-  /** Answers what is under way, then stops. */
+  /** Answers requests in progress, then stops. */
   readonly close: () => Promise<void>
 }
 
 /**
- * The only place where real things are made and plugged together.
- * @throws FaultsError when a file that the configuration or the policy names cannot be used
+ * The composition root: the only place that creates the broker's parts and connects them.
+ * @throws FaultsError if a file that the configuration or the policy names cannot be used
  */
 export async function wire(config: Config, policy: Policy, sink: LineSink, around = chance): Promise<Service> {
   const { clock, random, loopTime } = around
@@ -94,7 +94,8 @@ export async function wire(config: Config, policy: Policy, sink: LineSink, aroun
     warmUp: () => readiness.reach(stopping.signal),
     drain: () => stopping.abort(),
     reload: () => keeper.reload(true),
-    watchPolicy: () => keeper.watch(err => log.warn({ err }, 'the policy is looked at once a minute only')),
+    watchPolicy: () =>
+      keeper.watch(err => log.warn({ err }, 'the policy file cannot be watched; it is checked once a minute')),
     close: async () => {
       stopping.abort()
       keeper.close()
@@ -105,7 +106,7 @@ export async function wire(config: Config, policy: Policy, sink: LineSink, aroun
   }
 }
 
-/** Who a caller is, what it may have, and how often. */
+/** The parts that decide who a caller is, what it may get, and how often. */
 function createDeciders(
   { admission }: RunningPolicy,
   authorities: FollowedAuthorities | undefined,
@@ -122,8 +123,8 @@ function createDeciders(
   }
 }
 
-/** The share of an exchange's time that the identity's token may take, so that it is clear which hop hangs. */
-const identityShare = 0.8
+/** The share of an exchange's time for the identity's token, so that a time-out shows which of the two requests hangs. */
+export const identityShare = 0.8
 
 function connectEntra(
   { authority, upstreamTimeoutMs: timeoutMs }: Config,
@@ -152,11 +153,14 @@ function connectIdentity(
     : workloadIdentity(identity.tokenFile, identity.homeTenant, { clock: around.clock, fetched })
 }
 
-/** The identity's token, and the keys of at least one issuer. */
+/** The names in the line `not ready yet`. */
+export const needNames = { identity: "the managed identity's token", issuers: "an issuer's keys" } as const
+
+/** What readiness waits for: the identity's token, and the keys of at least one issuer. */
 function needsOf(assertions: AssertionSource, issuers: () => readonly Issuer[]): readonly Need[] {
   const identity: Need = {
-    name: "the managed identity's token",
+    name: needNames.identity,
     get: () => assertions.get(AbortSignal.timeout(60_000)),
   }
-  return [identity, { name: "an issuer's keys", get: () => readyKeys(issuers()) }]
+  return [identity, { name: needNames.issuers, get: () => readyKeys(issuers()) }]
 }

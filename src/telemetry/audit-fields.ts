@@ -5,18 +5,51 @@ import type { RequestFacts } from '../broker/events.ts'
 import type { BrokerError } from '../errors.ts'
 import { describeCause } from './log.ts'
 
-/** The audit trail's members, by what they speak of. Every kind of line uses the same names. */
+/** The fields of the audit log, by subject. Every event uses the same names. */
+
+/** Every event of the audit trail. */
+export const auditEvents = [
+  'token.issued',
+  'token.denied',
+  'token.failed',
+  'token.refresh_failed',
+  'caller.refused',
+  'operation.denied',
+  'tokens.purged',
+  'policy.loaded',
+  'policy.refused',
+] as const
+
+/** The event of one audit line. */
+export interface AuditLine {
+  readonly event: (typeof auditEvents)[number]
+}
 
 const maxSubjectLength = 256
 
+/** Which request it was. */
 export const requestFields = ({ requestId, endpoint, address }: RequestFacts) => ({
   request_id: requestId,
   endpoint,
   address,
 })
 
-/** Who asked, by kind of credential. */
-export function callerFields(caller: Caller): Readonly<Record<string, string>> {
+/** The fields under `caller`, by its `kind`. */
+export const callerMembers = {
+  jwt: ['issuer', 'subject'],
+  apiKey: ['key', 'expires'],
+  certificate: ['name', 'fingerprint'],
+  secret: [],
+} as const satisfies Readonly<Record<Caller['kind'], readonly string[]>>
+
+type CallerFields = {
+  readonly [Kind in Caller['kind']]: { readonly kind: Kind } & Readonly<
+    Record<(typeof callerMembers)[Kind][number], string>
+  >
+}[Caller['kind']]
+
+/** The caller, by kind of credential. */
+export function callerFields(caller: Caller): CallerFields {
   if (caller.kind === 'apiKey') return { kind: caller.kind, key: caller.key, expires: caller.expires }
   if (caller.kind === 'certificate') {
     const name = caller.uris[0] ?? caller.dnsNames[0] ?? ''
@@ -27,12 +60,13 @@ export function callerFields(caller: Caller): Readonly<Record<string, string>> {
   return { kind, issuer, subject: subject.slice(0, maxSubjectLength) }
 }
 
-/** What was asked for, as the caller wrote it: the policy may not know it. */
+/** What was requested, as the caller wrote it: the policy may not define it. */
 export const askFields = ({ tenant, scope, application }: Ask) => ({ tenant, scope, application })
 
-/** What was to be forgotten; what is absent stands for all. */
+/** The filter of a purge. An absent part matches everything. */
 export const filterFields = ({ clientId, tenant, scope }: FetchFilter) => ({ client_id: clientId, tenant, scope })
 
+/** What was granted, by which rule of which version of the policy. */
 export const grantFields = ({ rule, tenant, scope, application, policyVersion }: Grant) => ({
   rule,
   tenant,
@@ -41,12 +75,13 @@ export const grantFields = ({ rule, tenant, scope, application, policyVersion }:
   policy: policyVersion,
 })
 
-/** Entra's own ids of an exchange, by which Microsoft's support finds it. */
+/** Entra's ids of an exchange, by which Microsoft's support finds it. */
 export const upstreamFields = (ids: { traceId?: string | undefined; correlationId?: string | undefined }) => ({
   trace_id: ids.traceId,
   correlation_id: ids.correlationId,
 })
 
+/** What went wrong. There is no remedy for `not_permitted`, and a cause for server errors (5xx) only. */
 export const errorFields = (error: BrokerError) => ({
   outcome: error.code,
   reason: error.reason,

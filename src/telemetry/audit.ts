@@ -1,39 +1,49 @@
 import type { Caller } from '../broker/authentication/authenticate.ts'
 import type { Events, RequestFacts } from '../broker/events.ts'
 import type { BrokerError } from '../errors.ts'
-import { askFields, callerFields, errorFields, filterFields, grantFields, requestFields } from './audit-fields.ts'
+import {
+  type AuditLine,
+  askFields,
+  callerFields,
+  errorFields,
+  filterFields,
+  grantFields,
+  requestFields,
+} from './audit-fields.ts'
 import { everyHandOut, summarizedHandOuts } from './issued-lines.ts'
 import type { Logs } from './log.ts'
 import { createOncePerMinute } from './once-per-minute.ts'
 import type { LineSink } from './output.ts'
 
-/** The audit trail: one line for every decision, or one a minute for repeated hand-outs. */
+/** The audit log: one line for every decision, or one a minute for tokens issued repeatedly. */
 export interface Audit extends Pick<
   Events,
   'issued' | 'refused' | 'unauthenticated' | 'forbidden' | 'refreshed' | 'purged' | 'policyLoaded' | 'policyRefused'
 > {
-  /** Writes what a summary holds back, and stops its clock. */
+  /** Writes the pending repetitions of a summary, and stops its timer. */
   readonly close: () => void
 }
 
+/** How an audit trail is written. */
 export interface AuditOptions {
   /**
-   * `every` writes each hand-out; `summary` writes the first of a (caller, rule, key, token) at once and its repeats as
-   * one line a minute. Refusals are always written each.
+   * `every` writes each token issued; `summary` writes the first of a (caller, rule, key, token) at once and its
+   * repetitions as one line a minute. Every refusal is written in both modes.
    */
   readonly mode: 'every' | 'summary'
   /** Milliseconds since 1970. */
   readonly now: () => number
-  /** The version in force: for requests that nobody was authenticated for. */
+  /** The version of the active policy, for requests without an authenticated caller. */
   readonly policyVersion: () => string
 }
 
-/** A log line has an end; /health has them all. */
+/** Keeps the line short; `/health` lists all errors. */
 const maxFaults = 20
 
+/** Makes the audit trail. Lines of issued tokens go to `sink` as they are, all others through the logger. */
 export function createAudit({ audit, scrub }: Logs, sink: LineSink, options: AuditOptions): Audit {
   const handOuts = options.mode === 'every' ? everyHandOut(sink, scrub) : summarizedHandOuts(sink, scrub, options.now)
-  const write = (error: BrokerError, message: string, fields: Record<string, unknown>): void => {
+  const write = (error: BrokerError, message: string, fields: AuditLine & Record<string, unknown>): void => {
     const mustAct = error.status >= 500 && error.retryAfter === undefined
     audit[mustAct ? 'error' : 'warn']({ ...fields, ...errorFields(error) }, message)
   }
@@ -45,7 +55,7 @@ export function createAudit({ audit, scrub }: Logs, sink: LineSink, options: Aud
     close: handOuts.close,
     refused: (request, caller, ask, error, grant) => {
       const denied = error.code === 'not_permitted'
-      const event = denied ? 'token.denied' : 'token.failed'
+      const event: AuditLine['event'] = denied ? 'token.denied' : 'token.failed'
       const asked = grant ? grantFields(grant) : { ...askFields(ask), policy: caller.policy.version }
       write(error, denied ? 'token denied' : 'token failed', { event, ...by(request, caller), ...asked })
     },
@@ -53,36 +63,39 @@ export function createAudit({ audit, scrub }: Logs, sink: LineSink, options: Aud
       write(error, 'caller not authenticated', { event: 'caller.refused', ...requestFields(request), ...policy() })
     },
     forbidden: (request, caller, permission, error) => {
-      const fields = { event: 'operation.denied', ...by(request, caller), permission, policy: caller.policy.version }
-      write(error, 'operation denied', fields)
+      const fields = { ...by(request, caller), permission, policy: caller.policy.version }
+      write(error, 'operation denied', { event: 'operation.denied', ...fields })
     },
     purged: (request, caller, filter, dropped) => {
-      const purge = { event: 'tokens.purged', ...by(request, caller), ...filterFields(filter), dropped }
+      const event: AuditLine['event'] = 'tokens.purged'
+      const purge = { event, ...by(request, caller), ...filterFields(filter), dropped }
       audit.warn({ ...purge, policy: caller.policy.version }, 'tokens purged')
     },
     ...policyLines(audit),
     refreshed: (grant, _outcome, error) => {
       if (error === undefined) return
-      const unwritten = refreshFailures.seen(`${grant.application} ${error.code} ${error.reason}`)
-      if (unwritten === undefined) return
+      const suppressed = refreshFailures.seen(`${grant.application} ${error.code} ${error.reason}`)
+      if (suppressed === undefined) return
       write(error, 'token refresh failed; the cached token is still served', {
         event: 'token.refresh_failed',
         ...grantFields(grant),
-        ...(unwritten > 0 && { unwritten }),
+        ...(suppressed > 0 && { suppressed }),
       })
     },
   }
 }
 
-/** What becomes of the policy file. */
+/** The lines about the policy file. */
 const policyLines = (audit: Logs['audit']): Pick<Audit, 'policyLoaded' | 'policyRefused'> => ({
   policyLoaded: ({ version, rules, denials }, before) => {
     const counts = { rules: rules.length, denials: denials.length }
-    audit.info({ event: 'policy.loaded', policy: version, before: before.version, ...counts }, 'policy in force')
+    const event: AuditLine['event'] = 'policy.loaded'
+    audit.info({ event, policy: version, previous: before.version, ...counts }, 'policy active')
   },
   policyRefused: ({ version }, faults) => {
-    const told = faults.slice(0, maxFaults)
-    const fields = { event: 'policy.refused', policy: version, count: faults.length, faults: told }
-    audit.error(fields, 'the new policy is faulty; the one that was loaded before stays in force')
+    const reported = faults.slice(0, maxFaults)
+    const event: AuditLine['event'] = 'policy.refused'
+    const fields = { event, policy: version, count: faults.length, errors: reported }
+    audit.error(fields, 'the new policy is invalid; the previous policy stays active')
   },
 })

@@ -2,30 +2,31 @@ import { LRUCache } from 'lru-cache'
 import type { Caller } from '../broker/authentication/authenticate.ts'
 import type { Grant } from '../broker/authorization/authorize.ts'
 import type { Events, RequestFacts, TokenFacts } from '../broker/events.ts'
-import { callerFields, upstreamFields } from './audit-fields.ts'
+import { type AuditLine, callerFields, upstreamFields } from './audit-fields.ts'
 import { timestamp, type Scrub } from './log.ts'
 import type { LineSink } from './output.ts'
 
-/** Writes the lines of tokens that were handed out: the one kind of line that every good request causes. */
+/** Writes the `token.issued` lines, which every successful request causes. */
 export interface HandOuts {
   readonly issued: Events['issued']
-  /** Writes what is held back. */
+  /** Writes the pending repetitions, and stops the timer. */
   readonly close: () => void
 }
 
 const summaryEveryMs = 60_000
-const event = JSON.stringify({ event: 'token.issued', outcome: 'issued' }).slice(1, -1)
+const issued: AuditLine & { readonly outcome: 'issued' } = { event: 'token.issued', outcome: 'issued' }
+const event = JSON.stringify(issued).slice(1, -1)
 
 /**
- * Lines are put together from texts that were serialised before, by caller and rule, of which there are few: a line kept
- * for each grant and token would take more memory than many tokens do. What else is in a line is the broker's own words,
- * GUIDs, hashes and a network address, none of which needs escaping.
+ * Builds lines from text that was serialised once per caller and rule, of which there are few. A line cached for each
+ * grant and token would take more memory than many tokens do. The rest of a line is the broker's own words, GUIDs, hashes
+ * and a network address, none of which needs escaping.
  */
 class LineWriter {
   readonly #sink: LineSink
   readonly #scrub: Scrub
-  /** Caller and rule, as JSON members. */
-  readonly #whoByRule = new WeakMap<Caller, Map<string, string>>()
+  /** Caller and rule, as JSON fields. */
+  readonly #callerByRule = new WeakMap<Caller, Map<string, string>>()
 
   constructor(sink: LineSink, scrub: Scrub) {
     this.#sink = sink
@@ -47,29 +48,31 @@ class LineWriter {
     )
   }
 
-  #write(members: string): void {
-    this.#sink.write(this.#scrub(`{"level":"info"${timestamp()},${event},${members}`))
+  #write(fields: string): void {
+    this.#sink.write(this.#scrub(`{"level":"info"${timestamp()},${event},${fields}`))
   }
 
   #decision(grant: Grant, token: TokenFacts): string {
     const { tenant, scope, application, policyVersion } = grant
     return (
-      `${this.#who(grant)},"tenant":"${tenant}","scope":${JSON.stringify(scope)},` +
+      `${this.#callerAndRule(grant)},"tenant":"${tenant}","scope":${JSON.stringify(scope)},` +
       `"application":${JSON.stringify(application)},"policy":"${policyVersion}","token":"${token.fingerprint}",` +
       `"upstream":${JSON.stringify(upstreamFields(token))}`
     )
   }
 
-  #who({ caller, rule }: Grant): string {
-    let byRule = this.#whoByRule.get(caller)
-    if (!byRule) this.#whoByRule.set(caller, (byRule = new Map()))
-    let who = byRule.get(rule)
-    if (who === undefined) byRule.set(rule, (who = JSON.stringify({ caller: callerFields(caller), rule }).slice(1, -1)))
-    return who
+  #callerAndRule({ caller, rule }: Grant): string {
+    let byRule = this.#callerByRule.get(caller)
+    if (!byRule) this.#callerByRule.set(caller, (byRule = new Map()))
+    const known = byRule.get(rule)
+    if (known !== undefined) return known
+    const fields = JSON.stringify({ caller: callerFields(caller), rule }).slice(1, -1)
+    byRule.set(rule, fields)
+    return fields
   }
 }
 
-/** One line for each hand-out. */
+/** One line for each token issued. */
 export function everyHandOut(sink: LineSink, scrub: Scrub): HandOuts {
   const lines = new LineWriter(sink, scrub)
   return {
@@ -78,31 +81,31 @@ export function everyHandOut(sink: LineSink, scrub: Scrub): HandOuts {
   }
 }
 
-/** Hand-outs of one token to one caller under one rule. */
+/** How often one token was issued to one caller under one rule. */
 interface Repeats {
   readonly grant: Grant
   readonly token: TokenFacts
-  /** Whether the first hand-out has its line. */
-  isTold: boolean
-  /** Since the last line. */
+  /** Whether the first one has its line. */
+  isWritten: boolean
+  /** Repetitions since the last line. `first` and `last` are theirs, in milliseconds since 1970. */
   count: number
   first: number
   last: number
 }
 
-const rememberedRepeats = 10_000
+const maxRepeats = 10_000
 
-/** Remembers who was handed what: by the grant, which is the quick way, and by what the grant says. */
+/** Finds the count for a grant and token: first by the grant object, which is fast, then by the grant's content. */
 function createRepeats() {
   const ofGrant = new WeakMap<Grant, Repeats>()
-  const ofCaller = new LRUCache<string, Repeats>({ max: rememberedRepeats })
+  const ofCaller = new LRUCache<string, Repeats>({ max: maxRepeats })
   return (grant: Grant, token: TokenFacts): Repeats => {
     const quick = ofGrant.get(grant)
     if (quick?.token === token) return quick
     const { caller, rule, policyVersion } = grant
     const key = JSON.stringify([caller.id, callerFields(caller), rule, grant.key, policyVersion])
     const known = ofCaller.get(key)
-    const repeats = known?.token === token ? known : { grant, token, isTold: false, count: 0, first: 0, last: 0 }
+    const repeats = known?.token === token ? known : { grant, token, isWritten: false, count: 0, first: 0, last: 0 }
     ofCaller.set(key, repeats)
     ofGrant.set(grant, repeats)
     return repeats
@@ -110,9 +113,9 @@ function createRepeats() {
 }
 
 /**
- * One line for the first hand-out of a (caller, rule, key, token), and one a minute for its repeats. A caller is who it
- * is, whatever token it comes with: one that fetches a new token for each request gets no line for each. Counts are
- * exact: what is forgotten was told, and is told as a first one again.
+ * One line for the first token issued to a (caller, rule, key, token), and one a minute for its repetitions. Callers are
+ * distinguished by their identity, not by their credential: a caller with a new credential for each request does not get a
+ * line for each. Counts are exact: an evicted entry was written already, and its next token gets a first line again.
  */
 export function summarizedHandOuts(sink: LineSink, scrub: Scrub, now: () => number): HandOuts {
   const lines = new LineWriter(sink, scrub)
@@ -129,8 +132,8 @@ export function summarizedHandOuts(sink: LineSink, scrub: Scrub, now: () => numb
   return {
     issued: (request, grant, token, how) => {
       const repeats = repeatsOf(grant, token)
-      if (!repeats.isTold) {
-        repeats.isTold = true
+      if (!repeats.isWritten) {
+        repeats.isWritten = true
         lines.one(grant, token, request, how)
         return
       }

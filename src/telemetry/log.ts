@@ -4,9 +4,9 @@ import type { LineSink } from './output.ts'
 
 /** The process' loggers. Both write JSON lines to the same place, and both lines pass the same scrubber. */
 export interface Logs {
-  /** For people: starts, stops, faults. */
+  /** For people: starts, stops, errors. */
   readonly log: Logger
-  /** For the audit trail: one line a decision. Its fields are chosen one by one, so it needs no redaction by path. */
+  /** For the audit log: one line for each decision. Its fields are chosen one by one, so it needs no redaction by path. */
   readonly audit: Logger
   /** For audit lines that are written without a logger. */
   readonly scrub: Scrub
@@ -37,14 +37,14 @@ export function createLogs(level: string, sink: LineSink, secrets: readonly stri
   }
   return {
     log: pino({ ...common, redact: { paths: redactedPaths, censor: '[redacted]' } }, stream),
-    // The audit trail does not depend on how much people want to read.
+    // The audit log does not depend on LOG_LEVEL.
     audit: pino({ ...common, level: 'info' }, stream),
     scrub,
   }
 }
 
 /**
- * Replaces whatever looks like a JWT (its JSON header makes it start with `eyJ`), and each secret, in a finished line:
+ * Replaces everything that looks like a JWT (its JSON header makes it start with `eyJ`), and each secret, in a finished line:
  * the last guard, also for texts that came from elsewhere inside an error.
  */
 export function scrubber(secrets: readonly string[]): Scrub {
@@ -59,7 +59,7 @@ export function scrubber(secrets: readonly string[]): Scrub {
 let timestampAt = 0
 let timestampText = ''
 
-/** The line's time as a JSON member with a leading comma, in ISO 8601, made once per millisecond. */
+/** The line's time as a JSON field with a leading comma, in ISO 8601, formatted once per millisecond. */
 export function timestamp(): string {
   const now = Date.now()
   if (now !== timestampAt) {
@@ -75,7 +75,7 @@ export const describeError = (thrown: unknown): Readonly<Record<string, unknown>
   ...(thrown instanceof Error && !(thrown instanceof BrokerError) && { stack: thrown.stack?.slice(0, maxStackLength) }),
 })
 
-/** What is behind a failure that was foreseen: names, codes and messages, no stacks. */
+/** The causes of an expected failure: names, codes and messages, without stacks. */
 export function describeCause(thrown: unknown, depth = 0): Readonly<Record<string, unknown>> {
   if (!(thrown instanceof Error)) return { message: String(thrown).slice(0, maxTextLength) }
   const code = codeOf(thrown)

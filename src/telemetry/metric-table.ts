@@ -14,130 +14,156 @@ const row = <const L extends readonly string[] = readonly []>(
 
 /**
  * Every metric of the broker, named after https://prometheus.io/docs/practices/naming/. Label values are endpoints, error
- * codes and reasons that stand in the source, and names that stand in the policy: never anything of a request, so that
- * the number of series does not depend on callers.
+ * codes and reasons from the source code, and names from the policy. They never come from a request, so the number of
+ * series does not depend on callers.
  */
 export const metricTable = {
   token_broker_requests_total: row(
     'counter',
-    'Requests answered, by endpoint and outcome: issued, ok, or the code of the error.',
+    'Number of requests, by endpoint and outcome: issued, ok, or the error code.',
     'endpoint',
     'outcome',
   ),
   token_broker_denials_total: row(
     'counter',
-    'Authenticated callers that the policy refused, by endpoint and reason.',
+    'Number of authenticated requests that the policy denied, by endpoint and reason.',
     'endpoint',
     'reason',
   ),
   token_broker_caller_verifications_total: row(
     'counter',
-    'Credentials of callers that were checked and not merely remembered, by issuer and outcome.',
+    'Number of caller credentials verified (cached verifications are not counted), by issuer and outcome.',
     'issuer',
     'outcome',
   ),
   token_broker_ignored_headers_total: row(
     'counter',
-    'Headers about the client of a proxy that came from no trusted proxy and were passed over, by header.',
+    'Number of proxy headers ignored because they did not come from a trusted proxy, by header.',
     'header',
   ),
-  token_broker_cache_requests_total: row('counter', 'Tokens handed out, by how the cache came by them.', 'result'),
+  token_broker_cache_requests_total: row('counter', 'Number of tokens issued to callers, by cache result.', 'result'),
   token_broker_cache_refreshes_total: row(
     'counter',
-    'Refreshes of tokens in the background, by outcome: replaced, not_yet, or the reason of the failure.',
+    'Number of background refreshes, by outcome: replaced, not_yet, or the reason of the failure.',
     'outcome',
   ),
-  token_broker_cache_remembered_failures_total: row(
+  token_broker_negative_cache_hits_total: row(
     'counter',
-    'Requests that were answered with a remembered failure, without asking anybody, by its reason.',
+    'Number of requests that failed from the negative cache, without an exchange, by reason.',
     'reason',
   ),
-  token_broker_cache_failures: row(
+  token_broker_negative_cache_entries: row(
     'gauge',
-    'Failures that are remembered, by what they stand for (application, tenant, key) and reason.',
+    'Number of failures in the negative cache, by level (application, tenant, key) and reason.',
     'level',
     'reason',
   ),
-  token_broker_cache_purged_total: row('counter', 'Tokens that were forgotten on demand.'),
-  token_broker_cache_evictions_total: row('counter', 'Tokens that were pushed out of the full cache.'),
-  token_broker_cache_entries: row('gauge', 'Tokens in the cache, expired ones that nobody asked for again included.'),
-  token_broker_cache_max_entries: row('gauge', 'Tokens that the cache holds at most.'),
-  token_broker_cache_fetches_in_flight: row('gauge', 'Keys whose token is being fetched.'),
-  token_broker_upstream_exchanges_in_flight: row('gauge', 'Exchanges under way.'),
-  token_broker_upstream_queue_length: row(
+  token_broker_cache_purged_total: row('counter', 'Number of cached tokens removed by DELETE /tokens.'),
+  token_broker_cache_evictions_total: row('counter', 'Number of cached tokens evicted because the cache was full.'),
+  token_broker_cache_entries: row(
     'gauge',
-    'Places in the queue for an exchange: of callers who wait, and of refreshes in the background.',
-    'lane',
+    'Number of cached tokens, including expired tokens that were not requested again.',
+  ),
+  token_broker_cache_max_entries: row('gauge', 'Maximum number of cached tokens.'),
+  token_broker_cache_fetches_in_flight: row(
+    'gauge',
+    'Number of keys whose token is being fetched, at most one fetch per key (single flight).',
+  ),
+  token_broker_upstream_exchanges_in_flight: row('gauge', 'Number of exchanges with Entra in flight.'),
+  token_broker_fair_queue_length: row(
+    'gauge',
+    'Number of entries in the fair queue for an exchange, by queue: callers, or background for refreshes.',
+    'queue',
   ),
   token_broker_upstream_circuit_state: row(
     'gauge',
-    '1 for the state that the circuit of the authority is in, 0 for the others.',
+    '1 for the current state of the circuit breaker of the authority, 0 for the other states.',
     'state',
   ),
   token_broker_cache_entries_at_risk: row(
     'gauge',
-    'Valid tokens whose last refresh failed and that were asked for since.',
+    'Number of valid tokens that were requested after their last refresh failed.',
   ),
-  token_broker_cache_first_loss_seconds: row(
+  token_broker_cache_at_risk_usable_seconds: row(
     'gauge',
-    'Seconds until the first token at risk is no longer handed out; NaN while none is at risk.',
+    'Seconds until the first token at risk becomes unusable, NaN while no token is at risk.',
   ),
   token_broker_exchange_duration_seconds: row(
     'histogram',
-    'Exchanges with Entra, by outcome: ok, or the reason of the failure.',
+    'Duration of exchanges with Entra in seconds, by outcome: ok, or the reason of the failure.',
     'outcome',
   ),
   token_broker_identity_fetch_duration_seconds: row(
     'histogram',
-    "Fetches of the managed identity's token, by outcome: ok, or the reason of the failure.",
+    "Duration of fetches of the managed identity's token in seconds, by outcome: ok, or the reason of the failure.",
     'outcome',
   ),
   token_broker_issuer_key_fetches_total: row(
     'counter',
-    "Fetches of an issuer's keys, by issuer and outcome.",
+    "Number of fetches of an issuer's JWKS, by issuer and outcome.",
     'issuer',
     'outcome',
   ),
-  token_broker_unreadable_tokens_total: row(
+  token_broker_opaque_tokens_total: row(
     'counter',
-    'Tokens from Entra that are no readable JWT, so that nothing could be checked before they were cached.',
+    'Number of opaque tokens from Entra (not a readable JWT), whose claims could not be checked.',
   ),
   token_broker_upstream_healthy: row(
     'gauge',
-    '1 if the last attempt to use this upstream succeeded, 0 if it failed; absent before the first attempt.',
+    '1 if the last request to this upstream succeeded, 0 if it failed, absent before the first request.',
     'kind',
     'name',
   ),
-  token_broker_ready: row('gauge', '1 while the broker should get requests, as /readyz says.'),
-  token_broker_policy_info: row('gauge', '1, with the SHA-256 of the running policy file.', 'sha256'),
-  token_broker_policy_loaded_timestamp_seconds: row('gauge', 'When the running policy was loaded.'),
+  token_broker_ready: row('gauge', '1 if the broker is ready for requests, as /readyz reports, 0 otherwise.'),
+  token_broker_policy_info: row('gauge', '1, labelled with the SHA-256 of the active policy file.', 'sha256'),
+  token_broker_policy_loaded_timestamp_seconds: row(
+    'gauge',
+    'Time at which the active policy was loaded, in seconds since 1970.',
+  ),
   token_broker_policy_refused: row(
     'gauge',
-    '1 while the policy file is faulty, so that an older version is in force; 0 otherwise.',
+    '1 while the policy file is invalid and an older policy is active, 0 otherwise.',
   ),
   token_broker_policy_reloads_total: row(
     'counter',
-    'Versions of the policy that were found in its file since start, by outcome: loaded, or refused as faulty.',
+    'Number of policy versions found in the policy file since the start, by outcome: loaded, or refused as invalid.',
     'outcome',
   ),
   token_broker_api_key_expiry_timestamp_seconds: row(
     'gauge',
-    'When an API key of the policy, and the key that replaces it, will both have expired, by its name.',
+    'Time at which an API key and its replacement have both expired, in seconds since 1970, by key name.',
     'key',
   ),
-  token_broker_build_info: row('gauge', '1, with the versions of the broker and of Node.js.', 'version', 'node'),
+  token_broker_build_info: row(
+    'gauge',
+    '1, labelled with the versions of the broker and of Node.js.',
+    'version',
+    'node',
+  ),
   token_broker_event_loop_delay_p99_seconds: row(
     'gauge',
-    'How late the event loop ran since the last scrape, 99th percentile.',
+    'Event loop delay since the last scrape in seconds, 99th percentile.',
   ),
   token_broker_event_loop_delay_max_seconds: row(
     'gauge',
-    'How late the event loop ran since the last scrape, at worst.',
+    'Maximum event loop delay since the last scrape, in seconds.',
   ),
-  process_cpu_seconds_total: row('counter', 'CPU time of the process, user and system.'),
-  process_resident_memory_bytes: row('gauge', 'Resident memory of the process.'),
-  process_start_time_seconds: row('gauge', 'When the process started, in seconds since 1970.'),
-  nodejs_heap_used_bytes: row('gauge', 'JavaScript heap in use, garbage that was not collected yet included.'),
+  process_cpu_seconds_total: row('counter', 'CPU time of the process (user and system) in seconds.'),
+  process_resident_memory_bytes: row('gauge', 'Resident memory of the process in bytes.'),
+  process_start_time_seconds: row('gauge', 'Time at which the process started, in seconds since 1970.'),
+  nodejs_heap_used_bytes: row(
+    'gauge',
+    'JavaScript heap in use in bytes, including garbage that was not collected yet.',
+  ),
 } as const satisfies Record<string, MetricRow>
 
+/** The name of a metric. */
 export type MetricName = keyof typeof metricTable
+
+/** Who waits in the queue of exchanges: values of the label `queue`. */
+export const waiting = ['callers', 'background'] as const
+export type Waiting = (typeof waiting)[number]
+
+/** What became of a new version of the policy: values of the label `outcome`. */
+export const reloadOutcomes = ['loaded', 'refused'] as const
+export type ReloadOutcome = (typeof reloadOutcomes)[number]

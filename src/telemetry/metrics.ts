@@ -3,10 +3,10 @@ import { Counter, Gauge, Histogram, Registry } from '@prometheus-io/client'
 import type { CacheStatistics } from '../broker/tokens/cache-statistics.ts'
 import type { UpstreamHealth } from '../broker/health.ts'
 import type { PolicyStatus } from '../broker/authorization/active-policy.ts'
-import type { CircuitState, Events } from '../broker/events.ts'
-import { metricTable, type MetricName } from './metric-table.ts'
+import { circuitStates, type CircuitState, type Events } from '../broker/events.ts'
+import { metricTable, type MetricName, type ReloadOutcome, type Waiting } from './metric-table.ts'
 
-/** What is read when metrics are scraped, rather than counted as it happens. */
+/** Values that are read at each scrape, rather than counted as events happen. */
 export interface Gauges {
   readonly cache: () => CacheStatistics
   readonly upstreams: () => readonly UpstreamHealth[]
@@ -17,7 +17,7 @@ export interface Gauges {
   readonly version: string
 }
 
-/** Counts what the broker announces, and shows it to Prometheus. */
+/** Counts the broker's events, and exposes them to Prometheus. */
 export interface Metrics extends Omit<Events, 'unauthenticated' | 'circuit'> {
   /** The text exposition format, version 0.0.4, of everything in {@link metricTable}. */
   readonly scrape: () => Promise<string>
@@ -25,10 +25,11 @@ export interface Metrics extends Omit<Events, 'unauthenticated' | 'circuit'> {
   readonly close: () => void
 }
 
-/** Seconds. An exchange takes 50 to 500 ms when all is well, and 5 s is the default deadline. */
+/** Seconds. An exchange normally takes 50 to 500 ms, and 5 s is the default deadline. */
 const buckets = [0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]
 const loopResolutionMs = 20
 
+/** Makes the metrics. Until it is closed, it watches how late the event loop is. */
 export function createMetrics(gauges: Gauges): Metrics {
   const registry = new Registry()
   const settings = (name: MetricName) => settingsOf(name, registry)
@@ -38,10 +39,11 @@ export function createMetrics(gauges: Gauges): Metrics {
   const ignored = new Counter(settings('token_broker_ignored_headers_total'))
   const served = new Counter(settings('token_broker_cache_requests_total'))
   const refreshes = new Counter(settings('token_broker_cache_refreshes_total'))
-  const recalled = new Counter(settings('token_broker_cache_remembered_failures_total'))
+  const negativeHits = new Counter(settings('token_broker_negative_cache_hits_total'))
   const purged = new Counter(settings('token_broker_cache_purged_total'))
   const reloads = new Counter(settings('token_broker_policy_reloads_total'))
-  const unreadable = new Counter(settings('token_broker_unreadable_tokens_total'))
+  const reloaded = (outcome: ReloadOutcome) => reloads.inc({ outcome })
+  const opaque = new Counter(settings('token_broker_opaque_tokens_total'))
   let statistics: CacheStatistics | undefined
   readCache(registry, () => statistics ?? gauges.cache())
   readState(registry, gauges)
@@ -60,14 +62,14 @@ export function createMetrics(gauges: Gauges): Metrics {
     verification: (issuer = '', outcome) => verifications.inc({ issuer, outcome }),
     headerIgnored: header => ignored.inc({ header }),
     refreshed: (_grant, outcome, error) => refreshes.inc({ outcome: error?.reason ?? outcome }),
-    recalled: (_grant, { reason }) => recalled.inc({ reason }),
+    recalled: (_grant, { reason }) => negativeHits.inc({ reason }),
     purged: (_request, _caller, _filter, dropped) => purged.inc(dropped),
-    unreadable: () => unreadable.inc(),
-    policyLoaded: () => reloads.inc({ outcome: 'loaded' }),
-    policyRefused: () => reloads.inc({ outcome: 'refused' }),
-    asked: countAsked(registry),
+    unreadable: () => opaque.inc(),
+    policyLoaded: () => reloaded('loaded'),
+    policyRefused: () => reloaded('refused'),
+    asked: countUpstreamRequests(registry),
     scrape: () => {
-      // Once for all that is read of it.
+      // Read once for all gauges of this scrape.
       statistics = gauges.cache()
       return registry.metrics()
     },
@@ -76,8 +78,8 @@ export function createMetrics(gauges: Gauges): Metrics {
   }
 }
 
-/** What upstreams are asked: how long it takes, or how often it happens. */
-function countAsked(registry: Registry): Events['asked'] {
+/** Measures requests to upstreams: their duration, or their number. */
+function countUpstreamRequests(registry: Registry): Events['asked'] {
   const settings = (name: MetricName) => settingsOf(name, registry)
   const exchanges = new Histogram({ ...settings('token_broker_exchange_duration_seconds'), buckets })
   const identity = new Histogram({ ...settings('token_broker_identity_fetch_duration_seconds'), buckets })
@@ -95,7 +97,7 @@ function settingsOf(name: MetricName, registry: Registry) {
   return { name, help, labelNames: [...labels] as string[], registers: [registry] }
 }
 
-/** A metric that is read whenever it is scraped. */
+/** A metric that is read at each scrape. */
 function onScrape(registry: Registry, name: MetricName, read: () => number): void {
   const settings = { ...settingsOf(name, registry), registers: [] }
   const metric =
@@ -116,7 +118,7 @@ function onScrape(registry: Registry, name: MetricName, read: () => number): voi
   registry.registerMetric(metric)
 }
 
-/** The same with labels: series that are not read again disappear. */
+/** The same with labels: a series that is no longer read disappears. */
 function seriesOnScrape(
   registry: Registry,
   name: MetricName,
@@ -139,23 +141,21 @@ function readCache(registry: Registry, read: Gauges['cache']): void {
   onScrape(registry, 'token_broker_cache_max_entries', () => read().maxEntries)
   onScrape(registry, 'token_broker_cache_fetches_in_flight', () => read().fetching)
   onScrape(registry, 'token_broker_upstream_exchanges_in_flight', () => read().load.running)
-  seriesOnScrape(registry, 'token_broker_upstream_queue_length', () => {
+  seriesOnScrape(registry, 'token_broker_fair_queue_length', () => {
     const { waiting, background } = read().load
-    return [
-      [{ lane: 'callers' }, waiting - background],
-      [{ lane: 'background' }, background],
-    ]
+    const counts: Readonly<Record<Waiting, number>> = { callers: waiting - background, background }
+    return Object.entries(counts).map(([queue, count]) => [{ queue }, count] as const)
   })
-  seriesOnScrape(registry, 'token_broker_cache_failures', () =>
+  seriesOnScrape(registry, 'token_broker_negative_cache_entries', () =>
     read().failures.map(({ level, reason, count }) => [{ level, reason }, count] as const),
   )
   onScrape(registry, 'token_broker_cache_entries_at_risk', () => read().atRisk)
-  onScrape(registry, 'token_broker_cache_first_loss_seconds', () => read().firstLossInSeconds ?? Number.NaN)
+  onScrape(registry, 'token_broker_cache_at_risk_usable_seconds', () => read().firstLossInSeconds ?? Number.NaN)
 }
 
 function readState(registry: Registry, { circuit, isReady, policy, upstreams, version }: Gauges): void {
   seriesOnScrape(registry, 'token_broker_upstream_circuit_state', () =>
-    (['closed', 'open', 'half-open'] as const).map(state => [{ state }, Number(state === circuit())] as const),
+    circuitStates.map(state => [{ state }, Number(state === circuit())] as const),
   )
   onScrape(registry, 'token_broker_ready', () => Number(isReady()))
   seriesOnScrape(registry, 'token_broker_policy_info', () => [[{ sha256: policy().policy.version }, 1]])
@@ -174,7 +174,7 @@ function readState(registry: Registry, { circuit, isReady, policy, upstreams, ve
   )
 }
 
-/** Measures this process. The library's own set has names that `promtool check metrics` faults, and timers. */
+/** Measures this process. The library's own set has timers, and names that `promtool check metrics` rejects. */
 function watchProcess(registry: Registry): () => void {
   const delay = monitorEventLoopDelay({ resolution: loopResolutionMs })
   delay.enable()

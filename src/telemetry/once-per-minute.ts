@@ -1,10 +1,10 @@
-/** Keeps what happens to thousands of tokens at once from being written thousands of times. */
+/** Limits lines that thousands of tokens can cause at once to one a minute. */
 export interface OncePerMinute {
   /**
-   * Whether something is to be written now: the number of times it was not since it was last, or `undefined` if it is not
-   * to be.
+   * Whether a line must be written now. Returns the number of lines suppressed since the last one that was written, or
+   * `undefined` if this one must be suppressed too.
    *
-   * @param what few different texts: they are kept for ever
+   * @param what identifies the line; only few different texts, since they are never removed
    */
   readonly seen: (what: string) => number | undefined
 }
@@ -13,17 +13,17 @@ const everyMs = 60_000
 
 /** @param now milliseconds since 1970 */
 export function createOncePerMinute(now: () => number): OncePerMinute {
-  const written = new Map<string, { readonly at: number; unwritten: number }>()
+  const written = new Map<string, { readonly at: number; suppressed: number }>()
   return {
     seen: what => {
       const known = written.get(what)
-      // A wall clock that jumps back silences nothing.
+      // A wall clock that jumps back must not suppress lines.
       if (known && Math.abs(now() - known.at) < everyMs) {
-        known.unwritten++
+        known.suppressed++
         return undefined
       }
-      written.set(what, { at: now(), unwritten: 0 })
-      return known?.unwritten ?? 0
+      written.set(what, { at: now(), suppressed: 0 })
+      return known?.suppressed ?? 0
     },
   }
 }

@@ -3,7 +3,7 @@ import pino from 'pino'
 /** Where log lines go. */
 export interface LineSink {
   readonly write: (line: string) => void
-  /** Writes what is held back. */
+  /** Writes the buffered lines, synchronously. */
   readonly flush: () => void
 }
 
@@ -14,17 +14,17 @@ export interface LineSink {
  */
 export function bufferedOutput(fd: number): LineSink {
   const destination = pino.destination({ dest: fd, sync: true })
-  let held = ''
+  let buffered = ''
   const flush = (): void => {
-    if (held === '') return
-    const text = held
-    held = ''
+    if (buffered === '') return
+    const text = buffered
+    buffered = ''
     destination.write(text)
   }
   return {
     write: line => {
-      if (held === '') setImmediate(flush)
-      held += line
+      if (buffered === '') setImmediate(flush)
+      buffered += line
     },
     flush,
   }

@@ -115,10 +115,7 @@ describe('it refuses, in the words of the protocol', () => {
     await writeFile(here.tokenFile, await emulator.mintCallerToken({}, { audience: 'another' }))
     const { status, json } = await here.identity()
     assert.equal(status, 401)
-    assert.match(
-      String(json['message']),
-      /does not accept the workload's credential: The token is for another audience/,
-    )
+    assert.match(String(json['message']), /rejected the workload's credential: The token is for another audience/)
   })
 })
 

@@ -30,7 +30,7 @@ function faultyNames(args: readonly string[], environment = {}): readonly string
   }
 }
 
-test('the least that must be said leaves everything else at its default', () => {
+test('the required flags leave everything else at its default', () => {
   assert.deepEqual(settingsOf(flags()), {
     broker: 'https://broker.example',
     tenant: 'contoso',
@@ -43,11 +43,11 @@ test('the least that must be said leaves everything else at its default', () => 
   })
 })
 
-test('nothing at all: everything that is missing is told at once', () => {
+test('without any flag, all missing ones are reported together', () => {
   assert.deepEqual(faultyNames([]), ['--broker', '--tenant', '--token-file', '--secret-file'])
 })
 
-test('the secret has a place where the system names a folder for what lives as long as a service', () => {
+test('the secret file has a default if the system names a folder for files that live as long as a service', () => {
   const without = flags({ 'secret-file': undefined })
   const at = (environment: Record<string, string>) => settingsOf(without, environment).secretFile
   assert.equal(at({ XDG_RUNTIME_DIR: '/run/user/1' }), '/run/user/1/token-broker-agent.secret')
@@ -58,14 +58,14 @@ const hosts: readonly (readonly [host: string, address: string | undefined, why:
   ['127.0.0.1', '127.0.0.1', 'loopback'],
   ['127.9.9.9', '127.9.9.9', 'all of 127.0.0.0/8 is loopback'],
   ['::1', '::1', 'loopback of IPv6'],
-  ['localhost', '127.0.0.1', 'the name, which nobody can make mean anything else'],
+  ['localhost', '127.0.0.1', 'the name, which becomes the address, so that a hosts file cannot change it'],
   ['0.0.0.0', undefined, 'every address'],
   ['::', undefined, 'every address of IPv6'],
   ['10.0.0.1', undefined, 'a private address'],
   ['169.254.169.254', undefined, "the cloud's metadata address"],
   ['127.0.0.1.example.com', undefined, 'a name that begins like loopback'],
   ['localhost.example.com', undefined, 'a name that begins like localhost'],
-  ['', undefined, 'nothing, which Node takes for every address'],
+  ['', undefined, 'an empty text, which Node takes for every address'],
 ]
 describe('it listens on loopback only', () => {
   for (const [host, address, why] of hosts)
@@ -73,7 +73,7 @@ describe('it listens on loopback only', () => {
       if (address === undefined) assert.deepEqual(faultyNames(flags({ host })), ['--host'])
       else assert.deepEqual(settingsOf(flags({ host })).listen, { host: address, port: 8081 })
     })
-  test('or on a Unix socket, which has neither host nor port, and no metadata protocol', () => {
+  test('or on a Unix socket, with which host, port and the metadata protocol are refused', () => {
     assert.deepEqual(settingsOf(flags({ socket: '/run/a.sock' })).listen, { socket: '/run/a.sock' })
     const much = flags({ socket: '/run/a.sock', host: '127.0.0.1', port: '1', metadata: true })
     assert.deepEqual(faultyNames(much), ['--host', '--port', '--metadata'])
@@ -81,23 +81,23 @@ describe('it listens on loopback only', () => {
 })
 
 const faulty: readonly (readonly [why: string, changes: Parameters<typeof flags>[0], where: string])[] = [
-  ['plain http beyond loopback: the credential would be read', { broker: 'http://broker.example' }, '--broker'],
+  ['plain http beyond loopback: others could read the credential', { broker: 'http://broker.example' }, '--broker'],
   ['a path', { broker: 'https://broker.example/tokens' }, '--broker'],
-  ['no URL', { broker: 'broker' }, '--broker'],
+  ['not a URL', { broker: 'broker' }, '--broker'],
   ['common: any tenant', { tenant: 'common' }, '--tenant'],
   ['a tenant that is a path', { tenant: '../x' }, '--tenant'],
   ['a token and an API key', { 'api-key-file': '/key' }, '--api-key-file'],
   ['a certificate without its key', { cert: '/cert' }, '--key'],
   ['a key without its certificate', { key: '/key' }, '--cert'],
   ['a port out of range', { port: '65536' }, '--port'],
-  ['a port that is no number', { port: '0x10' }, '--port'],
-  ['a confirmation every moment', { revalidate: '9' }, '--revalidate'],
-  ['a confirmation hardly ever', { revalidate: '3601' }, '--revalidate'],
-  ['a level nobody knows', { 'log-level': 'loud' }, '--log-level'],
+  ['a port that is not a number', { port: '0x10' }, '--port'],
+  ['too short an interval for revalidation', { revalidate: '9' }, '--revalidate'],
+  ['too long an interval for revalidation', { revalidate: '3601' }, '--revalidate'],
+  ['an unknown level', { 'log-level': 'loud' }, '--log-level'],
 ]
-describe('what cannot be meant is refused', () => {
+describe('invalid values are refused', () => {
   for (const [why, changes, where] of faulty) test(why, () => assert.deepEqual(faultyNames(flags(changes)), [where]))
-  test('a flag nobody knows, a flag without its value, a word too many', () => {
+  test('an unknown flag, a flag without its value, and a surplus word are refused', () => {
     for (const more of [['--frob'], ['--port'], ['word'], ['--metadata=yes']])
       assert.throws(() => settingsOf([...flags(), ...more]), { code: /^ERR_PARSE_ARGS_/ })
   })

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { createHealth } from '../../src/broker/health.ts'
 import type { Upstream } from '../../src/broker/events.ts'
-import { BrokerError, type ErrorCode } from '../../src/errors.ts'
+import { BrokerError, type ErrorCode, type ReasonOf } from '../../src/errors.ts'
 import { movableClock, noon } from '../support/clock.ts'
 
 const entra: Upstream = { kind: 'authority', name: 'https://login.microsoftonline.com' }
@@ -162,7 +162,7 @@ describe('the last error', () => {
 
 describe('what says that an upstream fails', () => {
   /** Entra has answered: about one tenant, or one request. */
-  const answers: readonly (readonly [code: ErrorCode, reason: string, why: string])[] = [
+  const answers: readonly (readonly [code: ErrorCode, reason: ReasonOf<ErrorCode>, why: string])[] = [
     ['consent_required', 'consent', 'one tenant has not consented'],
     ['upstream_rejected', 'request', 'one tenant id or scope is wrong'],
     ['upstream_rejected', 'unknown', "one tenant's conditional access"],

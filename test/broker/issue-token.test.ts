@@ -131,7 +131,7 @@ describe('may this caller have this token, and here it is', () => {
     await Promise.all([issuer.issue(caller, askFor(), request), issuer.issue(caller, askFor(), request)])
     assert.deepEqual(
       happened.map(facts => facts.at(-1)),
-      ['miss', 'joined'],
+      ['miss', 'collapsed'],
     )
   })
 

@@ -5,8 +5,14 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { parsePolicy } from '../../src/broker/policy/parse.ts'
+import { errorTable, messageOf } from '../../src/errors.ts'
+import { readTlsPair } from '../../src/outbound/files/tls-files.ts'
+import { tlsMessages } from '../../src/service/listeners.ts'
+import { notReadyMessage } from '../../src/telemetry/not-ready.ts'
+import { needNames } from '../../src/service/wire.ts'
+import { faultsOf } from '../support/config-faults.ts'
 import { helmVersion, installHelm, parseManifests, render, runHelm, withHelm } from './helm.ts'
-import { read, sourcesBelow } from '../support/sources.ts'
+import { read } from '../support/sources.ts'
 
 const page = read('docs/kubernetes.md')
 const blocks = [...page.matchAll(/```yaml\n([\s\S]+?)```/g)].map(([, block]) => block ?? '')
@@ -21,7 +27,7 @@ async function fileWith(t: TestContext, text: string): Promise<string> {
   return path
 }
 
-test('the policy of docs/kubernetes.md is one that the broker accepts and acts upon whole', () => {
+test('the policy of docs/kubernetes.md is one that the broker accepts without a warning', () => {
   assert.deepEqual(parsePolicy(policy).warnings, [])
 })
 
@@ -38,7 +44,13 @@ test('its other examples of values are accepted', withHelm, async t => {
   for (const block of values) assert.ok(await render('minimal', '--values', await fileWith(t, block)))
 })
 
-test('it names the very values, files and messages that there are', () => {
+/** The error for TLS files that are not a certificate and its key. */
+const tlsFault = () => {
+  const file = join(import.meta.dirname, 'helm.ts')
+  return readTlsPair({ certFile: file, keyFile: file }).then(() => '', messageOf)
+}
+
+test('the values, files and messages that it names exist', async () => {
   const keys = [
     ...page.matchAll(/`((?:identity|tls(?!\.(?:crt|key))|settings|networkPolicy|serviceMonitor|autoscaling)\.[\w.]+)/g),
   ]
@@ -52,24 +64,18 @@ test('it names the very values, files and messages that there are', () => {
     const target = join(dirname('docs/kubernetes.md'), path)
     assert.ok(existsSync(join(import.meta.dirname, '../..', target)), path)
   }
-  const sources = sourcesBelow('src').map(read).join('\n').replaceAll("\\'", "'")
-  for (const message of [
-    'the TLS certificate was renewed from its files',
-    'the new TLS files cannot be used; the certificate that was loaded before stays',
-    'are no certificate and its key',
-    'AKS workload identity sets it',
-    'not ready yet',
-    "an issuer's keys",
-    'federation_misconfigured',
-    'consent_required',
-    'invalid_token',
-  ]) {
-    assert.ok(page.includes(message), `the page no longer says: ${message}`)
-    assert.ok(sources.includes(message), `the broker no longer says: ${message}`)
-  }
+  for (const message of [...Object.values(tlsMessages), notReadyMessage, needNames.issuers])
+    assert.ok(page.includes(message), `the page does not say: ${message}`)
+  for (const code of ['federation_misconfigured', 'consent_required', 'invalid_token'] as const)
+    assert.ok(page.includes(code) && code in errorTable, code)
+  for (const [words, fault] of [
+    ['AKS workload identity sets it', faultsOf({ BROKER_IDENTITY_SOURCE: 'workload-identity' }).join()],
+    ['are no certificate and its key', await tlsFault()],
+  ] as const)
+    assert.ok(page.includes(words) && fault.includes(words), words)
 })
 
-test('whoever lacks Helm is told how to install the one that CI uses', () => {
+test('a skipped test says how to install the Helm that CI uses', () => {
   assert.ok(read('.github/workflows/ci.yml').includes(`helm.sh/helm/v4/cmd/helm@${helmVersion}`))
   assert.match(helmVersion, /^v4\.\d+\.\d+$/)
   assert.ok(installHelm.endsWith(`helm.sh/helm/v4/cmd/helm@${helmVersion}`))

@@ -56,7 +56,7 @@ async function fileWith(t: TestContext, text: string): Promise<string> {
   return path
 }
 
-/** A broker in two lines: ready, and 401 for whoever has no credential. */
+/** A minimal broker: ready, and 401 for every other request. */
 const good: RequestListener = ({ url }, response) =>
   url === '/readyz' ? response.end('{}') : response.writeHead(401).end('{"code":"unauthenticated"}')
 const always =
@@ -83,12 +83,12 @@ describe('helm test', () => {
     assert.equal(code, 0)
   })
 
-  test('passes over plain http, where a proxy in the pod ends TLS', async t => {
+  test('passes over plain http, if a proxy in the pod terminates TLS', async t => {
     const url = await listen(t, good)
     assert.equal((await runScript({ MANAGEMENT_URL: url, SERVICE_URL: url })).code, 0)
   })
 
-  test('waits for a replica that gets ready', async t => {
+  test('waits until a replica becomes ready', async t => {
     let asked = 0
     const url = await listen(t, (request, response) =>
       request.url === '/readyz' && ++asked < 3 ? response.writeHead(503).end() : good(request, response),
@@ -99,13 +99,13 @@ describe('helm test', () => {
   })
 
   for (const [what, { tls, trusted, says }] of Object.entries({
-    "another CA's certificate": { tls: leaf, trusted: createAuthority().caPem, says: /they do not belong together/ },
-    'a private CA that the Secret does not have': { tls: leaf, trusted: undefined, says: /has no ca\.crt: add it/ },
+    "another CA's certificate": { tls: leaf, trusted: createAuthority().caPem, says: /they do not match/ },
+    'a private CA that is not in the Secret': { tls: leaf, trusted: undefined, says: /has no ca\.crt: add it/ },
     'an empty ca.crt': { tls: leaf, trusted: '\n', says: /has no ca\.crt: add it/ },
     'a certificate for another name': {
       tls: ca.issue({ names: ['127.0.0.1', 'localhost'] }),
       trusted: ca.caPem,
-      says: /ERR_TLS_CERT_ALTNAME_INVALID: .* not for token-broker\.token-broker\.svc: set tls\.serverName/,
+      says: /ERR_TLS_CERT_ALTNAME_INVALID: .* not valid for token-broker\.token-broker\.svc: set tls\.serverName/,
     },
     'a certificate that has expired': {
       tls: ca.issue({ names: [serverName], days: -1 }),
@@ -125,7 +125,7 @@ describe('helm test', () => {
   for (const [what, management, main, says] of [
     ['a broker that is not ready', always(503, '{}'), good, /\/readyz: not ready: .*"not ready yet"/],
     ['something else on the management port', always(404, ''), good, /\/readyz: status 404: is this the/],
-    ['a Service that hands something out', good, always(200, '{}'), /\/tokens: status 200 instead of 401/],
+    ['a Service that responds with 200', good, always(200, '{}'), /\/tokens: status 200 instead of 401/],
     ['a Service that leads to something else', good, always(401, '<html>'), /\/tokens: status 401 .*something else/],
   ] as const) {
     test(`fails with ${what}`, async t => {
@@ -136,10 +136,10 @@ describe('helm test', () => {
     })
   }
 
-  test('fails where nobody listens, and where plain http answers instead of TLS', async t => {
+  test('fails if nothing listens, and if the server uses plain http instead of TLS', async t => {
     const url = await listen(t, good)
     const plain = await runScript({ MANAGEMENT_URL: url.replace('http:', 'https:'), SERVICE_URL: url })
-    assert.deepEqual([plain.code, /TLS was not understood/.test(plain.stderr)], [1, true], plain.stderr)
+    assert.deepEqual([plain.code, /the TLS handshake failed/.test(plain.stderr)], [1, true], plain.stderr)
     const nobody = await runScript({ MANAGEMENT_URL: 'http://127.0.0.1:1', SERVICE_URL: url })
     assert.deepEqual([nobody.code, /no replica is ready/.test(nobody.stderr)], [1, true], nobody.stderr)
   })

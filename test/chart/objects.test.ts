@@ -4,10 +4,10 @@ import { describe, test } from 'node:test'
 import { parsePolicy } from '../../src/broker/policy/parse.ts'
 import { readConfig } from '../../src/config/config.ts'
 import { valueFiles, withHelm } from './helm.ts'
+import { namesRead } from '../support/settings.ts'
 import { renderObjects, selects, type Rendered } from './objects.ts'
-import { read } from '../support/sources.ts'
 
-/** What the webhook of AKS workload identity adds to a pod with its label. */
+/** The variables that the webhook of AKS workload identity adds to a pod with its label. */
 const webhook = (pods: Rendered): Record<string, string> =>
   pods.one('Deployment').spec?.template.metadata?.labels?.['azure.workload.identity/use'] === 'true'
     ? {
@@ -31,8 +31,7 @@ describe('the broker is configured by the chart', withHelm, () => {
     })
 
     test(`${name}.yaml: every variable is one that the broker or Node reads`, async () => {
-      const names = /read\s*\.(?:text|required|integer|boolean|choice)\(\s*'([A-Z_]+)'|readHost\(read, '([A-Z_]+)'/g
-      const known = new Set([...read('src/config/config.ts').matchAll(names)].map(([, plain, host]) => plain ?? host))
+      const known = new Set(namesRead())
       const { env } = await renderObjects(name)
       assert.deepEqual(
         Object.keys(env).filter(key => !known.has(key)),
@@ -68,7 +67,7 @@ describe('the broker is configured by the chart', withHelm, () => {
     assert.equal(one('Pod').metadata?.labels?.['azure.workload.identity/use'], undefined)
   })
 
-  test('a token of its own: it is for the cloud of the authority, and the webhook is not called', async () => {
+  test('a projected token has the audience of the cloud, and the webhook is not used', async () => {
     const { one, pod, of, env } = await renderObjects('projected')
     const source = pod.volumes?.find(({ name }) => name === 'identity')?.projected?.sources?.[0]?.serviceAccountToken
     const audience = 'api://AzureADTokenExchangeUSGov'
@@ -89,7 +88,7 @@ describe('the broker is configured by the chart', withHelm, () => {
     [30, 7_500, 39],
     [600, 60_000, 661],
   ] as const) {
-    test(`a drain of ${drain} s and an exchange of ${upstream} ms end before the kubelet kills`, async () => {
+    test(`a drain of ${drain} s and an exchange of ${upstream} ms end before the kubelet kills the pod`, async () => {
       const set = `settings.drainSeconds=${drain},settings.upstreamTimeoutMs=${upstream}`
       const { pod } = await renderObjects('minimal', '--set', set)
       assert.equal(pod.terminationGracePeriodSeconds, least + 5)
@@ -99,7 +98,7 @@ describe('the broker is configured by the chart', withHelm, () => {
 
 describe('the policy arrives as it was written', withHelm, () => {
   for (const name of valueFiles.filter(file => file !== 'mesh')) {
-    test(`${name}.yaml: it is good, and the pods carry the number that the audit log has`, async () => {
+    test(`${name}.yaml: it is valid, and the pods have the number that the audit log has`, async () => {
       const { one } = await renderObjects(name)
       const text = one('ConfigMap').data?.['policy.yaml'] ?? ''
       const { version, warnings } = parsePolicy(text)
@@ -124,7 +123,7 @@ describe('the policy arrives as it was written', withHelm, () => {
     })
   }
 
-  test('a policy that is delivered by other means is mounted, and has no checksum', async () => {
+  test('an existing ConfigMap is mounted, and has no checksum', async () => {
     const { pod, of, one } = await renderObjects('mesh')
     assert.deepEqual(of('ConfigMap'), [])
     assert.equal(pod.volumes?.find(({ name }) => name === 'policy')?.configMap?.name, 'delivered-policy')
@@ -175,7 +174,7 @@ describe('the objects belong together', withHelm, () => {
     })
   }
 
-  test('with autoscaling, only the autoscaler says how many replicas run', async () => {
+  test('with autoscaling, only the autoscaler sets the number of replicas', async () => {
     const { one } = await renderObjects('mesh')
     assert.equal(one('Deployment').spec?.replicas, undefined)
     const { scaleTargetRef, minReplicas, metrics } = one('HorizontalPodAutoscaler').spec ?? {}
@@ -185,7 +184,7 @@ describe('the objects belong together', withHelm, () => {
     assert.equal(metrics?.[0]?.containerResource?.container, container)
   })
 
-  test('a single replica has no disruption budget, which would hold up every drain', async () => {
+  test('a single replica has no disruption budget, which would block every drain', async () => {
     assert.deepEqual((await renderObjects('projected')).of('PodDisruptionBudget'), [])
     assert.equal((await renderObjects('minimal')).of('PodDisruptionBudget').length, 1)
   })
@@ -207,7 +206,7 @@ describe('the objects belong together', withHelm, () => {
     })
   })
 
-  test('only the main Service gets an address outside the cluster', async () => {
+  test('only the main Service gets an external address', async () => {
     const types = (await renderObjects('aks')).of('Service').map(({ metadata, spec }) => [metadata?.name, spec?.type])
     assert.deepEqual(types, [
       ['token-broker', 'LoadBalancer'],

@@ -50,7 +50,7 @@ function checkContainer({ securityContext, ports, volumeMounts, lifecycle }: Con
   assert.equal(lifecycle, undefined)
 }
 
-describe('what the chart installs can do no more than it must', withHelm, () => {
+describe('the objects of the chart have no more rights than they need', withHelm, () => {
   for (const name of valueFiles) {
     test(`${name}.yaml: every pod passes the restricted Pod Security Standard`, async () => {
       const { pod, one } = await renderObjects(name)
@@ -65,7 +65,7 @@ describe('what the chart installs can do no more than it must', withHelm, () => 
     })
   }
 
-  test('no object grants anybody a right in the cluster, and none is a Secret', async () => {
+  test('no object grants a right in the cluster, and none is a Secret', async () => {
     const kinds = new Set<string>()
     for (const name of valueFiles) for (const { kind } of (await renderObjects(name)).all) kinds.add(kind)
     assert.deepEqual([...kinds].toSorted(), [
@@ -81,7 +81,7 @@ describe('what the chart installs can do no more than it must', withHelm, () => 
     ])
   })
 
-  test('the service account lends no token to pods that do not ask for one', async () => {
+  test('pods of the service account get no token by default', async () => {
     assert.equal((await renderObjects('aks')).one('ServiceAccount').automountServiceAccountToken, false)
   })
 
@@ -103,7 +103,7 @@ describe('what the chart installs can do no more than it must', withHelm, () => 
 
 describe('the network policy', withHelm, () => {
   for (const name of valueFiles) {
-    test(`${name}.yaml: it is for the broker's pods, both ways, and no rule is for everybody`, async () => {
+    test(`${name}.yaml: it selects the broker's pods, for both directions, and no rule admits every peer`, async () => {
       const { one, of } = await renderObjects(name)
       const deployment = one('Deployment')
       const { spec } = one('NetworkPolicy', deployment.metadata?.name)
@@ -111,13 +111,13 @@ describe('the network policy', withHelm, () => {
       for (const policy of of('NetworkPolicy')) {
         assert.deepEqual(policy.spec?.policyTypes, ['Ingress', 'Egress'])
         for (const { from = [], ports = [] } of policy.spec?.ingress ?? []) {
-          assert.notEqual(from.length, 0, 'an empty `from` is everybody')
+          assert.notEqual(from.length, 0, 'an empty `from` admits every peer')
           assert.equal(ports.length, 1)
         }
       }
     })
 
-    test(`${name}.yaml: the pod of helm test reaches both ports, whatever else is let in`, async () => {
+    test(`${name}.yaml: the pod of helm test reaches both ports, whichever other peers are admitted`, async () => {
       const { one } = await renderObjects(name)
       const pod = one('Pod')
       const broker = one('Deployment').metadata?.name
@@ -142,14 +142,14 @@ describe('the network policy', withHelm, () => {
     )
   })
 
-  test("only this namespace's pods call, and nobody looks at the management port, unless values say so", async () => {
+  test("by default only this namespace's pods reach the main port, and no peer reaches the management port", async () => {
     const { one } = await renderObjects('minimal')
     const [main, management] = one('NetworkPolicy', 'token-broker').spec?.ingress ?? []
     assert.deepEqual(main?.from?.slice(1), [{ podSelector: {} }])
     assert.deepEqual(management?.from?.slice(1), [])
   })
 
-  test('the broker goes to DNS and to port 443, and nowhere else, unless values say so', async () => {
+  test('by default the broker reaches only DNS and port 443', async () => {
     const { one } = await renderObjects('minimal')
     const egress = one('NetworkPolicy', 'token-broker').spec?.egress ?? []
     assert.deepEqual(

@@ -7,7 +7,7 @@ import { startAgent } from '../agent/world.ts'
 import { graph, startWorld } from '../support/broker.ts'
 import { startHttpsBroker } from './https-broker.ts'
 
-/** The metadata protocol, which `@azure/identity` speaks where no other is configured. */
+/** The metadata protocol, which `@azure/identity` uses if no other is configured. */
 const world = await startWorld()
 const { emulator, clock } = world
 const broker = await startHttpsBroker({ after }, world)
@@ -18,27 +18,27 @@ delete process.env['IDENTITY_HEADER']
 process.env['AZURE_POD_IDENTITY_AUTHORITY_HOST'] = agent.url
 const ask = (resource = graph) => broker.watch(() => new ManagedIdentityCredential().getToken(resource))
 
-test('it gets a token of the right tenant, for which the broker was asked once', async () => {
+test('it gets a token of the right tenant with one request to the broker', async () => {
   const { result, error, requests } = await ask()
   assert.equal(error, '')
   assert.equal(decodeJws((result as { token: string }).token)?.payload['tid'], sample.contoso)
   assert.deepEqual(requests, ['POST /tokens'])
 })
 
-test('it is told what the broker refuses, after one request', async () => {
+test('it reports why the broker refuses a request, after one request', async () => {
   const { error, requests, seconds } = await ask('https://vault.azure.net/.default')
   assert.match(error, /No rule of the policy/)
   assert.deepEqual(requests, ['POST /tokens'])
   assert.ok(seconds < 2, `${seconds} s`)
 })
 
-test('while there is no token it asks a few times within ten seconds, then says so', async () => {
+test('while no token is available it retries a few times within ten seconds, then fails', async () => {
   emulator.fault({ kind: 'server-error', at: 'token' })
   clock.advance(3600)
   const { error, requests, seconds } = await broker.watch(() =>
     new ManagedIdentityCredential({ clientId: sample.application }).getToken(graph),
   )
-  assert.match(error, /Entra cannot answer at the moment/)
+  assert.match(error, /Entra is temporarily unavailable/)
   assert.ok(requests.length <= 8, requests.join())
   assert.ok(seconds < 10, `${seconds} s`)
 })

@@ -7,7 +7,7 @@ import { secret, startAgent } from '../agent/world.ts'
 import { graph, startWorld } from '../support/broker.ts'
 import { startHttpsBroker } from './https-broker.ts'
 
-/** `@azure/identity` as it is installed, beside an agent whose broker has a private CA. */
+/** The unchanged `@azure/identity` with an agent whose broker has a private CA. */
 const world = await startWorld()
 const { emulator, clock } = world
 const broker = await startHttpsBroker({ after }, world)
@@ -16,28 +16,28 @@ process.env['IDENTITY_ENDPOINT'] = `${agent.url}/identity/token`
 process.env['IDENTITY_HEADER'] = secret
 const ask = (resource = graph) => broker.watch(() => new ManagedIdentityCredential().getToken(resource))
 
-test('it gets a token of the right tenant, for which the broker was asked once', async () => {
+test('it gets a token of the right tenant with one request to the broker', async () => {
   const { result, error, requests } = await ask()
   assert.equal(error, '')
   assert.equal(decodeJws((result as { token: string }).token)?.payload['tid'], sample.contoso)
   assert.deepEqual(requests, ['POST /tokens'])
 })
 
-test('it is told what the broker refuses, in the words of the broker, after one request', async () => {
+test('it reports the message of the broker if that refuses a request, after one request', async () => {
   const { error, requests, seconds } = await ask('https://vault.azure.net/.default')
   assert.match(error, /not_permitted: .*No rule of the policy/)
   assert.deepEqual(requests, ['POST /tokens'])
   assert.ok(seconds < 2, `${seconds} s`)
 })
 
-test('it says so within ten seconds while the broker has no token, and the broker is asked once', async () => {
+test('while the broker has no token it fails within ten seconds, with one request to the broker', async () => {
   emulator.fault({ kind: 'server-error', at: 'token' })
   clock.advance(3600)
   const { error, requests, seconds } = await broker.watch(() =>
     new ManagedIdentityCredential({ clientId: sample.application }).getToken(graph),
   )
   assert.match(error, /upstream_unavailable: .*Entra cannot answer/)
-  // The agent remembers, and answers what the client asks again.
+  // The agent caches the failure and answers the client's retries.
   assert.deepEqual(requests, ['POST /tokens'])
   assert.ok(seconds < 10, `${seconds} s`)
 })

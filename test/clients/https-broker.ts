@@ -6,21 +6,21 @@ import { sample } from '../../emulator/options.ts'
 import { type Closing, graph, sampleCaller, type TestBroker, trust, type World } from '../support/broker.ts'
 import { freePort } from '../support/ports.ts'
 
-/** A broker as clients outside Azure meet it: https under a private CA, known by its public URL. */
+/** A broker as clients outside Azure use it: https with a private CA, at its public URL. */
 export interface HttpsBroker extends TestBroker {
   /** `https://localhost:<port>` */
   readonly publicUrl: string
   readonly caFile: string
-  /** A good caller's token. */
+  /** A file with a valid caller's token. */
   readonly tokenFile: string
-  /** What an attempt came to, how many requests the broker saw of it, and how long it took. */
+  /** Runs an attempt and reports its result, its requests to the broker and its duration. */
   readonly watch: (attempt: () => Promise<unknown>) => Promise<Watched>
 }
 
 /** One attempt of a client. */
 export interface Watched {
   readonly result: unknown
-  /** The message of what was thrown; empty when nothing was. */
+  /** The thrown error as text; empty if nothing was thrown. */
   readonly error: string
   /** Method and path of each request, in order. */
   readonly requests: readonly string[]
@@ -28,8 +28,8 @@ export interface Watched {
 }
 
 /**
- * The broker's own assertion is a file here, as on AKS: MSAL knows one managed identity per process, and that is to be
- * the client's.
+ * Starts the broker. It reads its own assertion from a file, as on AKS: MSAL supports one managed identity per process,
+ * which is that of the client under test.
  */
 export async function startHttpsBroker(t: Closing, world: World): Promise<HttpsBroker> {
   const { emulator } = world
@@ -51,7 +51,7 @@ export async function startHttpsBroker(t: Closing, world: World): Promise<HttpsB
       TLS_CERT_FILE: await file('cert.pem', certPem),
       TLS_KEY_FILE: await file('key.pem', keyPem),
       BROKER_PUBLIC_URL: publicUrl,
-      // Too short for a second try, so that what is measured is the client's patience.
+      // Too short for the broker to retry, so that only the client's retries are measured.
       BROKER_UPSTREAM_TIMEOUT_MS: '500',
       BROKER_IDENTITY_SOURCE: 'workload-identity',
       AZURE_TENANT_ID: sample.homeTenant,

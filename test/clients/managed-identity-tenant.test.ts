@@ -5,13 +5,13 @@ import { ManagedIdentityCredential } from '@azure/identity'
 import { graph, startWorld } from '../support/broker.ts'
 import { startHttpsBroker } from './https-broker.ts'
 
-/** In a process of its own: the SDK keeps the first `IDENTITY_ENDPOINT` that it sees. */
+/** Needs its own process, because the SDK keeps the first `IDENTITY_ENDPOINT` that it reads. */
 const world = await startWorld()
 const broker = await startHttpsBroker({ after }, world)
 process.env['IDENTITY_ENDPOINT'] = `${broker.publicUrl}/identity/nowhere/token`
 process.env['IDENTITY_HEADER'] = await readFile(broker.tokenFile, 'utf8')
 
-test('the SDK says that a tenant is not granted, after one request', async () => {
+test('the SDK reports that a tenant is not granted, after one request', async () => {
   const { error, requests, seconds } = await broker.watch(() => new ManagedIdentityCredential().getToken(graph))
   assert.match(error, /not_permitted: .*No rule of the policy grants this caller this tenant/)
   assert.deepEqual(requests, ['GET /identity/nowhere/token'])

@@ -7,7 +7,7 @@ import { sample } from '../../emulator/options.ts'
 import { graph, startWorld } from '../support/broker.ts'
 import { startHttpsBroker } from './https-broker.ts'
 
-/** `@azure/identity` as it is installed, led to the broker by two environment variables. */
+/** The unchanged `@azure/identity`, configured for the broker with two environment variables. */
 const world = await startWorld()
 const { emulator, clock } = world
 const broker = await startHttpsBroker({ after }, world)
@@ -23,7 +23,7 @@ const tokenOf = (result: unknown) => (result as { token: string }).token
 
 let first = ''
 test('it gets a token of the right tenant, with one request', async () => {
-  // Less than five minutes: the SDK takes such a token for expired, and asks again.
+  // Less than five minutes: the SDK treats such a token as expired and requests another.
   emulator.configure({ expiresIn: 200 })
   const { result, error, requests } = await ask()
   assert.equal(error, '')
@@ -40,7 +40,7 @@ test('it gets a fresh token after the first has expired', async () => {
   assert.notEqual(tokenOf(result), first)
 })
 
-test('it keeps a token as long as it lives', async () => {
+test('it caches a token until it expires', async () => {
   assert.deepEqual((await ask()).requests, [])
 })
 
@@ -51,10 +51,10 @@ const refused: readonly (readonly [why: string, resource: string, clientId: stri
     undefined,
     /not_permitted: .*No rule of the policy/,
   ],
-  ['an identity nobody knows', graph, '3b000000-0000-4000-8000-0000000000ff', /client_id is no client id/],
+  ['an unknown identity', graph, '3b000000-0000-4000-8000-0000000000ff', /client_id is no client id/],
 ]
 for (const [why, resource, clientId, error] of refused)
-  test(`it says what is wrong with ${why}, after one request`, async () => {
+  test(`it reports the error of ${why}, after one request`, async () => {
     const seen = await ask(resource, clientId)
     assert.match(seen.error, error)
     assert.match(seen.error, /request_id/)
@@ -62,17 +62,17 @@ for (const [why, resource, clientId, error] of refused)
     assert.ok(seen.seconds < 2, `${seen.seconds} s`)
   })
 
-test('it asks a broker that answers 503 four times within ten seconds, then says so', async () => {
+test('if the broker returns 503, it sends four requests within ten seconds, then fails', async () => {
   emulator.fault({ kind: 'server-error', at: 'token' })
-  // Another key of the SDK's cache, and past the life of what the broker holds.
+  // Another key of the SDK's cache. The broker's cached token has expired.
   clock.advance(3600)
   const { error, requests, seconds } = await ask(graph, sample.application)
-  assert.match(error, /upstream_unavailable: .*Entra cannot answer at the moment/)
+  assert.match(error, /upstream_unavailable: .*Entra is temporarily unavailable/)
   assert.deepEqual(requests, [...one, ...one, ...one, ...one])
   assert.ok(seconds < 10, `${seconds} s`)
 })
 
-test('a minute is not what it costs: it gets a token as soon as the broker has one', async () => {
+test('it does not wait a minute: it gets a token as soon as the broker has one', async () => {
   emulator.clearFaults()
   clock.advance(5)
   const { error, requests } = await ask(graph, sample.application)

@@ -7,7 +7,7 @@ import { sample } from '../../emulator/options.ts'
 import { graph, startWorld, until } from '../support/broker.ts'
 import { startHttpsBroker } from './https-broker.ts'
 
-/** `@azure/identity` as it is installed, led to the broker in each of the ways that it knows. */
+/** The unchanged `@azure/identity`, configured for the broker in each way that it supports. */
 const world = await startWorld()
 const { emulator, clock } = world
 const broker = await startHttpsBroker({ after }, world)
@@ -16,16 +16,16 @@ const { publicUrl: authorityHost } = broker
 interface Credential {
   readonly getToken: (scope: string, options?: { enableCae?: boolean }) => Promise<{ token: string } | null>
 }
-interface Way {
+interface Configuration {
   readonly name: string
   readonly environment: Readonly<Record<string, string>>
   readonly make: (tenantId: string) => Credential
-  /** What the SDK reads before its first request for a token. */
+  /** The SDK's requests before its first token request. */
   readonly reads: readonly string[]
 }
 const discovery = ['GET /TENANT/v2.0/.well-known/openid-configuration']
 const disableInstanceDiscovery = true
-const ways: readonly Way[] = [
+const configurations: readonly Configuration[] = [
   {
     name: 'WorkloadIdentityCredential through the token proxy of AKS',
     environment: { AZURE_KUBERNETES_TOKEN_PROXY: authorityHost, AZURE_KUBERNETES_CA_FILE: broker.caFile },
@@ -52,14 +52,14 @@ const ways: readonly Way[] = [
 const always = { AZURE_CLIENT_ID: sample.application, AZURE_FEDERATED_TOKEN_FILE: broker.tokenFile }
 const used = ['AZURE_KUBERNETES_TOKEN_PROXY', 'AZURE_KUBERNETES_CA_FILE', 'AZURE_AUTHORITY_HOST', 'AZURE_TENANT_ID']
 
-for (const { name, environment, make, reads } of ways)
+for (const { name, environment, make, reads } of configurations)
   describe(name, () => {
     before(async () => {
       for (const variable of used) delete process.env[variable]
       Object.assign(process.env, always, environment)
       emulator.clearFaults()
       emulator.configure({ expiresIn: 3599 })
-      // The clock has moved: a token of now.
+      // The clock has moved, so the token must be new.
       await writeFile(broker.tokenFile, await emulator.mintCallerToken())
     })
     const ask = (credential: Credential, scope = graph) => broker.watch(() => credential.getToken(scope))
@@ -77,7 +77,7 @@ for (const { name, environment, make, reads } of ways)
         assert.deepEqual(requests, requestsAt(tenant))
       })
 
-    test('gets a token although it says that it could handle challenges, as every Azure SDK client makes it do', async () => {
+    test('gets a token although it declares support for claims challenges, as every Azure SDK client does', async () => {
       const credential = make('contoso')
       const { error } = await broker.watch(() => credential.getToken(graph, { enableCae: true }))
       assert.equal(error, '')
@@ -89,18 +89,18 @@ for (const { name, environment, make, reads } of ways)
 
     const refused: readonly (readonly [why: string, tenant: string, scope: string, error: RegExp])[] = [
       ['a scope that is not granted', 'contoso', 'https://vault.azure.net/.default', /unauthorized_client: .*No rule/],
-      ['a tenant nobody knows', 'nowhere', graph, /unauthorized_client: .*No rule of the policy/],
+      ['an unknown tenant', 'nowhere', graph, /unauthorized_client: .*No rule of the policy/],
       ['a tenant without consent', 'tailspin', graph, /invalid_client: .*AADSTS7000229: .*adminconsent/],
     ]
     for (const [why, tenant, scope, expected] of refused)
-      test(`says what is wrong with ${why}, after one attempt`, async () => {
+      test(`reports the error of ${why}, after one attempt`, async () => {
         const { error, requests, seconds } = await ask(make(tenant), scope)
         assert.match(error, expected)
         assert.deepEqual(requests, requestsAt(tenant))
         assert.ok(seconds < 2, `${seconds} s`)
       })
 
-    test('asks a broker that answers 503 four times within ten seconds, says so, and recovers at once', async () => {
+    test('if the broker returns 503, it sends four requests within ten seconds, fails, and recovers immediately', async () => {
       const credential = make('contoso')
       clock.advance(3600)
       await writeFile(broker.tokenFile, await emulator.mintCallerToken())
@@ -110,9 +110,9 @@ for (const { name, environment, make, reads } of ways)
       assert.deepEqual(requests, requestsAt('contoso', 4))
       assert.ok(seconds < 10, `${seconds} s`)
       emulator.clearFaults()
-      // What the broker remembers of the failure.
+      // The time for which the broker caches the failure.
       clock.advance(5)
-      // MSAL blocks the key for as long as Retry-After said, which was a second.
+      // MSAL blocks the key for the Retry-After time, which was one second.
       await until('a token', async () => (await ask(credential)).error === '')
     })
 
@@ -130,7 +130,7 @@ for (const { name, environment, make, reads } of ways)
     })
   })
 
-test('ManagedIdentityCredential takes the same way by itself where the variables of AKS are set', async () => {
+test('ManagedIdentityCredential uses the same endpoint if the variables of AKS are set', async () => {
   Object.assign(process.env, always, { AZURE_AUTHORITY_HOST: authorityHost, AZURE_TENANT_ID: sample.contoso })
   await writeFile(broker.tokenFile, await emulator.mintCallerToken())
   const { error, requests } = await broker.watch(() =>

@@ -7,7 +7,7 @@ import type { Environment } from '../../src/config/environment.ts'
 const clientId = '6f3c0b1e-9d2a-4c55-8a10-0d5b7e6f1a01'
 const homeTenant = '1A2B3C4D-5E6F-4A7B-8C9D-0E1F2A3B4C03'
 
-/** The least that must be said, as Container Apps sets it. */
+/** The required variables, as Container Apps sets them. */
 const least: Environment = {
   BROKER_POLICY_FILE: '/etc/token-broker/policy.yaml',
   BROKER_IDENTITY_CLIENT_ID: clientId,
@@ -34,8 +34,8 @@ function faultsOf(environment: Environment): readonly Fault[] {
 
 const faultyNames = (environment: Environment): readonly string[] => faultsOf(environment).map(({ where }) => where)
 
-describe('the least that must be said', () => {
-  test('leaves everything else at its default', () => {
+describe('the required variables', () => {
+  test('leave everything else at its default', () => {
     const config = readConfig(least)
     assert.deepEqual(config, {
       host: '127.0.0.1',
@@ -66,7 +66,7 @@ describe('the least that must be said', () => {
     assert.ok(Object.isFrozen(config))
   })
 
-  test('on AKS: the home tenant in lower case', () => {
+  test('on AKS, the home tenant is turned into lower case', () => {
     assert.deepEqual(readConfig(workload).identity, {
       source: 'workload-identity',
       tokenFile: workload['AZURE_FEDERATED_TOKEN_FILE'],
@@ -86,12 +86,12 @@ describe('the least that must be said', () => {
     })
   }
 
-  test('nothing at all: everything that is missing is told at once', () => {
+  test('without any variable, all missing ones are reported together', () => {
     assert.deepEqual(faultyNames({}).toSorted(), Object.keys(least).toSorted())
   })
 })
 
-test('every fault is told at once, and no secret with it', () => {
+test('all errors are reported together, without any secret', () => {
   const environment: Environment = {
     ...least,
     BROKER_POLICY_FILE: '',
@@ -125,7 +125,7 @@ describe('where it listens', () => {
   const accepted: readonly [environment: Environment, host: string, why: string][] = [
     [{}, '127.0.0.1', 'plain http stays on loopback'],
     [tls, '0.0.0.0', 'TLS at the broker'],
-    [proxy, '0.0.0.0', 'a proxy ends TLS'],
+    [proxy, '0.0.0.0', 'a proxy terminates TLS'],
     [{ ...tls, HOST: '10.0.0.1' }, '10.0.0.1', 'TLS on one address'],
     [{ HOST: 'localhost' }, '127.0.0.1', 'loopback by name'],
     [{ HOST: '::1' }, '::1', 'loopback of IPv6'],
@@ -141,8 +141,8 @@ describe('where it listens', () => {
     [{ HOST: '10.0.0.1' }, 'a private address is not loopback'],
     [{ HOST: '127.0.0.1.example.com' }, 'a name that begins like loopback'],
     [{ HOST: 'localhost.example.com' }, 'a name that begins like localhost'],
-    [{ HOST: '1127.0.0.1' }, 'a number that ends like loopback'],
-    [{ HOST: '0.0.0.0', BROKER_BEHIND_TLS_PROXY: 'false' }, 'a proxy that is said not to be there'],
+    [{ HOST: '1127.0.0.1' }, 'an address that ends like loopback'],
+    [{ HOST: '0.0.0.0', BROKER_BEHIND_TLS_PROXY: 'false' }, 'the variable says that there is no proxy'],
   ]
   for (const [environment, why] of refused) {
     test(`plain http is refused on ${environment['HOST']}: ${why}`, () => {
@@ -173,18 +173,18 @@ describe('the authority, to which the identity token is sent', () => {
     })
   }
 
-  test('an audience of its own wins', () => {
+  test('BROKER_IDENTITY_AUDIENCE overrides the default', () => {
     const { identity } = readConfig({ ...least, BROKER_IDENTITY_AUDIENCE: 'api://own' })
     assert.ok(identity.source === 'managed-identity')
     assert.equal(identity.audience, 'api://own')
   })
 
   const refused: readonly [authority: string, unsafe: string, why: string][] = [
-    ['https://login.example.com', 'false', 'a host that is none of Entra'],
-    ['https://login.microsoftonline.com.example.com', 'false', 'a host that begins like one of Entra'],
+    ['https://login.example.com', 'false', "a host that is none of Entra's"],
+    ['https://login.microsoftonline.com.example.com', 'false', "a host that begins like one of Entra's"],
     ['https://login.microsoftonline.com:8443', 'false', 'another port'],
     ['https://login.windows.net', 'false', 'an alias'],
-    ['http://login.microsoftonline.com', 'true', 'plain http, even where it is said to be unsafe'],
+    ['http://login.microsoftonline.com', 'true', 'plain http, even with BROKER_UNSAFE_AUTHORITY'],
     ['http://127.0.0.1:8443', 'true', 'plain http on loopback: the SDK refuses it'],
     ['https://login.microsoftonline.com/common', 'true', 'a path'],
     ['https://login.microsoftonline.com?a', 'true', 'a query'],
@@ -192,7 +192,7 @@ describe('the authority, to which the identity token is sent', () => {
     ['https://user:word@login.microsoftonline.com', 'true', 'a password'],
     ['https://login.microsoftonline.com@example.com', 'true', 'a host in place of the user name'],
     ['login.microsoftonline.com', 'true', 'no scheme'],
-    ['javascript:alert(1)', 'true', 'no https at all'],
+    ['javascript:alert(1)', 'true', 'not a URL of a host'],
   ]
   for (const [authority, unsafe, why] of refused) {
     test(`${authority} is refused: ${why}`, () => {
@@ -201,7 +201,7 @@ describe('the authority, to which the identity token is sent', () => {
     })
   }
 
-  test('an emulator is accepted where that is said', () => {
+  test('an emulator is accepted with BROKER_UNSAFE_AUTHORITY', () => {
     const environment = { ...least, BROKER_AUTHORITY: 'https://localhost:8443', BROKER_UNSAFE_AUTHORITY: 'true' }
     assert.equal(readConfig(environment).authority, 'https://localhost:8443')
   })

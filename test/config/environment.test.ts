@@ -20,8 +20,8 @@ describe('a whole number', () => {
     [' 5', undefined, 'a space'],
     ['5s', undefined, 'a unit'],
     ['５', undefined, 'a digit of another script'],
-    ['NaN', undefined, 'no number'],
-    ['Infinity', undefined, 'no whole number'],
+    ['NaN', undefined, 'not a number'],
+    ['Infinity', undefined, 'not a whole number'],
     ['99999999999999999999', undefined, 'more digits than a number has'],
   ]
   for (const [value, expected, why] of table) {
@@ -62,7 +62,7 @@ describe('a choice', () => {
     ['', 'every', 0, 'empty is absent'],
     ['summary', 'summary', 0, 'one of them'],
     ['Summary', 'every', 1, 'case counts'],
-    ['toString', 'every', 1, 'an inherited property is no choice'],
+    ['toString', 'every', 1, 'an inherited property is not a choice'],
   ]
   for (const [value, expected, faults, why] of table) {
     test(`${JSON.stringify(value)}: ${why}`, () => {
@@ -81,7 +81,7 @@ const least: Environment = {
   IDENTITY_HEADER: 'secret-header',
 }
 
-describe('the numbers of the configuration have bounds', () => {
+describe('the numbers of the configuration have limits', () => {
   const table: readonly [name: string, least: number, most: number][] = [
     ['PORT', 0, 65_535],
     ['BROKER_CACHE_MAX_ENTRIES', 1, 10_000_000],
@@ -108,14 +108,14 @@ describe('a Kubernetes Service named "broker" beside it', () => {
     BROKER_SERVICE_PORT: '8080',
   }
 
-  test('changes nothing, and is warned of', () => {
+  test('changes nothing, and causes a warning for each variable', () => {
     const config = readConfig({ ...least, ...links })
     assert.equal(config.port, 8080)
     assert.equal(config.warnings.length, Object.keys(links).length)
     assert.ok(config.warnings.some(warning => warning.startsWith('BROKER_PORT comes from a Kubernetes Service')))
   })
 
-  test('does not stand for a number of the same name', () => {
+  test('is not taken for a number of the same name', () => {
     const config = readConfig({ ...least, PORT: 'tcp://10.0.0.7:80', BROKER_DRAIN_SECONDS: 'udp://10.0.0.7:1' })
     assert.deepEqual([config.port, config.drainSeconds], [8080, 10])
     assert.equal(config.warnings.length, 2)
@@ -123,8 +123,8 @@ describe('a Kubernetes Service named "broker" beside it', () => {
   })
 })
 
-describe('variables that nothing reads', () => {
-  test('are warned of where they begin with BROKER_: misspelt, or of another version', () => {
+describe('variables that are not read', () => {
+  test('cause a warning if they begin with BROKER_: they are misspelt, or of another version', () => {
     const { warnings } = readConfig({
       ...least,
       BROKER_POLICYFILE: 'a',
@@ -132,7 +132,7 @@ describe('variables that nothing reads', () => {
       OTHER: 'b',
     })
     assert.deepEqual(warnings, [
-      'BROKER_POLICYFILE is not a setting of this version and is ignored: did you mean BROKER_POLICY_FILE?',
+      'BROKER_POLICYFILE is not a setting of this version and is ignored (did you mean BROKER_POLICY_FILE?)',
       'BROKER_REDIS_URL is not a setting of this version and is ignored',
     ])
   })
@@ -147,38 +147,46 @@ describe('variables whose name is nearly that of a setting', () => {
     ['LOGLEVEL', 'LOG_LEVEL', 'without the underscore'],
     ['LOG_LEVELS', 'LOG_LEVEL', 'with an s'],
     ['TSL_CERT_FILE', 'TLS_CERT_FILE', 'the usual one'],
-    ['TLS_CERTFILE', 'TLS_CERT_FILE', 'with the prefix: the name that was meant is told'],
+    ['TLS_CERTFILE', 'TLS_CERT_FILE', 'with the prefix: the warning suggests the name'],
     ['IDENTITY_ENDPONT', 'IDENTITY_ENDPOINT', 'what the platform sets'],
     ['BRKR_POLICYFILE', undefined, 'three edits'],
     ['SSL_CERT_FILE', undefined, "OpenSSL's own: three edits"],
     ['AZURE_CLIENT_ID', undefined, "AKS' own"],
-    ['HOME', undefined, 'two edits from HOST, which is too short to say'],
-    ['PORTS', undefined, 'one edit from PORT, the same'],
+    ['HOME', undefined, 'two edits from HOST, which is too short to compare'],
+    ['PORTS', undefined, 'one edit from PORT, which is too short too'],
     ['broker_policy_file', undefined, 'another case is another name'],
     ['', undefined, 'nothing'],
   ]
   for (const [name, meant, why] of warned)
     test(`${name || 'no name'}: ${meant === undefined ? 'no warning' : `did you mean ${meant}?`} (${why})`, () => {
-      const expected = `${name} is not a setting of this version and is ignored: did you mean ${meant}?`
+      const expected = `${name} is not a setting of this version and is ignored (did you mean ${meant}?)`
       assert.deepEqual(readConfig({ ...least, [name]: 'x' }).warnings, meant === undefined ? [] : [expected])
     })
 
-  test('are not warned of where they come from a Kubernetes Service', () => {
+  test('cause no warning if they come from a Kubernetes Service', () => {
     assert.deepEqual(readConfig({ ...least, MANAGMENT_PORT: 'tcp://10.0.0.7:80' }).warnings, [])
   })
 
-  test('of two settings the nearer one was meant', () => {
+  test('of two settings the nearer one is suggested', () => {
     const { warnings } = readConfig({ ...least, MANAGEMENT_PORTT: '1' })
-    assert.match(warnings.join(), /did you mean MANAGEMENT_PORT\?$/)
+    assert.match(warnings.join(), /did you mean MANAGEMENT_PORT\?\)$/)
   })
 })
 
 describe('the identity', () => {
   const refused: readonly [changes: Environment, what: RegExp, why: string][] = [
-    [{ BROKER_IDENTITY_CLIENT_ID: 'identity' }, /^BROKER_IDENTITY_CLIENT_ID: "identity" is not a GUID/, 'a name'],
-    [{ IDENTITY_ENDPOINT: 'localhost:42356' }, /^IDENTITY_ENDPOINT: is not an http/, 'no http URL'],
-    [{ IDENTITY_ENDPOINT: 'file:///etc' }, /^IDENTITY_ENDPOINT: is not an http/, 'a file'],
-    [{ BROKER_IDENTITY_SOURCE: 'secret' }, /^BROKER_IDENTITY_SOURCE: "secret" is none of/, 'no such source'],
+    [
+      { BROKER_IDENTITY_CLIENT_ID: 'identity' },
+      /^BROKER_IDENTITY_CLIENT_ID: must be a GUID; got "identity"$/,
+      'a name',
+    ],
+    [{ IDENTITY_ENDPOINT: 'localhost:42356' }, /^IDENTITY_ENDPOINT: must be an http/, 'not an http URL'],
+    [{ IDENTITY_ENDPOINT: 'file:///etc' }, /^IDENTITY_ENDPOINT: must be an http/, 'a file'],
+    [
+      { BROKER_IDENTITY_SOURCE: 'secret' },
+      /^BROKER_IDENTITY_SOURCE: must be one of .*; got "secret"$/,
+      'an unknown source',
+    ],
     [{ AZURE_REGIONAL_AUTHORITY_NAME: 'eu' }, /^AZURE_REGIONAL_AUTHORITY_NAME: .*unset/, 'another host for exchanges'],
     [{ MSAL_FORCE_REGION: 'eu' }, /^MSAL_FORCE_REGION: .*unset/, 'another host for exchanges'],
     [{ IDENTITY_SERVER_THUMBPRINT: 'x' }, /^IDENTITY_SERVER_THUMBPRINT: .*unset/, 'Service Fabric in its place'],
@@ -191,7 +199,7 @@ describe('the identity', () => {
     })
   }
 
-  test('where there is no identity endpoint but an AKS token file, that source is suggested', () => {
+  test('if there is an AKS token file but no identity endpoint, workload-identity is suggested', () => {
     const { IDENTITY_ENDPOINT: _, ...rest } = least
     const [fault] = faultsOf({ ...rest, AZURE_FEDERATED_TOKEN_FILE: '/token' })
     assert.match(fault ?? '', /BROKER_IDENTITY_SOURCE=workload-identity/)
@@ -204,6 +212,6 @@ describe('the identity', () => {
       AZURE_TENANT_ID: 'contoso.onmicrosoft.com',
       AZURE_FEDERATED_TOKEN_FILE: '/token',
     }
-    assert.match(faultsOf(environment).join(), /^AZURE_TENANT_ID: .* is not a GUID$/)
+    assert.match(faultsOf(environment).join(), /^AZURE_TENANT_ID: must be a GUID; got "contoso\.onmicrosoft\.com"$/)
   })
 })

@@ -4,7 +4,7 @@ import { readConfig } from '../../src/config/config.ts'
 import type { Environment } from '../../src/config/environment.ts'
 import { FaultsError } from '../../src/errors.ts'
 
-/** The least that must be said. */
+/** The required variables. */
 const least: Environment = {
   BROKER_POLICY_FILE: '/etc/token-broker/policy.yaml',
   BROKER_IDENTITY_CLIENT_ID: '6f3c0b1e-9d2a-4c55-8a10-0d5b7e6f1a01',
@@ -33,7 +33,7 @@ describe("where callers' certificates come from", () => {
     assert.deepEqual([clientCaFile, trustedProxies], ['/clients.pem', ['127.0.0.1']])
   })
 
-  test('from nowhere is a fault: nobody would notice', () => {
+  test('from nowhere is an error, since the setting would have no effect', () => {
     assert.deepEqual(faultyNames({ ...least, ...ca }), ['TLS_CLIENT_CA_FILE'])
   })
 
@@ -42,13 +42,13 @@ describe("where callers' certificates come from", () => {
     ['10.0.0.7', 0, 'an address'],
     [' 10.0.0.7 , 2001:db8::/32,::1', 0, 'a list, with spaces, and IPv6'],
     ['10.0.0.0/32', 0, 'one address as a network'],
-    ['::1/128', 0, 'the same of IPv6'],
-    ['128.0.0.0/1', 0, 'half of all'],
-    ['0.0.0.0/0', 1, 'everybody'],
-    ['::/0', 1, 'everybody of IPv6'],
+    ['::1/128', 0, 'one IPv6 address as a network'],
+    ['128.0.0.0/1', 0, 'half of all addresses'],
+    ['0.0.0.0/0', 1, 'every address'],
+    ['::/0', 1, 'every IPv6 address'],
     ['10.0.0.0/00', 1, 'zero in two digits'],
     ['10.0.0.0/33', 1, 'too long a prefix'],
-    ['::1/129', 1, 'too long a prefix of IPv6'],
+    ['::1/129', 1, 'too long an IPv6 prefix'],
     ['10.0.0.0/', 1, 'an empty prefix'],
     ['10.0.0.0/8/8', 1, 'two prefixes'],
     ['10.0.0.0/-1', 1, 'a negative one'],
@@ -82,9 +82,13 @@ describe('the management listener', () => {
     [{ MANAGEMENT_PORT: '65535' }, { host: '127.0.0.1', port: 65_535 }, 'the most'],
     [{ MANAGEMENT_PORT: '9090', ...tls }, { host: '127.0.0.1', port: 9090 }, 'on loopback, with TLS too'],
     [{ MANAGEMENT_PORT: '9090', ...proxy }, { host: '127.0.0.1', port: 9090 }, 'on loopback, behind a proxy too'],
-    [{ MANAGEMENT_PORT: '9090', MANAGEMENT_HOST: '::1' }, { host: '::1', port: 9090 }, 'loopback of IPv6'],
+    [{ MANAGEMENT_PORT: '9090', MANAGEMENT_HOST: '::1' }, { host: '::1', port: 9090 }, 'loopback in IPv6'],
     [{ MANAGEMENT_PORT: '9090', MANAGEMENT_HOST: '0.0.0.0', ...tls }, { host: '0.0.0.0', port: 9090 }, 'under TLS'],
-    [{ MANAGEMENT_PORT: '9090', MANAGEMENT_HOST: '::', ...proxy }, { host: '::', port: 9090 }, 'a proxy ends TLS'],
+    [
+      { MANAGEMENT_PORT: '9090', MANAGEMENT_HOST: '::', ...proxy },
+      { host: '::', port: 9090 },
+      'a proxy terminates TLS',
+    ],
     [{ MANAGEMENT_PORT: '0', PORT: '0' }, { host: '127.0.0.1', port: 0 }, 'the system chooses both'],
     [{ MANAGEMENT_PORT: '8080', PORT: '8443' }, { host: '127.0.0.1', port: 8080 }, 'the default of a PORT that is set'],
   ]
@@ -94,12 +98,12 @@ describe('the management listener', () => {
     })
 
   const refused: readonly [environment: Environment, name: string, why: string][] = [
-    [{ MANAGEMENT_HOST: '127.0.0.1' }, 'MANAGEMENT_HOST', 'a host without a port would be passed over in silence'],
+    [{ MANAGEMENT_HOST: '127.0.0.1' }, 'MANAGEMENT_HOST', 'a host without a port would be ignored silently'],
     [{ MANAGEMENT_PORT: '8080' }, 'MANAGEMENT_PORT', 'the default of PORT'],
     [{ MANAGEMENT_PORT: '9090', PORT: '9090' }, 'MANAGEMENT_PORT', 'PORT too'],
     [{ MANAGEMENT_PORT: '65536' }, 'MANAGEMENT_PORT', 'above the most'],
     [{ MANAGEMENT_PORT: '-1' }, 'MANAGEMENT_PORT', 'negative'],
-    [{ MANAGEMENT_PORT: 'on' }, 'MANAGEMENT_PORT', 'no number'],
+    [{ MANAGEMENT_PORT: 'on' }, 'MANAGEMENT_PORT', 'not a number'],
     [{ MANAGEMENT_PORT: '9090', MANAGEMENT_HOST: '0.0.0.0' }, 'MANAGEMENT_HOST', 'plain http on every address'],
     [{ MANAGEMENT_PORT: '9090', MANAGEMENT_HOST: '10.0.0.1' }, 'MANAGEMENT_HOST', 'plain http beyond loopback'],
   ]
@@ -108,14 +112,14 @@ describe('the management listener', () => {
       assert.deepEqual(faultyNames({ ...least, ...environment }), [name])
     })
 
-  test('what Kubernetes injects for a Service named "management" opens none, and is warned of', () => {
+  test('what Kubernetes injects for a Service named "management" opens none, and causes a warning', () => {
     const { management, warnings } = readConfig({ ...least, MANAGEMENT_PORT: 'tcp://10.0.0.1:9090' })
     assert.equal(management, undefined)
     assert.match(warnings.join(), /^MANAGEMENT_PORT=tcp:.* Kubernetes Service and is ignored/)
   })
 })
 
-test('localhost is one address: Fastify would open a server for each, and TLS would be renewed in one only', () => {
+test('localhost becomes one address: Fastify would open a server for each, and renew TLS in one only', () => {
   const hosts = { HOST: 'localhost', MANAGEMENT_HOST: 'localhost', MANAGEMENT_PORT: '9090' }
   for (const more of [{}, { TLS_CERT_FILE: '/cert.pem', TLS_KEY_FILE: '/key.pem' }]) {
     const { host, management } = readConfig({ ...least, ...more, ...hosts })

@@ -21,14 +21,14 @@ const isFault = (thrown: unknown): boolean => {
   return true
 }
 
-describe('where clients find it', () => {
+describe('the origin under which clients reach the broker', () => {
   const accepted: readonly [url: string, origin: string, why: string][] = [
     ['https://broker.example', 'https://broker.example', 'an origin'],
     ['https://broker.example/', 'https://broker.example', 'with a slash'],
-    ['HTTPS://Broker.Example:443', 'https://broker.example', 'however it is written'],
+    ['HTTPS://Broker.Example:443', 'https://broker.example', 'upper case, and the default port'],
     ['https://10.0.0.4:8443', 'https://10.0.0.4:8443', 'an address with a port'],
     ['http://127.0.0.1:8080', 'http://127.0.0.1:8080', 'plain http on loopback'],
-    ['http://[::1]:8080', 'http://[::1]:8080', 'of IPv6 too'],
+    ['http://[::1]:8080', 'http://[::1]:8080', 'plain http on IPv6 loopback'],
   ]
   for (const [url, origin, why] of accepted) {
     test(`${url}: ${why}`, () => assert.equal(withUrl(url).publicUrl, origin))

@@ -5,7 +5,7 @@ import { isObject, membersOf } from '../../src/broker/lib/json-members.ts'
 import { settingsOf } from '../agent/flags.ts'
 import { read } from '../support/sources.ts'
 
-/** The values of a key, wherever it is in a document. */
+/** All values of a key, anywhere in a document. */
 function valuesOf(value: unknown, key: string): unknown[] {
   if (Array.isArray(value)) return value.flatMap(each => valuesOf(each, key))
   if (!isObject(value)) return []
@@ -20,13 +20,13 @@ describe('the native sidecar', () => {
   const [command, ...flags] = sidecar['args'] as string[]
   const settings = () => settingsOf(flags, {})
 
-  test('starts an agent with flags that there are, and ends after the workload', () => {
+  test('starts an agent with valid flags, and ends after the workload', () => {
     assert.equal(command, 'agent')
     assert.equal(settings().tenant, 'contoso')
     assert.equal(sidecar['restartPolicy'], 'Always')
   })
 
-  test('leads the workload to the port and the secret of that agent', () => {
+  test('configures the workload with the port and the secret of that agent', () => {
     const { listen } = settings()
     assert.ok('port' in listen)
     const endpoint = `http://127.0.0.1:${listen.port}/identity/token`
@@ -47,21 +47,21 @@ describe('the native sidecar', () => {
         mounts.some(mount => file.startsWith(`${mount}/`)),
         file,
       )
-    // No bits for the rest of the world: the agent refuses such a secret.
+    // No permissions for others: the agent refuses a secret that others can read.
     assert.deepEqual(valuesOf(documents, 'defaultMode'), [0o440])
   })
 })
 
-test('the systemd unit starts an agent with flags that there are, and a folder for its secret', () => {
+test('the systemd unit starts an agent with valid flags, and a folder for its secret', () => {
   const unit = read('examples/systemd/token-broker-agent.service')
   const [, command = ''] = /^ExecStart=(.+)$/m.exec(unit.replaceAll('\\\n', ' ')) ?? []
   const [, , ...flags] = command.trim().split(/\s+/)
   const [, folder] = /^RuntimeDirectory=(\S+)$/m.exec(unit) ?? []
   const { secretFile, listen } = settingsOf(flags, { RUNTIME_DIRECTORY: `/run/${folder}` })
   assert.ok(unit.includes(`$(cat ${secretFile})`))
-  // The workload reads it when it starts, which is as soon as this unit is up.
+  // The workload reads the secret when it starts, immediately after this unit.
   assert.ok(unit.includes(`ExecStartPost=/bin/sh -c 'until [ -s ${secretFile} ]; do sleep 0.1; done'`))
-  // Otherwise systemd removes the folder at each restart, and the workload's secret would be none any more.
+  // Otherwise systemd removes the folder at each restart, and the workload's secret becomes invalid.
   assert.match(unit, /^RuntimeDirectoryPreserve=restart$/m)
   assert.ok('port' in listen && unit.includes(`IDENTITY_ENDPOINT=http://127.0.0.1:${listen.port}/identity/token`))
 })

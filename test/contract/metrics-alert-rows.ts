@@ -1,5 +1,5 @@
 const atRisk = 'token_broker_cache_entries_at_risk'
-const firstLoss = 'token_broker_cache_first_loss_seconds'
+const usableSeconds = 'token_broker_cache_at_risk_usable_seconds'
 const refreshes = 'token_broker_cache_refreshes_total'
 const exchanges = 'token_broker_exchange_duration_seconds_count'
 const from = 'job="token-broker",instance="a"'
@@ -19,12 +19,12 @@ export interface Row {
 }
 
 const circuit = (state: string) => `token_broker_upstream_circuit_state{${from},state="${state}"}`
-const queue = (lane: string) => `token_broker_upstream_queue_length{${from},lane="${lane}"}`
-const recalled = (reason: string) => `token_broker_cache_remembered_failures_total{${from},reason="${reason}"}`
+const queue = (of: string) => `token_broker_fair_queue_length{${from},queue="${of}"}`
+const negativeHits = (reason: string) => `token_broker_negative_cache_hits_total{${from},reason="${reason}"}`
 
 const calm: Samples = [
   [`${atRisk}{${from}}`, '0x60'],
-  [`${firstLoss}{${from}}`, nan(61)],
+  [`${usableSeconds}{${from}}`, nan(61)],
   [`${exchanges}{${from},outcome="ok"}`, '0+5x60'],
   [`${refreshes}{${from},outcome="replaced"}`, '0+5x60'],
   [`${refreshes}{${from},outcome="not_yet"}`, '0+1x60'],
@@ -53,17 +53,17 @@ const failing = `${refreshes}{${from},outcome="timeout"}`
 /** By what happens. */
 export const rows: Readonly<Record<string, Row>> = {
   'nothing fires while all is well, NaN included': { samples: calm, at: 60, fires: {} },
-  'the first loss: not at six minutes': {
-    samples: but([`${firstLoss}{${from}}`, `${nan(11)} 780-60x7`]),
+  'a token at risk: not with six minutes left': {
+    samples: but([`${usableSeconds}{${from}}`, `${nan(11)} 780-60x7`]),
     at: 18,
-    fires: { TokenBrokerFirstLossIsNear: false },
+    fires: { TokenBrokerTokenExpiryImminent: false },
   },
-  'the first loss: within five minutes, also where the gauge falls back in between': {
-    samples: but([`${firstLoss}{${from}}`, `${nan(11)} 780-60x9 NaN NaN`]),
+  'a token at risk: within five minutes, also where the gauge resets in between': {
+    samples: but([`${usableSeconds}{${from}}`, `${nan(11)} 780-60x9 NaN NaN`]),
     at: 22,
-    fires: { TokenBrokerFirstLossIsNear: true },
+    fires: { TokenBrokerTokenExpiryImminent: true },
   },
-  'tokens at risk, although every attempt that fails sets the gauge back': {
+  'tokens at risk, although every failed attempt resets the gauge': {
     samples: but([`${atRisk}{${from}}`, '0x10 1 0 0 1 0 0 0 1 0 0 1 0 0']),
     at: 20,
     fires: { TokenBrokerTokensAtRisk: true },
@@ -71,52 +71,52 @@ export const rows: Readonly<Record<string, Row>> = {
   'refreshes that fail every few minutes': {
     samples: but([failing, '_x10 1x4 2x4 3x4 4x4 5x4 6x4 7x4 8x4']),
     at: 45,
-    fires: { TokenBrokerRefreshesFail: true, TokenBrokerTokensAtRisk: false },
+    fires: { TokenBrokerRefreshesFailing: true, TokenBrokerTokensAtRisk: false },
   },
-  'one refresh that failed, and was made good': {
+  'one refresh that failed, and then succeeded': {
     samples: but([failing, '3x10 4x50']),
     at: 30,
-    fires: { TokenBrokerRefreshesFail: false },
+    fires: { TokenBrokerRefreshesFailing: false },
   },
   'a wrong token, the first since the start, and one only': {
     samples: but(exchanged('wrong_tenant', '_x10 1x50')),
     at: 12,
-    fires: { TokenBrokerGotAnotherToken: true },
+    fires: { TokenBrokerWrongTokenReceived: true },
   },
   'a wrong token, one more after others long ago': {
     samples: but(exchanged('wrong_audience', '1x90 2x20')),
     at: 95,
-    fires: { TokenBrokerGotAnotherToken: true },
+    fires: { TokenBrokerWrongTokenReceived: true },
   },
   'a wrong token long ago': {
     samples: but(exchanged('wrong_tenant', '1x100')),
     at: 90,
-    fires: { TokenBrokerGotAnotherToken: false },
+    fires: { TokenBrokerWrongTokenReceived: false },
   },
-  'a federation that broke': {
+  'a federation that is misconfigured': {
     samples: but(exchanged('federation', '_x10 1+1x20')),
     at: 25,
-    fires: { TokenBrokerSetUpIsWrong: true },
+    fires: { TokenBrokerFederationMisconfigured: true },
   },
   'a fifth of the exchanges': {
     samples: but(exchanged('timeout', '0+2x60')),
     at: 30,
-    fires: { TokenBrokerExchangesFail: true },
+    fires: { TokenBrokerExchangeErrorsHigh: true },
   },
-  'every exchange, where none has ever been good': {
+  'every exchange, where none has ever succeeded': {
     samples: [exchanged('network', '0+1x60')],
     at: 30,
-    fires: { TokenBrokerExchangesFail: true },
+    fires: { TokenBrokerExchangeErrorsHigh: true },
   },
   "customers' own refusals, however many": {
     samples: but(exchanged('consent', '0+50x60'), exchanged('request', '0+50x60')),
     at: 30,
-    fires: { TokenBrokerExchangesFail: false, TokenBrokerSetUpIsWrong: false },
+    fires: { TokenBrokerExchangeErrorsHigh: false, TokenBrokerFederationMisconfigured: false },
   },
   'one upstream of several': {
     samples: but([`token_broker_upstream_healthy{${from},kind="issuer",name="onprem"}`, '0x60']),
     at: 30,
-    fires: { TokenBrokerUpstreamFails: true },
+    fires: { TokenBrokerUpstreamDown: true },
   },
   'a circuit that turns half-open and open again': {
     samples: but(
@@ -125,96 +125,96 @@ export const rows: Readonly<Record<string, Row>> = {
       [circuit('half-open'), '0x10 0 1 0 0 1 0 1 0 0 0'],
     ),
     at: 17,
-    fires: { TokenBrokerCircuitIsOpen: true },
+    fires: { TokenBrokerCircuitOpen: true },
   },
   'a circuit that closed again': {
     samples: but([circuit('closed'), '1x10 0 0 0 1x40']),
     at: 17,
-    fires: { TokenBrokerCircuitIsOpen: false },
+    fires: { TokenBrokerCircuitOpen: false },
   },
-  'callers who wait in every scrape': {
+  'callers that wait in every scrape': {
     samples: but([queue('callers'), '0x10 40x20']),
     at: 20,
-    fires: { TokenBrokerCallersWait: true },
+    fires: { TokenBrokerFairQueueLengthHigh: true },
   },
-  'callers who wait now and then, and refreshes that always do': {
+  'callers that wait now and then, and refreshes that always do': {
     samples: but([queue('callers'), '0 40 0 0 40 0 90 0 0 40 0 0 40 0 0'], [queue('background'), '500x60']),
     at: 14,
-    fires: { TokenBrokerCallersWait: false },
+    fires: { TokenBrokerFairQueueLengthHigh: false },
   },
-  'callers who are refused for want of a place': {
+  'callers that are refused because the queue is full': {
     samples: but([`token_broker_requests_total{${from},endpoint="tokens",outcome="overloaded"}`, '0x10 1+3x20']),
     at: 20,
-    fires: { TokenBrokerIsOverloaded: true },
+    fires: { TokenBrokerOverloaded: true },
   },
-  'a client that does not heed Retry-After': {
-    samples: but([recalled('consent'), '0+10x60']),
+  'a client that ignores Retry-After': {
+    samples: but([negativeHits('consent'), '0+10x60']),
     at: 30,
-    fires: { TokenBrokerIsAskedInVain: true },
+    fires: { TokenBrokerNegativeCacheHitsHigh: true },
   },
-  'clients that retry as they are told': {
-    samples: but([recalled('network'), '0+2x60'], [recalled('consent'), '0+3x60']),
+  'clients that respect Retry-After': {
+    samples: but([negativeHits('network'), '0+2x60'], [negativeHits('consent'), '0+3x60']),
     at: 30,
-    fires: { TokenBrokerIsAskedInVain: false },
+    fires: { TokenBrokerNegativeCacheHitsHigh: false },
   },
   'a bug, once': {
     samples: but([`token_broker_requests_total{${from},endpoint="tokens",outcome="internal_error"}`, '_x10 1x20']),
     at: 12,
-    fires: { TokenBrokerFails: true },
+    fires: { TokenBrokerInternalErrors: true },
   },
-  'a replica that is gone': { samples: but([`up{${from}}`, '0x60']), at: 10, fires: { TokenBrokerIsAway: true } },
+  'a replica that is down': { samples: but([`up{${from}}`, '0x60']), at: 10, fires: { TokenBrokerDown: true } },
   'a replica that is never ready': {
     samples: but([`token_broker_ready{${from}}`, '0x60']),
     at: 10,
-    fires: { TokenBrokerIsNotReady: true },
+    fires: { TokenBrokerNotReady: true },
   },
-  'an event loop that is late on one replica': {
+  'an event loop delay on one replica': {
     samples: but(['token_broker_event_loop_delay_p99_seconds{job="token-broker",instance="b"}', '0.3x60']),
     at: 30,
-    fires: { TokenBrokerEventLoopIsLate: true },
+    fires: { TokenBrokerEventLoopDelayHigh: true },
   },
   'many denials': {
     samples: but([`token_broker_denials_total{${from},endpoint="tokens",reason="no_rule"}`, '0+3x60']),
     at: 30,
-    fires: { TokenBrokerDeniesMuch: true, TokenBrokerIsFedForgeries: false },
+    fires: { TokenBrokerDenialsHigh: true, TokenBrokerInvalidSignaturesHigh: false },
   },
-  'many forgeries': {
+  'many invalid signatures': {
     samples: but([`token_broker_caller_verifications_total{${from},issuer="onprem",outcome="signature"}`, '0+3x60']),
     at: 30,
-    fires: { TokenBrokerIsFedForgeries: true },
+    fires: { TokenBrokerInvalidSignaturesHigh: true },
   },
-  'a policy file that is faulty': {
+  'a policy file that is invalid': {
     samples: but([`token_broker_policy_refused{${from}}`, '0x5 1x55']),
     at: 10,
-    fires: { TokenBrokerPolicyIsFaulty: true },
+    fires: { TokenBrokerPolicyInvalid: true },
   },
   // The time begins at 0.
   'an API key with 13 days left': {
     samples: but([keyExpiry, `${13 * 86_400}x60`]),
     at: 10,
-    fires: { TokenBrokerApiKeyExpires: true },
+    fires: { TokenBrokerApiKeyExpiringSoon: true },
   },
   'an API key with 15 days left': {
     samples: but([keyExpiry, `${15 * 86_400}x60`]),
     at: 10,
-    fires: { TokenBrokerApiKeyExpires: false },
+    fires: { TokenBrokerApiKeyExpiringSoon: false },
   },
-  'callers fail, long after the last token is gone and nothing is at risk any more': {
+  'callers fail, long after the last token expired and nothing is at risk any more': {
     samples: but(
       [`token_broker_requests_total{${from},endpoint="tokens",outcome="issued"}`, '0+500x15 8000x45'],
       [`token_broker_requests_total{${from},endpoint="tokens",outcome="identity_unavailable"}`, '0x15 0+500x45'],
     ),
     at: 58,
-    fires: { TokenBrokerCallersFail: true },
+    fires: { TokenBrokerRequestErrorsHigh: true },
   },
   'one caller in a hundred fails': {
     samples: but([`token_broker_requests_total{${from},endpoint="tokens",outcome="upstream_invalid"}`, '0+5x60']),
     at: 58,
-    fires: { TokenBrokerCallersFail: false },
+    fires: { TokenBrokerRequestErrorsHigh: false },
   },
   'two replicas with two policies': {
     samples: but(['token_broker_policy_info{job="token-broker",instance="b",sha256="b"}', '1x60']),
     at: 30,
-    fires: { TokenBrokerReplicasDisagree: true },
+    fires: { TokenBrokerPolicyVersionsDiffer: true },
   },
 }

@@ -5,12 +5,15 @@ import { join } from 'node:path'
 import { after, describe, test } from 'node:test'
 import { parse } from 'yaml'
 import { parsePolicy } from '../../src/broker/policy/parse.ts'
-import { errorTable } from '../../src/errors.ts'
-import { tokenEndpoints } from '../../src/http/token-endpoints/all.ts'
-import { metadataEndpoints } from '../../src/http/token-endpoints/identity.ts'
+import { circuitStates, cacheOutcomes, refreshOutcomes, upstreamKinds } from '../../src/broker/events.ts'
+import { errorTable, type ErrorCode } from '../../src/errors.ts'
+import { endpoints } from '../../src/http/server/endpoints.ts'
+import { forwarding } from '../../src/http/server/peers.ts'
+import { levels, type Origin } from '../../src/reasons/row.ts'
+import { reloadOutcomes, waiting } from '../../src/telemetry/metric-table.ts'
+import { reasons } from '../support/reasons.ts'
 import { promtool, withoutPromtool } from '../support/promtool.ts'
 import { codes, metricOf, metrics, page, rowsBelow, valuesOf } from './metrics-page.ts'
-import { read, sourcesBelow } from '../support/sources.ts'
 
 const blocks = [...page.matchAll(/^```yaml\n([\s\S]*?)^```$/gm)].map(([, block = '']) => block)
 const blocksWith = (start: string) => blocks.filter(block => block.startsWith(start))
@@ -42,105 +45,49 @@ describe('docs/metrics.md lists the metrics of the source', () => {
   })
 })
 
-/** The words of a union type, or whatever a pattern finds, in a source. */
-const wordsIn = (path: string, pattern: RegExp): readonly string[] =>
-  [...read(path).matchAll(pattern)].flatMap(([, ...found]) => found.filter(word => word !== undefined))
-const unionIn = (path: string, start: string): readonly string[] => {
-  const [, union = ''] = new RegExp(`${start}([^\\n]+)`).exec(read(path)) ?? []
-  return [...union.matchAll(/'([^']+)'/g)].map(([, word = '']) => word)
-}
+/** The reasons of one part of the broker, or of one code of it. */
+const from = (origin: Origin, code?: ErrorCode): readonly string[] =>
+  reasons.filter(each => each.origin === origin && (code ?? each.code) === each.code).map(({ reason }) => reason)
 
 describe('it lists the values that the source can give a label', () => {
-  const tokenEndpointNames = [...tokenEndpoints(), ...metadataEndpoints({ tenant: 'contoso', credential: 'x' })].map(
-    ({ name }) => name,
-  )
-  const endpoints = [
-    ...new Set(tokenEndpointNames),
-    ...sourcesBelow('src/http').flatMap(path =>
-      wordsIn(path, /(?:endpoint: |endpoint = |noEndpoint = |observe\('[^']+', )'(\w+)'/g),
-    ),
-  ]
-  const callers = ['jwt', 'jwt-refusals', 'client-certificates', 'authenticate', 'api-keys']
-  const refusals = callers.flatMap(name =>
-    wordsIn(`src/broker/authentication/${name}.ts`, /(?:refusal\(|: \[|return \[|\?\? \[)'(\w+)', ['"][A-Z]/g),
-  )
-  const failure = 'src/outbound/entra/entra-failure.ts'
-  const exchange = [
-    ...wordsIn(failure, /^ {2}(\w+): \['/gm),
-    ...wordsIn(failure, /reason: '(\w+)'/g),
-    ...wordsIn(failure, /reason: [^\n']+\? '(\w+)' : '(\w+)'/g),
-    ...wordsIn(failure, /return (?:[^\n']+\? )?'(\w+)'(?: : '(\w+)')?/g),
-    ...wordsIn('src/outbound/entra/entra.ts', /reason: '(\w+)'/g),
-    ...wordsIn('src/broker/tokens/verify-token.ts', /wrong\('(\w+)'/g),
-  ]
-  const identity = [
-    'src/outbound/entra/managed-identity.ts',
-    'src/outbound/entra/workload-identity.ts',
-    'src/broker/tokens/assertion-cache.ts',
-  ]
-  const fetches = identity.flatMap(path => [
-    ...wordsIn(path, /reason: '(\w+)'/g),
-    ...wordsIn(path, /reason: [^\n']+\? '(\w+)' : '(\w+)'/g),
-  ])
-  const cache = wordsIn('src/broker/tokens/cache-errors.ts', /reason: '(\w+)'/g).filter(
-    word => word !== 'min_expires_in',
-  )
+  const refusals = from('caller', 'invalid_token')
+  const [exchange, identity] = [from('exchange'), from('identity')]
   // What the exchanges' own histogram does not see: nobody was asked, or the answer was good and of no use.
-  const around = [
-    'src/broker/tokens/single-flight.ts',
-    'src/outbound/entra/retry.ts',
-    'src/outbound/entra/circuit-breaker.ts',
-  ]
-  const beyond = [...cache, ...around.flatMap(path => wordsIn(path, /reason: '(\w+)'/g))]
-  const remembered = [...exchange, ...cache.filter(word => word !== 'queue')]
-  const policy = 'src/broker/authorization/authorize.ts'
-  const denials = [...unionIn(policy, 'type Refusal ='), ...wordsIn(policy, /reason: isDenied \? '(\w+)' : '(\w+)'/g)]
-  const types = 'src/broker/events.ts'
-  const metricsSource = 'src/telemetry/metrics.ts'
+  const cache = from('cache')
+  const remembered = reasons.filter(each => each.remembered !== 'nowhere' && each.origin !== 'agent')
   const rows: readonly (readonly [metric: string, label: string, values: readonly string[]])[] = [
     ['token_broker_requests_total', 'endpoint', endpoints],
     ['token_broker_requests_total', 'outcome', ['issued', 'ok', 'not_ready', ...Object.keys(errorTable)]],
-    ['token_broker_denials_total', 'reason', denials],
+    ['token_broker_denials_total', 'reason', from('policy', 'not_permitted')],
     [
       'token_broker_caller_verifications_total',
       'outcome',
       ['verified', ...refusals, 'issuer_unavailable', 'bad_credentials', 'internal_error'],
     ],
-    ['token_broker_cache_requests_total', 'result', unionIn(types, 'type CacheOutcome =')],
+    ['token_broker_cache_requests_total', 'result', cacheOutcomes],
     [
       'token_broker_cache_refreshes_total',
       'outcome',
       [
-        ...unionIn(types, 'type RefreshOutcome =').filter(word => word !== 'failed'),
+        ...refreshOutcomes.filter(word => word !== 'failed'),
         ...exchange,
-        ...fetches,
-        ...beyond,
+        ...identity,
+        ...cache,
+        ...from('circuit'),
         'internal_error',
       ],
     ],
-    ['token_broker_cache_remembered_failures_total', 'reason', remembered],
-    ['token_broker_cache_failures', 'reason', remembered],
-    [
-      'token_broker_cache_failures',
-      'level',
-      unionIn('src/broker/tokens/negative-cache-rules.ts', 'type FailureLevel ='),
-    ],
-    ['token_broker_upstream_queue_length', 'lane', wordsIn('src/telemetry/metrics.ts', /lane: '(\w+)'/g)],
-    ['token_broker_upstream_circuit_state', 'state', unionIn(types, 'type CircuitState =')],
+    ['token_broker_negative_cache_hits_total', 'reason', remembered.map(({ reason }) => reason)],
+    ['token_broker_negative_cache_entries', 'reason', remembered.map(({ reason }) => reason)],
+    ['token_broker_negative_cache_entries', 'level', levels],
+    ['token_broker_fair_queue_length', 'queue', waiting],
+    ['token_broker_upstream_circuit_state', 'state', circuitStates],
     ['token_broker_exchange_duration_seconds', 'outcome', ['ok', ...exchange, 'internal_error']],
-    ['token_broker_identity_fetch_duration_seconds', 'outcome', ['ok', ...fetches, 'internal_error']],
-    [
-      'token_broker_issuer_key_fetches_total',
-      'outcome',
-      ['ok', ...wordsIn('src/broker/authentication/jwks.ts', /reason: '(\w+)'/g)],
-    ],
-    ['token_broker_policy_reloads_total', 'outcome', wordsIn(metricsSource, /reloads\.inc\(\{ outcome: '(\w+)'/g)],
-    [
-      'token_broker_ignored_headers_total',
-      'header',
-      wordsIn('src/http/server/peers.ts', /'(x-forwarded-[a-z-]+|client-cert)'[,\]]/g),
-    ],
-    ['token_broker_upstream_healthy', 'kind', unionIn(types, 'readonly kind:')],
+    ['token_broker_identity_fetch_duration_seconds', 'outcome', ['ok', ...identity, 'internal_error']],
+    ['token_broker_issuer_key_fetches_total', 'outcome', ['ok', ...from('issuer')]],
+    ['token_broker_policy_reloads_total', 'outcome', reloadOutcomes],
+    ['token_broker_ignored_headers_total', 'header', forwarding],
+    ['token_broker_upstream_healthy', 'kind', upstreamKinds],
   ]
   for (const [metric, label, values] of rows)
     test(`${label} of ${metric}`, () => {
@@ -155,7 +102,7 @@ interface Rule {
 }
 const [rules = ''] = blocksWith('groups:')
 const alerts = (parse(rules) as { groups: { rules: Rule[] }[] }).groups.flatMap(group => group.rules)
-const questions = rowsBelow('Looking closer').flatMap(([question = '', cell]) =>
+const questions = rowsBelow('Useful queries').flatMap(([question = '', cell]) =>
   codes(cell).map(expr => ({ alert: question, expr })),
 )
 const queries = [...alerts, ...questions]

@@ -39,7 +39,7 @@ const stepsOf = (path: string): readonly Step[] =>
 
 const files = [...workflows, ...actions]
 
-test('there are workflows, and what they share', () => {
+test('there are two workflows and one shared action', () => {
   assert.deepEqual(workflows, ['.github/workflows/ci.yml', '.github/workflows/release.yml'])
   assert.deepEqual(actions, ['.github/actions/image/action.yml'])
 })
@@ -48,13 +48,13 @@ describe('actions are pinned by hash', () => {
   const line = /^\s*(?:- )?uses: (?:\.\/\S+|(?<name>[\w./-]+)@(?<hash>[0-9a-f]{40}) # (?<version>v\d+\.\d+\.\d+))$/
 
   for (const path of files)
-    test(`${path}: each with the version that the hash stands for`, () => {
+    test(`${path}: each has a comment with the version of the hash`, () => {
       const lines = read(path).split('\n')
       const wrong = lines.filter(text => /\buses:/.test(text) && !line.test(text))
       assert.deepEqual(wrong, [])
     })
 
-  test('one hash for an action, wherever it is used', () => {
+  test('an action has the same hash everywhere', () => {
     const lines = files.flatMap(path => read(path).split('\n'))
     const pins = lines.map(text => line.exec(text)?.groups?.['name'] && text.replace(/^.*uses: /, '')).filter(Boolean)
     const byName = Map.groupBy(new Set(pins), pin => pin?.split('@')[0])
@@ -62,7 +62,7 @@ describe('actions are pinned by hash', () => {
     assert.ok(pins.length > 10)
   })
 
-  test('so are the images that a build runs', () => {
+  test('the images that a build runs are pinned by digest', () => {
     const images = files.flatMap(path => [...read(path).matchAll(/(?:image|generator)=(docker\.io\/\S+)/g)])
     assert.equal(images.length, 2)
     for (const [, image = ''] of images) assert.match(image, /@sha256:[0-9a-f]{64}$/)
@@ -71,19 +71,19 @@ describe('actions are pinned by hash', () => {
 
 for (const path of workflows) {
   describe(path, () => {
-    test('grants nothing to every job, and ends what is superseded', () => {
+    test('grants no permissions to all jobs, and has one concurrency group per ref', () => {
       const { permissions, concurrency } = parse(read(path)) as Workflow
       assert.deepEqual(permissions, {})
       assert.match(concurrency?.group ?? '', /\$\{\{ github\.ref \}\}$/)
     })
 
     for (const [name, job] of jobsOf(path)) {
-      test(`${name}: names its permissions and its time`, () => {
+      test(`${name}: declares its permissions and its timeout`, () => {
         assert.ok(job.permissions)
         if (job.uses === undefined) assert.ok(Number(job['timeout-minutes']) <= 30)
       })
 
-      test(`${name}: writes to what a release writes to, and to nothing else`, () => {
+      test(`${name}: has no write permissions except those that a release needs`, () => {
         const writes = Object.entries(job.permissions ?? {}).filter(([, access]) => access !== 'read')
         const may = path.endsWith('release.yml') ? ['packages', 'id-token', 'attestations'] : []
         assert.deepEqual(
@@ -95,18 +95,18 @@ for (const path of workflows) {
   })
 }
 
-describe('what runs', () => {
+describe('steps', () => {
   for (const path of files) {
-    test(`${path}: no text from outside becomes part of a script`, () => {
+    test(`${path}: no expression is inserted into a script`, () => {
       for (const { run = '' } of stepsOf(path)) assert.doesNotMatch(run, /\$\{\{/)
     })
 
-    test(`${path}: a checkout leaves no credential behind`, () => {
+    test(`${path}: a checkout does not keep its credential`, () => {
       for (const { uses = '', with: options } of stepsOf(path))
         if (uses.startsWith('actions/checkout@')) assert.equal(options?.['persist-credentials'], false)
     })
 
-    test(`${path}: there is no secret but the job's own token`, () => {
+    test(`${path}: the only secret is the job's own token`, () => {
       const secrets = [...read(path).matchAll(/secrets\.(\w+)/g)].map(([, name]) => name)
       assert.deepEqual(new Set(secrets).difference(new Set(['GITHUB_TOKEN'])), new Set())
     })
@@ -114,16 +114,16 @@ describe('what runs', () => {
 
   const runs = stepsOf('.github/workflows/ci.yml').map(({ run }) => run)
 
-  test('CI runs the one command that checks everything, with the Helm of the stored copies', () => {
+  test('CI runs .ci/run, with the Helm version of the stored charts', () => {
     assert.ok(runs.includes('.ci/run'))
     assert.ok(runs.some(run => run?.includes(installHelm)))
   })
 
-  test('a release runs CI first, and tries out what it pushes', () => {
+  test('a release runs CI first, and tests the image before it pushes it', () => {
     const jobs = Object.fromEntries(jobsOf('.github/workflows/release.yml'))
     assert.equal(jobs['ci']?.uses, './.github/workflows/ci.yml')
     const used = jobs['build']?.steps?.map(({ uses = '' }) => uses.split('@')[0]) ?? []
-    const [tried, pushed] = ['./.github/actions/image', 'docker/build-push-action'].map(action => used.indexOf(action))
-    assert.ok(tried !== -1 && Number(tried) < Number(pushed))
+    const [tested, pushed] = ['./.github/actions/image', 'docker/build-push-action'].map(action => used.indexOf(action))
+    assert.ok(tested !== -1 && Number(tested) < Number(pushed))
   })
 })

@@ -7,7 +7,7 @@ import { parsePolicy } from '../../src/broker/policy/parse.ts'
 import { readConfig } from '../../src/config/config.ts'
 import { errorTable } from '../../src/errors.ts'
 import { startWorld } from '../support/broker.ts'
-import { reasonsInSources } from '../contract/docs-reasons.ts'
+import { reasons } from '../support/reasons.ts'
 import { blocksOf, sectionOf } from './tables.ts'
 import { read } from '../support/sources.ts'
 
@@ -22,7 +22,7 @@ describe('the command lines of docs/azure.md', () => {
     }
   })
 
-  test('use no variable before it is set; the platform sets two', () => {
+  test('set every variable before they use it; the platform sets two', () => {
     const set = new Set(['IDENTITY_ENDPOINT', 'IDENTITY_HEADER'])
     for (const line of scripts.join('').split('\n')) {
       for (const [, name = ''] of line.matchAll(/\$([A-Z_]+)/g)) assert.ok(set.has(name), `${name} in: ${line}`)
@@ -32,7 +32,7 @@ describe('the command lines of docs/azure.md', () => {
   })
 })
 
-/** A file that the page writes, as the shell would: every variable has a GUID, where none is set in plain words. */
+/** A file that the page writes, as the shell would write it. A variable without a literal value on the page is a GUID. */
 function written(name: string): string {
   const text = new RegExp(`^cat > ${name} <<END\n([\\s\\S]*?)^END$`, 'm').exec(page)?.[1] ?? ''
   const plain = new Map([...page.matchAll(/^([A-Z_]+)=([\w/.-]+)$/gm)].map(([, key, value]) => [key, value]))
@@ -67,19 +67,19 @@ describe('the files of docs/azure.md', () => {
   const environment = Object.fromEntries(container?.env.map(({ name, value }) => [name, value]) ?? [])
   const config = readConfig({ ...environment, IDENTITY_ENDPOINT: 'http://localhost/msi/token', IDENTITY_HEADER: 'x' })
 
-  test('the policy is one that the broker accepts and acts upon whole', () => {
+  test('the broker accepts the policy without a warning', () => {
     assert.deepEqual(parsePolicy(written('policy.yaml')).warnings, [])
     assert.equal(parsePolicy(configuration.secrets[0]?.value ?? '').rules.length, 1)
   })
 
-  test('the settings are in order, and the policy is where they say', () => {
+  test('the settings are valid, and the policy is at the path that they name', () => {
     assert.deepEqual(config.warnings, [])
     const [item] = template.volumes[0]?.secrets ?? []
     assert.equal(item?.secretRef, configuration.secrets[0]?.name)
     assert.equal(`${container?.volumeMounts[0]?.mountPath}/${item?.path}`, config.policyFile)
   })
 
-  test('ingress and probes meet the listener, and the platform waits for the drain', () => {
+  test('ingress and probes use the port of the listener, and the platform waits for the drain', () => {
     assert.deepEqual([config.host, configuration.ingress.allowInsecure], ['0.0.0.0', false])
     const ports = [configuration.ingress.targetPort, ...(container?.probes.map(({ httpGet }) => httpGet.port) ?? [])]
     assert.deepEqual([...new Set(ports)], [config.port])
@@ -93,11 +93,15 @@ const mistakes = [
 ].map(([, mistake = '', outcome = '', reason, aadsts]) => ({ mistake, outcome, reason, aadsts: Number(aadsts) }))
 const world = await startWorld()
 
-describe('a mistake looks as the table says', () => {
-  test('and the table is read whole', () => assert.ok(mistakes.length >= 20))
+describe('a mistake causes the error in the table', () => {
+  test('the test reads the whole table', () => assert.ok(mistakes.length >= 20))
   for (const { mistake, outcome, reason, aadsts } of mistakes)
     test(mistake, async t => {
-      assert.ok(reason === undefined ? outcome in errorTable : reasonsInSources().has(`${outcome} ${reason}`))
+      assert.ok(
+        reason === undefined
+          ? outcome in errorTable
+          : reasons.some(each => each.code === outcome && each.reason === reason),
+      )
       if (Number.isNaN(aadsts)) return
       const broker = await world.broker(t)
       world.emulator.fault({ kind: 'aadsts', code: aadsts, at: 'token' })

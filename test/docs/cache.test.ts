@@ -1,27 +1,36 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { createTurns } from '../../src/broker/tokens/fair-queue.ts'
-import { type FailureLevel, failureLevel, failurePeriodMs } from '../../src/broker/tokens/negative-cache-rules.ts'
-import { freshness, longestWaitMs, planLife, refreshBackOffMs, remainingMs } from '../../src/broker/tokens/freshness.ts'
+import { createTurns, defaultMaxWaiting, foregroundTurns } from '../../src/broker/tokens/fair-queue.ts'
+import { failureLevel, failurePeriodMs } from '../../src/broker/tokens/negative-cache-rules.ts'
+import {
+  freshness,
+  latestDue,
+  longestWaitMs,
+  planLife,
+  refreshBackOffMs,
+  remainingMs,
+  shortLifeSeconds,
+} from '../../src/broker/tokens/freshness.ts'
 import { forgottenAfterMs } from '../../src/broker/tokens/negative-cache.ts'
+import { minRemainingSeconds } from '../../src/broker/tokens/assertion-cache.ts'
+import { cacheOutcomes } from '../../src/broker/events.ts'
 import { readConfig } from '../../src/config/config.ts'
-import { BrokerError, type ErrorCode, type ErrorParts, errorTable } from '../../src/errors.ts'
+import { BrokerError, type ErrorCode, type ErrorParts, errorTable, type ReasonOf } from '../../src/errors.ts'
 import { longestMinExpiresIn } from '../../src/http/schemas/requests.ts'
+import { cacheStatus } from '../../src/http/token-endpoints/token-response.ts'
+import { circuitDefaults } from '../../src/outbound/entra/circuit-breaker.ts'
 import { readRetryAfter, retryAfterPart } from '../../src/outbound/entra/entra-failure.ts'
+import { aadstsCodes } from '../../src/outbound/entra/aadsts-codes.ts'
+import { firstPauseMs, maxRetries } from '../../src/outbound/entra/retry.ts'
+import type { FailureLevel } from '../../src/reasons/row.ts'
+import { identityShare } from '../../src/service/wire.ts'
 import { metricTable } from '../../src/telemetry/metric-table.ts'
-import { reasonsInSources } from '../contract/docs-reasons.ts'
+import { reasons, refusedWith } from '../support/reasons.ts'
 import { sectionOf } from './tables.ts'
 import { read } from '../support/sources.ts'
 
 const raw = read('docs/cache.md')
 const page = raw.replaceAll('stateDiagram-v2', 'stateDiagram').replace(/\s+/g, ' ')
-
-/** A number that stands in a source file as `name = …` or `name: …`, in the source's own unit. */
-function constant(path: string, name: string): number {
-  const found = new RegExp(`\\b${name}(?: =|:) ([\\d_.]+(?: \\* [\\d_.]+)*),?$`, 'm').exec(read(path))?.[1]
-  assert.ok(found !== undefined, `${path} has no number ${name}`)
-  return found.split(' * ').reduce((product, factor) => product * Number(factor.replaceAll('_', '')), 1)
-}
 
 const grouped = (value: number): string => value.toLocaleString('en')
 const seconds = (ms: number): string => `${ms / 1000} s`
@@ -51,9 +60,9 @@ function period(code: ErrorCode, level: FailureLevel, failures = 1, parts: Error
 }
 const range = ([least, most]: [number, number]): string => `${least / 1000} to ${most / 1000} s`
 const status = (code: ErrorCode): string => `${errorTable[code].status} \`${code}\``
-const levelOf = (code: ErrorCode, parts: ErrorParts = {}) => failureLevel(new BrokerError(code, '', parts))
-const codesOf = (code: ErrorCode, ...codes: readonly number[]) =>
-  codes.map(each => levelOf(code, { upstream: { codes: [each] } }))
+const levelOf = <Code extends ErrorCode>(code: Code, reason: ReasonOf<Code>) =>
+  failureLevel(new BrokerError<ErrorCode>(code, '', { reason }))
+const levelsOf = (...codes: readonly number[]) => codes.map(each => failureLevel(refusedWith([each])))
 
 /** How many slots each of so many callers gets, if all of them ask for everything. */
 function slots(callers: number): number {
@@ -75,9 +84,6 @@ const [due, expired, end] = [minutes(hour.due), minutes(hour.expired), minutes(h
 const short = turningPoints(299)
 const backOff = [1, 2, 3].map(failures => refreshBackOffMs(failures, Infinity, () => 1) / 1000)
 const pauses = [1, 2, 3, 20].map(failures => period('upstream_unavailable', 'key', failures)[1] / 1000)
-const circuit = (name: string) => constant('src/outbound/entra/circuit-breaker.ts', name)
-const turns = (name: string) => constant('src/broker/tokens/fair-queue.ts', name)
-const retry = constant('src/outbound/entra/retry.ts', 'firstPauseMs')
 const transient = `\`Retry-After\`, and up to ${pauses[0]} s, ${pauses[1]} s, ${pauses[2]} s … ${pauses[3]} s more`
 const permanent = range(period('upstream_rejected', 'key'))
 const forApplication = range(period('federation_misconfigured', 'application'))
@@ -88,47 +94,47 @@ const facts: readonly string[] = [
   `${percent(hour.due / hour.end)} of its life is over`,
   `${config.minRemainingSeconds} s are left`,
   `else for ${percent(hour.due / hour.end)} of its life, or ${short.due / short.end === 0.5 ? 'half' : ''} of a life under ` +
-    `${constant('src/broker/tokens/freshness.ts', 'shortLifeSeconds') / 60} minutes;`,
+    `${shortLifeSeconds / 60} minutes;`,
   `± ${percent(turningPoints(3600, 1).due / hour.due - 1)}, so that`,
-  `never later than ${percent(constant('src/broker/tokens/freshness.ts', 'latestDue'))} of the time that it is served`,
+  `never later than ${percent(latestDue)} of the time that it is served`,
   `after up to ${backOff[0]} s, ${backOff[1]} s, ${backOff[2]} s … ${minutes(refreshBackOffMs(99, Infinity, () => 1))} minutes (full jitter), ` +
     `but within a ${longestWaitMs(60_000) === 15_000 ? 'quarter' : ''} of the time for which the token is still served`,
   `\`BROKER_MIN_REMAINING_SECONDS\` (${config.minRemainingSeconds}) are left, or a ${(short.end - short.expired) * 10 === short.end ? 'tenth' : ''} of`,
   `\`BROKER_CACHE_MAX_ENTRIES\` (${grouped(config.cacheMaxEntries)})`,
-  `more than ${constant('src/broker/tokens/assertion-cache.ts', 'minRemainingSeconds')} s (or a tenth of its life) left`,
+  `more than ${minRemainingSeconds} s (or a tenth of its life) left`,
   `\`BROKER_UPSTREAM_TIMEOUT_MS\` (${grouped(config.upstreamTimeoutMs)})`,
   `${errorTable.upstream_unavailable.status} \`upstream_unavailable\`. A caller`,
-  `tried up to ${constant('src/outbound/entra/retry.ts', 'maxRetries')} times more (no connection, 408, 429, 5xx): after up to ` +
-    `${retry} ms, then up to ${retry * 2} ms`,
-  `has ${percent(constant('src/service/wire.ts', 'identityShare'))} of the time`,
-  `no answer in time, 408, 429, 5xx, a code that says that it passes | ${status('upstream_unavailable')} | this ${levelOf('upstream_unavailable')} | ${transient} |`,
-  `refused | ${status('federation_misconfigured')} | the ${levelOf('federation_misconfigured')}, all its keys | ${forApplication} |`,
+  `tried up to ${maxRetries} times more (no connection, 408, 429, 5xx): after up to ` +
+    `${firstPauseMs} ms, then up to ${firstPauseMs * 2} ms`,
+  `has ${percent(identityShare)} of the time`,
+  `no response in time, 408, 429, 5xx, a code for a temporary condition | ${status('upstream_unavailable')} | this ${levelOf('upstream_unavailable', 'network')} | ${transient} |`,
+  `refused | ${status('federation_misconfigured')} | the ${levelOf('federation_misconfigured', 'federation')}, all its keys | ${forApplication} |`,
   `another cloud, or Entra says \`invalid_client\` without a code that is known | ${status('federation_misconfigured')} | ` +
-    `the application in this ${levelOf('federation_misconfigured', { reason: 'cloud' })} | ` +
+    `the application in this ${levelOf('federation_misconfigured', 'cloud')} | ` +
     `${range(period('federation_misconfigured', 'tenant'))} |`,
-  `disabled | ${status('consent_required')} | the application in this ${levelOf('consent_required')} | ${permanent} |`,
-  `(AADSTS65001, 650056, 501051) | ${status('consent_required')} | this ${codesOf('consent_required', 65_001)[0]} | ${permanent} |`,
-  `(AADSTS90002, 900023) | ${status('upstream_rejected')} | the application in this ${codesOf('upstream_rejected', 90_002)[0]} | ` +
+  `disabled | ${status('consent_required')} | the application in this ${levelOf('consent_required', 'consent')} | ${permanent} |`,
+  `(AADSTS65001, 650056, 501051) | ${status('consent_required')} | this ${levelsOf(65_001)[0]} | ${permanent} |`,
+  `(AADSTS90002, 900023) | ${status('upstream_rejected')} | the application in this ${levelsOf(90_002)[0]} | ` +
     `${range(period('upstream_rejected', 'tenant'))} |`,
-  `another refusal | ${status('upstream_rejected')} | this ${levelOf('upstream_rejected')} | ${permanent} |`,
-  `token | ${status('upstream_invalid')} | this ${levelOf('upstream_invalid')} | ${range(period('upstream_invalid', 'key'))} |`,
-  `away | ${status('identity_unavailable')} | the identity | ${transient} |`,
-  `full | ${status('upstream_unavailable')}, ${status('overloaded')} | nobody |`,
-  `A \`Retry-After\` of more than ${readRetryAfter('86400', 0)} s is taken for ${readRetryAfter('86400', 0)} s, and a limit (429) of Entra ` +
-    `without one for one with ${retryAfterPart(429, undefined, 0).retryAfter} s.`,
-  `remembered, a ${errorTable.upstream_unavailable.status} tells`,
-  `asks for another ${minutes(forgottenAfterMs)} minutes, the failures in a row`,
+  `another refusal | ${status('upstream_rejected')} | this ${levelOf('upstream_rejected', 'request')} | ${permanent} |`,
+  `token | ${status('upstream_invalid')} | this ${levelOf('upstream_invalid', 'unreadable')} | ${range(period('upstream_invalid', 'key'))} |`,
+  `unavailable | ${status('identity_unavailable')} | the identity | ${transient} |`,
+  `full | ${status('upstream_unavailable')}, ${status('overloaded')} | nothing |`,
+  `A \`Retry-After\` of more than ${readRetryAfter('86400', 0)} s counts as ${readRetryAfter('86400', 0)} s, and a limit (429) of Entra ` +
+    `without one as ${retryAfterPart(429, undefined, 0).retryAfter} s.`,
+  `cached, a ${errorTable.upstream_unavailable.status} reports`,
+  `for another ${minutes(forgottenAfterMs)} minutes, the failures in a row`,
   `\`BROKER_UPSTREAM_CONCURRENCY\` (${config.upstreamConcurrency}) fetches`,
-  `a queue of ${grouped(turns('defaultMaxWaiting'))} places`,
-  `alone it gets ${slots(1)} of ${config.upstreamConcurrency} slots and ${grouped(turns('defaultMaxWaiting') / 2)} of the places, ` +
+  `a queue of ${grouped(defaultMaxWaiting)} places`,
+  `alone it gets ${slots(1)} of ${config.upstreamConcurrency} slots and ${grouped(defaultMaxWaiting / 2)} of the places, ` +
     `beside another one ${slots(2)} slots`,
-  `one in ${turns('foregroundTurns') + 1} while callers wait`,
+  `one in ${foregroundTurns + 1} while callers wait`,
   `gets ${status('overloaded')}.`,
-  `within ${seconds(circuit('windowMs'))}, there were ${circuit('minExchanges')} exchanges or more, and at least ${circuit('minTenants')} ` +
-    `tenants and ${circuit('minShare') === 0.5 ? 'half' : ''} of all tenants`,
-  'no answer in time, 5xx. Refusals (4xx) and 429 are answers',
-  `get ${errorTable.upstream_unavailable.status} at once. After ${seconds(circuit('openMs'))} one exchange`,
-  `opens it for ${seconds(circuit('openMs'))} more`,
+  `within ${seconds(circuitDefaults.windowMs)}, there were ${circuitDefaults.minExchanges} exchanges or more, and at least ${circuitDefaults.minTenants} ` +
+    `tenants and ${circuitDefaults.minShare === 0.5 ? 'half' : ''} of all tenants`,
+  'no response in time, 5xx. Refusals (4xx) and 429 are responses',
+  `get ${errorTable.upstream_unavailable.status} at once. After ${seconds(circuitDefaults.openMs)} one exchange`,
+  `opens it for ${seconds(circuitDefaults.openMs)} more`,
   `\`min_expires_in\` (0 to ${longestMinExpiresIn} s)`,
   `the caller gets ${errorTable.upstream_unavailable.status} with \`available_expires_in\``,
 ]
@@ -145,19 +151,14 @@ describe('docs/cache.md', () => {
   })
 
   test('the codes that are remembered elsewhere than their class are these', () => {
-    assert.deepEqual(codesOf('consent_required', 65_001, 650_056, 501_051, 700_016), ['key', 'key', 'key', 'tenant'])
-    assert.deepEqual(codesOf('upstream_rejected', 90_002, 900_023, 500_011), ['tenant', 'tenant', 'key'])
-    const listed = [...read('src/broker/tokens/negative-cache-rules.ts').matchAll(/^ {2}\[(\d+), '/gm)].map(
-      ([, code]) => Number(code),
-    )
-    assert.deepEqual(new Set(listed), new Set([65_001, 650_056, 501_051, 90_002, 900_023]))
+    assert.deepEqual(levelsOf(65_001, 650_056, 501_051, 700_016), ['key', 'key', 'key', 'tenant'])
+    assert.deepEqual(levelsOf(90_002, 900_023, 500_011), ['tenant', 'tenant', 'key'])
+    const moved = [...aadstsCodes].filter(([, { level }]) => level !== undefined).map(([code]) => code)
+    assert.deepEqual(new Set(moved), new Set([65_001, 650_056, 501_051, 90_002, 900_023]))
   })
 
   test('has a row for every code that is remembered, and for no other', () => {
-    const remembered = [...reasonsInSources()].flatMap(pair => {
-      const [code = '', reason = ''] = pair.split(' ')
-      return levelOf(code as ErrorCode, { reason }) ? [code] : []
-    })
+    const remembered = reasons.filter(each => each.remembered !== 'nowhere').map(({ code }) => code)
     // The last column of what is remembered nowhere is a dash.
     const rows = sectionOf(raw, '## When a fetch fails')
       .split('\n')
@@ -167,18 +168,13 @@ describe('docs/cache.md', () => {
   })
 
   test('what is remembered for nobody is remembered nowhere', () => {
-    assert.equal(levelOf('overloaded'), undefined)
-    assert.equal(levelOf('upstream_unavailable', { reason: 'circuit_open' }), undefined)
-    assert.equal(levelOf('identity_unavailable'), undefined)
+    assert.equal(levelOf('overloaded', 'queue'), undefined)
+    assert.equal(levelOf('upstream_unavailable', 'circuit_open'), undefined)
+    assert.equal(levelOf('identity_unavailable', 'network'), undefined)
   })
 
   test('lists every Cache-Status there is, and no other', () => {
-    const answered = [
-      ...read('src/http/token-endpoints/token-response.ts').matchAll(/return [`'](token-broker; .+)[`']/g),
-    ].flatMap(([, text = '']) => {
-      const shown = text.replace('${ttl}', '…')
-      return shown.includes('${how}') ? ['due', 'refresh-failed'].map(how => shown.replace('${how}', how)) : [shown]
-    })
+    const answered = cacheOutcomes.map(how => cacheStatus(how, '…'))
     const listed = [...raw.matchAll(/\| `(token-broker; .+)` \|$/gm)].map(([, text]) => text)
     assert.deepEqual(new Set(listed), new Set(answered))
     assert.equal(listed.length, 7)

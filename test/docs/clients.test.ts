@@ -2,30 +2,30 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { agentCommand } from '../../src/commands/agent.ts'
 import { helpOf } from '../../src/commands/command.ts'
-import { errorTable } from '../../src/errors.ts'
-import { identityStatuses } from '../../src/http/token-endpoints/identity-errors.ts'
-import { oauthErrors } from '../../src/http/token-endpoints/oauth-errors.ts'
+import { errorTable, type ErrorCode } from '../../src/errors.ts'
+import { identityStatusOf } from '../../src/http/token-endpoints/identity-errors.ts'
+import { oauthRowOf } from '../../src/http/token-endpoints/oauth-errors.ts'
 import { read } from '../support/sources.ts'
 
 const flagNames = Object.keys(agentCommand.options)
 
-/** Codes of which Entra's own answer is passed on, where Entra's protocol is spoken. */
+/** Codes for which the endpoint with Entra's protocol returns Entra's own error. */
 const ofEntra = new Set(['consent_required', 'upstream_rejected'])
 
 describe('docs/clients.md is true', () => {
   const page = read('docs/clients.md')
-  test('it says what every code is at every endpoint', () => {
+  test('it lists every code with its status and error at every endpoint', () => {
     const section = page.split('\n## Errors\n')[1] ?? ''
     const listed = [...section.matchAll(/^\| `(\w+)` \| (.+) \|$/gm)].map(([, code, cells]) => `${code} | ${cells}`)
     const known = Object.entries(errorTable).map(([code, { status }]) => {
-      const { status: oauth, error } = oauthErrors[code as keyof typeof oauthErrors]
+      const { status: oauth, error } = oauthRowOf(code as ErrorCode)
       const entra = ofEntra.has(code) ? "Entra's own" : `${oauth} \`${error}\``
-      return `${code} | ${status} | ${oauth} \`${error}\` | ${entra} | ${identityStatuses[code as keyof typeof errorTable]}`
+      return `${code} | ${status} | ${oauth} \`${error}\` | ${entra} | ${identityStatusOf(code as ErrorCode)}`
     })
     assert.deepEqual(listed, known)
   })
 
-  test('the places that it links to exist', () => {
+  test('its links lead to existing pages and headings', () => {
     for (const name of ['docs/clients.md', 'docs/agent.md', 'examples/README.md'])
       for (const [, path = '', anchor] of read(name).matchAll(/\]\((?!https?:)([^)#]*)(#[^)]+)?\)/g)) {
         const target = path === '' ? name : new URL(path, `file:///${name}`).pathname.slice(1)
@@ -36,7 +36,7 @@ describe('docs/clients.md is true', () => {
   })
 })
 
-/** As a heading is linked to. */
+/** The anchor of a heading. */
 const slug = (heading: string): string =>
   heading
     .toLowerCase()

@@ -5,53 +5,22 @@ import { isObject } from '../../src/broker/lib/json-members.ts'
 import { type Config, readConfig } from '../../src/config/config.ts'
 import type { Environment } from '../../src/config/environment.ts'
 import { faultsOf } from '../support/config-faults.ts'
+import { aks, managed, namesRead, platform, workload } from '../support/settings.ts'
 import { blocksOf, rowsOf, sectionOf } from './tables.ts'
 import { read } from '../support/sources.ts'
 
 const page = read('docs/configuration.md')
 const rows = rowsOf(sectionOf(page, '## All settings'))
 
-/** The least that must be said, with each source of the identity. */
-const platform: Environment = { IDENTITY_ENDPOINT: 'http://localhost:42356/msi/token', IDENTITY_HEADER: 'secret' }
-const managed: Environment = {
-  ...platform,
-  BROKER_POLICY_FILE: 'policy.yaml',
-  BROKER_IDENTITY_CLIENT_ID: '20000000-0000-4000-8000-000000000001',
-}
-const aks: Environment = {
-  AZURE_TENANT_ID: '10000000-0000-4000-8000-000000000001',
-  AZURE_FEDERATED_TOKEN_FILE: '/var/run/secrets/azure/tokens/azure-identity-token',
-}
-const workload: Environment = {
-  ...aks,
-  BROKER_POLICY_FILE: 'policy.yaml',
-  BROKER_IDENTITY_SOURCE: 'workload-identity',
-}
-
-/** The environment that a setting is tried in: one in which it is read. */
+/** An environment in which the setting is read. */
 const around = (name: string): Environment => ({
   ...(name.startsWith('AZURE_') ? workload : managed),
   ...(name === 'MANAGEMENT_HOST' && { MANAGEMENT_PORT: '9090' }),
 })
 
-/** Every variable that is asked for by its name. */
-function namesRead(): readonly string[] {
-  const names = new Set<string>()
-  for (const environment of [managed, workload]) {
-    const watched = new Proxy(environment, {
-      get: (target, name) => {
-        names.add(String(name))
-        return target[String(name)]
-      },
-    })
-    readConfig(watched)
-  }
-  return [...names].toSorted()
-}
-
 describe('docs/configuration.md names', () => {
-  test('every variable that is read: settings in the table and by a heading, refused ones in a table of theirs', () => {
-    const refused = rowsOf(sectionOf(page, '## Variables of others')).map(([name]) => name ?? '')
+  test('every variable that is read: settings in the table and under a heading, refused ones in a table of their own', () => {
+    const refused = rowsOf(sectionOf(page, '## Variables of Node.js and the Azure SDK')).map(([name]) => name ?? '')
     const settings = rows.map(([name]) => name ?? '')
     assert.deepEqual([...settings, ...refused].toSorted(), namesRead())
     const headings = [...page.matchAll(/^### `([A-Z_]+)`$/gm)].map(([, name]) => name ?? '')
@@ -70,7 +39,7 @@ describe('docs/configuration.md names', () => {
   })
 })
 
-/** Where a default shows. */
+/** The value of the configuration in which a default shows. */
 const values: Readonly<Record<string, (config: Config) => unknown>> = {
   HOST: config => config.host,
   PORT: config => config.port,
@@ -103,8 +72,8 @@ describe('the values are what the table says', () => {
     test(`${name}: ${cell}`, () => {
       const faults = (value: string) => faultsOf({ ...around(name), [name]: value })
       const [, least, most] = /whole number from (\d+) to (\d+)/.exec(faults('999999999').join()) ?? []
-      const choices = /is none of ([a-z, -]+)$/.exec(faults('?').join())?.[1]?.split(', ')
-      const isSwitch = faults('?').join().endsWith('is neither true nor false')
+      const choices = /must be one of ([a-z, -]+); got "\?"$/.exec(faults('?').join())?.[1]?.split(', ')
+      const isSwitch = faults('?').join().endsWith('must be true or false; got "?"')
       const words = isSwitch ? ['true', 'false'] : choices
       if (least !== undefined && most !== undefined) {
         assert.equal(cell, `${least}…${most}`)
@@ -123,7 +92,7 @@ const commands = blocksOf(page, 'console').flatMap(block =>
     .map(text => text.trimEnd().split('\n')),
 )
 
-describe('the faults are those that the broker tells', () => {
+describe('the errors are those that the broker reports', () => {
   for (const [command = '', title, ...faults] of commands)
     test(command, () => {
       const [from = '', ...words] = command.split(' ')
@@ -163,7 +132,7 @@ describe('the examples start, without a warning', () => {
       const known = new Set([...namesRead(), 'NODE_EXTRA_CA_CERTS'])
       for (const name of Object.keys(environment)) assert.ok(known.has(name), name)
       assert.ok(environment['BROKER_POLICY_FILE'])
-      // An emulator is no Entra, and the broker says so.
+      // The broker warns that an emulator is not Entra.
       const warnings = readConfig(environment).warnings.filter(text => !text.startsWith('BROKER_UNSAFE_AUTHORITY=true'))
       assert.deepEqual(warnings, [])
     })

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import type { Json } from '../../emulator/jws.ts'
+import { failureLevel } from '../../src/broker/tokens/negative-cache-rules.ts'
 import { errorTable } from '../../src/errors.ts'
-import { lookUpCodes } from '../../src/outbound/entra/aadsts-codes.ts'
+import { aadstsCodes } from '../../src/outbound/entra/aadsts-codes.ts'
 import { startWorld, type TestBroker } from '../support/broker.ts'
-import { reasonsInSources } from '../contract/docs-reasons.ts'
+import { reasons, refusedWith } from '../support/reasons.ts'
 import { blocksOf, rowsOf, sectionOf } from './tables.ts'
 import { read } from '../support/sources.ts'
 
@@ -22,7 +23,7 @@ describe('docs/errors.md is true', () => {
     }))
     assert.deepEqual(
       listed,
-      Object.entries(errorTable).map(([code, row]) => ({ code, ...row })),
+      Object.entries(errorTable).map(([code, { status, title, retryable }]) => ({ code, status, title, retryable })),
     )
   })
 
@@ -30,25 +31,28 @@ describe('docs/errors.md is true', () => {
     const listed = [...sectionOf(page, '## Reasons').matchAll(/^### (\w+)$/gm)].flatMap(([heading, code]) =>
       rowsOf(sectionOf(page, heading)).map(([reason]) => `${code} ${reason}`),
     )
-    assert.deepEqual(listed.toSorted(), [...reasonsInSources()].toSorted())
+    const known = reasons.map(({ code, reason }) => `${code} ${reason}`)
+    assert.deepEqual(listed.toSorted(), known.toSorted())
   })
 
-  test('every reason says what it means and what to do', () => {
-    for (const row of rowsOf(sectionOf(page, '## Reasons')).filter(cells => cells.length === 3))
-      assert.ok(
-        row.every(cell => cell !== ''),
-        row.join(' | '),
-      )
+  test('it says of every reason what the table says: what it means, and what to do', () => {
+    const plain = (text = '') => text.replace(/\[([^\]]+)\]\([^)]+\)/g, '$1')
+    for (const { code, reason, means, remedy } of reasons) {
+      const row = rowsOf(sectionOf(page, `### ${code}`)).find(([word]) => word === reason)
+      assert.deepEqual(row?.slice(1).map(plain), [means, remedy], `${code} ${reason}`)
+    }
   })
 
-  test('it lists every AADSTS code that is known, with its class, and no other', () => {
-    const source = read('src/outbound/entra/aadsts-codes.ts').split('const codeTable')[1] ?? ''
-    const known = [...source.matchAll(/(?<=[ (])\d{4,9}(?=[,)])/g)].map(([code]) => Number(code))
-    assert.ok(known.length > 40)
-    const classOf = (code: number) => `${code} ${lookUpCodes([code])?.class}`
-    const listed = [...page.matchAll(/^\| (\d{4,9}) \| `(\w+)` \|/gm)].map(([, code, kind]) => `${code} ${kind}`)
-    assert.deepEqual(listed.toSorted(), known.map(classOf).toSorted())
+  test('it says what the reason is where the broker of an agent gave the code', () => {
+    assert.match(sectionOf(page, '## Reasons'), /reason `broker` under any code/)
   })
+})
+
+test('docs/aadsts.md lists every AADSTS code that is known, with its class and where it is remembered, and no other', () => {
+  const known = [...aadstsCodes].map(([code, row]) => [String(code), row.class, failureLevel(refusedWith([code]))])
+  const listed = [...read('docs/aadsts.md').matchAll(/^\| (\d{4,9}) \| `(\w+)` \| (\w+) \| .+ \| .+ \|$/gm)]
+  assert.deepEqual(new Set(listed.map(([, ...cells]) => cells.join(' '))), new Set(known.map(cells => cells.join(' '))))
+  assert.equal(listed.length, known.length)
 })
 
 /** What makes each of the page's log lines. */

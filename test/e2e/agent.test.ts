@@ -89,13 +89,13 @@ test('a workload whose token comes later is told so, and not kept waiting', asyn
   const { args, folder } = await place(t)
   await rm(join(folder, 'token'))
   const agent = run(t, [...args, '--port', '0'])
-  await until('the warning', () => agent.stdout().includes("the workload's credential is not there yet"), 20)
+  await until('the warning', () => agent.stdout().includes("the workload's credential cannot be read yet"), 20)
   assert.ok(agent.stdout().includes('listening at'))
 })
 
 const refusals: readonly (readonly [why: string, flags: readonly string[], exitCode: number, said: RegExp])[] = [
-  ['every address', ['--host', '0.0.0.0'], 3, /--host: "0\.0\.0\.0" is not loopback/],
-  ['a tenant that is none', ['--tenant', 'common'], 3, /--tenant: "common"/],
+  ['every address', ['--host', '0.0.0.0'], 3, /--host: must be a loopback address .*; got "0\.0\.0\.0"/],
+  ['a tenant that is none', ['--tenant', 'common'], 3, /--tenant: must be a tenant.s id, or its name .*; got "common"/],
   ['a flag that nobody knows', ['--frob'], 2, /Unknown option '--frob'/],
   ['an argument', ['here'], 2, /agent --help/],
 ]
@@ -116,7 +116,7 @@ describe('it does not start with', () => {
   test('a port that is taken: exit code 4', async t => {
     const agent = run(t, [...(await place(t)).args, '--port', new URL(broker.url).port])
     assert.equal(await agent.exited, 4)
-    assert.match(agent.stderr(), /already taken: stop what uses it, or set --port/)
+    assert.match(agent.stderr(), /already in use; stop the process that uses it, or set --port/)
   })
 })
 

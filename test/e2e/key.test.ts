@@ -11,7 +11,7 @@ for (const [args, days] of [
   [[], 365],
   [['--days', '30'], 30],
 ] as const)
-  test(`"key new erp ${args.join(' ')}" prints a key once, and lines for the policy that hold its hash only`, async t => {
+  test(`"key new erp ${args.join(' ')}" prints a key once, and lines for the policy that contain only its hash`, async t => {
     const command = run(t, ['key', 'new', 'erp', ...args])
     const begun = date(days)
     assert.equal(await command.exited, 0)
@@ -25,19 +25,19 @@ for (const [args, days] of [
     assert.equal(command.stderr(), '')
   })
 
-test('two keys are two', async t => {
+test('two runs create two different keys', async t => {
   const [one, two] = [run(t, ['key', 'new', 'erp']), run(t, ['key', 'new', 'erp'])]
   await Promise.all([one.exited, two.exited])
   assert.notEqual(one.stdout(), two.stdout())
 })
 
 const misuse: readonly (readonly [args: readonly string[], hint: RegExp])[] = [
-  [['key'], /there is "key new"/],
-  [['key', 'make'], /unknown command "key make": there is "key new"/],
+  [['key'], /key is incomplete; allowed commands: key new\n/],
+  [['key', 'make'], /unknown command "key make"; allowed commands: key new\n/],
   [['key', 'new'], /key new needs NAME/],
-  [['key', 'new', 'ERP'], /"ERP" is not a name/],
+  [['key', 'new', 'ERP'], /NAME must be .*; got "ERP"/],
   [['key', 'new', 'erp', 'crm'], /takes NAME only, but got "crm"/],
-  [['key', 'new', 'erp', '--days', '0'], /--days must be a whole number from 1 to 1095/],
+  [['key', 'new', 'erp', '--days', '0'], /--days must be a whole number from 1 to 1095; got "0"/],
   [['key', 'new', 'erp', '--days', '1e3'], /--days must be/],
   [['key', 'new', 'erp', '--length', '3'], /--length/],
 ]
@@ -50,7 +50,7 @@ for (const [args, hint] of misuse)
     assert.equal(command.stdout(), '')
   })
 
-test('"key new --help" says what it takes and how it ends', async t => {
+test('"key new --help" shows its arguments, options and exit codes', async t => {
   const command = run(t, ['key', 'new', '--help'])
   assert.equal(await command.exited, 0)
   assert.match(command.stdout(), /Usage: token-broker key new NAME[\s\S]*--days N[\s\S]*Exit codes:/)

@@ -41,7 +41,7 @@ test('a management port that is taken is one clear line, exit code 4, and nothin
   const port = String((other.address() as AddressInfo).port)
   const broker = run(t, ['serve'], await environmentOf(t, emulator, { MANAGEMENT_PORT: port }))
   await until('the line', () => broker.stderr() !== '' || broker.hasExited(), 20)
-  assert.match(broker.stderr(), new RegExp(`^token-broker: .*port ${port} is already taken.*MANAGEMENT_PORT.*\n$`))
+  assert.match(broker.stderr(), new RegExp(`^token-broker: .*port ${port} is already in use.*MANAGEMENT_PORT.*\n$`))
   await until('the end of the process', broker.hasExited, 5)
   assert.equal(await broker.exited, 4)
 })

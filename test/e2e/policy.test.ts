@@ -43,14 +43,14 @@ async function ended(t: TestContext, args: readonly string[]) {
 }
 
 describe('policy check', () => {
-  test('a good file is good, with its counts, its SHA-256 and what time has brought about', async t => {
+  test('a valid file is reported with its counts, its SHA-256 and its warnings', async t => {
     const { code, stdout } = await ended(t, ['policy', 'check', policy])
     assert.equal(code, 0)
     assert.match(stdout, /is good \(rules: 3, denials: 1, issuers: 2, API keys: 2\)\nSHA-256 [0-9a-f]{64}\n$/)
     assert.match(stdout, /^warning: API key "old" has expired/m)
   })
 
-  test('a faulty file is told whole, with line and column, and exit code 3', async t => {
+  test('all errors of an invalid file are reported with line and column, and exit code 3', async t => {
     const faulty = await file('faulty.yaml', 'applications: { default: x }\nrules: [{ name: a, callers: [], b: 1 }]\n')
     const { code, stdout, stderr } = await ended(t, ['policy', 'check', faulty])
     assert.deepEqual([code, stdout], [3, ''])
@@ -63,7 +63,7 @@ describe('policy check', () => {
     }
   })
 
-  test('a file that is not there is told by its path', async t => {
+  test('a missing file is reported by its path', async t => {
     const { code, stderr } = await ended(t, ['policy', 'check', '/nowhere/policy.yaml'])
     assert.equal(code, 3)
     assert.match(stderr, /\/nowhere\/policy\.yaml/)
@@ -80,7 +80,7 @@ describe('policy explain', () => {
     [['--san', 'spiffe://prod.example/a', ...contoso], 0, /granted by the rule "mesh"/, 'a certificate'],
     [['--claims', claims({ role: 'ops' }), '--permission', 'observe'], 0, /"look"/, 'a permission'],
     [['--claims', claims(), '--permission', 'purge'], 5, /look +permissions: "purge" is none of them/, 'none'],
-    [['--token', expired, ...contoso], 5, /would not be let in: The token has expired/, 'a token of 1970'],
+    [['--token', expired, ...contoso], 5, /would not be authenticated: The token has expired/, 'a token of 1970'],
     [['--claims', claims({ aud: 'x' }), ...contoso], 5, /another audience[\s\S]*granted/, 'another audience'],
     [['--api-key', 'old', ...contoso], 5, /The API key has expired/, 'an expired key'],
     [['--claims', claims({ iss: 'x' }), ...contoso], 5, /^$/, 'an issuer that is not listed'],
@@ -109,13 +109,16 @@ describe('policy explain', () => {
     [contoso, /exactly one of --token, --claims, --api-key, --san/],
     [['--api-key', 'erp', '--san', 'a', ...contoso], /exactly one of/],
     [['--api-key', 'erp'], /--tenant and --scope, or --permission/],
-    [['--api-key', 'erp', '--permission', 'observe', ...contoso], /excludes/],
+    [['--api-key', 'erp', '--permission', 'observe', ...contoso], /cannot be combined/],
     [['--api-key', 'erp', '--permission', 'write'], /observe or purge/],
-    [['--claims', '{', ...contoso], /not JSON/],
-    [['--claims', '[]', ...contoso], /not a JSON object/],
+    [['--claims', '{', ...contoso], /must be JSON/],
+    [['--claims', '[]', ...contoso], /must be a JSON object/],
     [['--verbose'], /^token-broker: Unknown option '--verbose'\nTry: /],
-    [['--api-key', 'erp', '--tenant', 'common', '--scope', graph], /neither an id nor a name/],
-    [['--api-key', 'erp', '--tenant', 'contoso', '--scope', 'graph'], /not <resource>/],
+    [['--api-key', 'erp', '--tenant', 'common', '--scope', graph], /--tenant must be an id or a name; got "common"/],
+    [
+      ['--api-key', 'erp', '--tenant', 'contoso', '--scope', 'graph'],
+      /--scope must be <resource>\/\.default; got "graph"/,
+    ],
   ]
   for (const [args, hint] of misuse) {
     test(`exit code 2: ${args.join(' ')}`, async t => {
@@ -139,14 +142,14 @@ describe('policy test', () => {
     { caller: billing, ...asked, tenant: 'fabrikam', expect: 'denied' },
   ]
 
-  test('what is expected is told case by case, with exit code 0', async t => {
+  test('cases that pass are listed one by one, with exit code 0', async t => {
     const cases = await file('cases.yaml', { homeTenant: ids.home.toUpperCase(), cases: passing })
     const { code, stdout } = await ended(t, ['policy', 'test', policy, cases])
     assert.equal(code, 0, stdout)
     assert.match(stdout, /^ok {4}billing may\nok {4}case 2\n[\s\S]*7 cases, 0 failed\n$/)
   })
 
-  test('what is not is told with what it is, and exit code 5', async t => {
+  test('cases that fail are listed with the actual decision, and exit code 5', async t => {
     const cases = await file('failing.yaml', {
       cases: [
         passing[0],
@@ -170,7 +173,7 @@ describe('policy test', () => {
     for (const line of lines) assert.match(stdout, line)
   })
 
-  test('cases that cannot be meant are a fault: a misspelt one would pass in silence', async t => {
+  test('invalid cases are errors: a misspelt one would pass silently', async t => {
     const unknown = 'unknown key: there is name, caller, expect, rule'
     const broken: readonly (readonly [content: unknown, where: string])[] = [
       ['', 'broken.yaml: must be a mapping with cases'],

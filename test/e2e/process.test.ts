@@ -125,17 +125,17 @@ test('one signal that is delivered twice, by npm and by the terminal, drains all
   assert.equal(await broker.exited, 0)
 })
 
-test('a port that is taken is one clear line and exit code 4', async t => {
+test('a port that is already in use is reported in one line, with exit code 4', async t => {
   const other = createServer()
   await new Promise<void>(resolve => other.listen(0, '127.0.0.1', resolve))
   t.after(() => void other.close())
   const port = String((other.address() as AddressInfo).port)
   const broker = run(t, ['serve'], await environmentOf(t, emulator, { PORT: port }))
   assert.equal(await broker.exited, 4)
-  assert.match(broker.stderr(), new RegExp(`^token-broker: .*port ${port} is already taken.*PORT.*\n$`))
+  assert.match(broker.stderr(), new RegExp(`^token-broker: .*port ${port} is already in use.*PORT.*\n$`))
 })
 
-test('every fault of the environment and of the policy is told at once, with exit code 3', async t => {
+test('all errors of the environment and of the policy are reported together, with exit code 3', async t => {
   const good = await environmentOf(t, emulator)
   const { BROKER_POLICY_FILE: policyFile = '' } = good
   await writeFile(policyFile, 'applications: { default: no-guid }\nrules: [{ name: x, callers: [], surprise: 1 }]\n')

@@ -31,12 +31,12 @@ test('the policy is read again when its file changes', async t => {
   await until('denied', async () => (await status()) === 403, 20)
   await write({})
   await until('granted', async () => (await status()) === 200, 20)
-  assert.equal(broker.messages().filter(message => message === 'policy in force').length, 2)
+  assert.equal(broker.messages().filter(message => message === 'policy active').length, 2)
 })
 
 test('SIGHUP reads it at once, and tells again of a fault that was told before', async t => {
   const { broker, status, write } = await start(t)
-  const faults = () => broker.messages().filter(message => message.startsWith('the new policy is faulty')).length
+  const faults = () => broker.messages().filter(message => message.startsWith('the new policy is invalid')).length
   await write({ rules: [] })
   await until('the fault', () => faults() === 1, 20)
   broker.signal('SIGHUP')

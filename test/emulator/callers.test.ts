@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { createLocalJWKSet, decodeProtectedHeader, jwtVerify } from 'jose'
 import { ask, claims, emulate, object } from './client.ts'
 
-test('a good token verifies against the published keys, for every named issuer', async t => {
+test('a valid token verifies against the published keys of every named issuer', async t => {
   const emulator = await emulate(t)
   for (const issuer of [emulator.callerIssuer, `${emulator.callerIssuer}/second`]) {
     const document = object((await ask(`${issuer}/.well-known/openid-configuration`)).text)
@@ -43,7 +43,7 @@ test('rotation keeps the old key until it is dropped', async t => {
   assert.equal(decodeProtectedHeader(retired).kid, kid)
 })
 
-test('claims can be replaced, added and left out', async t => {
+test('claims can be replaced, added and omitted', async t => {
   const emulator = await emulate(t)
   const token = await emulator.mintCallerToken({ sub: 'a', roles: ['x'] }, { omit: ['exp'], expiresIn: -1 })
   const payload = claims(token)

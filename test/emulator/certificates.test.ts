@@ -18,7 +18,7 @@ test('a default leaf is a server certificate for loopback, signed by the authori
   assert.ok(days > 6.9 && days <= 7)
 })
 
-test('a client certificate may carry a URI, and may have expired', () => {
+test('a client certificate can contain a URI and can be expired', () => {
   const options = { commonName: 'caller', names: ['spiffe://example/caller'], usage: 'client', days: -1 } as const
   const leaf = new X509Certificate(authority.issue(options).certPem)
   assert.equal(leaf.subject, 'CN=caller')
@@ -27,7 +27,7 @@ test('a client certificate may carry a URI, and may have expired', () => {
   assert.ok(leaf.validFromDate < leaf.validToDate && leaf.validToDate.getTime() < Date.now())
 })
 
-test('no two authorities sign for each other', () => {
+test('an authority does not verify what another one signed', () => {
   const leaf = new X509Certificate(createAuthority().issue().certPem)
   assert.ok(!leaf.verify(ca.publicKey))
 })

@@ -5,14 +5,14 @@ import { type Emulator, startEmulator } from '../../emulator/emulator.ts'
 import { decodeJws, isObject, type Json } from '../../emulator/jws.ts'
 import { type EmulatorOptions, sample } from '../../emulator/options.ts'
 
-/** What came back, the body read to its end. */
+/** A response, after its body was read. */
 export interface Reply {
   readonly status: number
   readonly headers: IncomingHttpHeaders
   readonly text: string
 }
 
-/** One request over a connection of its own; rejects when nothing more comes for `timeout` ms. */
+/** Sends one request over its own connection. Rejects after `timeout` ms of silence, or if the body exceeds `limit` characters. */
 export async function ask(
   url: string,
   options: {
@@ -42,14 +42,14 @@ export async function ask(
   return promise
 }
 
-/** An emulator that the test's end closes. */
+/** Starts an emulator, which is closed when the test ends. */
 export async function emulate(t: TestContext, options?: EmulatorOptions): Promise<Emulator> {
   const emulator = await startEmulator(options)
   t.after(() => emulator.close())
   return emulator
 }
 
-/** The form of a good token request; undefined leaves a field out. */
+/** The form of a valid token request. In `changes`, undefined omits a field. */
 export async function goodForm(
   emulator: Emulator,
   changes: Record<string, string | undefined> = {},
@@ -83,12 +83,12 @@ export function post(
   })
 }
 
-/** Asks for a token with a good request. */
+/** Requests a token with a valid request. */
 export async function askToken(emulator: Emulator, timeout?: number): Promise<Reply> {
   return post(emulator, sample.contoso, await goodForm(emulator), timeout ? { timeout } : {})
 }
 
-/** Asks the identity endpoint as the platform's clients do; `changes` replace or remove parameters. */
+/** Sends the identity endpoint a request like the platform's clients do. `changes` replace or remove parameters. */
 export function askIdentity(
   emulator: Emulator,
   changes: Record<string, string | undefined> = {},
@@ -106,16 +106,16 @@ export function askIdentity(
   return ask(`${emulator.identityEndpoint}?${query.toString()}`, { headers: { 'x-identity-header': header } })
 }
 
-/** A JSON object. */
+/** Parses a JSON object. Throws for anything else. */
 export function object(text: string): Json {
   const value: unknown = JSON.parse(text)
-  if (!isObject(value)) throw new Error('no object')
+  if (!isObject(value)) throw new Error('not a JSON object')
   return value
 }
 
-/** The claims of a token, not verified. */
+/** The claims of a token, which is not verified. Throws if it is not a JWT. */
 export function claims(token: unknown): Json {
   const jws = decodeJws(String(token))
-  if (!jws) throw new Error('no JWT')
+  if (!jws) throw new Error('not a JWT')
   return jws.payload
 }

@@ -38,14 +38,14 @@ test('tokens are minted, keys rotated and settings changed', async t => {
 const refused = [
   ['an unknown setting', 'PUT /settings', { surprise: 1 }, 400, /surprise/],
   ['a setting out of range', 'PUT /settings', { expiresIn: 86_401 }, 400, /expiresIn/],
-  ['latency for no endpoint', 'PUT /settings', { latency: { moon: 1 } }, 400, /moon/],
-  ['faults that are no list', 'PUT /faults', {}, 400, /list/],
-  ['a fault that makes no sense', 'PUT /faults', [{ kind: 'hung' }], 400, /at/],
-  ['a fault that would lock itself out', 'PUT /faults', [{ kind: 'refused', at: 'identity' }], 400, /reset/],
-  ['a body that is no JSON', 'PUT /faults', '{', 400, /JSON/],
+  ['latency of an unknown endpoint', 'PUT /settings', { latency: { moon: 1 } }, 400, /moon/],
+  ['faults that are not a list', 'PUT /faults', {}, 400, /list/],
+  ['an invalid fault', 'PUT /faults', [{ kind: 'hung' }], 400, /at/],
+  ['a fault that would close /control', 'PUT /faults', [{ kind: 'refused', at: 'identity' }], 400, /reset/],
+  ['a body that is not JSON', 'PUT /faults', '{', 400, /JSON/],
   ['unknown token options', 'POST /caller-token', { options: { alg: 'x' } }, 400, /alg/],
   ['an unknown action', 'GET /faults', undefined, 404, /PUT \/control\/faults/],
-  ['a name every object has', 'GET /constructor', undefined, 404, /there is/],
+  ['a name that every object inherits', 'GET /constructor', undefined, 404, /not found/],
   ['a long body', 'PUT /settings', 'x'.repeat(65_537), 413, /64 KiB/],
 ] as const
 for (const [why, call, body, status, message] of refused)

@@ -7,7 +7,7 @@ import { type Fault, parseFault } from '../../emulator/faults.ts'
 import { sample } from '../../emulator/options.ts'
 import { ask, askIdentity, askToken, claims, emulate, object } from './client.ts'
 
-test('each way of not answering is seen as such, and heals', async t => {
+test('each fault without a response is visible to the client and ends after its time', async t => {
   const emulator = await emulate(t)
   const silent = [
     ['hung', /timed out/],
@@ -23,7 +23,7 @@ test('each way of not answering is seen as such, and heals', async t => {
   }
 })
 
-test('a refused server has no port until the fault is cleared', async t => {
+test('a refused server closes its port until the fault is cleared', async t => {
   const emulator = await emulate(t)
   await askToken(emulator)
   emulator.fault({ kind: 'refused', at: 'token' })
@@ -73,14 +73,14 @@ const rows: readonly Row[] = [
   { kind: 'expired', sees: r => assert.equal(object(r.text)['expires_in'], 0) },
 ]
 for (const { sees, ...fault } of rows)
-  test(`the token endpoint under ${JSON.stringify(fault)}`, async t => {
+  test(`the token endpoint with the fault ${JSON.stringify(fault)}`, async t => {
     const emulator = await emulate(t)
     emulator.fault({ ...fault, at: 'token' })
     sees(await askToken(emulator))
     assert.equal(emulator.counts().tenants[sample.contoso]?.outcomes[fault.kind], 1)
   })
 
-test('the other endpoints fail in their own shapes', async t => {
+test('the other endpoints fail in their own formats', async t => {
   const emulator = await emulate(t)
   const discovery = `${emulator.entraUrl}/${sample.contoso}/v2.0/.well-known/openid-configuration`
   for (const at of ['identity', 'discovery', 'callers'] as const) emulator.fault({ kind: 'throttled', at, times: 1 })
@@ -95,7 +95,7 @@ test('the other endpoints fail in their own shapes', async t => {
   assert.match(String(claims(object((await askIdentity(emulator)).text)['access_token'])['aud']), /wrong/)
 })
 
-test('a fault keeps to its tenant, and a followed redirect is counted', async t => {
+test('a fault applies to its tenant only, and a followed redirect is counted', async t => {
   const emulator = await emulate(t)
   emulator.fault({ kind: 'redirect', at: 'token', tenant: sample.fabrikam })
   assert.equal((await askToken(emulator)).status, 200)
@@ -105,10 +105,10 @@ test('a fault keeps to its tenant, and a followed redirect is counted', async t 
   assert.equal(emulator.counts().redirectsFollowed, 1)
 })
 
-const nonsense: readonly unknown[] = [
+const invalid: readonly unknown[] = [
   null,
   {},
-  { kind: 'unheard-of', at: 'token' },
+  { kind: 'unknown', at: 'token' },
   { kind: 'hung', at: 'nowhere' },
   { kind: 'hung', at: 'token', times: 0 },
   { kind: 'hung', at: 'token', surprise: 1 },
@@ -120,12 +120,12 @@ const nonsense: readonly unknown[] = [
   { kind: 'html', at: 'token', status: 404 },
   { kind: 'server-error', at: 'token', status: 501 },
 ]
-for (const value of nonsense)
-  test(`${JSON.stringify(value)} is no fault`, () => {
+for (const value of invalid)
+  test(`${JSON.stringify(value)} is refused as a fault`, () => {
     assert.throws(() => parseFault(value), TypeError)
   })
 
-test('latency delays, and the most concurrent token requests are counted', async t => {
+test('latency delays responses, and the largest number of concurrent token requests is counted', async t => {
   const emulator = await emulate(t)
   emulator.configure({ latency: { token: 30 } })
   const started = performance.now()
@@ -149,7 +149,7 @@ test('close() does not wait for hung requests, silent connections or refused ser
   await emulator.close()
 })
 
-test('close() right after a refused server was asked to come back leaves nothing open', async () => {
+test('close() immediately after a refused server starts to listen again leaves nothing open', async () => {
   const emulator = await startEmulator()
   emulator.fault({ kind: 'refused', at: 'token' })
   emulator.clearFaults()

@@ -19,7 +19,7 @@ for (const [why, changes, header, status, message] of rows)
     assert.match(String(object(reply.text)['message']), message)
   })
 
-test('the answer has the documented members and a v2.0 token of the identity', async t => {
+test('the response has the documented fields and a v2.0 token of the identity', async t => {
   const emulator = await emulate(t)
   const body = object((await askIdentity(emulator)).text)
   assert.deepEqual(Object.keys(body), ['access_token', 'expires_on', 'resource', 'token_type', 'client_id'])

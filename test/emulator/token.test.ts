@@ -31,7 +31,7 @@ before(async () => {
 })
 after(() => emulator.close())
 
-/** Changes to a good request, and the code that answers them. */
+/** Changes to a valid request, and the AADSTS code that Entra returns for them. */
 const seconds = Math.floor(Date.now() / 1000)
 interface Row {
   readonly why: string
@@ -50,19 +50,19 @@ const rows: readonly Row[] = [
   { why: 'another assertion type', code: 70002, form: { client_assertion_type: 'saml2' } },
   { why: 'another grant type', code: 70003, form: { grant_type: 'password' } },
   { why: 'two scopes', code: 70011, form: { scope: 'https://a.example/.default https://b.example/.default' } },
-  { why: 'a scope of nothing', code: 70011, form: { scope: '/.default' } },
+  { why: 'a scope without a resource', code: 70011, form: { scope: '/.default' } },
   { why: 'no /.default', code: 1002012, form: { scope: 'https://graph.microsoft.com/User.Read' } },
   { why: 'an unknown resource', code: 500011, form: { scope: 'https://unknown.example/.default' } },
-  { why: 'no tenant identifier', code: 900023, tenant: 'nonsense' },
+  { why: 'a text that is not a tenant identifier', code: 900023, tenant: 'invalid' },
   { why: 'an unknown tenant', code: 90002, tenant: '40000000-0000-4000-8000-0000000000ff' },
   { why: 'an unknown domain', code: 90002, tenant: 'unknown.onmicrosoft.com' },
-  { why: 'an application nobody knows', code: 700016, form: { client_id: `${elsewhere}f` } },
+  { why: 'an unknown application', code: 700016, form: { client_id: `${elsewhere}f` } },
   { why: 'a tenant without consent', code: 7000229, tenant: sample.tailspin },
   { why: 'a disabled service principal', code: 7000112, form: { client_id: `${elsewhere}4` } },
   { why: 'no role assignment', code: 501051, form: { client_id: `${elsewhere}5` } },
   { why: 'no federated credential', code: 70025, form: { client_id: `${elsewhere}2` } },
   { why: 'a registration in another tenant', code: 700236, form: { client_id: `${elsewhere}3` } },
-  { why: 'an assertion that is no JWT', code: 50027, form: { client_assertion: 'a.b' } },
+  { why: 'an assertion that is not a JWT', code: 50027, form: { client_assertion: 'a.b' } },
   { why: 'an assertion without expiry', code: 50027, assertion: { exp: undefined } },
   { why: 'another issuer', code: 700211, assertion: { iss: 'https://sts.example' } },
   { why: 'another subject', code: 700213, assertion: { sub: sample.contoso } },
@@ -96,7 +96,7 @@ test('invalid_client is 401 and every other client error is 400', () => {
     if (status < 429) assert.equal(status, error === 'invalid_client' ? 401 : 400, code)
 })
 
-test('a good request gets a v1.0 token that the published keys verify', async () => {
+test('a valid request returns a v1.0 token that the published keys verify', async () => {
   const reply = await post(emulator, sample.contoso.toUpperCase(), await goodForm(emulator))
   const body = object(reply.text)
   assert.equal(reply.status, 200)
@@ -113,7 +113,7 @@ test('a good request gets a v1.0 token that the published keys verify', async ()
   assert.equal(Number(payload.exp) - Number(payload.iat), 3599)
 })
 
-test('a v2.0 resource gets its app id as audience, and no two tokens are the same', async () => {
+test('tokens for a v2.0 resource have its app id as audience, and no two tokens are the same', async () => {
   const form = await goodForm(emulator, { scope: 'api://sample-api/.default' })
   const [one, two] = await Promise.all([post(emulator, sample.contoso, form), post(emulator, sample.contoso, form)])
   const payload = claims(object(one.text)['access_token'])
@@ -124,7 +124,7 @@ test('a v2.0 resource gets its app id as audience, and no two tokens are the sam
   assert.notEqual(object(one.text)['access_token'], object(two.text)['access_token'])
 })
 
-test('an assertion of another trusted issuer is accepted, and a forged or unknown key is not', async () => {
+test('an assertion of another trusted issuer is accepted; one with a forged signature or an unknown key is not', async () => {
   const payload = { iss: cloud, sub: 'system:serviceaccount:a:b', aud: sample.audience, exp: seconds + 600 }
   const forger = await createSigningKey('RS256', 'cluster-1')
   const outcomes = [
@@ -159,13 +159,13 @@ test('a duplicate field, a JSON body and a GET are refused', async () => {
   assert.equal(long.status, 413)
 })
 
-test('a client-request-id comes back as correlation id only when it is a GUID', async () => {
+test('a client-request-id is returned as the correlation id only if it is a GUID', async () => {
   const id = '60000000-0000-4000-8000-000000000001'
   const sent = await post(emulator, sample.tailspin, await goodForm(emulator), { headers: { 'client-request-id': id } })
   assert.equal(object(sent.text)['correlation_id'], id)
   assert.equal(sent.headers['client-request-id'], id)
-  const other = await post(emulator, sample.tailspin, await goodForm(emulator, { 'client-request-id': 'nonsense' }))
-  assert.notEqual(object(other.text)['correlation_id'], 'nonsense')
+  const other = await post(emulator, sample.tailspin, await goodForm(emulator, { 'client-request-id': 'invalid' }))
+  assert.notEqual(object(other.text)['correlation_id'], 'invalid')
   assert.equal(other.headers['client-request-id'], undefined)
 })
 

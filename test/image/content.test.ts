@@ -14,7 +14,7 @@ import { graph, send, until } from '../support/broker.ts'
 
 const app = await mkdtemp(join(tmpdir(), 'token-broker-test-'))
 after(() => rm(app, { recursive: true, force: true }))
-// A working copy of somebody careful: his files are for him alone.
+// A restrictive umask: files of the working copy are readable only for their owner.
 const umask = process.umask(0o077)
 const { inputs, outputs } = await layOut(app)
 process.umask(umask)
@@ -22,7 +22,7 @@ const program = join(app, 'dist/token-broker.mjs')
 const text = (path: string): Promise<string> => readFile(join(app, path), 'utf8')
 
 describe('what ships', () => {
-  test('is what is listed, readable for everybody', async () => {
+  test('is exactly what is listed, readable for all users', async () => {
     const found = globSync('**', { cwd: app, withFileTypes: true }).filter(entry => entry.isFile())
     const paths = found.map(entry => join(entry.parentPath, entry.name).slice(app.length + 1))
     assert.deepEqual([...new Set(paths.map(asShipped))].toSorted(), shipped.toSorted())
@@ -37,13 +37,13 @@ describe('what ships', () => {
     assert.deepEqual(foreign, [])
   })
 
-  test('imports nothing but what Node brings, and kerberos, which only a proxy with Negotiate would ask for', () => {
+  test('imports only modules of Node, and kerberos, which only a proxy with Negotiate needs', () => {
     const imports = Object.values(outputs).flatMap(output => output.imports)
     const external = imports.filter(({ external: is }) => is).map(({ path }) => path)
     assert.deepEqual(new Set(external.filter(path => !isBuiltin(path))), new Set(['kerberos']))
   })
 
-  test('says which packages are in it, with their licences', async () => {
+  test('lists the packages in it, with their licences', async () => {
     const folders = Object.keys(inputs).map(path => /^.*node_modules\/(?:@[^/]+\/)?[^/]+/.exec(path)?.[0])
     const names = new Set(
       folders.filter(folder => folder !== undefined).map(folder => folder.replace(/^.*node_modules\//, '')),
@@ -56,7 +56,7 @@ describe('what ships', () => {
   })
 })
 
-describe('the bundle, with nothing but Node around it', () => {
+describe('the bundle, with only Node installed', () => {
   const bare = { cwd: '/', env: {}, timeout: 20_000 }
 
   test('answers --help', async () => {
@@ -64,9 +64,9 @@ describe('the bundle, with nothing but Node around it', () => {
     assert.match(stdout, /^Usage: token-broker/m)
   })
 
-  test('starts with the code that it carries compiled', async () => {
+  test('starts with its compiled code', async () => {
     const debug = { ...bare, env: { NODE_DEBUG_NATIVE: 'COMPILE_CACHE' } }
-    // The configuration is missing: it ends as soon as the whole of it is loaded.
+    // The configuration is missing, so it exits after all code was loaded.
     const { stdout, stderr } = await promisify(execFile)(process.execPath, [program, 'serve'], debug).catch(
       (thrown: { stdout: string; stderr: string }) => thrown,
     )
@@ -75,22 +75,23 @@ describe('the bundle, with nothing but Node around it', () => {
     assert.deepEqual(new Set(accepted.map(([, , verdict]) => verdict)), new Set(['accepted']))
   })
 
-  test('serves tokens, its description and its documentation', async t => {
+  test('serves tokens and its documentation', async t => {
     const emulator = await startEmulator()
     t.after(() => emulator.close())
     const environment = await environmentOf(t, emulator, { BROKER_DRAIN_SECONDS: '0' })
     const child = spawn(process.execPath, [program, 'serve'], { ...bare, env: environment })
     t.after(() => void child.kill('SIGKILL'))
-    let said = ''
-    for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => (said += chunk.toString()))
-    const address = () => /listening at (http:\/\/[\d.:]+)/.exec(said)?.[1]
+    let output = ''
+    for (const stream of [child.stdout, child.stderr])
+      stream.on('data', (chunk: Buffer) => (output += chunk.toString()))
+    const address = () => /listening at (http:\/\/[\d.:]+)/.exec(output)?.[1]
     await until('listening', () => address() !== undefined || child.exitCode !== null, 20)
-    const url = address() ?? assert.fail(said)
+    const url = address() ?? assert.fail(output)
 
     const headers = { authorization: `Bearer ${await emulator.mintCallerToken()}`, 'content-type': 'application/json' }
     const body = JSON.stringify({ tenant: 'contoso', scope: graph })
-    const answer = await send(`${url}/tokens`, { method: 'POST', headers, body })
-    assert.equal(answer.status, 200, answer.text)
+    const response = await send(`${url}/tokens`, { method: 'POST', headers, body })
+    assert.equal(response.status, 200, response.text)
     const page = await send(`${url}/docs`)
     assert.equal(page.status, 200)
     const parts = [...page.text.matchAll(/(?:href|src)="([^"]+)"/g)].map(([, path = '']) => path)

@@ -11,7 +11,7 @@ import type { Closing } from '../support/broker.ts'
 
 const script = join(import.meta.dirname, '../../scripts/healthcheck.mjs')
 
-/** Runs the image's health check; resolves with its exit code and what it said. */
+/** Runs the image's health check. Resolves to its exit code and its stderr. */
 function check(environment: Readonly<Record<string, string>>): Promise<{ code: unknown; stderr: string }> {
   const { promise, resolve } = Promise.withResolvers<{ code: unknown; stderr: string }>()
   execFile(process.execPath, [script], { env: environment, timeout: 20_000 }, (error, _stdout, stderr) =>
@@ -20,7 +20,7 @@ function check(environment: Readonly<Record<string, string>>): Promise<{ code: u
   return promise
 }
 
-/** Listens on loopback until the test ends; returns the port. */
+/** Listens on loopback until the test ends. Returns the port. */
 async function listen(t: Closing, server: Server, host = '127.0.0.1'): Promise<string> {
   server.listen(0, host)
   await once(server, 'listening')
@@ -31,7 +31,7 @@ async function listen(t: Closing, server: Server, host = '127.0.0.1'): Promise<s
   return String((server.address() as AddressInfo).port)
 }
 
-/** Answers /readyz with a status, and everything else with 404. */
+/** Returns a status for /readyz, and 404 for everything else. */
 const ready =
   (status: number): RequestListener =>
   (request, response) =>
@@ -41,22 +41,22 @@ describe("the image's health check", () => {
   for (const [status, code] of [
     [200, 0],
     [503, 1], // not ready yet, or draining
-    [204, 1], // nothing that the broker says
-    [302, 1], // somebody else
+    [204, 1], // a status that the broker does not use
+    [302, 1], // another server
   ] as const)
     test(`/readyz with ${status} exits with ${code}`, async t => {
       const PORT = await listen(t, createServer(ready(status)))
       assert.equal((await check({ PORT })).code, code)
     })
 
-  test('asks the listener of the operations endpoints where there is one', async t => {
+  test('uses the listener of the operations endpoints if there is one', async t => {
     const PORT = await listen(t, createServer(ready(404)))
     const MANAGEMENT_PORT = await listen(t, createServer(ready(200)))
     assert.equal((await check({ PORT, MANAGEMENT_PORT })).code, 0)
   })
 
   for (const [HOST, address] of [
-    ['0.0.0.0', '127.0.0.1'], // everywhere
+    ['0.0.0.0', '127.0.0.1'], // all addresses
     ['127.0.0.2', '127.0.0.2'], // one address
     ['', '127.0.0.1'], // empty counts as absent
   ] as const)
@@ -69,13 +69,13 @@ describe("the image's health check", () => {
       },
     )
 
-  test('speaks TLS where the broker does, whatever name the certificate has', async t => {
+  test('uses TLS if the broker does, and accepts a certificate with any name', async t => {
     const { certPem, keyPem } = createAuthority().issue({ names: ['broker.example'] })
     const PORT = await listen(t, createTlsServer({ cert: certPem, key: keyPem }, ready(200)))
     assert.equal((await check({ PORT, TLS_CERT_FILE: '/any/cert.pem' })).code, 0)
   })
 
-  test('presents nothing', async t => {
+  test('sends no credential', async t => {
     const server = createServer(ready(200))
     const PORT = await listen(t, server)
     const [[request]] = await Promise.all([
@@ -85,7 +85,7 @@ describe("the image's health check", () => {
     assert.deepEqual(Object.keys(request.headers).toSorted(), ['connection', 'host'])
   })
 
-  test('fails in words where nothing listens', async t => {
+  test('reports the reason if nothing listens', async t => {
     const server = createServer()
     const PORT = await listen(t, server)
     server.close()
@@ -95,7 +95,7 @@ describe("the image's health check", () => {
     assert.match(stderr, /^unhealthy: .*ECONNREFUSED/)
   })
 
-  test('gives up by itself where nobody answers, before the engine does', async t => {
+  test('times out if there is no response, before the engine does', async t => {
     const PORT = await listen(
       t,
       createServer(() => undefined),

@@ -3,7 +3,7 @@ import { describe, test } from 'node:test'
 import { pinnedNode, shipped } from '../../scripts/bundle.ts'
 import { read } from '../support/sources.ts'
 
-/** The Dockerfile's instructions, continued lines joined, comments left out. */
+/** The Dockerfile's instructions, with continued lines joined and without comments. */
 const instructions: readonly (readonly [name: string, rest: string])[] = read('Dockerfile')
   .replaceAll(/^\s*#.*\n/gm, '')
   .replaceAll(/\\\n\s*/g, '')
@@ -13,7 +13,7 @@ const instructions: readonly (readonly [name: string, rest: string])[] = read('D
 
 const all = (name: string): readonly string[] => instructions.filter(([n]) => n === name).map(([, rest]) => rest)
 
-/** What the last stage says, which is the image. */
+/** An instruction of the last stage, which is the image. */
 const last = (name: string): string => {
   const from = instructions.findLastIndex(([n]) => n === 'FROM')
   const [found, ...more] = instructions.slice(from).filter(([n]) => n === name)
@@ -22,7 +22,7 @@ const last = (name: string): string => {
 }
 
 describe('the Dockerfile', () => {
-  test('takes every base by its digest, or from an argument whose default is one of those', () => {
+  test('pins every base image by digest, or takes it from an argument whose default is pinned', () => {
     const defaults = all('ARG').map(arg => arg.split('='))
     const stages = new Set(all('FROM').map(from => / AS (\S+)$/.exec(from)?.[1]))
     for (const from of all('FROM')) {
@@ -32,25 +32,25 @@ describe('the Dockerfile', () => {
     }
   })
 
-  test('brings the Node with which everything is tested, and both bases are the same Debian', () => {
+  test('has the Node version with which everything is tested, and both base images are the same Debian', () => {
     const [node = '', runtime = ''] = all('FROM')
     assert.match(node, new RegExp(`^docker\\.io/library/node:${pinnedNode.slice(1)}-trixie-slim@`))
     assert.match(runtime, /^gcr\.io\/distroless\/cc-debian13:nonroot@/)
   })
 
-  test('runs as a numeric user that is not root, and stops by SIGTERM', () => {
+  test('runs as a numeric user other than root, and stops with SIGTERM', () => {
     assert.equal(last('USER'), '10001:10001')
     assert.equal(last('STOPSIGNAL'), 'SIGTERM')
   })
 
   for (const name of ['ENTRYPOINT', 'CMD', 'HEALTHCHECK'])
-    test(`${name} is in exec form: there is no shell, and signals reach Node itself`, () => {
+    test(`${name} is in exec form, because there is no shell and signals must reach Node`, () => {
       const words: unknown = JSON.parse(last(name).replace(/^.*CMD /, ''))
       assert.ok(Array.isArray(words) && words.every(word => typeof word === 'string'))
       if (name !== 'CMD') assert.equal(words[0], '/usr/local/bin/node')
     })
 
-  test('fetches nothing but what the lockfile names, and runs no install script', () => {
+  test('installs only what is in the lockfile, and runs no install scripts', () => {
     assert.deepEqual(all('ADD'), [])
     assert.deepEqual(
       all('RUN').filter(run => /curl|wget|apt|npm (?!ci --ignore-scripts )|npx/.test(run)),
@@ -58,7 +58,7 @@ describe('the Dockerfile', () => {
     )
   })
 
-  test('leaves no secret behind: those of npm are mounted, and no argument is one', () => {
+  test('contains no secrets: those of npm are mounted, and no argument is a secret', () => {
     const [install = ''] = all('RUN')
     assert.match(install, /--mount=type=secret,id=npmrc,target=\/root\/\.npmrc /)
     assert.deepEqual(
@@ -67,7 +67,7 @@ describe('the Dockerfile', () => {
     )
   })
 
-  test('names what the image is in the labels of the Open Container Initiative', () => {
+  test('describes the image in labels of the Open Container Initiative', () => {
     const labels = [...last('LABEL').matchAll(/org\.opencontainers\.image\.([\w.]+)="([^"]*)"/g)]
     const { description, license } = JSON.parse(read('package.json')) as { description: string; license: string }
     assert.deepEqual(Object.fromEntries(labels.map(([, name, value]) => [name, value])), {
@@ -91,12 +91,12 @@ describe('.dockerignore', () => {
     .filter(copy => !copy.startsWith('--from='))
     .flatMap(copy => copy.split(' ').slice(0, -1))
 
-  test('lets in what the Dockerfile copies, and nothing else', () => {
+  test('includes exactly what the Dockerfile copies', () => {
     assert.equal(lines[0], '*')
     assert.deepEqual(lines.slice(1).toSorted(), copied.map(path => `!${path}`).toSorted())
   })
 
-  test('lets in everything that scripts/bundle.ts imports', () => {
+  test('includes everything that scripts/bundle.ts imports', () => {
     const imports = [...read('scripts/bundle.ts').matchAll(/from '\.\/([\w.-]+)'/g)].map(
       ([, file]) => `scripts/${file}`,
     )
@@ -106,7 +106,7 @@ describe('.dockerignore', () => {
 })
 
 describe('docs/image.md', () => {
-  test('names every file that ships', () => {
+  test('lists every file that ships', () => {
     const page = read('docs/image.md')
     for (const path of shipped) assert.ok(page.includes(`\`${path}\``), path)
   })

@@ -21,11 +21,11 @@ describe('a faulty version', () => {
     assert.equal(line?.['level'], 'error')
     assert.partialDeepStrictEqual(line, {
       count: 2,
-      faults: [{ where: 'applications.default (line 1, column 26)' }, { where: 'rules (line 2, column 8)' }],
+      errors: [{ where: 'applications.default (line 1, column 26)' }, { where: 'rules (line 2, column 8)' }],
     })
     const failing = await health()
     assert.equal(failing.status, 'failing')
-    assert.partialDeepStrictEqual(failing.policy, { status: 'failing', since, faults: line?.['faults'] })
+    assert.partialDeepStrictEqual(failing.policy, { status: 'failing', since, errors: line?.['errors'] })
     assert.equal(failing.policy['version'], line?.['policy'])
     assert.match(await metrics(), /^token_broker_policy_refused 1$/m)
     assert.match(await metrics(), /^token_broker_policy_reloads_total\{outcome="refused"\} 1$/m)
@@ -34,7 +34,7 @@ describe('a faulty version', () => {
     await change({ deny: [{ tenants: ['tailspin'] }] })
     const good = await health()
     assert.equal(good.policy['status'], 'ok')
-    assert.ok(!('faults' in good.policy))
+    assert.ok(!('errors' in good.policy))
     assert.match(await metrics(), /^token_broker_policy_refused 0$/m)
     assert.match(await metrics(), /^token_broker_policy_reloads_total\{outcome="loaded"\} 1$/m)
     assert.match(
@@ -50,7 +50,7 @@ describe('a faulty version', () => {
     assert.equal((await health()).policy['status'], 'ok')
     const [line, ...more] = broker.events('policy.loaded')
     assert.deepEqual(more, [])
-    assert.equal(line?.['before'], line?.['policy'])
+    assert.equal(line?.['previous'], line?.['policy'])
     await change({})
     assert.equal(broker.events('policy.loaded').length, 1, 'a file that was good before is no news')
     assert.match(await metrics(), /^token_broker_policy_refused 0$/m)
@@ -96,7 +96,7 @@ test('the version in force is in the audit line of a request that nobody was aut
   await broker.ask(undefined, { token: 'nonsense' })
   const [loaded] = broker.events('policy.loaded')
   assert.equal(broker.events('caller.refused')[0]?.['policy'], loaded?.['policy'])
-  assert.match(String(loaded?.['before']), /^[\da-f]{64}$/)
+  assert.match(String(loaded?.['previous']), /^[\da-f]{64}$/)
 })
 
 test('many versions at once end with the last', async t => {

@@ -121,7 +121,7 @@ describe('callers and issuers', () => {
     await broker.service.reload()
     assert.equal(await statusFor(), 200)
     const { policy } = await health()
-    assert.partialDeepStrictEqual(policy, { status: 'failing', faults: [{ where: 'issuers.emulator.jwksFile' }] })
+    assert.partialDeepStrictEqual(policy, { status: 'failing', errors: [{ where: 'issuers.emulator.jwksFile' }] })
     assert.equal((await broker.ask(undefined, { token })).status, 200)
   })
 })

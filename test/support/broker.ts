@@ -10,31 +10,32 @@ import { parsePolicy } from '../../src/broker/policy/parse.ts'
 import { readConfig } from '../../src/config/config.ts'
 import { type Service, wire } from '../../src/service/wire.ts'
 
-/** Microsoft Graph's scope, which every tenant of the emulator knows. */
+/** Microsoft Graph's scope, for which every tenant of the emulator issues tokens. */
 export const graph = 'https://graph.microsoft.com/.default'
 
-/** What came back, the body read to its end. */
+/** A response, after its body was read. */
 export interface Reply {
   readonly status: number
   readonly headers: IncomingHttpHeaders
   readonly text: string
-  /** The body as a JSON object; empty when it is none. */
+  /** The body as a JSON object; empty if it is not one. */
   readonly json: Json
 }
 
+/** What {@link send} sends. */
 export interface SendOptions {
   readonly method?: string
   readonly headers?: Readonly<Record<string, string | string[]>>
   readonly body?: string
   readonly ca?: string
-  /** The client certificate with its chain, and its key: PEM. */
+  /** The client certificate with its chain, and its key, both PEM. */
   readonly cert?: string
   readonly key?: string
-  /** Sent as it is, in place of the URL's path, which is made shorter where it has dots. */
+  /** Sent unchanged instead of the URL's path, from which the URL parser removes `.` and `..`. */
   readonly path?: string
 }
 
-/** One request over a connection of its own; rejects after 10 s of silence. */
+/** Sends one request over its own connection. Rejects after 10 s of silence. */
 export function send(
   url: string,
   { method = 'GET', headers = {}, body, ca, cert, key, path }: SendOptions = {},
@@ -65,7 +66,7 @@ export function send(
   return promise
 }
 
-/** A JSON object's members; none where the text is no JSON object. */
+/** Parses a JSON object; empty if the text is not one. */
 export function parseObject(text: string): Json {
   try {
     const value: unknown = JSON.parse(text)
@@ -75,7 +76,7 @@ export function parseObject(text: string): Json {
   }
 }
 
-/** Time that stands still until it is moved. */
+/** A clock that only moves with `advance`. */
 export class TestClock implements Clock {
   #elapsed = 0
   readonly #start = Math.floor(Date.now() / 1000) * 1000
@@ -86,7 +87,7 @@ export class TestClock implements Clock {
   }
 }
 
-/** Waits for what happens in the background: looks again every few milliseconds, for some seconds at most. */
+/** Waits for something that happens in the background: checks every 5 ms, and throws after `seconds`. */
 export async function until(what: string, happened: () => boolean | Promise<boolean>, seconds = 5): Promise<void> {
   for (const end = Date.now() + seconds * 1000; !(await happened());) {
     if (Date.now() > end) throw new Error(`did not happen: ${what}`)
@@ -94,29 +95,33 @@ export async function until(what: string, happened: () => boolean | Promise<bool
   }
 }
 
-/** What closes things at its end: a test, or with `{ after }` of node:test the file. */
+/** Runs functions at its end. A test, or `{ after }` of node:test for the file. */
 export interface Closing {
   readonly after: (close: () => void | Promise<void>) => void
 }
 
-/** The stand-ins for everything outside, one per test file: MSAL knows one identity endpoint per process. */
+/**
+ * The emulator and the clock of a test file. There is one per file, because MSAL uses one identity endpoint per
+ * process.
+ */
 export interface World {
   readonly emulator: Emulator
-  /** The emulator's and every broker's. */
+  /** The clock of the emulator and of every broker. */
   readonly clock: TestClock
-  /** A broker as it ships, listening on loopback; the emulator forgets faults, counts and settings first. */
+  /** Starts the production broker on loopback. First resets the emulator's faults, counts and settings. */
   readonly broker: (t: Closing, options?: BrokerOptions) => Promise<TestBroker>
 }
 
+/** How a test's broker differs from the usual one. */
 export interface BrokerOptions {
-  /** Replaces whole members of the policy that {@link policyOf} makes. */
+  /** Replaces top-level fields of the policy of {@link policyOf}. */
   readonly policy?: Json
   readonly environment?: Readonly<Record<string, string>>
-  /** Whether it sheds load when this process is late: not, unless that is what is tested. */
+  /** Whether it sheds load if the event loop of this process is delayed; default false. */
   readonly sheds?: boolean
 }
 
-/** Starts the emulator and makes this process trust it; the end of the file closes it. */
+/** Starts the emulator and makes this process trust it. It is closed at the end of the file. */
 export async function startWorld(options: EmulatorOptions = {}): Promise<World> {
   const clock = new TestClock()
   const emulator = await startEmulator({ now: clock.now, ...options })
@@ -135,22 +140,22 @@ export async function startWorld(options: EmulatorOptions = {}): Promise<World> 
   }
 }
 
-/** Makes this process trust one more authority. */
+/** Makes this process trust another certificate authority. */
 export function trust(caPem: string): void {
   tls.setDefaultCACertificates([...tls.getCACertificates('default'), caPem])
 }
 
-/** The subject of the emulator's callers' tokens, as a rule names it. */
+/** The emulator's sample caller, as a rule names it. */
 export const sampleCaller = { issuer: 'emulator', subject: 'sample-caller' } as const
 
-/** The rule of whoever may look at the broker: {@link TestBroker.get} asks in its caller's name. */
+/** The rule that permits observing the broker. {@link TestBroker.get} uses its caller. */
 export const observers: Json = {
   name: 'dashboards',
   callers: [{ issuer: 'emulator', subject: 'dashboard' }],
   permissions: ['observe'],
 }
 
-/** A policy that grants the emulator's sample caller Graph in its three customer tenants, and lets {@link observers} in. */
+/** A policy that grants the sample caller Graph in the three customer tenants, and includes {@link observers}. */
 export const policyOf = (emulator: Emulator): Json => ({
   applications: { default: sample.application },
   tenants: { contoso: sample.contoso, fabrikam: sample.fabrikam, tailspin: sample.tailspin },
@@ -161,28 +166,30 @@ export const policyOf = (emulator: Emulator): Json => ({
   ],
 })
 
+/** How a request differs from the usual one. */
 export interface AskOptions {
-  /** The credential; default: a good caller's token. */
+  /** The credential; default: a valid caller's token. */
   readonly token?: string
-  /** Replace the usual ones. */
+  /** Headers that replace the usual ones. */
   readonly headers?: Readonly<Record<string, string>>
 }
 
+/** A running broker, with functions that send it requests and read its log. */
 export interface TestBroker {
   readonly service: Service
   /** Without a trailing slash. */
   readonly url: string
-  /** The listener of the operations endpoints: the main one without `MANAGEMENT_PORT`. */
+  /** The URL of the operations endpoints. Without `MANAGEMENT_PORT` it is `url`. */
   readonly managementUrl: string
-  /** `GET` of an operations endpoint. The credential, unless there is one: a caller's of {@link observers}. */
+  /** `GET` of an operations endpoint. The default credential is that of a caller in {@link observers}. */
   readonly get: (path: string, options?: AskOptions) => Promise<Reply>
-  /** `POST /tokens`; a text is sent as it is. Default: Graph at contoso. */
+  /** `POST /tokens`; a string is sent unchanged. Default: Graph in contoso. */
   readonly ask: (body?: Json | string, options?: AskOptions) => Promise<Reply>
-  /** Everything logged so far, as it was written. */
+  /** Everything logged so far, unchanged. */
   readonly logText: () => string
-  /** The same, line by line. */
+  /** Everything logged so far, one object per line. */
   readonly logLines: () => readonly Json[]
-  /** The lines of one audit event. */
+  /** The log lines of one audit event. */
   readonly events: (event: string) => readonly Json[]
 }
 

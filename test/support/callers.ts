@@ -16,7 +16,7 @@ import { parsePolicy } from '../../src/broker/policy/parse.ts'
 import { createSuspects } from '../../src/broker/authentication/failed-credential-limiter.ts'
 import { movableClock, noon } from './clock.ts'
 
-/** Made-up ids that tests share. */
+/** Invented ids that tests share. */
 export const ids = {
   application: '6f3c0b1e-9d2a-4c55-8a10-0d5b7e6f1a01',
   other: '6f3c0b1e-9d2a-4c55-8a10-0d5b7e6f1a02',
@@ -25,12 +25,14 @@ export const ids = {
   home: '1a2b3c4d-5e6f-4a7b-8c9d-0e1f2a3b4c03',
 } as const
 
+/** Scopes of Microsoft Graph and of Azure Resource Manager. */
 export const graph = 'https://graph.microsoft.com/.default'
 export const arm = 'https://management.azure.com/.default'
 
+/** A JSON object. */
 export type Json = Readonly<Record<string, unknown>>
 
-/** A key pair of an issuer. Signing goes around jose, which would refuse to make most bad tokens. */
+/** A key pair of an issuer. Tests do not sign with jose, because it refuses to create most invalid tokens. */
 export interface SigningKey {
   readonly alg: string
   readonly privateKey: KeyObject
@@ -45,12 +47,14 @@ function keyPair(alg: string, bits: number) {
   return alg.startsWith('Ed') ? generateKeyPairSync('ed25519') : generateKeyPairSync('rsa', { modulusLength: bits })
 }
 
+/** Creates a key pair. `bits` is the length of an RSA key. Without `kid`, the public key has none. */
 export function makeKey(alg = 'ES256', kid?: string, bits = 2048): SigningKey {
   const { privateKey, publicKey } = keyPair(alg, bits)
   const jwk: JWK = { ...publicKey.export({ format: 'jwk' }), ...(kid !== undefined && { kid }) }
   return { alg, privateKey, publicKey, jwk }
 }
 
+/** Base64url of a string, or of a value as JSON. */
 export const encode = (value: unknown): string =>
   Buffer.from(typeof value === 'string' ? value : JSON.stringify(value)).toString('base64url')
 
@@ -61,19 +65,20 @@ function signature(alg: string, key: KeyObject, input: string): Buffer {
   return signBytes(`sha${alg.slice(2)}`, data, { key, dsaEncoding: 'ieee-p1363', ...padding })
 }
 
-/** A JWS in compact form of any header and claims, however wrong. A header member that is `undefined` is left out. */
+/** Creates a compact JWS of any header and claims, valid or not. A header field that is `undefined` is omitted. */
 export function mint(key: SigningKey, claims: unknown, header: Json = {}): string {
   const input = `${encode({ alg: key.alg, kid: key.jwk.kid, typ: 'JWT', ...header })}.${encode(claims)}`
   return `${input}.${signature(key.alg, key.privateKey, input).toString('base64url')}`
 }
 
+/** The issuers and the audience of the callers' tokens. */
 export const onprem = 'https://kubernetes.example.internal'
 export const entraIssuer = `https://login.microsoftonline.com/${ids.home}/v2.0`
 export const audience = 'token-broker'
 
 const at = (ms: number): number => Math.floor(ms / 1000)
 
-/** Claims that are accepted for ten minutes. One that is `undefined` in `changes` is left out. */
+/** Claims that are accepted for ten minutes. A claim that is `undefined` in `changes` is omitted. */
 export const goodClaims = (changes: Json = {}, now = noon): Json => ({
   iss: onprem,
   aud: audience,
@@ -84,7 +89,7 @@ export const goodClaims = (changes: Json = {}, now = noon): Json => ({
   ...changes,
 })
 
-/** An issuer as the authentication takes it, whose keys never change. */
+/** An issuer for the authentication, with keys that do not change. */
 export const issuerWith = (keys: readonly JWK[] | KeySet, changes: Partial<Issuer> = {}): Issuer => ({
   name: 'onprem',
   issuer: onprem,
@@ -93,17 +98,17 @@ export const issuerWith = (keys: readonly JWK[] | KeySet, changes: Partial<Issue
   ...changes,
 })
 
-/** A policy of its object form: JSON is YAML. */
+/** Parses a policy from an object (JSON is YAML). */
 export const policyOf = (policy: unknown): Policy => parsePolicy(JSON.stringify(policy))
 
-/** A policy that grants nothing that is asked for. */
+/** A policy that grants no tokens. */
 const idle = policyOf({
   applications: { default: ids.application },
-  issuers: { nobody: { issuer: 'https://nobody.example', audiences: [audience] } },
-  rules: [{ name: 'idle', callers: [{ issuer: 'nobody', subject: 'nobody' }], permissions: ['purge'] }],
+  issuers: { unused: { issuer: 'https://unused.example', audiences: [audience] } },
+  rules: [{ name: 'idle', callers: [{ issuer: 'unused', subject: 'unused' }], permissions: ['purge'] }],
 })
 
-/** Authentication by JWTs of some issuers, under one policy for ever. */
+/** Authenticates JWTs of some issuers, under a policy that does not change. */
 export function authenticator(
   issuers: readonly Issuer[],
   clock: Clock,
@@ -117,25 +122,26 @@ export function authenticator(
   return createAuthenticate({ ...recognised, ...(verification && { verification }) })
 }
 
+/** A caller that authenticated with a JWT. */
 export type JwtCaller = Extract<Caller, { kind: 'jwt' }>
 
 const callersKey = makeKey()
 const issuers = [issuerWith([callersKey.jwk]), issuerWith([callersKey.jwk], { name: 'entra', issuer: entraIssuer })]
 
-/** A caller with these claims, of the issuer `onprem` unless `iss` says {@link entraIssuer}: there is no way around a token. */
+/** Authenticates a caller with these claims. Its issuer is `onprem` unless `iss` is {@link entraIssuer}. */
 export async function callerWith(claims: Json = {}, policy = idle): Promise<JwtCaller> {
   const clock = movableClock()
   const token = mint(callersKey, goodClaims(claims, clock.now()))
   const caller = await authenticator(issuers, clock, undefined, policy)(token)
-  if (caller.kind !== 'jwt') throw new Error('a JWT makes a caller of another kind')
+  if (caller.kind !== 'jwt') throw new Error('the caller of a JWT has another kind')
   return caller
 }
 
-/** The same caller as if he had been authenticated under another policy. */
+/** The same caller, authenticated under another policy. */
 export const under = (policy: Policy, caller: JwtCaller): JwtCaller =>
   Object.assign(Object.create(Object.getPrototypeOf(caller) as object) as JwtCaller, caller, { policy })
 
-/** The part of a policy that rules refer to. */
+/** The definitions of a policy to which rules refer. */
 export const cast = {
   applications: { default: ids.application, other: ids.other },
   tenants: { contoso: ids.contoso, fabrikam: ids.fabrikam },
@@ -145,6 +151,7 @@ export const cast = {
   },
 }
 
+/** A request for {@link graph} in contoso, with changes. */
 export const askFor = (changes: Partial<Ask> = {}): Ask => ({
   tenant: ids.contoso,
   scope: graph,
@@ -167,6 +174,6 @@ const everything = policyOf({
 })
 const worker = await callerWith()
 
-/** A grant for any tenant but the home tenant, any application of {@link cast}, and {@link graph} or {@link arm}. */
+/** A grant for any tenant except the home tenant, any application of {@link cast}, and {@link graph} or {@link arm}. */
 export const grantFor = (changes: Partial<Ask> = {}, caller = worker): Grant =>
   authorize(everything, caller, askFor(changes), ids.home)

@@ -1,16 +1,17 @@
 import type { Clock } from '../../src/broker/lib/clock.ts'
 
-/** A clock that stands still until a test moves it. */
+/** A clock that only moves when a test moves it. */
 export interface MovableClock extends Clock {
-  /** Lets time pass, on both clocks. */
+  /** Moves both clocks forward. */
   readonly advance: (ms: number) => void
-  /** Sets the wall clock forward, or back with a negative number; no time passes. */
+  /** Moves only the wall clock, backwards with a negative number. */
   readonly jumpWall: (ms: number) => void
 }
 
-/** Noon of a day on which nothing is special, in milliseconds since 1970. */
+/** Noon of an ordinary day, in milliseconds since 1970. */
 export const noon = Date.UTC(2026, 4, 20, 12)
 
+/** Creates a clock that starts at `start`, in milliseconds since 1970. */
 export function movableClock(start = noon): MovableClock {
   let wall = start
   let elapsed = 1000

@@ -3,7 +3,7 @@ import { readConfig } from '../../src/config/config.ts'
 import type { Environment } from '../../src/config/environment.ts'
 import { FaultsError } from '../../src/errors.ts'
 
-/** What is wrong with an environment: `PORT: "x" is …`, a line for each fault; nothing for a good one. */
+/** The problems of an environment, one line each (`PORT: …`). Empty if it is valid. */
 export function faultsOf(environment: Environment): readonly string[] {
   try {
     readConfig(environment)

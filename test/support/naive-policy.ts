@@ -1,7 +1,7 @@
 import type { CallerFacts } from '../../src/broker/policy/caller-facts.ts'
 import type { Ask } from '../../src/broker/authorization/authorize.ts'
 
-/** A policy as its author wrote it. */
+/** A policy as written in the file. */
 export interface PlainPolicy {
   readonly applications: Readonly<Record<string, string>>
   readonly tenants?: Readonly<Record<string, string>>
@@ -9,6 +9,7 @@ export interface PlainPolicy {
   readonly rules: readonly (PlainEntry & { readonly name: string })[]
 }
 
+/** A rule or a denial, as written in the file. */
 export interface PlainEntry {
   readonly callers?: readonly PlainCaller[]
   readonly tenants?: readonly string[] | '*'
@@ -16,6 +17,7 @@ export interface PlainEntry {
   readonly applications?: readonly string[]
 }
 
+/** A caller of a rule, as written in the file. */
 export interface PlainCaller {
   readonly issuer?: string
   readonly subject?: string
@@ -25,8 +27,9 @@ export interface PlainCaller {
 }
 
 /**
- * The documentation's sentences, one by one, over the plain file: no index, no compiled pattern, nothing shared with
- * the broker. The names of all rules that grant an ask; `denied`, `undecided` and `unknown` where none can.
+ * Applies the rules of the documentation directly to the file. Has no index and no compiled patterns, and shares no
+ * code with the broker. Returns the names of all rules that grant a request, or why none can: `denied`, `undecided` or
+ * `unknown`.
  */
 export function naively(
   policy: PlainPolicy,
@@ -39,7 +42,7 @@ export function naively(
   const tenant = idOf(ask.tenant)
   if (tenant === undefined || policy.applications[ask.application] === undefined) return 'unknown'
 
-  const speaksOf = ({ tenants, scopes, applications, callers }: PlainEntry, whole: boolean): boolean => {
+  const appliesTo = ({ tenants, scopes, applications, callers }: PlainEntry, whole: boolean): boolean => {
     const otherwise = !whole
     const inTenants = tenants === '*' || (tenants?.some(each => idOf(each) === tenant) ?? otherwise)
     const inApplications = applications?.includes(ask.application) ?? (otherwise || ask.application === 'default')
@@ -50,8 +53,8 @@ export function naively(
       (callers?.some(each => isCaller(each, caller)) ?? otherwise)
     )
   }
-  if (policy.deny?.some(denial => speaksOf(denial, false))) return 'denied'
-  const named = policy.rules.filter(rule => speaksOf(rule, true))
+  if (policy.deny?.some(denial => appliesTo(denial, false))) return 'denied'
+  const named = policy.rules.filter(rule => appliesTo(rule, true))
   const granting = named.filter(rule => rule.tenants !== '*' || (home !== undefined && tenant !== home))
   if (granting.length > 0) return granting.map(rule => rule.name)
   return home === undefined && named.length > 0 ? 'undecided' : []
@@ -86,7 +89,7 @@ function pointed(claims: unknown, pointer: string): unknown {
   return value
 }
 
-/** `*` stands for one or more characters of a class. */
+/** Matches a pattern in which `*` stands for one or more characters of a class. */
 function glob(pattern: string, text: string, one: RegExp): boolean {
   const at = pattern.indexOf('*')
   if (at === -1) return pattern === text

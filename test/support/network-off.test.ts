@@ -12,13 +12,13 @@ import { connect as tlsConnect } from 'node:tls'
 import { describe, test } from 'node:test'
 import { NetworkOffError } from './network-off.ts'
 
-/** Whether what an emitter ends with is our refusal. */
+/** Whether an emitter ends with a NetworkOffError. */
 async function isRefused(emitter: NodeJS.EventEmitter): Promise<boolean> {
   const [error] = await once(emitter, 'error')
   return error instanceof NetworkOffError
 }
 
-/** Within this, "at once": no packet was sent and waited for. */
+/** The time limit, in milliseconds. It is too short to wait for a packet. */
 const promptly = { timeout: 2000 }
 
 describe('the network is off', () => {
@@ -26,12 +26,12 @@ describe('the network is off', () => {
     ['192.0.2.1', 'an address'],
     ['example.com', 'a name'],
     ['[2001:db8::1]', 'an IPv6 address'],
-    ['10.0.0.1', 'a private address is the network too'],
+    ['10.0.0.1', 'a private address'],
     ['169.254.169.254', "the cloud's metadata address"],
     ['128.0.0.1', 'the first address beyond 127.0.0.0/8'],
-    ['127.0.0.1.example.com', 'a name that begins like loopback'],
-    ['localhost.example.com', 'a name that begins like localhost'],
-    ['0.0.0.0', 'not a loopback address, although some systems take it for one'],
+    ['127.0.0.1.example.com', 'a name that starts like loopback'],
+    ['localhost.example.com', 'a name that starts like localhost'],
+    ['0.0.0.0', 'not a loopback address, although some systems treat it as one'],
   ]
   for (const [host, why] of outside) {
     test(`fetch of ${host} is refused: ${why}`, promptly, async () => {
@@ -46,7 +46,7 @@ describe('the network is off', () => {
     })
   }
 
-  const ways: readonly [name: string, open: () => NodeJS.EventEmitter][] = [
+  const connects: readonly [name: string, open: () => NodeJS.EventEmitter][] = [
     ['http.get', () => httpGet('http://192.0.2.1/')],
     ['net.connect(port, host)', () => connect(80, '192.0.2.1')],
     ['net.connect({ host, port })', () => connect({ host: '192.0.2.1', port: 80 })],
@@ -54,13 +54,13 @@ describe('the network is off', () => {
     ['tls.connect({ host, port })', () => tlsConnect({ host: '192.0.2.1', port: 443 })],
     ['http2.connect', () => http2Connect('https://192.0.2.1')],
   ]
-  for (const [name, open] of ways) {
+  for (const [name, open] of connects) {
     test(`${name} is refused`, promptly, async () => {
       assert.ok(await isRefused(open()))
     })
   }
 
-  test('a name is not looked up', promptly, async () => {
+  test('a look-up of a name is refused', promptly, async () => {
     await assert.rejects(dns.promises.lookup('example.com'), NetworkOffError)
     const { promise, resolve } = Promise.withResolvers<unknown>()
     lookup('example.com', resolve)

@@ -1,13 +1,13 @@
 /**
- * A preload, `node --import ./test/support/network-off.ts`, that keeps a process off the network: connections to anything
- * but loopback and Unix sockets fail at once, and so do look-ups of names other than localhost. Child processes get it
- * only if they are given the same flag.
+ * A preload, `node --import ./test/support/network-off.ts`, that disables the network in a process. Connections fail
+ * immediately, except to loopback and Unix sockets. Look-ups of names other than localhost fail too. A child process
+ * needs the same flag.
  */
 import dns from 'node:dns'
 import { syncBuiltinESMExports } from 'node:module'
 import { BlockList, isIP, isIPv6, Socket } from 'node:net'
 
-/** What a refused connection or look-up fails with. */
+/** The error of a refused connection or look-up. */
 export class NetworkOffError extends Error {
   readonly code = 'ENETWORKOFF'
 
@@ -29,9 +29,9 @@ function isLoopback(host: string): boolean {
 
 type Connect = (this: Socket, ...args: unknown[]) => Socket
 
-/** The host that arguments of `connect` name; `undefined` where it is the default, localhost, or a Unix socket. */
+/** The host in the arguments of `connect`; `undefined` for the default (localhost) and for a Unix socket. */
 function hostOf(args: readonly unknown[]): string | undefined {
-  // net.connect hands its arguments on as one list that it has put in order.
+  // net.connect passes its normalized arguments as one list.
   const [first, second] = (Array.isArray(args[0]) ? args[0] : args) as unknown[]
   if (typeof first === 'object' && first !== null) {
     const { path, host } = first as { path?: unknown; host?: unknown }
@@ -47,7 +47,7 @@ const connect = original as Connect
 const guarded: Connect = function (this: Socket, ...args: unknown[]) {
   const host = hostOf(args)
   if (host === undefined || isLoopback(host)) return connect.apply(this, args)
-  // Not in this turn: tls.connect goes on to use the socket.
+  // Not immediately, because tls.connect still uses the socket.
   process.nextTick(() => this.destroy(new NetworkOffError(host)))
   return this
 }

@@ -1,6 +1,6 @@
 import { createServer } from 'node:net'
 
-/** A port of loopback that nobody uses: for servers that must know it before they listen. */
+/** Finds a free port on loopback, for servers that must know their port before they listen. */
 export async function freePort(): Promise<number> {
   const server = createServer()
   const listening = Promise.withResolvers<void>()

@@ -5,10 +5,12 @@ import { delimiter, join } from 'node:path'
 const folders = [join(import.meta.dirname, '../../.tools/bin'), ...(process.env['PATH'] ?? '').split(delimiter)]
 const path = folders.map(folder => join(folder, 'promtool')).find(file => existsSync(file))
 
-/** For a test's `skip`: why it cannot run here, or `false`. */
+/** For a test's `skip`: why promtool cannot run here, or `false`. */
 export const withoutPromtool = path === undefined && 'promtool is neither in .tools/bin nor in PATH'
 
-/** Runs Prometheus' own checker (https://prometheus.io/docs/prometheus/latest/command-line/promtool/). */
+/**
+ * Runs Prometheus' checker; `said` is its output (https://prometheus.io/docs/prometheus/latest/command-line/promtool/).
+ */
 export function promtool(
   args: readonly string[],
   input?: string,

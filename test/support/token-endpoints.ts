@@ -5,9 +5,10 @@ import { tokenEndpoints } from '../../src/http/token-endpoints/all.ts'
 import type { TokenEndpoint } from '../../src/http/token-endpoints/token-endpoint.ts'
 import { graph, type Reply, send, type SendOptions, type TestBroker, type World } from './broker.ts'
 
-/** Fields of a form or a query: a list repeats one, `undefined` leaves it out. */
+/** Fields of a form or a query. A list repeats a field, `undefined` omits it. */
 export type Fields = Readonly<Record<string, string | readonly string[] | undefined>>
 
+/** Form-encodes fields. */
 export const encode = (fields: Fields): string =>
   new URLSearchParams(
     Object.entries(fields).flatMap(([name, value]) =>
@@ -15,13 +16,14 @@ export const encode = (fields: Fields): string =>
     ),
   ).toString()
 
+/** URNs of OAuth: the client assertion type, the grant type of token exchange, and two token types. */
 export const jwtBearer = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer'
 export const tokenExchange = 'urn:ietf:params:oauth:grant-type:token-exchange'
 export const jwtType = 'urn:ietf:params:oauth:token-type:jwt'
 export const accessTokenType = 'urn:ietf:params:oauth:token-type:access_token'
 const form = { 'content-type': 'application/x-www-form-urlencoded' }
 
-/** A good request to each token endpoint; changes make it bad. */
+/** A function per token endpoint. It sends a valid request, to which `changes` apply. */
 export interface TokenEndpoints {
   /** A good caller's token. */
   readonly token: string
@@ -36,7 +38,8 @@ export interface TokenEndpoints {
 }
 
 /**
- * @param connection what TLS needs, if the broker uses it
+ * Creates the functions for a broker, with a new caller token.
+ * @param connection TLS options, if the broker uses TLS
  * @param encodeBody the body as it is sent
  */
 export async function tokenEndpointsOf(

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import type { Json } from '../../emulator/jws.ts'
-import { BrokerError, type ErrorCode } from '../../src/errors.ts'
+import { BrokerError, type ErrorCode, type ReasonOf } from '../../src/errors.ts'
 import { callerFields } from '../../src/telemetry/audit-fields.ts'
 import { createAudit } from '../../src/telemetry/audit.ts'
 import { createLogs } from '../../src/telemetry/log.ts'
@@ -22,9 +22,10 @@ function setUp() {
   return { clock, lines, audit, fail }
 }
 const tenant = (n: number) => `00000000-0000-4000-8000-${String(n).padStart(12, '0')}`
-const failure = (code: ErrorCode, reason: string) => new BrokerError(code, 'no', { reason })
+const failure = <Code extends ErrorCode>(code: Code, reason: ReasonOf<Code>) =>
+  new BrokerError<ErrorCode>(code, 'no', { reason })
 const timeout = failure('upstream_unavailable', 'timeout')
-const told = (lines: readonly Json[]) => lines.map(line => [line['application'], line['reason'], line['unwritten']])
+const told = (lines: readonly Json[]) => lines.map(line => [line['application'], line['reason'], line['suppressed']])
 
 describe('refreshes that fail', () => {
   test('of a thousand keys are one line, with the first of them', () => {
@@ -40,7 +41,7 @@ describe('refreshes that fail', () => {
       reason: 'timeout',
       msg: 'token refresh failed; the cached token is still served',
     })
-    assert.ok(!('unwritten' in (lines[0] ?? {})))
+    assert.ok(!('suppressed' in (lines[0] ?? {})))
   })
 
   test('for longer are a line a minute, with the number of those that had none', () => {
@@ -53,7 +54,7 @@ describe('refreshes that fail', () => {
     clock.advance(60_000)
     fail(1, timeout)
     assert.deepEqual(
-      lines.map(line => line['unwritten']),
+      lines.map(line => line['suppressed']),
       [undefined, 999 + 500, 2],
     )
   })

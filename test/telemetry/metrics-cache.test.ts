@@ -14,7 +14,7 @@ const rules = [
 const issued = 'token_broker_requests_total{endpoint="tokens",outcome="issued"}'
 const served = (result: string) => `token_broker_cache_requests_total{result="${result}"}`
 const refreshed = (outcome: string) => `token_broker_cache_refreshes_total{outcome="${outcome}"}`
-const recalled = (reason: string) => `token_broker_cache_remembered_failures_total{reason="${reason}"}`
+const recalled = (reason: string) => `token_broker_negative_cache_hits_total{reason="${reason}"}`
 const exchanged = (outcome: string) => `token_broker_exchange_duration_seconds_count{outcome="${outcome}"}`
 
 /** A refresh runs in the background; it is over once it is counted. */
@@ -60,14 +60,14 @@ const rows: Readonly<Record<string, Row>> = {
     happens: ask,
     moves: { [issued]: 1, [served('hit')]: 1 },
   },
-  'a request that finds a fetch under way: joined': {
+  'a request that finds a fetch in flight: collapsed': {
     before: async () => emulator.configure({ latency: { token: 150 } }),
     happens: async broker => {
       const first = ask(broker)
       await until('the exchange', () => emulator.counts().maxConcurrentTokenRequests === 1)
       await Promise.all([first, ask(broker)])
     },
-    moves: { [issued]: 2, [served('miss')]: 1, [served('joined')]: 1, [exchanged('ok')]: 1 },
+    moves: { [issued]: 2, [served('miss')]: 1, [served('collapsed')]: 1, [exchanged('ok')]: 1 },
   },
   'a request for a token that is due: due, and one refresh': {
     before: due,
@@ -134,7 +134,7 @@ const rows: Readonly<Record<string, Row>> = {
   'a token that is no JWT: unreadable': {
     before: async () => emulator.configure({ opaqueTokens: true }),
     happens: ask,
-    moves: { [issued]: 1, [served('miss')]: 1, [exchanged('ok')]: 1, token_broker_unreadable_tokens_total: 1 },
+    moves: { [issued]: 1, [served('miss')]: 1, [exchanged('ok')]: 1, token_broker_opaque_tokens_total: 1 },
   },
   'a request that Entra refuses: no token, so nothing of the cache': {
     happens: broker => ask(broker, { ...contoso, tenant: 'tailspin' }),
@@ -177,14 +177,14 @@ describe('these counters move by exactly one, and no others move', () => {
     })
 })
 
-test('ten cold requests at once: one miss, nine joined, one exchange', async t => {
+test('ten cold requests at once: one miss, nine collapsed, one exchange', async t => {
   const broker = await startBroker(t)
   emulator.configure({ latency: { token: 200 } })
   const all = () => Promise.all(Array.from({ length: 10 }, () => ask(broker)))
   assert.deepEqual(await moves(broker, all), {
     [issued]: 10,
     [served('miss')]: 1,
-    [served('joined')]: 9,
+    [served('collapsed')]: 9,
     [exchanged('ok')]: 1,
   })
 })

@@ -36,7 +36,7 @@ describe('the cache', () => {
 })
 
 describe('entries at risk, and the seconds to the first loss', () => {
-  const risk = (broker: TestBroker) => read(broker, 'cache_entries_at_risk', 'cache_first_loss_seconds')
+  const risk = (broker: TestBroker) => read(broker, 'cache_entries_at_risk', 'cache_at_risk_usable_seconds')
   const none = [0, Number.NaN]
 
   /** The refresh of fabrikam's token has failed, with 839 s left in which it is handed out. */

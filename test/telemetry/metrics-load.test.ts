@@ -27,8 +27,8 @@ describe('exchanges and the queue for one', () => {
     read(
       broker,
       'upstream_exchanges_in_flight',
-      'upstream_queue_length{lane="callers"}',
-      'upstream_queue_length{lane="background"}',
+      'fair_queue_length{queue="callers"}',
+      'fair_queue_length{queue="background"}',
     )
 
   test('are counted while they last: one at once, and the others wait', async t => {
@@ -63,7 +63,7 @@ describe('exchanges and the queue for one', () => {
 
 test('failures that are remembered, by what they stand for and by reason, and gone with a success', async t => {
   const broker = await start(t)
-  const failures = () => read(broker, 'cache_failures{level="tenant",reason="consent"}')
+  const failures = () => read(broker, 'negative_cache_entries{level="tenant",reason="consent"}')
   const body = async () => (await broker.get('/cache', { token: metrics.observer })).json['failures']
   assert.deepEqual([await failures(), await body()], [[undefined], []])
   emulator.fault({ kind: 'aadsts', code: 7000229, at: 'token' })

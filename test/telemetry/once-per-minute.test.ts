@@ -9,7 +9,7 @@ function setUp() {
 }
 
 describe('the same thing', () => {
-  test('is to be written the first time, with nothing unwritten before it', () => {
+  test('is to be written the first time, with nothing suppressed before it', () => {
     assert.equal(setUp().seen('a'), 0)
   })
 

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// Tokens prints a token, and with a number of seconds on the command line another one after them.
+// Tokens prints a token. With a number of seconds as second argument, it waits that long and prints a token again.
 func Tokens(getToken func(scope string) (string, error)) {
 	scope := "https://graph.microsoft.com/.default"
 	if len(os.Args) > 1 {

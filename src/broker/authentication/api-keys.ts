@@ -22,6 +22,7 @@ class AuthenticatedKey implements ApiKeyFacts {
   }
 }
 
+/** A caller with a verified API key. Only {@link createApiKeys} makes one. */
 export type ApiKeyCaller = AuthenticatedKey
 
 interface Known {

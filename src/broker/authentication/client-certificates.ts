@@ -1,6 +1,6 @@
 import type { X509Certificate } from 'node:crypto'
 import { LRUCache } from 'lru-cache'
-import { BrokerError } from '../../errors.ts'
+import { BrokerError, type ReasonOf } from '../../errors.ts'
 import type { CertificateFacts } from '../policy/caller-facts.ts'
 import { namesOf, type CertificateNames } from './certificate-names.ts'
 import type { Clock } from '../lib/clock.ts'
@@ -44,6 +44,7 @@ class AuthenticatedHolder implements CertificateFacts {
   }
 }
 
+/** A caller with a verified client certificate. Only this file makes one. */
 export type CertificateCaller = AuthenticatedHolder
 
 /** A certificate that was looked at, as long as nothing it was judged by changes. */
@@ -119,7 +120,7 @@ function checkUse({ ca, keyUsage }: X509Certificate): void {
 function checkNames(certificate: X509Certificate): CertificateNames {
   const names = namesOf(certificate)
   if (!names || names.uris.length + names.dnsNames.length === 0) {
-    throw refusal('certificate', 'The client certificate names nobody: it needs a URI or a DNS name (SAN).')
+    throw refusal('certificate', 'The client certificate has no name: it needs a URI or a DNS name (SAN).')
   }
   if (names.uris.length > 1 && names.uris.some(uri => uri.startsWith('spiffe:'))) {
     throw refusal('certificate', 'The client certificate has a SPIFFE ID and another URI.')
@@ -167,12 +168,12 @@ function isIssuer(issuer: X509Certificate, subject: X509Certificate): boolean {
 function chainRefusal(error = ''): BrokerError {
   if (error === 'CERT_HAS_EXPIRED') return expired()
   if (error === 'CERT_NOT_YET_VALID') return notYetValid()
-  return refusal('certificate', 'No authority that is known has issued the client certificate.')
+  return refusal('certificate', 'No known authority issued the client certificate.')
 }
 
 const expired = () => refusal('expired', 'The client certificate, or one above it, has expired.')
 const notYetValid = () => refusal('not_yet_valid', 'The client certificate, or one above it, is not valid yet.')
 
-function refusal(reason: string, detail: string): BrokerError {
+function refusal(reason: ReasonOf<'invalid_token'>, detail: string): BrokerError {
   return new BrokerError('invalid_token', detail, { reason })
 }

@@ -2,6 +2,7 @@ import { isIPv6 } from 'node:net'
 import { LRUCache } from 'lru-cache'
 import { BrokerError } from '../../errors.ts'
 import type { Clock } from '../lib/clock.ts'
+import { TokenBucket } from '../lib/token-bucket.ts'
 
 /** Addresses from which bad credentials come. */
 export interface Suspects {
@@ -26,10 +27,10 @@ export const perSecond = 10
 export const longestWaitSeconds = 2
 const rememberedAddresses = 10_000
 
+const rate = { count: burst, seconds: burst / perSecond }
+
 interface Suspect {
-  tokens: number
-  /** Monotonic milliseconds. */
-  at: number
+  readonly bucket: TokenBucket
   waiting: number
   /** Those that passed and of which nobody knows yet: each may turn out to be bad. */
   open: number
@@ -43,17 +44,12 @@ interface Suspect {
  */
 export function createSuspects(clock: Pick<Clock, 'monotonic'>, pause: (ms: number) => Promise<unknown>): Suspects {
   const suspects = new LRUCache<string, Suspect>({ max: rememberedAddresses })
-  const refill = (suspect: Suspect): void => {
-    const now = clock.monotonic()
-    suspect.tokens = Math.min(burst, suspect.tokens + ((now - suspect.at) / 1000) * perSecond)
-    suspect.at = now
-  }
   return {
     pass: address => {
       const suspect = suspects.get(neighbourhoodOf(address))
       if (!suspect) return undefined
-      refill(suspect)
-      const unclaimed = suspect.tokens - suspect.open
+      suspect.bucket.refill(rate, clock.monotonic())
+      const unclaimed = suspect.bucket.tokens - suspect.open
       if (unclaimed >= 1 && suspect.waiting === 0) {
         suspect.open++
         return undefined
@@ -68,11 +64,12 @@ export function createSuspects(clock: Pick<Clock, 'monotonic'>, pause: (ms: numb
     },
     caught: address => {
       const key = neighbourhoodOf(address)
-      const suspect = suspects.get(key) ?? { tokens: burst, at: clock.monotonic(), waiting: 0, open: 0 }
-      refill(suspect)
+      const now = clock.monotonic()
+      const suspect = suspects.get(key) ?? { bucket: new TokenBucket(rate, now), waiting: 0, open: 0 }
       close(suspect)
-      // No debt, which would punish an address for longer the more often it tried.
-      suspect.tokens = Math.max(0, suspect.tokens - 1)
+      suspect.bucket.refill(rate, now)
+      // It leaves no debt, which would punish an address for longer the more often it tried.
+      suspect.bucket.take()
       suspects.set(key, suspect)
     },
     cleared: address => {
@@ -90,7 +87,7 @@ function close(suspect: Suspect): void {
 const tooMany = () =>
   new BrokerError(
     'rate_limited',
-    'Too many credentials from this address were bad; one that is not known yet has to wait.',
+    'Too many invalid credentials came from this address; a credential that is not known yet must wait.',
     {
       reason: 'bad_credentials',
       retryAfter: longestWaitSeconds,

@@ -32,7 +32,8 @@ export const graceMs = 30_000
 export const staleAfterMs = 60 * 60_000
 /** Least milliseconds between two fetches that failed or that an unknown key id asked for. */
 export const coolDownMs = 10_000
-const maxKeys = 100
+/** Keys of one issuer. */
+export const maxKeys = 100
 
 /**
  * Checks a JWK Set (RFC 7517 §5) and makes it searchable. Keys for encryption are left out. `use: jwt-svid`

@@ -1,6 +1,9 @@
 import { errors, type JWTPayload } from 'jose'
-import { asBrokerError, BrokerError } from '../../errors.ts'
+import { asBrokerError, BrokerError, type ReasonOf } from '../../errors.ts'
 import { isEntraIssuer } from '../lib/identifiers.ts'
+
+/** Why a token is refused, and the words for its caller. */
+type Refusal = readonly [reason: ReasonOf<'invalid_token'>, detail: string]
 
 /** Seconds by which clocks may differ. */
 export const clockToleranceSeconds = 30
@@ -9,7 +12,7 @@ export const clockToleranceSeconds = 30
  * Entra signs delegated tokens and ID tokens with the same keys and the same `typ` as application tokens
  * (https://learn.microsoft.com/entra/identity-platform/access-token-claims-reference).
  */
-export function entraFault(payload: JWTPayload): readonly [reason: string, detail: string] | undefined {
+export function entraFault(payload: JWTPayload): Refusal | undefined {
   if (typeof payload['azp'] !== 'string' && typeof payload['appid'] !== 'string') {
     return ['claims', 'A token of Entra must name the calling application (azp or appid): an ID token does not.']
   }
@@ -44,7 +47,7 @@ export function claimFaults(
 }
 
 /** jose's closed set of error codes → why, in words that help and hold nothing of the token. */
-const refusals: Readonly<Record<string, readonly [reason: string, detail: string]>> = {
+const refusals: Readonly<Record<string, Refusal>> = {
   ERR_JWT_EXPIRED: ['expired', 'The token has expired.'],
   ERR_JOSE_ALG_NOT_ALLOWED: ['algorithm', 'The token is signed with an algorithm that is not accepted.'],
   ERR_JOSE_NOT_SUPPORTED: ['unsupported', "The token's key or header uses something that is not supported."],
@@ -52,7 +55,7 @@ const refusals: Readonly<Record<string, readonly [reason: string, detail: string
   ERR_JWS_SIGNATURE_VERIFICATION_FAILED: ['signature', 'The signature of the token is wrong.'],
 }
 
-const claimRefusals: Readonly<Record<string, readonly [reason: string, detail: string]>> = {
+const claimRefusals: Readonly<Record<string, Refusal>> = {
   aud: ['audience', 'The token is for another audience (aud).'],
   iss: ['issuer', 'The token is from another issuer (iss).'],
   nbf: ['not_yet_valid', 'The token is not valid yet (nbf).'],
@@ -70,6 +73,6 @@ export function asRefusal(thrown: unknown): BrokerError {
       : thrown instanceof errors.JOSEError
         ? refusals[thrown.code]
         : undefined
-  const [reason, detail] = known ?? ['malformed', 'The token could not be verified.']
+  const [reason, detail]: Refusal = known ?? ['malformed', 'The token could not be verified.']
   return new BrokerError('invalid_token', detail, { reason, cause: thrown })
 }

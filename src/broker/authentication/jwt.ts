@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto'
 import { decodeJwt, decodeProtectedHeader, errors, jwtVerify, type JWTPayload } from 'jose'
-import { BrokerError } from '../../errors.ts'
+import { BrokerError, type ReasonOf } from '../../errors.ts'
 import type { JwtFacts } from '../policy/caller-facts.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { Keys, KeySet } from './jwks.ts'
@@ -53,6 +53,7 @@ class AuthenticatedJwt implements JwtFacts {
   }
 }
 
+/** A caller with a verified JWT. Only this file makes one. */
 export type JwtCaller = AuthenticatedJwt
 
 /** Subjects can be long, and ids are kept. */
@@ -178,6 +179,6 @@ async function verifyWith(token: string, issuer: Issuer, keys: Keys, clock: Cloc
   }
 }
 
-function refusal(reason: string, detail: string): BrokerError {
+function refusal(reason: ReasonOf<'invalid_token'>, detail: string): BrokerError {
   return new BrokerError('invalid_token', detail, { reason })
 }

@@ -17,6 +17,7 @@ class AuthenticatedSecret implements SecretFacts {
   }
 }
 
+/** An agent's caller, with the verified local secret. Only this file makes one. */
 export type SecretCaller = AuthenticatedSecret
 
 /**

@@ -1,4 +1,4 @@
-import { BrokerError } from '../../errors.ts'
+import { BrokerError, type ReasonOf } from '../../errors.ts'
 import type { Caller } from '../authentication/authenticate.ts'
 import { isGuid } from '../lib/identifiers.ts'
 import type { CallerFacts } from '../policy/caller-facts.ts'
@@ -46,13 +46,13 @@ class PolicyGrant {
 /** A permission to have a token. Only {@link authorize} makes one. */
 export type Grant = PolicyGrant
 
-type Refusal = 'unknown_target' | 'unknown_client_id' | 'denied' | 'no_rule'
+type Refusal = Exclude<ReasonOf<'not_permitted'>, 'broker'>
 
 /** One sentence for everything that is refused, so that nobody learns which tenants or applications there are. */
 const notPermitted = (why: Refusal) =>
   new BrokerError('not_permitted', 'No rule of the policy grants this caller this tenant, scope and application.', {
-    reason: why satisfies 'unknown_target' | 'unknown_client_id' | 'denied' | 'no_rule',
-    remedy: 'Ask whoever runs the broker for a rule, quoting request_id.',
+    reason: why,
+    remedy: 'Request a rule from the operator of the broker; quote request_id.',
   })
 
 /** What a policy says to an ask, before anybody acts upon it. */
@@ -83,17 +83,17 @@ export function decide(policy: Policy, caller: CallerFacts, ask: Ask, homeTenant
 }
 
 function decideTarget(policy: Policy, caller: CallerFacts, target: Target, homeTenant: string | undefined): Decision {
-  if (policy.index.denials(caller, target).some(denial => denies(denial, caller, target))) {
+  if (policy.index.denials(target.tenant).some(denial => denies(denial, caller, target))) {
     return { verdict: 'denied', reason: 'denied' }
   }
   let undecided = false
-  const granting = new Set<Rule>()
-  for (const rule of policy.index.rules(caller, target)) {
-    if (!speaksOf(rule, target) || !rule.callers.some(test => test.matches(caller))) continue
-    if (rule.tenants !== '*' || (homeTenant !== undefined && target.tenant !== homeTenant)) granting.add(rule)
+  const granting: Rule[] = []
+  for (const rule of policy.index.rules(target.tenant)) {
+    if (!rule.callers.some(test => test.matches(caller)) || !speaksOf(rule, target)) continue
+    if (rule.tenants !== '*' || (homeTenant !== undefined && target.tenant !== homeTenant)) granting.push(rule)
     else undecided ||= homeTenant === undefined
   }
-  const [first, ...others] = [...granting].toSorted((a, b) => a.order - b.order)
+  const [first, ...others] = granting.toSorted((a, b) => a.order - b.order)
   if (first) return { verdict: 'granted', target, rules: [first, ...others] }
   return undecided ? { verdict: 'undecided' } : { verdict: 'denied', reason: 'no_rule' }
 }
@@ -180,7 +180,7 @@ export function authorizeOperation(policy: Policy, caller: Caller, permission: P
   if (isGranted && !isDenied) return
   throw new BrokerError('not_permitted', `No rule of the policy grants this caller the permission "${permission}".`, {
     reason: isDenied ? 'denied' : 'no_rule',
-    remedy: `Ask whoever runs the broker for a rule with "permissions: [${permission}]", quoting request_id.`,
+    remedy: `Request a rule with "permissions: [${permission}]" from the operator of the broker; quote request_id.`,
   })
 }
 
@@ -210,25 +210,14 @@ export function createAuthorize(homeTenant: () => string | undefined, decided = 
       grants = new WeakMap()
       count = 1
     }
-    const byScope = entryOf<Caller, Grants>(grants, caller, () => new Map())
-    const byApplication = entryOf(byScope, ask.scope, () => new Map())
-    const byTenant = entryOf(byApplication, ask.application, () => new Map())
-    byTenant.set(ask.tenant === grant.tenant ? grant.tenant : ask.tenant, grant)
+    grants
+      .getOrInsertComputed(caller, (): Grants => new Map())
+      .getOrInsertComputed(ask.scope, () => new Map())
+      .getOrInsertComputed(ask.application, () => new Map())
+      .set(ask.tenant === grant.tenant ? grant.tenant : ask.tenant, grant)
     return grant
   }
 }
 
 /** The grants of one caller by scope, application and tenant, as they were asked for: three look-ups without a new text. */
 type Grants = Map<string, Map<string, Map<string, Grant>>>
-
-function entryOf<K extends WeakKey | string, V>(
-  map: { get: (key: K) => V | undefined; set: (key: K, value: V) => unknown },
-  key: K,
-  make: () => V,
-): V {
-  const known = map.get(key)
-  if (known !== undefined) return known
-  const made = make()
-  map.set(key, made)
-  return made
-}

@@ -3,6 +3,7 @@ import { BrokerError, type LimitFacts } from '../../errors.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { Grant } from './authorize.ts'
 import type { Limit } from '../policy/model.ts'
+import { TokenBucket } from '../lib/token-bucket.ts'
 
 /** What rules limit: requests for tokens, and exchanges with Entra that they cause. */
 export interface Limits {
@@ -23,38 +24,28 @@ export interface Limits {
 
 const rememberedBuckets = 10_000
 
-/** So much was left at this moment. */
-interface Bucket {
-  /** Each millisecond adds the limit's count to it, and each token costs the limit's period in milliseconds. */
-  credit: number
-  /** Monotonic milliseconds. */
-  at: number
-}
-
 /**
  * One token bucket for each caller and rule, per replica: it holds as many as the limit counts, and fills evenly over its
  * period. Callers who have not been seen for long enough that ten thousand others came begin with a full one.
  */
 export function createLimits(clock: Pick<Clock, 'monotonic'>): Limits {
-  const buckets = new LRUCache<string, Bucket>({ max: rememberedBuckets })
+  const buckets = new LRUCache<string, TokenBucket>({ max: rememberedBuckets })
 
   const take = (what: LimitFacts['what'], { caller }: Grant, limit: Limit): LimitFacts => {
     const now = clock.monotonic()
     const key = `${what} ${limit.rule} ${caller.id}`
-    const { count, seconds } = limit
-    const cost = seconds * 1000
-    const bucket = buckets.get(key) ?? { credit: count * cost, at: now }
-    bucket.credit = Math.min(count * cost, bucket.credit + (now - bucket.at) * count)
-    bucket.at = now
+    const bucket = buckets.get(key) ?? new TokenBucket(limit, now)
     buckets.set(key, bucket)
-    const isAllowed = bucket.credit >= cost
-    if (isAllowed) bucket.credit -= cost
-    const remaining = Math.floor(bucket.credit / cost)
-    const missing = (remaining > 0 ? count * cost : cost) - bucket.credit
-    const facts = { what, count, seconds, remaining, resetIn: Math.ceil(missing / count / 1000) }
+    bucket.refill(limit, now)
+    const isAllowed = bucket.tokens >= 1
+    if (isAllowed) bucket.take()
+    const { count, seconds } = limit
+    const remaining = Math.floor(bucket.tokens)
+    const resetIn = Math.ceil(bucket.timeUntil(remaining > 0 ? count : 1) / 1000)
+    const facts = { what, count, seconds, remaining, resetIn }
     if (isAllowed) return facts
     throw new BrokerError('rate_limited', details[what], {
-      reason: what satisfies 'requests' | 'exchanges',
+      reason: what,
       retryAfter: Math.max(1, facts.resetIn),
       limit: facts,
     })
@@ -68,5 +59,5 @@ export function createLimits(clock: Pick<Clock, 'monotonic'>): Limits {
 
 const details = {
   requests: 'This caller makes more requests than its rule allows.',
-  exchanges: 'This caller asks for more tokens that are not at hand than its rule allows.',
+  exchanges: 'This caller requests more uncached tokens than its rule allows.',
 } as const

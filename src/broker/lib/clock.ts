@@ -6,6 +6,7 @@ export interface Clock {
   readonly monotonic: () => number
 }
 
+/** The system's own clocks. */
 export const systemClock: Clock = Object.freeze({ now: () => Date.now(), monotonic: () => performance.now() })
 
 /** What a test may replace: time and chance. */

@@ -20,9 +20,11 @@ export const tenantPattern = `(?!(?:${sharedTenants.join('|')})$)(?:${guidPatter
 /** One resource's `.default`: the only form of scope the client-credentials grant takes. */
 export const scopePattern = '[\\x21-\\x7e]{1,480}/\\.default'
 
+/** Whether `text` is a GUID, in any case, and nothing else. */
 export const isGuid = (text: string): boolean => guid.test(text)
 /** Whether `text` can be a name; one that reads as a GUID cannot. */
 export const isName = (text: string): boolean => name.test(text) && !guid.test(text)
+/** Whether `text`, in lower case, is one of Entra's words for "any tenant". */
 export const isSharedTenant = (text: string): boolean => sharedTenants.includes(text)
 
 /** The resource that a scope names: `https://graph.microsoft.com/.default` → `https://graph.microsoft.com`. */

@@ -1,6 +1,7 @@
 /** An object, an array included, whose members are not known. */
 export type Members = Readonly<Record<string, unknown>>
 
+/** Whether a value is an object, an array included, and not `null`. */
 export const isObject = (value: unknown): value is Members => typeof value === 'object' && value !== null
 
 /** The members of a value that came from outside; none where it is no object. */

@@ -1,17 +1,19 @@
 import { BlockList, isIP } from 'node:net'
 
-/** Why a text is no address or network (CIDR) of proxies, or `undefined` when it is one. */
+/** Why a text is not an IP address or CIDR network of proxies, as `must …`; `undefined` if it is one. */
 export function networkFault(text: string): string | undefined {
   const [address = '', prefix, ...more] = text.split('/')
   const family = isIP(address)
   const most = family === 6 ? 128 : 32
-  if (family === 0 || address.includes('%') || more.length > 0) return 'is no address or network such as 10.0.0.0/8'
+  if (family === 0 || address.includes('%') || more.length > 0) {
+    return 'must be an IP address or a CIDR network such as 10.0.0.0/8'
+  }
   if (prefix === undefined) return undefined
-  if (!/^\d{1,3}$/.test(prefix) || Number(prefix) > most) return `has no prefix length from 1 to ${most}`
-  return Number(prefix) === 0 ? 'is everybody, and everybody could then say who he is' : undefined
+  if (!/^\d{1,3}$/.test(prefix) || Number(prefix) > most) return `must have a prefix length from 1 to ${most}`
+  return Number(prefix) === 0 ? 'must not be every address: every client could then claim to be another one' : undefined
 }
 
-/** The networks of a list without faults. */
+/** The networks of a list in which {@link networkFault} finds no error. */
 export function networksOf(list: readonly string[]): BlockList {
   const networks = new BlockList()
   for (const each of list) {

@@ -4,24 +4,12 @@ import type { CallerText } from './schema.ts'
 
 /** Whether a caller is one that a rule or a denial speaks of. */
 export interface CallerTest {
+  /** How the callers authenticate that it can match. */
+  readonly kind: CallerFacts['kind']
   readonly matches: (caller: CallerFacts) => boolean
   /** The first thing that does not match, in words for people; `undefined` when everything does. */
   readonly mismatch: (caller: CallerFacts) => string | undefined
-  /** Something that every caller who matches has; where only patterns tell, the issuer or the kind. */
-  readonly key: CallerKey
 }
-
-/** One thing by which callers are found without asking every test. */
-export type CallerKey =
-  | { readonly by: 'subject'; readonly issuer: string; readonly is: string }
-  | {
-      readonly by: 'claim'
-      readonly issuer: string
-      readonly path: readonly string[]
-      readonly is: string | number | boolean
-    }
-  | { readonly by: 'issuer' | 'apiKey' | 'uri' | 'dnsName'; readonly is: string }
-  | { readonly by: 'certificate' | 'secret' }
 
 /** One claim that a test compares. */
 interface ClaimTest {
@@ -41,15 +29,13 @@ export function compileCaller(text: CallerText): CallerTest {
 /** Whether a SAN in the policy means a URI; any other is a DNS name. */
 export const isUriPattern = (san: string): boolean => san.includes(':')
 
-const isExact = (expected: unknown): boolean => typeof expected !== 'string' || !expected.includes('*')
-
 const keyTest = (name: string): CallerTest => ({
+  kind: 'apiKey',
   matches: caller => caller.kind === 'apiKey' && caller.key === name,
   mismatch: caller => {
     if (caller.kind !== 'apiKey') return 'the caller has no API key'
     return caller.key === name ? undefined : `the API key is "${caller.key}", not "${name}"`
   },
-  key: { by: 'apiKey', is: name },
 })
 
 function sanTest(san: string): CallerTest {
@@ -57,6 +43,7 @@ function sanTest(san: string): CallerTest {
   const matcher = isUri ? textMatcher(san) : dnsMatcher(san)
   const namesOf = ({ uris, dnsNames }: CertificateFacts) => (isUri ? uris : dnsNames)
   return {
+    kind: 'certificate',
     matches: caller => caller.kind === 'certificate' && namesOf(caller).some(matcher),
     mismatch: caller => {
       if (caller.kind !== 'certificate') return 'the caller has no client certificate'
@@ -65,13 +52,7 @@ function sanTest(san: string): CallerTest {
       const has = names.length === 0 ? `no ${isUri ? 'URI' : 'DNS name'}` : names.map(name => `"${name}"`).join(', ')
       return `the certificate's names hold ${has}, not "${san}"`
     },
-    key: sanKey(san, isUri),
   }
-}
-
-function sanKey(san: string, isUri: boolean): CallerKey {
-  if (!isExact(san)) return { by: 'certificate' }
-  return isUri ? { by: 'uri', is: san } : { by: 'dnsName', is: san.toLowerCase() }
 }
 
 function jwtTest(issuer: string, text: CallerText): CallerTest {
@@ -84,9 +65,9 @@ function jwtTest(issuer: string, text: CallerText): CallerTest {
     (subject?.(caller.subject) ?? true) &&
     claims.every(claim => claim.matches(valueAt(caller.claims, claim.path)))
   return {
+    kind: 'jwt',
     matches: caller => caller.kind === 'jwt' && matches(caller),
     mismatch: caller => (caller.kind === 'jwt' ? jwtMismatch(caller, issuer, text, claims) : 'the caller has no JWT'),
-    key: jwtKey(issuer, text.subject, claims),
   }
 }
 
@@ -100,10 +81,4 @@ function jwtMismatch(caller: JwtFacts, issuer: string, { subject }: CallerText, 
   const value = valueAt(caller.claims, failed.path)
   const is = value === undefined ? 'is not there' : `is ${JSON.stringify(value)}`
   return `the claim "${failed.name}" ${is}, not ${JSON.stringify(failed.expected)}`
-}
-
-function jwtKey(issuer: string, subject: string | undefined, claims: readonly ClaimTest[]): CallerKey {
-  if (subject !== undefined && isExact(subject)) return { by: 'subject', issuer, is: subject }
-  const exact = claims.find(({ expected }) => isExact(expected))
-  return exact ? { by: 'claim', issuer, path: exact.path, is: exact.expected } : { by: 'issuer', is: issuer }
 }

@@ -1,4 +1,3 @@
-import type { CallerFacts } from './caller-facts.ts'
 import type { CallerTest } from './caller-matcher.ts'
 
 /** What a caller asks for: well-formed, but neither known nor permitted yet. */
@@ -84,10 +83,10 @@ export interface Target {
   readonly scope: string
 }
 
-/** Finds the few entries of a long policy that can matter for a decision: all that match, and some that do not. */
+/** The entries of a policy that can matter for a tenant, by its id in lower case: all that match, and some that do not. */
 export interface PolicyIndex {
-  readonly rules: (caller: CallerFacts, target: Target) => readonly Rule[]
-  readonly denials: (caller: CallerFacts, target: Target) => readonly Denial[]
+  readonly rules: (tenant: string) => readonly Rule[]
+  readonly denials: (tenant: string) => readonly Denial[]
 }
 
 /** A policy file, checked and compiled. Frozen: a new version is a new value. */

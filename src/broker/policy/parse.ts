@@ -39,10 +39,13 @@ export function parsePolicy(text: string): Policy {
     where: `${pathText(at)}${positionOf(document, lines, at, ofKey)}`,
     what,
   })
-  const misshapen = shape.Check(value) ? [] : shapeFaults(policyShape, shape.Errors(value), value)
-  const meant = checkPolicy(readLoosely(value)).filter(({ at }) => !misshapen.some(fault => leadsTo(fault.at, at)))
-  const faults = [...misshapen, ...meant]
-  if (faults.length > 0 || !shape.Check(value)) throw new FaultsError('The policy is faulty', faults.map(locate))
+  if (!shape.Check(value)) {
+    const misshapen = shapeFaults(policyShape, shape.Errors(value), value)
+    const meant = checkPolicy(readLoosely(value)).filter(({ at }) => !misshapen.some(fault => leadsTo(fault.at, at)))
+    throw new FaultsError('The policy is faulty', [...misshapen, ...meant].map(locate))
+  }
+  const faults = checkPolicy(value)
+  if (faults.length > 0) throw new FaultsError('The policy is faulty', faults.map(locate))
   return compilePolicy(value, createHash('sha256').update(text).digest('hex'))
 }
 

@@ -122,10 +122,15 @@ export const policyShape = Type.Object(
   { ...closed, description: 'a mapping with applications and rules' },
 )
 
+/** The policy file as it is written, of the right shape. It may still be wrong in meaning. */
 export type PolicyText = Static<typeof policyShape>
+/** One rule of the file. */
 export type RuleText = Static<typeof rule>
+/** One entry of `deny`. */
 export type DenialText = Static<typeof denial>
+/** One caller that a rule or a denial names. */
 export type CallerText = Static<typeof caller>
+/** One entry of `issuers`. */
 export type IssuerText = Static<typeof issuer>
 
 /** The same for editors, as `policy.schema.json` holds it. What it cannot say, `token-broker policy check` does. */

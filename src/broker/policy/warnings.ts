@@ -13,7 +13,7 @@ export interface PolicySurroundings {
 /** What somebody should know of although the file is good: told when it comes into force. */
 export function policyWarnings(policy: Policy, { now, certificates }: PolicySurroundings): readonly string[] {
   const callers = [...policy.rules, ...policy.denials].flatMap(entry => entry.callers ?? [])
-  const namesHolders = callers.some(({ key: { by } }) => by === 'uri' || by === 'dnsName' || by === 'certificate')
+  const namesHolders = callers.some(({ kind }) => kind === 'certificate')
   return [
     ...policy.warnings,
     ...policy.issuers.flatMap(({ name, issuer }) => {

@@ -8,6 +8,7 @@ import { guidsIn } from '../lib/identifiers.ts'
 import { freshness, momentOf, planLife, refreshBackOffMs, remainingMs, servedForMs, type Life } from './freshness.ts'
 import type { Assertion, AssertionSource } from '../events.ts'
 
+/** What {@link keepAssertion} needs, and its limit. */
 export interface KeptAssertionOptions {
   readonly clock: Clock
   /** Uniform in [0, 1). */
@@ -19,7 +20,7 @@ export interface KeptAssertionOptions {
 }
 
 /** Assertions with less life than this are not sent: the exchange must arrive while they are valid. */
-const minRemainingSeconds = 60
+export const minRemainingSeconds = 60
 
 /**
  * Keeps the identity's token while it lives and replaces it in the background once it is due, so that an identity
@@ -95,10 +96,11 @@ class KeptAssertion implements AssertionSource {
   }
 
   /** Without its cause, which can hold a request; a bug is not remembered. */
-  #remember({ code, message, parts: { cause: _cause, ...parts } }: BrokerError): void {
-    if (code !== 'identity_unavailable') return
+  #remember(failed: BrokerError): void {
+    if (failed.code !== 'identity_unavailable') return
     const { clock, random } = this.#options
-    const error = new BrokerError(code, message, parts)
+    const { cause: _cause, ...parts } = failed.parts
+    const error = failed.withParts(parts)
     const count = (this.#failure?.count ?? 0) + 1
     const until = clock.monotonic() + failurePeriodMs('key', error, count, random)
     this.#failure = { error, count, until }
@@ -122,7 +124,7 @@ class KeptAssertion implements AssertionSource {
 }
 
 const noAnswer = (ms: number) =>
-  new BrokerError('identity_unavailable', `The identity endpoint did not answer within ${ms} ms.`, {
+  new BrokerError('identity_unavailable', `The identity endpoint did not respond within ${ms} ms.`, {
     reason: 'timeout',
   })
 

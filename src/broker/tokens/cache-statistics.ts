@@ -2,36 +2,36 @@ import type { LRUCache } from 'lru-cache'
 import { placeOf, type CachedToken } from './cached-token.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { RememberedFailure } from './negative-cache.ts'
-import type { FailureLevel } from './negative-cache-rules.ts'
+import type { FailureLevel } from '../../reasons/row.ts'
 import { freshness, momentOf, remainingMs, servedForMs, type Freshness, type Moment } from './freshness.ts'
 import type { Load } from './fair-queue.ts'
 
-/** The cache in numbers. */
+/** Cache statistics. */
 export interface CacheStatistics {
   readonly entries: number
   readonly maxEntries: number
-  /** Fetches under way or waiting for their turn, one per key. */
+  /** Fetches in flight or queued, at most one per key. */
   readonly fetching: number
-  /** Exchanges under way, and places in the queue for one. */
+  /** Exchanges in flight, and entries in the fair queue. */
   readonly load: Load
-  /** Remembered failures, those whose time is over and that nobody has tried again included. */
+  /** The negative cache, including expired failures that were not tried again. */
   readonly failures: readonly FailureCount[]
-  /** Entries pushed out by others since start. */
+  /** Entries evicted since the start because the cache was full. */
   readonly evictions: number
-  /** Valid tokens whose last refresh failed and that were asked for since. */
+  /** Valid tokens that were requested after their last refresh failed. */
   readonly atRisk: number
-  /** Seconds until the first of those is no longer handed out. */
+  /** Seconds until the first of those becomes unusable. */
   readonly firstLossInSeconds: number | undefined
 }
 
-/** Remembered failures of one kind. */
+/** Number of failures in the negative cache with one level and reason. */
 export interface FailureCount {
   readonly level: FailureLevel
   readonly reason: string
   readonly count: number
 }
 
-/** What may be told of one cached token: never the token. */
+/** Metadata of one cached token, never the token itself. */
 export interface CacheEntry {
   readonly clientId: string
   readonly tenant: string
@@ -39,19 +39,20 @@ export interface CacheEntry {
   readonly state: Freshness
   /** The token's end, in milliseconds since 1970. */
   readonly endsAt: number
-  /** Seconds until it is no longer handed out; 0 once expired. */
+  /** Seconds for which the broker still serves it; 0 once it does not. */
   readonly servedForSeconds: number
   /** Seconds until the next request for it starts a refresh; 0 when that is now. */
   readonly refreshInSeconds: number
-  /** Refreshes in a row that failed or brought nothing newer. */
+  /** Consecutive refreshes that failed or returned no token that lives longer. */
   readonly vainRefreshes: number
   readonly lastFailure: { readonly code: string; readonly reason: string; readonly at: number } | undefined
-  /** As in the audit trail. */
+  /** As in the audit log. */
   readonly fingerprint: string
   readonly traceId: string | undefined
   readonly correlationId: string | undefined
 }
 
+/** Which cached tokens to list. */
 export interface EntryQuery {
   /** A tenant id in lower case; all tenants without. */
   readonly tenant?: string | undefined
@@ -60,6 +61,7 @@ export interface EntryQuery {
   readonly after?: number | undefined
 }
 
+/** One page of cached tokens. */
 export interface EntryPage {
   readonly entries: readonly CacheEntry[]
   /** Where the next page begins; `undefined` on the last. */
@@ -89,6 +91,7 @@ export interface Viewed {
   readonly clock: Clock
 }
 
+/** Shows a cache to operators. It changes nothing, and none of its results holds a token. */
 export function createCacheView({
   held,
   order,

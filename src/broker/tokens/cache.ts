@@ -49,6 +49,7 @@ export interface ManagedCache extends TokenCache {
   readonly forget: (filter: FetchFilter) => number
 }
 
+/** What a cache needs, and its limits. */
 export interface CacheOptions {
   readonly clock: Clock
   /** Uniform in [0, 1). */
@@ -138,7 +139,7 @@ class LruTokenCache implements ManagedCache {
   }
 
   async #fetch(grant: Grant, cause: 'miss' | 'expired' | 'request', minExpiresIn: number): Promise<Served> {
-    const how = this.#flights.has(grant.key) ? 'joined' : cause
+    const how = this.#flights.has(grant.key) ? 'collapsed' : cause
     const before = this.#held.peek(grant.key)
     try {
       const token = await this.#flights.wait(grant)
@@ -151,7 +152,7 @@ class LruTokenCache implements ManagedCache {
       if (newer === undefined || newer === before || this.#isExpired(newer)) throw thrown
       const remaining = this.#remaining(newer)
       if (remaining < minExpiresIn * 1000) throw thrown
-      return { token: newer, remaining, how: 'joined' }
+      return { token: newer, remaining, how: 'collapsed' }
     }
   }
 

@@ -17,6 +17,7 @@ export interface CachedToken extends TokenFacts {
   refreshNotBefore: number
 }
 
+/** A token that was just issued, as the cache keeps it: with no failed refresh yet. */
 export const cachedToken = (id: number, issued: IssuedToken, life: Life): CachedToken => ({
   id,
   token: issued.token,

@@ -39,6 +39,7 @@ export interface Turns {
   readonly load: () => Load
 }
 
+/** The limits of {@link createTurns}. */
 export interface TurnsOptions {
   /** Flights at once, 1 or more. */
   readonly limit: number
@@ -48,11 +49,12 @@ export interface TurnsOptions {
   readonly overloaded: () => Error
 }
 
-const defaultMaxWaiting = 10_000
+/** Places in the queues by default. */
+export const defaultMaxWaiting = 10_000
 /** A caller may begin another flight while it has fewer under way than this many times the free slots. */
 const callerShare = 3
 /** Turns of callers who wait, after which one of the background's is due. */
-const foregroundTurns = 3
+export const foregroundTurns = 3
 
 /**
  * Callers take turns: whoever asks for much waits behind its own flights, first in first out, and a caller with a single
@@ -64,8 +66,7 @@ const foregroundTurns = 3
  * two together 7,500 at most). So a few callers leave something for the next one, also while an upstream hangs.
  *
  * The background (refreshes of tokens that are still served) has turns of its own, shared out in the same way: one in
- * four while callers wait, so that neither keeps the other from its work, and at most half of the slots. Every operation
- * takes constant time, however many wait.
+ * four while callers wait, so that neither keeps the other from its work, and at most half of the slots.
  */
 export function createTurns(options: TurnsOptions): Turns {
   return new FairTurns(options)

@@ -6,6 +6,7 @@ export interface Moment {
   readonly monotonic: number
 }
 
+/** The present moment on both clocks. */
 export const momentOf = (clock: Clock): Moment => ({ now: clock.now(), monotonic: clock.monotonic() })
 
 /** What is known of a token's life when it arrives. */
@@ -33,10 +34,11 @@ export interface Life {
 /** fresh: served. due: served, and replaced in the background. expired: no longer served. */
 export type Freshness = 'fresh' | 'due' | 'expired'
 
-const shortLifeSeconds = 5 * 60
+/** Tokens that live shorter are due earlier. */
+export const shortLifeSeconds = 5 * 60
 const jitter = 0.1
 /** Share of the usable life: however late its issuer suggests a refresh, there is time for one. */
-const latestDue = 0.95
+export const latestDue = 0.95
 
 /**
  * Plans a token's life: it ends at the earlier of `expiresIn` and its own `exp`; it is due at the time its issuer
@@ -66,6 +68,7 @@ export function planLife(known: Lifetime, asked: Moment, minRemainingSeconds: nu
 export const remainingMs = (life: Life, moment: Moment): number =>
   Math.min(life.endsAt - moment.now, life.endsAtMonotonic - moment.monotonic)
 
+/** What a token of this life is, with so many milliseconds remaining; see {@link remainingMs}. */
 export function freshness(life: Life, remaining: number): Freshness {
   if (remaining <= life.minRemaining) return 'expired'
   return remaining <= life.dueBeforeEnd ? 'due' : 'fresh'

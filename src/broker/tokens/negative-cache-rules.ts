@@ -1,4 +1,5 @@
-import { BrokerError, errorTable, type ErrorCode } from '../../errors.ts'
+import { type BrokerError, errorTable } from '../../errors.ts'
+import type { FailureLevel } from '../../reasons/row.ts'
 
 /** What a fetch is for: a `Grant` is one. */
 export interface FetchTarget {
@@ -9,63 +10,11 @@ export interface FetchTarget {
   readonly key: string
 }
 
-/** Whose trouble a failure is: everything of an application, all it wants of one tenant, or one key. */
-export type FailureLevel = 'application' | 'tenant' | 'key'
-
-/** All of them, the widest first. */
-export const levels: readonly FailureLevel[] = ['application', 'tenant', 'key']
-
-/** Where failures are remembered, by code. What is not listed is remembered nowhere, or by whoever made it. */
-const levelByCode: Readonly<Partial<Record<ErrorCode, FailureLevel>>> = {
-  federation_misconfigured: 'application',
-  consent_required: 'tenant',
-  upstream_rejected: 'key',
-  upstream_invalid: 'key',
-  upstream_unavailable: 'key',
-}
-
-/** The reason of what another broker refused: it has a memory of its own, and knows whose trouble it is. */
-export const parentReason = 'broker'
-
-/** Reasons of `upstream_unavailable` that are no answer, and no silence, of the upstream. */
-const notUpstream = new Set(['min_expires_in', 'circuit_open', 'withdrawn'])
-
 /**
- * AADSTS codes that speak of more, or of less, than others of their class
- * (https://learn.microsoft.com/entra/identity-platform/reference-error-codes): there is no such tenant, whatever the
- * scope; and consent that is missing for one resource, which is not to keep the others of that tenant from anybody.
+ * Where a failure is remembered; `undefined`: nowhere. The reason says so, unless Entra's AADSTS code says it better.
  */
-const levelByUpstreamCode: ReadonlyMap<number, FailureLevel> = new Map([
-  [90002, 'tenant'],
-  [900023, 'tenant'],
-  [65001, 'key'],
-  [650056, 'key'],
-  [501051, 'key'],
-])
-
-/**
- * Reasons of `federation_misconfigured` that one tenant alone can bring about: one in another cloud, and a refusal of the
- * client without a code that is known. Remembered for the whole application, they would let whoever may name any tenant
- * shut out all others.
- */
-const ofOneTenant = new Set(['cloud', 'client'])
-
-/**
- * Where a failure is remembered; `undefined`: nowhere. What another broker answered is the key's: whose trouble it is
- * beyond that, its own memory knows.
- */
-export function failureLevel(error: BrokerError): FailureLevel | undefined {
-  const { code, reason } = error
-  if (notUpstream.has(reason)) return undefined
-  if (reason === parentReason) return levelByCode[code] && 'key'
-  if (ofOneTenant.has(reason)) return 'tenant'
-  return refinedLevel(error) ?? levelByCode[code]
-}
-
-function refinedLevel({ code, parts }: BrokerError): FailureLevel | undefined {
-  if (code !== 'upstream_rejected' && code !== 'consent_required') return undefined
-  const known = parts.upstream?.codes?.find(number => levelByUpstreamCode.has(number))
-  return known === undefined ? undefined : levelByUpstreamCode.get(known)
+export function failureLevel({ handling, parts }: BrokerError): FailureLevel | undefined {
+  return handling.remembered === 'nowhere' ? undefined : (parts.level ?? handling.remembered)
 }
 
 /** Milliseconds for which a failure that somebody must act upon is believed: least and most. */
@@ -106,18 +55,15 @@ export function failurePeriodMs(
  * An error as others may get it: without its cause, which can hold a request with its assertion, and without a remedy
  * that names the tenant or the scope it was for, where callers of others will meet it.
  */
-export function forOthers(
-  { code, message, parts }: BrokerError,
-  level: FailureLevel,
-  target: FetchTarget,
-): BrokerError {
-  const { remedy, upstream, reason } = parts
+export function forOthers(error: BrokerError, level: FailureLevel, target: FetchTarget): BrokerError {
+  const { remedy, upstream, reason, level: refined } = error.parts
   const narrower = { application: [target.tenant, target.scope], tenant: [target.scope], key: [] }[level]
   const tells = remedy !== undefined && !narrower.some(name => remedy.includes(name))
-  return new BrokerError(code, message, {
+  return error.withParts({
     ...(tells && { remedy }),
     ...(upstream && { upstream }),
     ...(reason !== undefined && { reason }),
+    ...(refined !== undefined && { level: refined }),
   })
 }
 
@@ -125,5 +71,5 @@ export function forOthers(
 export function withSecondsLeft(error: BrokerError, ms: number): BrokerError {
   const seconds = Math.max(1, Math.ceil(ms / 1000))
   if (!errorTable[error.code].retryable || error.retryAfter === seconds) return error
-  return new BrokerError(error.code, error.message, { ...error.parts, retryAfter: seconds })
+  return error.withParts({ ...error.parts, retryAfter: seconds })
 }

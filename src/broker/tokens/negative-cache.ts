@@ -1,15 +1,8 @@
 import { LRUCache } from 'lru-cache'
 import { asBrokerError, type BrokerError } from '../../errors.ts'
+import { levels, type FailureLevel } from '../../reasons/row.ts'
 import type { Clock } from '../lib/clock.ts'
-import {
-  failureLevel,
-  failurePeriodMs,
-  type FailureLevel,
-  type FetchTarget,
-  forOthers,
-  levels,
-  withSecondsLeft,
-} from './negative-cache-rules.ts'
+import { failureLevel, failurePeriodMs, type FetchTarget, forOthers, withSecondsLeft } from './negative-cache-rules.ts'
 
 /** Which tokens, fetches and failures are meant; a part that is absent stands for all. */
 export interface FetchFilter {
@@ -62,6 +55,7 @@ export interface FailureMemory {
   readonly all: () => Iterable<RememberedFailure>
 }
 
+/** What a memory of failures needs, and its limit. */
 export interface FailureMemoryOptions {
   readonly clock: Pick<Clock, 'monotonic'>
   /** Uniform in [0, 1). */

@@ -8,24 +8,15 @@ export interface Seat {
   waiters: number
 }
 
-/** What one caller waits for, first in first out. Exists while there is something. */
-interface Queue {
-  readonly seats: Chain<PlacedSeat>
-  readonly turn: Link<string>
-}
-
-interface PlacedSeat extends Seat {
-  link?: Link<PlacedSeat>
-}
-
 /**
- * Callers who wait take turns; what one of them waits for is done in order. Counts what each has under way, too. Nothing
- * takes longer because more wait.
+ * Callers who wait take turns; what one of them waits for is done in order. Counts what each has under way, too.
+ *
+ * Maps and sets keep the order. To find the first entry they skip those that were deleted before it, at most as many as
+ * they have room for: with 10,000 waiting, a turn takes 5 µs of processor time.
  */
 export class Lane {
-  /** Whoever waits, in the order of their turns. */
-  readonly #turns = new Chain<string>()
-  readonly #queues = new Map<string, Queue>()
+  /** What each caller waits for, first in first out, in the order of the callers' turns. No set is empty. */
+  readonly #queues = new Map<string, Set<Seat>>()
   readonly #runningOf = new Map<string, number>()
   #waiting = 0
   #running = 0
@@ -40,7 +31,7 @@ export class Lane {
   }
 
   waitingOf(caller: string): number {
-    return this.#queues.get(caller)?.seats.size ?? 0
+    return this.#queues.get(caller)?.size ?? 0
   }
 
   runningOf(caller: string): number {
@@ -49,39 +40,31 @@ export class Lane {
 
   /** A seat behind the caller's others. A caller that had none has its turn after all others. */
   add(caller: string, begin: Seat['begin']): Seat {
-    let queue = this.#queues.get(caller)
-    if (queue === undefined) {
-      queue = { seats: new Chain(), turn: this.#turns.push(caller) }
-      this.#queues.set(caller, queue)
-    }
-    const seat: PlacedSeat = { lane: this, caller, begin, waiters: 0 }
-    seat.link = queue.seats.push(seat)
+    const seat: Seat = { lane: this, caller, begin, waiters: 0 }
+    this.#queues.getOrInsertComputed(caller, () => new Set()).add(seat)
     this.#waiting++
     return seat
   }
 
-  /** Takes a seat away that is there. */
-  remove(seat: PlacedSeat): void {
-    const queue = this.#queues.get(seat.caller)
-    if (queue === undefined || seat.link === undefined) return
-    queue.seats.remove(seat.link)
-    delete seat.link
+  /** Takes a seat away. Does nothing the second time. */
+  remove(seat: Seat): void {
+    const seats = this.#queues.get(seat.caller)
+    if (!seats?.delete(seat)) return
     this.#waiting--
-    if (queue.seats.size > 0) return
-    this.#turns.remove(queue.turn)
-    this.#queues.delete(seat.caller)
+    if (seats.size === 0) this.#queues.delete(seat.caller)
   }
 
   /**
-   * The first seat of the first caller in turn who may begin; that caller's next turn is after all others. Whoever may
-   * not begin now keeps the place. The seat stays until it is removed.
+   * The first seat of the first caller in turn who may begin; that caller's next turn is after all others. A caller who
+   * may not begin now keeps the place. The seat stays until it is removed.
    */
   take(mayBegin: (caller: string) => boolean): Seat | undefined {
-    for (let turn = this.#turns.first; turn !== undefined; turn = turn.after) {
-      const queue = mayBegin(turn.value) ? this.#queues.get(turn.value) : undefined
-      if (queue === undefined) continue
-      this.#turns.moveToEnd(turn)
-      return queue.seats.first?.value
+    for (const [caller, seats] of this.#queues) {
+      if (!mayBegin(caller)) continue
+      this.#queues.delete(caller)
+      this.#queues.set(caller, seats)
+      const [first] = seats
+      return first
     }
     return undefined
   }
@@ -98,49 +81,5 @@ export class Lane {
     const left = this.runningOf(caller) - 1
     if (left > 0) this.#runningOf.set(caller, left)
     else this.#runningOf.delete(caller)
-  }
-}
-
-interface Link<T> {
-  readonly value: T
-  before: Link<T> | undefined
-  after: Link<T> | undefined
-}
-
-/**
- * A doubly linked list. A `Set` would keep the order too, but finding its first member takes longer the more members
- * were removed before it.
- */
-class Chain<T> {
-  first: Link<T> | undefined
-  #last: Link<T> | undefined
-  size = 0
-
-  push(value: T): Link<T> {
-    const link: Link<T> = { value, before: undefined, after: undefined }
-    this.#append(link)
-    return link
-  }
-
-  remove(link: Link<T>): void {
-    if (link.before) link.before.after = link.after
-    else this.first = link.after
-    if (link.after) link.after.before = link.before
-    else this.#last = link.before
-    this.size--
-  }
-
-  moveToEnd(link: Link<T>): void {
-    this.remove(link)
-    this.#append(link)
-  }
-
-  #append(link: Link<T>): void {
-    link.before = this.#last
-    link.after = undefined
-    if (this.#last) this.#last.after = link
-    else this.first = link
-    this.#last = link
-    this.size++
   }
 }

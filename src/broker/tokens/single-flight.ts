@@ -32,6 +32,7 @@ export interface Flights {
   readonly forget: (filter: FetchFilter) => void
 }
 
+/** What fetches need: where tokens come from, and where they go. */
 export interface FlightOptions {
   readonly source: TokenSource
   readonly clock: Clock
@@ -66,6 +67,7 @@ interface Entry {
   refused: boolean
 }
 
+/** Fetches tokens from the source. Callers who need the same key share one fetch. */
 export function createFlights(options: FlightOptions): Flights {
   return new KeyFlights(options)
 }
@@ -173,4 +175,4 @@ class KeyFlights implements Flights {
 const callerOf = ({ caller }: Grant): string => caller.id
 
 const noAnswer = (ms: number) =>
-  new BrokerError('upstream_unavailable', `No token could be had within ${ms} ms.`, { reason: 'timeout' })
+  new BrokerError('upstream_unavailable', `Entra did not issue a token within ${ms} ms.`, { reason: 'timeout' })

@@ -1,5 +1,5 @@
 import { decodeJwt, type JWTPayload } from 'jose'
-import { BrokerError } from '../../errors.ts'
+import { BrokerError, type ReasonOf } from '../../errors.ts'
 import { guidsIn, isGuid, resourceOf } from '../lib/identifiers.ts'
 import type { Grant } from '../authorization/authorize.ts'
 
@@ -61,5 +61,5 @@ function isForResource(claims: JWTPayload, resource: string): boolean {
   return isGuid(aud) && (claims['ver'] === '2.0' || guidsIn(resource).includes(aud.toLowerCase()))
 }
 
-const wrong = (reason: string, what: string) =>
-  new BrokerError('upstream_invalid', `Entra answered with a token that ${what}; it was discarded.`, { reason })
+const wrong = (reason: ReasonOf<'upstream_invalid'>, what: string) =>
+  new BrokerError('upstream_invalid', `Entra's response has a token that ${what}; it was discarded.`, { reason })

@@ -1,6 +1,5 @@
 import type { ReadStream } from 'node:fs'
 import { open, readFile } from 'node:fs/promises'
-import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import type { FastifyInstance } from 'fastify'
 import { parse } from 'yaml'
@@ -63,7 +62,7 @@ const headers = {
  * @param root the folder that holds `openapi.yaml` and `node_modules`
  */
 export function addDocs(app: FastifyInstance, root: string): void {
-  const config = { endpoint: 'docs' }
+  const config = { endpoint: 'docs' } as const
   const response = problems(...routeErrors)
 
   const description = readOnce(() => readDescription(root))
@@ -121,7 +120,6 @@ const readDescription = async (root: string): Promise<string> =>
 /** Large files are read as fast as the client takes them: one that takes nothing must not fill the memory. */
 async function openAsset(root: string, file: string): Promise<ReadStream | string> {
   if (file === 'start.js') return start
-  const swaggerUi = createRequire(join(root, 'package.json')).resolve('@fastify/swagger-ui/package.json')
-  const handle = await open(join(swaggerUi, '..', 'static', file))
+  const handle = await open(join(root, 'node_modules/@fastify/swagger-ui/static', file))
   return handle.createReadStream()
 }

@@ -8,7 +8,7 @@ import { shapeError, type MemberFaults } from '../token-endpoints/shape-error.ts
 const shape = Compile(entryQuery)
 const defaultLimit = 100
 
-/** What each parameter must be, and the code that says so. */
+/** The error code and detail for each invalid parameter. */
 const parameters: MemberFaults = {
   tenant: ['invalid_tenant', 'tenant must be one tenant: its id (a GUID) or its name in the policy.'],
   limit: ['invalid_request', 'limit must be a whole number from 1 to 1000.'],
@@ -16,7 +16,7 @@ const parameters: MemberFaults = {
 }
 
 /**
- * Reads the query of `GET /cache/entries`. A tenant name that the policy does not know matches no entry.
+ * Reads the query of `GET /cache/entries`. A tenant name that the policy does not define matches no entry.
  * @throws BrokerError `invalid_request`, `invalid_tenant`
  */
 export function readEntryQuery(query: unknown, policy: Policy): EntryQuery {

@@ -3,13 +3,13 @@ import type { UpstreamHealth } from '../../broker/health.ts'
 import type { Policy } from '../../broker/authorization/authorize.ts'
 import type { PolicyStatus } from '../../broker/authorization/active-policy.ts'
 
-/** The bodies of the operations endpoints: what the broker knows, in the words of its API. */
+/** The response bodies of the operations endpoints. */
 
 const iso = (milliseconds: number): string => new Date(milliseconds).toISOString()
 const isoOrNull = (milliseconds: number | undefined): string | null =>
   milliseconds === undefined ? null : iso(milliseconds)
 
-/** What `GET /health` tells of. Times are in milliseconds since 1970. */
+/** What `GET /health` reports. Times are in milliseconds since 1970. */
 export interface HealthFacts {
   /** Whether the service should get requests. */
   readonly isReady: () => boolean
@@ -21,7 +21,7 @@ export interface HealthFacts {
   readonly startedAt: number
 }
 
-/** `GET /health`: `failing` as soon as one check is, `ok` only when all are. */
+/** `GET /health`: `failing` if any check is failing, `ok` only if all are. */
 export function healthBody({ isReady, isDraining, policy, upstreams, version, startedAt }: HealthFacts) {
   const checks = upstreams()
   const running = policyBody(policy())
@@ -38,18 +38,18 @@ export function healthBody({ isReady, isDraining, policy, upstreams, version, st
   }
 }
 
-/** `failing` while the file is faulty: what is in force goes on, and will not survive a restart. */
+/** `failing` while the file is invalid: the active policy stays active, but the broker would not start again. */
 function policyBody({ policy, loadedAt, refusal }: PolicyStatus) {
   const { rules, denials, issuers, version } = policy
   return {
     status: refusal ? 'failing' : 'ok',
     since: iso(refusal?.since ?? loadedAt),
     detail: refusal
-      ? 'The policy file is faulty; the version that was loaded before it is in force.'
+      ? 'the policy file is invalid; the previously loaded policy stays active'
       : `rules: ${rules.length}, denials: ${denials.length}, issuers: ${issuers.length}`,
     version,
     loaded_at: iso(loadedAt),
-    ...(refusal && { faults: refusal.faults }),
+    ...(refusal && { errors: refusal.faults }),
   }
 }
 
@@ -64,7 +64,7 @@ const checkBody = ({ upstream, status, since, lastSuccess, lastError, failures, 
   last_error: lastError
     ? {
         code: lastError.code,
-        class: lastError.reason,
+        reason: lastError.reason,
         detail: lastError.detail,
         upstream_codes: lastError.upstreamCodes,
         at: iso(lastError.at),
@@ -75,7 +75,7 @@ const checkBody = ({ upstream, status, since, lastSuccess, lastError, failures, 
 
 function detailOf(status: UpstreamHealth['status'], lastError: UpstreamHealth['lastError']): string {
   if (status === 'failing' && lastError) return lastError.detail
-  return status === 'ok' ? 'It answers.' : 'Nobody has needed it since the broker started.'
+  return status === 'ok' ? 'reachable' : 'not used since the broker started'
 }
 
 /** `GET /cache`. */
@@ -89,7 +89,7 @@ export const cacheBody = (statistics: CacheStatistics) => ({
   failures: statistics.failures,
   evictions: statistics.evictions,
   at_risk: statistics.atRisk,
-  first_loss_in:
+  at_risk_usable_seconds:
     statistics.firstLossInSeconds === undefined ? null : Math.max(0, Math.floor(statistics.firstLossInSeconds)),
 })
 
@@ -109,11 +109,11 @@ const entryBody = (entry: CacheEntry, applications: ReadonlyMap<string, string>)
   client_id: entry.clientId,
   state: entry.state,
   expires_on: Math.floor(entry.endsAt / 1000),
-  served_for: entry.servedForSeconds,
+  usable_seconds: entry.servedForSeconds,
   refresh_in: entry.refreshInSeconds,
-  vain_refreshes: entry.vainRefreshes,
+  failed_refreshes: entry.vainRefreshes,
   last_failure: entry.lastFailure
-    ? { code: entry.lastFailure.code, class: entry.lastFailure.reason, at: iso(entry.lastFailure.at) }
+    ? { code: entry.lastFailure.code, reason: entry.lastFailure.reason, at: iso(entry.lastFailure.at) }
     : null,
   token: entry.fingerprint,
   trace_id: entry.traceId ?? null,

@@ -5,12 +5,13 @@ import type { Permit } from '../../broker/authorization/authorize-operation.ts'
 import type { Events } from '../../broker/events.ts'
 import type { ErrorCode } from '../../errors.ts'
 import { authenticated, authenticateFor } from '../token-endpoints/credential.ts'
+import type { Endpoint } from '../server/endpoints.ts'
 import { readEntryQuery } from './entry-query.ts'
 import { cacheBody, entriesBody, healthBody, type HealthFacts } from './operations-bodies.ts'
 import { callerErrors, problems, routeErrors } from '../schemas/problem-responses.ts'
 import { entryQuery } from '../schemas/requests.ts'
 
-/** What the operations endpoints show, and who may see it. */
+/** What the operations endpoints need. */
 export interface Operations extends HealthFacts {
   readonly issuer: Pick<TokenIssuer, 'authenticate'>
   readonly permit: Permit
@@ -27,9 +28,9 @@ const noStore = ['cache-control', 'no-store'] as const
 const observeErrors = [...routeErrors, ...callerErrors, 'not_permitted'] as const
 
 /**
- * Adds the operations endpoints. The probes are open, with nothing but the verdict: `/livez` says that the process
- * answers, `/readyz` that it should get requests. All others need the permission `observe`, and none of them asks an
- * upstream, so that looking at a broker in trouble does not add to it.
+ * Adds the operations endpoints. The probes need no credential and return only their verdict: `/livez` that the process
+ * is alive, `/readyz` that it is ready for requests. All others need the permission `observe`. None of them sends a
+ * request upstream, so observing a broker in trouble adds no load.
  */
 export function addOperations(app: FastifyInstance, operations: Operations): void {
   addProbes(app, operations)
@@ -50,13 +51,13 @@ export function addOperations(app: FastifyInstance, operations: Operations): voi
   })
 }
 
-/** What the description of a guarded route says; nothing is checked by it. */
+/** The schema of a guarded route, for `openapi.yaml` only: it validates nothing. */
 const described = (operationId: string, ...more: readonly ErrorCode[]): FastifySchema => ({
   operationId,
   response: problems(...observeErrors, ...more),
 })
 
-/** Announces every good answer of the routes that are added to this scope from now on; errors are announced as such. */
+/** Counts every successful response of the routes added to this scope from now on; errors are counted elsewhere. */
 export function countAnswers(app: FastifyInstance, answered: Events['answered']): void {
   app.addHook('onResponse', ({ routeOptions }, { statusCode }, done) => {
     const { endpoint } = routeOptions.config
@@ -82,10 +83,10 @@ function addProbes(app: FastifyInstance, { isReady, answered }: Operations): voi
 
 type Handler = (request: FastifyRequest, reply: FastifyReply) => FastifyReply | Promise<FastifyReply>
 
-/** Adds GET routes that, unless they are open, let in only who may observe. */
+/** Adds a GET route. A guarded one needs the permission `observe`. */
 const observed =
   (app: FastifyInstance, { issuer, permit }: Operations) =>
-  (url: string, endpoint: string, guarded: boolean, schema: FastifySchema, handler: Handler): void => {
+  (url: string, endpoint: Endpoint, guarded: boolean, schema: FastifySchema, handler: Handler): void => {
     const options = guarded ? { onRequest: authenticateFor({ endpoint, issuer }) } : {}
     app.get(url, { ...options, schema, config: { endpoint } }, (request, reply) => {
       if (guarded) {

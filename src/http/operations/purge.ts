@@ -15,23 +15,23 @@ import { shapeError, type MemberFaults } from '../token-endpoints/shape-error.ts
 const endpoint = 'purge'
 const shape = Compile(purgeQuery)
 
-/** Every error that `DELETE /tokens` can answer. */
+/** Every error that `DELETE /tokens` can return. */
 const errors = [...routeErrors, ...callerErrors, 'not_permitted', 'invalid_tenant', 'invalid_scope'] as const
 
-/** What `DELETE /tokens` works on. */
+/** What `DELETE /tokens` needs. */
 export interface Purge {
   readonly issuer: Pick<TokenIssuer, 'authenticate'>
   readonly permit: Permit
-  /** The policy in force. */
+  /** The active policy. */
   readonly policy: () => { readonly policy: Policy }
-  /** Forgets what matches; returns how many tokens that were. */
+  /** Removes what matches from the cache. Returns the number of tokens removed. */
   readonly forget: (filter: FetchFilter) => number
   readonly events: Pick<Events, 'purged' | 'answered'>
 }
 
 /**
- * Adds `DELETE /tokens`, for callers with the permission `purge`: the broker forgets the tokens that match, and what it
- * remembers of failures to get them. Tokens that were handed out stay valid: Entra does not revoke them.
+ * Adds `DELETE /tokens`, for callers with the permission `purge`. It removes matching tokens from the cache and matching
+ * failures from the negative cache. Tokens that were already issued stay valid: Entra does not revoke them.
  */
 export function addPurge(app: FastifyInstance, { issuer, permit, policy, forget, events }: Purge): void {
   app.delete('/tokens', {
@@ -50,7 +50,7 @@ export function addPurge(app: FastifyInstance, { issuer, permit, policy, forget,
   })
 }
 
-/** What each parameter must be, and the code that says so. */
+/** The error code and detail for each invalid parameter. */
 const parameters: MemberFaults = {
   tenant: ['invalid_tenant', 'tenant must be one tenant: its id (a GUID) or its name in the policy.'],
   scope: ['invalid_scope', "scope must be one resource's <resource>/.default, in printable ASCII."],
@@ -58,7 +58,7 @@ const parameters: MemberFaults = {
   all: ['invalid_request', 'all must be "true", or absent.'],
 }
 
-/** A name that the policy does not know matches nothing. */
+/** Reads the query into a filter. A name that the policy does not define matches nothing. */
 function readFilter(query: unknown, { tenants, applications }: Policy): FetchFilter {
   if (!shape.Check(query)) {
     throw shapeError(shape.Errors(query), parameters, 'parameter', 'The query is malformed.')
@@ -66,7 +66,10 @@ function readFilter(query: unknown, { tenants, applications }: Policy): FetchFil
   const { tenant, scope, application, all } = query
   const isFiltered = tenant !== undefined || scope !== undefined || application !== undefined
   if (isFiltered === (all !== undefined)) {
-    throw new BrokerError('invalid_request', 'Name what to drop: tenant, scope, application, or all=true by itself.')
+    throw new BrokerError(
+      'invalid_request',
+      'Specify what to purge: tenant, scope, application, or all=true by itself.',
+    )
   }
   return {
     ...(tenant !== undefined && { tenant: isGuid(tenant) ? tenant.toLowerCase() : (tenants.get(tenant) ?? tenant) }),

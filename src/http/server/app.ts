@@ -9,6 +9,7 @@ import {
 } from 'fastify'
 import type { Events } from '../../broker/events.ts'
 import { BrokerError, type ErrorCode } from '../../errors.ts'
+import type { Endpoint } from './endpoints.ts'
 import { answerClientError, answerUnroutable } from './client-errors.ts'
 import { KnownPaths } from './known-paths.ts'
 import { addPeers, type PeerOptions } from './peers.ts'
@@ -17,7 +18,7 @@ import { errorOf, limitHeaders, problemDetails, type Protocol } from './problems
 declare module 'fastify' {
   interface FastifyContextConfig {
     /** The route's name in metrics and in the audit trail. */
-    endpoint?: string
+    endpoint?: Endpoint
     /** How the route reports its errors; as problem details if absent. */
     protocol?: Protocol
     /** A prefix of paths without a route: their errors are in the route's protocol too. */
@@ -25,6 +26,7 @@ declare module 'fastify' {
   }
 }
 
+/** What a server needs. */
 export interface AppOptions {
   readonly log: FastifyBaseLogger
   /** Whether the service is about to stop, so that connections should not be kept. */
@@ -71,7 +73,7 @@ const noProxies: PeerOptions = {
 export type AddRoutes = (scope: FastifyInstance) => void
 
 /** The endpoint of requests that reached no route. */
-const noEndpoint = 'none'
+const noEndpoint: Endpoint = 'none'
 
 /** Milliseconds for a TLS handshake; Node would wait for two minutes. */
 const longestHandshakeMs = 10_000
@@ -80,7 +82,7 @@ export const maxConnections = 10_000
 
 const maxBodyBytes = 16 * 1024
 /** Node's own, for http and https alike. */
-const serverOptions = {
+export const serverOptions = {
   maxHeaderSize: 16 * 1024,
   // The hook below responds with a body.
   requireHostHeader: false,
@@ -190,7 +192,7 @@ function sendProblem(
 ): FastifyReply {
   const error = errorOf(thrown)
   if (error.code === 'internal_error') {
-    log.error({ request_id: request.id, err: error.cause ?? error }, 'a request failed unexpectedly')
+    log.error({ request_id: request.id, err: error.cause ?? error }, 'request failed unexpectedly')
   }
   answered(request.routeOptions.config.endpoint ?? noEndpoint, error.code)
   const { status, headers, body } = protocol.writeError(error, request)

@@ -43,4 +43,6 @@ export function shedLoad(scope: FastifyInstance, isOverloaded: () => boolean): v
 }
 
 const overloaded = () =>
-  new BrokerError('overloaded', 'The broker has more to do than it can do in time.', { retryAfter: retryAfterSeconds })
+  new BrokerError('overloaded', 'The broker cannot respond to more requests in time.', {
+    retryAfter: retryAfterSeconds,
+  })

@@ -26,6 +26,7 @@ export interface Peers {
   readonly certificateOf: (request: FastifyRequest) => PresentedCertificate | undefined
 }
 
+/** Which peers are proxies, and which certificates count. */
 export interface PeerOptions {
   /** Addresses and networks (CIDR) of proxies that send requests for others, and never for themselves. */
   readonly trustedProxies: readonly string[]
@@ -35,9 +36,10 @@ export interface PeerOptions {
   readonly headerIgnored: Events['headerIgnored']
 }
 
-const forwarding = ['x-forwarded-for', 'x-forwarded-client-cert', 'client-cert'] as const
+/** Headers that say who a proxy's peer is. Only trusted proxies may send them. */
+export const forwarding = ['x-forwarded-for', 'x-forwarded-client-cert', 'client-cert'] as const
 
-/** Headers that say who a proxy's peer is. */
+/** One of {@link forwarding}. */
 export type ForwardingHeader = (typeof forwarding)[number]
 
 /** Decorates the server with its peers, and closes connections from before a change of authorities after their response. */

@@ -3,6 +3,7 @@ import type { Caller } from '../../broker/authentication/authenticate.ts'
 import type { TokenIssuer } from '../../broker/issue-token.ts'
 import type { RequestFacts } from '../../broker/events.ts'
 import { asBrokerError } from '../../errors.ts'
+import type { Endpoint } from '../server/endpoints.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -28,7 +29,7 @@ export type CredentialOf = (request: FastifyRequest) => string | undefined
 /** How requests to an endpoint are authenticated. */
 export interface Authentication {
   /** The endpoint's name in the events of the outcome. */
-  readonly endpoint: string
+  readonly endpoint: Endpoint
   readonly issuer: Pick<TokenIssuer, 'authenticate'>
   /** Whether a client certificate does not count in place of a missing credential. */
   readonly bearerOnly?: boolean | undefined

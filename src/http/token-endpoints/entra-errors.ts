@@ -1,6 +1,6 @@
 import type { BrokerError } from '../../errors.ts'
 import type { FailedRequest, Problem, Protocol } from '../server/problems.ts'
-import { challenge, describe, errorHeaders, oauthErrors, oauthRow, type OAuthRow } from './oauth-errors.ts'
+import { challenge, describe, errorHeaders, oauthRow, oauthRowOf, type OAuthRow } from './oauth-errors.ts'
 
 /**
  * Seconds. Azure SDKs wait inside the call for as long as `Retry-After` says, up to three times. Another request to the
@@ -16,7 +16,7 @@ export const shortRetryAfter = ({ retryAfter = 1 }: BrokerError): string =>
 export const entraProtocol: Protocol = {
   errorSchema: 'EntraError',
   mediaType: 'application/json',
-  statusOf: code => oauthErrors[code].status,
+  statusOf: code => oauthRowOf(code).status,
   writeError: entraProblem,
 }
 

@@ -119,7 +119,7 @@ export interface EntraDocumentOptions {
  * no authorization endpoint either, but MSAL rejects a document without one.
  */
 export function addEntraDocument(app: FastifyInstance, { publicUrl, authority }: EntraDocumentOptions): void {
-  const config = { endpoint: 'openid_configuration', protocol: entraProtocol }
+  const config = { endpoint: 'openid_configuration', protocol: entraProtocol } as const
   const schema = {
     operationId: 'getOpenIdConfiguration',
     params: tenantPath,

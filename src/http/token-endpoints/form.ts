@@ -30,7 +30,7 @@ export class Form {
   refuseRepeated(): void {
     const [name] = this.#repeated
     if (name === undefined) return
-    throw new BrokerError('invalid_request', `The parameter ${JSON.stringify(name.slice(0, 64))} is there twice.`)
+    throw new BrokerError('invalid_request', `The parameter ${JSON.stringify(name.slice(0, 64))} appears twice.`)
   }
 }
 

@@ -96,9 +96,9 @@ export const metadataEndpoints = ({ tenant, credential }: MetadataOptions): read
 /** Adds the metadata protocol's paths without the protocol: after a plain 404, SDKs would retry for a minute. */
 export function refuseMetadata(app: FastifyInstance): void {
   for (const path of metadataPaths) {
-    const config = { endpoint: metadataName, below: belowMetadata, protocol: identityProtocol }
+    const config = { endpoint: metadataName, below: belowMetadata, protocol: identityProtocol } as const
     app.get(path, { config }, () => {
-      throw new BrokerError('not_found', 'This agent does not speak the metadata protocol.', {
+      throw new BrokerError('not_found', 'This agent does not offer the metadata protocol.', {
         remedy: 'Start it with --metadata, or set IDENTITY_ENDPOINT and IDENTITY_HEADER as it prints them.',
       })
     })

@@ -1,16 +1,5 @@
-import type { BrokerError, ErrorCode } from '../../errors.ts'
+import { errorTable, type BrokerError, type ErrorCode, type OAuthError } from '../../errors.ts'
 import type { FailedRequest, Problem } from '../server/problems.ts'
-
-/** An `error` of RFC 6749 §5.2 or RFC 8693 §2.2.2; the last two are those of RFC 6749 §4.1.2.1. */
-export type OAuthError =
-  | 'invalid_request'
-  | 'invalid_client'
-  | 'unauthorized_client'
-  | 'unsupported_grant_type'
-  | 'invalid_scope'
-  | 'invalid_target'
-  | 'server_error'
-  | 'temporarily_unavailable'
 
 /** Status and `error` of an error response. */
 export interface OAuthRow {
@@ -20,37 +9,20 @@ export interface OAuthRow {
 
 const row = (status: number, error: OAuthError): OAuthRow => ({ status, error })
 
-/** The OAuth error of each code. `docs/clients.md` has the same table, and a test compares them. */
-export const oauthErrors = {
-  invalid_request: row(400, 'invalid_request'),
-  invalid_tenant: row(400, 'invalid_request'),
-  invalid_scope: row(400, 'invalid_scope'),
-  unauthenticated: row(401, 'invalid_client'),
-  invalid_token: row(401, 'invalid_client'),
-  not_permitted: row(400, 'unauthorized_client'),
-  consent_required: row(400, 'unauthorized_client'),
-  not_found: row(404, 'invalid_request'),
-  method_not_allowed: row(405, 'invalid_request'),
-  request_timeout: row(408, 'invalid_request'),
-  too_large: row(413, 'invalid_request'),
-  unsupported_media_type: row(415, 'invalid_request'),
-  upstream_rejected: row(400, 'invalid_target'),
-  rate_limited: row(429, 'temporarily_unavailable'),
-  headers_too_large: row(431, 'invalid_request'),
-  internal_error: row(500, 'server_error'),
-  federation_misconfigured: row(500, 'server_error'),
-  upstream_invalid: row(500, 'server_error'),
-  upstream_unavailable: row(503, 'temporarily_unavailable'),
-  identity_unavailable: row(503, 'temporarily_unavailable'),
-  overloaded: row(503, 'temporarily_unavailable'),
-  issuer_unavailable: row(503, 'temporarily_unavailable'),
-} as const satisfies Record<ErrorCode, OAuthRow>
+/** Statuses that become others: RFC 6749 §5.2 has 400 and 401 for refusals, and its clients expect 500 for a server's. */
+const statuses: Readonly<Record<number, number>> = { 403: 400, 422: 400, 502: 500 }
+
+/** The OAuth error of a code. `docs/clients.md` has the same table, and a test compares them. */
+export function oauthRowOf(code: ErrorCode): OAuthRow {
+  const { status, oauth } = errorTable[code]
+  return row(statuses[status] ?? status, oauth)
+}
 
 /** The OAuth error of an error. An unknown grant has its own; a scope that Entra refuses is `invalid_scope`. */
 export function oauthRow({ code, reason, parts }: BrokerError): OAuthRow {
   if (code === 'invalid_request' && reason === 'unsupported_grant_type') return row(400, reason)
   if (code === 'upstream_rejected' && parts.upstream?.error === 'invalid_scope') return row(400, 'invalid_scope')
-  return oauthErrors[code]
+  return oauthRowOf(code)
 }
 
 /** Messages for clients that send forms, where the broker's own are about another kind of request. */

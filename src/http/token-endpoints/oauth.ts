@@ -9,14 +9,14 @@ import { problems, routeErrors } from '../schemas/problem-responses.ts'
 import type { FailedRequest, Protocol } from '../server/problems.ts'
 import { bearer } from './credential.ts'
 import { type Form, formBody, formOf } from './form.ts'
-import { oauthErrors, oauthProblem, oauthRow, type OAuthRow } from './oauth-errors.ts'
+import { oauthProblem, oauthRow, oauthRowOf, type OAuthRow } from './oauth-errors.ts'
 import { twoCredentials, type TokenEndpoint } from './token-endpoint.ts'
 import { expiresIn, tokenHeaders } from './token-response.ts'
 import { checkRequest } from './token-request.ts'
 
 const path = '/oauth2/token'
 /** RFC 7523 §2.2. */
-export const jwtBearer = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer'
+const jwtBearer = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer'
 /** RFC 8693 §2.1. */
 const tokenExchange = 'urn:ietf:params:oauth:grant-type:token-exchange'
 /** RFC 8693 §3. */
@@ -49,7 +49,7 @@ const formSchema = Type.Object(
 const oauthProtocol: Protocol = {
   errorSchema: 'OAuthError',
   mediaType: 'application/json',
-  statusOf: code => oauthErrors[code].status,
+  statusOf: code => oauthRowOf(code).status,
   writeError: (error, request) => oauthProblem(error, request, rowFor(error, request)),
 }
 
@@ -106,7 +106,7 @@ export function checkClientCredentials(form: Form): void {
   const grant = form.get('grant_type')
   if (grant === undefined) throw new BrokerError('invalid_request', 'The parameter grant_type is missing.')
   if (grant !== 'client_credentials') {
-    throw new BrokerError('invalid_request', 'This grant_type is none that this endpoint knows.', {
+    throw new BrokerError('invalid_request', 'This endpoint does not support this grant_type.', {
       reason: 'unsupported_grant_type',
     })
   }
@@ -161,7 +161,7 @@ function rowFor(error: BrokerError, request: FailedRequest): OAuthRow {
  */
 export function addOAuthMetadata(app: FastifyInstance, publicUrl: string | undefined): void {
   const schema = { operationId: 'getOAuthMetadata', response: problems(...routeErrors, 'not_found') }
-  const config = { endpoint: 'oauth_metadata' }
+  const config = { endpoint: 'oauth_metadata' } as const
   app.get('/.well-known/oauth-authorization-server', { schema, config }, (_request, reply) =>
     reply.headers(metadataHeaders).send(JSON.stringify(metadata(publicUrlOf(publicUrl)))),
   )
@@ -176,9 +176,9 @@ export const metadataHeaders = {
 /** The broker's own origin. It is never taken from a request, whose sender could name any. Throws `not_found`. */
 export function publicUrlOf(publicUrl: string | undefined): string {
   if (publicUrl !== undefined) return publicUrl
-  throw new BrokerError('not_found', 'This broker does not know the URL under which it is reached.', {
+  throw new BrokerError('not_found', 'This broker does not know its own public URL.', {
     reason: 'no_public_url',
-    remedy: 'Whoever runs the broker sets BROKER_PUBLIC_URL, for example to https://broker.example.',
+    remedy: 'The operator of the broker must set BROKER_PUBLIC_URL, for example to https://broker.example.',
   })
 }
 

@@ -7,7 +7,7 @@ export type MemberFaults = Readonly<Record<string, readonly [ErrorCode, string]>
 /**
  * The first error in a request's fields. Unknown fields come before all others, since they may be misspelt known ones.
  *
- * @param noun what the message calls a field: `member`, `parameter`
+ * @param noun what the message calls a field: `field`, `parameter`
  * @param otherwise the message if the request has no fields at all
  */
 export function shapeError(
@@ -19,7 +19,7 @@ export function shapeError(
   for (const { keyword, params } of errors) {
     if (keyword !== 'additionalProperties') continue
     const name = JSON.stringify(String(params.additionalProperties[0]).slice(0, 64))
-    return new BrokerError('invalid_request', `Unknown ${noun} ${name}; there are ${Object.keys(members).join(', ')}.`)
+    return new BrokerError('invalid_request', `Unknown ${noun} ${name}; allowed: ${Object.keys(members).join(', ')}.`)
   }
   for (const { keyword, params, instancePath } of errors) {
     if (keyword === 'required') {

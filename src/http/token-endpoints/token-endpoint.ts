@@ -4,6 +4,7 @@ import type { Issued, TokenIssuer } from '../../broker/issue-token.ts'
 import type { Ask } from '../../broker/authorization/authorize.ts'
 import { asBrokerError, BrokerError, type ErrorCode } from '../../errors.ts'
 import { callerErrors, errorResponses, routeErrors } from '../schemas/problem-responses.ts'
+import type { Endpoint } from '../server/endpoints.ts'
 import { limitHeaders, type Protocol } from '../server/problems.ts'
 import { authenticateBy, authenticated, authenticateFor, type Authentication, type CredentialOf } from './credential.ts'
 import { checkPlainText } from './text-body.ts'
@@ -24,7 +25,7 @@ export interface RequestBody {
  */
 export interface TokenEndpoint {
   /** The label of its requests in the audit trail and in metrics. */
-  readonly name: string
+  readonly name: Endpoint
   /** Its name in `openapi.yaml`. */
   readonly operationId: string
   readonly method: 'GET' | 'POST'

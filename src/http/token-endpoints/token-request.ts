@@ -36,7 +36,7 @@ function readText(text: string): Ask {
   } catch {
     throw new BrokerError('invalid_request', 'The body is not valid JSON.')
   }
-  return checked(body, 'member', 'The body must be a JSON object.')
+  return checked(body, 'field', 'The body must be a JSON object.')
 }
 
 /**

@@ -19,8 +19,8 @@ export const expiresOn = ({ token }: Served): number => Math.floor(token.life.en
 export const refreshIn = ({ token, remaining }: Served): number =>
   Math.max(0, Math.floor((remaining - token.life.dueBeforeEnd) / 1000))
 
-/** `Cache-Status` (RFC 9211 §2). */
-function cacheStatus(how: CacheOutcome, ttl: number): string {
+/** `Cache-Status` (RFC 9211 §2). `ttl`: seconds for which the token is still served. */
+export function cacheStatus(how: CacheOutcome, ttl: number | string): string {
   switch (how) {
     case 'hit':
       return `token-broker; hit; ttl=${ttl}`
@@ -29,7 +29,7 @@ function cacheStatus(how: CacheOutcome, ttl: number): string {
       return `token-broker; hit; ttl=${ttl}; detail=${how}`
     case 'miss':
       return 'token-broker; fwd=miss'
-    case 'joined':
+    case 'collapsed':
       return 'token-broker; fwd=miss; collapsed'
     case 'expired':
       return 'token-broker; fwd=stale'

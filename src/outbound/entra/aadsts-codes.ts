@@ -1,7 +1,8 @@
 import { decodeJwt } from 'jose'
 import type { Grant } from '../../broker/authorization/authorize.ts'
+import type { FailureLevel } from '../../reasons/row.ts'
 
-/** What kind of trouble a refusal is; decides the answer, and who can end it. */
+/** The reasons that Entra's refusals can have: they decide the error code, and who can put it right. */
 export type RefusalClass =
   'transient' | 'assertion' | 'federation' | 'client' | 'cloud' | 'consent' | 'request' | 'unknown'
 
@@ -14,9 +15,11 @@ export interface Circumstances {
   readonly assertion: string
 }
 
-/** One AADSTS code: its class, and what somebody can do about it. */
-interface CodeRow {
+/** One AADSTS code: its class, where it is remembered, and what can be done about it. */
+export interface CodeRow {
   readonly class: RefusalClass
+  /** Where the failure is remembered, if not where its class is. */
+  readonly level?: FailureLevel
   readonly remedy?: (circumstances: Circumstances) => string
 }
 
@@ -51,71 +54,68 @@ const sameTenant: Remedy = ({ grant, assertion }) =>
   `${claim(assertion, 'tid')}.`
 
 const freshAssertion: Remedy = () =>
-  "Entra does not accept the managed identity's token itself: compare the clocks, and wait for the platform's next token."
+  "Entra rejected the managed identity's token itself: compare the clocks, and wait for the platform's next token."
 
 const otherCloud: Remedy = ({ grant }) =>
   `Tenant ${grant.tenant} is in another national cloud than BROKER_AUTHORITY; a federated credential cannot cross clouds.`
 
 const noSuchTenant: Remedy = ({ grant, authority }) =>
-  `There is no tenant ${grant.tenant} at ${authority}: correct the tenant id.`
+  `Tenant ${grant.tenant} does not exist at ${authority}: correct the tenant id.`
 
 const noSuchResource: Remedy = ({ grant }) =>
   `Tenant ${grant.tenant} does not know the resource of ${grant.scope}: correct the scope, or have the resource's ` +
   'service principal added there.'
 
-const oneScope: Remedy = () => 'Client credentials take the scope of one resource, as <resource>/.default.'
+const enableApplication: Remedy = ({ grant }) =>
+  `The service principal of application ${grant.clientId} is disabled in tenant ${grant.tenant}: an administrator ` +
+  'there enables it under Enterprise applications.'
 
-const rows = (kind: RefusalClass, remedy: Remedy | undefined, ...codes: readonly number[]) =>
-  codes.map((code): readonly [number, CodeRow] => [code, { class: kind, ...(remedy && { remedy }) }])
+const assignRole: Remedy = ({ grant }) =>
+  `Tenant ${grant.tenant} issues tokens for ${grant.scope} to assigned applications only: an administrator there ` +
+  `assigns application ${grant.clientId} a role of that resource.`
+
+const oneScope: Remedy = () => 'Client credentials need the scope of one resource, as <resource>/.default.'
+
+/** Codes that mean the same. */
+const rows = (row: CodeRow, ...codes: readonly number[]) => codes.map((code): readonly [number, CodeRow] => [code, row])
+
+const federation = (remedy: Remedy): CodeRow => ({ class: 'federation', remedy })
+const blocked: Remedy = ({ grant }) => `Conditional Access of tenant ${grant.tenant} blocks the application.`
 
 /**
  * The AADSTS codes that are known to matter here. Microsoft may add and change codes
  * (https://learn.microsoft.com/entra/identity-platform/reference-error-codes), so this refines what the HTTP status and
  * the OAuth error say, and a code that is not listed is no surprise.
+ *
+ * Two kinds are remembered elsewhere than others of their class: a tenant that does not exist, whatever the scope; and
+ * consent that is missing for one resource, which must not keep other resources of that tenant from callers.
  */
-const codeTable: ReadonlyMap<number, CodeRow> = new Map([
-  ...rows('transient', undefined, 90033, 90024, 90006, 90012, 90090, 90091, 50033, 50000, 90055, 50196),
-  ...rows('assertion', freshAssertion, 700024, 700027, 50013),
-  ...rows('federation', setCredential('issuer', 'iss'), 700211),
-  ...rows('federation', setCredential('audience', 'aud'), 700212, 7002121),
-  ...rows('federation', setCredential('subject', 'sub'), 700213),
-  ...rows('federation', addCredential, 70021, 70025, 7000226),
-  ...rows('federation', sameTenant, 700236, 700222),
+export const aadstsCodes: ReadonlyMap<number, CodeRow> = new Map([
+  ...rows({ class: 'transient' }, 50000, 50033, 50196, 90006, 90012, 90024, 90033, 90055, 90090, 90091),
+  ...rows({ class: 'assertion', remedy: freshAssertion }, 50013, 700024, 700027),
+  ...rows(federation(addCredential), 70021, 70025, 7000226),
+  ...rows(federation(setCredential('issuer', 'iss')), 700211),
+  ...rows(federation(setCredential('audience', 'aud')), 700212, 7002121),
+  ...rows(federation(setCredential('subject', 'sub')), 700213),
+  ...rows(federation(sameTenant), 700222, 700236),
   ...rows(
-    'federation',
-    () => "A policy of the application's tenant restricts federated credentials: allow it.",
+    federation(() => "A policy of the application's tenant restricts federated credentials: allow it."),
     700238,
   ),
-  ...rows('cloud', otherCloud, 90038, 900382, 900432),
-  ...rows('consent', adminConsent, 700016, 7000229, 700011, 65001, 650056),
-  ...rows(
-    'consent',
-    ({ grant }) =>
-      `The service principal of application ${grant.clientId} is disabled in tenant ${grant.tenant}: an administrator ` +
-      'there enables it under Enterprise applications.',
-    7000112,
-  ),
-  ...rows(
-    'consent',
-    ({ grant }) =>
-      `Tenant ${grant.tenant} lets only assigned applications have ${grant.scope}: an administrator there assigns the ` +
-      `application ${grant.clientId} a role of that resource.`,
-    501051,
-  ),
-  ...rows('request', noSuchTenant, 90002, 900023),
-  ...rows('request', noSuchResource, 500011, 50001, 650057),
-  ...rows('request', oneScope, 1002012, 70011, 28000),
-  ...rows(
-    'unknown',
-    ({ grant }) => `Conditional Access of tenant ${grant.tenant} blocks the application.`,
-    53003,
-    530032,
-    530035,
-  ),
+  ...rows({ class: 'cloud', remedy: otherCloud }, 90038, 900382, 900432),
+  ...rows({ class: 'consent', remedy: adminConsent, level: 'key' }, 65001, 650056),
+  ...rows({ class: 'consent', remedy: adminConsent }, 700011, 700016),
+  ...rows({ class: 'consent', remedy: enableApplication }, 7000112),
+  ...rows({ class: 'consent', remedy: adminConsent }, 7000229),
+  ...rows({ class: 'consent', remedy: assignRole, level: 'key' }, 501051),
+  ...rows({ class: 'request', remedy: noSuchTenant, level: 'tenant' }, 90002, 900023),
+  ...rows({ class: 'request', remedy: noSuchResource }, 50001, 500011, 650057),
+  ...rows({ class: 'request', remedy: oneScope }, 28000, 70011, 1002012),
+  ...rows({ class: 'unknown', remedy: blocked }, 53003, 530032, 530035),
 ])
 
-/** The class and remedy of the first code that is known. */
+/** The row of the first code that is known. */
 export function lookUpCodes(codes: readonly number[]): CodeRow | undefined {
-  const known = codes.find(code => codeTable.has(code))
-  return known === undefined ? undefined : codeTable.get(known)
+  const known = codes.find(code => aadstsCodes.has(code))
+  return known === undefined ? undefined : aadstsCodes.get(known)
 }

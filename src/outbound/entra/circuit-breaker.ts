@@ -1,6 +1,7 @@
 import type { Clock } from '../../broker/lib/clock.ts'
 import type { CircuitState } from '../../broker/events.ts'
-import { asBrokerError, BrokerError, type ErrorCode } from '../../errors.ts'
+import { asBrokerError, BrokerError } from '../../errors.ts'
+import type { Handling } from '../../reasons/row.ts'
 
 /** Keeps an authority that does not answer from being asked all the time. */
 export interface Circuit {
@@ -16,6 +17,7 @@ export interface Circuit {
   readonly since: () => number
 }
 
+/** When a circuit opens, and for how long. */
 export interface CircuitOptions {
   readonly clock: Clock
   /** Told of every change. Must be quick and must not throw. */
@@ -34,7 +36,8 @@ export interface CircuitOptions {
   readonly probeMs?: number
 }
 
-const defaults = {
+/** What {@link CircuitOptions} are by default. */
+export const circuitDefaults = {
   windowMs: 10_000,
   minExchanges: 10,
   minTenants: 3,
@@ -45,33 +48,6 @@ const defaults = {
 
 /** Outcomes that are kept, however many there are within the window. */
 const maxOutcomes = 500
-
-/**
- * What a failed exchange says of the authority: that it is in trouble (no answer, or a server's error), that it answers
- * (whatever it answers: 4xx, 429 and useless tokens too), or nothing, since it was not asked.
- */
-export function verdictOn({ code, reason }: BrokerError): Verdict {
-  if (code === 'upstream_unavailable') return unavailable[reason] ?? 'nothing'
-  return answered.has(code) ? 'answers' : 'nothing'
-}
-
-type Verdict = 'answers' | 'trouble' | 'nothing'
-
-/** Reasons of `upstream_unavailable`. */
-const unavailable: Readonly<Record<string, Verdict>> = {
-  network: 'trouble',
-  timeout: 'trouble',
-  server_error: 'trouble',
-  throttled: 'answers',
-  transient: 'answers',
-}
-
-const answered: ReadonlySet<string> = new Set<ErrorCode>([
-  'federation_misconfigured',
-  'consent_required',
-  'upstream_rejected',
-  'upstream_invalid',
-])
 
 /**
  * A circuit for one authority. It opens when, within the window, enough exchanges were made and enough tenants are in
@@ -97,7 +73,7 @@ interface Passage {
 }
 
 class AuthorityCircuit implements Circuit {
-  readonly #options: CircuitOptions & typeof defaults
+  readonly #options: CircuitOptions & typeof circuitDefaults
   #state: CircuitState = 'closed'
   #since: number
   /** Counts changes of state. */
@@ -107,7 +83,7 @@ class AuthorityCircuit implements Circuit {
   #probe: { readonly passage: Passage; readonly until: number } | undefined
 
   constructor(options: CircuitOptions) {
-    this.#options = { ...defaults, ...options }
+    this.#options = { ...circuitDefaults, ...options }
     this.#since = options.clock.now()
   }
 
@@ -118,11 +94,11 @@ class AuthorityCircuit implements Circuit {
     const passage = this.#admit()
     try {
       const result = await exchange()
-      this.#judge(passage, tenant, 'answers')
+      this.#judge(passage, tenant, 'answered')
       return result
     } catch (thrown) {
       const error = asBrokerError(thrown)
-      this.#judge(passage, tenant, verdictOn(error))
+      this.#judge(passage, tenant, error.handling.circuit)
       throw error
     }
   }
@@ -139,19 +115,19 @@ class AuthorityCircuit implements Circuit {
     return passage
   }
 
-  #judge(passage: Passage, tenant: string, verdict: Verdict): void {
+  #judge(passage: Passage, tenant: string, verdict: Handling['circuit']): void {
     if (passage.change !== this.#change) return
     if (this.#state === 'closed') return this.#count(tenant, verdict)
     // A probe that was given up for lost comes too late.
     if (this.#probe?.passage !== passage) return
     this.#probe = undefined
-    if (verdict === 'answers') this.#turn('closed')
-    if (verdict === 'trouble') this.#open()
+    if (verdict === 'answered') this.#turn('closed')
+    if (verdict === 'failure') this.#open()
   }
 
-  #count(tenant: string, verdict: Verdict): void {
-    if (verdict === 'nothing') return
-    const trouble = verdict === 'trouble'
+  #count(tenant: string, verdict: Handling['circuit']): void {
+    if (verdict === 'ignored') return
+    const trouble = verdict === 'failure'
     this.#outcomes.push({ at: this.#options.clock.monotonic(), tenant, trouble })
     if (this.#outcomes.length > maxOutcomes) this.#outcomes.shift()
     if (trouble && this.#isSick()) this.#open()
@@ -182,7 +158,7 @@ class AuthorityCircuit implements Circuit {
 }
 
 const isOpen = (ms: number) =>
-  new BrokerError('upstream_unavailable', 'Entra has not answered lately, so it was not asked.', {
+  new BrokerError('upstream_unavailable', 'Entra has not responded recently, so no request was sent to it.', {
     reason: 'circuit_open',
     retryAfter: Math.max(1, Math.ceil(ms / 1000)),
   })

@@ -1,21 +1,39 @@
 import { membersOfJson } from '../../broker/lib/json-members.ts'
-import { BrokerError, type ErrorCode, type ErrorParts, type UpstreamFacts } from '../../errors.ts'
+import {
+  BrokerError,
+  type ErrorCode,
+  type ErrorParts,
+  type PartsOf,
+  type ReasonOf,
+  type UpstreamFacts,
+} from '../../errors.ts'
 import { lookUpCodes, type Circumstances, type RefusalClass } from './aadsts-codes.ts'
 import type { Seen } from './http-client.ts'
 
 /** Seconds beyond which a Retry-After is not believed. */
 const longestRetryAfter = 300
 
+/** The codes that have a reason. */
+type CodeWith<Each extends RefusalClass> = {
+  [Code in ErrorCode]: Each extends ReasonOf<Code> ? Code : never
+}[ErrorCode]
+
 /** How each class is answered, and in which words when no remedy is known. */
-const classTable: Readonly<Record<RefusalClass, readonly [code: ErrorCode, detail: string]>> = {
-  transient: ['upstream_unavailable', 'Entra cannot answer at the moment.'],
-  assertion: ['federation_misconfigured', "Entra does not accept the managed identity's token."],
-  federation: ['federation_misconfigured', "The application's federated credential does not fit the managed identity."],
-  client: ['federation_misconfigured', 'Entra does not accept the application in this tenant, and does not say why.'],
+const classTable: { readonly [Class in RefusalClass]: readonly [code: CodeWith<Class>, detail: string] } = {
+  transient: ['upstream_unavailable', 'Entra is temporarily unavailable.'],
+  assertion: ['federation_misconfigured', "Entra rejected the managed identity's token."],
+  federation: [
+    'federation_misconfigured',
+    "The application's federated credential does not match the managed identity.",
+  ],
+  client: ['federation_misconfigured', 'Entra rejected the application in this tenant without a known reason.'],
   cloud: ['federation_misconfigured', 'The tenant belongs to another national cloud.'],
-  consent: ['consent_required', 'The tenant has not admitted the application, or not for this resource.'],
+  consent: [
+    'consent_required',
+    "The tenant's administrator has not consented to the application, or not for this resource.",
+  ],
   request: ['upstream_rejected', 'Entra does not know this tenant, resource or scope.'],
-  unknown: ['upstream_rejected', 'Entra refuses the request.'],
+  unknown: ['upstream_rejected', 'Entra rejected the request.'],
 }
 
 /**
@@ -39,7 +57,7 @@ export function exchangeFailure(
   if (status === 429 || status === 408 || status >= 500) return transient(seen, now)
   const body = status >= 400 ? readError(seen.body) : undefined
   if (body === undefined) {
-    return new BrokerError('upstream_invalid', `Entra's answer (HTTP ${status}) was not what the protocol says.`, {
+    return new BrokerError('upstream_invalid', `Entra's response (HTTP ${status}) does not follow the protocol.`, {
       reason: status >= 300 && status < 400 ? 'redirect' : 'unreadable',
     })
   }
@@ -48,7 +66,13 @@ export function exchangeFailure(
   if (kind === 'transient') return transient(seen, now)
   const [code, detail] = classTable[kind]
   const remedy = known?.remedy?.(circumstances)
-  return new BrokerError(code, detail, { reason: kind, upstream: body, ...(remedy && { remedy }) })
+  const level = known?.level
+  return new BrokerError(code, detail, {
+    reason: kind,
+    upstream: body,
+    ...(level && { level }),
+    ...(remedy && { remedy }),
+  })
 }
 
 /** What the OAuth errors mean that a client-credentials request can meet, where no code says it better. */
@@ -66,16 +90,17 @@ const classOfError = (error = ''): RefusalClass => errorClasses[error] ?? 'unkno
 
 function transient(seen: Seen, now: number): BrokerError {
   const upstream = readError(seen.body)
-  const parts: ErrorParts = {
+  const parts: PartsOf<'upstream_unavailable'> = {
     reason: transientReason(seen.status),
     ...retryAfterPart(seen.status, seen.header('retry-after'), now),
     ...(upstream && { upstream }),
   }
-  return new BrokerError(...classTable.transient, parts)
+  const [code, detail] = classTable.transient
+  return new BrokerError(code, detail, parts)
 }
 
 /** A server's error tells of its health; a 429, and a 4xx with a code that is known to pass, come from one that answers. */
-function transientReason(status: number): string {
+function transientReason(status: number): ReasonOf<'upstream_unavailable'> {
   if (status === 429) return 'throttled'
   return status === 408 || status >= 500 ? 'server_error' : 'transient'
 }

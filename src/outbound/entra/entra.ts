@@ -9,6 +9,7 @@ import { BrokerError } from '../../errors.ts'
 import { exchangeFailure, readId } from './entra-failure.ts'
 import { RecordingClient } from './http-client.ts'
 
+/** What {@link entra} needs. */
 export interface EntraOptions {
   /** `https://login.microsoftonline.com`, or another cloud's. The identity's token is sent there. */
   readonly authority: string
@@ -86,7 +87,7 @@ async function exchange(
   return checked
 }
 
-const outOfTime = () => new BrokerError('upstream_unavailable', 'Entra did not answer in time.', { reason: 'timeout' })
+const outOfTime = () => new BrokerError('upstream_unavailable', 'Entra did not respond in time.', { reason: 'timeout' })
 
 /**
  * The SDK's token with the lifetimes of the answer itself: the SDK takes a missing expiry for "now" and says nothing of
@@ -96,7 +97,7 @@ function checkedToken(grant: Grant, token: string, client: RecordingClient, now:
   const body = membersOfJson(client.seen?.body ?? '')
   const expiresIn = positiveSeconds(body['expires_in'])
   if (expiresIn === undefined) {
-    throw new BrokerError('upstream_invalid', 'Entra answered with a token that has no expiry; it was discarded.', {
+    throw new BrokerError('upstream_invalid', "Entra's response has a token without an expiry; it was discarded.", {
       reason: 'no_expiry',
     })
   }

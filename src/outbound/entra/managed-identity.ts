@@ -102,7 +102,7 @@ function identityFailure(
         'or correct BROKER_IDENTITY_CLIENT_ID.',
     })
   }
-  return new BrokerError('identity_unavailable', `The identity endpoint gave no usable answer (HTTP ${status}).`, {
+  return new BrokerError('identity_unavailable', `The identity endpoint gave no usable response (HTTP ${status}).`, {
     reason: status === 200 ? 'unusable' : 'status',
     ...retryAfterPart(status, client.seen?.header('retry-after'), now()),
   })

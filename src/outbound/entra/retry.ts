@@ -29,8 +29,10 @@ export interface Patient<T> {
   readonly expired: () => BrokerError
 }
 
-const maxRetries = 2
-const firstPauseMs = 100
+/** Attempts after the first one. */
+export const maxRetries = 2
+/** Milliseconds of the first pause at most; the next is twice as long. */
+export const firstPauseMs = 100
 /** Milliseconds that must be left after a pause for another attempt to be worth it. */
 const leastAttemptMs = 100
 
@@ -114,14 +116,12 @@ class Budget {
 
 const timer: Wait = (ms, signal) => sleep(ms, undefined, { signal })
 
-const withdrawn = () => new BrokerError('upstream_unavailable', 'The exchange was given up.', { reason: 'withdrawn' })
+const withdrawn = () => new BrokerError('upstream_unavailable', 'The exchange was cancelled.', { reason: 'withdrawn' })
 
+/** The budget of an exchange, and the circuit that it goes through. */
 export interface ResilienceOptions extends BudgetOptions {
   readonly circuit: Circuit
 }
-
-/** Reasons of `upstream_unavailable` that may have passed a moment later. */
-const passing = new Set(['network', 'server_error', 'transient', 'throttled'])
 
 /**
  * Wraps a token source so that whoever asks gets a token or a failure within `timeoutMs`, whatever hangs: with retries of
@@ -130,10 +130,11 @@ const passing = new Set(['network', 'server_error', 'transient', 'throttled'])
  */
 export function resilient(source: TokenSource, options: ResilienceOptions): TokenSource {
   const { circuit, timeoutMs } = options
-  const mayRetry = ({ code, reason }: BrokerError) =>
-    code === 'upstream_unavailable' && passing.has(reason) && circuit.state() === 'closed'
+  const mayRetry = ({ handling }: BrokerError) => handling.retry && circuit.state() === 'closed'
   const expired = () =>
-    new BrokerError('upstream_unavailable', `No token could be had within ${timeoutMs} ms.`, { reason: 'timeout' })
+    new BrokerError('upstream_unavailable', `Entra did not issue a token within ${timeoutMs} ms.`, {
+      reason: 'timeout',
+    })
 
   return (grant, signal) =>
     withinBudget(

@@ -2,7 +2,8 @@ import { request as httpRequest, type IncomingMessage } from 'node:http'
 import { request as httpsRequest } from 'node:https'
 import type { FetchDocument } from '../../broker/events.ts'
 
-const maxDocumentBytes = 512 * 1024
+/** Bytes of the largest document that is read. */
+export const maxDocumentBytes = 512 * 1024
 
 /**
  * Reads JSON documents of issuers: discovery documents and key sets. No redirects, so that what is read comes from the

@@ -12,6 +12,7 @@ import { readLimitedFile } from '../files/files.ts'
 
 const maxFileBytes = 512 * 1024
 
+/** What fetching issuers' keys needs. */
 export interface IssuerKeysOptions {
   readonly clock: Clock
   /** Milliseconds for a fetch of keys, the discovery document included. */

@@ -21,7 +21,7 @@ import { movableClock } from '../../support/clock.ts'
 
 /** Data of others, each with its source. */
 const vectors = (name: string): unknown =>
-  JSON.parse(readFileSync(join(import.meta.dirname, `../vectors/${name}.json`), 'utf8'))
+  JSON.parse(readFileSync(join(import.meta.dirname, `../../vectors/${name}.json`), 'utf8'))
 
 interface JwsVector {
   readonly name: string

@@ -45,7 +45,7 @@ test('the line "not ready yet" says which issuer, why, and what to do', async t 
   const broker = await start(t)
   emulator.fault({ kind: 'server-error', at: 'callers', status: 500 })
   void broker.service.warmUp()
-  const lines = () => broker.logLines().filter(({ need }) => need === "an issuer's keys")
+  const lines = () => broker.logLines().filter(({ waiting_for: need }) => need === "an issuer's keys")
   await until('the line', () => lines().length > 0)
   const [{ level, msg, outcome, reason, remedy, err } = {}] = lines()
   assert.deepEqual([level, msg, outcome, reason], ['warn', 'not ready yet', 'issuer_unavailable', 'keys'])

@@ -149,7 +149,7 @@ describe('who is refused learns nothing', () => {
               'not_permitted',
               'No rule of the policy grants this caller this tenant, scope and application.',
               undefined,
-              { remedy: 'Ask whoever runs the broker for a rule, quoting request_id.' },
+              { remedy: 'Request a rule from the operator of the broker; quote request_id.' },
             ],
           )
           return true

@@ -185,7 +185,7 @@ describe('failures in a row', () => {
 })
 
 test('what one tenant can bring about refuses nobody else, so that whoever may name any tenant shuts out no other', async () => {
-  for (const reason of ['cloud', 'client']) {
+  for (const reason of ['cloud', 'client'] as const) {
     const { fail, refused } = memoryWorld()
     await fail(failure('federation_misconfigured', reason))
     assert.equal(refused(), 'target scope', reason)

@@ -1,11 +1,17 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { failureLevel, failurePeriodMs, type FailureLevel } from '../../../src/broker/tokens/negative-cache-rules.ts'
-import type { BrokerError, ErrorCode } from '../../../src/errors.ts'
-import { reasonsInSources } from '../../contract/docs-reasons.ts'
+import { failureLevel, failurePeriodMs } from '../../../src/broker/tokens/negative-cache-rules.ts'
+import type { BrokerError, ErrorCode, ReasonOf } from '../../../src/errors.ts'
+import type { FailureLevel } from '../../../src/reasons/row.ts'
+import { reasons as known, refusedWith } from '../../support/reasons.ts'
 import { failure } from './world.ts'
 
-type Row = readonly [code: ErrorCode, reasons: readonly string[], level: FailureLevel | 'nowhere', why: string]
+type Row = readonly [
+  code: ErrorCode,
+  reasons: readonly ReasonOf<ErrorCode>[],
+  level: FailureLevel | 'nowhere',
+  why: string,
+]
 
 const placement: readonly Row[] = [
   ['federation_misconfigured', ['federation'], 'application', 'all tenants use one federated credential'],
@@ -47,13 +53,12 @@ describe('where a failure is remembered', () => {
     }
   }
 
-  test('every reason that stands in the source, of what a fetch can fail with, has a row', () => {
+  test('every reason that a fetch can fail with has a row', () => {
     const ofFetches = /^(upstream_|identity_|federation_|consent_|internal_)/
-    const known = [...reasonsInSources()].filter(pair => ofFetches.test(pair))
+    const pairs = known.map(({ code, reason }) => `${code} ${reason}`).filter(pair => ofFetches.test(pair))
     const rows = new Set(placement.flatMap(([code, reasons]) => reasons.map(reason => `${code} ${reason}`)))
-    assert.ok(known.length > 20)
     assert.deepEqual(
-      known.filter(pair => !rows.has(pair)),
+      pairs.filter(pair => !rows.has(pair)),
       [],
     )
   })
@@ -72,14 +77,20 @@ describe('AADSTS codes move a failure to where it belongs', () => {
     ['consent_required', [501051], 'key', 'one resource wants an assignment: the others must not suffer'],
     ['consent_required', [65001], 'key', 'no consent for this resource'],
     ['consent_required', [650056], 'key', 'this resource is not among the registered permissions'],
-    ['federation_misconfigured', [700213, 90002], 'application', 'only refusals of the request are moved'],
-    ['upstream_unavailable', [90002], 'key', 'an outage says nothing of the tenant'],
+    ['federation_misconfigured', [700213, 90002], 'application', 'the first known code decides'],
+    ['upstream_unavailable', [90033, 90002], 'key', 'an outage says nothing of the tenant'],
   ]
   for (const [code, codes, level, why] of table) {
     test(`${code} ${codes.join(', ')}: ${level} (${why})`, () => {
-      assert.equal(failureLevel(failure(code, 'any', { upstream: { codes } })), level)
+      const error = refusedWith(codes)
+      assert.equal(error.code, code)
+      assert.equal(failureLevel(error), level)
     })
   }
+
+  test('an outage that comes with such a code says nothing of the tenant either', () => {
+    assert.equal(failureLevel(refusedWith([90002], 503)), 'key')
+  })
 })
 
 describe('for how long', () => {

@@ -1,6 +1,6 @@
 import { createFailureMemory } from '../../../src/broker/tokens/negative-cache.ts'
 import type { FetchTarget } from '../../../src/broker/tokens/negative-cache-rules.ts'
-import { BrokerError, type ErrorCode, type ErrorParts } from '../../../src/errors.ts'
+import { BrokerError, type ErrorCode, type ErrorParts, type ReasonOf } from '../../../src/errors.ts'
 import { arm, graph, ids } from '../../support/callers.ts'
 import { movableClock } from '../../support/clock.ts'
 
@@ -15,8 +15,8 @@ export const otherScope = targetFor({ scope: arm })
 export const otherTenant = targetFor({ tenant: ids.fabrikam })
 export const otherApplication = targetFor({ clientId: ids.other })
 
-export const failure = (code: ErrorCode, reason: string, parts: ErrorParts = {}) =>
-  new BrokerError(code, `a ${reason} failure`, { reason, ...parts })
+export const failure = <Code extends ErrorCode>(code: Code, reason: ReasonOf<Code>, parts: ErrorParts = {}) =>
+  new BrokerError<ErrorCode>(code, `a ${reason} failure`, { ...parts, reason })
 export const federation = () => failure('federation_misconfigured', 'federation')
 export const consent = () => failure('consent_required', 'consent')
 export const unknown = () => failure('upstream_rejected', 'unknown')

@@ -155,7 +155,7 @@ test('the compiled policy says what a naive reading of the same file says', () =
   hasSeen(seen, ['denied', 'undecided', 'unknown', '0 rules', '1 rules'])
 })
 
-test('also where so many rules and denials speak of one tenant that they are found by the caller', () => {
+test('also where many rules and denials name one tenant', () => {
   const seen: Seen = new Map()
   const one = fc.constantFrom('a', 'b')
   const crowd = fc.oneof(

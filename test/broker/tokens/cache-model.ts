@@ -1,5 +1,5 @@
 import { matches, type FetchFilter } from '../../../src/broker/tokens/negative-cache.ts'
-import type { FailureLevel } from '../../../src/broker/tokens/negative-cache-rules.ts'
+import type { FailureLevel } from '../../../src/reasons/row.ts'
 import type { Moment } from '../../../src/broker/tokens/freshness.ts'
 import type { Grant } from '../../../src/broker/authorization/authorize.ts'
 import type { IssuedToken } from '../../../src/broker/events.ts'

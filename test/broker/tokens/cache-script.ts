@@ -1,6 +1,6 @@
 import * as fc from 'fast-check'
 import type { Grant } from '../../../src/broker/authorization/authorize.ts'
-import { BrokerError, type ErrorCode, type ErrorParts } from '../../../src/errors.ts'
+import { BrokerError, type ErrorCode, type PartsOf } from '../../../src/errors.ts'
 import { arm, callerWith, grantFor, graph, ids } from '../../support/callers.ts'
 import type { Remembered } from './cache-model.ts'
 
@@ -13,10 +13,10 @@ export const keys = ['default', 'other'].flatMap(application =>
 /** Keys × callers. */
 export const grants: readonly (readonly Grant[])[] = keys.map(key => callers.map(caller => grantFor(key, caller)))
 
-const failure = (code: ErrorCode, parts: ErrorParts = {}) => new BrokerError(code, 'failed', parts)
+const failure = <Code extends ErrorCode>(code: Code, parts: PartsOf<Code>) => new BrokerError(code, 'failed', parts)
 const away = (retryAfter: number): readonly [Error, Remembered] => {
   const told = Math.min(retryAfter, 300) * 1000
-  const parts = { reason: 'server_error', ...(retryAfter > 0 && { retryAfter }) }
+  const parts = { reason: 'server_error', ...(retryAfter > 0 && { retryAfter }) } as const
   return [failure('upstream_unavailable', parts), { level: 'key', least: told, most: told + 30_000 }]
 }
 /** How a fetch can fail, and what is to be remembered of that. */
@@ -24,11 +24,14 @@ export const failures: readonly (readonly [Error, Remembered?])[] = [
   away(0),
   away(5),
   away(86_400),
-  [failure('federation_misconfigured'), { level: 'application', least: 15_000, most: 30_000 }],
-  [failure('consent_required'), { level: 'tenant', least: 30_000, most: 60_000 }],
-  [failure('upstream_rejected'), { level: 'key', least: 30_000, most: 60_000 }],
-  [failure('upstream_invalid'), { level: 'key', least: 30_000, most: 60_000 }],
-  [failure('identity_unavailable')],
+  [
+    failure('federation_misconfigured', { reason: 'federation' }),
+    { level: 'application', least: 15_000, most: 30_000 },
+  ],
+  [failure('consent_required', { reason: 'consent' }), { level: 'tenant', least: 30_000, most: 60_000 }],
+  [failure('upstream_rejected', { reason: 'request' }), { level: 'key', least: 30_000, most: 60_000 }],
+  [failure('upstream_invalid', { reason: 'unreadable' }), { level: 'key', least: 30_000, most: 60_000 }],
+  [failure('identity_unavailable', { reason: 'network' })],
   [failure('upstream_unavailable', { reason: 'circuit_open', retryAfter: 2 })],
   [new TypeError('a bug')],
 ]

@@ -36,7 +36,7 @@ describe('a token is fetched once', () => {
   test('for a thousand callers at once', async () => {
     const { get, fetched } = cacheWorld()
     const all = await Promise.all(Array.from({ length: 1000 }, () => get()))
-    assert.deepEqual(new Set(all), new Set(['miss token-1', 'joined token-1']))
+    assert.deepEqual(new Set(all), new Set(['miss token-1', 'collapsed token-1']))
     assert.equal(all.filter(each => each.startsWith('miss')).length, 1)
     assert.equal(fetched.length, 1)
   })

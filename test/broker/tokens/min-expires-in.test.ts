@@ -61,7 +61,7 @@ describe('a caller who needs a least remaining life', () => {
     await get()
     clock.advance(45 * minutes)
     const [, served] = await Promise.all([get(), get(grantFor(), 1800)])
-    assert.equal(served, 'joined token-2')
+    assert.equal(served, 'collapsed token-2')
     assert.equal(fetched.length, 2)
   })
 
@@ -70,7 +70,7 @@ describe('a caller who needs a least remaining life', () => {
     await get()
     clock.advance(31 * minutes)
     const served = await Promise.all([get(grantFor(), 1800), get(grantFor(), 1800)])
-    assert.deepEqual(served, ['request token-2', 'joined token-2'])
+    assert.deepEqual(served, ['request token-2', 'collapsed token-2'])
     assert.equal(fetched.length, 2)
   })
 })

@@ -43,7 +43,7 @@ describe('whoever waits for a fetch that was purged', () => {
     second.resolve({ token: 'newer', expiresIn: 3600 })
     assert.equal(await late, 'miss newer 3600')
     first.reject(away())
-    assert.equal(await early, 'joined newer 3600')
+    assert.equal(await early, 'collapsed newer 3600')
   })
 
   test('has the failure when there is no newer token yet', async () => {
@@ -64,7 +64,7 @@ describe('whoever waits for a fetch that was purged', () => {
   })
 
   for (const [expiresIn, outcome, why] of [
-    [600, 'joined newer 600', 'as much as was asked for'],
+    [600, 'collapsed newer 600', 'as much as was asked for'],
     [599, 'rejected', 'a second less'],
   ] as const)
     test(`and needs ten minutes of life: a newer token with ${expiresIn} s (${why})`, async () => {

@@ -59,9 +59,9 @@ describe('an entry', () => {
       client_id: sample.application,
       state: 'fresh',
       expires_on: json['expires_on'],
-      served_for: 3539,
+      usable_seconds: 3539,
       refresh_in: 2700,
-      vain_refreshes: 0,
+      failed_refreshes: 0,
       last_failure: null,
       // As in the audit trail.
       token: fingerprint(String(json['access_token'])),
@@ -77,9 +77,9 @@ describe('an entry', () => {
     const shown = async () => (await entriesOf(broker)).entries[0]
     // 75 % of 3599 s, and the last minute is not handed out.
     clock.advance(2699)
-    assert.partialDeepStrictEqual(await shown(), { state: 'fresh', served_for: 840, refresh_in: 1 })
+    assert.partialDeepStrictEqual(await shown(), { state: 'fresh', usable_seconds: 840, refresh_in: 1 })
     clock.advance(1)
-    assert.partialDeepStrictEqual(await shown(), { state: 'due', served_for: 839, refresh_in: 0 })
+    assert.partialDeepStrictEqual(await shown(), { state: 'due', usable_seconds: 839, refresh_in: 0 })
 
     emulator.fault({ kind: 'aadsts', code: 700213, at: 'token' })
     const failedAt = new Date(clock.now()).toISOString()
@@ -87,20 +87,20 @@ describe('an entry', () => {
     await until('the failed refresh', () => broker.events('token.refresh_failed').length === 1)
     assert.partialDeepStrictEqual(await shown(), {
       state: 'due',
-      served_for: 839,
-      vain_refreshes: 1,
-      last_failure: { code: 'federation_misconfigured', class: 'federation', at: failedAt },
+      usable_seconds: 839,
+      failed_refreshes: 1,
+      last_failure: { code: 'federation_misconfigured', reason: 'federation', at: failedAt },
     })
     clock.advance(838)
-    assert.partialDeepStrictEqual(await shown(), { state: 'due', served_for: 1, refresh_in: 0 })
+    assert.partialDeepStrictEqual(await shown(), { state: 'due', usable_seconds: 1, refresh_in: 0 })
     clock.advance(1)
-    assert.partialDeepStrictEqual(await shown(), { state: 'expired', served_for: 0, refresh_in: 0 })
+    assert.partialDeepStrictEqual(await shown(), { state: 'expired', usable_seconds: 0, refresh_in: 0 })
     clock.advance(7200)
-    assert.partialDeepStrictEqual(await shown(), { state: 'expired', served_for: 0, refresh_in: 0 })
+    assert.partialDeepStrictEqual(await shown(), { state: 'expired', usable_seconds: 0, refresh_in: 0 })
 
     emulator.clearFaults()
     assert.equal((await broker.ask()).status, 200)
-    assert.partialDeepStrictEqual(await shown(), { state: 'fresh', vain_refreshes: 0, last_failure: null })
+    assert.partialDeepStrictEqual(await shown(), { state: 'fresh', failed_refreshes: 0, last_failure: null })
   })
 
   test('of an application with two names shows one of them, and its client id', async t => {
@@ -128,7 +128,7 @@ describe('/cache', () => {
       failures: [],
       evictions: 0,
       at_risk: 0,
-      first_loss_in: null,
+      at_risk_usable_seconds: null,
     }
     assert.deepEqual((await broker.get('/cache')).json, nothing)
     for (const tenant of numbered.slice(0, 5)) await broker.ask({ tenant, scope: graph })
@@ -154,7 +154,7 @@ describe('/cache', () => {
     await until('the failed refresh', () => broker.events('token.refresh_failed').length === 1)
     await broker.ask()
     clock.advance(0.4)
-    assert.partialDeepStrictEqual((await broker.get('/cache')).json, { at_risk: 1, first_loss_in: 838 })
+    assert.partialDeepStrictEqual((await broker.get('/cache')).json, { at_risk: 1, at_risk_usable_seconds: 838 })
     clock.advance(0.6)
   })
 })

@@ -60,12 +60,12 @@ describe('what /health tells', () => {
     const untouched = {
       status: 'unknown',
       since: iso(),
-      detail: 'Nobody has needed it since the broker started.',
+      detail: 'not used since the broker started',
       consecutive_failures: 0,
       last_success: null,
       last_error: null,
     }
-    const fine = { ...untouched, status: 'ok', detail: 'It answers.', last_success: iso() }
+    const fine = { ...untouched, status: 'ok', detail: 'reachable', last_success: iso() }
     assert.deepEqual(upstreams, [
       { kind: 'identity', name: 'managed-identity', ...untouched },
       { kind: 'authority', name: emulator.entraUrl, ...untouched, circuit: { state: 'closed', since: iso() } },
@@ -120,7 +120,7 @@ test('the authority: unknown, ok, failing, ok; "since" moves only with the statu
   assert.equal(refused.json['code'], 'federation_misconfigured')
   const lastError = {
     code: 'federation_misconfigured',
-    class: 'federation',
+    reason: 'federation',
     detail: refused.json['detail'],
     upstream_codes: [700213],
     at: failed,
@@ -143,7 +143,7 @@ test('the authority: unknown, ok, failing, ok; "since" moves only with the statu
   assert.partialDeepStrictEqual(await entra(), {
     status: 'ok',
     since: iso(),
-    detail: 'It answers.',
+    detail: 'reachable',
     consecutive_failures: 0,
     last_success: iso(),
     last_error: lastError,
@@ -151,16 +151,16 @@ test('the authority: unknown, ok, failing, ok; "since" moves only with the statu
 })
 
 const outages: readonly (readonly [fault: Fault, kind: string, error: Json])[] = [
-  [{ kind: 'server-error', at: 'token' }, 'authority', { code: 'upstream_unavailable', class: 'server_error' }],
-  [{ kind: 'throttled', at: 'token' }, 'authority', { code: 'upstream_unavailable', class: 'throttled' }],
-  [{ kind: 'hung', at: 'token' }, 'authority', { code: 'upstream_unavailable', class: 'timeout' }],
-  [{ kind: 'refused', at: 'token' }, 'authority', { code: 'upstream_unavailable', class: 'network' }],
-  [{ kind: 'wrong-tenant', at: 'token' }, 'authority', { code: 'upstream_invalid', class: 'wrong_tenant' }],
-  [{ kind: 'server-error', at: 'identity' }, 'identity', { code: 'identity_unavailable', class: 'status' }],
-  [{ kind: 'hung', at: 'identity' }, 'identity', { code: 'identity_unavailable', class: 'timeout' }],
-  [{ kind: 'refused', at: 'identity' }, 'identity', { code: 'identity_unavailable', class: 'network' }],
-  [{ kind: 'server-error', at: 'callers' }, 'issuer', { code: 'issuer_unavailable', class: 'keys' }],
-  [{ kind: 'hung', at: 'callers' }, 'issuer', { code: 'issuer_unavailable', class: 'keys' }],
+  [{ kind: 'server-error', at: 'token' }, 'authority', { code: 'upstream_unavailable', reason: 'server_error' }],
+  [{ kind: 'throttled', at: 'token' }, 'authority', { code: 'upstream_unavailable', reason: 'throttled' }],
+  [{ kind: 'hung', at: 'token' }, 'authority', { code: 'upstream_unavailable', reason: 'timeout' }],
+  [{ kind: 'refused', at: 'token' }, 'authority', { code: 'upstream_unavailable', reason: 'network' }],
+  [{ kind: 'wrong-tenant', at: 'token' }, 'authority', { code: 'upstream_invalid', reason: 'wrong_tenant' }],
+  [{ kind: 'server-error', at: 'identity' }, 'identity', { code: 'identity_unavailable', reason: 'status' }],
+  [{ kind: 'hung', at: 'identity' }, 'identity', { code: 'identity_unavailable', reason: 'timeout' }],
+  [{ kind: 'refused', at: 'identity' }, 'identity', { code: 'identity_unavailable', reason: 'network' }],
+  [{ kind: 'server-error', at: 'callers' }, 'issuer', { code: 'issuer_unavailable', reason: 'keys' }],
+  [{ kind: 'hung', at: 'callers' }, 'issuer', { code: 'issuer_unavailable', reason: 'keys' }],
 ]
 for (const [fault, kind, error] of outages)
   test(`${kind}: ${fault.kind} is failing, and says nothing of the others`, async t => {

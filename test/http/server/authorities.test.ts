@@ -10,7 +10,7 @@ const { emulator } = world
 describe('the authorities follow their file', () => {
   const settled = async (broker: { messages: () => boolean }) => until('the new authorities', broker.messages)
   const renewed = (lines: () => readonly object[]) => () =>
-    lines().some(line => 'msg' in line && String(line.msg).startsWith('the client authorities were renewed'))
+    lines().some(line => 'msg' in line && String(line.msg).startsWith('client CA certificates reloaded'))
 
   test('a certificate of one that is new is accepted, of one that is gone refused', async t => {
     const { ask, replace, broker } = await start(t)
@@ -76,7 +76,7 @@ describe('the authorities follow their file', () => {
   test('authorities that cannot be used are told of, and change nothing', async t => {
     const { ask, replace, broker } = await start(t)
     await replace('nonsense')
-    await until('told', () => broker.logText().includes('the new client authorities cannot be used'))
+    await until('told', () => broker.logText().includes('the new client CA certificates cannot be used'))
     assert.equal((await ask(worker)).status, 200)
   })
 

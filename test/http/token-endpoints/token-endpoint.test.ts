@@ -15,7 +15,7 @@ import { movableClock } from '../../support/clock.ts'
 
 /** A whole endpoint: every other one is such an object too, in a file of its own. */
 const toy: TokenEndpoint = {
-  name: 'toy',
+  name: 'oauth_token',
   operationId: 'getToy',
   method: 'GET',
   path: '/toy/:scope',
@@ -73,7 +73,7 @@ test('an endpoint is a value: authentication, cache, audit and metrics come with
     const { text, headers } = await send(`${url}/toy/a`, { headers: good })
     assert.deepEqual([text, headers['cache-status']], ['opaque', `token-broker; ${status}`])
   }
-  assert.deepEqual(published, ['issued toy', 'issued toy'])
+  assert.deepEqual(published, ['issued oauth_token', 'issued oauth_token'])
 })
 
 const refusals: readonly (readonly [
@@ -83,22 +83,28 @@ const refusals: readonly (readonly [
   text: string,
   outcome: string,
 ])[] = [
-  ['without a credential', '/toy/a', {}, 'toy: unauthenticated', 'unauthenticated toy, answered toy unauthenticated'],
+  [
+    'without a credential',
+    '/toy/a',
+    {},
+    'toy: unauthenticated',
+    'unauthenticated oauth_token, answered oauth_token unauthenticated',
+  ],
   [
     'before its query is checked',
     '/toy/a?x=1',
     {},
     'toy: unauthenticated',
-    'unauthenticated toy, answered toy unauthenticated',
+    'unauthenticated oauth_token, answered oauth_token unauthenticated',
   ],
   [
     'with a bad credential',
     '/toy/a',
     { 'x-toy': 'x' },
     'toy: invalid_token',
-    'unauthenticated toy, answered toy invalid_token',
+    'unauthenticated oauth_token, answered oauth_token invalid_token',
   ],
-  ['with a bad query', '/toy/a?x=1', good, 'toy: invalid_scope', 'answered toy invalid_scope'],
+  ['with a bad query', '/toy/a?x=1', good, 'toy: invalid_scope', 'answered oauth_token invalid_scope'],
   ['below its path', '/toy/a/b', good, 'toy: not_found', 'answered none not_found'],
 ]
 for (const [why, path, headers, text, outcome] of refusals)
@@ -113,7 +119,7 @@ test('a refusal of the policy is reported and published as one', async t => {
     throw new BrokerError('not_permitted', 'No.')
   })
   assert.equal((await send(`${url}/toy/a`, { headers: good })).text, 'toy: not_permitted')
-  assert.deepEqual(published, ['refused toy', 'answered toy not_permitted'])
+  assert.deepEqual(published, ['refused oauth_token', 'answered oauth_token not_permitted'])
 })
 
 test('the error for another method is in the protocol too, with the allowed method', async t => {

@@ -1,28 +1,28 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { verdictOn } from '../../../src/outbound/entra/circuit-breaker.ts'
-import { BrokerError, type ErrorCode } from '../../../src/errors.ts'
+import { BrokerError, type ErrorCode, type ReasonOf } from '../../../src/errors.ts'
 import { noon } from '../../support/clock.ts'
 import { away, circuitWorld, failure, isCircuitOpen, throttled } from './circuit-world.ts'
 
 describe('what an exchange says of the authority', () => {
-  const table: readonly [code: ErrorCode, reasons: readonly string[], verdict: string, why: string][] = [
-    ['upstream_unavailable', ['network', 'timeout'], 'trouble', 'no answer'],
-    ['upstream_unavailable', ['server_error'], 'trouble', '5xx'],
-    ['upstream_unavailable', ['throttled'], 'answers', '429'],
-    ['upstream_unavailable', ['transient'], 'answers', '4xx with a code that passes'],
-    ['upstream_unavailable', ['circuit_open', 'withdrawn', 'min_expires_in', 'anything'], 'nothing', 'not asked'],
-    ['federation_misconfigured', ['federation', 'assertion', 'cloud'], 'answers', '4xx'],
-    ['consent_required', ['consent'], 'answers', '4xx'],
-    ['upstream_rejected', ['request', 'unknown'], 'answers', '4xx'],
-    ['upstream_invalid', ['redirect', 'unreadable', 'wrong_tenant'], 'answers', 'an answer, whatever it is'],
-    ['identity_unavailable', ['network', 'timeout', 'status'], 'nothing', 'another hop'],
-    ['issuer_unavailable', ['issuer_unavailable'], 'nothing', 'another hop'],
-    ['internal_error', ['internal_error'], 'nothing', 'a bug'],
+  const table: readonly [code: ErrorCode, reasons: readonly ReasonOf<ErrorCode>[], verdict: string, why: string][] = [
+    ['upstream_unavailable', ['network', 'timeout'], 'failure', 'no answer'],
+    ['upstream_unavailable', ['server_error'], 'failure', '5xx'],
+    ['upstream_unavailable', ['throttled'], 'answered', '429'],
+    ['upstream_unavailable', ['transient'], 'answered', '4xx with a code that passes'],
+    ['upstream_unavailable', ['circuit_open', 'withdrawn', 'min_expires_in', 'broker'], 'ignored', 'not asked'],
+    ['federation_misconfigured', ['federation', 'assertion', 'cloud'], 'answered', '4xx'],
+    ['consent_required', ['consent'], 'answered', '4xx'],
+    ['upstream_rejected', ['request', 'unknown'], 'answered', '4xx'],
+    ['upstream_invalid', ['redirect', 'unreadable', 'wrong_tenant'], 'answered', 'an answer, whatever it is'],
+    ['identity_unavailable', ['network', 'timeout', 'status'], 'ignored', 'another hop'],
+    ['issuer_unavailable', ['issuer_unavailable'], 'ignored', 'another hop'],
+    ['internal_error', ['internal_error'], 'ignored', 'a bug'],
   ]
   for (const [code, reasons, verdict, why] of table) {
     for (const reason of reasons) {
-      test(`${code} ${reason}: ${verdict} (${why})`, () => assert.equal(verdictOn(failure(code, reason)), verdict))
+      test(`${code} ${reason}: ${verdict} (${why})`, () =>
+        assert.equal(failure(code, reason).handling.circuit, verdict))
     }
   }
 })

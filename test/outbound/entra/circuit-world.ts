@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
 import { createCircuit, type CircuitOptions } from '../../../src/outbound/entra/circuit-breaker.ts'
-import { BrokerError, type ErrorCode } from '../../../src/errors.ts'
+import { BrokerError, type ErrorCode, type ReasonOf } from '../../../src/errors.ts'
 import { movableClock, noon } from '../../support/clock.ts'
 
-export const failure = (code: ErrorCode, reason: string, retryAfter?: number) =>
-  new BrokerError(code, reason, { reason, ...(retryAfter !== undefined && { retryAfter }) })
+export const failure = <Code extends ErrorCode>(code: Code, reason: ReasonOf<Code>, retryAfter?: number) =>
+  new BrokerError<ErrorCode>(code, reason, { reason, ...(retryAfter !== undefined && { retryAfter }) })
 export const away = () => failure('upstream_unavailable', 'network')
 export const throttled = () => failure('upstream_unavailable', 'throttled', 7)
 

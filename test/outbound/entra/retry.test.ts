@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import type { TokenSource } from '../../../src/broker/events.ts'
-import { BrokerError, type ErrorCode } from '../../../src/errors.ts'
+import { BrokerError, type ErrorCode, type ReasonOf } from '../../../src/errors.ts'
 import { createCircuit } from '../../../src/outbound/entra/circuit-breaker.ts'
 import { resilient } from '../../../src/outbound/entra/retry.ts'
 import { grantFor } from '../../support/callers.ts'
@@ -34,13 +34,13 @@ describe('attempts', () => {
     })
   }
 
-  const retried: readonly [code: ErrorCode, reason: string, times: number, why: string][] = [
+  const retried: readonly [code: ErrorCode, reason: ReasonOf<ErrorCode>, times: number, why: string][] = [
     ['upstream_unavailable', 'network', 3, 'a connection may have been cut'],
     ['upstream_unavailable', 'server_error', 3, '5xx'],
     ['upstream_unavailable', 'transient', 3, 'a code that passes'],
     ['upstream_unavailable', 'throttled', 3, '429, where Retry-After fits'],
     ['upstream_unavailable', 'timeout', 1, 'the time is over'],
-    ['upstream_unavailable', 'anything', 1, 'what nobody knows is not repeated'],
+    ['upstream_unavailable', 'broker', 1, 'a broker has tried again itself'],
     ['federation_misconfigured', 'federation', 1, 'somebody must act'],
     ['federation_misconfigured', 'assertion', 1, 'the source has tried another one itself'],
     ['consent_required', 'consent', 1, 'somebody must act'],

@@ -77,7 +77,7 @@ test('a certificate that is renewed in its place is shown to new connections, wi
   const second = ca.issue({ commonName: 'second' })
   await write(folder, second)
   await until('the renewal', async () => (await shownBy(url)) === 'second')
-  assert.match(logText(), /the TLS certificate was renewed/)
+  assert.match(logText(), /TLS certificate reloaded/)
   assert.ok(!logText().includes(second.keyPem.split('\n')[1] ?? ''))
 })
 

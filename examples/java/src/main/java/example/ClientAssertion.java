@@ -6,7 +6,7 @@ import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 
-/** The same without the variables: the workload's own token is the assertion. */
+/** Without the AZURE_ variables: the client assertion is the workload's own token. */
 public final class ClientAssertion {
     public static void main(String[] args) throws InterruptedException {
         Show.tokens(args, new ClientAssertionCredentialBuilder()

@@ -2,7 +2,7 @@ package example;
 
 import com.azure.identity.ManagedIdentityCredentialBuilder;
 
-/** IDENTITY_ENDPOINT and IDENTITY_HEADER lead to the broker or to an agent; nothing here knows. */
+/** The code does not mention the broker. IDENTITY_ENDPOINT and IDENTITY_HEADER select the broker or an agent. */
 public final class ManagedIdentity {
     public static void main(String[] args) throws InterruptedException {
         Show.tokens(args, new ManagedIdentityCredentialBuilder().build());

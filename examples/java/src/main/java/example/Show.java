@@ -8,7 +8,7 @@ final class Show {
     private Show() {
     }
 
-    /** Prints a token, and with a number of seconds on the command line another one after them. */
+    /** Prints a token. With a number of seconds as second argument, waits that long and prints a token again. */
     static void tokens(String[] args, TokenCredential credential) throws InterruptedException {
         String scope = args.length > 0 ? args[0] : "https://graph.microsoft.com/.default";
         try {
@@ -18,7 +18,7 @@ final class Show {
                 System.out.println(credential.getTokenSync(new TokenRequestContext().addScopes(scope)).getToken());
             }
         } catch (RuntimeException error) {
-            // Some of the SDK's errors say only in their cause what went wrong.
+            // Some errors of the SDK have the reason only in their cause.
             for (Throwable cause = error; cause != null; cause = cause.getCause()) {
                 System.err.println(cause);
             }

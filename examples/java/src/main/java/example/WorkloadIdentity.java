@@ -3,8 +3,8 @@ package example;
 import com.azure.identity.WorkloadIdentityCredentialBuilder;
 
 /**
- * AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_FEDERATED_TOKEN_FILE as on AKS, and AZURE_AUTHORITY_HOST, the broker; or,
- * with AZURE_KUBERNETES_TOKEN_PROXY and AZURE_KUBERNETES_CA_FILE, through what AKS calls a token proxy.
+ * Set AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_FEDERATED_TOKEN_FILE as on AKS. Then set AZURE_AUTHORITY_HOST to
+ * the broker, or AZURE_KUBERNETES_TOKEN_PROXY and AZURE_KUBERNETES_CA_FILE, which is AKS's token proxy.
  */
 public final class WorkloadIdentity {
     public static void main(String[] args) throws InterruptedException {

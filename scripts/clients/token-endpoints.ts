@@ -1,13 +1,13 @@
 import { sample } from '../../emulator/options.ts'
 import type { World } from './world.ts'
 
-/** A tenant as a client is told it: the one that is granted, or one that the broker does not know. */
+/** The tenant that a client is configured with: one that is granted, or one that the broker does not know. */
 export type Tenant = 'contoso' | 'nowhere'
 
-/** One way in, as variables lead a client there. */
-export interface Way {
+/** One token endpoint, with the environment variables that make a client use it. */
+export interface Endpoint {
   readonly name: string
-  /** Who sees the client's requests. */
+  /** Which service receives the client's requests. */
   readonly at: 'broker' | 'agent'
   readonly environment: (world: World, tenant: Tenant) => Readonly<Record<string, string>>
 }
@@ -25,17 +25,18 @@ const aks = ({ tokenFile }: World, tenant: Tenant) => ({
   AZURE_FEDERATED_TOKEN_FILE: tokenFile,
 })
 
-export const ways = {
+/** All token endpoints that the examples use. */
+export const endpoints = {
   tokens: { name: 'POST /tokens', at: 'broker', environment: own },
   oauth: { name: 'POST /oauth2/token', at: 'broker', environment: own },
   assertion: { name: 'POST /{tenant}/oauth2/v2.0/token', at: 'broker', environment: own },
   authority: {
-    name: '… by AZURE_AUTHORITY_HOST',
+    name: '… with AZURE_AUTHORITY_HOST',
     at: 'broker',
     environment: (world, tenant) => ({ ...aks(world, tenant), AZURE_AUTHORITY_HOST: world.broker }),
   },
   proxy: {
-    name: '… by the AKS token proxy',
+    name: '… with the AKS token proxy',
     at: 'broker',
     environment: (world, tenant) => ({
       ...aks(world, tenant),
@@ -43,9 +44,9 @@ export const ways = {
       AZURE_KUBERNETES_CA_FILE: world.caFile,
     }),
   },
-  /** MSAL for Go asks the proxy for the document of its authority, and takes none that names another host. */
+  /** MSAL for Go requests the authority's metadata through the proxy, and refuses metadata that names another host. */
   proxyOfAuthority: {
-    name: '… by both of them',
+    name: '… with both of them',
     at: 'broker',
     environment: (world, tenant) => ({
       ...aks(world, tenant),
@@ -75,4 +76,4 @@ export const ways = {
     at: 'agent',
     environment: ({ agents }, tenant) => ({ AZURE_POD_IDENTITY_AUTHORITY_HOST: agents[tenant] }),
   },
-} as const satisfies Record<string, Way>
+} as const satisfies Record<string, Endpoint>

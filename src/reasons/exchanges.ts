@@ -1,0 +1,225 @@
+import { answered, outside, reason, type Handling, type ReasonRow } from './row.ts'
+
+/** The authority is in trouble: it gave no response, or 5xx. */
+const failure: Handling = {
+  origin: 'exchange',
+  retry: true,
+  circuit: 'failure',
+  remembered: 'key',
+  ownTrouble: true,
+}
+/** The authority responded that it cannot at the moment. */
+const passing: Handling = { ...failure, circuit: 'answered' }
+/** A failure of an agent's broker, which says nothing about the authority. */
+const ofAgent: Handling = { ...outside('agent', true), remembered: 'key' }
+
+/** All tenants use the application's credential and one assertion. */
+const ofApplication = answered('application', true)
+/**
+ * What one tenant alone can bring about. Remembered for the whole application, it would let a caller who may name any
+ * tenant shut out all others.
+ */
+const ofTenant = answered('tenant', false)
+/** The resource or scope of this request. */
+const ofRequest = answered('key', false)
+/** A response that is not Entra's, or a token that was not requested. */
+const unusable = answered('key', true)
+const identity = outside('identity', true)
+
+/** Reasons of codes that an exchange can end with, the identity's token and the cache around it included. */
+export const exchangeReasons = {
+  consent_required: {
+    consent: reason(
+      ofTenant,
+      'the application has no usable service principal in the tenant, no consent for the resource, or no role of it; or Entra responded `unauthorized_client` without a known code',
+      'do what `remedy` says; without one, look up the numbers under `upstream.codes`. If it is every tenant: compare the client id under `applications` with the registration',
+    ),
+  },
+  upstream_rejected: {
+    request: reason(
+      ofRequest,
+      'Entra does not know the tenant, the resource or the scope',
+      'do what `remedy` says, if there is one; the usual cause is a misspelt id in the policy or a resource that the tenant does not have',
+    ),
+    unknown: reason(
+      ofRequest,
+      'a refusal that is not in the table of codes, or Conditional Access',
+      'look up the number under `upstream.codes` at <https://login.microsoftonline.com/error>',
+    ),
+  },
+  internal_error: {
+    internal_error: reason(outside('bug', true), 'a bug', 'report it; restart the replica if it repeats'),
+  },
+  federation_misconfigured: {
+    federation: reason(
+      ofApplication,
+      "no federated credential of the application has the issuer, subject and audience of the identity's token; or the registration is in another tenant",
+      'do what `remedy` says',
+    ),
+    assertion: reason(
+      ofApplication,
+      'the credential fits, but Entra refused the token itself: it is outside its validity, or has an unknown signature',
+      "compare this machine's clock with the real time; the broker has already requested another token once, and tried again if it got one",
+    ),
+    client: reason(
+      ofTenant,
+      'Entra responded `invalid_client` without a known code, in this tenant',
+      'look up the number under `upstream.codes` at <https://login.microsoftonline.com/error>',
+    ),
+    cloud: reason(
+      ofTenant,
+      'the tenant is in another national cloud than `BROKER_AUTHORITY`',
+      'correct the tenant id; one broker serves one cloud',
+    ),
+  },
+  upstream_invalid: {
+    unreadable: reason(
+      unusable,
+      "the response is not JSON, not an OAuth error, longer than 256 KiB, or cut off: usually a proxy's own page",
+      'let the proxy pass `BROKER_AUTHORITY`',
+    ),
+    redirect: reason(
+      unusable,
+      'the response is a redirect, which the broker never follows: the assertion would travel on',
+      'let the proxy pass `BROKER_AUTHORITY`, and check that setting',
+    ),
+    no_expiry: reason(
+      unusable,
+      'the token has no usable `expires_in`',
+      "find out who responds; if it is really Entra: Microsoft's support",
+    ),
+    expired: reason(
+      { ...unusable, origin: 'cache' },
+      'the token had no useful life left when it came',
+      'compare the clocks',
+    ),
+    wrong_tenant: reason(
+      unusable,
+      "the token's `tid` is another tenant",
+      '**take it seriously**: something between the broker and Entra mixes responses up',
+    ),
+    wrong_application: reason(
+      unusable,
+      "the token's `appid` or `azp` is another application",
+      '**take it seriously**: something between the broker and Entra mixes responses up',
+    ),
+    wrong_audience: reason(
+      unusable,
+      "the token's `aud` is neither the resource nor a client id that may stand for it",
+      '**take it seriously**, as above; for an API of your own, compare the scope with its Application ID URI',
+    ),
+    wrong_expiry: reason(
+      unusable,
+      "the token's `exp` differs from `expires_in` by more than five minutes",
+      "compare this machine's clock with the real time",
+    ),
+    unusable: reason(
+      { ...unusable, origin: 'agent' },
+      "agent only: the broker's response has no token or no expiry",
+      'check that `--broker` names the broker itself',
+    ),
+  },
+  upstream_unavailable: {
+    network: reason(
+      failure,
+      "no response came: refused, reset, unknown host name, or TLS; `cause` has the system's code",
+      'if it does not pass: DNS, firewall, proxy, `NODE_EXTRA_CA_CERTS`',
+    ),
+    timeout: reason(
+      { ...failure, retry: false },
+      'no token came within `BROKER_UPSTREAM_TIMEOUT_MS`, which includes the wait in the queue and all attempts',
+      "if it does not pass: the network's latency; raise the setting only if callers can wait that long. With `token_broker_fair_queue_length` above 0: `BROKER_UPSTREAM_CONCURRENCY`",
+    ),
+    server_error: reason(
+      failure,
+      'Entra responded 408 or 5xx, to the last attempt too',
+      "Azure's status page; `trace_id` for Microsoft",
+    ),
+    throttled: reason(
+      passing,
+      'Entra responded 429',
+      'find out who requests so many tokens: many tenants at once after a start, or a client that bypasses the broker',
+    ),
+    transient: reason(
+      passing,
+      'Entra responded 4xx with an error that passes by itself',
+      'wait; `trace_id` for Microsoft',
+    ),
+    circuit_open: reason(
+      outside('circuit', true),
+      'the broker did not contact Entra: Entra had not responded, or responded 5xx, for at least three tenants and half of all; after two seconds one request finds out',
+      'as for `network`, `timeout` and `server_error`, which the lines before it have',
+    ),
+    withdrawn: reason(
+      outside('circuit', true),
+      'the broker gave the exchange up before it ended',
+      'it passes; if it does not, report it',
+    ),
+    min_expires_in: reason(
+      outside('lifetime', true),
+      'no token with the life that the caller requires is available now; `available_expires_in` says what there is',
+      'use a smaller `min_expires_in`, or try again after `Retry-After`; the broker replaces a token for this at most once a minute',
+    ),
+    status: reason(ofAgent, 'agent only: the broker failed (HTTP 5xx) without a reason', "see the broker's log"),
+    expired: reason(
+      ofAgent,
+      "agent only: the broker's token expires this second",
+      'it passes; if it does not, compare the clocks',
+    ),
+  },
+  identity_unavailable: {
+    network: reason(
+      identity,
+      "the identity endpoint cannot be reached; `cause` has the system's code",
+      '`IDENTITY_ENDPOINT` and `IDENTITY_HEADER` belong to the platform: do not set them; restart the replica',
+    ),
+    timeout: reason(
+      identity,
+      'it did not respond within four fifths of `BROKER_UPSTREAM_TIMEOUT_MS`',
+      'if it does not pass: restart the replica',
+    ),
+    refused: reason(
+      identity,
+      'it responded 4xx: the identity does not exist here. **Does not pass by itself**, although callers get `Retry-After`',
+      'assign the identity to the app, or correct `BROKER_IDENTITY_CLIENT_ID`: the client id, not the principal id',
+    ),
+    status: reason(identity, 'it responded 429, 5xx or a redirect', 'wait: it is a problem of the platform'),
+    unusable: reason(
+      identity,
+      'it responded 200 without a token or an expiry',
+      'restart the replica; check that nothing else listens at `IDENTITY_ENDPOINT`',
+    ),
+    expired: reason(identity, "its token has already expired, by this machine's clock", 'compare the clocks'),
+    file: reason(
+      identity,
+      'AKS: the file of the service-account token cannot be read or holds no JWT with an expiry',
+      'check `AZURE_FEDERATED_TOKEN_FILE`, the label `azure.workload.identity/use: "true"` of the pod and its service account',
+    ),
+    identity_unavailable: reason(
+      outside('policy', true),
+      'the broker does not know its own tenant yet, so it cannot decide whether a rule for `"*"` covers the requested tenant',
+      'it passes with the first identity token; look for `not ready yet`',
+    ),
+  },
+  overloaded: {
+    queue: reason(
+      outside('cache'),
+      'no place in the queue is left for this caller; in `token.refresh_failed`: for refreshes',
+      'let that caller (`caller` in the line) request fewer new tokens at once. If many are refused: Entra is slow (`token_broker_exchange_duration_seconds`), `BROKER_UPSTREAM_CONCURRENCY` is small, or there are too few replicas',
+    ),
+  },
+} as const satisfies Readonly<Record<string, Readonly<Record<string, ReasonRow>>>>
+
+const passedOn = (handling: Handling): Handling => ({ ...handling, origin: 'agent', remembered: 'key' })
+
+/**
+ * How an agent handles a code that its broker gave (reason `broker`). It is remembered for the key: whether it concerns
+ * more than that, the broker's own memory knows. Codes that are not here are neither counted nor remembered.
+ */
+export const brokerHandling: Readonly<Record<string, Handling>> = {
+  consent_required: passedOn(ofTenant),
+  upstream_rejected: passedOn(ofRequest),
+  federation_misconfigured: passedOn(ofApplication),
+  upstream_invalid: passedOn(unusable),
+  upstream_unavailable: ofAgent,
+}
