@@ -76,6 +76,31 @@ describe('a limit of exchanges', () => {
     assert.equal((await other).how, 'miss')
   })
 
+  test('counts the exchanges that a caller causes: joining one that is under way, its own or another’s, costs nothing', async () => {
+    const { asked, cache, release } = world(1)
+    const grant = grantOf('1/m')
+    const begun = [cache.get(grantOf(undefined, stranger), 0), cache.get(grant, 0)]
+    release()
+    assert.deepEqual(
+      (await Promise.all(begun)).map(({ how }) => how),
+      ['miss', 'joined'],
+    )
+    cache.forget({})
+    const own = [cache.get(grant, 0), cache.get(grant, 0), cache.get(grant, 0)]
+    release()
+    assert.deepEqual(
+      (await Promise.all(own)).map(({ how }) => how),
+      ['miss', 'joined', 'joined'],
+    )
+    assert.equal(asked.length, 2)
+    cache.forget({})
+    await assert.rejects(
+      async () => cache.get(grant, 0),
+      { code: 'rate_limited' },
+      'the one that it caused was counted',
+    )
+  })
+
   test('is told as such to who asks for more life, and takes the one replacement of a minute from nobody', async () => {
     const { clock, asked, cache } = world()
     const greedy = grantOf('1/h')
