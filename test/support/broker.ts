@@ -8,6 +8,7 @@ import { defaultSettings, type EmulatorOptions, sample } from '../../emulator/op
 import type { Clock } from '../../src/broker/clock.ts'
 import { parsePolicy } from '../../src/broker/policy-parse.ts'
 import { readConfig } from '../../src/config.ts'
+import { lateMs, sampleMs } from '../../src/http/overload.ts'
 import { type Service, wire } from '../../src/wire.ts'
 
 /** Microsoft Graph's scope, which every tenant of the emulator knows. */
@@ -34,7 +35,7 @@ export interface SendOptions {
   readonly path?: string
 }
 
-/** One request over a connection of its own; rejects after 10 s of silence. */
+/** One request over a connection of its own; rejects after 30 s of silence. */
 export function send(
   url: string,
   { method = 'GET', headers = {}, body, ca, cert, key, path }: SendOptions = {},
@@ -45,7 +46,7 @@ export function send(
     method,
     headers,
     agent: false,
-    timeout: 10_000,
+    timeout: 30_000,
     ...(ca !== undefined && { ca }),
     ...(cert !== undefined && { cert, key }),
     ...(path !== undefined && { path }),
@@ -86,8 +87,15 @@ export class TestClock implements Clock {
   }
 }
 
+/** An event loop that is late by more than is allowed while `late` is true: see {@link BrokerOptions.loopTime}. */
+export function eventLoop(late: boolean): { late: boolean; readonly time: () => number } {
+  let now = 0
+  const loop = { late, time: () => (now += sampleMs + (loop.late ? lateMs + 1 : 0)) }
+  return loop
+}
+
 /** Waits for what happens in the background: looks again every few milliseconds, for some seconds at most. */
-export async function until(what: string, happened: () => boolean | Promise<boolean>, seconds = 5): Promise<void> {
+export async function until(what: string, happened: () => boolean | Promise<boolean>, seconds = 20): Promise<void> {
   for (const end = Date.now() + seconds * 1000; !(await happened());) {
     if (Date.now() > end) throw new Error(`did not happen: ${what}`)
     await new Promise(resolve => setTimeout(resolve, 5))
@@ -112,8 +120,8 @@ export interface BrokerOptions {
   /** Replaces whole members of the policy that {@link policyOf} makes. */
   readonly policy?: Json
   readonly environment?: Readonly<Record<string, string>>
-  /** Whether it sheds load when this process is late: not, unless that is what is tested. */
-  readonly sheds?: boolean
+  /** What time the event loop has when it is looked at, every {@link sampleMs}: it stands still, so that no load is shed. */
+  readonly loopTime?: () => number
 }
 
 /** Starts the emulator and makes this process trust it; the end of the file closes it. */
@@ -190,7 +198,7 @@ async function startBroker(
   t: Closing,
   emulator: Emulator,
   clock: Clock,
-  { policy = {}, environment = {}, sheds = false }: BrokerOptions,
+  { policy = {}, environment = {}, loopTime = () => 0 }: BrokerOptions,
 ): Promise<TestBroker> {
   const written: string[] = []
   const sink = { write: (line: string) => void written.push(line), flush: () => undefined }
@@ -198,7 +206,7 @@ async function startBroker(
     readConfig({ ...emulator.environment(), BROKER_POLICY_FILE: 'in-memory', ...environment }),
     parsePolicy(JSON.stringify({ ...policyOf(emulator), ...policy })),
     sink,
-    { clock, random: () => 0.5, loopTime: sheds ? () => performance.now() : () => 0 },
+    { clock, random: () => 0.5, loopTime },
   )
   t.after(() => service.close())
   const anywhere = { host: '127.0.0.1', port: 0 }
