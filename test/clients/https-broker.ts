@@ -92,7 +92,7 @@ function watchDelays() {
         total += ms
         act(...given)
       }
-      return Reflect.apply(target, self, [counted, ms, ...rest]) as NodeJS.Timeout
+      return Reflect.apply(target, self, [counted, ms, ...rest])
     },
   })
   return {
