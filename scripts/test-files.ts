@@ -5,7 +5,7 @@ import { dirname, join, normalize } from 'node:path'
 const processes = /'node:child_process'/
 /** The heap is measured, or the process' trust store, environment or DNS is changed. */
 const processWide =
-  /'node:(?:v8|vm)'|setDefaultCACertificates|process\.env\[[^\]]+\] =|delete process\.env|network-off\.ts'/
+  /'node:(?:v8|vm)'|setDefaultCACertificates|process\.env\[[^\]]+\] = |delete process\.env|network-off\.ts'/
 const emulator = 'emulator/emulator.ts'
 
 /** Whether a test file starts processes itself. `file` is a path from `root`. */

@@ -9,7 +9,7 @@
  * The last line is the sum of the tests: `N passed, N failed, N skipped`. Exits with 1 when a part failed, with 2 when there
  * is no part of that name. Compiled modules are cached in node_modules/.cache, also for the processes that tests start.
  */
-import { spawn } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { globSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { delimiter, join } from 'node:path'
@@ -63,12 +63,21 @@ interface Ended {
 
 const write = (lines: readonly string[]): void => void process.stdout.write(lines.map(line => `${line}\n`).join(''))
 
+const running = new Set<ChildProcess>()
+// What a terminal sends reaches them too; what `kill` or CI sends does not.
+for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const)
+  process.once(signal, () => {
+    for (const child of running) child.kill(signal)
+    process.kill(process.pid, signal)
+  })
+
 /** Runs a part; its lines are written as they come, or all together at its end. */
 function run(part: Part, isLive: boolean): Promise<Ended> {
   const [command, ...args] = commands[part]()
   const began = performance.now()
   const { promise, resolve } = Promise.withResolvers<Ended>()
   const child = spawn(command, args, { cwd: root, env: environment, stdio: ['ignore', 'pipe', 'pipe'] })
+  running.add(child)
   const lines: string[] = []
   for (const stream of [child.stdout, child.stderr])
     createInterface(stream).on('line', line => {
@@ -77,6 +86,7 @@ function run(part: Part, isLive: boolean): Promise<Ended> {
     })
   child.on('error', error => lines.push(String(error)))
   child.on('close', code => {
+    running.delete(child)
     if (!isLive) write(lines)
     const seconds = ((performance.now() - began) / 1000).toFixed(0)
     write([`${part}: ${code === 0 ? 'passed' : `FAILED (exit code ${code})`}, ${seconds} s`])
