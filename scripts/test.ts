@@ -131,8 +131,7 @@ for (const { part, lines } of failed) {
   const from = lines.findIndex(line => stripVTControlCharacters(line).startsWith('✖ failing tests:'))
   write(['', `FAILED: ${part}`, ...lines.slice(Math.max(from, 0))])
 }
-write([
-  '',
-  `${sum(ended, 'pass')} passed, ${sum(ended, 'fail', 'cancelled')} failed, ${sum(ended, 'skipped', 'todo')} skipped`,
-])
+// A part that failed without a failing test, such as the types, counts as one.
+const failures = Math.max(sum(ended, 'fail', 'cancelled'), failed.length)
+write(['', `${sum(ended, 'pass')} passed, ${failures} failed, ${sum(ended, 'skipped', 'todo')} skipped`])
 process.exitCode = failed.length > 0 ? 1 : 0
