@@ -51,6 +51,18 @@ for (const [fault, expected, retryAfter] of rows)
     assert.equal(healed.headers['cache-status'], 'token-broker; fwd=miss')
   })
 
+test('callers who wait for the same hung exchange are all answered in time, and it was sent once', async t => {
+  const broker = await world.broker(t, { environment })
+  emulator.fault({ kind: 'hung', at: 'token' })
+  const token = await emulator.mintCallerToken()
+  const replies = await Promise.all([1, 2, 3, 4].map(() => broker.ask(undefined, { token })))
+  assert.deepEqual(
+    replies.map(({ status }) => status),
+    [503, 503, 503, 503],
+  )
+  assert.equal(emulator.counts().maxConcurrentTokenRequests, 1)
+})
+
 const marker = 'text-of-the-upstream'
 const says = (status: number, body: object | string, headers?: Record<string, string>) => ({
   status,
