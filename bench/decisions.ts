@@ -1,7 +1,7 @@
-import type { JwtFacts } from '../src/broker/caller-facts.ts'
+import type { JwtFacts } from '../src/broker/policy/caller-facts.ts'
 import { measureForged } from './forged.ts'
-import { decide, type Ask, type Policy } from '../src/broker/policy.ts'
-import { parsePolicy } from '../src/broker/policy-parse.ts'
+import { decide, type Ask, type Policy } from '../src/broker/authorization/authorize.ts'
+import { parsePolicy } from '../src/broker/policy/parse.ts'
 
 /**
  * `npm run bench:decisions`: how many asks a policy decides in a second of processor time, none of them remembered, with

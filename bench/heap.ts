@@ -1,9 +1,9 @@
 import { randomBytes } from 'node:crypto'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
-import { createCache } from '../src/broker/cache.ts'
-import { systemClock } from '../src/broker/clock.ts'
-import type { Grant } from '../src/broker/policy.ts'
+import { createCache } from '../src/broker/tokens/cache.ts'
+import { systemClock } from '../src/broker/lib/clock.ts'
+import type { Grant } from '../src/broker/authorization/authorize.ts'
 
 /** Bytes of a typical application token. */
 const tokenBytes = 1600

@@ -6,9 +6,9 @@ import { runInNewContext } from 'node:vm'
 import { type Emulator, startEmulator } from '../emulator/emulator.ts'
 import type { Fault } from '../emulator/faults.ts'
 import { sample } from '../emulator/options.ts'
-import { parsePolicy } from '../src/broker/policy-parse.ts'
-import { readConfig } from '../src/config.ts'
-import { wire } from '../src/wire.ts'
+import { parsePolicy } from '../src/broker/policy/parse.ts'
+import { readConfig } from '../src/config/config.ts'
+import { wire } from '../src/service/wire.ts'
 import { type Key, startLoad, type Tally } from './soak-load.ts'
 
 /**

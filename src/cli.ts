@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs'
 import { enableCompileCache } from 'node:module'
 import { join } from 'node:path'
-import { handOverSignals } from './early-signals.ts'
+import { handOverSignals } from './service/startup-signals.ts'
 import { columns, runCommand, usage, type Command } from './commands/command.ts'
 import { ExitError, exitCodes } from './exit.ts'
 
@@ -77,7 +77,7 @@ async function run(args: readonly string[]): Promise<number> {
     return exitCodes.stopped
   }
   if (args.length === 1 && first === '--version') {
-    out(`${(await import('./package.ts')).version}\n`)
+    out(`${(await import('./service/package.ts')).version}\n`)
     return exitCodes.stopped
   }
   return refuse(first, second)

@@ -1,4 +1,4 @@
-{{/* The broker's environment: everything that src/config.ts reads and the chart decides. */}}
+{{/* The broker's environment: everything that src/config/config.ts reads and the chart decides. */}}
 {{- define "token-broker.env" -}}
 - name: PORT
   value: "8080"

@@ -70,7 +70,7 @@ helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace 
 {{ ternary .Values.autoscaling.minReplicas .Values.replicas .Values.autoscaling.enabled | int }}
 {{- end }}
 
-{{/* Audience of a token that Entra is given, by cloud: as in src/config.ts. */}}
+{{/* Audience of a token that Entra is given, by cloud: as in src/config/config.ts. */}}
 {{- define "token-broker.tokenAudience" -}}
 {{- $clouds := dict
   "https://login.microsoftonline.com" "api://AzureADTokenExchange"

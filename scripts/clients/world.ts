@@ -7,9 +7,9 @@ import { type Emulator, startEmulator } from '../../emulator/emulator.ts'
 import { sample } from '../../emulator/options.ts'
 import { settingsOf } from '../../test/agent/flags.ts'
 import { wireAgent } from '../../src/agent/wire.ts'
-import { parsePolicy } from '../../src/broker/policy-parse.ts'
-import { readConfig } from '../../src/config.ts'
-import { type Service, wire } from '../../src/wire.ts'
+import { parsePolicy } from '../../src/broker/policy/parse.ts'
+import { readConfig } from '../../src/config/config.ts'
+import { type Service, wire } from '../../src/service/wire.ts'
 import { freePort } from '../../test/support/ports.ts'
 
 /** What is granted: tokens of contoso for Graph, and for a resource that Entra always has trouble with. */

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
-import type { CallerTest } from '../broker/caller-test.ts'
-import { indexPolicy } from '../broker/policy-index.ts'
-import { authorize, createAuthorize, type Ask, type Authorize, type Policy } from '../broker/policy.ts'
+import type { CallerTest } from '../broker/policy/caller-matcher.ts'
+import { indexPolicy } from '../broker/policy/rule-index.ts'
+import { authorize, createAuthorize, type Ask, type Authorize, type Policy } from '../broker/authorization/authorize.ts'
 import { BrokerError } from '../errors.ts'
 
 const holder: CallerTest = {

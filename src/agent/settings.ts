@@ -1,9 +1,9 @@
 import { join } from 'node:path'
-import { isGuid, tenantPattern } from '../broker/names.ts'
-import { originOf } from '../broker/origin.ts'
-import type { Environment } from '../environment.ts'
+import { isGuid, tenantPattern } from '../broker/lib/identifiers.ts'
+import { originOf } from '../broker/lib/origin.ts'
+import type { Environment } from '../config/environment.ts'
 import { FaultsError, type Fault } from '../errors.ts'
-import type { CredentialFiles } from '../outbound/workload-credential.ts'
+import type { CredentialFiles } from './workload-credential.ts'
 
 /** Where the agent listens: on loopback, or on a Unix socket. */
 export type LocalAddress = { readonly host: string; readonly port: number } | { readonly socket: string }

@@ -1,6 +1,6 @@
 import type { BrokerError, ErrorCode } from '../errors.ts'
-import type { Clock } from './clock.ts'
-import type { CircuitState, Events, Upstream } from './types.ts'
+import type { Clock } from './lib/clock.ts'
+import type { CircuitState, Events, Upstream } from './events.ts'
 
 /** `unknown`: not asked since the process started. */
 export type HealthStatus = 'ok' | 'failing' | 'unknown'

@@ -1,9 +1,9 @@
 import { asBrokerError, type LimitFacts } from '../errors.ts'
-import type { Authenticate, Caller, PresentedBy } from './authenticate.ts'
-import type { Served, TokenCache } from './cache.ts'
-import type { Limits } from './limits.ts'
-import type { Ask, Authorize, Grant } from './policy.ts'
-import type { Events, RequestFacts } from './types.ts'
+import type { Authenticate, Caller, PresentedBy } from './authentication/authenticate.ts'
+import type { Served, TokenCache } from './tokens/cache.ts'
+import type { Limits } from './authorization/rate-limits.ts'
+import type { Ask, Authorize, Grant } from './authorization/authorize.ts'
+import type { Events, RequestFacts } from './events.ts'
 
 /** A token for a caller, with the permission it is handed out under. */
 export interface Issued {

@@ -1,5 +1,5 @@
 import { parseArgs } from 'node:util'
-import type { Environment } from '../environment.ts'
+import type { Environment } from '../config/environment.ts'
 import { messageOf } from '../errors.ts'
 import { ExitError, exitCodes } from '../exit.ts'
 

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
-import { isName } from '../broker/names.ts'
-import { keyHash, keyOf } from '../broker/new-key.ts'
+import { isName } from '../broker/lib/identifiers.ts'
+import { keyHash, keyOf } from '../broker/authentication/new-key.ts'
 import { exitCodes } from '../exit.ts'
 import { usage, type Command } from './command.ts'
 

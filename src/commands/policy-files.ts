@@ -1,8 +1,8 @@
-import type { Policy } from '../broker/policy.ts'
+import type { Policy } from '../broker/authorization/authorize.ts'
 import { FaultsError, messageOf } from '../errors.ts'
 import { ExitError, exitCodes } from '../exit.ts'
-import { readLimitedFile } from '../outbound/files.ts'
-import { loadPolicy } from '../outbound/policy-file.ts'
+import { readLimitedFile } from '../outbound/files/files.ts'
+import { loadPolicy } from '../outbound/files/policy-file.ts'
 
 const maxFileBytes = 1024 * 1024
 

@@ -1,5 +1,5 @@
 import { exitCodes } from '../exit.ts'
-import { serve } from '../main.ts'
+import { serve } from '../service/serve.ts'
 import type { Command } from './command.ts'
 
 export const serveCommand: Command = {

@@ -1,7 +1,7 @@
-import type { Caller } from '../broker/authenticate.ts'
-import type { FetchFilter } from '../broker/failure-memory.ts'
-import type { Ask, Grant } from '../broker/policy.ts'
-import type { RequestFacts } from '../broker/types.ts'
+import type { Caller } from '../broker/authentication/authenticate.ts'
+import type { FetchFilter } from '../broker/tokens/negative-cache.ts'
+import type { Ask, Grant } from '../broker/authorization/authorize.ts'
+import type { RequestFacts } from '../broker/events.ts'
 import type { BrokerError } from '../errors.ts'
 import { describeCause } from './log.ts'
 

@@ -1,9 +1,9 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { Counter, Gauge, Histogram, Registry } from '@prometheus-io/client'
-import type { CacheStatistics } from '../broker/cache-view.ts'
+import type { CacheStatistics } from '../broker/tokens/cache-statistics.ts'
 import type { UpstreamHealth } from '../broker/health.ts'
-import type { PolicyStatus } from '../broker/running-policy.ts'
-import type { CircuitState, Events } from '../broker/types.ts'
+import type { PolicyStatus } from '../broker/authorization/active-policy.ts'
+import type { CircuitState, Events } from '../broker/events.ts'
 import { metricTable, type MetricName } from './metric-table.ts'
 
 /** What is read when metrics are scraped, rather than counted as it happens. */

@@ -4,7 +4,7 @@ import { after, describe, test } from 'node:test'
 import { decodeJws } from '../../emulator/jws.ts'
 import { sample } from '../../emulator/options.ts'
 import { type Reply, send, startWorld } from '../support/broker.ts'
-import { sendRaw } from '../http/raw.ts'
+import { sendRaw } from '../http/server/raw.ts'
 import { secret, startAgent } from './world.ts'
 
 const world = await startWorld()

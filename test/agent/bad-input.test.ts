@@ -5,7 +5,7 @@ import { graph, type Reply, sampleCaller, startWorld } from '../support/broker.t
 import { encode, type Fields } from '../support/dialects.ts'
 import { secret, startAgent } from './world.ts'
 
-/** The table of `test/http/bad-input.test.ts`, for the endpoints of an agent. */
+/** The table of `test/http/server/bad-input.test.ts`, for the endpoints of an agent. */
 
 const graphId = '00000003-0000-0000-c000-000000000000'
 const world = await startWorld()

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
 import { createAuthority, type Leaf } from '../../emulator/certificates.ts'
-import { leaf, server, spiffe, start, worker, world } from '../http/certificates-world.ts'
+import { leaf, server, spiffe, start, worker, world } from '../http/server/certificates-world.ts'
 import { startAgent } from './world.ts'
 
 /** A workload that has a client certificate and nothing else, over real TLS. */

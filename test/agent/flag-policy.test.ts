@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { authorizeByFlags, policyOfFlags } from '../../src/agent/flag-policy.ts'
-import { createSecretAuthenticate } from '../../src/broker/local-secret.ts'
-import { authorizeOperation, type Ask } from '../../src/broker/policy.ts'
+import { createSecretAuthenticate } from '../../src/broker/authentication/local-secret.ts'
+import { authorizeOperation, type Ask } from '../../src/broker/authorization/authorize.ts'
 import { arm, callerWith, graph } from '../support/callers.ts'
 
 const secret = 'a-secret-of-256-bits-in-base64url-0123456789'

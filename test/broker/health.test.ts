@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { createHealth } from '../../src/broker/health.ts'
-import type { Upstream } from '../../src/broker/types.ts'
+import type { Upstream } from '../../src/broker/events.ts'
 import { BrokerError, type ErrorCode } from '../../src/errors.ts'
 import { movableClock, noon } from '../support/clock.ts'
 

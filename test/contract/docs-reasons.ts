@@ -1,10 +1,10 @@
-import { importsOf, read } from './sources.ts'
+import { importsOf, read } from '../support/sources.ts'
 
 /** An error code and the word under `reason`, with a blank between them. */
 type Pair = string
 
 /** Sources that take the codes of their errors from tables: one that is read below, and those of the form of requests. */
-const tabled = ['src/outbound/entra-failure.ts', 'src/outbound/parent-failure.ts', 'src/http/']
+const tabled = ['src/outbound/entra/entra-failure.ts', 'src/agent/parent-failure.ts', 'src/http/']
 /** An error made of another one invents no reason. */
 const copied = /^\s*(?:\w+\.)?code, (?:\w+\.)?message,/
 /** Where an error without a reason of its own reaches the log. */
@@ -55,7 +55,7 @@ function namedReasons(text: string): readonly string[] {
 
 /** The classes of Entra's refusals, each with its code, and what refines the one that passes by itself. */
 function classes(path: string, text: string): readonly Pair[] {
-  if (path !== 'src/outbound/entra-failure.ts') return []
+  if (path !== 'src/outbound/entra/entra-failure.ts') return []
   const table = [...text.matchAll(/^ {2}(\w+): \['(\w+)', ['"]/gm)].map(([, word, code]) => `${code} ${word}`)
   const refined = quoted(/function transientReason[\s\S]*?\n\}/.exec(text)?.[0] ?? '')
   if (table.length === 0 || refined.length === 0) throw new Error(`${path}: where are the classes?`)

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { parseAllDocuments } from 'yaml'
-import { isObject, membersOf } from '../../src/broker/narrow.ts'
+import { isObject, membersOf } from '../../src/broker/lib/json-members.ts'
 import { settingsOf } from '../agent/flags.ts'
-import { read } from './sources.ts'
+import { read } from '../support/sources.ts'
 
 /** The values of a key, wherever it is in a document. */
 function valuesOf(value: unknown, key: string): unknown[] {

@@ -1,36 +1,48 @@
 import assert from 'node:assert/strict'
 import { dirname, join, normalize } from 'node:path'
 import { describe, test } from 'node:test'
-import { importsOf, read, sourcesBelow } from './sources.ts'
+import { importsOf, read, sourcesBelow } from '../support/sources.ts'
 
 const sources = sourcesBelow('src')
 
 /** Which part of the source each part may import besides itself. Everything may import errors.ts. */
 const allowed: Readonly<Record<string, readonly string[]>> = {
   'src/errors.ts': [],
-  'src/early-signals.ts': [],
+  'src/service/startup-signals.ts': [],
   'src/exit.ts': [],
-  'src/misspelt.ts': [],
-  'src/environment.ts': ['src/misspelt.ts'],
+  'src/config/did-you-mean.ts': [],
+  'src/config/environment.ts': ['src/config/did-you-mean.ts'],
   'src/broker': [],
   'src/http': ['src/broker'],
   'src/outbound': ['src/broker'],
   'src/telemetry': ['src/broker'],
-  'src/config.ts': ['src/broker', 'src/environment.ts'],
-  'src/package.ts': ['src/broker'],
+  'src/config/config.ts': ['src/broker', 'src/config/environment.ts'],
+  'src/service/package.ts': ['src/broker'],
   // The three that make real things and plug them together; wire.ts is the first to read.
-  'src/listeners.ts': ['src/broker', 'src/outbound', 'src/telemetry', 'src/config.ts', 'src/package.ts'],
-  'src/servers.ts': ['src/broker', 'src/http', 'src/outbound', 'src/config.ts', 'src/package.ts'],
-  'src/reload.ts': ['src/broker', 'src/outbound', 'src/config.ts'],
-  'src/wire.ts': [
+  'src/service/subscribers.ts': [
+    'src/broker',
+    'src/outbound',
+    'src/telemetry',
+    'src/config/config.ts',
+    'src/service/package.ts',
+  ],
+  'src/service/listeners.ts': [
+    'src/broker',
+    'src/http',
+    'src/outbound',
+    'src/config/config.ts',
+    'src/service/package.ts',
+  ],
+  'src/service/policy-reload.ts': ['src/broker', 'src/outbound', 'src/config/config.ts'],
+  'src/service/wire.ts': [
     'src/broker',
     'src/http',
     'src/outbound',
     'src/telemetry',
-    'src/config.ts',
-    'src/listeners.ts',
-    'src/servers.ts',
-    'src/reload.ts',
+    'src/config/config.ts',
+    'src/service/subscribers.ts',
+    'src/service/listeners.ts',
+    'src/service/policy-reload.ts',
   ],
   // The same for an agent, and its entry point.
   'src/agent': [
@@ -38,37 +50,37 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
     'src/http',
     'src/outbound',
     'src/telemetry',
-    'src/environment.ts',
-    'src/listeners.ts',
-    'src/servers.ts',
-    'src/wire.ts',
-    'src/process.ts',
+    'src/config/environment.ts',
+    'src/service/subscribers.ts',
+    'src/service/listeners.ts',
+    'src/service/wire.ts',
+    'src/service/process.ts',
     'src/exit.ts',
   ],
-  'src/process.ts': ['src/exit.ts', 'src/telemetry'],
+  'src/service/process.ts': ['src/exit.ts', 'src/telemetry'],
   // The entry point reads the settings and makes the sink; all other things are made by wire.ts.
-  'src/main.ts': [
-    'src/listeners.ts',
-    'src/process.ts',
-    'src/reload.ts',
-    'src/wire.ts',
+  'src/service/serve.ts': [
+    'src/service/subscribers.ts',
+    'src/service/process.ts',
+    'src/service/policy-reload.ts',
+    'src/service/wire.ts',
     'src/exit.ts',
-    'src/config.ts',
-    'src/environment.ts',
+    'src/config/config.ts',
+    'src/config/environment.ts',
     'src/outbound',
     'src/telemetry',
     'src/broker',
   ],
   'src/commands': [
     'src/agent',
-    'src/early-signals.ts',
-    'src/main.ts',
+    'src/service/startup-signals.ts',
+    'src/service/serve.ts',
     'src/exit.ts',
-    'src/environment.ts',
+    'src/config/environment.ts',
     'src/outbound',
     'src/broker',
   ],
-  'src/cli.ts': ['src/early-signals.ts', 'src/commands', 'src/exit.ts', 'src/package.ts'],
+  'src/cli.ts': ['src/service/startup-signals.ts', 'src/commands', 'src/exit.ts', 'src/service/package.ts'],
 }
 
 const partOf = (path: string): string =>
@@ -122,5 +134,5 @@ test('an agent loads no Azure SDK: it talks to a broker only', () => {
       load(normalize(join(dirname(path), specifier)))
   }
   load('src/agent/main.ts')
-  assert.ok(loaded.has('src/outbound/parent-broker.ts'))
+  assert.ok(loaded.has('src/agent/parent-broker.ts'))
 })

@@ -1,6 +1,6 @@
 import type { MetricRow } from '../../src/telemetry/metric-table.ts'
 import { metricTable } from '../../src/telemetry/metric-table.ts'
-import { read } from './sources.ts'
+import { read } from '../support/sources.ts'
 
 /** `docs/metrics.md` as text, and as what its tables say. */
 export const page = read('docs/metrics.md')

@@ -4,11 +4,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, describe, test } from 'node:test'
 import { parse } from 'yaml'
-import { parsePolicy } from '../../src/broker/policy-parse.ts'
+import { parsePolicy } from '../../src/broker/policy/parse.ts'
 import { errorTable } from '../../src/errors.ts'
 import { promtool, withoutPromtool } from '../support/promtool.ts'
 import { codes, metricOf, metrics, page, rowsBelow, valuesOf } from './metrics-page.ts'
-import { read, sourcesBelow } from './sources.ts'
+import { read, sourcesBelow } from '../support/sources.ts'
 
 const blocks = [...page.matchAll(/^```yaml\n([\s\S]*?)^```$/gm)].map(([, block = '']) => block)
 const blocksWith = (start: string) => blocks.filter(block => block.startsWith(start))
@@ -52,36 +52,42 @@ describe('it lists the values that the source can give a label', () => {
   const endpoints = sourcesBelow('src/http').flatMap(path =>
     wordsIn(path, /(?:endpoint: |endpoint = |noEndpoint = |observe\('[^']+', )'(\w+)'/g),
   )
-  const callers = ['jwt-caller', 'jwt-refusals', 'certificate-caller', 'authenticate', 'api-keys']
+  const callers = ['jwt', 'jwt-refusals', 'client-certificates', 'authenticate', 'api-keys']
   const refusals = callers.flatMap(name =>
-    wordsIn(`src/broker/${name}.ts`, /(?:refusal\(|: \[|return \[|\?\? \[)'(\w+)', ['"][A-Z]/g),
+    wordsIn(`src/broker/authentication/${name}.ts`, /(?:refusal\(|: \[|return \[|\?\? \[)'(\w+)', ['"][A-Z]/g),
   )
-  const failure = 'src/outbound/entra-failure.ts'
+  const failure = 'src/outbound/entra/entra-failure.ts'
   const exchange = [
     ...wordsIn(failure, /^ {2}(\w+): \['/gm),
     ...wordsIn(failure, /reason: '(\w+)'/g),
     ...wordsIn(failure, /reason: [^\n']+\? '(\w+)' : '(\w+)'/g),
     ...wordsIn(failure, /return (?:[^\n']+\? )?'(\w+)'(?: : '(\w+)')?/g),
-    ...wordsIn('src/outbound/entra.ts', /reason: '(\w+)'/g),
-    ...wordsIn('src/broker/check-answer.ts', /wrong\('(\w+)'/g),
+    ...wordsIn('src/outbound/entra/entra.ts', /reason: '(\w+)'/g),
+    ...wordsIn('src/broker/tokens/verify-token.ts', /wrong\('(\w+)'/g),
   ]
   const identity = [
-    'src/outbound/managed-identity.ts',
-    'src/outbound/workload-identity.ts',
-    'src/broker/kept-assertion.ts',
+    'src/outbound/entra/managed-identity.ts',
+    'src/outbound/entra/workload-identity.ts',
+    'src/broker/tokens/assertion-cache.ts',
   ]
   const fetches = identity.flatMap(path => [
     ...wordsIn(path, /reason: '(\w+)'/g),
     ...wordsIn(path, /reason: [^\n']+\? '(\w+)' : '(\w+)'/g),
   ])
-  const cache = wordsIn('src/broker/cache-errors.ts', /reason: '(\w+)'/g).filter(word => word !== 'min_expires_in')
+  const cache = wordsIn('src/broker/tokens/cache-errors.ts', /reason: '(\w+)'/g).filter(
+    word => word !== 'min_expires_in',
+  )
   // What the exchanges' own histogram does not see: nobody was asked, or the answer was good and of no use.
-  const around = ['src/broker/flights.ts', 'src/outbound/resilience.ts', 'src/outbound/circuit.ts']
+  const around = [
+    'src/broker/tokens/single-flight.ts',
+    'src/outbound/entra/retry.ts',
+    'src/outbound/entra/circuit-breaker.ts',
+  ]
   const beyond = [...cache, ...around.flatMap(path => wordsIn(path, /reason: '(\w+)'/g))]
   const remembered = [...exchange, ...cache.filter(word => word !== 'queue')]
-  const policy = 'src/broker/policy.ts'
+  const policy = 'src/broker/authorization/authorize.ts'
   const denials = [...unionIn(policy, 'type Refusal ='), ...wordsIn(policy, /reason: isDenied \? '(\w+)' : '(\w+)'/g)]
-  const types = 'src/broker/types.ts'
+  const types = 'src/broker/events.ts'
   const metricsSource = 'src/telemetry/metrics.ts'
   const rows: readonly (readonly [metric: string, label: string, values: readonly string[]])[] = [
     ['token_broker_requests_total', 'endpoint', endpoints],
@@ -106,7 +112,11 @@ describe('it lists the values that the source can give a label', () => {
     ],
     ['token_broker_cache_remembered_failures_total', 'reason', remembered],
     ['token_broker_cache_failures', 'reason', remembered],
-    ['token_broker_cache_failures', 'level', unionIn('src/broker/failure-rules.ts', 'type FailureLevel =')],
+    [
+      'token_broker_cache_failures',
+      'level',
+      unionIn('src/broker/tokens/negative-cache-rules.ts', 'type FailureLevel ='),
+    ],
     ['token_broker_upstream_queue_length', 'lane', wordsIn('src/telemetry/metrics.ts', /lane: '(\w+)'/g)],
     ['token_broker_upstream_circuit_state', 'state', unionIn(types, 'type CircuitState =')],
     ['token_broker_exchange_duration_seconds', 'outcome', ['ok', ...exchange, 'internal_error']],
@@ -114,13 +124,13 @@ describe('it lists the values that the source can give a label', () => {
     [
       'token_broker_issuer_key_fetches_total',
       'outcome',
-      ['ok', ...wordsIn('src/broker/key-set.ts', /reason: '(\w+)'/g)],
+      ['ok', ...wordsIn('src/broker/authentication/jwks.ts', /reason: '(\w+)'/g)],
     ],
     ['token_broker_policy_reloads_total', 'outcome', wordsIn(metricsSource, /reloads\.inc\(\{ outcome: '(\w+)'/g)],
     [
       'token_broker_ignored_headers_total',
       'header',
-      wordsIn('src/http/peers.ts', /'(x-forwarded-[a-z-]+|client-cert)'[,\]]/g),
+      wordsIn('src/http/server/peers.ts', /'(x-forwarded-[a-z-]+|client-cert)'[,\]]/g),
     ],
     ['token_broker_upstream_healthy', 'kind', unionIn(types, 'readonly kind:')],
   ]

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { parse } from 'yaml'
 import { Compile } from 'typebox/compile'
-import { policySchema } from '../../src/broker/policy-shape.ts'
-import { read } from './sources.ts'
+import { policySchema } from '../../src/broker/policy/schema.ts'
+import { read } from '../support/sources.ts'
 
 const shipped: unknown = JSON.parse(read('policy.schema.json'))
 

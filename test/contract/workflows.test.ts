@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { parse } from 'yaml'
 import { installHelm } from '../chart/helm.ts'
-import { read } from './sources.ts'
+import { read } from '../support/sources.ts'
 
 interface Step {
   readonly uses?: string

@@ -2,11 +2,11 @@ import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { test } from 'node:test'
-import { importsOf } from '../contract/sources.ts'
+import { importsOf } from '../support/sources.ts'
 
 /** The exit code of a process that loads the module, runs `then`, and would run on for ever; null when a signal ended it. */
 async function exitCodeOf(then: string): Promise<unknown> {
-  const module = new URL('../../src/early-signals.ts', import.meta.url).href
+  const module = new URL('../../src/service/startup-signals.ts', import.meta.url).href
   const script = `const { handOverSignals } = await import('${module}'); setInterval(() => {}, 1000); ${then}`
   const child = spawn(process.execPath, ['--input-type=module', '--eval', script], { timeout: 20_000 })
   const [code] = await once(child, 'exit')
@@ -24,5 +24,5 @@ test('after that it leaves signals to others', async () => {
 })
 
 test('the command loads it before anything else of its own', () => {
-  assert.equal(importsOf('src/cli.ts')[0], 'src/early-signals.ts')
+  assert.equal(importsOf('src/cli.ts')[0], 'src/service/startup-signals.ts')
 })

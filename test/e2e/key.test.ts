@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { parse } from 'yaml'
-import { isKey, keyHash } from '../../src/broker/new-key.ts'
+import { isKey, keyHash } from '../../src/broker/authentication/new-key.ts'
 import { run } from './process.ts'
 
 const day = 86_400_000

@@ -4,7 +4,7 @@ import { text as readText } from 'node:stream/consumers'
 import { type TestContext, test } from 'node:test'
 import type { Fault, FaultKind } from '../../emulator/faults.ts'
 import { graph, send, startWorld, type TestBroker, until } from '../support/broker.ts'
-import { hostileAuthority, type Said } from '../outbound/authority.ts'
+import { hostileAuthority, type Said } from '../outbound/entra/authority.ts'
 import { Leaks } from './leaks.ts'
 
 const world = await startWorld()

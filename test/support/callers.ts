@@ -7,13 +7,13 @@ import {
   type Caller,
   type Issuer,
   type Verification,
-} from '../../src/broker/authenticate.ts'
-import { createCertificates } from '../../src/broker/certificate-caller.ts'
-import type { Clock } from '../../src/broker/clock.ts'
-import { fixedKeySet, type KeySet, parseKeys } from '../../src/broker/key-set.ts'
-import { type Ask, authorize, type Grant, type Policy } from '../../src/broker/policy.ts'
-import { parsePolicy } from '../../src/broker/policy-parse.ts'
-import { createSuspects } from '../../src/broker/suspects.ts'
+} from '../../src/broker/authentication/authenticate.ts'
+import { createCertificates } from '../../src/broker/authentication/client-certificates.ts'
+import type { Clock } from '../../src/broker/lib/clock.ts'
+import { fixedKeySet, type KeySet, parseKeys } from '../../src/broker/authentication/jwks.ts'
+import { type Ask, authorize, type Grant, type Policy } from '../../src/broker/authorization/authorize.ts'
+import { parsePolicy } from '../../src/broker/policy/parse.ts'
+import { createSuspects } from '../../src/broker/authentication/failed-credential-limiter.ts'
 import { movableClock, noon } from './clock.ts'
 
 /** Made-up ids that tests share. */

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
-import { readConfig } from '../../src/config.ts'
-import type { Environment } from '../../src/environment.ts'
+import { readConfig } from '../../src/config/config.ts'
+import type { Environment } from '../../src/config/environment.ts'
 import { FaultsError } from '../../src/errors.ts'
 
 /** What is wrong with an environment: `PORT: "x" is …`, a line for each fault; nothing for a good one. */

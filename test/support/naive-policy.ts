@@ -1,5 +1,5 @@
-import type { CallerFacts } from '../../src/broker/caller-facts.ts'
-import type { Ask } from '../../src/broker/policy.ts'
+import type { CallerFacts } from '../../src/broker/policy/caller-facts.ts'
+import type { Ask } from '../../src/broker/authorization/authorize.ts'
 
 /** A policy as its author wrote it. */
 export interface PlainPolicy {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { BrokerError } from '../../src/errors.ts'
 import { createLogs, describeError, scrubber } from '../../src/telemetry/log.ts'
-import { fingerprint } from '../../src/broker/fingerprint.ts'
+import { fingerprint } from '../../src/broker/lib/fingerprint.ts'
 
 const jwt = 'eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ4In0.c2lnbmF0dXJl-_0'
 const secret = 'a"b\\c-identity-header'

@@ -3,7 +3,7 @@ import { describe, test } from 'node:test'
 import type { Json } from '../../emulator/jws.ts'
 import { graph, observers, sampleCaller, send, type TestBroker } from '../support/broker.ts'
 import { metricsWorld } from './metrics-world.ts'
-import { sendRaw } from '../http/raw.ts'
+import { sendRaw } from '../http/server/raw.ts'
 
 const metrics = await metricsWorld()
 const { emulator, ask, moves, caller, observer } = metrics

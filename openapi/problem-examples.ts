@@ -1,0 +1,156 @@
+import { BrokerError, errorTable, type ErrorCode, type ErrorParts } from '../src/errors.ts'
+import { problemOf } from '../src/http/server/problems.ts'
+
+/** Examples of problems, for `openapi.yaml` only: one for each code, and some of special occasions. */
+
+/** A named example, as OpenAPI has it. */
+export interface Example {
+  readonly summary: string
+  readonly value: unknown
+}
+
+const requestId = '8c81d2e0a4b7-2f'
+const ids = { trace: '5a7f1c9e-0000-4000-8000-00000000000a', correlation: '5a7f1c9e-0000-4000-8000-00000000000b' }
+const tenant = '1a2b3c4d-0000-4000-8000-000000000002'
+const application = '6f3c0b1e-0000-4000-8000-000000000001'
+
+const exampleOf = (code: ErrorCode, detail: string, parts?: ErrorParts): Example => ({
+  summary: `${code}: ${errorTable[code].title}`,
+  value: JSON.parse(problemOf(new BrokerError(code, detail, parts), requestId).body),
+})
+
+const special = (occasion: string, code: ErrorCode, detail: string, parts?: ErrorParts): Example => ({
+  ...exampleOf(code, detail, parts),
+  summary: `${code}: ${occasion}`,
+})
+
+/** Bodies as the broker writes them, by their names in `components.examples`: the code, except on special occasions. */
+export const problemExamples = {
+  invalid_request: exampleOf('invalid_request', 'The Host header is missing.'),
+  invalid_tenant: exampleOf(
+    'invalid_tenant',
+    'tenant must be one tenant: its id (a GUID) or its name in the policy; common, organizations and consumers are none.',
+  ),
+  invalid_scope: exampleOf('invalid_scope', "scope must be one resource's <resource>/.default, in printable ASCII."),
+  unauthenticated: exampleOf('unauthenticated', 'Send "Authorization: Bearer <token or API key>".'),
+  invalid_token: exampleOf('invalid_token', 'The token has expired.'),
+  not_permitted: exampleOf(
+    'not_permitted',
+    'No rule of the policy grants this caller this tenant, scope and application.',
+    { remedy: 'Ask whoever runs the broker for a rule, quoting request_id.' },
+  ),
+  consent_required: exampleOf(
+    'consent_required',
+    'The tenant has not admitted the application, or not for this resource.',
+    {
+      remedy:
+        `The application has no usable service principal in tenant ${tenant}. An administrator of that tenant consents ` +
+        `at https://login.microsoftonline.com/${tenant}/adminconsent?client_id=${application} ` +
+        '(the registration needs a redirect URI).',
+      upstream: { error: 'unauthorized_client', codes: [700016], traceId: ids.trace, correlationId: ids.correlation },
+    },
+  ),
+  not_found: exampleOf('not_found', 'No endpoint has this path.'),
+  not_found_public_url: special(
+    'Without BROKER_PUBLIC_URL',
+    'not_found',
+    'This broker does not know the URL under which it is reached.',
+    { remedy: 'Whoever runs the broker sets BROKER_PUBLIC_URL, for example to https://broker.example.' },
+  ),
+  method_not_allowed: exampleOf('method_not_allowed', 'This endpoint answers POST.'),
+  request_timeout: exampleOf('request_timeout', 'The request did not arrive within the time allowed.'),
+  too_large: exampleOf('too_large', 'The body may have 16 KiB at most.'),
+  unsupported_media_type: exampleOf('unsupported_media_type', 'Send "Content-Type: application/json".'),
+  upstream_rejected: exampleOf('upstream_rejected', 'Entra does not know this tenant, resource or scope.', {
+    remedy: `There is no tenant ${tenant} at https://login.microsoftonline.com: correct the tenant id.`,
+    upstream: { error: 'invalid_request', codes: [90002], traceId: ids.trace, correlationId: ids.correlation },
+  }),
+  rate_limited: exampleOf('rate_limited', 'This caller makes more requests than its rule allows.', { retryAfter: 12 }),
+  rate_limited_exchanges: special(
+    'Too many tokens that are not at hand',
+    'rate_limited',
+    'This caller asks for more tokens that are not at hand than its rule allows.',
+    { retryAfter: 30 },
+  ),
+  rate_limited_credentials: special(
+    'Too many bad credentials from this address',
+    'rate_limited',
+    'Too many credentials from this address were bad; one that is not known yet has to wait.',
+    { retryAfter: 2 },
+  ),
+  headers_too_large: exampleOf('headers_too_large', 'The request line and headers may have 16 KiB at most.'),
+  internal_error: exampleOf('internal_error', 'An unexpected error occurred; the log has it under the request id.'),
+  federation_misconfigured: exampleOf(
+    'federation_misconfigured',
+    "The application's federated credential does not fit the managed identity.",
+    {
+      remedy:
+        `No federated credential of application ${application} has the subject of the managed identity's token: set ` +
+        'its subject to exactly 3c4d5e6f-0000-4000-8000-000000000007. A change takes some minutes to arrive everywhere.',
+      upstream: { error: 'invalid_client', codes: [700213], traceId: ids.trace, correlationId: ids.correlation },
+    },
+  ),
+  upstream_invalid: exampleOf(
+    'upstream_invalid',
+    'Entra answered with a token that is for another tenant; it was discarded.',
+  ),
+  upstream_unavailable: exampleOf('upstream_unavailable', 'Entra cannot answer at the moment.', { retryAfter: 5 }),
+  identity_unavailable: exampleOf('identity_unavailable', 'The identity endpoint could not be reached.'),
+  issuer_unavailable: exampleOf('issuer_unavailable', 'The keys of issuer "onprem" could not be fetched.', {
+    retryAfter: 30,
+  }),
+  overloaded: exampleOf('overloaded', 'Too many tokens are being fetched, many of them for this caller.', {
+    remedy: 'Ask for fewer new tokens at once; tokens that are cached are not affected.',
+  }),
+  overloaded_loop: special(
+    'Too much to do to look at the request',
+    'overloaded',
+    'The broker has more to do than it can do in time.',
+    { retryAfter: 2 },
+  ),
+  invalid_request_member: special(
+    'An unknown member',
+    'invalid_request',
+    'Unknown member "tenantId"; there are tenant, scope, application, min_expires_in.',
+  ),
+  invalid_request_parameter: special(
+    'A parameter out of range',
+    'invalid_request',
+    'limit must be a whole number from 1 to 1000.',
+  ),
+  invalid_tenant_parameter: special(
+    'No form of a tenant',
+    'invalid_tenant',
+    'tenant must be one tenant: its id (a GUID) or its name in the policy.',
+  ),
+  not_permitted_observe: special(
+    'Without the permission observe',
+    'not_permitted',
+    'No rule of the policy grants this caller the permission "observe".',
+    { remedy: 'Ask whoever runs the broker for a rule with "permissions: [observe]", quoting request_id.' },
+  ),
+  invalid_request_filter: special(
+    'Nothing to drop, or everything and something',
+    'invalid_request',
+    'Name what to drop: tenant, scope, application, or all=true by itself.',
+  ),
+  not_permitted_purge: special(
+    'Without the permission purge',
+    'not_permitted',
+    'No rule of the policy grants this caller the permission "purge".',
+    { remedy: 'Ask whoever runs the broker for a rule with "permissions: [purge]", quoting request_id.' },
+  ),
+  upstream_unavailable_min_expires_in: special(
+    'No token that lives as long as min_expires_in asks',
+    'upstream_unavailable',
+    'No token with the least remaining life asked for can be had now.',
+    {
+      retryAfter: 60,
+      availableExpiresIn: 412,
+      remedy: 'Ask with a smaller min_expires_in, or again after retry_after seconds.',
+    },
+  ),
+} as const satisfies Readonly<Record<ErrorCode, Example> & Record<string, Example>>
+
+/** The name of one of them. */
+export type ProblemExample = keyof typeof problemExamples

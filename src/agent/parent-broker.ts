@@ -1,0 +1,114 @@
+import { request as httpRequest, type IncomingMessage } from 'node:http'
+import { request as httpsRequest, type RequestOptions } from 'node:https'
+import { announced } from '../broker/lib/timed.ts'
+import type { Clock } from '../broker/lib/clock.ts'
+import { isGuid } from '../broker/lib/identifiers.ts'
+import { membersOfJson } from '../broker/lib/json-members.ts'
+import type { Grant } from '../broker/authorization/authorize.ts'
+import type { Events, IssuedToken, TokenSource, Upstream } from '../broker/events.ts'
+import { BrokerError } from '../errors.ts'
+import { readAll } from '../outbound/issuers/document.ts'
+import { parentFailure, type ParentAnswer } from './parent-failure.ts'
+import type { WorkloadCredential } from './workload-credential.ts'
+
+/** Which broker, and in whose name. */
+export interface ParentBrokerOptions {
+  /** The central broker's origin. */
+  readonly url: string
+  readonly credential: () => Promise<WorkloadCredential>
+  readonly clock: Clock
+  readonly asked: Events['asked']
+}
+
+/** The central broker as the one that is asked. */
+export const parentUpstream = (url: string): Upstream => ({ kind: 'authority', name: url })
+
+/** Seconds; a broker that has just begun to replace a token is not asked again before. */
+const leastRefreshIn = 15
+/** Seconds; no access token of Entra lives so long. */
+const longestLife = 7 * 24 * 3600
+
+/**
+ * Tokens from another broker's `POST /tokens`, in the name of the workload whose credential is sent. That broker decides,
+ * and its refusal is passed on. No redirects; each fetch has a connection of its own, so that renewed files are used.
+ */
+export function parentBroker({ url, credential, clock, asked }: ParentBrokerOptions): TokenSource {
+  return (grant, signal) =>
+    announced(
+      async () => {
+        const { bearer, tls } = await credential()
+        const body = JSON.stringify({ tenant: grant.tenant, scope: grant.scope, application: grant.application })
+        const headers = {
+          accept: 'application/json',
+          'content-type': 'application/json',
+          ...(bearer !== undefined && { authorization: `Bearer ${bearer}` }),
+        }
+        const response = await send(new URL('/tokens', url), { method: 'POST', headers, ...tls, signal }, body)
+        if (response.status !== 200) throw parentFailure(response, clock.now())
+        return issuedToken(grant, response.text)
+      },
+      clock,
+      (seconds, error) => asked(parentUpstream(url), seconds, error),
+    )
+}
+
+/**
+ * Resolves once a broker answers at all, whatever it says: then its name, its certificate and the credential's files are
+ * right.
+ */
+export async function reachParent(
+  { url, credential }: Pick<ParentBrokerOptions, 'url' | 'credential'>,
+  signal: AbortSignal,
+): Promise<void> {
+  const { tls } = await credential()
+  const { status } = await send(new URL('/livez', url), { method: 'GET', ...tls, signal }, undefined)
+  if (status >= 500) throw new Error(`the broker answered HTTP ${status}`)
+}
+
+async function send(url: URL, options: RequestOptions, body: string | undefined): Promise<ParentAnswer> {
+  const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>()
+  const start = url.protocol === 'https:' ? httpsRequest : httpRequest
+  try {
+    const request = start(url, { ...options, agent: false }, resolve)
+    request.on('error', reject)
+    request.end(body)
+    const response = await promise
+    const text = await readAll(response, url)
+    return { status: response.statusCode ?? 0, text, retryAfter: response.headers['retry-after'] }
+  } catch (cause) {
+    throw new BrokerError('upstream_unavailable', 'The broker could not be reached.', {
+      reason: options.signal?.aborted === true ? 'timeout' : 'network',
+      cause,
+    })
+  }
+}
+
+/** The token, if it is the one that was asked for. What is in it was checked where it came from. */
+function issuedToken(grant: Grant, text: string): IssuedToken {
+  const answer = membersOfJson(text)
+  const { access_token: token, expires_in: expiresIn, refresh_in: refreshIn } = answer
+  if (typeof token !== 'string' || token === '' || !isLife(expiresIn)) {
+    throw unusable('unusable', 'has no token, or no expiry that can be meant')
+  }
+  if (expiresIn === 0) {
+    const detail = 'The token that the broker holds ends this second.'
+    throw new BrokerError('upstream_unavailable', detail, { reason: 'expired' })
+  }
+  if (answer['scope'] !== grant.scope) throw unusable('wrong_audience', 'is for another scope')
+  if (isGuid(grant.tenant) && answer['tenant'] !== grant.tenant) throw unusable('wrong_tenant', 'is for another tenant')
+  if (!isGuid(grant.application) && answer['application'] !== grant.application) {
+    throw unusable('wrong_application', 'is for another application')
+  }
+  return {
+    token,
+    expiresIn,
+    ...(isLife(refreshIn) && { refreshIn: Math.max(refreshIn, leastRefreshIn) }),
+  }
+}
+
+/** Whether it can be seconds of a token's life: a whole number of them, which JSON's `1e999` is not. */
+const isLife = (value: unknown): value is number =>
+  typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= longestLife
+
+const unusable = (reason: string, what: string) =>
+  new BrokerError('upstream_invalid', `The broker's answer ${what}; it was discarded.`, { reason })

@@ -1,0 +1,82 @@
+import { parentReason } from '../broker/tokens/negative-cache-rules.ts'
+import { membersOf, membersOfJson } from '../broker/lib/json-members.ts'
+import { BrokerError, errorTable, type ErrorCode, type UpstreamFacts } from '../errors.ts'
+import { isUpstreamCode, readId, retryAfterPart } from '../outbound/entra/entra-failure.ts'
+
+/** An answer of the broker, read to its end. */
+export interface ParentAnswer {
+  readonly status: number
+  readonly text: string
+  readonly retryAfter: string | undefined
+}
+
+/** Statuses of `POST /tokens` that say something of the request, the caller or an upstream, and that are passed on. */
+const passedOn = new Set([400, 401, 403, 422, 429, 502, 503])
+
+/** What a status means where the body does not say it in words that are known. */
+const byStatus: Readonly<Record<number, ErrorCode>> = {
+  400: 'invalid_request',
+  401: 'invalid_token',
+  403: 'not_permitted',
+  422: 'upstream_rejected',
+}
+const maxTextLength = 1000
+const maxCodes = 8
+
+/** Whether a broker said so itself: the reason of what {@link parentFailure} passes on. */
+export const isWordOfParent = ({ reason }: BrokerError): boolean => reason === parentReason
+
+/**
+ * What a broker's refusal means: its own words, under its own code. Anything else that answers in its place (a proxy, a
+ * page, a broker of another version) is judged by the status.
+ *
+ * @param now milliseconds since 1970, to read a Retry-After that is a date
+ */
+export function parentFailure({ status, text, retryAfter }: ParentAnswer, now: number): BrokerError {
+  if (!passedOn.has(status)) return status >= 500 ? failed(status) : strange(status)
+  const { code, detail, remedy, upstream, request_id: id } = membersOfJson(text)
+  const facts = upstreamFacts(upstream)
+  const known = isCode(code) && errorTable[code].status === status ? code : undefined
+  const waits = status === 429 || status === 503
+  return new BrokerError(known ?? byStatus[status] ?? 'upstream_unavailable', describe(status, words(detail)), {
+    reason: parentReason,
+    ...(facts && { upstream: facts }),
+    ...(waits && retryAfterPart(status, retryAfter, now)),
+    ...(words(remedy) !== undefined && { remedy: `${words(remedy)} (request_id of the broker: ${words(id)})` }),
+  })
+}
+
+function describe(status: number, detail = `It answered HTTP ${status}.`): string {
+  if (status === 401) return `The broker does not accept the workload's credential: ${detail}`
+  return detail
+}
+
+/** What the broker repeats of Entra's answer, as it is read from Entra itself: a word, numbers and ids. */
+function upstreamFacts(told: unknown): UpstreamFacts | undefined {
+  const { error, codes, trace_id, correlation_id } = membersOf(told)
+  const word = typeof error === 'string' && /^[a-z_]{1,64}$/.test(error) ? error : undefined
+  const numbers = Array.isArray(codes) ? codes.filter(isUpstreamCode).slice(0, maxCodes) : []
+  const [traceId, correlationId] = [readId(trace_id), readId(correlation_id)]
+  if (word === undefined && numbers.length === 0 && !traceId && !correlationId) return undefined
+  return {
+    ...(word !== undefined && { error: word }),
+    codes: numbers,
+    ...(traceId && { traceId }),
+    ...(correlationId && { correlationId }),
+  }
+}
+
+const isCode = (code: unknown): code is ErrorCode => typeof code === 'string' && Object.hasOwn(errorTable, code)
+
+/** A text of the broker, if it is one, in a length that can be repeated. */
+const words = (text: unknown): string | undefined =>
+  typeof text === 'string' ? text.replace(/\p{Cc}/gu, ' ').slice(0, maxTextLength) : undefined
+
+const failed = (status: number) =>
+  new BrokerError('upstream_unavailable', `The broker failed (HTTP ${status}).`, { reason: 'status' })
+
+const strange = (status: number) =>
+  new BrokerError('upstream_invalid', `The broker's answer (HTTP ${status}) was not what the protocol says.`, {
+    reason: status >= 300 && status < 400 ? 'redirect' : 'unreadable',
+    remedy: 'Check that --broker names the broker itself.',
+  })

@@ -1,0 +1,109 @@
+import { isIPv6 } from 'node:net'
+import { LRUCache } from 'lru-cache'
+import { BrokerError } from '../../errors.ts'
+import type { Clock } from '../lib/clock.ts'
+
+/** Addresses from which bad credentials come. */
+export interface Suspects {
+  /**
+   * Asked before a credential that nobody knows yet is verified. Waits, where many bad ones came from the address.
+   *
+   * @returns `undefined` where there is nothing to wait for
+   * @throws BrokerError `rate_limited` when the wait would be long
+   */
+  readonly pass: (address: string) => Promise<void> | undefined
+  /** A credential from this address, which had passed, was bad. */
+  readonly caught: (address: string) => void
+  /** A credential from this address, which had passed, was not bad: good, or nobody could tell. */
+  readonly cleared: (address: string) => void
+}
+
+/** Bad credentials that an address may send at once. */
+export const burst = 100
+/** Bad credentials a second that it may go on sending. */
+export const perSecond = 10
+/** Seconds that a credential waits at most. */
+export const longestWaitSeconds = 2
+const rememberedAddresses = 10_000
+
+interface Suspect {
+  tokens: number
+  /** Monotonic milliseconds. */
+  at: number
+  waiting: number
+  /** Those that passed and of which nobody knows yet: each may turn out to be bad. */
+  open: number
+}
+
+/**
+ * Only what is bad is counted, so that many good callers behind one address are none the worse for it; and only what is
+ * unknown waits: a caller who is remembered is not even asked about.
+ *
+ * @param pause resolves after so many milliseconds
+ */
+export function createSuspects(clock: Pick<Clock, 'monotonic'>, pause: (ms: number) => Promise<unknown>): Suspects {
+  const suspects = new LRUCache<string, Suspect>({ max: rememberedAddresses })
+  const refill = (suspect: Suspect): void => {
+    const now = clock.monotonic()
+    suspect.tokens = Math.min(burst, suspect.tokens + ((now - suspect.at) / 1000) * perSecond)
+    suspect.at = now
+  }
+  return {
+    pass: address => {
+      const suspect = suspects.get(neighbourhoodOf(address))
+      if (!suspect) return undefined
+      refill(suspect)
+      const unclaimed = suspect.tokens - suspect.open
+      if (unclaimed >= 1 && suspect.waiting === 0) {
+        suspect.open++
+        return undefined
+      }
+      const seconds = (1 - Math.max(0, unclaimed) + suspect.waiting) / perSecond
+      if (seconds > longestWaitSeconds) throw tooMany()
+      suspect.waiting++
+      return pause(seconds * 1000).then(() => {
+        suspect.waiting--
+        suspect.open++
+      })
+    },
+    caught: address => {
+      const key = neighbourhoodOf(address)
+      const suspect = suspects.get(key) ?? { tokens: burst, at: clock.monotonic(), waiting: 0, open: 0 }
+      refill(suspect)
+      close(suspect)
+      // No debt, which would punish an address for longer the more often it tried.
+      suspect.tokens = Math.max(0, suspect.tokens - 1)
+      suspects.set(key, suspect)
+    },
+    cleared: address => {
+      const suspect = suspects.get(neighbourhoodOf(address))
+      if (suspect) close(suspect)
+    },
+  }
+}
+
+/** What passed before the address was suspected is not among the open ones. */
+function close(suspect: Suspect): void {
+  suspect.open = Math.max(0, suspect.open - 1)
+}
+
+const tooMany = () =>
+  new BrokerError(
+    'rate_limited',
+    'Too many credentials from this address were bad; one that is not known yet has to wait.',
+    {
+      reason: 'bad_credentials',
+      retryAfter: longestWaitSeconds,
+    },
+  )
+
+/** An IPv4 address, or the network of 64 bits that an IPv6 address is in: nobody has less of those. */
+export function neighbourhoodOf(address: string): string {
+  if (!isIPv6(address)) return address
+  const [head = '', tail] = address.toLowerCase().split('::')
+  const before = head.split(':').filter(group => group !== '')
+  const after = tail?.split(':').filter(group => group !== '') ?? []
+  const zeros = Array<string>(tail === undefined ? 0 : Math.max(0, 8 - before.length - after.length)).fill('0')
+  const groups = [...before, ...zeros, ...after].slice(0, 4)
+  return `${groups.map(group => group.replace(/^0+(?=.)/, '')).join(':')}::/64`
+}

@@ -1,0 +1,75 @@
+import { errors, type JWTPayload } from 'jose'
+import { asBrokerError, BrokerError } from '../../errors.ts'
+import { isEntraIssuer } from '../lib/identifiers.ts'
+
+/** Seconds by which clocks may differ. */
+export const clockToleranceSeconds = 30
+
+/**
+ * Entra signs delegated tokens and ID tokens with the same keys and the same `typ` as application tokens
+ * (https://learn.microsoft.com/entra/identity-platform/access-token-claims-reference).
+ */
+export function entraFault(payload: JWTPayload): readonly [reason: string, detail: string] | undefined {
+  if (typeof payload['azp'] !== 'string' && typeof payload['appid'] !== 'string') {
+    return ['claims', 'A token of Entra must name the calling application (azp or appid): an ID token does not.']
+  }
+  if (payload['scp'] !== undefined) {
+    return ['delegated', 'A delegated token (scp) acts for a user; only application tokens are accepted.']
+  }
+  return undefined
+}
+
+/**
+ * Why a token with these claims would be refused although its signature is good, as far as the claims tell: for people
+ * who ask why. the verification itself decides.
+ *
+ * @param now milliseconds since 1970
+ */
+export function claimFaults(
+  payload: JWTPayload,
+  { issuer, audiences }: { readonly issuer: string; readonly audiences: readonly string[] },
+  now: number,
+): readonly string[] {
+  const { aud, exp, nbf, sub } = payload
+  const seconds = now / 1000
+  const entra = isEntraIssuer(issuer) ? entraFault(payload)?.[1] : undefined
+  return [
+    ...([aud].flat().some(each => each !== undefined && audiences.includes(each)) ? [] : [claimRefusals['aud']?.[1]]),
+    ...(typeof exp === 'number' ? [] : [claimRefusals['exp']?.[1]]),
+    ...(typeof exp === 'number' && exp <= seconds - clockToleranceSeconds ? [refusals['ERR_JWT_EXPIRED']?.[1]] : []),
+    ...(typeof nbf === 'number' && nbf > seconds + clockToleranceSeconds ? [claimRefusals['nbf']?.[1]] : []),
+    ...(typeof sub === 'string' && sub !== '' ? [] : [claimRefusals['sub']?.[1]]),
+    entra,
+  ].filter(fault => fault !== undefined)
+}
+
+/** jose's closed set of error codes → why, in words that help and hold nothing of the token. */
+const refusals: Readonly<Record<string, readonly [reason: string, detail: string]>> = {
+  ERR_JWT_EXPIRED: ['expired', 'The token has expired.'],
+  ERR_JOSE_ALG_NOT_ALLOWED: ['algorithm', 'The token is signed with an algorithm that is not accepted.'],
+  ERR_JOSE_NOT_SUPPORTED: ['unsupported', "The token's key or header uses something that is not supported."],
+  ERR_JWKS_NO_MATCHING_KEY: ['key', 'The token is signed with a key that its issuer does not publish.'],
+  ERR_JWS_SIGNATURE_VERIFICATION_FAILED: ['signature', 'The signature of the token is wrong.'],
+}
+
+const claimRefusals: Readonly<Record<string, readonly [reason: string, detail: string]>> = {
+  aud: ['audience', 'The token is for another audience (aud).'],
+  iss: ['issuer', 'The token is from another issuer (iss).'],
+  nbf: ['not_yet_valid', 'The token is not valid yet (nbf).'],
+  exp: ['expiry', 'The token has no usable expiry (exp).'],
+  sub: ['subject', 'The token has no subject (sub).'],
+}
+
+/** What jose and the Web Crypto API throw speaks of the token or its key; anything else is a bug, and stays one. */
+export function asRefusal(thrown: unknown): BrokerError {
+  const isOfToken = thrown instanceof errors.JOSEError || thrown instanceof TypeError || thrown instanceof DOMException
+  if (!isOfToken) return asBrokerError(thrown)
+  const known =
+    thrown instanceof errors.JWTClaimValidationFailed
+      ? claimRefusals[thrown.claim]
+      : thrown instanceof errors.JOSEError
+        ? refusals[thrown.code]
+        : undefined
+  const [reason, detail] = known ?? ['malformed', 'The token could not be verified.']
+  return new BrokerError('invalid_token', detail, { reason, cause: thrown })
+}

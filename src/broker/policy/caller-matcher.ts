@@ -1,0 +1,109 @@
+import type { CallerFacts, CertificateFacts, JwtFacts } from './caller-facts.ts'
+import { claimMatcher, claimPath, dnsMatcher, textMatcher, valueAt, type Matcher } from './patterns.ts'
+import type { CallerText } from './schema.ts'
+
+/** Whether a caller is one that a rule or a denial speaks of. */
+export interface CallerTest {
+  readonly matches: (caller: CallerFacts) => boolean
+  /** The first thing that does not match, in words for people; `undefined` when everything does. */
+  readonly mismatch: (caller: CallerFacts) => string | undefined
+  /** Something that every caller who matches has; where only patterns tell, the issuer or the kind. */
+  readonly key: CallerKey
+}
+
+/** One thing by which callers are found without asking every test. */
+export type CallerKey =
+  | { readonly by: 'subject'; readonly issuer: string; readonly is: string }
+  | {
+      readonly by: 'claim'
+      readonly issuer: string
+      readonly path: readonly string[]
+      readonly is: string | number | boolean
+    }
+  | { readonly by: 'issuer' | 'apiKey' | 'uri' | 'dnsName'; readonly is: string }
+  | { readonly by: 'certificate' | 'secret' }
+
+/** One claim that a test compares. */
+interface ClaimTest {
+  readonly name: string
+  readonly path: readonly string[]
+  readonly expected: string | number | boolean
+  readonly matches: Matcher
+}
+
+/** A checked caller of the policy file, compiled. */
+export function compileCaller(text: CallerText): CallerTest {
+  if (text.apiKey !== undefined) return keyTest(text.apiKey)
+  if (text.san !== undefined) return sanTest(text.san)
+  return jwtTest(text.issuer ?? '', text)
+}
+
+/** Whether a SAN in the policy means a URI; any other is a DNS name. */
+export const isUriPattern = (san: string): boolean => san.includes(':')
+
+const isExact = (expected: unknown): boolean => typeof expected !== 'string' || !expected.includes('*')
+
+const keyTest = (name: string): CallerTest => ({
+  matches: caller => caller.kind === 'apiKey' && caller.key === name,
+  mismatch: caller => {
+    if (caller.kind !== 'apiKey') return 'the caller has no API key'
+    return caller.key === name ? undefined : `the API key is "${caller.key}", not "${name}"`
+  },
+  key: { by: 'apiKey', is: name },
+})
+
+function sanTest(san: string): CallerTest {
+  const isUri = isUriPattern(san)
+  const matcher = isUri ? textMatcher(san) : dnsMatcher(san)
+  const namesOf = ({ uris, dnsNames }: CertificateFacts) => (isUri ? uris : dnsNames)
+  return {
+    matches: caller => caller.kind === 'certificate' && namesOf(caller).some(matcher),
+    mismatch: caller => {
+      if (caller.kind !== 'certificate') return 'the caller has no client certificate'
+      const names = namesOf(caller)
+      if (names.some(matcher)) return undefined
+      const has = names.length === 0 ? `no ${isUri ? 'URI' : 'DNS name'}` : names.map(name => `"${name}"`).join(', ')
+      return `the certificate's names hold ${has}, not "${san}"`
+    },
+    key: sanKey(san, isUri),
+  }
+}
+
+function sanKey(san: string, isUri: boolean): CallerKey {
+  if (!isExact(san)) return { by: 'certificate' }
+  return isUri ? { by: 'uri', is: san } : { by: 'dnsName', is: san.toLowerCase() }
+}
+
+function jwtTest(issuer: string, text: CallerText): CallerTest {
+  const subject = text.subject === undefined ? undefined : textMatcher(text.subject)
+  const claims: readonly ClaimTest[] = Object.entries(text.claims ?? {}).map(([name, expected]) => {
+    return { name, path: claimPath(name) ?? [], expected, matches: claimMatcher(expected) }
+  })
+  const matches = (caller: JwtFacts): boolean =>
+    caller.issuer === issuer &&
+    (subject?.(caller.subject) ?? true) &&
+    claims.every(claim => claim.matches(valueAt(caller.claims, claim.path)))
+  return {
+    matches: caller => caller.kind === 'jwt' && matches(caller),
+    mismatch: caller => (caller.kind === 'jwt' ? jwtMismatch(caller, issuer, text, claims) : 'the caller has no JWT'),
+    key: jwtKey(issuer, text.subject, claims),
+  }
+}
+
+function jwtMismatch(caller: JwtFacts, issuer: string, { subject }: CallerText, claims: readonly ClaimTest[]) {
+  if (caller.issuer !== issuer) return `the issuer is "${caller.issuer}", not "${issuer}"`
+  if (subject !== undefined && !textMatcher(subject)(caller.subject)) {
+    return `the subject is "${caller.subject}", not "${subject}"`
+  }
+  const failed = claims.find(({ path, matches }) => !matches(valueAt(caller.claims, path)))
+  if (!failed) return undefined
+  const value = valueAt(caller.claims, failed.path)
+  const is = value === undefined ? 'is not there' : `is ${JSON.stringify(value)}`
+  return `the claim "${failed.name}" ${is}, not ${JSON.stringify(failed.expected)}`
+}
+
+function jwtKey(issuer: string, subject: string | undefined, claims: readonly ClaimTest[]): CallerKey {
+  if (subject !== undefined && isExact(subject)) return { by: 'subject', issuer, is: subject }
+  const exact = claims.find(({ expected }) => isExact(expected))
+  return exact ? { by: 'claim', issuer, path: exact.path, is: exact.expected } : { by: 'issuer', is: issuer }
+}

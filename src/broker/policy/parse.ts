@@ -1,0 +1,83 @@
+import { createHash } from 'node:crypto'
+import { Compile } from 'typebox/compile'
+import { Settings } from 'typebox/system'
+import { isMap, isNode, isScalar, LineCounter, parseDocument, type Document, type Scalar } from 'yaml'
+import { FaultsError, type Fault } from '../../errors.ts'
+import type { Policy } from './model.ts'
+import { checkPolicy } from './validate.ts'
+import { compilePolicy } from './compile.ts'
+import { readLoosely } from './lenient-read.ts'
+import { policyShape, type FaultAt, type Path } from './schema.ts'
+import { pathText, shapeFaults } from './shape-faults.ts'
+
+/** Bytes of the largest policy that is read. */
+export const maxPolicyBytes = 4 * 1024 * 1024
+const maxAliases = 100
+
+// TypeBox stops at eight errors unless told otherwise; a policy is reported whole.
+Settings.Set({ maxErrors: 1000 })
+const shape = Compile(policyShape)
+
+/**
+ * The policy file's text as a frozen {@link Policy}.
+ * @throws FaultsError with every fault, each with its path, line and column; nothing is half loaded
+ */
+export function parsePolicy(text: string): Policy {
+  const lines = new LineCounter()
+  const document = parseDocument(text, { lineCounter: lines, uniqueKeys: true, prettyErrors: false })
+  const syntax = [...document.errors, ...document.warnings].map(({ pos, code, message }) => ({
+    where: position(lines, pos[0]),
+    what: code === 'BAD_ALIAS' ? `${message}: a text that begins with "*" needs quotes` : message,
+  }))
+  if (document.directives?.yaml.version !== '1.2') {
+    syntax.push({ where: 'line 1, column 1', what: 'only YAML 1.2 is read: remove the %YAML directive' })
+  }
+  if (syntax.length > 0) throw new FaultsError('The policy is not valid YAML', syntax)
+
+  const value = toValue(document)
+  const locate = ({ at, what, ofKey = false }: FaultAt): Fault => ({
+    where: `${pathText(at)}${positionOf(document, lines, at, ofKey)}`,
+    what,
+  })
+  const misshapen = shape.Check(value) ? [] : shapeFaults(policyShape, shape.Errors(value), value)
+  const meant = checkPolicy(readLoosely(value)).filter(({ at }) => !misshapen.some(fault => leadsTo(fault.at, at)))
+  const faults = [...misshapen, ...meant]
+  if (faults.length > 0 || !shape.Check(value)) throw new FaultsError('The policy is faulty', faults.map(locate))
+  return compilePolicy(value, createHash('sha256').update(text).digest('hex'))
+}
+
+/** Whether `at` is `place` or lies within it: what is misshapen is not judged further. */
+const leadsTo = (place: Path, at: Path): boolean =>
+  place.length <= at.length && place.every((part, i) => part === at[i])
+
+function toValue(document: Document): unknown {
+  try {
+    return document.toJS({ maxAliasCount: maxAliases })
+  } catch (thrown) {
+    throw new FaultsError('The policy is faulty', [{ where: 'file', what: String(thrown) }])
+  }
+}
+
+/** Line and column of the key that a path ends with, or of the nearest thing at or above the path that stands in the file. */
+function positionOf(document: Document, lines: LineCounter, path: Path, ofKey: boolean): string {
+  const key = ofKey ? keyNode(document, path) : undefined
+  if (key?.range) return ` (${position(lines, key.range[0])})`
+  for (let length = path.length; length > 0; length--) {
+    const node = document.getIn(path.slice(0, length), true)
+    if (isNode(node) && node.range) return ` (${position(lines, node.range[0])})`
+  }
+  return ''
+}
+
+function keyNode(document: Document, path: Path): Scalar | undefined {
+  const map: unknown = path.length === 1 ? document.contents : document.getIn(path.slice(0, -1), true)
+  if (!isMap(map)) return undefined
+  return map.items
+    .map(({ key }) => key)
+    .find((key): key is Scalar => isScalar(key) && String(key.value) === path.at(-1))
+}
+
+const position = (lines: LineCounter, offset: number): string => {
+  const { line, col } = lines.linePos(offset)
+  return `line ${line}, column ${col}`
+}

@@ -1,0 +1,74 @@
+import type { TLocalizedValidationError } from 'typebox/error'
+import { membersOf, type Members } from '../lib/json-members.ts'
+import type { FaultAt, Path } from './schema.ts'
+
+/**
+ * Faults of shape, one per place, in words: descriptions in the schema complete "must be …". What a union's branches
+ * complain about is said once, by the union.
+ *
+ * @param schema what `value` was checked against
+ */
+export function shapeFaults(
+  schema: unknown,
+  errors: readonly TLocalizedValidationError[],
+  value: unknown,
+): readonly FaultAt[] {
+  const faults: FaultAt[] = []
+  for (const error of errors) {
+    if (error.schemaPath.includes('/anyOf/') || error.keyword === 'boolean' || error.keyword === 'propertyNames')
+      continue
+    const at = pointerPath(error.instancePath, value)
+    if (error.keyword === 'additionalProperties') {
+      const known = Object.keys(membersOf(schemaAt(schema, error.schemaPath)['properties'])).join(', ')
+      const what = known === '' ? 'unknown key' : `unknown key: there is ${known}`
+      for (const key of error.params.additionalProperties) faults.push({ at: [...at, key], what, ofKey: true })
+    } else if (error.keyword === 'required') {
+      for (const key of error.params.requiredProperties) faults.push({ at: [...at, key], what: 'is required' })
+    } else {
+      faults.push({ at, what: shapeText(schema, error) })
+    }
+  }
+  return faults
+}
+
+function shapeText(schema: unknown, error: { schemaPath: string; keyword: string; message: string }): string {
+  if (error.schemaPath.endsWith('/propertyNames')) {
+    return 'is not a name: use lower-case letters, digits, dots and hyphens, 63 characters at most'
+  }
+  const description = describedAt(schema, error.schemaPath)
+  if (description === undefined) return error.message
+  return error.keyword === 'minItems' || error.keyword === 'minProperties'
+    ? `must not be empty: expected ${description}`
+    : `must be ${description}`
+}
+
+/** The `description` of the schema that a schema path names. */
+function describedAt(schema: unknown, schemaPath: string): string | undefined {
+  const { description } = schemaAt(schema, schemaPath)
+  return typeof description === 'string' ? description : undefined
+}
+
+const schemaAt = (schema: unknown, schemaPath: string): Members =>
+  schemaPath
+    .split('/')
+    .slice(1)
+    .reduce((here, part) => membersOf(membersOf(here)[part]), membersOf(schema))
+
+/** A JSON pointer into `value` as a path, with numbers where there are lists. */
+function pointerPath(pointer: string, value: unknown): Path {
+  const path: (string | number)[] = []
+  let here = value
+  for (const part of pointer.split('/').slice(1)) {
+    const key = part.replaceAll('~1', '/').replaceAll('~0', '~')
+    path.push(Array.isArray(here) ? Number(key) : key)
+    here = membersOf(here)[key]
+  }
+  return path
+}
+
+/** A path as text: `rules[2].callers[0]`; `file` for the whole. */
+export const pathText = (path: Path): string =>
+  path
+    .map(part => (typeof part === 'number' ? `[${part}]` : `.${/^[\w.-]+$/.test(part) ? part : JSON.stringify(part)}`))
+    .join('')
+    .replace(/^\./, '') || 'file'

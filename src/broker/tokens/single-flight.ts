@@ -1,0 +1,176 @@
+import { asBrokerError, BrokerError } from '../../errors.ts'
+import type { CachedToken } from './cached-token.ts'
+import type { Clock } from '../lib/clock.ts'
+import { withDeadline } from '../lib/deadline.ts'
+import { matches, type FailureMemory, type FetchFilter } from './negative-cache.ts'
+import { momentOf, type Moment } from './freshness.ts'
+import type { Grant } from '../authorization/authorize.ts'
+import type { Flight, Turns } from './fair-queue.ts'
+import type { Events, IssuedToken, TokenSource } from '../events.ts'
+
+/** The fetches that are under way or wait for their turn: one per key, however many ask. */
+export interface Flights {
+  /**
+   * What the source has for a grant: waits for the fetch of its key, which begins when the first caller who waits for it
+   * has a turn. Settles within the time of one fetch, whatever hangs and however long the queue is; whoever gives up
+   * does not disturb the others.
+   *
+   * Rejects with what the source rejects with, now or a short while ago; with `overloaded` where the caller's share of
+   * the queue is used up.
+   */
+  readonly wait: (grant: Grant) => Promise<CachedToken>
+  /**
+   * The same for nobody: begins when the background has a turn, and settles when the fetch does.
+   *
+   * @param longestWait milliseconds for which its failure is remembered at most, where that passes by itself and nobody
+   *   has said for how long
+   */
+  readonly inBackground: (grant: Grant, longestWait: number) => Promise<CachedToken>
+  readonly has: (key: string) => boolean
+  readonly size: () => number
+  /** From now on the fetches for these are nobody's: who waits gets what comes, but it is not kept, nor waited for anew. */
+  readonly forget: (filter: FetchFilter) => void
+}
+
+export interface FlightOptions {
+  readonly source: TokenSource
+  readonly clock: Clock
+  readonly turns: Turns
+  readonly memory: FailureMemory
+  /** Milliseconds that a caller waits at most. */
+  readonly timeoutMs: number
+  /**
+   * Makes a cached token of what came. Throws where nothing can be made of it.
+   *
+   * @param asked when the fetch began
+   * @param keep whether it may be stored
+   */
+  readonly land: (grant: Grant, issued: IssuedToken, asked: Moment, keep: boolean) => CachedToken
+  /** Told for each caller who waits and is answered with a failure that is remembered. */
+  readonly recalled: Events['recalled']
+  /**
+   * Counts a fetch against the one who causes it, before it waits for its turn: whoever joins it is not counted, nor
+   * refused for another's sake. Throws where it must not be made; nothing is remembered of that.
+   */
+  readonly charge?: ((grant: Grant) => void) | undefined
+}
+
+/** A source must settle in the time that callers wait; one that does not is given up so many milliseconds later. */
+const graceMs = 250
+
+interface Entry {
+  readonly grant: Grant
+  readonly flight: Flight<CachedToken>
+  readonly longestWait: number | undefined
+  /** Whether a failure that was remembered by then stood in its way when it had its turn. */
+  refused: boolean
+}
+
+export function createFlights(options: FlightOptions): Flights {
+  return new KeyFlights(options)
+}
+
+class KeyFlights implements Flights {
+  readonly #options: FlightOptions
+  readonly #entries = new Map<string, Entry>()
+
+  constructor(options: FlightOptions) {
+    this.#options = options
+  }
+
+  has = (key: string): boolean => this.#entries.has(key)
+  size = (): number => this.#entries.size
+
+  wait = async (grant: Grant): Promise<CachedToken> => {
+    const { timeoutMs, recalled } = this.#options
+    const { entry, leave } = this.#join(grant)
+    try {
+      return await withDeadline(
+        () => entry.flight.result,
+        timeoutMs,
+        () => noAnswer(timeoutMs),
+      )
+    } catch (thrown) {
+      if (entry.refused) recalled(grant, asBrokerError(thrown))
+      throw thrown
+    } finally {
+      leave()
+    }
+  }
+
+  inBackground = async (grant: Grant, longestWait: number): Promise<CachedToken> =>
+    this.#join(grant, longestWait).entry.flight.result
+
+  forget = (filter: FetchFilter): void => {
+    for (const [key, { grant }] of this.#entries) if (matches(grant, filter)) this.#entries.delete(key)
+  }
+
+  /** @throws BrokerError a failure that is remembered, `overloaded`, what `charge` throws */
+  #join(grant: Grant, longestWait?: number): { entry: Entry; leave: () => void } {
+    const background = longestWait !== undefined
+    const known = this.#entries.get(grant.key)
+    if (!known) {
+      this.#refuseRemembered(grant, background)
+      this.#options.charge?.(grant)
+    }
+    const entry = known ?? this.#prepare(grant, longestWait)
+    try {
+      return { entry, leave: entry.flight.join(callerOf(grant), background) }
+    } catch (thrown) {
+      if (!known) this.#remove(entry)
+      throw thrown
+    }
+  }
+
+  #refuseRemembered(grant: Grant, background: boolean): void {
+    const failure = this.#options.memory.standing(grant)
+    if (failure === undefined) return
+    if (!background) this.#options.recalled(grant, failure)
+    throw failure
+  }
+
+  #prepare(grant: Grant, longestWait: number | undefined): Entry {
+    const entry: Entry = {
+      grant,
+      longestWait,
+      refused: false,
+      flight: this.#options.turns.flight(
+        () => this.#fetch(entry),
+        () => this.#remove(entry),
+      ),
+    }
+    this.#entries.set(grant.key, entry)
+    return entry
+  }
+
+  async #fetch(entry: Entry): Promise<CachedToken> {
+    const { source, clock, memory, timeoutMs, land } = this.#options
+    const { grant } = entry
+    const asked = momentOf(clock)
+    entry.refused = true
+    const fetch = async (): Promise<CachedToken> => {
+      entry.refused = false
+      const issued = await withDeadline(
+        signal => source(grant, signal),
+        timeoutMs + graceMs,
+        () => noAnswer(timeoutMs),
+      )
+      return land(grant, issued, asked, this.#entries.get(grant.key) === entry)
+    }
+    try {
+      return await memory.run(grant, fetch, entry.longestWait)
+    } finally {
+      this.#remove(entry)
+    }
+  }
+
+  #remove(entry: Entry): void {
+    if (this.#entries.get(entry.grant.key) === entry) this.#entries.delete(entry.grant.key)
+  }
+}
+
+/** Whose turns a fetch uses. */
+const callerOf = ({ caller }: Grant): string => caller.id
+
+const noAnswer = (ms: number) =>
+  new BrokerError('upstream_unavailable', `No token could be had within ${ms} ms.`, { reason: 'timeout' })

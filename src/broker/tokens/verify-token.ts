@@ -1,0 +1,65 @@
+import { decodeJwt, type JWTPayload } from 'jose'
+import { BrokerError } from '../../errors.ts'
+import { guidsIn, isGuid, resourceOf } from '../lib/identifiers.ts'
+import type { Grant } from '../authorization/authorize.ts'
+
+/** What the token endpoint answered, not yet believed. */
+export interface Answer {
+  readonly token: string
+  /** Seconds. */
+  readonly expiresIn: number
+}
+
+const expiryToleranceMs = 5 * 60_000
+
+/**
+ * Makes sure that a token is the one that was asked for, before anybody else can get it: a token of another tenant or
+ * application must never enter the cache. Tokens that are not readable JWTs (encrypted, opaque) are taken as they are:
+ * a client must not depend on their content
+ * (https://learn.microsoft.com/entra/identity-platform/access-tokens). The signature is not checked: the answer came
+ * from the authority itself, over TLS.
+ *
+ * @param now milliseconds since 1970, when the answer came
+ * @returns the token's own `exp` in milliseconds since 1970, if it is readable
+ * @throws BrokerError `upstream_invalid`
+ */
+export function checkAnswer(grant: Grant, answer: Answer, now: number): number | undefined {
+  const claims = readClaims(answer.token)
+  if (claims === undefined) return undefined
+  if (lower(claims['tid']) !== grant.tenant) throw wrong('wrong_tenant', 'is for another tenant')
+  if (lower(claims['appid'] ?? claims['azp']) !== grant.clientId) {
+    throw wrong('wrong_application', 'is for another application')
+  }
+  if (!isForResource(claims, resourceOf(grant.scope))) throw wrong('wrong_audience', 'is for another resource')
+  const expiresAt = (claims.exp ?? Number.NaN) * 1000
+  if (!(Math.abs(expiresAt - now - answer.expiresIn * 1000) <= expiryToleranceMs)) {
+    throw wrong('wrong_expiry', 'has an expiry that contradicts expires_in (or this machine has the wrong time)')
+  }
+  return expiresAt
+}
+
+function readClaims(token: string): JWTPayload | undefined {
+  try {
+    return decodeJwt(token)
+  } catch {
+    return undefined
+  }
+}
+
+const lower = (claim: unknown): string | undefined => (typeof claim === 'string' ? claim.toLowerCase() : undefined)
+
+const withoutSlash = (text: string): string => text.replace(/\/$/, '')
+
+/**
+ * `aud` is the resource's URI or client id, and always a client id in v2.0 tokens
+ * (https://learn.microsoft.com/entra/identity-platform/access-token-claims-reference).
+ */
+function isForResource(claims: JWTPayload, resource: string): boolean {
+  const { aud } = claims
+  if (typeof aud !== 'string') return false
+  if (withoutSlash(aud) === withoutSlash(resource)) return true
+  return isGuid(aud) && (claims['ver'] === '2.0' || guidsIn(resource).includes(aud.toLowerCase()))
+}
+
+const wrong = (reason: string, what: string) =>
+  new BrokerError('upstream_invalid', `Entra answered with a token that ${what}; it was discarded.`, { reason })

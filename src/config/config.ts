@@ -1,0 +1,233 @@
+import { isGuid } from '../broker/lib/identifiers.ts'
+import { networkFault } from '../broker/lib/networks.ts'
+import { originOf } from '../broker/lib/origin.ts'
+import { FaultsError } from '../errors.ts'
+import { EnvironmentReader, type Environment } from './environment.ts'
+
+/** Where the broker gets its client assertion. */
+export type IdentitySettings =
+  | {
+      readonly source: 'managed-identity'
+      /** Client id of the user-assigned managed identity. */
+      readonly clientId: string
+      /** `IDENTITY_ENDPOINT`, as the platform sets it. */
+      readonly endpoint: string
+      /** `IDENTITY_HEADER`: a secret. Named here so that it can be kept out of the logs. */
+      readonly header: string
+      /** The audience of the assertion, as the federated credential names it. */
+      readonly audience: string
+    }
+  | { readonly source: 'workload-identity'; readonly tokenFile: string; readonly homeTenant: string }
+
+/** Where and how the broker runs. Who may have what is the policy's matter. */
+export interface Config {
+  readonly host: string
+  /** 0 lets the system choose. */
+  readonly port: number
+  /** PEM files. Plain http without them. */
+  readonly tls: { readonly certFile: string; readonly keyFile: string } | undefined
+  /** PEM certificates of the authorities whose certificates authenticate callers. */
+  readonly clientCaFile: string | undefined
+  /** Addresses and networks of proxies that may say who their peer is. */
+  readonly trustedProxies: readonly string[]
+  /** Where the operations endpoints listen; on the main listener without it. */
+  readonly management: { readonly host: string; readonly port: number } | undefined
+  /** The origin under which clients reach the broker, without a trailing slash. Never read off a request. */
+  readonly publicUrl: string | undefined
+  readonly policyFile: string
+  /** Origin of Entra, without a trailing slash. */
+  readonly authority: string
+  readonly identity: IdentitySettings
+  readonly cacheMaxEntries: number
+  readonly minRemainingSeconds: number
+  /** The whole exchange, identity token included. */
+  readonly upstreamTimeoutMs: number
+  /** Exchanges at once. */
+  readonly upstreamConcurrency: number
+  readonly drainSeconds: number
+  readonly audit: 'every' | 'summary'
+  readonly logLevel: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal'
+  /** What the environment says that is not acted upon. */
+  readonly warnings: readonly string[]
+}
+
+/** National clouds: where Entra is, and the audience of its token exchange. */
+const clouds = new Map([
+  ['https://login.microsoftonline.com', 'api://AzureADTokenExchange'],
+  ['https://login.microsoftonline.us', 'api://AzureADTokenExchangeUSGov'],
+  ['https://login.partner.microsoftonline.cn', 'api://AzureADTokenExchangeChina'],
+])
+const publicCloud = 'https://login.microsoftonline.com'
+const defaultAudience = 'api://AzureADTokenExchange'
+
+/**
+ * Reads the whole configuration. Nothing else reads the environment, apart from MSAL, which takes `IDENTITY_ENDPOINT`
+ * and `IDENTITY_HEADER` from it by itself.
+ *
+ * @throws FaultsError with every fault, each with the variable's name
+ */
+export function readConfig(environment: Environment): Config {
+  const read = new EnvironmentReader(environment)
+  const tls = readTls(read)
+  const open = read.boolean('BROKER_BEHIND_TLS_PROXY') || tls !== undefined
+  const port = read.integer('PORT', 8080, 0, 65_535)
+  const authority = readAuthority(read)
+  const config: Config = {
+    host: readHost(read, 'HOST', open ? '0.0.0.0' : '127.0.0.1', open),
+    port,
+    tls,
+    ...readClients(read, tls),
+    management: readManagement(read, port, open),
+    publicUrl: readPublicUrl(read),
+    policyFile: read.required('BROKER_POLICY_FILE', "the policy file's path"),
+    authority,
+    identity: readIdentity(read, authority),
+    cacheMaxEntries: read.integer('BROKER_CACHE_MAX_ENTRIES', 10_000, 1, 10_000_000),
+    minRemainingSeconds: read.integer('BROKER_MIN_REMAINING_SECONDS', 60, 0, 3_600),
+    upstreamTimeoutMs: read.integer('BROKER_UPSTREAM_TIMEOUT_MS', 5_000, 100, 60_000),
+    upstreamConcurrency: read.integer('BROKER_UPSTREAM_CONCURRENCY', 64, 1, 10_000),
+    drainSeconds: read.integer('BROKER_DRAIN_SECONDS', 10, 0, 600),
+    audit: read.choice('BROKER_AUDIT', ['every', 'summary']),
+    logLevel: read.choice('LOG_LEVEL', ['info', 'trace', 'debug', 'warn', 'error', 'fatal']),
+    warnings: read.warnings,
+  }
+  refuseContradictions(read)
+  read.warnOfUnknown(['BROKER_', 'TLS_', 'MANAGEMENT_'])
+  if (read.faults.length > 0) throw new FaultsError('The configuration is faulty', read.faults)
+  return Object.freeze(config)
+}
+
+function readTls(read: EnvironmentReader): Config['tls'] {
+  const certFile = read.text('TLS_CERT_FILE')
+  const keyFile = read.text('TLS_KEY_FILE')
+  if (certFile === undefined && keyFile === undefined) return undefined
+  if (certFile === undefined) read.fault('TLS_CERT_FILE', 'is required with TLS_KEY_FILE')
+  if (keyFile === undefined) read.fault('TLS_KEY_FILE', 'is required with TLS_CERT_FILE')
+  return { certFile: certFile ?? '', keyFile: keyFile ?? '' }
+}
+
+/** How callers' certificates come here: over TLS, or in a header of a proxy. */
+function readClients(read: EnvironmentReader, tls: Config['tls']): Pick<Config, 'clientCaFile' | 'trustedProxies'> {
+  const clientCaFile = read.text('TLS_CLIENT_CA_FILE')
+  const trustedProxies =
+    read
+      .text('BROKER_TRUSTED_PROXIES')
+      ?.split(',')
+      .map(each => each.trim()) ?? []
+  for (const network of trustedProxies) {
+    const what = networkFault(network)
+    if (what !== undefined) read.fault('BROKER_TRUSTED_PROXIES', `"${network}" ${what}`)
+  }
+  if (clientCaFile !== undefined && !tls && trustedProxies.length === 0) {
+    read.fault(
+      'TLS_CLIENT_CA_FILE',
+      'is of no use without TLS_CERT_FILE and TLS_KEY_FILE, or BROKER_TRUSTED_PROXIES: how would a certificate come here?',
+    )
+  }
+  return { clientCaFile, trustedProxies }
+}
+
+/** @param open whether what is sent beyond loopback travels under TLS */
+function readHost(read: EnvironmentReader, name: 'HOST' | 'MANAGEMENT_HOST', otherwise: string, open: boolean): string {
+  const host = read.text(name) ?? otherwise
+  if (!open && !/^(127(\.\d+){3}|::1|localhost)$/.test(host)) {
+    read.fault(
+      name,
+      `"${host}" is reachable from outside, where callers' tokens must not travel in plain http: set TLS_CERT_FILE and ` +
+        'TLS_KEY_FILE, or BROKER_BEHIND_TLS_PROXY=true if a proxy on this host or in this pod ends TLS',
+    )
+  }
+  // A name could be made to mean any address, and for this one Fastify opens servers that nobody here knows of.
+  return host === 'localhost' ? '127.0.0.1' : host
+}
+
+/** A listener for operators. It speaks TLS where the main one does, since some of its endpoints take credentials too. */
+function readManagement(read: EnvironmentReader, mainPort: number, open: boolean): Config['management'] {
+  const port = read.integer('MANAGEMENT_PORT', -1, 0, 65_535)
+  if (port === -1) {
+    if (read.text('MANAGEMENT_HOST') !== undefined && read.text('MANAGEMENT_PORT') === undefined) {
+      read.fault('MANAGEMENT_HOST', 'is of no use without MANAGEMENT_PORT: set both or none')
+    }
+    return undefined
+  }
+  if (port !== 0 && port === mainPort) read.fault('MANAGEMENT_PORT', `${port} is PORT too: choose another`)
+  return { host: readHost(read, 'MANAGEMENT_HOST', '127.0.0.1', open), port }
+}
+
+function readPublicUrl(read: EnvironmentReader): string | undefined {
+  const text = read.text('BROKER_PUBLIC_URL')
+  const origin = text === undefined ? undefined : originOf(text)
+  if (text !== undefined && origin === undefined) {
+    const what = 'is not an origin such as https://broker.example: https (http on loopback only), and no path'
+    read.fault('BROKER_PUBLIC_URL', `"${text}" ${what}`)
+  }
+  return origin
+}
+
+function readAuthority(read: EnvironmentReader): string {
+  const text = read.text('BROKER_AUTHORITY') ?? publicCloud
+  const unsafe = read.boolean('BROKER_UNSAFE_AUTHORITY')
+  const url = URL.canParse(text) ? new URL(text) : undefined
+  if (url?.protocol !== 'https:' || url.href !== `${url.origin}/`) {
+    read.fault('BROKER_AUTHORITY', `"${text}" is not an https origin such as ${publicCloud}`)
+    return publicCloud
+  }
+  if (!clouds.has(url.origin) && !unsafe) {
+    const known = [...clouds.keys()].join(', ')
+    read.fault(
+      'BROKER_AUTHORITY',
+      `"${text}" is none of Entra's hosts (${known}), and the identity's token would be sent there; ` +
+        'for an emulator set BROKER_UNSAFE_AUTHORITY=true',
+    )
+  } else if (!clouds.has(url.origin)) {
+    read.warnings.push(
+      `BROKER_UNSAFE_AUTHORITY=true: the identity's token is sent to ${url.origin}, which is not Entra`,
+    )
+  }
+  return url.origin
+}
+
+function readIdentity(read: EnvironmentReader, authority: string): IdentitySettings {
+  const source = read.choice('BROKER_IDENTITY_SOURCE', ['managed-identity', 'workload-identity'])
+  const clientId = read.text('BROKER_IDENTITY_CLIENT_ID')
+  const audience = read.text('BROKER_IDENTITY_AUDIENCE') ?? clouds.get(authority) ?? defaultAudience
+  if (source === 'workload-identity') {
+    const homeTenant = read.required('AZURE_TENANT_ID', "the identity's tenant; AKS workload identity sets it")
+    if (homeTenant !== '' && !isGuid(homeTenant)) read.fault('AZURE_TENANT_ID', `"${homeTenant}" is not a GUID`)
+    const tokenFile = read.required('AZURE_FEDERATED_TOKEN_FILE', 'AKS workload identity sets it')
+    return { source, tokenFile, homeTenant: homeTenant.toLowerCase() }
+  }
+  if (clientId === undefined) {
+    read.fault('BROKER_IDENTITY_CLIENT_ID', 'is required: the client id of the user-assigned managed identity')
+  } else if (!isGuid(clientId)) {
+    read.fault('BROKER_IDENTITY_CLIENT_ID', `"${clientId}" is not a GUID`)
+  }
+  const endpoint = read.required('IDENTITY_ENDPOINT', platformHint(read))
+  if (endpoint !== '' && !/^https?:/.test(URL.canParse(endpoint) ? new URL(endpoint).protocol : '')) {
+    read.fault('IDENTITY_ENDPOINT', 'is not an http or https URL')
+  }
+  const header = read.required('IDENTITY_HEADER', platformHint(read))
+  return { source, clientId: clientId ?? '', endpoint, header, audience }
+}
+
+const platformHint = (read: EnvironmentReader): string =>
+  read.text('AZURE_FEDERATED_TOKEN_FILE') === undefined
+    ? 'Container Apps and App Service set it once a user-assigned identity is assigned to the app'
+    : 'this looks like AKS workload identity: set BROKER_IDENTITY_SOURCE=workload-identity'
+
+/** Variables with which the Azure SDK would go elsewhere than the configuration says. */
+function refuseContradictions(read: EnvironmentReader): void {
+  if (read.text('NODE_TLS_REJECT_UNAUTHORIZED') === '0') {
+    const what = "accepts any certificate, also where the identity's token is sent: use NODE_EXTRA_CA_CERTS instead"
+    if (read.boolean('BROKER_UNSAFE_AUTHORITY')) read.warnings.push(`NODE_TLS_REJECT_UNAUTHORIZED=0 ${what}`)
+    else read.fault('NODE_TLS_REJECT_UNAUTHORIZED', what)
+  }
+  for (const name of ['AZURE_REGIONAL_AUTHORITY_NAME', 'MSAL_FORCE_REGION']) {
+    if (read.text(name) !== undefined) {
+      read.fault(name, 'would send exchanges to another host than BROKER_AUTHORITY: unset it')
+    }
+  }
+  if (read.text('IDENTITY_SERVER_THUMBPRINT') !== undefined) {
+    read.fault('IDENTITY_SERVER_THUMBPRINT', 'would make the SDK use Service Fabric, which is not supported: unset it')
+  }
+}

@@ -1,0 +1,33 @@
+import { Compile } from 'typebox/compile'
+import type { EntryQuery } from '../../broker/tokens/cache-statistics.ts'
+import { isGuid } from '../../broker/lib/identifiers.ts'
+import type { Policy } from '../../broker/authorization/authorize.ts'
+import { entryQuery } from '../schemas/requests.ts'
+import { shapeError, type MemberFaults } from '../token-endpoints/shape-error.ts'
+
+const shape = Compile(entryQuery)
+const defaultLimit = 100
+
+/** What each parameter must be, and the code that says so. */
+const parameters: MemberFaults = {
+  tenant: ['invalid_tenant', 'tenant must be one tenant: its id (a GUID) or its name in the policy.'],
+  limit: ['invalid_request', 'limit must be a whole number from 1 to 1000.'],
+  cursor: ['invalid_request', 'cursor must be the next_cursor of the page before.'],
+}
+
+/**
+ * Reads the query of `GET /cache/entries`. A tenant name that the policy does not know matches no entry.
+ * @throws BrokerError `invalid_request`, `invalid_tenant`
+ */
+export function readEntryQuery(query: unknown, policy: Policy): EntryQuery {
+  if (!shape.Check(query)) {
+    throw shapeError(shape.Errors(query), parameters, 'parameter', 'The query is malformed.')
+  }
+  const { tenant, limit, cursor } = query
+  return {
+    tenant:
+      tenant === undefined ? undefined : isGuid(tenant) ? tenant.toLowerCase() : (policy.tenants.get(tenant) ?? tenant),
+    limit: limit === undefined ? defaultLimit : Number(limit),
+    after: cursor === undefined ? undefined : Number(cursor),
+  }
+}

@@ -1,0 +1,121 @@
+import type { CacheEntry, CacheStatistics, EntryPage } from '../../broker/tokens/cache-statistics.ts'
+import type { UpstreamHealth } from '../../broker/health.ts'
+import type { Policy } from '../../broker/authorization/authorize.ts'
+import type { PolicyStatus } from '../../broker/authorization/active-policy.ts'
+
+/** The bodies of the operations endpoints: what the broker knows, in the words of its API. */
+
+const iso = (milliseconds: number): string => new Date(milliseconds).toISOString()
+const isoOrNull = (milliseconds: number | undefined): string | null =>
+  milliseconds === undefined ? null : iso(milliseconds)
+
+/** What `GET /health` tells of. Times are in milliseconds since 1970. */
+export interface HealthFacts {
+  /** Whether the service should get requests. */
+  readonly isReady: () => boolean
+  readonly isDraining: () => boolean
+  readonly policy: () => PolicyStatus
+  readonly upstreams: () => readonly UpstreamHealth[]
+  /** The broker's version, and when it started. */
+  readonly version: string
+  readonly startedAt: number
+}
+
+/** `GET /health`: `failing` as soon as one check is, `ok` only when all are. */
+export function healthBody({ isReady, isDraining, policy, upstreams, version, startedAt }: HealthFacts) {
+  const checks = upstreams()
+  const running = policyBody(policy())
+  const statuses = new Set([running.status, ...checks.map(({ status }) => status)])
+  return {
+    status: statuses.has('failing') ? 'failing' : statuses.has('unknown') ? 'unknown' : 'ok',
+    ready: isReady(),
+    draining: isDraining(),
+    version,
+    node: process.version,
+    started_at: iso(startedAt),
+    policy: running,
+    upstreams: checks.map(checkBody),
+  }
+}
+
+/** `failing` while the file is faulty: what is in force goes on, and will not survive a restart. */
+function policyBody({ policy, loadedAt, refusal }: PolicyStatus) {
+  const { rules, denials, issuers, version } = policy
+  return {
+    status: refusal ? 'failing' : 'ok',
+    since: iso(refusal?.since ?? loadedAt),
+    detail: refusal
+      ? 'The policy file is faulty; the version that was loaded before it is in force.'
+      : `rules: ${rules.length}, denials: ${denials.length}, issuers: ${issuers.length}`,
+    version,
+    loaded_at: iso(loadedAt),
+    ...(refusal && { faults: refusal.faults }),
+  }
+}
+
+const checkBody = ({ upstream, status, since, lastSuccess, lastError, failures, circuit }: UpstreamHealth) => ({
+  kind: upstream.kind,
+  name: upstream.name,
+  status,
+  since: iso(since),
+  detail: detailOf(status, lastError),
+  consecutive_failures: failures,
+  last_success: isoOrNull(lastSuccess),
+  last_error: lastError
+    ? {
+        code: lastError.code,
+        class: lastError.reason,
+        detail: lastError.detail,
+        upstream_codes: lastError.upstreamCodes,
+        at: iso(lastError.at),
+      }
+    : null,
+  ...(circuit && { circuit: { state: circuit.state, since: iso(circuit.since) } }),
+})
+
+function detailOf(status: UpstreamHealth['status'], lastError: UpstreamHealth['lastError']): string {
+  if (status === 'failing' && lastError) return lastError.detail
+  return status === 'ok' ? 'It answers.' : 'Nobody has needed it since the broker started.'
+}
+
+/** `GET /cache`. */
+export const cacheBody = (statistics: CacheStatistics) => ({
+  entries: statistics.entries,
+  max_entries: statistics.maxEntries,
+  fetching: statistics.fetching,
+  exchanging: statistics.load.running,
+  waiting: statistics.load.waiting - statistics.load.background,
+  waiting_background: statistics.load.background,
+  failures: statistics.failures,
+  evictions: statistics.evictions,
+  at_risk: statistics.atRisk,
+  first_loss_in:
+    statistics.firstLossInSeconds === undefined ? null : Math.max(0, Math.floor(statistics.firstLossInSeconds)),
+})
+
+/** `GET /cache/entries`. */
+export function entriesBody({ entries, next }: EntryPage, policy: Policy) {
+  const applications = new Map([...policy.applications].map(([name, clientId]) => [clientId, name]))
+  return {
+    entries: entries.map(entry => entryBody(entry, applications)),
+    next_cursor: next === undefined ? null : String(next),
+  }
+}
+
+const entryBody = (entry: CacheEntry, applications: ReadonlyMap<string, string>) => ({
+  tenant: entry.tenant,
+  scope: entry.scope,
+  application: applications.get(entry.clientId) ?? null,
+  client_id: entry.clientId,
+  state: entry.state,
+  expires_on: Math.floor(entry.endsAt / 1000),
+  served_for: entry.servedForSeconds,
+  refresh_in: entry.refreshInSeconds,
+  vain_refreshes: entry.vainRefreshes,
+  last_failure: entry.lastFailure
+    ? { code: entry.lastFailure.code, class: entry.lastFailure.reason, at: iso(entry.lastFailure.at) }
+    : null,
+  token: entry.fingerprint,
+  trace_id: entry.traceId ?? null,
+  correlation_id: entry.correlationId ?? null,
+})

@@ -1,0 +1,97 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest, FastifySchema } from 'fastify'
+import type { CacheView } from '../../broker/tokens/cache-statistics.ts'
+import type { TokenIssuer } from '../../broker/issue-token.ts'
+import type { Permit } from '../../broker/authorization/authorize-operation.ts'
+import type { Events } from '../../broker/events.ts'
+import type { ErrorCode } from '../../errors.ts'
+import { authenticated, authenticateFor } from '../token-endpoints/credential.ts'
+import { readEntryQuery } from './entry-query.ts'
+import { cacheBody, entriesBody, healthBody, type HealthFacts } from './operations-bodies.ts'
+import { callerErrors, problems, routeErrors } from '../schemas/problem-responses.ts'
+import { entryQuery } from '../schemas/requests.ts'
+
+/** What the operations endpoints show, and who may see it. */
+export interface Operations extends HealthFacts {
+  readonly issuer: Pick<TokenIssuer, 'authenticate'>
+  readonly permit: Permit
+  readonly cache: CacheView
+  readonly metrics: { readonly scrape: () => Promise<string>; readonly contentType: string }
+  readonly answered: Events['answered']
+  /** Whether `/metrics` needs no credential: on a listener that only operators reach. */
+  readonly openMetrics: boolean
+}
+
+const noStore = ['cache-control', 'no-store'] as const
+
+/** Every error of a route that needs `observe`. */
+const observeErrors = [...routeErrors, ...callerErrors, 'not_permitted'] as const
+
+/**
+ * Adds the operations endpoints. The probes are open, with nothing but the verdict: `/livez` says that the process
+ * answers, `/readyz` that it should get requests. All others need the permission `observe`, and none of them asks an
+ * upstream, so that looking at a broker in trouble does not add to it.
+ */
+export function addOperations(app: FastifyInstance, operations: Operations): void {
+  addProbes(app, operations)
+  const { cache, metrics, openMetrics, policy } = operations
+  const observe = observed(app, operations)
+
+  observe('/health', 'health', true, described('getHealth'), (_request, reply) => reply.send(healthBody(operations)))
+  observe('/metrics', 'metrics', !openMetrics, described('getMetrics'), async (_request, reply) =>
+    reply.header('content-type', metrics.contentType).send(await metrics.scrape()),
+  )
+  observe('/cache', 'cache', true, described('getCache'), (_request, reply) =>
+    reply.send(cacheBody(cache.statistics())),
+  )
+  const entries = { ...described('listCacheEntries', 'invalid_tenant'), querystring: entryQuery }
+  observe('/cache/entries', 'cache_entries', true, entries, (request, reply) => {
+    const query = readEntryQuery(request.query, policy().policy)
+    return reply.send(entriesBody(cache.page(query), policy().policy))
+  })
+}
+
+/** What the description of a guarded route says; nothing is checked by it. */
+const described = (operationId: string, ...more: readonly ErrorCode[]): FastifySchema => ({
+  operationId,
+  response: problems(...observeErrors, ...more),
+})
+
+/** Announces every good answer of the routes that are added to this scope from now on; errors are announced as such. */
+export function countAnswers(app: FastifyInstance, answered: Events['answered']): void {
+  app.addHook('onResponse', ({ routeOptions }, { statusCode }, done) => {
+    const { endpoint } = routeOptions.config
+    if (endpoint !== undefined && statusCode < 400) answered(endpoint, 'ok')
+    done()
+  })
+}
+
+function addProbes(app: FastifyInstance, { isReady, answered }: Operations): void {
+  const schema = (operationId: string) => ({ operationId, response: problems(...routeErrors) })
+  app.get('/livez', { schema: schema('getLiveness'), config: { endpoint: 'livez' } }, (_request, reply) =>
+    reply.header(...noStore).send({ status: 'ok' }),
+  )
+  app.get('/readyz', { schema: schema('getReadiness'), config: { endpoint: 'readyz' } }, (_request, reply) => {
+    const ready = isReady()
+    if (!ready) answered('readyz', 'not_ready')
+    return reply
+      .code(ready ? 200 : 503)
+      .header(...noStore)
+      .send({ status: ready ? 'ready' : 'not ready' })
+  })
+}
+
+type Handler = (request: FastifyRequest, reply: FastifyReply) => FastifyReply | Promise<FastifyReply>
+
+/** Adds GET routes that, unless they are open, let in only who may observe. */
+const observed =
+  (app: FastifyInstance, { issuer, permit }: Operations) =>
+  (url: string, endpoint: string, guarded: boolean, schema: FastifySchema, handler: Handler): void => {
+    const options = guarded ? { onRequest: authenticateFor({ endpoint, issuer }) } : {}
+    app.get(url, { ...options, schema, config: { endpoint } }, (request, reply) => {
+      if (guarded) {
+        const { caller, facts } = authenticated(request)
+        permit(caller, 'observe', facts)
+      }
+      return handler(request, reply.header(...noStore))
+    })
+  }

@@ -1,0 +1,76 @@
+import type { FastifyInstance } from 'fastify'
+import { Compile } from 'typebox/compile'
+import type { FetchFilter } from '../../broker/tokens/negative-cache.ts'
+import type { TokenIssuer } from '../../broker/issue-token.ts'
+import { isGuid } from '../../broker/lib/identifiers.ts'
+import type { Permit } from '../../broker/authorization/authorize-operation.ts'
+import type { Policy } from '../../broker/authorization/authorize.ts'
+import type { Events } from '../../broker/events.ts'
+import { BrokerError } from '../../errors.ts'
+import { authenticated, authenticateFor } from '../token-endpoints/credential.ts'
+import { callerErrors, problems, routeErrors } from '../schemas/problem-responses.ts'
+import { purgeQuery } from '../schemas/requests.ts'
+import { shapeError, type MemberFaults } from '../token-endpoints/shape-error.ts'
+
+const endpoint = 'purge'
+const shape = Compile(purgeQuery)
+
+/** Every error that `DELETE /tokens` can answer. */
+const errors = [...routeErrors, ...callerErrors, 'not_permitted', 'invalid_tenant', 'invalid_scope'] as const
+
+/** What `DELETE /tokens` works on. */
+export interface Purge {
+  readonly issuer: Pick<TokenIssuer, 'authenticate'>
+  readonly permit: Permit
+  /** The policy in force. */
+  readonly policy: () => { readonly policy: Policy }
+  /** Forgets what matches; returns how many tokens that were. */
+  readonly forget: (filter: FetchFilter) => number
+  readonly events: Pick<Events, 'purged' | 'answered'>
+}
+
+/**
+ * Adds `DELETE /tokens`, for callers with the permission `purge`: the broker forgets the tokens that match, and what it
+ * remembers of failures to get them. Tokens that were handed out stay valid: Entra does not revoke them.
+ */
+export function addPurge(app: FastifyInstance, { issuer, permit, policy, forget, events }: Purge): void {
+  app.delete('/tokens', {
+    schema: { operationId: 'purgeTokens', querystring: purgeQuery, response: problems(...errors) },
+    config: { endpoint },
+    onRequest: authenticateFor({ endpoint, issuer }),
+    handler: (request, reply) => {
+      const { caller, facts } = authenticated(request)
+      permit(caller, 'purge', facts)
+      const filter = readFilter(request.query, policy().policy)
+      const dropped = forget(filter)
+      events.purged(facts, caller, filter, dropped)
+      events.answered(endpoint, 'ok')
+      return reply.header('cache-control', 'no-store').send({ dropped, replicas: 'this' })
+    },
+  })
+}
+
+/** What each parameter must be, and the code that says so. */
+const parameters: MemberFaults = {
+  tenant: ['invalid_tenant', 'tenant must be one tenant: its id (a GUID) or its name in the policy.'],
+  scope: ['invalid_scope', "scope must be one resource's <resource>/.default, in printable ASCII."],
+  application: ['invalid_request', 'application must be the name of an application in the policy.'],
+  all: ['invalid_request', 'all must be "true", or absent.'],
+}
+
+/** A name that the policy does not know matches nothing. */
+function readFilter(query: unknown, { tenants, applications }: Policy): FetchFilter {
+  if (!shape.Check(query)) {
+    throw shapeError(shape.Errors(query), parameters, 'parameter', 'The query is malformed.')
+  }
+  const { tenant, scope, application, all } = query
+  const isFiltered = tenant !== undefined || scope !== undefined || application !== undefined
+  if (isFiltered === (all !== undefined)) {
+    throw new BrokerError('invalid_request', 'Name what to drop: tenant, scope, application, or all=true by itself.')
+  }
+  return {
+    ...(tenant !== undefined && { tenant: isGuid(tenant) ? tenant.toLowerCase() : (tenants.get(tenant) ?? tenant) }),
+    ...(application !== undefined && { clientId: applications.get(application) ?? application }),
+    ...(scope !== undefined && { scope }),
+  }
+}

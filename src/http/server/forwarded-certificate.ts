@@ -1,0 +1,79 @@
+import { X509Certificate } from 'node:crypto'
+import { LRUCache } from 'lru-cache'
+import { fingerprintOf } from '../../broker/authentication/client-certificates.ts'
+import { BrokerError } from '../../errors.ts'
+
+const remembered = new LRUCache<string, X509Certificate>({ max: 500 })
+
+/**
+ * The certificate in the `X-Forwarded-Client-Cert` header of an Envoy proxy
+ * (https://www.envoyproxy.io/docs/envoy/latest/configuration/http/http_conn_man/headers): exactly one element, which has
+ * the certificate itself (`Cert`); a `Hash` must be its own. What else the element says is not read.
+ *
+ * @throws BrokerError `invalid_token`
+ */
+export const readXfcc = (header: string): X509Certificate => once(`xfcc ${header}`, () => certificateOfElement(header))
+
+/**
+ * The certificate in a `Client-Cert` header (RFC 9440 §2): exactly one byte sequence (RFC 8941 §3.3.5) with DER in it.
+ *
+ * @throws BrokerError `invalid_token`
+ */
+export const readClientCert = (header: string): X509Certificate =>
+  once(`client-cert ${header}`, () => {
+    const [, base64] = /^:([A-Za-z0-9+/]+={0,2}):$/.exec(header) ?? []
+    if (base64 === undefined) throw unreadable('Client-Cert')
+    return certificateOf(Buffer.from(base64, 'base64'), 'Client-Cert')
+  })
+
+/** A proxy repeats itself: what was read once need not be read again. */
+function once(header: string, read: () => X509Certificate): X509Certificate {
+  const known = remembered.get(header)
+  if (known) return known
+  const certificate = read()
+  remembered.set(header, certificate)
+  return certificate
+}
+
+/** `Key=value` or `Key="value"`, between semicolons; a comma outside quotes would begin another element. */
+const pair = /([A-Za-z]+)=(?:"((?:[^"\\]|\\.)*)"|([^",;=\s]*))(?:;|$)/y
+
+function certificateOfElement(header: string): X509Certificate {
+  const values = new Map<string, string>()
+  pair.lastIndex = 0
+  for (let at = 0; at < header.length; at = pair.lastIndex) {
+    const [, key, quoted, plain] = pair.exec(header) ?? []
+    if (key === undefined) throw unreadable('X-Forwarded-Client-Cert')
+    const name = key.toLowerCase()
+    // By, URI and DNS may be there more than once.
+    if ((name === 'cert' || name === 'hash') && values.has(name)) throw unreadable('X-Forwarded-Client-Cert')
+    values.set(name, quoted ?? plain ?? '')
+  }
+  const certificate = certificateOf(unescaped(values.get('cert') ?? ''), 'X-Forwarded-Client-Cert')
+  const hash = values.get('hash')
+  if (hash !== undefined && hash.toLowerCase() !== fingerprintOf(certificate)) {
+    throw unreadable('X-Forwarded-Client-Cert')
+  }
+  return certificate
+}
+
+function unescaped(text: string): string {
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    throw unreadable('X-Forwarded-Client-Cert')
+  }
+}
+
+function certificateOf(content: string | Buffer, header: string): X509Certificate {
+  try {
+    return new X509Certificate(content)
+  } catch {
+    throw unreadable(header)
+  }
+}
+
+const unreadable = (header: string) =>
+  new BrokerError('invalid_token', `The proxy's ${header} header does not hold exactly one certificate.`, {
+    reason: 'certificate',
+  })

@@ -1,0 +1,83 @@
+import { LRUCache } from 'lru-cache'
+import { Compile } from 'typebox/compile'
+import { isGuid, tenantPattern } from '../../broker/lib/identifiers.ts'
+import type { Ask } from '../../broker/authorization/authorize.ts'
+import { BrokerError } from '../../errors.ts'
+import { tokenRequest, type TokenRequest } from '../schemas/requests.ts'
+import { shapeError, type MemberFaults } from './shape-error.ts'
+
+const shape = Compile(tokenRequest)
+const tenantShape = new RegExp(`^${tenantPattern}$`)
+const rememberedTexts = 16_384
+const longestRememberedText = 1024
+
+/**
+ * Reads bodies of `POST /tokens`. Callers repeat themselves, so the asks of texts that were read before are remembered:
+ * a hot request is neither parsed nor checked again.
+ *
+ * The reader throws BrokerError `invalid_request`, `invalid_tenant`, `invalid_scope`.
+ */
+export function createTokenRequestReader(): (text: string) => Ask {
+  const remembered = new LRUCache<string, Ask>({ max: rememberedTexts })
+  return text => {
+    const known = remembered.get(text)
+    if (known) return known
+    const ask = readAsk(text)
+    if (text.length <= longestRememberedText) remembered.set(text, ask)
+    return ask
+  }
+}
+
+function readAsk(text: string): Ask {
+  if (text === '') throw new BrokerError('invalid_request', 'The body is empty; it must be a JSON object.')
+  let body: unknown
+  try {
+    body = JSON.parse(text)
+  } catch {
+    throw new BrokerError('invalid_request', 'The body is not valid JSON.')
+  }
+  return checkedAsk(body, 'member', 'The body must be a JSON object.')
+}
+
+/**
+ * The ask that parameters of a form, a query or a path make; one that is `undefined` is absent. Throws as the reader of
+ * bodies does.
+ */
+export function askFrom({
+  tenant,
+  scope,
+  application,
+}: Readonly<Record<'tenant' | 'scope' | 'application', unknown>>): Ask {
+  const given = {
+    ...(tenant !== undefined && { tenant }),
+    ...(scope !== undefined && { scope }),
+    ...(application !== undefined && { application }),
+  }
+  return checkedAsk(given, 'parameter', 'The parameters are malformed.')
+}
+
+/** A tenant as it came, if it is well-formed; throws `invalid_tenant`. */
+export function checkTenant(tenant: unknown): string {
+  if (typeof tenant === 'string' && tenantShape.test(tenant)) return tenant
+  throw new BrokerError(...members.tenant)
+}
+
+function checkedAsk(given: unknown, noun: string, otherwise: string): Ask {
+  if (!shape.Check(given)) throw shapeError(shape.Errors(given), members, noun, otherwise)
+  return askOf(given)
+}
+
+function askOf({ tenant, scope, application = 'default', min_expires_in: minExpiresIn = 0 }: TokenRequest): Ask {
+  return Object.freeze({ tenant: isGuid(tenant) ? tenant.toLowerCase() : tenant, scope, application, minExpiresIn })
+}
+
+/** What each member must be, and the code that says so. */
+const members = {
+  tenant: [
+    'invalid_tenant',
+    'tenant must be one tenant: its id (a GUID) or its name in the policy; common, organizations and consumers are none.',
+  ],
+  scope: ['invalid_scope', "scope must be one resource's <resource>/.default, in printable ASCII."],
+  application: ['invalid_request', 'application must be the name of an application in the policy, or its client id.'],
+  min_expires_in: ['invalid_request', 'min_expires_in must be a whole number of seconds from 0 to 1800.'],
+} satisfies MemberFaults

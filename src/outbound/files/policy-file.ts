@@ -1,0 +1,22 @@
+import { hash } from 'node:crypto'
+import type { Policy } from '../../broker/authorization/authorize.ts'
+import { maxPolicyBytes, parsePolicy } from '../../broker/policy/parse.ts'
+import { FaultsError, messageOf } from '../../errors.ts'
+import { readLimitedFile } from './files.ts'
+
+/**
+ * Reads and compiles the policy file.
+ *
+ * @param where what names the file, for a fault of the file itself
+ * @param known a policy that is returned as it is where the file still says the same
+ * @throws FaultsError when it cannot be read or is faulty
+ */
+export async function loadPolicy(path: string, where = 'BROKER_POLICY_FILE', known?: Policy): Promise<Policy> {
+  let text: string
+  try {
+    text = await readLimitedFile(path, maxPolicyBytes)
+  } catch (thrown) {
+    throw new FaultsError('The policy cannot be read', [{ where, what: messageOf(thrown) }])
+  }
+  return known !== undefined && hash('sha256', text, 'hex') === known.version ? known : parsePolicy(text)
+}

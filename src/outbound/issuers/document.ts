@@ -1,0 +1,54 @@
+import { request as httpRequest, type IncomingMessage } from 'node:http'
+import { request as httpsRequest } from 'node:https'
+import type { FetchDocument } from '../../broker/events.ts'
+
+const maxDocumentBytes = 512 * 1024
+
+/**
+ * Reads JSON documents of issuers: discovery documents and key sets. No redirects, so that what is read comes from the
+ * host that was configured; bounded in size and time.
+ *
+ * @param signal the deadline of all that is read with it, however many documents that are
+ * @param ca PEM certificates to trust instead of the system's
+ */
+export function documentFetcher(signal: AbortSignal, ca?: string): FetchDocument {
+  return async url => {
+    const response = await get(url, signal, ca)
+    if (response.statusCode !== 200) {
+      response.destroy()
+      throw new Error(`${url.href} answered HTTP ${response.statusCode}`)
+    }
+    const text = await readAll(response, url)
+    try {
+      const document: unknown = JSON.parse(text)
+      return document
+    } catch {
+      throw new Error(`${url.href} did not answer with JSON`)
+    }
+  }
+}
+
+function get(url: URL, signal: AbortSignal, ca: string | undefined): Promise<IncomingMessage> {
+  const options = { signal, agent: false, headers: { accept: 'application/json' } }
+  const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>()
+  const request =
+    url.protocol === 'https:'
+      ? httpsRequest(url, { ...options, ...(ca !== undefined && { ca }) }, resolve)
+      : httpRequest(url, options, resolve)
+  request.on('error', error => reject(new Error(`${url.href} could not be read: ${error.message}`, { cause: error })))
+  request.end()
+  return promise
+}
+
+/** A response's body as text; rejects when it is too large. */
+export async function readAll(response: IncomingMessage, url: URL): Promise<string> {
+  const chunks: Buffer[] = []
+  let size = 0
+  for await (const chunk of response) {
+    const bytes: Buffer = chunk
+    size += bytes.length
+    if (size > maxDocumentBytes) throw new Error(`${url.href} is larger than ${maxDocumentBytes} bytes`)
+    chunks.push(bytes)
+  }
+  return Buffer.concat(chunks).toString('utf8')
+}

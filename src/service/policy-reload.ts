@@ -1,0 +1,89 @@
+import { createAdmission } from '../broker/authentication/authenticate.ts'
+import { checkExchangeAudience } from '../broker/policy/validate.ts'
+import type { IssuerSettings, Policy } from '../broker/authorization/authorize.ts'
+import type { RunningPolicy } from '../broker/authorization/active-policy.ts'
+import type { Events } from '../broker/events.ts'
+import type { Config } from '../config/config.ts'
+import { FaultsError, messageOf, type Fault } from '../errors.ts'
+import { connectIssuers, type ConnectedIssuer, type IssuerKeysOptions } from '../outbound/issuers/issuer-keys.ts'
+import { loadPolicy } from '../outbound/files/policy-file.ts'
+import { watchFiles, type FileWatch } from '../outbound/files/watch-files.ts'
+
+/** What a policy must not say beside this configuration. */
+export const faultsBeside = ({ identity }: Config, policy: Policy): readonly Fault[] =>
+  identity.source === 'managed-identity' ? checkExchangeAudience(policy, identity.audience) : []
+
+/** Keeps in force what the policy file says. */
+export interface PolicyKeeper {
+  readonly issuers: () => readonly ConnectedIssuer[]
+  /**
+   * Reads the file again, and the files that it names. What is good comes into force at once and whole, what is faulty is
+   * announced and changes nothing. Never rejects.
+   *
+   * @param aloud announces a fault also where it was announced before
+   */
+  readonly reload: (aloud?: boolean) => Promise<void>
+  /** From now on does so by itself whenever the files may have changed. */
+  readonly watch: (failed: (error: unknown) => void) => void
+  readonly close: () => void
+}
+
+/**
+ * Puts the first policy in force.
+ * @throws FaultsError when a file that it names cannot be used
+ */
+export async function keepPolicy(
+  config: Config,
+  running: RunningPolicy,
+  options: IssuerKeysOptions & Pick<Events, 'policyLoaded' | 'policyRefused'>,
+): Promise<PolicyKeeper> {
+  const { policy: first } = running.status()
+  let issuers = await connectIssuers(first.issuers, options)
+  running.replace(createAdmission(first, issuers))
+
+  const load = async (before: Policy): Promise<void> => {
+    const policy = await loadPolicy(config.policyFile, 'BROKER_POLICY_FILE', before)
+    const faults = faultsBeside(config, policy)
+    if (faults.length > 0) throw new FaultsError('The policy is faulty', faults)
+    const connected = await connectIssuers(policy.issuers, options, issuers)
+    const isSame = connected.length === issuers.length && connected.every((issuer, nth) => issuer === issuers[nth])
+    if (policy === before && isSame) {
+      const { refusal } = running.status()
+      running.confirm()
+      // The last line would be the refusal otherwise, although the old version was put back.
+      return refusal && options.policyLoaded(policy, before)
+    }
+    issuers = connected
+    running.replace(createAdmission(policy, connected))
+    options.policyLoaded(policy, before)
+  }
+  const reload = async (aloud: boolean): Promise<void> => {
+    const { policy: before, refusal } = running.status()
+    try {
+      await load(before)
+    } catch (thrown) {
+      const faults = thrown instanceof FaultsError ? thrown.faults : [{ where: 'file', what: messageOf(thrown) }]
+      const isKnown = JSON.stringify(faults) === JSON.stringify(refusal?.faults)
+      running.refuse(faults)
+      if (aloud || !isKnown) options.policyRefused(before, faults)
+    }
+  }
+  let last = Promise.resolve()
+  let watching: FileWatch | undefined
+  const files = () => [config.policyFile, ...issuers.flatMap(({ settings }) => filesOf(settings))]
+  const next = (aloud = false): Promise<void> => {
+    last = last.then(() => reload(aloud)).then(() => watching?.follow(files()))
+    return last
+  }
+  return {
+    issuers: () => issuers,
+    reload: next,
+    watch: failed => {
+      watching = watchFiles(files(), () => void next(), failed)
+    },
+    close: () => watching?.close(),
+  }
+}
+
+const filesOf = ({ jwksFile, caFile }: IssuerSettings): readonly string[] =>
+  [jwksFile, caFile].filter(file => file !== undefined)

@@ -1,0 +1,78 @@
+import { systemClock } from '../broker/lib/clock.ts'
+import type { Policy } from '../broker/authorization/authorize.ts'
+import { readConfig, type Config } from '../config/config.ts'
+import type { Environment } from '../config/environment.ts'
+import { FaultsError, type Fault } from '../errors.ts'
+import { ExitError, exitCodes } from '../exit.ts'
+import { listenersOf, warnOfPolicy } from './subscribers.ts'
+import { loadPolicy } from '../outbound/files/policy-file.ts'
+import { listen, stopOnSignal } from './process.ts'
+import { faultsBeside } from './policy-reload.ts'
+import { bufferedOutput } from '../telemetry/output.ts'
+import { wire, type Service } from './wire.ts'
+
+/**
+ * Runs the broker until a signal stops it: settings → wire → listen → drain.
+ * @param handOverSignals called once signals are handled here
+ * @throws ExitError when it cannot start
+ */
+export async function serve(environment: Environment, handOverSignals: () => void): Promise<void> {
+  const { config, policy } = await readSettings(environment)
+  const sink = bufferedOutput(1)
+  process.on('exit', sink.flush)
+  const service = await wire(config, policy, sink).catch(asExitError)
+  const { log } = service
+  for (const warning of config.warnings) log.warn({ source: 'environment' }, warning)
+  warnOfPolicy(log, policy, listenersOf(config), systemClock)
+
+  try {
+    await listenAll(service, config)
+  } catch (thrown) {
+    // A listener that is open already would keep the process.
+    await service.close()
+    throw thrown
+  }
+  log.info(
+    { policy: policy.version, rules: policy.rules.length, issuers: policy.issuers.length, node: process.version },
+    'the policy is loaded',
+  )
+  service.watchPolicy()
+  stopOnSignal(service, config)
+  process.on('SIGHUP', () => void service.reload())
+  handOverSignals()
+  await service.warmUp()
+  if (service.isReady()) log.info('ready')
+}
+
+/** Every fault of the environment and of the policy file at once. */
+async function readSettings(environment: Environment): Promise<{ config: Config; policy: Policy }> {
+  const faults: Fault[] = []
+  const collect = (thrown: unknown): undefined => {
+    if (!(thrown instanceof FaultsError)) throw thrown
+    faults.push(...thrown.faults)
+  }
+  let config: Config | undefined
+  try {
+    config = readConfig(environment)
+  } catch (thrown) {
+    collect(thrown)
+  }
+  const policyFile = environment['BROKER_POLICY_FILE']
+  const policy = policyFile ? await loadPolicy(policyFile).catch(collect) : undefined
+  if (config && policy) faults.push(...faultsBeside(config, policy))
+  if (config && policy && faults.length === 0) return { config, policy }
+  return asExitError(new FaultsError('The broker cannot start', faults))
+}
+
+function asExitError(thrown: unknown): never {
+  if (thrown instanceof FaultsError) throw new ExitError(thrown.message, exitCodes.configuration)
+  throw thrown
+}
+
+async function listenAll({ app, management }: Service, config: Config): Promise<void> {
+  await listen(app, { host: config.host, port: config.port, hostName: 'HOST', portName: 'PORT' })
+  if (management && config.management) {
+    const names = { hostName: 'MANAGEMENT_HOST', portName: 'MANAGEMENT_PORT' }
+    await listen(management, { ...config.management, ...names })
+  }
+}

@@ -1,0 +1,162 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { FastifyInstance } from 'fastify'
+import type { Told } from '../broker/lib/timed.ts'
+import { createAuthenticate, type Issuer } from '../broker/authentication/authenticate.ts'
+import { createCache } from '../broker/tokens/cache.ts'
+import { createCertificates } from '../broker/authentication/client-certificates.ts'
+import { chance, type Clock, type Surroundings } from '../broker/lib/clock.ts'
+import { createTokenIssuer } from '../broker/issue-token.ts'
+import { keepAssertion } from '../broker/tokens/assertion-cache.ts'
+import { readyKeys } from '../broker/authentication/jwks.ts'
+import { createLimits } from '../broker/authorization/rate-limits.ts'
+import { createPermit } from '../broker/authorization/authorize-operation.ts'
+import { createAuthorize, type Policy } from '../broker/authorization/authorize.ts'
+import { createReadiness, type Need } from '../broker/readiness.ts'
+import { createRunningPolicy, type RunningPolicy } from '../broker/authorization/active-policy.ts'
+import { createSuspects } from '../broker/authentication/failed-credential-limiter.ts'
+import type { AssertionSource, Events } from '../broker/events.ts'
+import type { Config } from '../config/config.ts'
+import { createListeners, identityUpstream, listenersOf } from './subscribers.ts'
+import { createCircuit } from '../outbound/entra/circuit-breaker.ts'
+import { followAuthorities, type FollowedAuthorities } from '../outbound/files/client-authorities.ts'
+import { entra } from '../outbound/entra/entra.ts'
+import { managedIdentity } from '../outbound/entra/managed-identity.ts'
+import { resilient } from '../outbound/entra/retry.ts'
+import { workloadIdentity } from '../outbound/entra/workload-identity.ts'
+import { keepPolicy } from './policy-reload.ts'
+import { buildServers } from './listeners.ts'
+import type { Logs } from '../telemetry/log.ts'
+import { notReadyYet } from '../telemetry/not-ready.ts'
+import type { LineSink } from '../telemetry/output.ts'
+
+/** A broker that is put together but does not listen yet. */
+export interface Service {
+  readonly app: FastifyInstance
+  /** The operations endpoints, where they have a listener of their own. */
+  readonly management: FastifyInstance | undefined
+  readonly log: Logs['log']
+  /** Fetches what readiness waits for. Settles once ready, or on {@link close}. */
+  readonly warmUp: () => Promise<void>
+  /** Whether it should get requests: had what it needs, and not draining. */
+  readonly isReady: () => boolean
+  /** From now on unready, with connections closed after their answer; requests are still served. */
+  readonly drain: () => void
+  /** Reads the policy file again, and the files it names; a faulty one is announced and changes nothing. */
+  readonly reload: () => Promise<void>
+  /** Does so from now on whenever they may have changed. */
+  readonly watchPolicy: () => void
+  /** Answers what is under way, then stops. */
+  readonly close: () => Promise<void>
+}
+
+/**
+ * The only place where real things are made and plugged together.
+ * @throws FaultsError when a file that the configuration or the policy names cannot be used
+ */
+export async function wire(config: Config, policy: Policy, sink: LineSink, around = chance): Promise<Service> {
+  const { clock, random, loopTime } = around
+  const stopping = new AbortController()
+  const isDraining = () => stopping.signal.aborted
+  const isReady = () => readiness.isReady() && !isDraining()
+  const running = createRunningPolicy(policy, clock)
+  const { log, events, telemetry } = createListeners(listenersOf(config), running, sink, {
+    clock,
+    isReady,
+    isDraining,
+    cache: () => cache.view.statistics(),
+    circuit: () => circuit.state(),
+  })
+  const { upstreamTimeoutMs: timeoutMs } = config
+  const keeper = await keepPolicy(config, running, { clock, timeoutMs, ...events })
+  const assertions = connectIdentity(config, around, events.asked)
+  const authorities = config.clientCaFile === undefined ? undefined : await followAuthorities(config.clientCaFile)
+  const deciders = createDeciders(running, authorities, assertions, clock, events)
+  const { circuit, source } = connectEntra(config, around, assertions, events)
+  const cache = createCache(source, {
+    ...around,
+    charge: deciders.limits.exchange,
+    maxEntries: config.cacheMaxEntries,
+    minRemainingSeconds: config.minRemainingSeconds,
+    timeoutMs,
+    concurrency: config.upstreamConcurrency,
+    events,
+  })
+  const issuer = createTokenIssuer(deciders, cache, events)
+  const readiness = createReadiness(needsOf(assertions, keeper.issuers), notReadyYet(log), random)
+  const operations = { ...telemetry, issuer, permit: createPermit(events), cache: cache.view }
+  const main = { ...operations, forget: cache.forget, events }
+  const servers = await buildServers(config, { log, isDraining, events, loopTime }, main, operations, authorities)
+
+  return {
+    ...servers,
+    log,
+    isReady,
+    warmUp: () => readiness.reach(stopping.signal),
+    drain: () => stopping.abort(),
+    reload: () => keeper.reload(true),
+    watchPolicy: () => keeper.watch(err => log.warn({ err }, 'the policy is looked at once a minute only')),
+    close: async () => {
+      stopping.abort()
+      keeper.close()
+      await servers.close()
+      telemetry.close()
+      sink.flush()
+    },
+  }
+}
+
+/** Who a caller is, what it may have, and how often. */
+function createDeciders(
+  { admission }: RunningPolicy,
+  authorities: FollowedAuthorities | undefined,
+  { homeTenant }: AssertionSource,
+  clock: Clock,
+  { verification }: Events,
+) {
+  const certificates = createCertificates(() => authorities?.current(), clock)
+  const suspects = createSuspects(clock, sleep)
+  return {
+    authenticate: createAuthenticate({ admission, certificates, suspects, clock, verification }),
+    authorize: createAuthorize(homeTenant),
+    limits: createLimits(clock),
+  }
+}
+
+/** The share of an exchange's time that the identity's token may take, so that it is clear which hop hangs. */
+const identityShare = 0.8
+
+function connectEntra(
+  { authority, upstreamTimeoutMs: timeoutMs }: Config,
+  around: Surroundings,
+  assertions: AssertionSource,
+  events: Events,
+) {
+  const circuit = createCircuit({ clock: around.clock, changed: events.circuit })
+  const exchanges = entra({ authority, assertions, clock: around.clock, events })
+  return { circuit, source: resilient(exchanges, { ...around, circuit, timeoutMs }) }
+}
+
+function connectIdentity(
+  { identity, upstreamTimeoutMs }: Config,
+  around: Surroundings,
+  asked: Events['asked'],
+): AssertionSource {
+  const upstream = identityUpstream(identity)
+  const fetched: Told = (seconds, error) => asked(upstream, seconds, error)
+  return identity.source === 'managed-identity'
+    ? keepAssertion(managedIdentity(identity, around.clock), {
+        ...around,
+        timeoutMs: upstreamTimeoutMs * identityShare,
+        fetched,
+      })
+    : workloadIdentity(identity.tokenFile, identity.homeTenant, { clock: around.clock, fetched })
+}
+
+/** The identity's token, and the keys of at least one issuer. */
+function needsOf(assertions: AssertionSource, issuers: () => readonly Issuer[]): readonly Need[] {
+  const identity: Need = {
+    name: "the managed identity's token",
+    get: () => assertions.get(AbortSignal.timeout(60_000)),
+  }
+  return [identity, { name: "an issuer's keys", get: () => readyKeys(issuers()) }]
+}

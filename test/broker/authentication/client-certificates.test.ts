@@ -1,0 +1,199 @@
+import assert from 'node:assert/strict'
+import { X509Certificate } from 'node:crypto'
+import { describe, test } from 'node:test'
+import { createAuthority, type LeafOptions } from '../../../emulator/certificates.ts'
+import {
+  type ClientAuthorities,
+  createCertificates,
+  type PresentedCertificate,
+} from '../../../src/broker/authentication/client-certificates.ts'
+import { namesOf } from '../../../src/broker/authentication/certificate-names.ts'
+import { BrokerError } from '../../../src/errors.ts'
+import { cast, graph, policyOf } from '../../support/callers.ts'
+import { movableClock } from '../../support/clock.ts'
+
+const rules = [{ name: 'a', callers: [{ san: 'spiffe://prod.example/*' }], tenants: ['contoso'], scopes: [graph] }]
+const policy = policyOf({ ...cast, rules })
+const root = createAuthority('clients CA')
+/** Of the same name, with another key. */
+const impostor = createAuthority('clients CA')
+const middle = root.below('middle')
+const authoritiesOf = (...pems: readonly string[]): ClientAuthorities => ({
+  certificates: pems.map(pem => new X509Certificate(pem)),
+})
+const known = authoritiesOf(root.caPem)
+const spiffe = 'spiffe://prod.example/ns/billing/sa/worker'
+const client = (options: LeafOptions = {}, by = root): X509Certificate =>
+  new X509Certificate(by.issue({ names: [spiffe], usage: 'client', ...options }).certPem)
+const day = 86_400_000
+
+/** The same certificate for somebody else of a name as long. */
+const changed = ({ raw }: X509Certificate): X509Certificate =>
+  new X509Certificate(Buffer.from(raw.toString('latin1').replace('sa/worker', 'sa/master'), 'latin1'))
+
+/** The caller's first name, or the reason of the refusal. */
+function verdict(presented: PresentedCertificate, under: ClientAuthorities | undefined = known, clock = now()): string {
+  try {
+    const caller = createCertificates(() => under, clock).holderOf(presented, policy)
+    return caller.uris[0] ?? caller.dnsNames[0] ?? ''
+  } catch (thrown) {
+    assert.ok(thrown instanceof BrokerError)
+    assert.equal(thrown.code, 'invalid_token')
+    return thrown.reason
+  }
+}
+const now = (days = 0) => movableClock(Date.now() + days * day)
+
+describe("a proxy's certificate is verified again", () => {
+  const leaf = client()
+  const table: readonly [certificate: X509Certificate, expected: string, why: string, under?: ClientAuthorities][] = [
+    [leaf, spiffe, 'of an authority that is known'],
+    [client({ names: ['Worker.Example'] }), 'worker.example', 'a DNS name, in lower case'],
+    [leaf, spiffe, 'one of several authorities', authoritiesOf(impostor.caPem, root.caPem)],
+    [client({}, middle), spiffe, 'of an authority below another, which is listed itself', authoritiesOf(middle.caPem)],
+    [client({}, impostor), 'certificate', 'of another authority of the same name'],
+    [client({}, createAuthority('other')), 'certificate', 'of another authority'],
+    [changed(leaf), 'certificate', 'with a name that was changed after it was signed'],
+    [client({}, middle), 'certificate', 'of an authority below one that is known: a proxy brings none with it'],
+    [leaf, 'certificate', 'no authority at all', authoritiesOf()],
+    [client({ days: -1 }), 'expired', 'expired'],
+    [client({ from: 1, days: 2 }), 'not_yet_valid', 'not valid yet'],
+    [client({ isAuthority: true }), 'certificate', "an authority's"],
+    [new X509Certificate(root.caPem), 'certificate', 'the authority itself'],
+    [client({ usage: 'server' }), 'certificate', 'for servers'],
+    [client({ names: [] }), 'certificate', 'without a name: the subject is none'],
+    [client({ names: ['10.0.0.1'] }), 'certificate', 'with an address only'],
+    [client({ names: [spiffe, 'spiffe://prod.example/b'] }), 'certificate', 'with two SPIFFE IDs'],
+    [client({ names: ['https://a.example/', spiffe] }), 'certificate', 'with a SPIFFE ID and another URI'],
+    [client({ names: [spiffe, 'a.example'] }), spiffe, 'with a SPIFFE ID and a DNS name'],
+  ]
+  for (const [certificate, expected, why, under] of table) {
+    test(`${expected}: ${why}`, () => assert.equal(verdict({ certificate }, under), expected))
+  }
+
+  test('certificates authenticate nobody where no authorities are configured', () => {
+    const certificates = createCertificates(() => undefined, now())
+    assert.throws(() => certificates.holderOf({ certificate: leaf }, policy), { code: 'invalid_token' })
+  })
+})
+
+describe('what TLS verified is taken from it, as long as its authorities are in force', () => {
+  const older = authoritiesOf(root.caPem)
+  const table: readonly [presented: PresentedCertificate, expected: string, why: string][] = [
+    [{ certificate: client({}, middle), handshake: { under: known, error: undefined } }, spiffe, 'verified just so'],
+    [
+      { certificate: client(), handshake: { under: older, error: undefined } },
+      spiffe,
+      'under older ones: verified anew',
+    ],
+    [
+      { certificate: client({}, impostor), handshake: { under: older, error: undefined } },
+      'certificate',
+      'under older ones, of which its own is gone',
+    ],
+    [
+      { certificate: client(), handshake: { under: known, error: 'UNABLE_TO_VERIFY_LEAF_SIGNATURE' } },
+      'certificate',
+      'refused by TLS, for whatever we do not see',
+    ],
+    [
+      { certificate: client(), handshake: { under: older, error: 'INVALID_PURPOSE' } },
+      'certificate',
+      'the same, older',
+    ],
+    [{ certificate: client(), handshake: { under: known, error: 'CERT_HAS_EXPIRED' } }, 'expired', 'one above expired'],
+    [{ certificate: client(), handshake: { under: known, error: 'CERT_NOT_YET_VALID' } }, 'not_yet_valid', 'or is new'],
+    [
+      { certificate: client({ isAuthority: true }), handshake: { under: known, error: undefined } },
+      'certificate',
+      "an authority's is refused all the same",
+    ],
+  ]
+  for (const [presented, expected, why] of table) {
+    test(`${expected}: ${why}`, () => assert.equal(verdict(presented), expected))
+  }
+})
+
+describe('what is remembered of a certificate', () => {
+  test('the same caller, while nothing changes', () => {
+    const certificates = createCertificates(() => known, now())
+    const certificate = client()
+    const caller = certificates.holderOf({ certificate }, policy)
+    assert.equal(certificates.holderOf({ certificate }, policy), caller)
+    assert.equal(certificates.holderOf({ certificate: new X509Certificate(certificate.raw) }, policy), caller)
+    assert.deepEqual([caller.kind, caller.id, caller.uris], ['certificate', `certificate ${spiffe}`, [spiffe]])
+    assert.match(caller.fingerprint, /^[0-9a-f]{64}$/)
+    assert.ok(Object.isFrozen(caller))
+  })
+
+  test('another caller under another policy, with that policy', () => {
+    const certificates = createCertificates(() => known, now())
+    const certificate = client()
+    const other = policyOf({ ...cast, rules })
+    assert.equal(certificates.holderOf({ certificate }, policy).policy, policy)
+    assert.equal(certificates.holderOf({ certificate }, other).policy, other)
+  })
+
+  test('not its dates: they are checked each time', () => {
+    const clock = now()
+    const certificates = createCertificates(() => known, clock)
+    const certificate = client({ days: 1 })
+    certificates.holderOf({ certificate }, policy)
+    clock.advance(certificate.validToDate.getTime() - clock.now())
+    certificates.holderOf({ certificate }, policy)
+    clock.advance(1)
+    assert.throws(() => certificates.holderOf({ certificate }, policy), { reason: 'expired' })
+  })
+
+  test('not the dates of the authority either', () => {
+    const clock = now()
+    const certificates = createCertificates(() => known, clock)
+    // Longer than the seven days of its authority.
+    const certificate = client({ days: 30 })
+    certificates.holderOf({ certificate }, policy)
+    clock.advance(8 * day)
+    assert.throws(() => certificates.holderOf({ certificate }, policy), { reason: 'expired' })
+    assert.equal(verdict({ certificate }, known, clock), 'expired')
+  })
+
+  test('nothing once its authority is gone', () => {
+    let under = known
+    const certificates = createCertificates(() => under, now())
+    const certificate = client()
+    certificates.holderOf({ certificate }, policy)
+    under = authoritiesOf(impostor.caPem)
+    assert.throws(() => certificates.holderOf({ certificate }, policy), { code: 'invalid_token' })
+  })
+
+  test("nothing for TLS' verdict: what a proxy sent does not stand for what a handshake refused", () => {
+    const certificates = createCertificates(() => known, now())
+    const certificate = client()
+    certificates.holderOf({ certificate }, policy)
+    const handshake = { under: known, error: 'UNABLE_TO_VERIFY_LEAF_SIGNATURE' }
+    assert.throws(() => certificates.holderOf({ certificate, handshake }, policy), { code: 'invalid_token' })
+  })
+})
+
+describe('names as Node writes them', () => {
+  const table: readonly [text: string | undefined, expected: readonly [string[], string[]] | undefined, why: string][] =
+    [
+      [undefined, [[], []], 'no names'],
+      ['URI:spiffe://a/b', [['spiffe://a/b'], []], 'a URI'],
+      ['DNS:A.example, URI:https://x/, DNS:b', [['https://x/'], ['a.example', 'b']], 'several'],
+      ['IP Address:10.0.0.1, email:a@b', [[], []], 'other kinds'],
+      ['DNS:"a\\u002c DNS:b"', [[], ['a, dns:b']], 'a name that holds what separates names (CVE-2021-44532)'],
+      ['URI:"spiffe://a/\\"b"', [['spiffe://a/"b'], []], 'a quote'],
+      ['DNS:', [[], []], 'an empty name is none'],
+      ['DNS:a.example URI:x', [[], ['a.example uri:x']], 'no comma: one name'],
+      ['DNS:a"b', undefined, 'a quote where none may be'],
+      ['nonsense', undefined, 'no kind'],
+      ['DNS:a,URI:b', undefined, 'a comma without its space'],
+      ['DNS:"a', undefined, 'a text that does not end'],
+    ]
+  for (const [subjectAltName, expected, why] of table) {
+    test(`${why}: ${String(subjectAltName)}`, () => {
+      const names = namesOf({ subjectAltName })
+      assert.deepEqual(names && [names.uris, names.dnsNames], expected)
+    })
+  }
+})

@@ -1,0 +1,83 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { policyWarnings } from '../../../src/broker/policy/warnings.ts'
+import { cast, graph, type Json, policyOf } from '../../support/callers.ts'
+import { noon } from '../../support/clock.ts'
+
+const worker = { issuer: 'onprem', subject: 'worker' }
+const withCaller = (caller: Json, more: Json = {}) =>
+  policyOf({
+    ...cast,
+    issuers: { onprem: cast.issuers.onprem },
+    rules: [{ name: 'a', callers: [worker, caller], tenants: ['contoso'], scopes: [graph] }],
+    ...more,
+  })
+
+const table: readonly [
+  why: string,
+  policy: ReturnType<typeof withCaller>,
+  certificates: boolean,
+  expected: RegExp[],
+][] = [
+  ['nothing', withCaller(worker), false, []],
+  ['certificates that nobody can show', withCaller({ san: 'spiffe://a/b' }), false, [/"san" match nobody/]],
+  ['the same by a pattern', withCaller({ san: '*.example' }), false, [/"san" match nobody/]],
+  [
+    'the same in a denial',
+    withCaller(worker, { deny: [{ callers: [{ san: 'a.example' }] }] }),
+    false,
+    [/"san" match nobody/],
+  ],
+  ['certificates that can be shown', withCaller({ san: 'spiffe://a/b' }), true, []],
+  [
+    'a key that has expired',
+    withCaller(worker, { apiKeys: { erp: { sha256: 'ab'.repeat(32), expires: '2020-01-01' } } }),
+    true,
+    [/apiKeys.erp: no rule names it/, /"erp" has expired/],
+  ],
+]
+for (const [why, policy, certificates, expected] of table) {
+  test(`told of: ${why}`, () => {
+    const warnings = policyWarnings(policy, { now: noon, certificates })
+    assert.equal(warnings.length, expected.length, warnings.join())
+    for (const [nth, pattern] of expected.entries()) assert.match(warnings[nth] ?? '', pattern)
+  })
+}
+
+const tenant = '1a2b3c4d-5e6f-4a7b-8c9d-0e1f2a3b4c03'
+const slashes: readonly [why: string, issuer: string, said: string | undefined][] = [
+  ['v2.0', `https://login.microsoftonline.com/${tenant}/v2.0`, undefined],
+  [
+    'v2.0 with a slash',
+    `https://login.microsoftonline.com/${tenant}/v2.0/`,
+    `https://login.microsoftonline.com/${tenant}/v2.0`,
+  ],
+  [
+    'v2.0 with a slash, US Government',
+    `https://login.microsoftonline.us/${tenant}/v2.0/`,
+    `https://login.microsoftonline.us/${tenant}/v2.0`,
+  ],
+  [
+    'v2.0 with a slash, China',
+    `https://login.partner.microsoftonline.cn/${tenant}/v2.0/`,
+    `https://login.partner.microsoftonline.cn/${tenant}/v2.0`,
+  ],
+  ['v1.0', `https://sts.windows.net/${tenant}/`, undefined],
+  ['v1.0 without its slash', `https://sts.windows.net/${tenant}`, `https://sts.windows.net/${tenant}/`],
+  [
+    'v1.0 without its slash, China',
+    `https://sts.chinacloudapi.cn/${tenant}`,
+    `https://sts.chinacloudapi.cn/${tenant}/`,
+  ],
+  ['no Entra with a slash', `https://login.example.com/${tenant}/v2.0/`, undefined],
+  ['no Entra without one', `https://sts.example.com/${tenant}`, undefined],
+  ['B2C, whose tokens have a slash', `https://contoso.b2clogin.com/${tenant}/v2.0/`, undefined],
+]
+for (const [why, issuer, said] of slashes) {
+  test(`an issuer that is wrong by a slash is told of with the right one: ${why}`, () => {
+    const policy = withCaller(worker, { issuers: { onprem: { ...cast.issuers.onprem, issuer } } })
+    const warnings = policyWarnings(policy, { now: noon, certificates: true })
+    const expected = `issuers.onprem.issuer: matches no token, since Entra's say "${said}"`
+    assert.deepEqual(warnings, said === undefined ? [] : [expected])
+  })
+}

@@ -1,0 +1,159 @@
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import { arm, grantFor, graph, ids } from '../../support/callers.ts'
+import { cacheWorld, settled } from './cache-world.ts'
+
+const minutes = 60_000
+/** A tenant with a number in its id. */
+const tenantId = (n: number) => `00000000-0000-4000-8000-${String(n).padStart(12, '0')}`
+
+type World = ReturnType<typeof cacheWorld>
+
+describe('pages', () => {
+  async function filled(count: number) {
+    const world = cacheWorld({ maxEntries: 1000 })
+    for (let n = 0; n < count; n++) await world.get(grantFor({ tenant: tenantId(n) }))
+    return world
+  }
+
+  function walk({ cache }: World, limit: number, between: (page: number) => void = () => undefined) {
+    const pages: (readonly string[])[] = []
+    let after: number | undefined
+    do {
+      const page = cache.view.page({ limit, after })
+      pages.push(page.entries.map(({ tenant }) => tenant))
+      after = page.next
+      between(pages.length)
+    } while (after !== undefined && pages.length < 1000)
+    return pages
+  }
+
+  const rows: readonly (readonly [count: number, limit: number, sizes: readonly number[], why: string])[] = [
+    [0, 10, [0], 'nothing is one empty page'],
+    [1, 1, [1], 'a full page that is the last has no next'],
+    [2, 1, [1, 1], 'one by one'],
+    [7, 3, [3, 3, 1], 'a last page that is not full'],
+    [9, 3, [3, 3, 3], 'no empty page at the end'],
+    [100, 1000, [100], 'a limit beyond all'],
+  ]
+  for (const [count, limit, sizes, why] of rows)
+    test(`${count} entries by ${limit}: ${why}`, async () => {
+      const pages = walk(await filled(count), limit)
+      assert.deepEqual(
+        pages.map(({ length }) => length),
+        sizes,
+      )
+      // In the order in which they were fetched, every one exactly once.
+      assert.deepEqual(
+        pages.flat(),
+        Array.from({ length: count }, (_, n) => tenantId(n)),
+      )
+    })
+
+  test('a hit moves nothing, although it makes the entry the youngest of the LRU', async () => {
+    const world = await filled(5)
+    const pages = walk(world, 2, () => void world.get(grantFor({ tenant: tenantId(0) })))
+    assert.deepEqual(pages.flat(), [0, 1, 2, 3, 4].map(tenantId))
+  })
+
+  test('an entry that is refreshed between two pages moves to the end: seen twice, and none is missed', async () => {
+    const world = await filled(5)
+    world.clock.advance(45 * minutes)
+    const { view } = world.cache
+    const first = view.page({ limit: 2 })
+    await world.get(grantFor({ tenant: tenantId(0) }))
+    await world.get(grantFor({ tenant: tenantId(3) }))
+    await settled()
+    const rest = view.page({ limit: 10, after: first.next })
+    assert.deepEqual(
+      [...first.entries, ...rest.entries].map(({ tenant, state }) => `${tenant.at(-1)} ${state}`),
+      ['0 due', '1 due', '2 due', '4 due', '0 fresh', '3 fresh'],
+    )
+  })
+
+  test('an entry that is pushed out between two pages is not seen, and takes no other with it', async () => {
+    const world = cacheWorld({ maxEntries: 4 })
+    for (let n = 0; n < 4; n++) await world.get(grantFor({ tenant: tenantId(n) }))
+    const first = world.cache.view.page({ limit: 1 })
+    // Pushes out 0 and 1: the very one after which the next page begins, and the one it would have begun with.
+    for (let n = 4; n < 6; n++) await world.get(grantFor({ tenant: tenantId(n) }))
+    const rest = world.cache.view.page({ limit: 10, after: first.next })
+    assert.deepEqual(
+      rest.entries.map(({ tenant }) => tenant),
+      [2, 3, 4, 5].map(tenantId),
+    )
+  })
+
+  test('a place beyond the last entry is an empty page', async () => {
+    const { cache } = await filled(3)
+    assert.deepEqual(cache.view.page({ limit: 10, after: 999_999_999_999_999 }), { entries: [], next: undefined })
+  })
+
+  test('looking keeps nothing alive: the LRU pushes out the one that nobody asked for', async () => {
+    const world = cacheWorld({ maxEntries: 2 })
+    await world.get(grantFor({ tenant: 'contoso' }))
+    await world.get(grantFor({ tenant: 'fabrikam' }))
+    world.cache.view.page({ limit: 1 })
+    await world.get(grantFor({ tenant: tenantId(1) }))
+    assert.equal(await world.get(grantFor({ tenant: 'fabrikam' })), 'hit token-2')
+  })
+
+  test('looking starts no fetch, whatever is due or expired', async () => {
+    const world = await filled(3)
+    world.clock.advance(45 * minutes)
+    world.cache.view.page({ limit: 10 })
+    world.clock.advance(45 * minutes)
+    world.cache.view.page({ limit: 10 })
+    world.cache.view.statistics()
+    await settled()
+    assert.equal(world.fetched.length, 3)
+  })
+})
+
+describe('the entries of one tenant', () => {
+  const asks = [
+    { tenant: 'contoso' },
+    { tenant: 'contoso', scope: arm },
+    { tenant: 'contoso', application: 'other' },
+    { tenant: 'fabrikam' },
+  ]
+  async function several() {
+    const world = cacheWorld()
+    for (const ask of asks) await world.get(grantFor(ask))
+    return (tenant: string, limit = 10, after?: number) => world.cache.view.page({ tenant, limit, after })
+  }
+
+  test('are those of every scope and application of it, and no others', async () => {
+    const page = await several()
+    assert.deepEqual(
+      page(ids.contoso).entries.map(({ clientId, scope }) => [clientId, scope]),
+      [
+        [ids.application, graph],
+        [ids.application, arm],
+        [ids.other, graph],
+      ],
+    )
+    assert.equal(page(ids.fabrikam).entries.length, 1)
+  })
+
+  test('are paged like all', async () => {
+    const page = await several()
+    const first = page(ids.contoso, 2)
+    assert.equal(first.entries.length, 2)
+    const second = page(ids.contoso, 2, first.next)
+    assert.deepEqual([second.entries.length, second.next], [1, undefined])
+  })
+
+  const nobody: readonly (readonly [tenant: string, why: string])[] = [
+    [tenantId(99), 'a tenant without a token'],
+    [ids.application, 'a client id is no tenant'],
+    [ids.contoso.slice(0, -1), 'a part of an id'],
+    [graph, 'a scope'],
+    ['', 'no name at all'],
+    ['unknown', 'a name that the policy does not know'],
+  ]
+  for (const [tenant, why] of nobody)
+    test(`are none for "${tenant}": ${why}`, async () => {
+      assert.deepEqual((await several())(tenant), { entries: [], next: undefined })
+    })
+})

@@ -1,0 +1,197 @@
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import type { CacheEntry } from '../../../src/broker/tokens/cache-statistics.ts'
+import { fingerprint } from '../../../src/broker/lib/fingerprint.ts'
+import { BrokerError } from '../../../src/errors.ts'
+import { arm, callerWith, grantFor, graph, ids } from '../../support/callers.ts'
+import { noon } from '../../support/clock.ts'
+import { away, cacheWorld, settled } from './cache-world.ts'
+
+const seconds = 1000
+const minutes = 60 * seconds
+/** A tenant with a number in its id. */
+const tenantId = (n: number) => `00000000-0000-4000-8000-${String(n).padStart(12, '0')}`
+
+type World = ReturnType<typeof cacheWorld>
+const all = ({ cache }: World): readonly CacheEntry[] => cache.view.page({ limit: 1000 }).entries
+/** The one entry. */
+function only(world: World): CacheEntry {
+  const [entry, ...more] = all(world)
+  assert.ok(entry)
+  assert.deepEqual(more, [])
+  return entry
+}
+
+describe('the statistics', () => {
+  test('of an empty cache', () => {
+    assert.deepEqual(cacheWorld({ maxEntries: 7 }).cache.view.statistics(), {
+      entries: 0,
+      maxEntries: 7,
+      fetching: 0,
+      load: { running: 0, waiting: 0, background: 0 },
+      failures: [],
+      evictions: 0,
+      atRisk: 0,
+      firstLossInSeconds: undefined,
+    })
+  })
+
+  test('count exchanges under way, and the places in the queue for one: a place for each caller who waits', async () => {
+    const { cache, get, hold, release } = cacheWorld({ concurrency: 1 })
+    const other = await callerWith({ sub: 'system:serviceaccount:other:worker' })
+    hold()
+    const second = { tenant: tenantId(2) }
+    const waiting = [get(), get(grantFor(second)), get(grantFor(second)), get(grantFor(second, other))]
+    assert.partialDeepStrictEqual(cache.view.statistics(), {
+      fetching: 2,
+      load: { running: 1, waiting: 2, background: 0 },
+    })
+    release()
+    await Promise.all(waiting)
+    assert.partialDeepStrictEqual(cache.view.statistics(), { fetching: 0, load: { running: 0, waiting: 0 } })
+  })
+
+  test('count remembered failures by what they stand for and by reason, also when their time is over', async () => {
+    const { cache, get, world, clock } = cacheWorld()
+    const failing = [
+      new BrokerError('consent_required', 'no', { reason: 'consent' }),
+      new BrokerError('consent_required', 'no', { reason: 'consent' }),
+      new BrokerError('upstream_unavailable', 'no', { reason: 'timeout' }),
+    ]
+    for (const [n, error] of failing.entries()) {
+      world.next = error
+      await assert.rejects(get(grantFor({ tenant: tenantId(n) })))
+    }
+    const counted = [
+      { level: 'tenant', reason: 'consent', count: 2 },
+      { level: 'key', reason: 'timeout', count: 1 },
+    ]
+    assert.deepEqual(cache.view.statistics().failures, counted)
+    clock.advance(minutes)
+    assert.deepEqual(cache.view.statistics().failures, counted)
+    world.next = {}
+    await get(grantFor({ tenant: tenantId(2) }))
+    assert.deepEqual(cache.view.statistics().failures, counted.slice(0, 1))
+  })
+
+  test('count entries, and fetches under way by their keys', async () => {
+    const { cache, get, hold, release } = cacheWorld()
+    await get(grantFor({ scope: arm }))
+    hold()
+    const waiting = [get(), get(), get(grantFor({ tenant: 'fabrikam' }))]
+    assert.partialDeepStrictEqual(cache.view.statistics(), { entries: 1, fetching: 2 })
+    release()
+    await Promise.all(waiting)
+    assert.partialDeepStrictEqual(cache.view.statistics(), { entries: 3, fetching: 0 })
+  })
+
+  test('count a fetch that fails as over', async () => {
+    const { cache, get, world } = cacheWorld()
+    world.next = away()
+    await assert.rejects(get())
+    await settled()
+    assert.partialDeepStrictEqual(cache.view.statistics(), { entries: 0, fetching: 0 })
+  })
+
+  test('count evictions: neither a replaced token is one, nor an expired one', async () => {
+    const world = cacheWorld({ maxEntries: 2 })
+    const { cache, get, clock } = world
+    const ask = (n: number) => get(grantFor({ tenant: tenantId(n) }))
+    await ask(1)
+    await ask(2)
+    clock.advance(59 * minutes)
+    await ask(1)
+    await ask(2)
+    assert.partialDeepStrictEqual(cache.view.statistics(), { entries: 2, evictions: 0 })
+    await ask(3)
+    await ask(4)
+    assert.partialDeepStrictEqual(cache.view.statistics(), { entries: 2, evictions: 2 })
+  })
+})
+
+describe('an entry', () => {
+  test('tells all but the token', async () => {
+    const world = cacheWorld()
+    world.world.next = { token: 'a-token', traceId: 'trace-1', correlationId: 'correlation-1' }
+    await world.get()
+    assert.deepEqual(only(world), {
+      clientId: ids.application,
+      tenant: ids.contoso,
+      scope: graph,
+      state: 'fresh',
+      endsAt: noon + 60 * minutes,
+      servedForSeconds: 3540,
+      refreshInSeconds: 2700,
+      vainRefreshes: 0,
+      lastFailure: undefined,
+      fingerprint: fingerprint('a-token'),
+      traceId: 'trace-1',
+      correlationId: 'correlation-1',
+    })
+    assert.ok(!JSON.stringify(all(world)).includes('a-token'))
+  })
+
+  const edges: readonly (readonly [ms: number, state: string, servedFor: number, refreshIn: number, why: string])[] = [
+    [0, 'fresh', 3540, 2700, 'an hour of life; the last minute is not handed out; a refresh after 75 %'],
+    [1, 'fresh', 3539, 2700, 'what is served for is rounded down, what is waited for is rounded up'],
+    [2700 * seconds - 1, 'fresh', 840, 1, 'the last millisecond in which it is fresh'],
+    [2700 * seconds, 'due', 840, 0, 'due: the next request starts a refresh'],
+    [3540 * seconds - 1, 'due', 0, 0, 'the last millisecond in which it is handed out'],
+    [3540 * seconds, 'expired', 0, 0, 'expired, with a minute left'],
+    [3600 * seconds, 'expired', 0, 0, 'at its end'],
+    [86_400 * seconds, 'expired', 0, 0, 'long after: never a negative number'],
+  ]
+  for (const [ms, state, servedForSeconds, refreshInSeconds, why] of edges)
+    test(`after ${ms} ms is ${state}: ${why}`, async () => {
+      const world = cacheWorld()
+      await world.get()
+      world.clock.advance(ms)
+      assert.partialDeepStrictEqual(only(world), { state, servedForSeconds, refreshInSeconds })
+    })
+
+  test('is expired by whichever clock says so: a machine that slept shows nothing as servable', async () => {
+    const world = cacheWorld()
+    await world.get()
+    world.clock.jumpWall(59 * minutes)
+    assert.partialDeepStrictEqual(only(world), { state: 'expired', servedForSeconds: 0, refreshInSeconds: 0 })
+    world.clock.jumpWall(-118 * minutes)
+    assert.partialDeepStrictEqual(only(world), { state: 'fresh', servedForSeconds: 3540 })
+  })
+
+  test('whose refresh failed says why, when, and how long the next one waits', async () => {
+    const world = cacheWorld()
+    await world.get()
+    world.clock.advance(45 * minutes)
+    world.world.next = away()
+    await world.get()
+    await settled()
+    const lastFailure = { code: 'upstream_unavailable', reason: 'status', at: noon + 45 * minutes }
+    // Half of 15 s: full jitter at one half.
+    assert.partialDeepStrictEqual(only(world), { state: 'due', vainRefreshes: 1, lastFailure, refreshInSeconds: 8 })
+    world.clock.advance(7500)
+    assert.equal(only(world).refreshInSeconds, 0)
+    await world.get()
+    await settled()
+    assert.partialDeepStrictEqual(only(world), {
+      vainRefreshes: 2,
+      lastFailure: { ...lastFailure, at: noon + 45 * minutes + 7500 },
+      refreshInSeconds: 15,
+    })
+  })
+
+  test('that was replaced is another: without the failures of the one before', async () => {
+    const world = cacheWorld()
+    await world.get()
+    world.clock.advance(45 * minutes)
+    world.world.next = away()
+    await world.get()
+    await settled()
+    world.clock.advance(8 * seconds)
+    world.world.next = {}
+    await world.get()
+    await settled()
+    const entry = only(world)
+    assert.partialDeepStrictEqual(entry, { state: 'fresh', vainRefreshes: 0, fingerprint: fingerprint('token-3') })
+    assert.equal(entry.lastFailure, undefined)
+  })
+})

@@ -1,0 +1,71 @@
+import { createCache, type CacheOptions, type Served } from '../../../src/broker/tokens/cache.ts'
+import type { Grant } from '../../../src/broker/authorization/authorize.ts'
+import type { IssuedToken, TokenSource } from '../../../src/broker/events.ts'
+import { BrokerError } from '../../../src/errors.ts'
+import { grantFor } from '../../support/callers.ts'
+import { movableClock } from '../../support/clock.ts'
+
+/** A failure such as Entra's 503. */
+export const away = () => new BrokerError('upstream_unavailable', 'away', { reason: 'status', retryAfter: 7 })
+
+/** Lets everything that is under way settle. */
+export const settled = () => new Promise(resolve => setImmediate(resolve))
+
+/** Whether a cache answered without waiting. */
+export const atOnce = (served: Served | Promise<Served>): served is Served => !(served instanceof Promise)
+
+/** What a test's source does next: hands over a token of this life, or fails. */
+export type Next = Partial<IssuedToken> | Error
+
+/**
+ * A cache over a source that hands over numbered tokens of an hour. `next` says otherwise; with `hold()` fetches hang
+ * until `release()`.
+ */
+export function cacheWorld(options: Partial<CacheOptions> = {}) {
+  const clock = movableClock()
+  const fetched: Grant[] = []
+  const failures: BrokerError[] = []
+  const world = { next: {} as Next, random: 0.5 }
+  let gate: PromiseWithResolvers<void> | undefined
+  const source: TokenSource = async grant => {
+    fetched.push(grant)
+    const token = `token-${fetched.length}`
+    await gate?.promise
+    if (world.next instanceof Error) throw world.next
+    return { token, expiresIn: 3600, ...world.next }
+  }
+  const cache = createCache(source, {
+    clock,
+    random: () => world.random,
+    maxEntries: 100,
+    minRemainingSeconds: 60,
+    timeoutMs: 5000,
+    concurrency: 64,
+    events: {
+      refreshed: (_, _outcome, error) => void (error && failures.push(error)),
+      recalled: () => undefined,
+    },
+    ...options,
+  })
+  return {
+    clock,
+    cache,
+    /** The grants that the source was asked for, in order. */
+    fetched,
+    /** The failures of background refreshes that were announced. */
+    failures,
+    world,
+    hold: () => {
+      gate = Promise.withResolvers()
+    },
+    release: () => {
+      gate?.resolve()
+      gate = undefined
+    },
+    /** How a token was come by, and which. */
+    get: async (grant = grantFor(), minExpiresIn = 0) => {
+      const { token, how } = await cache.get(grant, minExpiresIn)
+      return `${how} ${token.token}`
+    },
+  }
+}

@@ -1,0 +1,128 @@
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import { checkAnswer } from '../../../src/broker/tokens/verify-token.ts'
+import type { Grant } from '../../../src/broker/authorization/authorize.ts'
+import { BrokerError } from '../../../src/errors.ts'
+import { authorize } from '../../../src/broker/authorization/authorize.ts'
+import { askFor, callerWith, cast, encode, grantFor, ids, type Json, policyOf } from '../../support/callers.ts'
+import { noon } from '../../support/clock.ts'
+
+const api = '0f0e0d0c-0b0a-4908-8706-050403020100'
+const expiresIn = 3600
+const exp = noon / 1000 + expiresIn
+
+const tokenWith = (claims: Json): string => `${encode({ alg: 'RS256', typ: 'JWT' })}.${encode(claims)}.c2lnbmF0dXJl`
+
+/** What Entra puts into a v1 token for Microsoft Graph. */
+const v1 = (changes: Json = {}): Json => ({
+  aud: 'https://graph.microsoft.com',
+  ver: '1.0',
+  tid: ids.contoso,
+  appid: ids.application,
+  exp,
+  ...changes,
+})
+
+const v2 = (changes: Json = {}): Json =>
+  v1({ aud: api, ver: '2.0', appid: undefined, azp: ids.application, ...changes })
+
+const caller = await callerWith()
+
+/** A grant for any scope. */
+function grantForScope(scope: string): Grant {
+  const callers = [{ issuer: 'onprem', subject: caller.subject }]
+  const policy = policyOf({ ...cast, rules: [{ name: 'any', callers, tenants: ['contoso'], scopes: [scope] }] })
+  return authorize(policy, caller, askFor({ scope }), undefined)
+}
+
+const check = (claims: Json, grant = grantFor()) => checkAnswer(grant, { token: tokenWith(claims), expiresIn }, noon)
+
+function refusedFor(reason: string, claims: Json, grant = grantFor()): void {
+  assert.throws(
+    () => check(claims, grant),
+    (thrown: unknown) => {
+      assert.ok(thrown instanceof BrokerError)
+      assert.deepEqual([thrown.code, thrown.reason], ['upstream_invalid', reason])
+      return true
+    },
+  )
+}
+
+describe('an answer is accepted', () => {
+  const table: readonly [scope: string, claims: Json, why: string][] = [
+    ['https://graph.microsoft.com/.default', v1(), 'v1: the resource itself'],
+    ['https://graph.microsoft.com/.default', v1({ aud: 'https://graph.microsoft.com/' }), 'v1: with a slash'],
+    ['https://management.azure.com//.default', v1({ aud: 'https://management.azure.com' }), 'v1: without the slash'],
+    [`api://${api}/.default`, v1({ aud: `api://${api}` }), 'v1: the application ID URI'],
+    [`api://${api}/.default`, v1({ aud: api }), 'v1: the GUID in it'],
+    [`api://${api.toUpperCase()}/.default`, v1({ aud: api }), 'v1: the GUID in it, in any case'],
+    [`api://${ids.home}/${api}/.default`, v1({ aud: api }), 'v1: any GUID in it'],
+    [`${api}/.default`, v1({ aud: api.toUpperCase() }), 'v1: asked for by client id'],
+    ['https://graph.microsoft.com/.default', v2(), "v2: the API's client id, which the scope does not name"],
+    ['https://graph.microsoft.com/.default', v2({ tid: ids.contoso.toUpperCase() }), 'the tenant in any case'],
+    ['https://graph.microsoft.com/.default', v2({ azp: ids.application.toUpperCase() }), 'the application in any case'],
+  ]
+  for (const [scope, claims, why] of table) {
+    test(`for ${scope}: ${why}`, () => assert.equal(check(claims, grantForScope(scope)), exp * 1000))
+  }
+})
+
+describe('an answer is discarded', () => {
+  const table: readonly [reason: string, claims: Json, why: string][] = [
+    ['wrong_tenant', v1({ tid: ids.fabrikam }), "another tenant's token"],
+    ['wrong_tenant', v2({ tid: ids.fabrikam }), "another tenant's v2 token"],
+    ['wrong_tenant', v1({ tid: undefined }), 'no tenant'],
+    ['wrong_tenant', v1({ tid: [ids.contoso] }), 'tenant as a list'],
+    ['wrong_tenant', v1({ tid: `${ids.contoso} ` }), 'tenant with a space'],
+    ['wrong_application', v1({ appid: ids.other }), "another application's token"],
+    ['wrong_application', v2({ azp: ids.other }), "another application's v2 token"],
+    ['wrong_application', v1({ appid: undefined }), 'no application'],
+    ['wrong_application', v1({ appid: ids.other, azp: ids.application }), 'appid counts where both are there'],
+    ['wrong_audience', v1({ aud: 'https://management.azure.com' }), 'another resource'],
+    ['wrong_audience', v1({ aud: 'https://graph.microsoft.com.evil' }), 'a resource that begins like it'],
+    ['wrong_audience', v1({ aud: 'https://graph.microsoft.com//' }), 'one slash is ignored, not two'],
+    ['wrong_audience', v1({ aud: api }), 'v1 with a GUID that the scope does not name'],
+    ['wrong_audience', v1({ aud: api, ver: undefined }), 'no version: not taken for v2'],
+    ['wrong_audience', v1({ aud: api, ver: 2 }), 'version as a number: not taken for v2'],
+    ['wrong_audience', v2({ aud: 'https://management.azure.com' }), 'v2 with another URI'],
+    ['wrong_audience', v1({ aud: undefined }), 'no audience'],
+    ['wrong_audience', v1({ aud: ['https://graph.microsoft.com'] }), 'audience as a list, which Entra never issues'],
+    ['wrong_expiry', v1({ exp: undefined }), 'no expiry'],
+    ['wrong_expiry', v1({ exp: null }), 'expiry null'],
+    ['wrong_expiry', v1({ exp: 'soon' }), 'expiry as text'],
+    ['wrong_expiry', v1({ exp: exp + 301 }), 'a second more than five minutes later than expires_in says'],
+    ['wrong_expiry', v1({ exp: exp - 301 }), 'a second more than five minutes earlier'],
+    ['wrong_expiry', v1({ exp: 0 }), 'long ago'],
+  ]
+  for (const [reason, claims, why] of table) test(`${reason}: ${why}`, () => refusedFor(reason, claims))
+
+  test('another resource whose GUID is in the tenant part only', () => {
+    refusedFor('wrong_audience', v1({ aud: ids.home }), grantForScope(`api://${api}/.default`))
+  })
+
+  test('and the message holds nothing of it', () => {
+    assert.throws(
+      () => check(v1({ tid: 'secret-of-the-token' })),
+      (thrown: unknown) => thrown instanceof BrokerError && !thrown.message.includes('secret-of-the-token'),
+    )
+  })
+})
+
+describe('an expiry that differs from expires_in is accepted within five minutes', () => {
+  for (const seconds of [300, -300]) {
+    test(`${seconds} s`, () => assert.equal(check(v1({ exp: exp + seconds })), (exp + seconds) * 1000))
+  }
+})
+
+describe('a token that is no readable JWT is taken as it is', () => {
+  const table: readonly [token: string, why: string][] = [
+    ['EwBwA8l6BAAU…opaque', 'opaque, as personal accounts get'],
+    ['a.b.c.d.e', 'encrypted: five parts'],
+    ['a.b.c', 'three parts that are not base64url JSON'],
+    [`${encode({})}.${encode([])}.x`, 'claims that are no object'],
+    ['', 'nothing'],
+  ]
+  for (const [token, why] of table) {
+    test(why, () => assert.equal(checkAnswer(grantFor(), { token, expiresIn }, noon), undefined))
+  }
+})

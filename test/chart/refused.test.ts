@@ -1,0 +1,133 @@
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import { refusal, render, withHelm } from './helm.ts'
+
+/** `--set` for minimal.yaml, and what Helm's refusal must say: the key above all. */
+const refused = [
+  { what: 'a key that does not exist', set: 'replicaCount=3', says: /at '': additional properties 'replicaCount'/ },
+  { what: 'a misspelt key', set: 'tls.secretname=x', says: /at '\/tls': additional properties 'secretname'/ },
+  { what: 'a misspelt setting', set: 'settings.drain=5', says: /at '\/settings': additional properties 'drain'/ },
+  {
+    what: 'a misspelt key deep down',
+    set: 'identity.projectedToken.audiences=x',
+    says: /at '\/identity\/projectedToken': additional properties 'audiences'/,
+  },
+  {
+    what: 'a misspelt network peer, which would let in more than was meant',
+    set: 'networkPolicy.callers[0].namespaceSelectors.matchLabels.a=b',
+    says: /at '\/networkPolicy\/callers\/0': additional properties 'namespaceSelectors'/,
+  },
+  {
+    what: 'an empty network peer',
+    set: 'networkPolicy.management[0]=null',
+    says: /at '\/networkPolicy\/management\/0'/,
+  },
+  { what: 'no answer to who ends TLS', set: 'tls.secretName=', says: /- tls: .*set tls\.secretName, or tls\.behindP/ },
+  { what: 'two answers to who ends TLS', set: 'tls.behindProxy=true', says: /- tls\.secretName, tls\.behindProxy: / },
+  { what: 'no policy', set: 'policy=', says: /- policy: is required/ },
+  { what: 'two policies', set: 'existingPolicyConfigMap=x', says: /- policy, existingPolicyConfigMap: / },
+  { what: 'a policy that is no YAML', set: 'policy=[', says: /- policy: is no YAML mapping/ },
+  { what: 'a policy that is a list', set: 'policy=- a', says: /- policy: is no YAML mapping/ },
+  { what: 'no identity', set: 'identity.clientId=', says: /- identity\.clientId: is required/ },
+  { what: 'an identity that is no GUID', set: 'identity.clientId=me', says: /at '\/identity\/clientId'/ },
+  {
+    what: "a managed identity's client id instead of the app registration's",
+    set: 'identity.clientId=6f3c0b1e-0000-4000-8000-00000000000a',
+    says: /- identity\.clientId: 6f3c0b1e-0000-4000-8000-00000000000a is none of the policy's applications/,
+  },
+  {
+    what: 'a token of its own without a tenant',
+    set: 'identity.projectedToken.enabled=true',
+    says: /- identity\.tenantId: is required with identity\.projectedToken/,
+  },
+  {
+    what: "a shorter token than Kubernetes' least",
+    set: 'identity.projectedToken.expirationSeconds=599',
+    says: /at '\/identity\/projectedToken\/expirationSeconds': minimum/,
+  },
+  {
+    what: "somebody else's service account without a name",
+    set: 'serviceAccount.create=false',
+    says: /- serviceAccount\.name: is required/,
+  },
+  { what: 'a setting beyond its range', set: 'settings.drainSeconds=601', says: /at '\/settings\/drainSeconds'/ },
+  { what: 'a setting that is no number', set: 'settings.drainSeconds=ten', says: /at '\/settings\/drainSeconds'/ },
+  { what: 'an unknown choice', set: 'settings.audit=all', says: /at '\/settings\/audit'/ },
+  { what: 'plain http to Entra', set: 'settings.authority=http://x', says: /at '\/settings\/authority'/ },
+  {
+    what: 'a variable that the chart sets, which would make the grace period wrong',
+    set: 'extraEnv[0].name=BROKER_DRAIN_SECONDS,extraEnv[0].value=1s',
+    says: /- extraEnv: BROKER_DRAIN_SECONDS is set by the chart/,
+  },
+  {
+    what: "an annotation that is the chart's own: a policy that changes would reach no pod",
+    set: 'podAnnotations.checksum/policy=x',
+    says: /- podAnnotations: checksum\/policy is the chart's own/,
+  },
+  {
+    what: 'a pod label that would take pods away from the Deployment',
+    set: 'podLabels.app\\.kubernetes\\.io/name=x',
+    says: /- podLabels: app\.kubernetes\.io\/name is the chart's own/,
+  },
+  {
+    what: 'more replicas at least than at most',
+    set: 'autoscaling.enabled=true,autoscaling.minReplicas=7',
+    says: /- autos/,
+  },
+  {
+    what: 'autoscaling by a CPU request that is not made',
+    set: 'autoscaling.enabled=true,resources.requests.cpu=null',
+    says: /- resources\.requests\.cpu: is required/,
+  },
+  {
+    what: 'a budget that would hold up every drain',
+    set: 'podDisruptionBudget.maxUnavailable=0',
+    says: /at '\/podDisruptionBudget\/maxUnavailable'/,
+  },
+  {
+    what: 'metrics that nobody may collect',
+    set: 'serviceMonitor.enabled=true',
+    says: /- networkPolicy\.management: is required with serviceMonitor/,
+  },
+  {
+    what: 'a traffic policy that the type of Service does not have',
+    set: 'service.externalTrafficPolicy=Local',
+    says: /- service\.externalTrafficPolicy: /,
+  },
+  { what: 'a name that no Service may have', set: 'fullnameOverride=broker.internal', says: /at '\/fullnameOverride'/ },
+  { what: 'a digest that is none', set: 'image.digest=abc', says: /at '\/image\/digest'/ },
+] as const
+
+/** What is accepted although it is unusual. */
+const accepted = [
+  { what: "Helm's own `global` for charts below another one", set: 'global.region=eu' },
+  { what: 'a policy that is delivered by other means', set: 'policy=,existingPolicyConfigMap=x' },
+  { what: 'no limits', set: 'resources=null' },
+  { what: 'a zero where zero is in the range', set: 'settings.minRemainingSeconds=0,settings.drainSeconds=0' },
+] as const
+
+describe('values that cannot work are refused, each with its key', withHelm, () => {
+  for (const { what, set, says } of refused) {
+    test(what, async () => assert.match(await refusal('minimal', '--set', set), says))
+  }
+
+  test('a policy that is an object instead of a text', async () =>
+    assert.match(
+      await refusal('minimal', '--set-json', 'policy={"rules":[]}'),
+      /at '\/policy': got object, want string/,
+    ))
+
+  test('everything that is missing is told at once', async () => {
+    const said = await refusal('minimal', '--set', 'policy=,tls.secretName=,identity.clientId=')
+    for (const key of ['policy', 'tls', 'identity.clientId']) assert.ok(said.includes(`  - ${key}: `), said)
+  })
+
+  test('a Kubernetes that is too old', async () => {
+    const said = await refusal('minimal', '--kube-version', '1.30.9')
+    assert.match(said, /kubeVersion: >=1\.31\.0-0 .* incompatible with Kubernetes v1\.30\.9/)
+  })
+
+  for (const { what, set } of accepted) {
+    test(`but not ${what}`, async () => assert.ok(await render('minimal', '--set', set)))
+  }
+})

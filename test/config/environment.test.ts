@@ -1,0 +1,209 @@
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import { readConfig } from '../../src/config/config.ts'
+import { type Environment, EnvironmentReader } from '../../src/config/environment.ts'
+import { faultsOf } from '../support/config-faults.ts'
+
+describe('a whole number', () => {
+  const table: readonly [value: string | undefined, expected: number | undefined, why: string][] = [
+    [undefined, 7, 'absent: the default'],
+    ['', 7, 'empty is absent'],
+    ['1', 1, 'the least'],
+    ['100', 100, 'the most'],
+    ['007', 7, 'leading zeros'],
+    ['0', undefined, 'below the least'],
+    ['101', undefined, 'above the most'],
+    ['-1', undefined, 'negative'],
+    ['1.5', undefined, 'a fraction'],
+    ['1e1', undefined, 'an exponent'],
+    ['0x10', undefined, 'hexadecimal'],
+    [' 5', undefined, 'a space'],
+    ['5s', undefined, 'a unit'],
+    ['５', undefined, 'a digit of another script'],
+    ['NaN', undefined, 'no number'],
+    ['Infinity', undefined, 'no whole number'],
+    ['99999999999999999999', undefined, 'more digits than a number has'],
+  ]
+  for (const [value, expected, why] of table) {
+    test(`${JSON.stringify(value)} is ${expected ?? 'refused'}: ${why}`, () => {
+      const read = new EnvironmentReader({ SIZE: value })
+      const number = read.integer('SIZE', 7, 1, 100)
+      if (expected !== undefined) assert.equal(number, expected)
+      assert.deepEqual(
+        read.faults.map(({ where }) => where),
+        expected === undefined ? ['SIZE'] : [],
+      )
+    })
+  }
+})
+
+describe('a boolean', () => {
+  const table: readonly [value: string | undefined, expected: boolean, faults: number, why: string][] = [
+    ['true', true, 0, 'true'],
+    ['false', false, 0, 'false'],
+    [undefined, false, 0, 'absent is false'],
+    ['', false, 0, 'empty is absent'],
+    ['TRUE', false, 1, 'case counts'],
+    ['1', false, 1, 'a number'],
+    ['yes', false, 1, 'a word'],
+  ]
+  for (const [value, expected, faults, why] of table) {
+    test(`${JSON.stringify(value)}: ${why}`, () => {
+      const read = new EnvironmentReader({ FLAG: value })
+      assert.equal(read.boolean('FLAG'), expected)
+      assert.equal(read.faults.length, faults)
+    })
+  }
+})
+
+describe('a choice', () => {
+  const table: readonly [value: string | undefined, expected: string, faults: number, why: string][] = [
+    [undefined, 'every', 0, 'absent: the first'],
+    ['', 'every', 0, 'empty is absent'],
+    ['summary', 'summary', 0, 'one of them'],
+    ['Summary', 'every', 1, 'case counts'],
+    ['toString', 'every', 1, 'an inherited property is no choice'],
+  ]
+  for (const [value, expected, faults, why] of table) {
+    test(`${JSON.stringify(value)}: ${why}`, () => {
+      const read = new EnvironmentReader({ AUDIT: value })
+      assert.equal(read.choice('AUDIT', ['every', 'summary']), expected)
+      assert.equal(read.faults.length, faults)
+    })
+  }
+})
+
+const clientId = '6f3c0b1e-9d2a-4c55-8a10-0d5b7e6f1a01'
+const least: Environment = {
+  BROKER_POLICY_FILE: '/etc/token-broker/policy.yaml',
+  BROKER_IDENTITY_CLIENT_ID: clientId,
+  IDENTITY_ENDPOINT: 'http://localhost:42356/msi/token',
+  IDENTITY_HEADER: 'secret-header',
+}
+
+describe('the numbers of the configuration have bounds', () => {
+  const table: readonly [name: string, least: number, most: number][] = [
+    ['PORT', 0, 65_535],
+    ['BROKER_CACHE_MAX_ENTRIES', 1, 10_000_000],
+    ['BROKER_MIN_REMAINING_SECONDS', 0, 3_600],
+    ['BROKER_UPSTREAM_TIMEOUT_MS', 100, 60_000],
+    ['BROKER_DRAIN_SECONDS', 0, 600],
+  ]
+  for (const [name, fewest, most] of table) {
+    test(`${name} from ${fewest} to ${most}`, () => {
+      for (const value of [fewest, most]) assert.deepEqual(faultsOf({ ...least, [name]: String(value) }), [])
+      for (const value of [fewest - 1, most + 1]) assert.equal(faultsOf({ ...least, [name]: String(value) }).length, 1)
+    })
+  }
+})
+
+describe('a Kubernetes Service named "broker" beside it', () => {
+  const links: Environment = {
+    BROKER_PORT: 'tcp://10.0.0.7:8080',
+    BROKER_PORT_8080_TCP: 'tcp://10.0.0.7:8080',
+    BROKER_PORT_8080_TCP_ADDR: '10.0.0.7',
+    BROKER_PORT_8080_TCP_PORT: '8080',
+    BROKER_PORT_8080_TCP_PROTO: 'tcp',
+    BROKER_SERVICE_HOST: '10.0.0.7',
+    BROKER_SERVICE_PORT: '8080',
+  }
+
+  test('changes nothing, and is warned of', () => {
+    const config = readConfig({ ...least, ...links })
+    assert.equal(config.port, 8080)
+    assert.equal(config.warnings.length, Object.keys(links).length)
+    assert.ok(config.warnings.some(warning => warning.startsWith('BROKER_PORT comes from a Kubernetes Service')))
+  })
+
+  test('does not stand for a number of the same name', () => {
+    const config = readConfig({ ...least, PORT: 'tcp://10.0.0.7:80', BROKER_DRAIN_SECONDS: 'udp://10.0.0.7:1' })
+    assert.deepEqual([config.port, config.drainSeconds], [8080, 10])
+    assert.equal(config.warnings.length, 2)
+    for (const warning of config.warnings) assert.match(warning, /enableServiceLinks: false/)
+  })
+})
+
+describe('variables that nothing reads', () => {
+  test('are warned of where they begin with BROKER_: misspelt, or of another version', () => {
+    const { warnings } = readConfig({
+      ...least,
+      BROKER_POLICYFILE: 'a',
+      BROKER_REDIS_URL: 'redis://secret',
+      OTHER: 'b',
+    })
+    assert.deepEqual(warnings, [
+      'BROKER_POLICYFILE is not a setting of this version and is ignored: did you mean BROKER_POLICY_FILE?',
+      'BROKER_REDIS_URL is not a setting of this version and is ignored',
+    ])
+  })
+})
+
+describe('variables whose name is nearly that of a setting', () => {
+  const warned: readonly [name: string, meant: string | undefined, why: string][] = [
+    ['MANAGMENT_PORT', 'MANAGEMENT_PORT', 'a letter left out, in the prefix'],
+    ['BROKR_POLICY_FILE', 'BROKER_POLICY_FILE', 'the same'],
+    ['BROKERR_POLICY_FILE', 'BROKER_POLICY_FILE', 'a letter too many'],
+    ['BORKER_POLICY_FILE', 'BROKER_POLICY_FILE', 'two letters swapped'],
+    ['LOGLEVEL', 'LOG_LEVEL', 'without the underscore'],
+    ['LOG_LEVELS', 'LOG_LEVEL', 'with an s'],
+    ['TSL_CERT_FILE', 'TLS_CERT_FILE', 'the usual one'],
+    ['TLS_CERTFILE', 'TLS_CERT_FILE', 'with the prefix: the name that was meant is told'],
+    ['IDENTITY_ENDPONT', 'IDENTITY_ENDPOINT', 'what the platform sets'],
+    ['BRKR_POLICYFILE', undefined, 'three edits'],
+    ['SSL_CERT_FILE', undefined, "OpenSSL's own: three edits"],
+    ['AZURE_CLIENT_ID', undefined, "AKS' own"],
+    ['HOME', undefined, 'two edits from HOST, which is too short to say'],
+    ['PORTS', undefined, 'one edit from PORT, the same'],
+    ['broker_policy_file', undefined, 'another case is another name'],
+    ['', undefined, 'nothing'],
+  ]
+  for (const [name, meant, why] of warned)
+    test(`${name || 'no name'}: ${meant === undefined ? 'no warning' : `did you mean ${meant}?`} (${why})`, () => {
+      const expected = `${name} is not a setting of this version and is ignored: did you mean ${meant}?`
+      assert.deepEqual(readConfig({ ...least, [name]: 'x' }).warnings, meant === undefined ? [] : [expected])
+    })
+
+  test('are not warned of where they come from a Kubernetes Service', () => {
+    assert.deepEqual(readConfig({ ...least, MANAGMENT_PORT: 'tcp://10.0.0.7:80' }).warnings, [])
+  })
+
+  test('of two settings the nearer one was meant', () => {
+    const { warnings } = readConfig({ ...least, MANAGEMENT_PORTT: '1' })
+    assert.match(warnings.join(), /did you mean MANAGEMENT_PORT\?$/)
+  })
+})
+
+describe('the identity', () => {
+  const refused: readonly [changes: Environment, what: RegExp, why: string][] = [
+    [{ BROKER_IDENTITY_CLIENT_ID: 'identity' }, /^BROKER_IDENTITY_CLIENT_ID: "identity" is not a GUID/, 'a name'],
+    [{ IDENTITY_ENDPOINT: 'localhost:42356' }, /^IDENTITY_ENDPOINT: is not an http/, 'no http URL'],
+    [{ IDENTITY_ENDPOINT: 'file:///etc' }, /^IDENTITY_ENDPOINT: is not an http/, 'a file'],
+    [{ BROKER_IDENTITY_SOURCE: 'secret' }, /^BROKER_IDENTITY_SOURCE: "secret" is none of/, 'no such source'],
+    [{ AZURE_REGIONAL_AUTHORITY_NAME: 'eu' }, /^AZURE_REGIONAL_AUTHORITY_NAME: .*unset/, 'another host for exchanges'],
+    [{ MSAL_FORCE_REGION: 'eu' }, /^MSAL_FORCE_REGION: .*unset/, 'another host for exchanges'],
+    [{ IDENTITY_SERVER_THUMBPRINT: 'x' }, /^IDENTITY_SERVER_THUMBPRINT: .*unset/, 'Service Fabric in its place'],
+  ]
+  for (const [changes, what, why] of refused) {
+    test(`${Object.keys(changes).join()} is refused: ${why}`, () => {
+      const [fault, ...others] = faultsOf({ ...least, ...changes })
+      assert.match(fault ?? '', what)
+      assert.deepEqual(others, [])
+    })
+  }
+
+  test('where there is no identity endpoint but an AKS token file, that source is suggested', () => {
+    const { IDENTITY_ENDPOINT: _, ...rest } = least
+    const [fault] = faultsOf({ ...rest, AZURE_FEDERATED_TOKEN_FILE: '/token' })
+    assert.match(fault ?? '', /BROKER_IDENTITY_SOURCE=workload-identity/)
+  })
+
+  test('on AKS the home tenant is a GUID', () => {
+    const environment = {
+      BROKER_POLICY_FILE: '/policy.yaml',
+      BROKER_IDENTITY_SOURCE: 'workload-identity',
+      AZURE_TENANT_ID: 'contoso.onmicrosoft.com',
+      AZURE_FEDERATED_TOKEN_FILE: '/token',
+    }
+    assert.match(faultsOf(environment).join(), /^AZURE_TENANT_ID: .* is not a GUID$/)
+  })
+})

@@ -1,0 +1,157 @@
+import assert from 'node:assert/strict'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, describe, type TestContext, test } from 'node:test'
+import type { Json } from '../../emulator/jws.ts'
+import { graph, policyOf, send, startWorld, type TestBroker, until } from '../support/broker.ts'
+import { rowsOf, sectionOf } from './tables.ts'
+import { read, sourcesBelow } from '../support/sources.ts'
+
+const page = read('docs/audit.md')
+const world = await startWorld()
+const { emulator, clock } = world
+
+const codes = (text = ''): readonly string[] => [...text.matchAll(/`([^`]+)`/g)].map(([, code]) => code ?? '')
+/** The cells of the tables below a heading, whose first cell is in backticks or not. */
+const tablesBelow = (heading: string): readonly (readonly string[])[] =>
+  sectionOf(page, heading)
+    .split('\n')
+    .filter(line => /^\| (?!event|member|`kind`|---)/.test(line) && !line.startsWith('|---'))
+    .map(line =>
+      line
+        .split('|')
+        .slice(1, -1)
+        .map(cell => cell.trim()),
+    )
+
+const events = tablesBelow('## Events')
+const memberRows = tablesBelow('## Members')
+const shapes = new Map(
+  memberRows.filter(cells => cells.length === 2).map(([event = '', members = '']) => [event, members]),
+)
+const meanings = new Map(
+  memberRows.filter(cells => cells.length === 3).map(([member = '', type = '']) => [codes(member)[0] ?? '', type]),
+)
+
+/** What each event takes to happen. */
+type Occasion = (broker: TestBroker, t: TestContext) => Promise<unknown>
+const occasions: Readonly<Record<string, readonly Occasion[]>> = {
+  '`token.issued`': [broker => broker.ask(), async broker => (await broker.ask(), broker.ask())],
+  '`token.issued`, repeated': [
+    async broker => {
+      const token = await emulator.mintCallerToken()
+      for (let nth = 0; nth < 3; nth++) await broker.ask(undefined, { token })
+      await broker.service.close()
+    },
+  ],
+  '`token.denied`': [broker => broker.ask({ tenant: 'nowhere', scope: graph })],
+  '`token.failed`': [
+    broker => (emulator.fault({ kind: 'aadsts', code: 700213, at: 'token' }), broker.ask()),
+    broker => (emulator.fault({ kind: 'throttled', at: 'token' }), broker.ask()),
+    broker => (emulator.fault({ kind: 'reset', at: 'identity' }), broker.ask()),
+  ],
+  '`token.refresh_failed`': [
+    async broker => {
+      await broker.ask()
+      clock.advance(2700)
+      emulator.fault({ kind: 'aadsts', code: 7000229, at: 'token' })
+      await broker.ask()
+      await until('the failed refresh', () => broker.events('token.refresh_failed').length > 0)
+    },
+  ],
+  '`caller.refused`': [
+    broker => broker.ask(undefined, { token: 'nonsense' }),
+    broker => (emulator.fault({ kind: 'server-error', at: 'callers' }), broker.ask()),
+  ],
+  '`operation.denied`': [async broker => broker.get('/health', { token: await emulator.mintCallerToken() })],
+  '`tokens.purged`': [
+    broker => purge(broker, 'tenant=contoso&scope=https%3A%2F%2Fgraph.microsoft.com%2F.default&application=default'),
+    broker => purge(broker, 'all=true'),
+  ],
+  '`policy.loaded`': [
+    async (broker, t) => {
+      await replacePolicy(t, JSON.stringify({ ...policy, deny: [{ tenants: ['contoso'] }] }))
+      await broker.service.reload()
+    },
+  ],
+  '`policy.refused`': [async broker => broker.service.reload()],
+}
+
+async function purge(broker: TestBroker, query: string): Promise<unknown> {
+  const authorization = `Bearer ${await emulator.mintCallerToken({ sub: 'janitor' })}`
+  const { status } = await send(`${broker.url}/tokens?${query}`, { method: 'DELETE', headers: { authorization } })
+  return assert.equal(status, 200)
+}
+
+/** The usual policy, with somebody who may purge. */
+const policy = {
+  ...policyOf(emulator),
+  rules: [
+    ...(policyOf(emulator) as { rules: Json[] }).rules,
+    { name: 'janitor', callers: [{ issuer: 'emulator', subject: 'janitor' }], permissions: ['purge'] },
+  ],
+}
+
+const folder = await mkdtemp(join(tmpdir(), 'token-broker-test-'))
+after(() => rm(folder, { recursive: true, force: true }))
+const policyFile = join(folder, 'policy.yaml')
+async function replacePolicy(t: TestContext, text: string): Promise<void> {
+  await writeFile(policyFile, text)
+  t.after(() => rm(policyFile, { force: true }))
+}
+
+describe('docs/audit.md', () => {
+  test('has every event of the sources, and no other', () => {
+    const written = sourcesBelow('src/telemetry').flatMap(path => [
+      ...read(path).matchAll(/'((?:tokens?|caller|operation|policy)\.[a-z_]+)'/g),
+    ])
+    const inSources = new Set(written.map(([, event]) => event))
+    assert.deepEqual(new Set(events.flatMap(([event]) => codes(event))), inSources)
+    assert.deepEqual(new Set(shapes.keys()), new Set(['every event', ...Object.keys(occasions)]))
+  })
+
+  test('says of every member what it means, and of no other', () => {
+    const named = new Set([...shapes.values()].flatMap(codes))
+    assert.deepEqual([...meanings.keys()].toSorted(), [...named].toSorted())
+  })
+
+  test('has every kind of caller of the sources with its members', () => {
+    const fields = read('src/telemetry/audit-fields.ts')
+    for (const [kind = '', members] of rowsOf(sectionOf(page, '## Callers'))) {
+      for (const member of codes(members)) assert.match(fields, new RegExp(`\\b${member}\\b`), `${kind}: ${member}`)
+    }
+    const kinds = tablesBelow('## Callers').flatMap(([kind]) => codes(kind))
+    assert.deepEqual(kinds, ['jwt', 'apiKey', 'certificate'])
+  })
+
+  for (const [event, all] of Object.entries(occasions))
+    for (const [nth, occasion] of all.entries())
+      test(`${event} has the members that it says (${nth + 1})`, async t => {
+        const summary = event.includes('repeated')
+        const broker = await world.broker(t, {
+          policy,
+          environment: { BROKER_POLICY_FILE: policyFile, ...(summary && { BROKER_AUDIT: 'summary' }) },
+        })
+        await occasion(broker, t)
+        const lines = broker.events(codes(event)[0] ?? '').filter(line => 'repeated' in line === summary)
+        assert.ok(lines.length > 0, broker.logText())
+        for (const line of lines) assertAsDocumented(event, line)
+      })
+})
+
+function assertAsDocumented(event: string, line: Json): void {
+  const [required = '', optional = ''] = (shapes.get(event) ?? '').split('(')
+  const must = new Set([...codes(shapes.get('every event')), ...codes(required)])
+  const may = new Set([...must, ...codes(optional)])
+  const has = new Set(Object.keys(line))
+  assert.deepEqual([...must.difference(has)], [], 'documented, but not there')
+  assert.deepEqual([...has.difference(may)], [], 'there, but not documented')
+  for (const [member, value] of Object.entries(line)) {
+    const type = { text: 'string', number: 'number', object: 'object', list: 'object' }[meanings.get(member) ?? '']
+    assert.equal(typeof value, type, member)
+    assert.equal(Array.isArray(value), meanings.get(member) === 'list', member)
+  }
+  const levels = codes(events.find(([name]) => codes(name)[0] === line['event'])?.[1])
+  assert.ok(levels.includes(String(line['level'])), String(line['level']))
+}

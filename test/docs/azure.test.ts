@@ -1,0 +1,109 @@
+import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
+import { describe, test } from 'node:test'
+import { parse } from 'yaml'
+import { sample } from '../../emulator/options.ts'
+import { parsePolicy } from '../../src/broker/policy/parse.ts'
+import { readConfig } from '../../src/config/config.ts'
+import { errorTable } from '../../src/errors.ts'
+import { startWorld } from '../support/broker.ts'
+import { reasonsInSources } from '../contract/docs-reasons.ts'
+import { blocksOf, sectionOf } from './tables.ts'
+import { read } from '../support/sources.ts'
+
+const page = read('docs/azure.md')
+const scripts = blocksOf(page, 'sh')
+
+describe('the command lines of docs/azure.md', () => {
+  test('are shell', () => {
+    for (const script of scripts) {
+      const { status, stderr } = spawnSync('sh', ['-n'], { input: script, encoding: 'utf8' })
+      assert.equal(status, 0, stderr)
+    }
+  })
+
+  test('use no variable before it is set; the platform sets two', () => {
+    const set = new Set(['IDENTITY_ENDPOINT', 'IDENTITY_HEADER'])
+    for (const line of scripts.join('').split('\n')) {
+      for (const [, name = ''] of line.matchAll(/\$([A-Z_]+)/g)) assert.ok(set.has(name), `${name} in: ${line}`)
+      const assigned = /^([A-Z_]+)=/.exec(line)?.[1]
+      if (assigned !== undefined) set.add(assigned)
+    }
+  })
+})
+
+/** A file that the page writes, as the shell would: every variable has a GUID, where none is set in plain words. */
+function written(name: string): string {
+  const text = new RegExp(`^cat > ${name} <<END\n([\\s\\S]*?)^END$`, 'm').exec(page)?.[1] ?? ''
+  const plain = new Map([...page.matchAll(/^([A-Z_]+)=([\w/.-]+)$/gm)].map(([, key, value]) => [key, value]))
+  return text
+    .replace(/^\$\(sed .*\)$/m, () => written('policy.yaml').replace(/^/gm, ' '.repeat(10)))
+    .replace(/\$([A-Z_]+)/g, (_, key: string) => plain.get(key) ?? sample.application)
+}
+
+interface ContainerApp {
+  readonly properties: {
+    readonly configuration: {
+      readonly ingress: { readonly targetPort: number; readonly allowInsecure: boolean }
+      readonly secrets: readonly { readonly name: string; readonly value: string }[]
+    }
+    readonly template: {
+      readonly terminationGracePeriodSeconds: number
+      readonly containers: readonly {
+        readonly env: readonly { readonly name: string; readonly value: string }[]
+        readonly probes: readonly { readonly httpGet: { readonly path: string; readonly port: number } }[]
+        readonly volumeMounts: readonly { readonly mountPath: string }[]
+      }[]
+      readonly volumes: readonly {
+        readonly secrets: readonly { readonly secretRef: string; readonly path: string }[]
+      }[]
+    }
+  }
+}
+
+describe('the files of docs/azure.md', () => {
+  const { configuration, template } = (parse(written('app.yaml')) as ContainerApp).properties
+  const [container] = template.containers
+  const environment = Object.fromEntries(container?.env.map(({ name, value }) => [name, value]) ?? [])
+  const config = readConfig({ ...environment, IDENTITY_ENDPOINT: 'http://localhost/msi/token', IDENTITY_HEADER: 'x' })
+
+  test('the policy is one that the broker accepts and acts upon whole', () => {
+    assert.deepEqual(parsePolicy(written('policy.yaml')).warnings, [])
+    assert.equal(parsePolicy(configuration.secrets[0]?.value ?? '').rules.length, 1)
+  })
+
+  test('the settings are in order, and the policy is where they say', () => {
+    assert.deepEqual(config.warnings, [])
+    const [item] = template.volumes[0]?.secrets ?? []
+    assert.equal(item?.secretRef, configuration.secrets[0]?.name)
+    assert.equal(`${container?.volumeMounts[0]?.mountPath}/${item?.path}`, config.policyFile)
+  })
+
+  test('ingress and probes meet the listener, and the platform waits for the drain', () => {
+    assert.deepEqual([config.host, configuration.ingress.allowInsecure], ['0.0.0.0', false])
+    const ports = [configuration.ingress.targetPort, ...(container?.probes.map(({ httpGet }) => httpGet.port) ?? [])]
+    assert.deepEqual([...new Set(ports)], [config.port])
+    assert.deepEqual(container?.probes.map(({ httpGet }) => httpGet.path).toSorted(), ['/livez', '/readyz'])
+    assert.ok(template.terminationGracePeriodSeconds > config.drainSeconds + config.upstreamTimeoutMs / 1000 + 2)
+  })
+})
+
+const mistakes = [
+  ...sectionOf(page, '## Typical mistakes').matchAll(/^\| (.+) \| `(\w+)` \| (?:`(\w+)`|–) \| (\d+|–) \| .+ \|$/gm),
+].map(([, mistake = '', outcome = '', reason, aadsts]) => ({ mistake, outcome, reason, aadsts: Number(aadsts) }))
+const world = await startWorld()
+
+describe('a mistake looks as the table says', () => {
+  test('and the table is read whole', () => assert.ok(mistakes.length >= 20))
+  for (const { mistake, outcome, reason, aadsts } of mistakes)
+    test(mistake, async t => {
+      assert.ok(reason === undefined ? outcome in errorTable : reasonsInSources().has(`${outcome} ${reason}`))
+      if (Number.isNaN(aadsts)) return
+      const broker = await world.broker(t)
+      world.emulator.fault({ kind: 'aadsts', code: aadsts, at: 'token' })
+      await broker.ask()
+      const [line] = broker.events('token.failed')
+      assert.deepEqual([line?.['outcome'], line?.['reason']], [outcome, reason])
+      assert.equal(typeof line?.['remedy'], 'string')
+    })
+})

@@ -1,0 +1,170 @@
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import { parseAllDocuments } from 'yaml'
+import { isObject } from '../../src/broker/lib/json-members.ts'
+import { type Config, readConfig } from '../../src/config/config.ts'
+import type { Environment } from '../../src/config/environment.ts'
+import { faultsOf } from '../support/config-faults.ts'
+import { blocksOf, rowsOf, sectionOf } from './tables.ts'
+import { read } from '../support/sources.ts'
+
+const page = read('docs/configuration.md')
+const rows = rowsOf(sectionOf(page, '## All settings'))
+
+/** The least that must be said, with each source of the identity. */
+const platform: Environment = { IDENTITY_ENDPOINT: 'http://localhost:42356/msi/token', IDENTITY_HEADER: 'secret' }
+const managed: Environment = {
+  ...platform,
+  BROKER_POLICY_FILE: 'policy.yaml',
+  BROKER_IDENTITY_CLIENT_ID: '20000000-0000-4000-8000-000000000001',
+}
+const aks: Environment = {
+  AZURE_TENANT_ID: '10000000-0000-4000-8000-000000000001',
+  AZURE_FEDERATED_TOKEN_FILE: '/var/run/secrets/azure/tokens/azure-identity-token',
+}
+const workload: Environment = {
+  ...aks,
+  BROKER_POLICY_FILE: 'policy.yaml',
+  BROKER_IDENTITY_SOURCE: 'workload-identity',
+}
+
+/** The environment that a setting is tried in: one in which it is read. */
+const around = (name: string): Environment => ({
+  ...(name.startsWith('AZURE_') ? workload : managed),
+  ...(name === 'MANAGEMENT_HOST' && { MANAGEMENT_PORT: '9090' }),
+})
+
+/** Every variable that is asked for by its name. */
+function namesRead(): readonly string[] {
+  const names = new Set<string>()
+  for (const environment of [managed, workload]) {
+    const watched = new Proxy(environment, {
+      get: (target, name) => {
+        names.add(String(name))
+        return target[String(name)]
+      },
+    })
+    readConfig(watched)
+  }
+  return [...names].toSorted()
+}
+
+describe('docs/configuration.md names', () => {
+  test('every variable that is read: settings in the table and by a heading, refused ones in a table of theirs', () => {
+    const refused = rowsOf(sectionOf(page, '## Variables of others')).map(([name]) => name ?? '')
+    const settings = rows.map(([name]) => name ?? '')
+    assert.deepEqual([...settings, ...refused].toSorted(), namesRead())
+    const headings = [...page.matchAll(/^### `([A-Z_]+)`$/gm)].map(([, name]) => name ?? '')
+    assert.deepEqual(headings.toSorted(), settings.toSorted())
+    for (const name of refused) assert.equal(faultsOf({ ...managed, [name]: '0' }).length, 1, name)
+  })
+
+  test('the hosts and audiences of the clouds', () => {
+    const clouds = [...sectionOf(page, '### `BROKER_AUTHORITY`').matchAll(/^\| .+ \| `(.+)` \| `(.+)` \|$/gm)]
+    assert.equal(clouds.length, 3)
+    for (const [, authority = '', audience] of clouds) {
+      const { identity } = readConfig({ ...managed, BROKER_AUTHORITY: authority })
+      assert.equal(identity.source === 'managed-identity' && identity.audience, audience)
+    }
+    assert.match(faultsOf({ ...managed, BROKER_AUTHORITY: 'https://x' })[0] ?? '', /\((?:https:\S+, ){2}https:\S+\)/)
+  })
+})
+
+/** Where a default shows. */
+const values: Readonly<Record<string, (config: Config) => unknown>> = {
+  HOST: config => config.host,
+  PORT: config => config.port,
+  MANAGEMENT_HOST: config => config.management?.host,
+  BROKER_AUTHORITY: config => config.authority,
+  BROKER_IDENTITY_SOURCE: config => config.identity.source,
+  BROKER_IDENTITY_AUDIENCE: config => config.identity.source === 'managed-identity' && config.identity.audience,
+  BROKER_CACHE_MAX_ENTRIES: config => config.cacheMaxEntries,
+  BROKER_MIN_REMAINING_SECONDS: config => config.minRemainingSeconds,
+  BROKER_UPSTREAM_TIMEOUT_MS: config => config.upstreamTimeoutMs,
+  BROKER_UPSTREAM_CONCURRENCY: config => config.upstreamConcurrency,
+  BROKER_DRAIN_SECONDS: config => config.drainSeconds,
+  BROKER_AUDIT: config => config.audit,
+  LOG_LEVEL: config => config.logLevel,
+}
+
+describe('the default is what the table says', () => {
+  for (const [name = '', , cell = ''] of rows)
+    test(`${name}: ${cell}`, () => {
+      const absent = { ...around(name), [name]: undefined }
+      if (cell === 'required') assert.match(faultsOf(absent).join('\n'), new RegExp(`^${name}: is required.*$`))
+      else if (cell === '`false`') assert.deepEqual(readConfig(absent), readConfig({ ...absent, [name]: 'false' }))
+      else if (cell !== '–') assert.equal(`\`${String(values[name]?.(readConfig(absent)))}\``, cell)
+      else assert.deepEqual(faultsOf(absent), [])
+    })
+})
+
+describe('the values are what the table says', () => {
+  for (const [name = '', , , cell = ''] of rows)
+    test(`${name}: ${cell}`, () => {
+      const faults = (value: string) => faultsOf({ ...around(name), [name]: value })
+      const [, least, most] = /whole number from (\d+) to (\d+)/.exec(faults('999999999').join()) ?? []
+      const choices = /is none of ([a-z, -]+)$/.exec(faults('?').join())?.[1]?.split(', ')
+      const isSwitch = faults('?').join().endsWith('is neither true nor false')
+      const words = isSwitch ? ['true', 'false'] : choices
+      if (least !== undefined && most !== undefined) {
+        assert.equal(cell, `${least}…${most}`)
+        for (const value of [least, most]) assert.deepEqual(faults(value), [])
+        for (const value of [Number(least) - 1, Number(most) + 1]) assert.equal(faults(String(value)).length, 1)
+      } else if (words !== undefined) assert.equal(cell, words.map(word => `\`${word}\``).join(', '))
+      else assert.doesNotMatch(cell, /…|^`/)
+    })
+})
+
+/** A `console` block's commands, each with the lines that follow it. */
+const commands = blocksOf(page, 'console').flatMap(block =>
+  block
+    .split(/^\$ /m)
+    .slice(1)
+    .map(text => text.trimEnd().split('\n')),
+)
+
+describe('the faults are those that the broker tells', () => {
+  for (const [command = '', title, ...faults] of commands)
+    test(command, () => {
+      const [from = '', ...words] = command.split(' ')
+      const assignments = [from, ...words].filter(word => /^[A-Z_]+=/.test(word)).map(word => word.split(/=(.*)/s))
+      const said = Object.fromEntries(assignments.map(([name = '', value]) => [name, value]))
+      assert.equal(title, 'token-broker: The broker cannot start:')
+      assert.deepEqual(
+        faults.map(fault => fault.trim()),
+        faultsOf(from === 'env' ? said : { ...managed, ...said }),
+      )
+    })
+})
+
+/** The variables of every `env` list in a YAML text. */
+function environmentOf(yaml: string): Environment {
+  const found: Record<string, string> = {}
+  const visit = (value: unknown): void => {
+    if (!isObject(value)) return
+    if (typeof value['name'] === 'string' && typeof value['value'] === 'string') found[value['name']] = value['value']
+    Object.values(value).forEach(visit)
+  }
+  for (const document of parseAllDocuments(yaml)) visit(document.toJS())
+  return found
+}
+
+describe('the examples start, without a warning', () => {
+  const example = (heading: string, language: string) => blocksOf(sectionOf(page, heading), language)[0] ?? ''
+  const local = example('## Local', 'sh').matchAll(/^(\w+)=(.+)$/gm)
+  const examples: readonly (readonly [what: string, environment: Environment])[] = [
+    ['Container Apps', { ...platform, ...environmentOf(example('## Container Apps', 'yaml')) }],
+    ['Kubernetes and AKS', { ...aks, ...environmentOf(example('## Kubernetes and AKS', 'yaml')) }],
+    ['local', Object.fromEntries([...local].map(([, name = '', value]) => [name, value]))],
+  ]
+  for (const [what, environment] of examples)
+    test(what, () => {
+      assert.deepEqual(faultsOf(environment), [])
+      const known = new Set([...namesRead(), 'NODE_EXTRA_CA_CERTS'])
+      for (const name of Object.keys(environment)) assert.ok(known.has(name), name)
+      assert.ok(environment['BROKER_POLICY_FILE'])
+      // An emulator is no Entra, and the broker says so.
+      const warnings = readConfig(environment).warnings.filter(text => !text.startsWith('BROKER_UNSAFE_AUTHORITY=true'))
+      assert.deepEqual(warnings, [])
+    })
+})

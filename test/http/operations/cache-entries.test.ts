@@ -1,0 +1,250 @@
+import assert from 'node:assert/strict'
+import { describe, type TestContext, test } from 'node:test'
+import type { Json } from '../../../emulator/jws.ts'
+import { sample } from '../../../emulator/options.ts'
+import { fingerprint } from '../../../src/broker/lib/fingerprint.ts'
+import { graph, observers, sampleCaller, startWorld, type TestBroker, until } from '../../support/broker.ts'
+
+const arm = 'https://management.azure.com/.default'
+const mixed = 'ab000000-0000-4000-8000-0000000000cd'
+const many = Array.from({ length: 101 }, (_, n) => `40000000-0000-4000-8000-000000000${100 + n}`)
+const numbered = many.slice(0, 12)
+const tenantIds = [...many, sample.contoso, mixed]
+const world = await startWorld({ tenants: tenantIds.map(id => ({ id })) })
+const { emulator, clock } = world
+const policy = {
+  tenants: { contoso: sample.contoso, mixed: mixed.toUpperCase(), empty: sample.fabrikam },
+  rules: [
+    { name: 'all', callers: [sampleCaller], tenants: [...tenantIds, sample.fabrikam], scopes: [graph, arm] },
+    observers,
+  ],
+}
+
+async function entriesOf(broker: TestBroker, query = '') {
+  const { status, json, text } = await broker.get(`/cache/entries${query}`)
+  assert.equal(status, 200, text)
+  assert.deepEqual(Object.keys(json), ['entries', 'next_cursor'])
+  return { entries: json['entries'] as readonly Json[], next: json['next_cursor'] as string | null }
+}
+
+async function walk(
+  broker: TestBroker,
+  limit: number,
+  between: (pages: number) => Promise<void> = async () => undefined,
+) {
+  const pages: (readonly Json[])[] = []
+  let query = `?limit=${limit}`
+  for (;;) {
+    const { entries, next } = await entriesOf(broker, query)
+    pages.push(entries)
+    if (next === null) return pages
+    await between(pages.length)
+    query = `?limit=${limit}&cursor=${next}`
+  }
+}
+const tenantsOf = (pages: readonly (readonly Json[])[]) => pages.flat().map(({ tenant }) => tenant)
+
+describe('an entry', () => {
+  test('tells everything about a token but the token', async t => {
+    const broker = await world.broker(t, { policy })
+    const { json } = await broker.ask()
+    const { entries, next } = await entriesOf(broker)
+    assert.equal(next, null)
+    const [{ trace_id: traceId, correlation_id: correlationId, ...entry } = {}, ...more] = entries
+    assert.deepEqual(more, [])
+    assert.deepEqual(entry, {
+      tenant: sample.contoso,
+      scope: graph,
+      application: 'default',
+      client_id: sample.application,
+      state: 'fresh',
+      expires_on: json['expires_on'],
+      served_for: 3539,
+      refresh_in: 2700,
+      vain_refreshes: 0,
+      last_failure: null,
+      // As in the audit trail.
+      token: fingerprint(String(json['access_token'])),
+    })
+    const [line] = broker.events('token.issued')
+    assert.equal(entry['token'], line?.['token'])
+    assert.deepEqual(line?.['upstream'], { trace_id: traceId, correlation_id: correlationId })
+  })
+
+  test('is fresh, then due, then failing, then expired, and never shown as servable when it is not', async t => {
+    const broker = await world.broker(t, { policy })
+    await broker.ask()
+    const shown = async () => (await entriesOf(broker)).entries[0]
+    // 75 % of 3599 s, and the last minute is not handed out.
+    clock.advance(2699)
+    assert.partialDeepStrictEqual(await shown(), { state: 'fresh', served_for: 840, refresh_in: 1 })
+    clock.advance(1)
+    assert.partialDeepStrictEqual(await shown(), { state: 'due', served_for: 839, refresh_in: 0 })
+
+    emulator.fault({ kind: 'aadsts', code: 700213, at: 'token' })
+    const failedAt = new Date(clock.now()).toISOString()
+    await broker.ask()
+    await until('the failed refresh', () => broker.events('token.refresh_failed').length === 1)
+    assert.partialDeepStrictEqual(await shown(), {
+      state: 'due',
+      served_for: 839,
+      vain_refreshes: 1,
+      last_failure: { code: 'federation_misconfigured', class: 'federation', at: failedAt },
+    })
+    clock.advance(838)
+    assert.partialDeepStrictEqual(await shown(), { state: 'due', served_for: 1, refresh_in: 0 })
+    clock.advance(1)
+    assert.partialDeepStrictEqual(await shown(), { state: 'expired', served_for: 0, refresh_in: 0 })
+    clock.advance(7200)
+    assert.partialDeepStrictEqual(await shown(), { state: 'expired', served_for: 0, refresh_in: 0 })
+
+    emulator.clearFaults()
+    assert.equal((await broker.ask()).status, 200)
+    assert.partialDeepStrictEqual(await shown(), { state: 'fresh', vain_refreshes: 0, last_failure: null })
+  })
+
+  test('of an application with two names shows one of them, and its client id', async t => {
+    const broker = await world.broker(t, {
+      policy: { ...policy, applications: { default: sample.application, again: sample.application } },
+    })
+    await broker.ask()
+    const { entries } = await entriesOf(broker)
+    assert.equal(entries.length, 1)
+    assert.equal(entries[0]?.['client_id'], sample.application)
+    assert.ok(['default', 'again'].includes(String(entries[0]?.['application'])))
+  })
+})
+
+describe('/cache', () => {
+  test('counts', async t => {
+    const broker = await world.broker(t, { policy, environment: { BROKER_CACHE_MAX_ENTRIES: '2' } })
+    const nothing = {
+      entries: 0,
+      max_entries: 2,
+      fetching: 0,
+      exchanging: 0,
+      waiting: 0,
+      waiting_background: 0,
+      failures: [],
+      evictions: 0,
+      at_risk: 0,
+      first_loss_in: null,
+    }
+    assert.deepEqual((await broker.get('/cache')).json, nothing)
+    for (const tenant of numbered.slice(0, 5)) await broker.ask({ tenant, scope: graph })
+    assert.deepEqual((await broker.get('/cache')).json, { ...nothing, entries: 2, evictions: 3 })
+  })
+
+  test('counts a fetch that is under way', async t => {
+    const broker = await world.broker(t, { policy })
+    await broker.get('/cache')
+    emulator.configure({ latency: { token: 200 } })
+    const answer = broker.ask()
+    await until('the fetch', async () => (await broker.get('/cache')).json['fetching'] === 1)
+    await answer
+    assert.equal((await broker.get('/cache')).json['fetching'], 0)
+  })
+
+  test('tells what is at risk, and when the first of it is lost', async t => {
+    const broker = await world.broker(t, { policy })
+    await broker.ask()
+    clock.advance(2700)
+    emulator.fault({ kind: 'aadsts', code: 700213, at: 'token' })
+    await broker.ask()
+    await until('the failed refresh', () => broker.events('token.refresh_failed').length === 1)
+    await broker.ask()
+    clock.advance(0.4)
+    assert.partialDeepStrictEqual((await broker.get('/cache')).json, { at_risk: 1, first_loss_in: 838 })
+    clock.advance(0.6)
+  })
+})
+
+describe('pages', () => {
+  const filled = async (t: TestContext, tenants = numbered) => {
+    const broker = await world.broker(t, { policy })
+    for (const tenant of tenants) assert.equal((await broker.ask({ tenant, scope: graph })).status, 200)
+    return broker
+  }
+
+  for (const [limit, sizes] of [
+    [1, Array.from({ length: 12 }, () => 1)],
+    [5, [5, 5, 2]],
+    [6, [6, 6]],
+    [12, [12]],
+    [1000, [12]],
+  ] as const)
+    test(`of ${limit}: every entry exactly once, in the order in which they were fetched`, async t => {
+      const pages = await walk(await filled(t), limit)
+      assert.deepEqual(
+        pages.map(({ length }) => length),
+        sizes,
+      )
+      assert.deepEqual(tenantsOf(pages), numbered)
+    })
+
+  test('a hit between two pages moves nothing', async t => {
+    const broker = await filled(t)
+    const ask = async () => void (await broker.ask({ tenant: numbered[0] ?? '', scope: graph }))
+    assert.deepEqual(tenantsOf(await walk(broker, 5, ask)), numbered)
+  })
+
+  test('an entry that is refreshed between two pages is seen again, newer, and none is missed', async t => {
+    const here = await filled(t)
+    clock.advance(2700)
+    const [first = ''] = numbered
+    const pages = await walk(here, 5, async page => {
+      if (page > 1) return
+      await here.ask({ tenant: first, scope: graph })
+      await until('the refresh', async () => (await entriesOf(here)).entries.at(-1)?.['tenant'] === first)
+    })
+    assert.deepEqual(tenantsOf(pages), [...numbered, first])
+    assert.deepEqual([pages.flat()[0]?.['state'], pages.flat().at(-1)?.['state']], ['due', 'fresh'])
+  })
+
+  test('are of 100 where nobody says otherwise', async t => {
+    const here = await filled(t, many)
+    const { entries, next } = await entriesOf(here)
+    assert.deepEqual([entries.length, (await entriesOf(here, `?cursor=${next}`)).entries.length], [100, 1])
+  })
+})
+
+describe('the entries of one tenant', () => {
+  const filled = async (t: TestContext) => {
+    const broker = await world.broker(t, { policy })
+    await broker.ask({ tenant: 'contoso', scope: graph })
+    await broker.ask({ tenant: 'mixed', scope: graph })
+    await broker.ask({ tenant: 'contoso', scope: arm })
+    return broker
+  }
+  const rows: readonly (readonly [tenant: string, scopes: readonly string[], why: string])[] = [
+    ['contoso', [graph, arm], 'a name of the policy'],
+    [sample.contoso, [graph, arm], 'an id'],
+    ['mixed', [graph], 'a name whose id the policy writes in upper case'],
+    [mixed, [graph], 'an id in lower case'],
+    [mixed.toUpperCase(), [graph], 'an id in upper case'],
+    ['empty', [], 'a tenant without a token'],
+    [sample.tailspin, [], 'an id that the policy does not know'],
+    ['unknown', [], 'a name that the policy does not know'],
+    ['constructor', [], 'a name that every object has'],
+  ]
+  for (const [tenant, scopes, why] of rows)
+    test(`${tenant}: ${why}`, async t => {
+      const { entries, next } = await entriesOf(await filled(t), `?tenant=${tenant}`)
+      assert.deepEqual(
+        entries.map(({ scope }) => scope),
+        scopes,
+      )
+      assert.equal(next, null)
+    })
+
+  test('are paged like all', async t => {
+    const broker = await filled(t)
+    const first = await entriesOf(broker, '?tenant=contoso&limit=1')
+    const second = await entriesOf(broker, `?tenant=contoso&limit=1&cursor=${first.next}`)
+    assert.deepEqual(
+      [...first.entries, ...second.entries].map(({ scope }) => scope),
+      [graph, arm],
+    )
+    assert.equal(second.next, null)
+  })
+})

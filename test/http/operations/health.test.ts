@@ -1,0 +1,219 @@
+import assert from 'node:assert/strict'
+import { createHash } from 'node:crypto'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, describe, type TestContext, test } from 'node:test'
+import type { Fault } from '../../../emulator/faults.ts'
+import type { Json } from '../../../emulator/jws.ts'
+import { graph, policyOf, startWorld, type TestBroker, until } from '../../support/broker.ts'
+
+const world = await startWorld()
+const { emulator, clock } = world
+const iso = () => new Date(clock.now()).toISOString()
+
+const folder = await mkdtemp(join(tmpdir(), 'token-broker-test-'))
+after(() => rm(folder, { recursive: true, force: true }))
+const jwksFile = join(folder, 'jwks.json')
+await writeFile(jwksFile, JSON.stringify(emulator.callerJwks()))
+const audiences = ['token-broker']
+/** Keys from a file: an observer gets in whatever is away, and getting in calls nobody. */
+const fixedIssuer = { emulator: { issuer: emulator.callerIssuer, audiences, jwksFile } }
+const fetchedIssuer = { issuer: `${emulator.callerIssuer}/onprem`, audiences, jwksUri: `${emulator.callerIssuer}/jwks` }
+
+const startBroker = (t: TestContext, environment: Record<string, string> = {}) =>
+  world.broker(t, { policy: { issuers: { ...fixedIssuer, onprem: fetchedIssuer } }, environment })
+
+async function health(broker: TestBroker): Promise<Json> {
+  const { status, json, text } = await broker.get('/health')
+  assert.equal(status, 200, text)
+  return json
+}
+
+async function upstream(broker: TestBroker, kind: string, name?: string): Promise<Json> {
+  const { upstreams } = await health(broker)
+  const found = (upstreams as readonly Json[]).filter(
+    each => each['kind'] === kind && (name === undefined || each['name'] === name),
+  )
+  assert.equal(found.length, 1, `${kind} ${name}`)
+  return found[0] ?? {}
+}
+/** Asks for a token as a caller of the issuer whose keys are fetched: it is in the way of nobody who may not get one. */
+const askAsOnprem = async (broker: TestBroker) =>
+  broker.ask(undefined, { token: await emulator.mintCallerToken({}, { issuer: fetchedIssuer.issuer }) })
+
+describe('what /health tells', () => {
+  test('at the start: the policy, and every upstream that nobody has needed yet', async t => {
+    const broker = await startBroker(t)
+    const { node, version, policy, upstreams, ...rest } = await health(broker)
+    assert.deepEqual(rest, { status: 'unknown', ready: false, draining: false, started_at: iso() })
+    assert.equal(node, process.version)
+    assert.match(String(version), /^\d+\.\d+\.\d+/)
+    const text = JSON.stringify({ ...policyOf(emulator), issuers: { ...fixedIssuer, onprem: fetchedIssuer } })
+    assert.deepEqual(policy, {
+      status: 'ok',
+      since: iso(),
+      detail: 'rules: 2, denials: 0, issuers: 2',
+      version: createHash('sha256').update(text).digest('hex'),
+      loaded_at: iso(),
+    })
+    const untouched = {
+      status: 'unknown',
+      since: iso(),
+      detail: 'Nobody has needed it since the broker started.',
+      consecutive_failures: 0,
+      last_success: null,
+      last_error: null,
+    }
+    const fine = { ...untouched, status: 'ok', detail: 'It answers.', last_success: iso() }
+    assert.deepEqual(upstreams, [
+      { kind: 'identity', name: 'managed-identity', ...untouched },
+      { kind: 'authority', name: emulator.entraUrl, ...untouched, circuit: { state: 'closed', since: iso() } },
+      // Read from its file at the start.
+      { kind: 'issuer', name: 'emulator', ...fine },
+      { kind: 'issuer', name: 'onprem', ...untouched },
+    ])
+  })
+
+  test('when all was needed and had: ok', async t => {
+    const broker = await startBroker(t)
+    await broker.service.warmUp()
+    await broker.ask()
+    await askAsOnprem(broker)
+    assert.partialDeepStrictEqual(await health(broker), { status: 'ok', ready: true })
+  })
+
+  test('draining is told, and that it is not ready', async t => {
+    const broker = await startBroker(t)
+    await broker.service.warmUp()
+    broker.service.drain()
+    assert.partialDeepStrictEqual(await health(broker), { ready: false, draining: true })
+  })
+
+  test('one check that fails makes the whole fail, whatever is unknown besides', async t => {
+    const broker = await startBroker(t)
+    emulator.fault({ kind: 'server-error', at: 'identity' })
+    await broker.ask()
+    assert.equal((await health(broker))['status'], 'failing')
+  })
+})
+
+test('the authority: unknown, ok, failing, ok; "since" moves only with the status', async t => {
+  const broker = await startBroker(t)
+  const entra = () => upstream(broker, 'authority')
+  const started = iso()
+  clock.advance(10)
+  assert.partialDeepStrictEqual(await entra(), { status: 'unknown', since: started, last_success: null })
+
+  await broker.ask()
+  const worked = iso()
+  assert.partialDeepStrictEqual(await entra(), { status: 'ok', since: worked, last_success: worked })
+  clock.advance(10)
+  await broker.ask({ tenant: 'fabrikam', scope: graph })
+  const workedAgain = iso()
+  assert.partialDeepStrictEqual(await entra(), { status: 'ok', since: worked, last_success: workedAgain })
+
+  emulator.fault({ kind: 'aadsts', code: 700213, at: 'token' })
+  clock.advance(3600)
+  const failed = iso()
+  const refused = await broker.ask(undefined, { token: await emulator.mintCallerToken() })
+  assert.equal(refused.json['code'], 'federation_misconfigured')
+  const lastError = {
+    code: 'federation_misconfigured',
+    class: 'federation',
+    detail: refused.json['detail'],
+    upstream_codes: [700213],
+    at: failed,
+  }
+  assert.deepEqual(await entra(), {
+    kind: 'authority',
+    name: emulator.entraUrl,
+    status: 'failing',
+    since: failed,
+    detail: refused.json['detail'],
+    consecutive_failures: 1,
+    last_success: workedAgain,
+    last_error: lastError,
+    circuit: { state: 'closed', since: started },
+  })
+
+  emulator.clearFaults()
+  clock.advance(600)
+  assert.equal((await broker.ask()).status, 200)
+  assert.partialDeepStrictEqual(await entra(), {
+    status: 'ok',
+    since: iso(),
+    detail: 'It answers.',
+    consecutive_failures: 0,
+    last_success: iso(),
+    last_error: lastError,
+  })
+})
+
+const outages: readonly (readonly [fault: Fault, kind: string, error: Json])[] = [
+  [{ kind: 'server-error', at: 'token' }, 'authority', { code: 'upstream_unavailable', class: 'server_error' }],
+  [{ kind: 'throttled', at: 'token' }, 'authority', { code: 'upstream_unavailable', class: 'throttled' }],
+  [{ kind: 'hung', at: 'token' }, 'authority', { code: 'upstream_unavailable', class: 'timeout' }],
+  [{ kind: 'refused', at: 'token' }, 'authority', { code: 'upstream_unavailable', class: 'network' }],
+  [{ kind: 'wrong-tenant', at: 'token' }, 'authority', { code: 'upstream_invalid', class: 'wrong_tenant' }],
+  [{ kind: 'server-error', at: 'identity' }, 'identity', { code: 'identity_unavailable', class: 'status' }],
+  [{ kind: 'hung', at: 'identity' }, 'identity', { code: 'identity_unavailable', class: 'timeout' }],
+  [{ kind: 'refused', at: 'identity' }, 'identity', { code: 'identity_unavailable', class: 'network' }],
+  [{ kind: 'server-error', at: 'callers' }, 'issuer', { code: 'issuer_unavailable', class: 'keys' }],
+  [{ kind: 'hung', at: 'callers' }, 'issuer', { code: 'issuer_unavailable', class: 'keys' }],
+]
+for (const [fault, kind, error] of outages)
+  test(`${kind}: ${fault.kind} is failing, and says nothing of the others`, async t => {
+    const broker = await startBroker(t, { BROKER_UPSTREAM_TIMEOUT_MS: '500' })
+    emulator.fault(fault)
+    const { json } = await (kind === 'issuer' ? askAsOnprem(broker) : broker.ask())
+    assert.equal(json['code'], error['code'])
+    const { upstreams } = await health(broker)
+    const failing = (upstreams as readonly Json[]).filter(({ status }) => status === 'failing')
+    assert.equal(failing.length, 1)
+    const name = { authority: emulator.entraUrl, identity: 'managed-identity', issuer: 'onprem' }[kind]
+    assert.partialDeepStrictEqual(failing[0], { kind, name, last_error: { ...error, at: iso() } })
+  })
+
+const refusals: readonly (readonly [what: string, fault: Fault | undefined, tenant: string, status: number])[] = [
+  ['a tenant that has not consented', undefined, 'tailspin', 403],
+  ['a tenant that Entra does not know', { kind: 'aadsts', code: 90002, at: 'token' }, 'contoso', 422],
+  ["a tenant's conditional access", { kind: 'aadsts', code: 53003, at: 'token' }, 'contoso', 422],
+  ['a tenant in another cloud', { kind: 'aadsts', code: 90038, at: 'token' }, 'contoso', 502],
+]
+for (const [what, fault, tenant, status] of refusals)
+  test(`${what} does not make the authority fail: it has answered`, async t => {
+    const broker = await startBroker(t)
+    if (fault) emulator.fault(fault)
+    assert.equal((await broker.ask({ tenant, scope: graph })).status, status)
+    assert.partialDeepStrictEqual(await upstream(broker, 'authority'), { status: 'ok', last_error: null })
+  })
+
+test("an issuer's keys that cannot be renewed are failing while callers are still let in", async t => {
+  const broker = await startBroker(t)
+  assert.equal((await askAsOnprem(broker)).status, 403)
+  emulator.fault({ kind: 'server-error', at: 'callers' })
+  clock.advance(301)
+  assert.equal((await askAsOnprem(broker)).status, 403)
+  await until('the failed fetch', async () => (await upstream(broker, 'issuer', 'onprem'))['status'] === 'failing')
+})
+
+test('asking calls nobody and changes nothing, however much is due or in trouble', async t => {
+  const broker = await startBroker(t)
+  await broker.ask()
+  emulator.fault({ kind: 'server-error', at: 'token' })
+  await broker.ask({ tenant: 'fabrikam', scope: graph })
+  // The token is due, and so are the keys of the issuer that are fetched.
+  clock.advance(2700)
+  emulator.resetCounts()
+  const before = await health(broker)
+  for (const path of ['/health', '/metrics', '/cache', '/cache/entries', '/readyz', '/livez'])
+    for (let n = 0; n < 5; n++) await broker.get(path)
+  assert.deepEqual(await health(broker), before)
+  const { endpoints } = emulator.counts()
+  assert.deepEqual(
+    Object.values(endpoints).map(({ total }) => total),
+    [0, 0, 0, 0],
+  )
+  assert.equal(before['status'], 'failing')
+})

@@ -1,0 +1,82 @@
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import { chance, systemClock } from '../../../src/broker/lib/clock.ts'
+import { createOverload, lateMs, sampleMs } from '../../../src/http/server/load-shedding.ts'
+import { eventLoop, graph, observers, sampleCaller, send, startWorld, until } from '../../support/broker.ts'
+import { waysInto } from '../../support/dialects.ts'
+
+/** An overload gauge that is looked at so many milliseconds after each look before. */
+function after(...delays: readonly number[]): boolean {
+  let now = 0
+  const { isOverloaded, sample } = createOverload(() => now)
+  for (const ms of delays) {
+    now += ms
+    sample()
+  }
+  return isOverloaded()
+}
+const late = sampleMs + lateMs + 1
+
+describe('overloaded is who is late twice in a row', () => {
+  const table: readonly [delays: readonly number[], expected: boolean, why: string][] = [
+    [[], false, 'at the start'],
+    [[sampleMs, sampleMs], false, 'in time'],
+    [[late], false, 'late once'],
+    [[sampleMs, 5000], false, 'a long pause: garbage, a large policy'],
+    [[late, late], true, 'late twice'],
+    [[late - 1, late - 1], false, 'late by what is allowed'],
+    [[late, sampleMs, late], false, 'late, in time, late'],
+    [[late, late, sampleMs], false, 'in time again'],
+    [[late, late, late, late], true, 'late all the time'],
+  ]
+  for (const [delays, expected, why] of table)
+    test(`${expected}: ${why}`, () => assert.equal(after(...delays), expected))
+})
+
+test('the time is that of this process, unless a test gives another', () => {
+  assert.equal(chance.loopTime, systemClock.monotonic)
+})
+
+test('requests for tokens are refused while it lasts, probes and operators are not, and all is well afterwards', async t => {
+  const world = await startWorld()
+  const loop = eventLoop(false)
+  const operator = { name: 'operator', callers: [sampleCaller], permissions: ['purge'] }
+  const granting = { name: 'sample', callers: [sampleCaller], tenants: ['contoso'], scopes: [graph] }
+  const broker = await world.broker(t, {
+    policy: { rules: [granting, observers, operator] },
+    environment: { BROKER_PUBLIC_URL: 'https://broker.example' },
+    loopTime: loop.time,
+  })
+  const ways = await waysInto(world, broker)
+  const waysIn = [ways.tokens, ways.oauth, ways.exchange, ways.entra, ways.identity]
+  for (const ask of waysIn) assert.equal((await ask()).status, 200)
+  const purge = { method: 'DELETE', headers: { authorization: `Bearer ${ways.token}` } }
+  const document = `${broker.url}/contoso/v2.0/.well-known/openid-configuration`
+  loop.late = true
+  await until('that load is shed', async () => (await ways.tokens()).status === 503)
+  const [refused, live, ready, health, found, forgotten] = await Promise.all([
+    Promise.all([...waysIn.map(ask => ask()), ways.oauth({ client_assertion: 'nonsense' })]),
+    send(`${broker.url}/livez`),
+    send(`${broker.url}/readyz`),
+    broker.get('/health'),
+    send(document),
+    send(`${broker.url}/tokens?tenant=fabrikam`, purge),
+  ])
+  assert.deepEqual(
+    refused.map(({ status, headers, json }) => [status, json['error'] ?? json['code'], headers['retry-after']]),
+    [
+      [503, 'overloaded', '2'],
+      [503, 'temporarily_unavailable', '2'],
+      [503, 'temporarily_unavailable', '2'],
+      [503, 'temporarily_unavailable', '2'],
+      [503, 'overloaded', '2'],
+      // Nothing was done for it: its credential was not looked at.
+      [503, 'temporarily_unavailable', '2'],
+    ],
+  )
+  assert.notEqual(ready.json['code'], 'overloaded')
+  assert.deepEqual([live.status, health.status, found.status, forgotten.status], [200, 200, 200, 200])
+  loop.late = false
+  await until('that no load is shed', async () => (await ways.tokens()).status === 200)
+  for (const ask of waysIn) assert.equal((await ask()).status, 200)
+})

@@ -1,0 +1,227 @@
+import assert from 'node:assert/strict'
+import { after, describe, type TestContext, test } from 'node:test'
+import type { Fault } from '../../emulator/faults.ts'
+import { isObject, type Json } from '../../emulator/jws.ts'
+import { sendRaw } from '../http/server/raw.ts'
+import { eventLoop, graph, type Reply, send, type TestBroker, until } from '../support/broker.ts'
+import {
+  assertDocumented,
+  codesOf,
+  document,
+  isOfOthers,
+  type Operation,
+  operationOf,
+  operations,
+  problemsOf,
+  resolve,
+} from './document.ts'
+import { afterBadCredentials, askInCrowd, brokerOptions, documentedWorld } from './world.ts'
+
+/** Every error that the document has, met for real: it must be as the document says, in the words of the example. */
+
+const world = await documentedWorld()
+const { emulator, clock } = world
+const fresh = (t: TestContext, environment = {}, late = false) =>
+  world.broker(t, { ...brokerOptions(world, environment), loopTime: eventLoop(late).time })
+
+/** The documented errors that were met: `issueToken invalid_tenant`. */
+const met = new Set<string>()
+/** Every problem that was met. */
+const problems: Json[] = []
+
+/** Asserts that an answer is the documented error with this code, in the words of one of its examples. */
+function assertError(operation: Operation, code: string, reply: Reply): void {
+  assert.equal(reply.json['code'], code, reply.text)
+  assertDocumented(operation, reply)
+  const examples = problemsOf(operation.responses[reply.status] ?? operation.responses['default'] ?? {})
+  const details = examples.filter(example => example['code'] === code).map(({ detail }) => detail)
+  assert.ok(
+    details.includes(reply.json['detail']),
+    `"${String(reply.json['detail'])}" is not "${details.join('" or "')}"`,
+  )
+  met.add(`${operation.operationId} ${code}`)
+  problems.push(reply.json)
+}
+
+/** The one seam that a test can break from outside: authentication reads the clock. */
+async function withBrokenClock<T>(act: () => Promise<T>): Promise<T> {
+  const { monotonic } = clock
+  clock.monotonic = () => {
+    throw new Error('a bug')
+  }
+  try {
+    return await act()
+  } finally {
+    clock.monotonic = monotonic
+  }
+}
+
+type Provoke = (broker: TestBroker) => Promise<Reply>
+const token = { tenant: 'contoso', scope: graph }
+const faulty =
+  (fault: Fault): Provoke =>
+  broker => {
+    emulator.fault(fault)
+    return broker.ask()
+  }
+const json = { 'content-type': 'application/json' }
+const expired = async () => ({ token: await emulator.mintCallerToken({}, { expiresIn: -60 }) })
+
+const limited = (limit: 'requestLimit' | 'exchangeLimit') => async (broker: TestBroker) => {
+  const credential = { token: await emulator.mintCallerToken({ sub: `limited-${limit.toLowerCase()}` }) }
+  await broker.ask(token, credential)
+  return broker.ask({ ...token, tenant: 'tailspin' }, credential)
+}
+
+const tokenErrors: readonly (readonly [code: string, provoke: Provoke])[] = [
+  ['invalid_request', broker => broker.ask({ tenantId: 'contoso', scope: graph })],
+  ['invalid_tenant', broker => broker.ask({ ...token, tenant: 'contoso/x' })],
+  ['invalid_scope', broker => broker.ask({ ...token, scope: 'User.Read' })],
+  ['unauthenticated', broker => broker.ask(token, { headers: json })],
+  ['invalid_token', async broker => broker.ask(token, await expired())],
+  ['issuer_unavailable', faulty({ kind: 'server-error', at: 'callers' })],
+  ['not_permitted', broker => broker.ask({ ...token, tenant: 'fabrikam' })],
+  ['consent_required', broker => broker.ask({ ...token, tenant: 'tailspin' })],
+  ['too_large', broker => broker.ask(JSON.stringify(token).padEnd(16 * 1024 + 1))],
+  [
+    'unsupported_media_type',
+    async broker => {
+      const authorization = `Bearer ${await emulator.mintCallerToken()}`
+      return broker.ask(token, { headers: { authorization, 'content-type': 'text/plain' } })
+    },
+  ],
+  ['upstream_rejected', faulty({ kind: 'aadsts', at: 'token', code: 90002 })],
+  ['federation_misconfigured', faulty({ kind: 'aadsts', at: 'token', code: 700213 })],
+  ['upstream_invalid', faulty({ kind: 'wrong-tenant', at: 'token' })],
+  ['upstream_unavailable', faulty({ kind: 'throttled', at: 'token', retryAfter: 5 })],
+  [
+    'upstream_unavailable',
+    broker => {
+      emulator.configure({ expiresIn: 600 })
+      return broker.ask({ ...token, min_expires_in: 900 })
+    },
+  ],
+  ['identity_unavailable', faulty({ kind: 'reset', at: 'identity' })],
+  ['rate_limited', limited('requestLimit')],
+  ['rate_limited', limited('exchangeLimit')],
+  ['rate_limited', broker => afterBadCredentials(credential => broker.ask(token, credential))],
+  [
+    'overloaded',
+    async broker => {
+      await until('that load is shed', async () => (await broker.ask()).status === 503)
+      return broker.ask()
+    },
+  ],
+  ['internal_error', broker => withBrokenClock(() => broker.ask())],
+]
+
+describe('POST /tokens', () => {
+  for (const [code, provoke] of tokenErrors) {
+    test(code, async t => {
+      assertError(operationOf('issueToken'), code, await provoke(await fresh(t, {}, code === 'overloaded')))
+    })
+  }
+})
+
+test('POST /tokens: overloaded', async t => {
+  const broker = await fresh(t, { BROKER_UPSTREAM_CONCURRENCY: '1', BROKER_UPSTREAM_TIMEOUT_MS: '60000' })
+  assertError(operationOf('issueToken'), 'overloaded', await askInCrowd(broker, world))
+})
+
+/** An operation of those who look after the broker, as one of them unless there is another token. */
+async function operate(
+  { url }: TestBroker,
+  { method, path }: Operation,
+  query = '',
+  credential?: string,
+): Promise<Reply> {
+  const authorization = `Bearer ${credential ?? (await emulator.mintCallerToken({ sub: 'dashboard' }))}`
+  return send(`${url}${path}${query}`, { method, ...(credential !== '' && { headers: { authorization } }) })
+}
+
+const operated = operations.filter(
+  each => !isOfOthers(each) && each.operationId !== 'issueToken' && each.security.length > 0,
+)
+const operatorErrors = (operation: Operation): readonly (readonly [code: string, provoke: Provoke])[] => [
+  ['unauthenticated', broker => operate(broker, operation, '', '')],
+  ['invalid_token', async broker => operate(broker, operation, '', (await expired()).token)],
+  ['not_permitted', async broker => operate(broker, operation, '', await emulator.mintCallerToken())],
+  [
+    'issuer_unavailable',
+    broker => {
+      emulator.fault({ kind: 'server-error', at: 'callers' })
+      return operate(broker, operation)
+    },
+  ],
+  ['rate_limited', broker => afterBadCredentials(({ token: bad }) => operate(broker, operation, '', bad))],
+  ['internal_error', broker => withBrokenClock(() => operate(broker, operation))],
+]
+
+for (const operation of operated) {
+  describe(`${operation.method} ${operation.path}`, () => {
+    for (const [code, provoke] of operatorErrors(operation)) {
+      test(code, async t => assertError(operation, code, await provoke(await fresh(t))))
+    }
+  })
+}
+
+test('DELETE /tokens with a query that is malformed, or names nothing to drop', async t => {
+  const broker = await fresh(t)
+  const purge = operationOf('purgeTokens')
+  assertError(purge, 'invalid_request', await operate(broker, purge))
+  assertError(purge, 'invalid_request', await operate(broker, purge, '?all=true&tenant=contoso'))
+  assertError(purge, 'invalid_tenant', await operate(broker, purge, '?tenant=contoso/x'))
+  assertError(purge, 'invalid_scope', await operate(broker, purge, '?scope=User.Read'))
+})
+
+test('GET /cache/entries with a query that is malformed', async t => {
+  const broker = await fresh(t)
+  const operation = operationOf('listCacheEntries')
+  assertError(operation, 'invalid_request', await broker.get('/cache/entries?limit=0'))
+  assertError(operation, 'invalid_tenant', await broker.get('/cache/entries?tenant=a/b'))
+})
+
+test('GET /.well-known/oauth-authorization-server of a broker that does not know its URL', async t => {
+  const { url } = await fresh(t)
+  assertError(operationOf('getOAuthMetadata'), 'not_found', await send(`${url}/.well-known/oauth-authorization-server`))
+})
+
+test('GET /docs/{file} of a file that is no part of the page', async t => {
+  const { url } = await fresh(t)
+  assertError(operationOf('getDocsAsset'), 'not_found', await send(`${url}/docs/package.json`))
+})
+
+test('a request without Host to any path', async t => {
+  const { url } = await fresh(t)
+  for (const operation of operations.filter(
+    each => each.operationId !== 'issueToken' && (!isOfOthers(each) || each.operationId === 'getOAuthMetadata'),
+  )) {
+    const request = `${operation.method} ${operation.path.replace('{file}', 'start.js')} HTTP/1.1\r\nConnection: close\r\n\r\n`
+    const reply = await sendRaw(url, request)
+    // These have examples of their own for this code.
+    if (['listCacheEntries', 'purgeTokens'].includes(operation.operationId)) assertDocumented(operation, reply)
+    else assertError(operation, 'invalid_request', reply)
+  }
+})
+
+after(() => {
+  const documented = operations.flatMap(operation => codesOf(operation).map(code => `${operation.operationId} ${code}`))
+  const failing = ({ operationId }: Operation) => [`${operationId} internal_error`]
+  const open = operations.filter(({ security }) => security.length === 0)
+  assert.deepEqual(
+    documented.filter(error => !met.has(error)).toSorted(),
+    // A route that asks nobody anything fails for a bug only; test/http/operations/docs.test.ts has that of a missing file.
+    open
+      .filter(each => each.operationId !== 'getOpenIdConfiguration')
+      .flatMap(failing)
+      .toSorted(),
+    'documented, but not met',
+  )
+
+  const { properties = {} } = document.components.schemas['Problem'] ?? {}
+  const membersOf = (values: readonly unknown[]) =>
+    [...new Set(values.filter(isObject).flatMap(Object.keys))].toSorted()
+  assert.deepEqual(membersOf(problems), Object.keys(properties).toSorted())
+  const upstream = resolve(properties['upstream']) as { properties: Json }
+  assert.deepEqual(membersOf(problems.map(problem => problem['upstream'])), Object.keys(upstream.properties).toSorted())
+})

@@ -1,0 +1,94 @@
+import assert from 'node:assert/strict'
+import { sample } from '../../emulator/options.ts'
+import {
+  type BrokerOptions,
+  graph,
+  type Reply,
+  startWorld,
+  type TestBroker,
+  until,
+  type World,
+} from '../support/broker.ts'
+import { document } from './document.ts'
+
+/** A world in which the names and ids of the document's examples exist, and more that the examples of errors need. */
+
+const { value } = document.components.examples['consent_required'] ?? {}
+/** The ids in the consent URL of the example. */
+const [, contoso = '', application = ''] = /\/([0-9a-f-]{36})\/adminconsent\?client_id=([0-9a-f-]{36})/.exec(
+  JSON.stringify(value),
+) ?? ['', '', '']
+
+export const documentedWorld = (): Promise<World> =>
+  startWorld({
+    applications: [{ clientId: application }],
+    tenants: [{ id: contoso }, { id: sample.tailspin, consented: [] }],
+  })
+
+export const brokerOptions = ({ emulator }: World, environment = {}): BrokerOptions => ({
+  environment,
+  policy: {
+    applications: { default: application, reporting: application },
+    tenants: { contoso, tailspin: sample.tailspin },
+    issuers: { onprem: { issuer: emulator.callerIssuer, audiences: ['token-broker'] } },
+    rules: [
+      {
+        name: 'tokens',
+        callers: [{ issuer: 'onprem', subject: 'sample-caller' }],
+        tenants: ['contoso', 'tailspin'],
+        scopes: [graph],
+        applications: ['default', 'reporting'],
+      },
+      { name: 'crowd', callers: [{ issuer: 'onprem', subject: 'sample-caller' }], tenants: '*', scopes: [graph] },
+      ...(['requestLimit', 'exchangeLimit'] as const).map(limit => ({
+        name: limit,
+        callers: [{ issuer: 'onprem', subject: `limited-${limit.toLowerCase()}` }],
+        tenants: ['contoso', 'tailspin'],
+        scopes: [graph],
+        [limit]: '1/m',
+      })),
+      { name: 'dashboards', callers: [{ issuer: 'onprem', subject: 'dashboard' }], permissions: ['observe', 'purge'] },
+    ],
+  },
+})
+
+/** A caller's share of the 10,000 places in the queue. */
+const share = 5_000
+
+/**
+ * What a caller is answered whose share of the queue is used up: it waits for thousands of tokens, and Entra is silent.
+ * Needs a broker with `BROKER_UPSTREAM_CONCURRENCY=1`.
+ */
+export async function askInCrowd(broker: TestBroker, { emulator }: World): Promise<Reply> {
+  const authorization = `Bearer ${await emulator.mintCallerToken()}`
+  const inject = (tenant: string) =>
+    broker.service.app.inject({
+      method: 'POST',
+      url: '/tokens',
+      headers: { authorization },
+      payload: { tenant, scope: graph },
+    })
+  const tenantOf = (n: number) => `00000000-0000-4000-8000-${String(n).padStart(12, '0')}`
+  const shows = async (member: string, count: number) => (await broker.get('/cache')).json[member] === count
+
+  await broker.service.warmUp()
+  emulator.fault({ kind: 'hung', at: 'token', times: 1 })
+  const hanging = inject('contoso')
+  await until('the exchange that hangs', () => shows('exchanging', 1))
+  const waiting = Array.from({ length: share }, (_, n) => inject(tenantOf(n)))
+  await until('the queue', () => shows('waiting', share), 60)
+  const reply = await broker.ask({ tenant: tenantOf(share), scope: graph })
+  // It breaks off, and the next attempt fails for the whole application: that ends all waiting.
+  emulator.fault({ kind: 'refused', at: 'token' })
+  emulator.clearFaults()
+  emulator.fault({ kind: 'aadsts', code: 700213, at: 'token' })
+  await Promise.all([hanging, ...waiting])
+  return reply
+}
+
+/** The answer to one of many bad credentials at once, after many others: none of them waits for long. */
+export async function afterBadCredentials(act: (credential: { token: string }) => Promise<Reply>): Promise<Reply> {
+  for (let nth = 0; nth < 100; nth++) await act({ token: `bad-${nth}` })
+  const replies = await Promise.all(Array.from({ length: 30 }, (_, nth) => act({ token: `worse-${nth}` })))
+  return replies.find(({ status }) => status === 429) ?? assert.fail('none was refused')
+}

@@ -1,0 +1,105 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { sample } from '../../../emulator/options.ts'
+import { graph, startWorld } from '../../support/broker.ts'
+
+const world = await startWorld()
+const { emulator } = world
+
+const { contoso, homeTenant, application, identity } = sample
+const consentUrl = `${emulator.entraUrl}/${contoso}/adminconsent?client_id=${application}`
+const issuer = `${emulator.entraUrl}/${homeTenant}/v2.0`
+const { objectId: subject } = identity
+const audience = 'api://AzureADTokenExchange'
+
+const federation = [502, 'federation_misconfigured'] as const
+const consent = [403, 'consent_required'] as const
+const rejected = [422, 'upstream_rejected'] as const
+const transient = [503, 'upstream_unavailable'] as const
+
+type Answer = readonly [status: number, code: string]
+type Row = readonly [code: number, meaning: string, answer: Answer, remedyHolds: readonly string[]]
+const rows: readonly Row[] = [
+  [70021, 'no federated credential matches', federation, [issuer, subject, audience]],
+  [70025, 'there is no federated credential', federation, [application, issuer, subject, audience]],
+  [7000226, 'no federated credential may be used', federation, [application, issuer, subject, audience]],
+  [700211, "the credential's issuer differs", federation, [issuer]],
+  [700212, "the credential's audience differs", federation, [audience]],
+  [7002121, "the credential's audience differs", federation, [audience]],
+  [700213, "the credential's subject differs", federation, [subject]],
+  [700236, 'the registration is not in the tenant of the identity', federation, [application, homeTenant]],
+  [700222, "Entra's own tokens may not be used there", federation, [application, homeTenant]],
+  [700238, 'federation is restricted', federation, ['policy']],
+  [700024, 'the assertion is outside its validity', federation, ['clock']],
+  [700027, "the assertion's signature fails", federation, []],
+  [50013, "the assertion's key is unknown", federation, []],
+  [90038, 'the tenant is in another national cloud', federation, [contoso, 'BROKER_AUTHORITY']],
+  [900382, 'the request crosses clouds', federation, ['BROKER_AUTHORITY']],
+  [900432, 'the request crosses clouds', federation, ['BROKER_AUTHORITY']],
+  [700016, 'the application is unknown in the tenant', consent, [consentUrl]],
+  [7000229, 'the tenant has no service principal', consent, [consentUrl]],
+  [65001, 'nobody has consented', consent, [consentUrl]],
+  [7000112, 'the service principal is disabled', consent, [application, contoso, 'enable']],
+  [501051, 'a role assignment is required', consent, [application, graph, 'role']],
+  [90002, 'there is no such tenant', rejected, [contoso]],
+  [900023, 'the tenant is no tenant', rejected, [contoso]],
+  [500011, 'the resource is unknown in the tenant', rejected, [contoso, graph]],
+  [50001, 'the resource is unknown in the tenant', rejected, [contoso, graph]],
+  [650057, 'the resource is invalid', rejected, [graph]],
+  [1002012, 'the scope is not /.default', rejected, ['/.default']],
+  [70011, 'the scope is invalid', rejected, []],
+  [28000, 'the scope names several resources', rejected, []],
+  [53003, 'Conditional Access blocks', rejected, ['Conditional Access']],
+  [4242, 'a code that nobody has heard of', rejected, []],
+]
+for (const [code, meaning, [status, expected], remedyHolds] of rows)
+  test(`AADSTS${code} (${meaning}) is ${status} ${expected}`, async t => {
+    const broker = await world.broker(t)
+    emulator.fault({ kind: 'aadsts', code, at: 'token' })
+    const { status: answered, json, headers } = await broker.ask()
+    assert.deepEqual([answered, json['code']], [status, expected])
+    assert.equal(headers['retry-after'], undefined)
+    const { error, codes, trace_id: trace, correlation_id: correlation } = json['upstream'] as Record<string, unknown>
+    assert.match(String(error), /^[a-z_]+$/)
+    assert.deepEqual(codes, [code])
+    assert.match(String(trace), /^[\da-f-]{36}$/)
+    assert.match(String(correlation), /^[\da-f-]{36}$/)
+    for (const part of remedyHolds)
+      assert.ok(String(json['remedy']).includes(part), `${part}: ${String(json['remedy'])}`)
+  })
+
+for (const code of [90033, 90024, 90006, 90012, 90090, 90091, 50033, 50000, 90055, 50196])
+  test(`AADSTS${code} passes by itself: 503 with Retry-After, even where the status is 400`, async t => {
+    const broker = await world.broker(t)
+    emulator.fault({ kind: 'aadsts', code, status: 400, at: 'token' })
+    const { status, json, headers } = await broker.ask()
+    assert.deepEqual([status, json['code']], transient)
+    assert.match(String(headers['retry-after']), /^[1-9]\d*$/)
+    assert.equal(json['retry_after'], Number(headers['retry-after']))
+  })
+
+for (const error of ['temporarily_unavailable', 'server_error'])
+  test(`the OAuth error ${error} passes by itself, whatever the code`, async t => {
+    const broker = await world.broker(t)
+    emulator.fault({ kind: 'aadsts', code: 4242, status: 400, error, at: 'token' })
+    assert.equal((await broker.ask()).status, 503)
+  })
+
+test("a credential whose subject is not the identity's is named with the subject to set", async t => {
+  const broker = await world.broker(t)
+  t.after(() => emulator.setFederatedCredentials(application, [{}]))
+  emulator.setFederatedCredentials(application, [{ subject: subject.toUpperCase() }])
+  const { status, json } = await broker.ask()
+  assert.equal(status, 502)
+  assert.ok(String(json['remedy']).includes(`exactly ${subject}`))
+})
+
+test('a tenant that has not consented is told apart from one the policy forbids', async t => {
+  const broker = await world.broker(t)
+  const { status, json } = await broker.ask({ tenant: 'tailspin', scope: graph })
+  assert.deepEqual([status, json['code']], consent)
+  emulator.setConsent(sample.tailspin, application, true)
+  t.after(() => emulator.setConsent(sample.tailspin, application, false))
+  world.clock.advance(61)
+  assert.equal((await broker.ask({ tenant: 'tailspin', scope: graph })).status, 200)
+})
