@@ -6,7 +6,7 @@ import { Callers, type CallerTokenOptions } from './callers.ts'
 import { createAuthority } from './certificates.ts'
 import { Directory } from './directory.ts'
 import { routeEntra } from './entra-routes.ts'
-import { type Fault, Faults } from './faults.ts'
+import { type Fault, type FaultPoint, Faults } from './faults.ts'
 import { json, Listener, send } from './http.ts'
 import { IdentityTokens } from './identity-tokens.ts'
 import { createSigningKey, type Json } from './jws.ts'
@@ -57,6 +57,11 @@ export interface Emulator {
   fault(fault: Fault): void
   clearFaults(): void
   counts(): Counts
+  /**
+   * Keeps the requests that arrive at an endpoint from now on waiting, until the returned function is called. For tests in
+   * this process: unlike latency, it ends by an event and not by the clock.
+   */
+  hold(at: FaultPoint): () => void
   /** Clears the counts and the recorded requests. */
   resetCounts(): void
   /** The last 200 requests to the token and the identity endpoint, oldest first. */
@@ -106,6 +111,7 @@ async function createWorld(options: EmulatorOptions, entraPort: number, localPor
     identityTokens: new IdentityTokens(directory, entraKey, now),
     faults: new Faults(),
     traffic: new Traffic(),
+    holds: new Map(),
     now,
     settings: defaultSettings,
   }
@@ -126,6 +132,15 @@ function applyRefusals(faults: Faults, entra: Listener, local: Listener): void {
   else entra.accept()
   if (faults.refuses('identity', 'callers')) local.refuse()
   else local.accept()
+}
+
+function hold({ holds }: World, at: FaultPoint): () => void {
+  const { promise, resolve } = Promise.withResolvers<void>()
+  holds.set(at, promise)
+  return () => {
+    if (holds.get(at) === promise) holds.delete(at)
+    resolve()
+  }
 }
 
 function assemble(world: World, caPem: string, entra: Listener, local: Listener): Emulator {
@@ -162,6 +177,7 @@ function assemble(world: World, caPem: string, entra: Listener, local: Listener)
     fault: fault => faults.add(fault),
     clearFaults: () => faults.clear(),
     counts: () => traffic.counts(),
+    hold: at => hold(world, at),
     resetCounts: () => traffic.reset(),
     requests: () => traffic.requests(),
     close: async () => {

@@ -37,6 +37,7 @@ export interface Visit {
 
 /** Answers a request, or applies the active fault to it. */
 export async function serve(visit: Visit, world: World): Promise<void> {
+  await world.holds.get(visit.point)
   const latency = world.settings.latency[visit.point] ?? 0
   if (latency > 0) await setTimeout(latency, undefined, { ref: false })
   const fault = world.faults.take(visit.point, visit.tenant)

@@ -1,6 +1,6 @@
 import type { Callers } from './callers.ts'
 import type { Directory } from './directory.ts'
-import type { Faults } from './faults.ts'
+import type { FaultPoint, Faults } from './faults.ts'
 import type { IdentityTokens } from './identity-tokens.ts'
 import type { SigningKey } from './jws.ts'
 import type { Settings } from './options.ts'
@@ -21,6 +21,8 @@ export interface World {
   readonly identityTokens: IdentityTokens
   readonly faults: Faults
   readonly traffic: Traffic
+  /** What requests at an endpoint wait for before anything else happens to them. */
+  readonly holds: Map<FaultPoint, Promise<void>>
   /** Milliseconds since the epoch. */
   readonly now: () => number
   settings: Settings

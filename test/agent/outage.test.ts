@@ -29,6 +29,25 @@ async function outcome(agent: TestAgent): Promise<unknown> {
   return status === 200 ? json['access_token'] : status
 }
 
+/** A server in the place of the broker that answers everything with one status. */
+async function answering(t: TestContext, port: number, status: number) {
+  let asked = 0
+  const server = createServer((_request, response) => {
+    asked++
+    response.writeHead(status).end('<html>')
+  })
+  const listening = Promise.withResolvers<void>()
+  server.listen(port, '127.0.0.1', listening.resolve)
+  await listening.promise
+  const close = async (): Promise<void> => {
+    const closed = Promise.withResolvers<void>()
+    server.close(() => closed.resolve())
+    await closed.promise
+  }
+  t.after(close)
+  return { asked: () => asked, close }
+}
+
 describe('while the broker is away', () => {
   test('a token is served as long as it lives, and the agent stays ready; then the answer is 503', async t => {
     const { broker, agent, token } = await start(t)
@@ -67,20 +86,27 @@ describe('while the broker is away', () => {
     test(`or answers ${status}, because ${why}, a valid token is served`, async t => {
       const { port, broker, agent, token } = await start(t)
       await stop(broker)
-      let asked = 0
-      const server = createServer((_request, response) => {
-        asked++
-        response.writeHead(status).end('<html>')
-      })
-      const { promise, resolve } = Promise.withResolvers<void>()
-      server.listen(port, '127.0.0.1', resolve)
-      await promise
-      t.after(() => server.close())
+      const server = await answering(t, port, status)
       clock.advance(301)
       assert.equal(await outcome(agent), token)
-      assert.equal(asked, 1)
+      assert.equal(server.asked(), 1)
     })
 })
+
+for (const status of [400, 401, 403])
+  test(`a broker that answers ${status} takes the token back, and nothing else is served afterwards`, async t => {
+    const { port, broker, agent, token } = await start(t)
+    await stop(broker)
+    const server = await answering(t, port, status)
+    clock.advance(239)
+    assert.equal(await outcome(agent), token, 'confirmed a moment ago')
+    clock.advance(62)
+    assert.equal(await outcome(agent), status)
+    assert.match(agent.logText(), /"event":"token\.withdrawn"/)
+    await server.close()
+    clock.advance(5)
+    assert.equal(await outcome(agent), 503, 'the broker is away, and the token is gone')
+  })
 
 test('while the broker hangs, whoever asks often never waits for it', async t => {
   const { port, broker, agent, token } = await start(t)

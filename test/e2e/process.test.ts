@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { writeFile } from 'node:fs/promises'
 import { connect, createServer, type AddressInfo } from 'node:net'
 import { after, test } from 'node:test'
@@ -177,9 +178,11 @@ test('a client that never finishes its request does not hold up the stop', async
     t,
     await environmentOf(t, emulator, { BROKER_DRAIN_SECONDS: '0', BROKER_UPSTREAM_TIMEOUT_MS: '500' }),
   )
-  await untilReady(broker.url)
   const socket = connect(Number(new URL(broker.url).port), '127.0.0.1').on('error', () => undefined)
   t.after(() => void socket.destroy())
+  // A whole request before it: its answer says that the broker has the connection.
+  socket.write('GET /livez HTTP/1.1\r\nHost: x\r\n\r\n')
+  await once(socket, 'data')
   await new Promise(resolve => socket.write('POST /tokens HTTP/1.1\r\nHost: x\r\n', resolve))
   broker.signal('SIGTERM')
   assert.equal(await broker.exited, 0)

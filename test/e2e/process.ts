@@ -19,9 +19,16 @@ export interface Run {
   readonly hasExited: () => boolean
 }
 
-/** Runs the command as it ships, with no environment but the given one; killed when the test ends. */
+/** For Node itself: the modules that a test's process has compiled need not be compiled again. */
+const { NODE_COMPILE_CACHE } = process.env
+const nodeOptions = NODE_COMPILE_CACHE === undefined ? {} : { NODE_COMPILE_CACHE }
+
+/** Runs the command as it ships, with no environment of the broker's but the given one; killed when the test ends. */
 export function run(t: Closing, args: readonly string[], environment: Readonly<Record<string, string>> = {}): Run {
-  const child = spawn(process.execPath, [cli, ...args], { env: environment, stdio: ['ignore', 'pipe', 'pipe'] })
+  const child = spawn(process.execPath, [cli, ...args], {
+    env: { ...nodeOptions, ...environment },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
   let [stdout, stderr, gone] = ['', '', false]
   child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()))
   child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()))

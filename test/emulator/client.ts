@@ -25,7 +25,7 @@ export async function ask(
   } = {},
 ): Promise<Reply> {
   const { promise, resolve, reject } = Promise.withResolvers<Reply>()
-  const { method = 'GET', headers = {}, body, ca, timeout = 2000, limit = 1_000_000 } = options
+  const { method = 'GET', headers = {}, body, ca, timeout = 20_000, limit = 1_000_000 } = options
   const send = url.startsWith('https:') ? httpsRequest : httpRequest
   const request = send(url, { method, headers, ...(ca ? { ca } : {}), agent: false, timeout }, response => {
     let text = ''

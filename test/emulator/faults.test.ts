@@ -5,21 +5,24 @@ import { test } from 'node:test'
 import { startEmulator } from '../../emulator/emulator.ts'
 import { type Fault, parseFault } from '../../emulator/faults.ts'
 import { sample } from '../../emulator/options.ts'
+import { until } from '../support/broker.ts'
 import { ask, askIdentity, askToken, claims, emulate, object } from './client.ts'
 
 test('each fault without a response is visible to the client and ends after its time', async t => {
   const emulator = await emulate(t)
   const silent = [
-    ['hung', /timed out/],
-    ['stalled-body', /timed out|aborted/],
-    ['reset', /ECONNRESET/],
-    ['huge-body', /too long/],
+    // Silence: these end by the patience of the one who waits.
+    ['hung', /timed out/, 500],
+    ['stalled-body', /timed out|aborted/, 500],
+    ['reset', /ECONNRESET/, undefined],
+    ['huge-body', /too long/, undefined],
   ] as const
-  for (const [kind, seen] of silent) {
+  for (const [kind, seen, patienceMs] of silent) {
     emulator.fault({ kind, at: 'token', times: 1 })
-    await assert.rejects(askToken(emulator, 50), seen, kind)
+    await assert.rejects(askToken(emulator, patienceMs), seen, kind)
+    // One that gives up before its request was read has met nothing.
+    await until('that the fault has struck', () => emulator.counts().endpoints.token.outcomes[kind] === 1)
     assert.equal((await askToken(emulator)).status, 200, `after ${kind}`)
-    assert.equal(emulator.counts().endpoints.token.outcomes[kind], 1)
   }
 })
 
@@ -144,7 +147,7 @@ test('close() does not wait for hung requests, silent connections or refused ser
   emulator.fault({ kind: 'refused', at: 'callers' })
   const started = performance.now()
   await emulator.close()
-  assert.ok(performance.now() - started < 500)
+  assert.ok(performance.now() - started < 5000)
   await Promise.all([hung, gone])
   await emulator.close()
 })

@@ -3,7 +3,7 @@ import { after, describe, type TestContext, test } from 'node:test'
 import type { Fault } from '../../emulator/faults.ts'
 import { isObject, type Json } from '../../emulator/jws.ts'
 import { sendRaw } from '../http/server/raw.ts'
-import { graph, type Reply, send, type TestBroker } from '../support/broker.ts'
+import { eventLoop, graph, type Reply, send, type TestBroker, until } from '../support/broker.ts'
 import {
   assertDocumented,
   codesOf,
@@ -15,14 +15,14 @@ import {
   problemsOf,
   resolve,
 } from './document.ts'
-import { afterBadCredentials, askInCrowd, brokerOptions, busy, documentedWorld } from './world.ts'
+import { afterBadCredentials, askInCrowd, brokerOptions, documentedWorld } from './world.ts'
 
 /** Every error that the document has, met for real: it must be as the document says, in the words of the example. */
 
 const world = await documentedWorld()
 const { emulator, clock } = world
-const fresh = (t: TestContext, environment = {}, sheds = false) =>
-  world.broker(t, { ...brokerOptions(world, environment), sheds })
+const fresh = (t: TestContext, environment = {}, late = false) =>
+  world.broker(t, { ...brokerOptions(world, environment), loopTime: eventLoop(late).time })
 
 /** The documented errors that were met: `issueToken invalid_tenant`. */
 const met = new Set<string>()
@@ -105,7 +105,13 @@ const tokenErrors: readonly (readonly [code: string, provoke: Provoke])[] = [
   ['rate_limited', limited('requestLimit')],
   ['rate_limited', limited('exchangeLimit')],
   ['rate_limited', broker => afterBadCredentials(credential => broker.ask(token, credential))],
-  ['overloaded', async broker => (await busy(), broker.ask())],
+  [
+    'overloaded',
+    async broker => {
+      await until('that load is shed', async () => (await broker.ask()).status === 503)
+      return broker.ask()
+    },
+  ],
   ['internal_error', broker => withBrokenClock(() => broker.ask())],
 ]
 

@@ -76,7 +76,7 @@ export async function askInCrowd(broker: TestBroker, { emulator }: World): Promi
   const hanging = inject('contoso')
   await until('the exchange that hangs', () => shows('exchanging', 1))
   const waiting = Array.from({ length: share }, (_, n) => inject(tenantOf(n)))
-  await until('the queue', () => shows('waiting', share), 30)
+  await until('the queue', () => shows('waiting', share), 60)
   const reply = await broker.ask({ tenant: tenantOf(share), scope: graph })
   // It breaks off, and the next attempt fails for the whole application: that ends all waiting.
   emulator.fault({ kind: 'refused', at: 'token' })
@@ -91,12 +91,4 @@ export async function afterBadCredentials(act: (credential: { token: string }) =
   for (let nth = 0; nth < 100; nth++) await act({ token: `bad-${nth}` })
   const replies = await Promise.all(Array.from({ length: 30 }, (_, nth) => act({ token: `worse-${nth}` })))
   return replies.find(({ status }) => status === 429) ?? assert.fail('none was refused')
-}
-
-/** Keeps the event loop busy. */
-export async function busy(): Promise<void> {
-  for (let nth = 0; nth < 3; nth++) {
-    for (const end = performance.now() + 350; performance.now() < end;);
-    await new Promise(done => setTimeout(done))
-  }
 }

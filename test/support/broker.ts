@@ -8,6 +8,7 @@ import { defaultSettings, type EmulatorOptions, sample } from '../../emulator/op
 import type { Clock } from '../../src/broker/lib/clock.ts'
 import { parsePolicy } from '../../src/broker/policy/parse.ts'
 import { readConfig } from '../../src/config/config.ts'
+import { lateMs, sampleMs } from '../../src/http/server/load-shedding.ts'
 import { type Service, wire } from '../../src/service/wire.ts'
 
 /** Microsoft Graph's scope, for which every tenant of the emulator issues tokens. */
@@ -35,7 +36,7 @@ export interface SendOptions {
   readonly path?: string
 }
 
-/** Sends one request over its own connection. Rejects after 10 s of silence. */
+/** Sends one request over its own connection. Rejects after 30 s of silence. */
 export function send(
   url: string,
   { method = 'GET', headers = {}, body, ca, cert, key, path }: SendOptions = {},
@@ -46,7 +47,7 @@ export function send(
     method,
     headers,
     agent: false,
-    timeout: 10_000,
+    timeout: 30_000,
     ...(ca !== undefined && { ca }),
     ...(cert !== undefined && { cert, key }),
     ...(path !== undefined && { path }),
@@ -87,8 +88,15 @@ export class TestClock implements Clock {
   }
 }
 
+/** An event loop that is late by more than is allowed while `late` is true: see {@link BrokerOptions.loopTime}. */
+export function eventLoop(late: boolean): { late: boolean; readonly time: () => number } {
+  let now = 0
+  const loop = { late, time: () => (now += sampleMs + (loop.late ? lateMs + 1 : 0)) }
+  return loop
+}
+
 /** Waits for something that happens in the background: checks every 5 ms, and throws after `seconds`. */
-export async function until(what: string, happened: () => boolean | Promise<boolean>, seconds = 5): Promise<void> {
+export async function until(what: string, happened: () => boolean | Promise<boolean>, seconds = 20): Promise<void> {
   for (const end = Date.now() + seconds * 1000; !(await happened());) {
     if (Date.now() > end) throw new Error(`did not happen: ${what}`)
     await new Promise(resolve => setTimeout(resolve, 5))
@@ -117,8 +125,8 @@ export interface BrokerOptions {
   /** Replaces top-level fields of the policy of {@link policyOf}. */
   readonly policy?: Json
   readonly environment?: Readonly<Record<string, string>>
-  /** Whether it sheds load if the event loop of this process is delayed; default false. */
-  readonly sheds?: boolean
+  /** The time that the event loop reports at each check, every {@link sampleMs}. By default it stands still, so that no load is shed. */
+  readonly loopTime?: () => number
 }
 
 /** Starts the emulator and makes this process trust it. It is closed at the end of the file. */
@@ -197,7 +205,7 @@ async function startBroker(
   t: Closing,
   emulator: Emulator,
   clock: Clock,
-  { policy = {}, environment = {}, sheds = false }: BrokerOptions,
+  { policy = {}, environment = {}, loopTime = () => 0 }: BrokerOptions,
 ): Promise<TestBroker> {
   const written: string[] = []
   const sink = { write: (line: string) => void written.push(line), flush: () => undefined }
@@ -205,7 +213,7 @@ async function startBroker(
     readConfig({ ...emulator.environment(), BROKER_POLICY_FILE: 'in-memory', ...environment }),
     parsePolicy(JSON.stringify({ ...policyOf(emulator), ...policy })),
     sink,
-    { clock, random: () => 0.5, loopTime: sheds ? () => performance.now() : () => 0 },
+    { clock, random: () => 0.5, loopTime },
   )
   t.after(() => service.close())
   const anywhere = { host: '127.0.0.1', port: 0 }

@@ -27,3 +27,12 @@ export function movableClock(start = noon): MovableClock {
     },
   }
 }
+
+/**
+ * Milliseconds of CPU time that this process has used so far: what pure computation takes, however busy the machine is
+ * with other things.
+ */
+export function cpuMs(): number {
+  const { user, system } = process.cpuUsage()
+  return (user + system) / 1000
+}

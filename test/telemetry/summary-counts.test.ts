@@ -5,6 +5,7 @@ import { authorize, type Grant } from '../../src/broker/authorization/authorize.
 import { summarizedHandOuts } from '../../src/telemetry/issued-lines.ts'
 import { askFor, callerWith, cast, graph, ids, type Json, policyOf, under } from '../support/callers.ts'
 import { noon } from '../support/clock.ts'
+import { runs } from '../support/runs.ts'
 
 const rules = ['a', 'b'].map((name, nth) => ({
   name,
@@ -105,6 +106,6 @@ test('whatever is handed out to whom, lines and counts add up, for each of them 
       const counts = (map: ReadonlyMap<string, number>) => [...map.values()].toSorted((a, b) => a - b)
       assert.deepEqual(counts(told), counts(expected))
     }),
-    { numRuns: 200 },
+    { numRuns: runs(200) },
   )
 })

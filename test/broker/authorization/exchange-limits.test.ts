@@ -76,6 +76,26 @@ describe('a limit of exchanges', () => {
     assert.equal((await other).how, 'miss')
   })
 
+  test('counts the exchanges that a caller causes: joining one that is under way, its own or another’s, costs nothing', async () => {
+    const { asked, cache, release } = world(1)
+    const grant = grantOf('1/m')
+    const get = async (of = grant) => (await cache.get(of, 0)).how
+    const begun = [get(grantOf(undefined, stranger)), get()]
+    release()
+    assert.deepEqual(await Promise.all(begun), ['miss', 'joined'])
+    cache.forget({})
+    const own = [get(), get(), get()]
+    release()
+    assert.deepEqual(await Promise.all(own), ['miss', 'joined', 'joined'])
+    assert.equal(asked.length, 2)
+    cache.forget({})
+    await assert.rejects(
+      async () => cache.get(grant, 0),
+      { code: 'rate_limited' },
+      'the one that it caused was counted',
+    )
+  })
+
   test('is told as such to who asks for more life, and takes the one replacement of a minute from nobody', async () => {
     const { clock, asked, cache } = world()
     const greedy = grantOf('1/h')

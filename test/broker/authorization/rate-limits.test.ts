@@ -17,6 +17,7 @@ import {
   under,
 } from '../../support/callers.ts'
 import { movableClock } from '../../support/clock.ts'
+import { runs } from '../../support/runs.ts'
 
 const rule: Json = {
   name: 'a',
@@ -210,6 +211,6 @@ test('over any time, no more passes than the limit allows for it and one burst',
         assert.ok(passed <= count + (elapsed / 1000) * count + 1e-6)
       }
     }),
-    { numRuns: 100 },
+    { numRuns: runs(100) },
   )
 })

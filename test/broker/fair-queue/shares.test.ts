@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import * as fc from 'fast-check'
 import { turnsWorld } from './world.ts'
+import { runs } from '../../support/runs.ts'
 
 describe('slots', () => {
   const table: readonly [limit: number, callers: number, each: number, why: string][] = [
@@ -213,6 +214,6 @@ test('whatever happens: bounds hold, nothing begins twice or for nobody, and eve
         assert.ok(begun.includes(name) || abandoned.includes(name))
       }
     }),
-    { numRuns: 300 },
+    { numRuns: runs(300) },
   )
 })

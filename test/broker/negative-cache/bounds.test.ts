@@ -4,6 +4,7 @@ import * as fc from 'fast-check'
 import type { FetchTarget } from '../../../src/broker/tokens/negative-cache-rules.ts'
 import { BrokerError } from '../../../src/errors.ts'
 import { arm, graph, ids } from '../../support/callers.ts'
+import { runs } from '../../support/runs.ts'
 import {
   away,
   consent,
@@ -193,6 +194,6 @@ test('whatever happens: who is refused is refused for a failure that reaches it,
       clock.advance(90_000)
       for (const each of targets) assert.equal(await succeed(each), 'token')
     }),
-    { numRuns: 300 },
+    { numRuns: runs(300) },
   )
 })

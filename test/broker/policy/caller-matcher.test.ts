@@ -5,6 +5,7 @@ import type { Caller } from '../../../src/broker/authentication/authenticate.ts'
 import { type Ask, authorize, type Policy } from '../../../src/broker/authorization/authorize.ts'
 import { BrokerError } from '../../../src/errors.ts'
 import { arm, askFor, callerWith, cast, entraIssuer, graph, ids, type Json, policyOf } from '../../support/callers.ts'
+import { runs } from '../../support/runs.ts'
 
 const rule: Json = { name: 'rule', tenants: ['contoso'], scopes: [graph] }
 
@@ -135,21 +136,21 @@ describe('whatever the policy', async () => {
   const granted = (before: readonly string[], after: readonly string[]) =>
     after.every((each, index) => each !== 'granted' || before[index] === 'granted')
 
-  const runs = { numRuns: 150 }
+  const often = { numRuns: runs(150) }
 
   test('the order of its rules and denials decides nothing', () => {
     const property = fc.property(rules, denials, home, (few, deny, homeTenant) => {
       const turned = outcomes(few.toReversed(), deny.toReversed(), homeTenant)
       assert.deepEqual(turned, outcomes(few, deny, homeTenant))
     })
-    fc.assert(property, runs)
+    fc.assert(property, often)
   })
 
   test('one more denial grants nothing more', () => {
     const property = fc.property(rules, denials, denial, home, (few, deny, more, homeTenant) => {
       assert.ok(granted(outcomes(few, deny, homeTenant), outcomes(few, [more, ...deny], homeTenant)))
     })
-    fc.assert(property, runs)
+    fc.assert(property, often)
   })
 
   test('one rule less grants nothing more', () => {
@@ -158,7 +159,7 @@ describe('whatever the policy', async () => {
       const less = few.toSpliced(nth % few.length, 1)
       assert.ok(granted(outcomes(few, deny, homeTenant), outcomes(less, deny, homeTenant)))
     })
-    fc.assert(property, runs)
+    fc.assert(property, often)
   })
 
   test('nothing that a denial names is granted', () => {
@@ -167,6 +168,6 @@ describe('whatever the policy', async () => {
       fc.pre(Object.keys(broader).length > 0)
       assert.ok(granted(outcomes(few, [deny], homeTenant), outcomes(few, [broader], homeTenant)))
     })
-    fc.assert(property, runs)
+    fc.assert(property, often)
   })
 })

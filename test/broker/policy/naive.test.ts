@@ -6,6 +6,7 @@ import { explain } from '../../../src/broker/policy/explain.ts'
 import { type Ask, decide, type Policy } from '../../../src/broker/authorization/authorize.ts'
 import { arm, askFor, cast, graph, ids, policyOf } from '../../support/callers.ts'
 import { naively, type PlainCaller, type PlainEntry, type PlainPolicy } from '../../support/naive-policy.ts'
+import { runs } from '../../support/runs.ts'
 
 const apiKeys = {
   erp: { sha256: 'a1'.repeat(32), expires: '2027-01-31' },
@@ -139,7 +140,8 @@ function agree(rules: readonly PlainEntry[], deny: readonly PlainEntry[], asks: 
 }
 
 function hasSeen(seen: Seen, kinds: readonly string[]): void {
-  for (const kind of kinds) assert.ok((seen.get(kind) ?? 0) > 20, `hardly ever: ${kind}; the test would not notice`)
+  for (const kind of kinds)
+    assert.ok((seen.get(kind) ?? 0) > runs(20), `hardly ever: ${kind}; the test would not notice`)
 }
 
 const asks = fc.array(fc.tuple(facts, ask, home), { minLength: 10, maxLength: 10 })
@@ -150,7 +152,7 @@ test('the compiled policy says what a naive reading of the same file says', () =
   const denials = fc.array(denial, { maxLength: 2 })
   fc.assert(
     fc.property(rules, denials, asks, (...drawn) => agree(...drawn, seen)),
-    { numRuns: 500 },
+    { numRuns: runs(500) },
   )
   hasSeen(seen, ['denied', 'undecided', 'unknown', '0 rules', '1 rules'])
 })
@@ -188,7 +190,7 @@ test('also where many rules and denials name one tenant', () => {
     .map(all => all.map((each): Asked => [each, asked, ids.home]))
   fc.assert(
     fc.property(rules, fc.oneof(fc.constant([]), denials), questions, (...drawn) => agree(...drawn, seen)),
-    { numRuns: 500 },
+    { numRuns: runs(500) },
   )
   hasSeen(seen, ['denied', '0 rules', '1 rules', '2 rules'])
 })

@@ -3,6 +3,7 @@ import { describe, test } from 'node:test'
 import { parsePolicy } from '../../../src/broker/policy/parse.ts'
 import { FaultsError, type Fault } from '../../../src/errors.ts'
 import { arm, cast, graph, ids, policyOf } from '../../support/callers.ts'
+import { cpuMs } from '../../support/clock.ts'
 
 /** A policy as the documentation shows it. */
 const sample = `
@@ -120,11 +121,11 @@ describe('a text that is no policy', () => {
   ]
   for (const [text, where, what, why] of table) {
     test(`is refused in a second at most: ${why}`, () => {
-      const begun = performance.now()
+      const begun = cpuMs()
       const [fault] = faultsOf(text)
       assert.match(fault?.where ?? '', new RegExp(`^${where}$`))
       assert.match(fault?.what ?? '', what)
-      assert.ok(performance.now() - begun < 1000)
+      assert.ok(cpuMs() - begun < 1000)
     })
   }
 
@@ -224,8 +225,8 @@ describe('the whole file is judged at once', () => {
       tenants: [tenant],
       scopes: [graph],
     }))
-    const begun = performance.now()
+    const begun = cpuMs()
     assert.equal(policyOf({ ...cast, tenants, rules }).rules.length, 2000)
-    assert.ok(performance.now() - begun < 5000)
+    assert.ok(cpuMs() - begun < 5000)
   })
 })

@@ -7,6 +7,7 @@ import { momentOf } from '../../../src/broker/tokens/freshness.ts'
 import type { Grant } from '../../../src/broker/authorization/authorize.ts'
 import type { IssuedToken } from '../../../src/broker/events.ts'
 import { movableClock } from '../../support/clock.ts'
+import { runs } from '../../support/runs.ts'
 import { CacheModel, type Fetch, type ModelToken, remaining } from './cache-model.ts'
 import { failures, grants, keys, type Step, steps } from './cache-script.ts'
 
@@ -204,7 +205,7 @@ for (const [concurrency, why] of [
         for (const step of script) await run.take(step)
         await run.end()
       }),
-      { numRuns: 200 },
+      { numRuns: runs(200) },
     )
   })
 }

@@ -5,11 +5,12 @@ import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import * as fc from 'fast-check'
 import { graph, sampleCaller, startWorld } from '../../support/broker.ts'
+import { runs } from '../../support/runs.ts'
 
 /** A broker, and arbitrary requests to it: what fuzz tests share. */
 
-/** Requests of each half: some seconds of them. */
-const requests = 1_500
+/** Requests of each half: some seconds of them in CI. */
+const requests = runs(1_500)
 const respondWithinMs = 5_000
 const growthMb = 8
 
@@ -112,7 +113,8 @@ export async function fuzz(t: TestContext, request: fc.Arbitrary<string>, often:
   await half(seed + 1)
   const later = await heapMb()
   t.diagnostic(`${JSON.stringify(Object.fromEntries(statuses))}, heap ${before.toFixed(1)} → ${later.toFixed(1)} MiB`)
-  for (const status of often) assert.ok((statuses.get(status) ?? 0) > 20, `hardly ever ${status}: not much was tried`)
+  for (const status of often)
+    assert.ok((statuses.get(status) ?? 0) > runs(20), `hardly ever ${status}: not much was tried`)
   assert.ok((statuses.get('none') ?? 0) < requests / 20, 'too many got no response')
   assert.ok(later - before < growthMb)
   assert.equal((await broker.ask(undefined, { token: good })).status, 200)

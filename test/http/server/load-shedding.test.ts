@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
+import { chance, systemClock } from '../../../src/broker/lib/clock.ts'
 import { createOverload, lateMs, sampleMs } from '../../../src/http/server/load-shedding.ts'
-import { graph, observers, sampleCaller, send, startWorld } from '../../support/broker.ts'
+import { eventLoop, graph, observers, sampleCaller, send, startWorld, until } from '../../support/broker.ts'
 import { endpointRows, errorIn, exchangeRow, expectedError, tokenEndpointsOf } from '../../support/token-endpoints.ts'
 
 /** An overload gauge that is looked at so many milliseconds after each look before. */
@@ -32,29 +33,27 @@ describe('overloaded is who is late twice in a row', () => {
     test(`${expected}: ${why}`, () => assert.equal(after(...delays), expected))
 })
 
-/** Keeps the event loop busy, so that looks at it are late. */
-async function keepBusy(): Promise<void> {
-  for (let nth = 0; nth < 3; nth++) {
-    for (const end = performance.now() + sampleMs + lateMs + 100; performance.now() < end;);
-    await new Promise(resolve => setTimeout(resolve))
-  }
-}
+test('the time is that of this process, unless a test gives another', () => {
+  assert.equal(chance.loopTime, systemClock.monotonic)
+})
 
 test('requests for tokens are refused while it lasts, probes and operators are not, and all is well afterwards', async t => {
   const world = await startWorld()
+  const loop = eventLoop(false)
   const operator = { name: 'operator', callers: [sampleCaller], permissions: ['purge'] }
   const granting = { name: 'sample', callers: [sampleCaller], tenants: ['contoso'], scopes: [graph] }
   const broker = await world.broker(t, {
     policy: { rules: [granting, observers, operator] },
     environment: { BROKER_PUBLIC_URL: 'https://broker.example' },
-    sheds: true,
+    loopTime: loop.time,
   })
   const endpoints = await tokenEndpointsOf(world, broker)
   const sends = [...endpointRows.map(({ send: ask }) => ask), exchangeRow]
   for (const ask of sends) assert.equal((await ask(endpoints)).status, 200)
   const purge = { method: 'DELETE', headers: { authorization: `Bearer ${endpoints.token}` } }
   const document = `${broker.url}/contoso/v2.0/.well-known/openid-configuration`
-  await keepBusy()
+  loop.late = true
+  await until('that load is shed', async () => (await endpoints.tokens()).status === 503)
   const [refused, live, ready, health, found, forgotten] = await Promise.all([
     Promise.all([...sends.map(ask => ask(endpoints)), endpoints.oauth({ client_assertion: 'nonsense' })]),
     send(`${broker.url}/livez`),
@@ -77,6 +76,7 @@ test('requests for tokens are refused while it lasts, probes and operators are n
   )
   assert.notEqual(ready.json['code'], 'overloaded')
   assert.deepEqual([live.status, health.status, found.status, forgotten.status], [200, 200, 200, 200])
-  await new Promise(resolve => setTimeout(resolve, sampleMs * 2))
+  loop.late = false
+  await until('that no load is shed', async () => (await endpoints.tokens()).status === 200)
   for (const ask of sends) assert.equal((await ask(endpoints)).status, 200)
 })
