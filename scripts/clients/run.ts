@@ -74,7 +74,7 @@ const cases: readonly Case[] = [
     name: 'broker: 503',
     tenant: 'contoso',
     scope: scopes.down,
-    error: /upstream_unavailable|temporarily_unavailable|Entra cannot answer|\b503\b/,
+    error: /upstream_unavailable|temporarily_unavailable|Entra is temporarily unavailable|\b503\b/,
     mostRequests: 10,
     mostSeconds: 40,
   },

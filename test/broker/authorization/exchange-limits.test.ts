@@ -82,11 +82,11 @@ describe('a limit of exchanges', () => {
     const get = async (of = grant) => (await cache.get(of, 0)).how
     const begun = [get(grantOf(undefined, stranger)), get()]
     release()
-    assert.deepEqual(await Promise.all(begun), ['miss', 'joined'])
+    assert.deepEqual(await Promise.all(begun), ['miss', 'collapsed'])
     cache.forget({})
     const own = [get(), get(), get()]
     release()
-    assert.deepEqual(await Promise.all(own), ['miss', 'joined', 'joined'])
+    assert.deepEqual(await Promise.all(own), ['miss', 'collapsed', 'collapsed'])
     assert.equal(asked.length, 2)
     cache.forget({})
     await assert.rejects(
