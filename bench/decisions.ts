@@ -1,6 +1,7 @@
 import type { JwtFacts } from '../src/broker/policy/caller-facts.ts'
 import { measureForged } from './forged.ts'
-import { decide, type Ask, type Policy } from '../src/broker/authorization/authorize.ts'
+import { decide } from '../src/broker/policy/decide.ts'
+import type { Ask, Policy } from '../src/broker/policy/model.ts'
 import { parsePolicy } from '../src/broker/policy/parse.ts'
 
 /**

@@ -1,7 +1,7 @@
 import { operationsOperations } from './operations.ts'
 import { endpointWords } from './endpoint-words.ts'
 import { headersOf, type Description } from './components.ts'
-import { tokenOperations } from './tokens.ts'
+import { tokenOperations } from './purge.ts'
 
 /** Everything that `openapi.yaml` says and routes do not say by themselves. Only `openapi/build.ts` loads it. */
 

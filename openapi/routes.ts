@@ -57,7 +57,7 @@ function addRoutes(app: FastifyInstance, _options: object, registered: () => voi
     scope => {
       addPurge(scope, {
         issuer,
-        permit: never,
+        authorizeOperation: never,
         policy: never,
         forget: never,
         events: { purged: never, answered: never },
@@ -68,7 +68,7 @@ function addRoutes(app: FastifyInstance, _options: object, registered: () => voi
     scope => {
       addOperations(scope, {
         issuer,
-        permit: never,
+        authorizeOperation: never,
         cache: { statistics: never, page: never },
         metrics: { scrape: never, contentType: '' },
         answered: never,

@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto'
 import type { CallerTest } from '../broker/policy/caller-matcher.ts'
-import { indexPolicy } from '../broker/policy/rule-index.ts'
-import { authorize, createAuthorize, type Ask, type Authorize, type Policy } from '../broker/authorization/authorize.ts'
+import { indexPolicy } from '../broker/policy/compile.ts'
+import { authorize, createAuthorize, type Authorize } from '../broker/authorization/authorize.ts'
+import type { Ask, Policy } from '../broker/policy/model.ts'
 import { BrokerError } from '../errors.ts'
 
 const holder: CallerTest = {

@@ -4,7 +4,7 @@ import { chance, type Surroundings } from '../broker/lib/clock.ts'
 import { Confirmation } from './revalidating-cache.ts'
 import { createTokenIssuer, type TokenIssuer } from '../broker/issue-token.ts'
 import { createSecretAuthenticate } from '../broker/authentication/local-secret.ts'
-import { createPermit } from '../broker/authorization/authorize-operation.ts'
+import { createAuthorizeOperation } from '../broker/authorization/authorize-operation.ts'
 import { createReadiness, type Need } from '../broker/readiness.ts'
 import { createRunningPolicy } from '../broker/authorization/active-policy.ts'
 import type { BrokerError } from '../errors.ts'
@@ -80,7 +80,8 @@ export function wireAgent(
   }
   const issuer = createTokenIssuer(deciders, tokens, events)
   const readiness = createReadiness([reachable(parent)], notReadyYet(log), random)
-  const operations = { ...telemetry, issuer, permit: createPermit(events), cache: view }
+  const authorizeOperation = createAuthorizeOperation(events.forbidden)
+  const operations = { ...telemetry, issuer, authorizeOperation, cache: view }
   const app = buildApp({ log, isDraining, answered: events.answered }, routesOf(settings, secret, issuer, operations))
 
   return {

@@ -1,7 +1,9 @@
 import type { Caller, Verification } from './authentication/authenticate.ts'
-import type { Ask, Grant, Permission, Policy } from './authorization/authorize.ts'
+import type { OperationDenied } from './authorization/authorize-operation.ts'
+import type { Grant } from './authorization/authorize.ts'
+import type { Ask, Policy } from './policy/model.ts'
 import type { BrokerError, Fault } from '../errors.ts'
-import type { FetchFilter } from './tokens/negative-cache.ts'
+import type { RequestFacts } from './lib/request-facts.ts'
 
 /** A token as a source hands it over, already checked against the grant it is for. */
 export interface IssuedToken {
@@ -52,15 +54,6 @@ export type CacheOutcome = (typeof cacheOutcomes)[number]
 /** Every {@link CacheOutcome}. */
 export const cacheOutcomes = ['hit', 'due', 'refresh-failed', 'miss', 'collapsed', 'expired', 'request'] as const
 
-/** What is known of one request before its outcome. */
-export interface RequestFacts {
-  readonly requestId: string
-  /** Which way in: `tokens`. */
-  readonly endpoint: string
-  /** The peer's address. */
-  readonly address: string
-}
-
 /** A token that is handed out. One object per fetched token, so that listeners can remember what they derived of it. */
 export interface TokenFacts {
   readonly token: string
@@ -91,6 +84,13 @@ export type RefreshOutcome = (typeof refreshOutcomes)[number]
 /** Every {@link RefreshOutcome}. */
 export const refreshOutcomes = ['replaced', 'not_yet', 'failed'] as const
 
+/** The tokens, fetches and failures that are meant. An absent field stands for all values. */
+export interface FetchFilter {
+  readonly clientId?: string | undefined
+  readonly tenant?: string | undefined
+  readonly scope?: string | undefined
+}
+
 /** What the broker announces. Listeners (audit, metrics, health) must be quick and must not throw. */
 export interface Events {
   /** A token was handed out. */
@@ -100,7 +100,7 @@ export interface Events {
   /** A request came without an acceptable credential. */
   readonly unauthenticated: (request: RequestFacts, error: BrokerError) => void
   /** An authenticated caller lacks a permission of the operations endpoints. */
-  readonly forbidden: (request: RequestFacts, caller: Caller, permission: Permission, error: BrokerError) => void
+  readonly forbidden: OperationDenied
   readonly verification: Verification
   /** A background refresh settled. If it failed, callers are served the token that is held. */
   readonly refreshed: (grant: Grant, outcome: RefreshOutcome, error?: BrokerError) => void

@@ -2,8 +2,10 @@ import { asBrokerError, type LimitFacts } from '../errors.ts'
 import type { Authenticate, Caller, PresentedBy } from './authentication/authenticate.ts'
 import type { Served, TokenCache } from './tokens/cache.ts'
 import type { Limits } from './authorization/rate-limits.ts'
-import type { Ask, Authorize, Grant } from './authorization/authorize.ts'
-import type { Events, RequestFacts } from './events.ts'
+import type { Ask } from './policy/model.ts'
+import type { Authorize, Grant } from './authorization/authorize.ts'
+import type { Events } from './events.ts'
+import type { RequestFacts } from './lib/request-facts.ts'
 
 /** A token for a caller, with the permission it is handed out under. */
 export interface Issued {
@@ -60,7 +62,7 @@ export function createTokenIssuer(
     events.issued(request, grant, served.token, served.how)
     return { grant, served, limit }
   }
-  const permit = (request: RequestFacts, caller: Caller, ask: Ask) => {
+  const grantFor = (request: RequestFacts, caller: Caller, ask: Ask) => {
     let grant: Grant | undefined
     try {
       grant = authorize(caller, ask)
@@ -83,7 +85,7 @@ export function createTokenIssuer(
 
     issue(caller, ask, request) {
       // May this caller have this token, and as often?
-      const { grant, limit } = permit(request, caller, ask)
+      const { grant, limit } = grantFor(request, caller, ask)
       // Is it here, or can it be had?
       const served = cache.get(grant, ask.minExpiresIn)
       if (!(served instanceof Promise)) return handOut(request, grant, served, limit)

@@ -7,8 +7,8 @@ import { explain, explainPermission, type Explanation } from '../broker/policy/e
 import { guidPattern, isGuid, scopePattern, tenantPattern } from '../broker/lib/identifiers.ts'
 import { membersOf } from '../broker/lib/json-members.ts'
 import type { FaultAt } from '../broker/policy/schema.ts'
-import type { Policy } from '../broker/authorization/authorize.ts'
-import { pathText, shapeFaults } from '../broker/policy/shape-faults.ts'
+import type { Policy } from '../broker/policy/model.ts'
+import { pathText, shapeFaults } from '../broker/policy/schema-errors.ts'
 import { FaultsError, messageOf } from '../errors.ts'
 
 const closed = { additionalProperties: false } as const

@@ -4,7 +4,7 @@ import { describeClaims, describeKey, describeNames, type Described } from '../b
 import { explain, explainPermission, type Explanation } from '../broker/policy/explain.ts'
 import { isGuid, scopePattern, tenantPattern } from '../broker/lib/identifiers.ts'
 import { isObject } from '../broker/lib/json-members.ts'
-import type { Policy } from '../broker/authorization/authorize.ts'
+import type { Policy } from '../broker/policy/model.ts'
 import { messageOf } from '../errors.ts'
 import { ExitError, exitCodes } from '../exit.ts'
 import { columns, usage, type Command, type Input } from './command.ts'

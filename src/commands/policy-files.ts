@@ -1,4 +1,4 @@
-import type { Policy } from '../broker/authorization/authorize.ts'
+import type { Policy } from '../broker/policy/model.ts'
 import { FaultsError, messageOf } from '../errors.ts'
 import { ExitError, exitCodes } from '../exit.ts'
 import { readLimitedFile } from '../outbound/files/files.ts'

@@ -1,6 +1,6 @@
 import { createAdmission } from '../broker/authentication/authenticate.ts'
 import { checkExchangeAudience } from '../broker/policy/validate.ts'
-import type { IssuerSettings, Policy } from '../broker/authorization/authorize.ts'
+import type { IssuerSettings, Policy } from '../broker/policy/model.ts'
 import type { RunningPolicy } from '../broker/authorization/active-policy.ts'
 import type { Events } from '../broker/events.ts'
 import type { Config } from '../config/config.ts'

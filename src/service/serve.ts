@@ -1,5 +1,5 @@
 import { systemClock } from '../broker/lib/clock.ts'
-import type { Policy } from '../broker/authorization/authorize.ts'
+import type { Policy } from '../broker/policy/model.ts'
 import { readConfig, type Config } from '../config/config.ts'
 import type { Environment } from '../config/environment.ts'
 import { FaultsError, type Fault } from '../errors.ts'

@@ -1,7 +1,7 @@
 import type { Clock } from '../broker/lib/clock.ts'
 import { createHealth } from '../broker/health.ts'
 import { policyWarnings } from '../broker/policy/warnings.ts'
-import type { Policy } from '../broker/authorization/authorize.ts'
+import type { Policy } from '../broker/policy/model.ts'
 import type { RunningPolicy } from '../broker/authorization/active-policy.ts'
 import type { Events, Upstream } from '../broker/events.ts'
 import type { Config } from '../config/config.ts'

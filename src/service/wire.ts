@@ -9,8 +9,9 @@ import { createTokenIssuer } from '../broker/issue-token.ts'
 import { keepAssertion } from '../broker/tokens/assertion-cache.ts'
 import { readyKeys } from '../broker/authentication/jwks.ts'
 import { createLimits } from '../broker/authorization/rate-limits.ts'
-import { createPermit } from '../broker/authorization/authorize-operation.ts'
-import { createAuthorize, type Policy } from '../broker/authorization/authorize.ts'
+import { createAuthorizeOperation } from '../broker/authorization/authorize-operation.ts'
+import { createAuthorize } from '../broker/authorization/authorize.ts'
+import type { Policy } from '../broker/policy/model.ts'
 import { createReadiness, type Need } from '../broker/readiness.ts'
 import { createRunningPolicy, type RunningPolicy } from '../broker/authorization/active-policy.ts'
 import { createSuspects } from '../broker/authentication/failed-credential-limiter.ts'
@@ -85,7 +86,8 @@ export async function wire(config: Config, policy: Policy, sink: LineSink, aroun
   })
   const issuer = createTokenIssuer(deciders, cache, events)
   const readiness = createReadiness(needsOf(assertions, keeper.issuers), notReadyYet(log), random)
-  const operations = { ...telemetry, issuer, permit: createPermit(events), cache: cache.view }
+  const authorizeOperation = createAuthorizeOperation(events.forbidden)
+  const operations = { ...telemetry, issuer, authorizeOperation, cache: cache.view }
   const main = { ...operations, forget: cache.forget, events }
   const servers = await buildServers(config, { log, isDraining, events, loopTime }, main, operations, authorities)
 

@@ -1,7 +1,8 @@
 import type { Caller } from '../broker/authentication/authenticate.ts'
-import type { FetchFilter } from '../broker/tokens/negative-cache.ts'
-import type { Ask, Grant } from '../broker/authorization/authorize.ts'
-import type { RequestFacts } from '../broker/events.ts'
+import type { FetchFilter } from '../broker/events.ts'
+import type { Ask } from '../broker/policy/model.ts'
+import type { Grant } from '../broker/authorization/authorize.ts'
+import type { RequestFacts } from '../broker/lib/request-facts.ts'
 import type { BrokerError } from '../errors.ts'
 import { describeCause } from './log.ts'
 

@@ -1,5 +1,6 @@
 import type { Caller } from '../broker/authentication/authenticate.ts'
-import type { Events, RequestFacts } from '../broker/events.ts'
+import type { Events } from '../broker/events.ts'
+import type { RequestFacts } from '../broker/lib/request-facts.ts'
 import type { BrokerError } from '../errors.ts'
 import {
   type AuditLine,

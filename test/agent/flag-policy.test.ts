@@ -2,7 +2,8 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { authorizeByFlags, policyOfFlags } from '../../src/agent/flag-policy.ts'
 import { createSecretAuthenticate } from '../../src/broker/authentication/local-secret.ts'
-import { authorizeOperation, type Ask } from '../../src/broker/authorization/authorize.ts'
+import { requirePermission } from '../../src/broker/authorization/authorize-operation.ts'
+import type { Ask } from '../../src/broker/policy/model.ts'
 import { arm, callerWith, graph } from '../support/callers.ts'
 
 const secret = 'a-secret-of-256-bits-in-base64url-0123456789'
@@ -53,6 +54,6 @@ test('nobody else is granted anything', async () => {
 })
 
 test('the holder may look at the agent, and make it forget nothing', () => {
-  authorizeOperation(policy, holder, 'observe')
-  assert.throws(() => authorizeOperation(policy, holder, 'purge'), { code: 'not_permitted' })
+  requirePermission(policy, holder, 'observe')
+  assert.throws(() => requirePermission(policy, holder, 'purge'), { code: 'not_permitted' })
 })

@@ -1,5 +1,5 @@
 import type { CallerFacts } from '../../src/broker/policy/caller-facts.ts'
-import type { Ask } from '../../src/broker/authorization/authorize.ts'
+import type { Ask } from '../../src/broker/policy/model.ts'
 
 /** A policy as written in the file. */
 export interface PlainPolicy {

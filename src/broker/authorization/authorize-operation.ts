@@ -1,23 +1,52 @@
-import { asBrokerError } from '../../errors.ts'
+import { asBrokerError, BrokerError } from '../../errors.ts'
 import type { Caller } from '../authentication/authenticate.ts'
-import { authorizeOperation, type Permission } from './authorize.ts'
-import type { Events, RequestFacts } from '../events.ts'
+import type { RequestFacts } from '../lib/request-facts.ts'
+import type { Permission, Policy } from '../policy/model.ts'
 
 /**
- * Lets an authenticated caller through to an operation, or throws `not_permitted`. What the operations endpoints call
- * where those for tokens call `TokenIssuer.issue`.
+ * Authorizes an authenticated caller for an operation; throws `not_permitted`. The operations endpoints call it where the
+ * token endpoints call `TokenService.issue`.
  */
-export type Permit = (caller: Caller, permission: Permission, request: RequestFacts) => void
+export type AuthorizeOperation = (caller: Caller, permission: Permission, request: RequestFacts) => void
 
-/** Permissions under the policy that the caller was authenticated under; every refusal is announced. */
-export function createPermit({ forbidden }: Pick<Events, 'forbidden'>): Permit {
+/** Observes every denial of an operation. */
+export type OperationDenied = (
+  request: RequestFacts,
+  caller: Caller,
+  permission: Permission,
+  error: BrokerError,
+) => void
+
+/** Decides by the policy under which the caller was authenticated, and reports every denial. */
+export function createAuthorizeOperation(denied: OperationDenied): AuthorizeOperation {
   return (caller, permission, request) => {
     try {
-      authorizeOperation(caller.policy, caller, permission)
+      requirePermission(caller.policy, caller, permission)
     } catch (thrown) {
       const error = asBrokerError(thrown)
-      forbidden(request, caller, permission, error)
+      denied(request, caller, permission, error)
       throw error
     }
   }
+}
+
+/**
+ * Decides whether a caller has a permission. Only denials that name callers and nothing else count: those with tenants,
+ * scopes or applications are about tokens.
+ *
+ * @throws BrokerError `not_permitted`
+ */
+export function requirePermission(policy: Policy, caller: Caller, permission: Permission): void {
+  const isDenied = policy.denials.some(
+    ({ callers, tenants, scopes, applications }) =>
+      !tenants && !scopes && !applications && callers?.some(test => test.matches(caller)),
+  )
+  const isGranted = policy.rules.some(
+    rule => rule.permissions.has(permission) && rule.callers.some(test => test.matches(caller)),
+  )
+  if (isGranted && !isDenied) return
+  throw new BrokerError('not_permitted', `No rule of the policy grants this caller the permission "${permission}".`, {
+    reason: isDenied ? 'denied' : 'no_rule',
+    remedy: `Request a rule with "permissions: [${permission}]" from the operator of the broker; quote request_id.`,
+  })
 }

@@ -1,10 +1,7 @@
-import { BrokerError, type ReasonOf } from '../../errors.ts'
+import { BrokerError } from '../../errors.ts'
 import type { Caller } from '../authentication/authenticate.ts'
-import { isGuid } from '../lib/identifiers.ts'
-import type { CallerFacts } from '../policy/caller-facts.ts'
-import type { Ask, Denial, Limit, Permission, Policy, Rule, Target } from '../policy/model.ts'
-
-export type { Ask, IssuerSettings, Permission, Policy } from '../policy/model.ts'
+import { decide, type DenialReason } from '../policy/decide.ts'
+import type { Ask, Limit, Policy, Rule, Target } from '../policy/model.ts'
 
 /** Permission for one caller to have one kind of token: made only here, by a rule. */
 class PolicyGrant {
@@ -31,13 +28,12 @@ class PolicyGrant {
     this.rule = rules[0].name
     this.application = target.application
     this.clientId = target.clientId
+    this.tenant = target.tenant
     this.policyVersion = policyVersion
     this.exchangeLimit = mostGenerous(rules.map(({ exchangeLimit }) => exchangeLimit))
     this.requestLimit = mostGenerous(rules.map(({ requestLimit }) => requestLimit))
     this.key = `${target.clientId} ${target.tenant} ${target.scope}`
-    // Without memory of their own: a part of the key, and the rule's very text.
-    const tenantAt = target.clientId.length + 1
-    this.tenant = this.key.slice(tenantAt, tenantAt + target.tenant.length)
+    // The rule's own string, so that remembered grants do not keep those of requests.
     this.scope = rules[0].scopes.values().find(scope => scope === target.scope) ?? target.scope
     Object.freeze(this)
   }
@@ -46,57 +42,12 @@ class PolicyGrant {
 /** A permission to have a token. Only {@link authorize} makes one. */
 export type Grant = PolicyGrant
 
-type Refusal = Exclude<ReasonOf<'not_permitted'>, 'broker'>
-
 /** One sentence for everything that is refused, so that nobody learns which tenants or applications there are. */
-const notPermitted = (why: Refusal) =>
+const notPermitted = (why: DenialReason) =>
   new BrokerError('not_permitted', 'No rule of the policy grants this caller this tenant, scope and application.', {
     reason: why,
     remedy: 'Request a rule from the operator of the broker; quote request_id.',
   })
-
-/** What a policy says to an ask, before anybody acts upon it. */
-export type Decision =
-  | { readonly verdict: 'granted'; readonly target: Target; readonly rules: readonly [Rule, ...Rule[]] }
-  /** Only a rule for `*` would grant it, and whether that speaks of the tenant is not known yet. */
-  | { readonly verdict: 'undecided' }
-  | { readonly verdict: 'denied'; readonly reason: Refusal }
-
-/**
- * Decides one ask. Denials first; then every rule that names the caller, the tenant, the scope and the application grants
- * it. The order of either does not matter.
- *
- * @param homeTenant the managed identity's own tenant: a rule for `*` does not speak of it
- * @returns the rules that grant it, in the order of the file
- */
-export function decide(policy: Policy, caller: CallerFacts, ask: Ask, homeTenant: string | undefined): Decision {
-  let refusal: Decision | undefined
-  for (const target of targetsOf(policy, ask)) {
-    const decision = decideTarget(policy, caller, target, homeTenant)
-    if (decision.verdict === 'granted') return decision
-    // Of several, the one that may pass by itself.
-    if (refusal?.verdict !== 'undecided') refusal = decision
-  }
-  return (
-    refusal ?? { verdict: 'denied', reason: isUnknownClientId(policy, ask) ? 'unknown_client_id' : 'unknown_target' }
-  )
-}
-
-function decideTarget(policy: Policy, caller: CallerFacts, target: Target, homeTenant: string | undefined): Decision {
-  if (policy.index.denials(target.tenant).some(denial => denies(denial, caller, target))) {
-    return { verdict: 'denied', reason: 'denied' }
-  }
-  let undecided = false
-  const granting: Rule[] = []
-  for (const rule of policy.index.rules(target.tenant)) {
-    if (!rule.callers.some(test => test.matches(caller)) || !speaksOf(rule, target)) continue
-    if (rule.tenants !== '*' || (homeTenant !== undefined && target.tenant !== homeTenant)) granting.push(rule)
-    else undecided ||= homeTenant === undefined
-  }
-  const [first, ...others] = granting.toSorted((a, b) => a.order - b.order)
-  if (first) return { verdict: 'granted', target, rules: [first, ...others] }
-  return undecided ? { verdict: 'undecided' } : { verdict: 'denied', reason: 'no_rule' }
-}
 
 /**
  * {@link decide}, as a permission or an error. While the home tenant is unknown, what only a rule for `*` would grant is
@@ -111,76 +62,12 @@ export function authorize(policy: Policy, caller: Caller, ask: Ask, homeTenant: 
   throw new BrokerError('identity_unavailable', 'The broker does not know its own tenant yet, so it cannot decide.')
 }
 
-/** What an ask can mean: nothing, one application by its name, or each that has the client id. */
-function targetsOf(policy: Policy, { application, tenant: named, scope }: Ask): readonly Target[] {
-  const tenant = isGuid(named) ? named : policy.tenants.get(named)
-  if (tenant === undefined) return []
-  return applicationsOf(policy, application).map(each => ({ ...each, tenant, scope }))
-}
-
-/** The applications that a name or a client id in lower case stands for; a client id can be that of several. */
-export function applicationsOf(
-  { applications }: Policy,
-  wanted: string,
-): readonly Pick<Target, 'application' | 'clientId'>[] {
-  if (isGuid(wanted)) {
-    return [...applications]
-      .filter(([, clientId]) => clientId === wanted)
-      .map(([application, clientId]) => ({ application, clientId }))
-  }
-  const clientId = applications.get(wanted)
-  return clientId === undefined ? [] : [{ application: wanted, clientId }]
-}
-
-const isUnknownClientId = (policy: Policy, { application }: Ask): boolean =>
-  isGuid(application) && applicationsOf(policy, application).length === 0
-
-/** Whether a rule's tenants, scopes and applications hold the target; that `*` leaves out the home tenant is not looked at. */
-export function speaksOf(rule: Rule, target: Target): boolean {
-  return (
-    (rule.tenants === '*' || rule.tenants.has(target.tenant)) &&
-    rule.scopes.has(target.scope) &&
-    rule.applications.has(target.application)
-  )
-}
-
-/** Whether every part of a denial that is there matches. */
-export function denies(denial: Denial, caller: CallerFacts, target: Target): boolean {
-  return (
-    (denial.tenants?.has(target.tenant) ?? true) &&
-    (denial.scopes?.has(target.scope) ?? true) &&
-    (denial.applications?.has(target.application) ?? true) &&
-    (denial.callers?.some(test => test.matches(caller)) ?? true)
-  )
-}
-
 /** The limit that allows most; none where one of the rules has none. The one with the longer period, of two alike. */
 function mostGenerous(limits: readonly (Limit | undefined)[]): Limit | undefined {
   return limits.reduce((best, each) => {
     if (best === undefined || each === undefined) return undefined
     const more = each.count / each.seconds - best.count / best.seconds
     return more > 0 || (more === 0 && each.count > best.count) ? each : best
-  })
-}
-
-/**
- * Decides whether a caller has a permission. Denials that name nobody but callers count; those that speak of tenants,
- * scopes or applications are about tokens.
- *
- * @throws BrokerError `not_permitted`
- */
-export function authorizeOperation(policy: Policy, caller: Caller, permission: Permission): void {
-  const isDenied = policy.denials.some(
-    ({ callers, tenants, scopes, applications }) =>
-      !tenants && !scopes && !applications && callers?.some(test => test.matches(caller)),
-  )
-  const isGranted = policy.rules.some(
-    rule => rule.permissions.has(permission) && rule.callers.some(test => test.matches(caller)),
-  )
-  if (isGranted && !isDenied) return
-  throw new BrokerError('not_permitted', `No rule of the policy grants this caller the permission "${permission}".`, {
-    reason: isDenied ? 'denied' : 'no_rule',
-    remedy: `Request a rule with "permissions: [${permission}]" from the operator of the broker; quote request_id.`,
   })
 }
 

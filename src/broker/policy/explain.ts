@@ -1,15 +1,7 @@
 import type { CallerFacts } from './caller-facts.ts'
 import { isGuid } from '../lib/identifiers.ts'
-import {
-  applicationsOf,
-  decide,
-  denies,
-  speaksOf,
-  type Ask,
-  type Decision,
-  type Permission,
-  type Policy,
-} from '../authorization/authorize.ts'
+import { applicationsOf, decide, denies, speaksOf, type Decision } from './decide.ts'
+import type { Ask, Permission, Policy } from './model.ts'
 import type { Rule, Target } from './model.ts'
 
 /** Why a policy decides as it does: for people, and as slow as it is thorough. */

@@ -8,7 +8,7 @@ import { checkPolicy } from './validate.ts'
 import { compilePolicy } from './compile.ts'
 import { readLoosely } from './lenient-read.ts'
 import { policyShape, type FaultAt, type Path } from './schema.ts'
-import { pathText, shapeFaults } from './shape-faults.ts'
+import { pathText, shapeFaults } from './schema-errors.ts'
 
 /** Bytes of the largest policy that is read. */
 export const maxPolicyBytes = 4 * 1024 * 1024

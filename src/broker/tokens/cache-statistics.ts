@@ -1,5 +1,5 @@
 import type { LRUCache } from 'lru-cache'
-import { placeOf, type CachedToken } from './cached-token.ts'
+import type { CachedToken } from './cached-token.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { RememberedFailure } from './negative-cache.ts'
 import type { FailureLevel } from '../../reasons/row.ts'
@@ -81,8 +81,8 @@ export interface CacheView {
 /** What a view looks at; the cache goes on owning it. */
 export interface Viewed {
   readonly held: LRUCache<string, CachedToken>
-  /** The keys that are held by their tokens' ids, in the order of these. */
-  readonly order: ReadonlyMap<number, string>
+  /** The cached tokens by their ids, in the order of these. */
+  readonly order: ReadonlyMap<number, CachedToken>
   readonly fetching: () => number
   readonly load: () => Load
   readonly failures: () => Iterable<RememberedFailure>
@@ -112,7 +112,7 @@ export function createCacheView({
       evictions: evictions(),
       ...riskOf(atRisk, momentOf(clock)),
     }),
-    page: query => pageOf(held, order, query, momentOf(clock)),
+    page: query => pageOf(order, query, momentOf(clock)),
   }
 }
 
@@ -138,33 +138,28 @@ function riskOf(tokens: Iterable<CachedToken>, moment: Moment): Pick<CacheStatis
   return { atRisk, firstLossInSeconds: atRisk === 0 ? undefined : first / 1000 }
 }
 
-function pageOf(
-  held: Viewed['held'],
-  order: Viewed['order'],
-  { tenant, limit, after = 0 }: EntryQuery,
-  moment: Moment,
-): EntryPage {
-  const wanted = tenant === undefined ? '' : ` ${tenant} `
+function pageOf(order: Viewed['order'], { tenant, limit, after = 0 }: EntryQuery, moment: Moment): EntryPage {
   const entries: CacheEntry[] = []
   let last: number | undefined
-  for (const [id, key] of order) {
-    if (id <= after || !key.includes(wanted)) continue
+  for (const [id, token] of order) {
+    if (id <= after || (tenant !== undefined && token.tenant !== tenant)) continue
     // There is one more, so there is a next page.
     if (entries.length === limit) return { entries, next: last }
-    const token = held.peek(key)
-    if (token) entries.push(entryOf(key, token, moment))
+    entries.push(entryOf(token, moment))
     last = id
   }
   return { entries, next: undefined }
 }
 
-function entryOf(key: string, token: CachedToken, moment: Moment): CacheEntry {
+function entryOf(token: CachedToken, moment: Moment): CacheEntry {
   const remaining = remainingMs(token.life, moment)
   const state = freshness(token.life, remaining)
   const dueInMs = Math.max(remaining - token.life.dueBeforeEnd, token.refreshNotBefore - moment.monotonic)
   const { failure } = token
   return {
-    ...placeOf(key),
+    clientId: token.clientId,
+    tenant: token.tenant,
+    scope: token.scope,
     state,
     endsAt: token.life.endsAt,
     servedForSeconds: Math.max(0, Math.floor(servedForMs(token.life, moment) / 1000)),

@@ -2,9 +2,10 @@ import { LRUCache } from 'lru-cache'
 import { asBrokerError } from '../../errors.ts'
 import { overloaded, replaceOnceMs, stillborn, tooShort } from './cache-errors.ts'
 import { createCacheView, type CacheView } from './cache-statistics.ts'
-import { cachedToken, placeOf, type CachedToken } from './cached-token.ts'
+import { cachedToken, type CachedToken } from './cached-token.ts'
 import type { Clock } from '../lib/clock.ts'
-import { createFailureMemory, matches, type FailureMemory, type FetchFilter } from './negative-cache.ts'
+import { createFailureMemory, matches, type FailureMemory } from './negative-cache.ts'
+import type { FetchFilter } from '../events.ts'
 import { createFlights, type Flights } from './single-flight.ts'
 import {
   freshness,
@@ -85,8 +86,8 @@ class LruTokenCache implements ManagedCache {
   readonly #replaced: LRUCache<string, number>
   /** Tokens whose last refresh failed and that were asked for since it did first. */
   readonly #atRisk = new Set<CachedToken>()
-  /** Keys in the order in which their tokens were fetched: by the token's id. */
-  readonly #order = new Map<number, string>()
+  /** Tokens in the order in which they were fetched, by their ids. */
+  readonly #order = new Map<number, CachedToken>()
   #fetched = 0
   #evictions = 0
 
@@ -176,8 +177,8 @@ class LruTokenCache implements ManagedCache {
   }
 
   forget = (filter: FetchFilter): number => {
-    const dropped = [...this.#held.keys()].filter(key => matches(placeOf(key), filter))
-    for (const key of dropped) {
+    const dropped = [...this.#held.values()].filter(token => matches(token, filter))
+    for (const { key } of dropped) {
       this.#held.delete(key)
       this.#replaced.delete(key)
     }
@@ -210,9 +211,9 @@ class LruTokenCache implements ManagedCache {
 
   #land = (grant: Grant, issued: IssuedToken, asked: Moment, keep: boolean): CachedToken => {
     const { random, minRemainingSeconds } = this.#options
-    const fetched = cachedToken(++this.#fetched, issued, planLife(issued, asked, minRemainingSeconds, random))
+    const fetched = cachedToken(++this.#fetched, grant, issued, planLife(issued, asked, minRemainingSeconds, random))
     if (this.#isExpired(fetched)) throw stillborn()
-    return keep ? this.#store(grant.key, fetched) : fetched
+    return keep ? this.#store(fetched) : fetched
   }
 
   #remaining({ life }: CachedToken): number {
@@ -228,8 +229,8 @@ class LruTokenCache implements ManagedCache {
   }
 
   /** Keeps the token that lives longer: what a refresh brought without a later end counts as "not yet". */
-  #store(key: string, fetched: CachedToken): CachedToken {
-    const held = this.#held.peek(key)
+  #store(fetched: CachedToken): CachedToken {
+    const held = this.#held.peek(fetched.key)
     if (
       held &&
       !this.#isExpired(held) &&
@@ -241,8 +242,8 @@ class LruTokenCache implements ManagedCache {
       this.#postpone(held)
       return held
     }
-    this.#held.set(key, fetched)
-    this.#order.set(fetched.id, key)
+    this.#held.set(fetched.key, fetched)
+    this.#order.set(fetched.id, fetched)
     return fetched
   }
 }

@@ -1,11 +1,16 @@
 import type { BrokerError } from '../../errors.ts'
 import { fingerprint } from '../lib/fingerprint.ts'
-import type { FetchFilter } from './negative-cache.ts'
+import type { Grant } from '../authorization/authorize.ts'
 import type { Life } from './freshness.ts'
 import type { IssuedToken, TokenFacts } from '../events.ts'
 
 /** A token that is held, and how its replacement goes. One object per fetched token. */
 export interface CachedToken extends TokenFacts {
+  /** Where it is in the cache, and what the key is made of: see {@link Grant}. */
+  readonly key: string
+  readonly clientId: string
+  readonly tenant: string
+  readonly scope: string
   /** Counts the fetched tokens of a cache, from 1. */
   readonly id: number
   readonly life: Life
@@ -18,8 +23,12 @@ export interface CachedToken extends TokenFacts {
 }
 
 /** A token that was just issued, as the cache keeps it: with no failed refresh yet. */
-export const cachedToken = (id: number, issued: IssuedToken, life: Life): CachedToken => ({
+export const cachedToken = (id: number, grant: Grant, issued: IssuedToken, life: Life): CachedToken => ({
   id,
+  key: grant.key,
+  clientId: grant.clientId,
+  tenant: grant.tenant,
+  scope: grant.scope,
   token: issued.token,
   fingerprint: fingerprint(issued.token),
   traceId: issued.traceId,
@@ -29,9 +38,3 @@ export const cachedToken = (id: number, issued: IssuedToken, life: Life): Cached
   failure: undefined,
   refreshNotBefore: Number.NEGATIVE_INFINITY,
 })
-
-/** What a key is made of; see `Grant.key`. */
-export function placeOf(key: string): { readonly [P in keyof FetchFilter]-?: string } {
-  const [clientId = '', tenant = '', scope = ''] = key.split(' ')
-  return { clientId, tenant, scope }
-}

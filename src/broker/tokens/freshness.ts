@@ -97,3 +97,17 @@ export const longestWaitMs = (servedFor: number): number => Math.max(leastBackOf
  */
 export const refreshBackOffMs = (failures: number, servedFor: number, random: () => number): number =>
   random() * Math.min(longestBackOffMs, firstBackOffMs * 2 ** (failures - 1), longestWaitMs(servedFor))
+
+/** Whole seconds until a token ends. @param remaining milliseconds of {@link remainingMs} */
+export const expiresInSeconds = (remaining: number): number => Math.floor(remaining / 1000)
+
+/** When a token ends, in whole seconds since 1970. */
+export const expiresOnSeconds = ({ endsAt }: Life): number => Math.floor(endsAt / 1000)
+
+/** Whole seconds until a token becomes due; 0 once it is. */
+export const refreshInSeconds = ({ dueBeforeEnd }: Life, remaining: number): number =>
+  Math.max(0, Math.floor((remaining - dueBeforeEnd) / 1000))
+
+/** Whole seconds for which a token is still served. */
+export const usableSeconds = ({ minRemaining }: Life, remaining: number): number =>
+  Math.floor((remaining - minRemaining) / 1000)

@@ -1,15 +1,9 @@
 import { LRUCache } from 'lru-cache'
 import { asBrokerError, type BrokerError } from '../../errors.ts'
 import { levels, type FailureLevel } from '../../reasons/row.ts'
+import type { FetchFilter } from '../events.ts'
 import type { Clock } from '../lib/clock.ts'
 import { failureLevel, failurePeriodMs, type FetchTarget, forOthers, withSecondsLeft } from './negative-cache-rules.ts'
-
-/** Which tokens, fetches and failures are meant; a part that is absent stands for all. */
-export interface FetchFilter {
-  readonly clientId?: string | undefined
-  readonly tenant?: string | undefined
-  readonly scope?: string | undefined
-}
 
 /** What is remembered of failed fetches of one application, one tenant or one key. */
 export interface RememberedFailure {

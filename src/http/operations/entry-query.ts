@@ -1,7 +1,7 @@
 import { Compile } from 'typebox/compile'
 import type { EntryQuery } from '../../broker/tokens/cache-statistics.ts'
 import { isGuid } from '../../broker/lib/identifiers.ts'
-import type { Policy } from '../../broker/authorization/authorize.ts'
+import type { Policy } from '../../broker/policy/model.ts'
 import { entryQuery } from '../schemas/requests.ts'
 import { shapeError, type MemberFaults } from '../token-endpoints/shape-error.ts'
 

@@ -1,6 +1,6 @@
 import type { CacheEntry, CacheStatistics, EntryPage } from '../../broker/tokens/cache-statistics.ts'
 import type { UpstreamHealth } from '../../broker/health.ts'
-import type { Policy } from '../../broker/authorization/authorize.ts'
+import type { Policy } from '../../broker/policy/model.ts'
 import type { PolicyStatus } from '../../broker/authorization/active-policy.ts'
 
 /** The response bodies of the operations endpoints. */

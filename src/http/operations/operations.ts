@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest, FastifySchema } from 'fastify'
 import type { CacheView } from '../../broker/tokens/cache-statistics.ts'
 import type { TokenIssuer } from '../../broker/issue-token.ts'
-import type { Permit } from '../../broker/authorization/authorize-operation.ts'
+import type { AuthorizeOperation } from '../../broker/authorization/authorize-operation.ts'
 import type { Events } from '../../broker/events.ts'
 import type { ErrorCode } from '../../errors.ts'
 import { authenticated, authenticateFor } from '../token-endpoints/credential.ts'
@@ -14,7 +14,7 @@ import { entryQuery } from '../schemas/requests.ts'
 /** What the operations endpoints need. */
 export interface Operations extends HealthFacts {
   readonly issuer: Pick<TokenIssuer, 'authenticate'>
-  readonly permit: Permit
+  readonly authorizeOperation: AuthorizeOperation
   readonly cache: CacheView
   readonly metrics: { readonly scrape: () => Promise<string>; readonly contentType: string }
   readonly answered: Events['answered']
@@ -85,13 +85,13 @@ type Handler = (request: FastifyRequest, reply: FastifyReply) => FastifyReply | 
 
 /** Adds a GET route. A guarded one needs the permission `observe`. */
 const observed =
-  (app: FastifyInstance, { issuer, permit }: Operations) =>
+  (app: FastifyInstance, { issuer, authorizeOperation }: Operations) =>
   (url: string, endpoint: OtherEndpoint, guarded: boolean, schema: FastifySchema, handler: Handler): void => {
     const options = guarded ? { onRequest: authenticateFor({ endpoint, issuer }) } : {}
     app.get(url, { ...options, schema, config: { endpoint } }, (request, reply) => {
       if (guarded) {
         const { caller, facts } = authenticated(request)
-        permit(caller, 'observe', facts)
+        authorizeOperation(caller, 'observe', facts)
       }
       return handler(request, reply.header(...noStore))
     })

@@ -1,10 +1,10 @@
 import type { FastifyInstance } from 'fastify'
 import { Compile } from 'typebox/compile'
-import type { FetchFilter } from '../../broker/tokens/negative-cache.ts'
+import type { FetchFilter } from '../../broker/events.ts'
 import type { TokenIssuer } from '../../broker/issue-token.ts'
 import { isGuid } from '../../broker/lib/identifiers.ts'
-import type { Permit } from '../../broker/authorization/authorize-operation.ts'
-import type { Policy } from '../../broker/authorization/authorize.ts'
+import type { AuthorizeOperation } from '../../broker/authorization/authorize-operation.ts'
+import type { Policy } from '../../broker/policy/model.ts'
 import type { Events } from '../../broker/events.ts'
 import { BrokerError } from '../../errors.ts'
 import { authenticated, authenticateFor } from '../token-endpoints/credential.ts'
@@ -21,7 +21,7 @@ const errors = [...routeErrors, ...callerErrors, 'not_permitted', 'invalid_tenan
 /** What `DELETE /tokens` needs. */
 export interface Purge {
   readonly issuer: Pick<TokenIssuer, 'authenticate'>
-  readonly permit: Permit
+  readonly authorizeOperation: AuthorizeOperation
   /** The active policy. */
   readonly policy: () => { readonly policy: Policy }
   /** Removes what matches from the cache. Returns the number of tokens removed. */
@@ -33,14 +33,14 @@ export interface Purge {
  * Adds `DELETE /tokens`, for callers with the permission `purge`. It removes matching tokens from the cache and matching
  * failures from the negative cache. Tokens that were already issued stay valid: Entra does not revoke them.
  */
-export function addPurge(app: FastifyInstance, { issuer, permit, policy, forget, events }: Purge): void {
+export function addPurge(app: FastifyInstance, { issuer, authorizeOperation, policy, forget, events }: Purge): void {
   app.delete('/tokens', {
     schema: { operationId: 'purgeTokens', querystring: purgeQuery, response: problems(...errors) },
     config: { endpoint },
     onRequest: authenticateFor({ endpoint, issuer }),
     handler: (request, reply) => {
       const { caller, facts } = authenticated(request)
-      permit(caller, 'purge', facts)
+      authorizeOperation(caller, 'purge', facts)
       const filter = readFilter(request.query, policy().policy)
       const dropped = forget(filter)
       events.purged(facts, caller, filter, dropped)

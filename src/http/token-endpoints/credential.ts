@@ -1,7 +1,7 @@
 import type { FastifyRequest, HookHandlerDoneFunction, onRequestHookHandler } from 'fastify'
 import type { Caller } from '../../broker/authentication/authenticate.ts'
 import type { TokenIssuer } from '../../broker/issue-token.ts'
-import type { RequestFacts } from '../../broker/events.ts'
+import type { RequestFacts } from '../../broker/lib/request-facts.ts'
 import { asBrokerError } from '../../errors.ts'
 
 declare module 'fastify' {

@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { TSchema } from 'typebox'
 import type { Issued, TokenIssuer } from '../../broker/issue-token.ts'
-import type { Ask } from '../../broker/authorization/authorize.ts'
+import type { Ask } from '../../broker/policy/model.ts'
 import { asBrokerError, BrokerError, type ErrorCode } from '../../errors.ts'
 import { callerErrors, errorResponses, routeErrors } from '../schemas/problem-responses.ts'
 import { limitHeaders, type Protocol } from '../server/problems.ts'

@@ -1,7 +1,7 @@
 import { LRUCache } from 'lru-cache'
 import { Compile } from 'typebox/compile'
 import { isGuid, tenantPattern } from '../../broker/lib/identifiers.ts'
-import type { Ask } from '../../broker/authorization/authorize.ts'
+import type { Ask } from '../../broker/policy/model.ts'
 import { BrokerError } from '../../errors.ts'
 import { tokenRequest, type TokenRequest } from '../schemas/requests.ts'
 import { shapeError, type MemberFaults } from './shape-error.ts'

@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto'
-import type { Policy } from '../../broker/authorization/authorize.ts'
+import type { Policy } from '../../broker/policy/model.ts'
 import { maxPolicyBytes, parsePolicy } from '../../broker/policy/parse.ts'
 import { FaultsError, messageOf } from '../../errors.ts'
 import { readLimitedFile } from './files.ts'

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { createPermit } from '../../../src/broker/authorization/authorize-operation.ts'
-import type { Permission } from '../../../src/broker/authorization/authorize.ts'
+import { createAuthorizeOperation } from '../../../src/broker/authorization/authorize-operation.ts'
+import type { Permission } from '../../../src/broker/policy/model.ts'
 import { BrokerError } from '../../../src/errors.ts'
 import { callerWith, cast, graph, type Json, policyOf, under } from '../../support/callers.ts'
 
@@ -10,20 +10,20 @@ const workers = [{ issuer: 'onprem', subject: 'system:serviceaccount:billing:*' 
 const others = [{ issuer: 'onprem', subject: 'system:serviceaccount:sales:*' }]
 const request = { requestId: 'request-1', endpoint: 'health', address: '192.0.2.1' }
 
-/** Whether the worker gets through, and what was announced. */
+/** Whether the worker gets through, and what was reported. */
 function decide(permission: Permission, rules: readonly Json[], deny: readonly Json[] = []) {
-  const announced: unknown[][] = []
+  const reported: unknown[][] = []
   const named = rules.map((rule, index) => ({ name: `rule ${index}`, ...rule }))
   const policy = policyOf({ ...cast, rules: named, ...(deny.length > 0 && { deny }) })
-  const permit = createPermit({ forbidden: (...facts) => void announced.push(facts) })
+  const authorizeOperation = createAuthorizeOperation((...facts) => void reported.push(facts))
   const caller = under(policy, worker)
   let error: unknown
   try {
-    permit(caller, permission, request)
+    authorizeOperation(caller, permission, request)
   } catch (thrown) {
     error = thrown
   }
-  return { caller, error, announced }
+  return { caller, error, reported }
 }
 
 const observe = { callers: workers, permissions: ['observe'] }
@@ -59,8 +59,8 @@ describe('a caller gets through', () => {
   ]
   for (const [why, permission, rules, deny] of rows)
     test(`to ${permission}: ${why}`, () => {
-      const { error, announced } = decide(permission, rules, deny)
-      assert.deepEqual([error, announced], [undefined, []])
+      const { error, reported } = decide(permission, rules, deny)
+      assert.deepEqual([error, reported], [undefined, []])
     })
 })
 
@@ -76,14 +76,14 @@ describe('a caller is refused', () => {
   ]
   for (const [reason, why, permission, rules, deny] of rows)
     test(`to ${permission} (${reason}): ${why}`, () => {
-      const { caller, error, announced } = decide(permission, rules, deny)
+      const { caller, error, reported } = decide(permission, rules, deny)
       assert.ok(error instanceof BrokerError)
       assert.deepEqual([error.code, error.reason], ['not_permitted', reason])
       assert.match(error.message, new RegExp(`"${permission}"`))
       assert.match(error.parts.remedy ?? '', new RegExp(`permissions: \\[${permission}\\]`))
       // Once, with the very facts.
-      assert.equal(announced.length, 1)
-      assert.deepEqual(announced[0], [request, caller, permission, error])
+      assert.equal(reported.length, 1)
+      assert.deepEqual(reported[0], [request, caller, permission, error])
     })
 
   test('in words that do not tell a denial from a missing rule', () => {

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import type { Caller } from '../../../src/broker/authentication/authenticate.ts'
-import { type Ask, authorize, type Grant, type Policy } from '../../../src/broker/authorization/authorize.ts'
+import type { Ask, Policy } from '../../../src/broker/policy/model.ts'
+import { authorize, type Grant } from '../../../src/broker/authorization/authorize.ts'
 import { BrokerError } from '../../../src/errors.ts'
 import { arm, askFor, callerWith, cast, entraIssuer, graph, ids, type Json, policyOf } from '../../support/callers.ts'
 

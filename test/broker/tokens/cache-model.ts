@@ -1,4 +1,5 @@
-import { matches, type FetchFilter } from '../../../src/broker/tokens/negative-cache.ts'
+import { matches } from '../../../src/broker/tokens/negative-cache.ts'
+import type { FetchFilter } from '../../../src/broker/events.ts'
 import type { FailureLevel } from '../../../src/reasons/row.ts'
 import type { Moment } from '../../../src/broker/tokens/freshness.ts'
 import type { Grant } from '../../../src/broker/authorization/authorize.ts'

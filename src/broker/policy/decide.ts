@@ -1,0 +1,93 @@
+import type { ReasonOf } from '../../errors.ts'
+import { isGuid } from '../lib/identifiers.ts'
+import type { CallerFacts } from './caller-facts.ts'
+import type { Ask, Denial, Policy, Rule, Target } from './model.ts'
+
+/** Why a request is denied. */
+export type DenialReason = Exclude<ReasonOf<'not_permitted'>, 'broker'>
+
+/** What a policy says to an ask, before anybody acts upon it. */
+export type Decision =
+  | { readonly verdict: 'granted'; readonly target: Target; readonly rules: readonly [Rule, ...Rule[]] }
+  /** Only a rule for `*` would grant it, and whether that speaks of the tenant is not known yet. */
+  | { readonly verdict: 'undecided' }
+  | { readonly verdict: 'denied'; readonly reason: DenialReason }
+
+/**
+ * Decides one ask. Denials first; then every rule that names the caller, the tenant, the scope and the application grants
+ * it. The order of either does not matter.
+ *
+ * @param homeTenant the managed identity's own tenant: a rule for `*` does not speak of it
+ * @returns the rules that grant it, in the order of the file
+ */
+export function decide(policy: Policy, caller: CallerFacts, ask: Ask, homeTenant: string | undefined): Decision {
+  let refusal: Decision | undefined
+  for (const target of targetsOf(policy, ask)) {
+    const decision = decideTarget(policy, caller, target, homeTenant)
+    if (decision.verdict === 'granted') return decision
+    // Of several, the one that may pass by itself.
+    if (refusal?.verdict !== 'undecided') refusal = decision
+  }
+  return (
+    refusal ?? { verdict: 'denied', reason: isUnknownClientId(policy, ask) ? 'unknown_client_id' : 'unknown_target' }
+  )
+}
+
+function decideTarget(policy: Policy, caller: CallerFacts, target: Target, homeTenant: string | undefined): Decision {
+  if (policy.index.denials(target.tenant).some(denial => denies(denial, caller, target))) {
+    return { verdict: 'denied', reason: 'denied' }
+  }
+  let undecided = false
+  const granting: Rule[] = []
+  for (const rule of policy.index.rules(target.tenant)) {
+    if (!rule.callers.some(test => test.matches(caller)) || !speaksOf(rule, target)) continue
+    if (rule.tenants !== '*' || (homeTenant !== undefined && target.tenant !== homeTenant)) granting.push(rule)
+    else undecided ||= homeTenant === undefined
+  }
+  const [first, ...others] = granting.toSorted((a, b) => a.order - b.order)
+  if (first) return { verdict: 'granted', target, rules: [first, ...others] }
+  return undecided ? { verdict: 'undecided' } : { verdict: 'denied', reason: 'no_rule' }
+}
+
+/** What an ask can mean: nothing, one application by its name, or each that has the client id. */
+function targetsOf(policy: Policy, { application, tenant: named, scope }: Ask): readonly Target[] {
+  const tenant = isGuid(named) ? named : policy.tenants.get(named)
+  if (tenant === undefined) return []
+  return applicationsOf(policy, application).map(each => ({ ...each, tenant, scope }))
+}
+
+/** The applications that a name or a client id in lower case stands for; a client id can be that of several. */
+export function applicationsOf(
+  { applications }: Policy,
+  wanted: string,
+): readonly Pick<Target, 'application' | 'clientId'>[] {
+  if (isGuid(wanted)) {
+    return [...applications]
+      .filter(([, clientId]) => clientId === wanted)
+      .map(([application, clientId]) => ({ application, clientId }))
+  }
+  const clientId = applications.get(wanted)
+  return clientId === undefined ? [] : [{ application: wanted, clientId }]
+}
+
+const isUnknownClientId = (policy: Policy, { application }: Ask): boolean =>
+  isGuid(application) && applicationsOf(policy, application).length === 0
+
+/** Whether a rule's tenants, scopes and applications hold the target; that `*` leaves out the home tenant is not looked at. */
+export function speaksOf(rule: Rule, target: Target): boolean {
+  return (
+    (rule.tenants === '*' || rule.tenants.has(target.tenant)) &&
+    rule.scopes.has(target.scope) &&
+    rule.applications.has(target.application)
+  )
+}
+
+/** Whether every part of a denial that is there matches. */
+export function denies(denial: Denial, caller: CallerFacts, target: Target): boolean {
+  return (
+    (denial.tenants?.has(target.tenant) ?? true) &&
+    (denial.scopes?.has(target.scope) ?? true) &&
+    (denial.applications?.has(target.application) ?? true) &&
+    (denial.callers?.some(test => test.matches(caller)) ?? true)
+  )
+}
