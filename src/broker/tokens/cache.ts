@@ -6,7 +6,7 @@ import { cachedToken, type CachedToken } from './cached-token.ts'
 import type { Clock } from '../lib/clock.ts'
 import { createFailureMemory, matches, type FailureMemory } from './negative-cache.ts'
 import type { FetchFilter } from '../events.ts'
-import { createFlights, type Flights } from './single-flight.ts'
+import { createSingleFlight, type SingleFlight } from './single-flight.ts'
 import {
   freshness,
   longestWaitMs,
@@ -80,7 +80,7 @@ class LruTokenCache implements ManagedCache {
   readonly view: CacheView
   readonly #options: CacheOptions
   readonly #held: LRUCache<string, CachedToken>
-  readonly #flights: Flights
+  readonly #singleFlight: SingleFlight
   readonly #memory: FailureMemory
   /** Key → monotonic milliseconds of the last fetch that `min_expires_in` caused. */
   readonly #replaced: LRUCache<string, number>
@@ -104,18 +104,18 @@ class LruTokenCache implements ManagedCache {
     this.#replaced = new LRUCache({ max: options.maxEntries })
     const turns = createTurns({ limit: options.concurrency, overloaded })
     this.#memory = createFailureMemory(options)
-    this.#flights = createFlights({
+    this.#singleFlight = createSingleFlight({
       ...options,
       source,
       turns,
       memory: this.#memory,
-      land: this.#land,
+      store: this.#store,
       recalled: options.events.recalled,
     })
     this.view = createCacheView({
       held: this.#held,
       order: this.#order,
-      fetching: this.#flights.size,
+      fetching: this.#singleFlight.size,
       load: turns.load,
       failures: this.#memory.all,
       atRisk: this.#atRisk,
@@ -140,10 +140,10 @@ class LruTokenCache implements ManagedCache {
   }
 
   async #fetch(grant: Grant, cause: 'miss' | 'expired' | 'request', minExpiresIn: number): Promise<Served> {
-    const how = this.#flights.has(grant.key) ? 'collapsed' : cause
+    const how = this.#singleFlight.has(grant.key) ? 'collapsed' : cause
     const before = this.#held.peek(grant.key)
     try {
-      const token = await this.#flights.wait(grant)
+      const token = await this.#singleFlight.wait(grant)
       const remaining = this.#remaining(token)
       if (remaining < minExpiresIn * 1000) throw tooShort(remaining)
       return { token, remaining, how }
@@ -159,14 +159,14 @@ class LruTokenCache implements ManagedCache {
 
   async #replace(grant: Grant, remaining: number, minExpiresIn: number, moment: Moment): Promise<Served> {
     const last = this.#replaced.get(grant.key)
-    const isFirst = !this.#flights.has(grant.key)
+    const isFirst = !this.#singleFlight.has(grant.key)
     if (isFirst) {
       const wait = last === undefined ? 0 : last + replaceOnceMs - moment.monotonic
       if (wait > 0) throw tooShort(remaining, Math.ceil(wait / 1000))
     }
     const fetching = this.#fetch(grant, 'request', minExpiresIn)
     // What is refused before anybody is asked must not use up the minute of others.
-    if (isFirst && this.#flights.has(grant.key)) this.#replaced.set(grant.key, moment.monotonic)
+    if (isFirst && this.#singleFlight.has(grant.key)) this.#replaced.set(grant.key, moment.monotonic)
     try {
       return await fetching
     } catch (thrown) {
@@ -182,15 +182,15 @@ class LruTokenCache implements ManagedCache {
       this.#held.delete(key)
       this.#replaced.delete(key)
     }
-    this.#flights.forget(filter)
+    this.#singleFlight.forget(filter)
     this.#memory.forget(filter)
     return dropped.length
   }
 
   #refresh(grant: Grant, held: CachedToken, { monotonic }: Moment): void {
-    if (monotonic < held.refreshNotBefore || this.#flights.has(grant.key)) return
+    if (monotonic < held.refreshNotBefore || this.#singleFlight.has(grant.key)) return
     const { clock, events } = this.#options
-    this.#flights.inBackground(grant, longestWaitMs(this.#servedFor(held))).then(
+    this.#singleFlight.inBackground(grant, longestWaitMs(this.#servedFor(held))).then(
       token => events.refreshed(grant, token === held ? 'not_yet' : 'replaced'),
       (thrown: unknown) => {
         const error = asBrokerError(thrown)
@@ -209,11 +209,11 @@ class LruTokenCache implements ManagedCache {
     held.refreshNotBefore = this.#options.clock.monotonic() + wait
   }
 
-  #land = (grant: Grant, issued: IssuedToken, asked: Moment, keep: boolean): CachedToken => {
+  #store = (grant: Grant, issued: IssuedToken, asked: Moment, keep: boolean): CachedToken => {
     const { random, minRemainingSeconds } = this.#options
     const fetched = cachedToken(++this.#fetched, grant, issued, planLife(issued, asked, minRemainingSeconds, random))
     if (this.#isExpired(fetched)) throw stillborn()
-    return keep ? this.#store(fetched) : fetched
+    return keep ? this.#put(fetched) : fetched
   }
 
   #remaining({ life }: CachedToken): number {
@@ -229,7 +229,7 @@ class LruTokenCache implements ManagedCache {
   }
 
   /** Keeps the token that lives longer: what a refresh brought without a later end counts as "not yet". */
-  #store(fetched: CachedToken): CachedToken {
+  #put(fetched: CachedToken): CachedToken {
     const held = this.#held.peek(fetched.key)
     if (
       held &&

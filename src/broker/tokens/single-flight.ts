@@ -10,7 +10,7 @@ import type { Flight, Turns } from './fair-queue.ts'
 import type { Events, IssuedToken, TokenSource } from '../events.ts'
 
 /** The fetches that are under way or wait for their turn: one per key, however many ask. */
-export interface Flights {
+export interface SingleFlight {
   /**
    * What the source has for a grant: waits for the fetch of its key, which begins when the first caller who waits for it
    * has a turn. Settles within the time of one fetch, whatever hangs and however long the queue is; whoever gives up
@@ -34,7 +34,7 @@ export interface Flights {
 }
 
 /** What fetches need: where tokens come from, and where they go. */
-export interface FlightOptions {
+export interface SingleFlightOptions {
   readonly source: TokenSource
   readonly clock: Clock
   readonly turns: Turns
@@ -47,7 +47,7 @@ export interface FlightOptions {
    * @param asked when the fetch began
    * @param keep whether it may be stored
    */
-  readonly land: (grant: Grant, issued: IssuedToken, asked: Moment, keep: boolean) => CachedToken
+  readonly store: (grant: Grant, issued: IssuedToken, asked: Moment, keep: boolean) => CachedToken
   /** Told for each caller who waits and is answered with a failure that is remembered. */
   readonly recalled: Events['recalled']
   /**
@@ -69,15 +69,15 @@ interface Entry {
 }
 
 /** Fetches tokens from the source. Callers who need the same key share one fetch. */
-export function createFlights(options: FlightOptions): Flights {
-  return new KeyFlights(options)
+export function createSingleFlight(options: SingleFlightOptions): SingleFlight {
+  return new KeyedSingleFlight(options)
 }
 
-class KeyFlights implements Flights {
-  readonly #options: FlightOptions
+class KeyedSingleFlight implements SingleFlight {
+  readonly #options: SingleFlightOptions
   readonly #entries = new Map<string, Entry>()
 
-  constructor(options: FlightOptions) {
+  constructor(options: SingleFlightOptions) {
     this.#options = options
   }
 
@@ -147,7 +147,7 @@ class KeyFlights implements Flights {
   }
 
   async #fetch(entry: Entry): Promise<CachedToken> {
-    const { source, clock, memory, timeoutMs, land } = this.#options
+    const { source, clock, memory, timeoutMs, store: land } = this.#options
     const { grant } = entry
     const asked = momentOf(clock)
     entry.refused = true
