@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { createTurns, defaultMaxWaiting, foregroundTurns } from '../../src/broker/tokens/fair-queue.ts'
+import { createFairQueue, defaultMaxWaiting, foregroundTurns } from '../../src/broker/tokens/fair-queue.ts'
 import { failureLevel, failurePeriodMs } from '../../src/broker/tokens/negative-cache-rules.ts'
 import {
   freshness,
@@ -66,7 +66,7 @@ const levelsOf = (...codes: readonly number[]) => codes.map(each => failureLevel
 
 /** How many slots each of so many callers gets, if all of them ask for everything. */
 function slots(callers: number): number {
-  const turns = createTurns({ limit: config.upstreamConcurrency, overloaded: () => new Error('overloaded') })
+  const turns = createFairQueue({ limit: config.upstreamConcurrency, overloaded: () => new Error('overloaded') })
   const begun = new Map<number, number>()
   for (let n = 0; n < 100 * callers; n++) {
     const caller = n % callers
@@ -74,7 +74,7 @@ function slots(callers: number): number {
       begun.set(caller, (begun.get(caller) ?? 0) + 1)
       return new Promise<never>(() => undefined)
     }
-    turns.flight(work, () => undefined).join(String(caller))
+    turns.task(work, () => undefined).join(String(caller))
   }
   return Math.max(...begun.values())
 }

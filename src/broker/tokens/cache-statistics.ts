@@ -4,7 +4,7 @@ import type { Clock } from '../lib/clock.ts'
 import type { RememberedFailure } from './negative-cache.ts'
 import type { FailureLevel } from '../../reasons/row.ts'
 import { freshness, momentOf, remainingMs, servedForMs, type Freshness, type Moment } from './freshness.ts'
-import type { Load } from './fair-queue.ts'
+import type { QueueLoad } from './fair-queue.ts'
 
 /** Cache statistics. */
 export interface CacheStatistics {
@@ -13,7 +13,7 @@ export interface CacheStatistics {
   /** Fetches in flight or queued, at most one per key. */
   readonly fetching: number
   /** Exchanges in flight, and entries in the fair queue. */
-  readonly load: Load
+  readonly load: QueueLoad
   /** The negative cache, including expired failures that were not tried again. */
   readonly failures: readonly FailureCount[]
   /** Entries evicted since the start because the cache was full. */
@@ -84,7 +84,7 @@ export interface Viewed {
   /** The cached tokens by their ids, in the order of these. */
   readonly order: ReadonlyMap<number, CachedToken>
   readonly fetching: () => number
-  readonly load: () => Load
+  readonly load: () => QueueLoad
   readonly failures: () => Iterable<RememberedFailure>
   readonly atRisk: ReadonlySet<CachedToken>
   readonly evictions: () => number

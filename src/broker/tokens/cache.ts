@@ -18,7 +18,7 @@ import {
   type Moment,
 } from './freshness.ts'
 import type { Grant } from '../authorization/authorize.ts'
-import { createTurns } from './fair-queue.ts'
+import { createFairQueue } from './fair-queue.ts'
 import type { CacheOutcome, Events, IssuedToken, TokenSource } from '../events.ts'
 
 /** A token that may be handed out now. */
@@ -102,12 +102,12 @@ class LruTokenCache implements ManagedCache {
       },
     })
     this.#replaced = new LRUCache({ max: options.maxEntries })
-    const turns = createTurns({ limit: options.concurrency, overloaded })
+    const turns = createFairQueue({ limit: options.concurrency, overloaded })
     this.#memory = createFailureMemory(options)
     this.#singleFlight = createSingleFlight({
       ...options,
       source,
-      turns,
+      queue: turns,
       memory: this.#memory,
       store: this.#store,
       recalled: options.events.recalled,

@@ -1,11 +1,11 @@
-import { Lane, type Seat } from './round-robin.ts'
+import { RoundRobinQueue, type QueueEntry } from './round-robin.ts'
 
 /** Work that is done once, for everybody who waits for it, when one of them has a turn. */
-export interface Flight<T> {
+export interface QueuedTask<T> {
   /** What comes of it. Stays pending when everybody has left before it began. */
   readonly result: Promise<T>
   /** Whether it has had its turn. */
-  readonly begun: boolean
+  readonly started: boolean
   /**
    * Makes a caller wait for it: it begins when the first caller who waits for it has a turn, at once if there is one to
    * be had. Once it has begun, joining costs no turn.
@@ -13,13 +13,13 @@ export interface Flight<T> {
    * @param caller whose turns are used: the same text for everything one caller asks for
    * @param background whether nobody waits for an answer; the fetch has a turn among others of its kind then
    * @returns leaves again; does nothing once the work has begun, or the second time
-   * @throws whatever {@link TurnsOptions.overloaded} makes, when this caller's share of the queue is used up
+   * @throws whatever {@link FairQueueOptions.overloaded} makes, when this caller's share of the queue is used up
    */
   readonly join: (caller: string, background?: boolean) => () => void
 }
 
 /** How much is under way, and how much waits. */
-export interface Load {
+export interface QueueLoad {
   readonly running: number
   /** Places in the queues: a flight has one for each caller who waits for it. */
   readonly waiting: number
@@ -28,19 +28,19 @@ export interface Load {
 }
 
 /** A limit to what is done at once, with turns that are fair to callers. */
-export interface Turns {
+export interface FairQueue {
   /**
    * Prepares work; it begins once somebody has joined and has a turn.
    *
    * @param work called once at most
    * @param abandoned called when the last one has left before it began; not where the first could not even join
    */
-  readonly flight: <T>(work: () => Promise<T>, abandoned: () => void) => Flight<T>
-  readonly load: () => Load
+  readonly task: <T>(work: () => Promise<T>, abandoned: () => void) => QueuedTask<T>
+  readonly load: () => QueueLoad
 }
 
-/** The limits of {@link createTurns}. */
-export interface TurnsOptions {
+/** The limits of {@link createFairQueue}. */
+export interface FairQueueOptions {
   /** Flights at once, 1 or more. */
   readonly limit: number
   /** Places in the queues, 1 or more; default 10,000. */
@@ -68,65 +68,65 @@ export const foregroundTurns = 3
  * The background (refreshes of tokens that are still served) has turns of its own, shared out in the same way: one in
  * four while callers wait, so that neither keeps the other from its work, and at most half of the slots.
  */
-export function createTurns(options: TurnsOptions): Turns {
-  return new FairTurns(options)
+export function createFairQueue(options: FairQueueOptions): FairQueue {
+  return new CallerFairQueue(options)
 }
 
-class FairTurns implements Turns {
-  readonly foreground = new Lane()
-  readonly background = new Lane()
-  readonly #options: TurnsOptions
-  #turnsSinceBackground = 0
+class CallerFairQueue implements FairQueue {
+  readonly foreground = new RoundRobinQueue()
+  readonly background = new RoundRobinQueue()
+  readonly #options: FairQueueOptions
+  #startedSinceBackground = 0
 
-  constructor(options: TurnsOptions) {
+  constructor(options: FairQueueOptions) {
     this.#options = options
   }
 
-  flight = <T>(work: () => Promise<T>, abandoned: () => void): Flight<T> => new QueuedFlight(this, work, abandoned)
+  task = <T>(work: () => Promise<T>, abandoned: () => void): QueuedTask<T> => new FairQueueTask(this, work, abandoned)
 
-  load = (): Load => ({
+  load = (): QueueLoad => ({
     running: this.foreground.running + this.background.running,
     waiting: this.foreground.waiting + this.background.waiting,
     background: this.background.waiting,
   })
 
   /** @throws Error where the caller's, or the background's, share of the places is used up */
-  makeRoom(lane: Lane, caller: string): void {
+  requireRoom(lane: RoundRobinQueue, caller: string): void {
     const { maxWaiting = defaultMaxWaiting, overloaded } = this.#options
     const held = lane === this.background ? lane.waiting : lane.waitingOf(caller)
     if (held >= maxWaiting - this.load().waiting) throw overloaded()
   }
 
   /** Begins whatever has a turn now. */
-  next(): void {
+  startNext(): void {
     for (;;) {
       const free = this.#options.limit - this.load().running
       const seat = free > 0 ? this.#choose(free) : undefined
       if (seat === undefined) return
-      this.#turnsSinceBackground = seat.lane === this.background ? 0 : this.#turnsSinceBackground + 1
-      seat.begin(seat)
+      this.#startedSinceBackground = seat.queue === this.background ? 0 : this.#startedSinceBackground + 1
+      seat.start(seat)
     }
   }
 
-  #choose(free: number): Seat | undefined {
+  #choose(free: number): QueueEntry | undefined {
     const { foreground, background } = this
     const waiter = () => foreground.take(caller => foreground.runningOf(caller) < callerShare * free)
     const refresh = () => (background.running < free ? background.take(() => true) : undefined)
-    return this.#turnsSinceBackground >= foregroundTurns ? (refresh() ?? waiter()) : (waiter() ?? refresh())
+    return this.#startedSinceBackground >= foregroundTurns ? (refresh() ?? waiter()) : (waiter() ?? refresh())
   }
 }
 
-class QueuedFlight<T> implements Flight<T> {
+class FairQueueTask<T> implements QueuedTask<T> {
   readonly result: Promise<T>
-  readonly #turns: FairTurns
+  readonly #queue: CallerFairQueue
   readonly #work: () => Promise<T>
   readonly #abandoned: () => void
   readonly #settle: PromiseWithResolvers<T>
-  readonly #seats = new Map<string, Seat>()
-  #begun = false
+  readonly #entries = new Map<string, QueueEntry>()
+  #started = false
 
-  constructor(turns: FairTurns, work: () => Promise<T>, abandoned: () => void) {
-    this.#turns = turns
+  constructor(turns: CallerFairQueue, work: () => Promise<T>, abandoned: () => void) {
+    this.#queue = turns
     this.#work = work
     this.#abandoned = abandoned
     this.#settle = Promise.withResolvers()
@@ -135,48 +135,48 @@ class QueuedFlight<T> implements Flight<T> {
     this.result.catch(() => undefined)
   }
 
-  get begun(): boolean {
-    return this.#begun
+  get started(): boolean {
+    return this.#started
   }
 
   join = (caller: string, background = false): (() => void) => {
-    if (this.#begun) return () => undefined
+    if (this.#started) return () => undefined
     const name = `${background ? 'background' : 'waits'} ${caller}`
-    const seat = this.#seats.get(name) ?? this.#takeSeat(name, caller, background)
-    seat.waiters++
-    this.#turns.next()
+    const entry = this.#entries.get(name) ?? this.#addEntry(name, caller, background)
+    entry.waiters++
+    this.#queue.startNext()
     let left = false
     return () => {
-      if (left || this.#begun) return
+      if (left || this.#started) return
       left = true
-      if (--seat.waiters === 0) this.#giveUp(name, seat)
+      if (--entry.waiters === 0) this.#removeEntry(name, entry)
     }
   }
 
-  #takeSeat(name: string, caller: string, background: boolean): Seat {
-    const lane = background ? this.#turns.background : this.#turns.foreground
-    this.#turns.makeRoom(lane, caller)
-    const seat = lane.add(caller, this.#begin)
-    this.#seats.set(name, seat)
+  #addEntry(name: string, caller: string, background: boolean): QueueEntry {
+    const lane = background ? this.#queue.background : this.#queue.foreground
+    this.#queue.requireRoom(lane, caller)
+    const seat = lane.add(caller, this.#start)
+    this.#entries.set(name, seat)
     return seat
   }
 
-  #giveUp(name: string, seat: Seat): void {
-    seat.lane.remove(seat)
-    this.#seats.delete(name)
-    if (this.#seats.size === 0) this.#abandoned()
+  #removeEntry(name: string, seat: QueueEntry): void {
+    seat.queue.remove(seat)
+    this.#entries.delete(name)
+    if (this.#entries.size === 0) this.#abandoned()
   }
 
-  #begin = ({ lane, caller }: Seat): void => {
-    this.#begun = true
-    for (const seat of this.#seats.values()) seat.lane.remove(seat)
-    this.#seats.clear()
+  #start = ({ queue: lane, caller }: QueueEntry): void => {
+    this.#started = true
+    for (const seat of this.#entries.values()) seat.queue.remove(seat)
+    this.#entries.clear()
     lane.occupy(caller)
     const { resolve, reject } = this.#settle
     // The executor catches what is thrown at once, too.
     void new Promise<T>(done => done(this.#work())).then(resolve, reject).finally(() => {
       lane.release(caller)
-      this.#turns.next()
+      this.#queue.startNext()
     })
   }
 }

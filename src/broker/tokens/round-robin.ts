@@ -1,9 +1,9 @@
-/** One caller's place in a {@link Lane}, for one piece of work. */
-export interface Seat {
-  readonly lane: Lane
+/** One caller's place in a {@link RoundRobinQueue}, for one piece of work. */
+export interface QueueEntry {
+  readonly queue: RoundRobinQueue
   readonly caller: string
   /** Begins the work, and takes away this seat and the others that it has. */
-  readonly begin: (seat: Seat) => void
+  readonly start: (seat: QueueEntry) => void
   /** How many of the caller's requests wait here. */
   waiters: number
 }
@@ -14,9 +14,9 @@ export interface Seat {
  * Maps and sets keep the order. To find the first entry they skip those that were deleted before it, at most as many as
  * they have room for: with 10,000 waiting, a turn takes 5 µs of processor time.
  */
-export class Lane {
+export class RoundRobinQueue {
   /** What each caller waits for, first in first out, in the order of the callers' turns. No set is empty. */
-  readonly #queues = new Map<string, Set<Seat>>()
+  readonly #queues = new Map<string, Set<QueueEntry>>()
   readonly #runningOf = new Map<string, number>()
   #waiting = 0
   #running = 0
@@ -39,15 +39,15 @@ export class Lane {
   }
 
   /** A seat behind the caller's others. A caller that had none has its turn after all others. */
-  add(caller: string, begin: Seat['begin']): Seat {
-    const seat: Seat = { lane: this, caller, begin, waiters: 0 }
+  add(caller: string, begin: QueueEntry['start']): QueueEntry {
+    const seat: QueueEntry = { queue: this, caller, start: begin, waiters: 0 }
     this.#queues.getOrInsertComputed(caller, () => new Set()).add(seat)
     this.#waiting++
     return seat
   }
 
   /** Takes a seat away. Does nothing the second time. */
-  remove(seat: Seat): void {
+  remove(seat: QueueEntry): void {
     const seats = this.#queues.get(seat.caller)
     if (!seats?.delete(seat)) return
     this.#waiting--
@@ -58,7 +58,7 @@ export class Lane {
    * The first seat of the first caller in turn who may begin; that caller's next turn is after all others. A caller who
    * may not begin now keeps the place. The seat stays until it is removed.
    */
-  take(mayBegin: (caller: string) => boolean): Seat | undefined {
+  take(mayBegin: (caller: string) => boolean): QueueEntry | undefined {
     for (const [caller, seats] of this.#queues) {
       if (!mayBegin(caller)) continue
       this.#queues.delete(caller)

@@ -6,7 +6,7 @@ import { matches, type FailureMemory } from './negative-cache.ts'
 import type { FetchFilter } from '../events.ts'
 import { momentOf, type Moment } from './freshness.ts'
 import type { Grant } from '../authorization/authorize.ts'
-import type { Flight, Turns } from './fair-queue.ts'
+import type { QueuedTask, FairQueue } from './fair-queue.ts'
 import type { Events, IssuedToken, TokenSource } from '../events.ts'
 
 /** The fetches that are under way or wait for their turn: one per key, however many ask. */
@@ -37,7 +37,7 @@ export interface SingleFlight {
 export interface SingleFlightOptions {
   readonly source: TokenSource
   readonly clock: Clock
-  readonly turns: Turns
+  readonly queue: FairQueue
   readonly memory: FailureMemory
   /** Milliseconds that a caller waits at most. */
   readonly timeoutMs: number
@@ -62,7 +62,7 @@ const graceMs = 250
 
 interface Entry {
   readonly grant: Grant
-  readonly flight: Flight<CachedToken>
+  readonly task: QueuedTask<CachedToken>
   readonly longestWait: number | undefined
   /** Whether a failure that was remembered by then stood in its way when it had its turn. */
   refused: boolean
@@ -89,7 +89,7 @@ class KeyedSingleFlight implements SingleFlight {
     const { entry, leave } = this.#join(grant)
     try {
       return await withDeadline(
-        () => entry.flight.result,
+        () => entry.task.result,
         timeoutMs,
         () => noAnswer(timeoutMs),
       )
@@ -102,7 +102,7 @@ class KeyedSingleFlight implements SingleFlight {
   }
 
   inBackground = async (grant: Grant, longestWait: number): Promise<CachedToken> =>
-    this.#join(grant, longestWait).entry.flight.result
+    this.#join(grant, longestWait).entry.task.result
 
   forget = (filter: FetchFilter): void => {
     for (const [key, { grant }] of this.#entries) if (matches(grant, filter)) this.#entries.delete(key)
@@ -118,7 +118,7 @@ class KeyedSingleFlight implements SingleFlight {
     }
     const entry = known ?? this.#prepare(grant, longestWait)
     try {
-      return { entry, leave: entry.flight.join(callerOf(grant), background) }
+      return { entry, leave: entry.task.join(callerOf(grant), background) }
     } catch (thrown) {
       if (!known) this.#remove(entry)
       throw thrown
@@ -137,7 +137,7 @@ class KeyedSingleFlight implements SingleFlight {
       grant,
       longestWait,
       refused: false,
-      flight: this.#options.turns.flight(
+      task: this.#options.queue.task(
         () => this.#fetch(entry),
         () => this.#remove(entry),
       ),

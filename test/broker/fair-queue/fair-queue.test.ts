@@ -15,14 +15,14 @@ describe('a flight', () => {
   test('does not begin before somebody joins', () => {
     const { flight, begun } = turnsWorld()
     const one = flight('one')
-    assert.deepEqual([begun, one.begun], [[], false])
+    assert.deepEqual([begun, one.started], [[], false])
     one.join('a')
-    assert.deepEqual([begun, one.begun], [['one'], true])
+    assert.deepEqual([begun, one.started], [['one'], true])
   })
 
   test('that fails, even at once, gives its slot back', async () => {
     const { turns, ask, begun } = turnsWorld()
-    const failing = turns.flight(
+    const failing = turns.task(
       () => {
         throw new Error('at once')
       },
@@ -42,7 +42,7 @@ describe('a flight', () => {
     t.after(() => process.off('unhandledRejection', listen))
     const { turns } = turnsWorld()
     turns
-      .flight(
+      .task(
         () => Promise.reject(new Error('away')),
         () => undefined,
       )

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { Lane } from '../../../src/broker/tokens/round-robin.ts'
+import { RoundRobinQueue } from '../../../src/broker/tokens/round-robin.ts'
 
 const nothing = () => undefined
 const anybody = () => true
 
 test('a seat can be taken away wherever it is, and a second time without harm', () => {
-  const lane = new Lane()
+  const lane = new RoundRobinQueue()
   const [first, middle, last] = ['a', 'a', 'a'].map(caller => lane.add(caller, nothing))
   assert.ok(first && middle && last)
   for (const seat of [middle, middle, first, first]) lane.remove(seat)
@@ -17,7 +17,7 @@ test('a seat can be taken away wherever it is, and a second time without harm', 
 })
 
 test('a seat that was taken away does not come back with its caller', () => {
-  const lane = new Lane()
+  const lane = new RoundRobinQueue()
   const gone = lane.add('a', nothing)
   lane.remove(gone)
   const seat = lane.add('a', nothing)
@@ -26,7 +26,7 @@ test('a seat that was taken away does not come back with its caller', () => {
 })
 
 test('whoever may not begin now keeps the place, and the others have their turns', () => {
-  const lane = new Lane()
+  const lane = new RoundRobinQueue()
   const [a, b, c] = ['a', 'b', 'c'].map(caller => lane.add(caller, nothing))
   assert.equal(
     lane.take(caller => caller !== 'a'),
@@ -42,7 +42,7 @@ test('whoever may not begin now keeps the place, and the others have their turns
 })
 
 test('what is under way is counted per caller, and in all', () => {
-  const lane = new Lane()
+  const lane = new RoundRobinQueue()
   for (const caller of ['a', 'a', 'b']) lane.occupy(caller)
   lane.release('a')
   assert.deepEqual([lane.running, lane.runningOf('a'), lane.runningOf('b'), lane.runningOf('c')], [2, 1, 1, 0])

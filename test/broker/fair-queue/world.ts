@@ -1,16 +1,16 @@
-import { createTurns, type Flight, type TurnsOptions } from '../../../src/broker/tokens/fair-queue.ts'
+import { createFairQueue, type QueuedTask, type FairQueueOptions } from '../../../src/broker/tokens/fair-queue.ts'
 
 /** Lets everything that is under way settle. */
 export const settled = () => new Promise(resolve => setImmediate(resolve))
 
 /** Turns over work that is under way until a test ends it. `begun` has the names of what began, in order. */
-export function turnsWorld(options: Partial<TurnsOptions> = {}) {
-  const turns = createTurns({ limit: 1, overloaded: () => new Error('overloaded'), ...options })
+export function turnsWorld(options: Partial<FairQueueOptions> = {}) {
+  const turns = createFairQueue({ limit: 1, overloaded: () => new Error('overloaded'), ...options })
   const begun: string[] = []
   const abandoned: string[] = []
   const running = new Map<string, PromiseWithResolvers<string>>()
-  const flight = (name: string): Flight<string> =>
-    turns.flight(
+  const flight = (name: string): QueuedTask<string> =>
+    turns.task(
       () => {
         begun.push(name)
         const work = Promise.withResolvers<string>()
