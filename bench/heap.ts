@@ -62,7 +62,7 @@ async function fill(entries: number) {
       minRemainingSeconds: 60,
       timeoutMs: 5_000,
       concurrency: 64,
-      events: { refreshed: () => undefined, recalled: () => undefined },
+      events: { refreshed: () => undefined, negativeCacheHit: () => undefined },
     },
   )
   for (let n = 0; n < entries; n++) await cache.get(grant(n), 0)

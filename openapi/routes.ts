@@ -59,7 +59,7 @@ function addRoutes(app: FastifyInstance, _options: object, registered: () => voi
         issuer,
         authorizeOperation: never,
         policy: never,
-        forget: never,
+        purge: never,
         events: { purged: never, answered: never },
       })
       addOAuthMetadata(scope, undefined)

@@ -62,7 +62,7 @@ export class Confirmation {
   readonly #standings: LRUCache<string, Standing>
   readonly #refusals: LRUCache<string, Refusal>
   readonly #questions = new Map<string, Promise<void>>()
-  #cache: Pick<ManagedCache, 'forget'> | undefined
+  #cache: Pick<ManagedCache, 'purge'> | undefined
   /** Monotonic milliseconds until which nobody waits for the source. */
   #awayUntil = Number.NEGATIVE_INFINITY
 
@@ -86,7 +86,7 @@ export class Confirmation {
   }
 
   /** The cache, with the question before it. What is taken back is dropped from it. */
-  before(cache: Pick<ManagedCache, 'get' | 'forget'>): TokenCache {
+  before(cache: Pick<ManagedCache, 'get' | 'purge'>): TokenCache {
     this.#cache = cache
     return {
       get: (grant, minExpiresIn) => {
@@ -166,7 +166,7 @@ export class Confirmation {
     const { clientId, tenant, scope, key } = grant
     this.#standings.delete(key)
     this.#refusals.set(key, { at: momentOf(this.#options.clock), error })
-    const dropped = this.#cache?.forget({ clientId, tenant, scope }) ?? 0
+    const dropped = this.#cache?.purge({ clientId, tenant, scope }) ?? 0
     if (dropped > 0) this.#options.withdrawn(grant, error)
   }
 

@@ -126,7 +126,7 @@ function connectParent(
     timeoutMs,
     concurrency,
     events: {
-      recalled: events.recalled,
+      negativeCacheHit: events.negativeCacheHit,
       refreshed: (grant, outcome, error) => {
         // What was taken back is told as such, and is not served any more.
         if (error === undefined || !withdraws(error)) events.refreshed(grant, outcome, error)

@@ -105,7 +105,7 @@ export interface Events {
   /** A background refresh settled. If it failed, callers are served the token that is held. */
   readonly refreshed: (grant: Grant, outcome: RefreshOutcome, error?: BrokerError) => void
   /** A caller is answered with a failure that is remembered: nobody was asked for its sake. */
-  readonly recalled: (grant: Grant, error: BrokerError) => void
+  readonly negativeCacheHit: (grant: Grant, error: BrokerError) => void
   /** Tokens were forgotten on demand. A part of the filter that is absent stands for all. */
   readonly purged: (request: RequestFacts, caller: Caller, filter: FetchFilter, dropped: number) => void
   /** The circuit of the authority changed. */

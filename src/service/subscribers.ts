@@ -53,7 +53,7 @@ export function createListeners(
     unauthenticated: audit.unauthenticated,
     forbidden: both(audit.forbidden, metrics.forbidden),
     refreshed: both(audit.refreshed, metrics.refreshed),
-    recalled: metrics.recalled,
+    negativeCacheHit: metrics.negativeCacheHit,
     purged: both(audit.purged, metrics.purged),
     circuit: health.circuit,
     asked: both(health.asked, metrics.asked),

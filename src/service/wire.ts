@@ -88,7 +88,7 @@ export async function wire(config: Config, policy: Policy, sink: LineSink, aroun
   const readiness = createReadiness(needsOf(assertions, keeper.issuers), notReadyYet(log), random)
   const authorizeOperation = createAuthorizeOperation(events.forbidden)
   const operations = { ...telemetry, issuer, authorizeOperation, cache: cache.view }
-  const main = { ...operations, forget: cache.forget, events }
+  const main = { ...operations, purge: cache.purge, events }
   const servers = await buildServers(config, { log, isDraining, events, loopTime }, main, operations, authorities)
 
   return {

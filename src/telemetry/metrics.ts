@@ -62,7 +62,7 @@ export function createMetrics(gauges: Gauges): Metrics {
     verification: (issuer = '', outcome) => verifications.inc({ issuer, outcome }),
     headerIgnored: header => ignored.inc({ header }),
     refreshed: (_grant, outcome, error) => refreshes.inc({ outcome: error?.reason ?? outcome }),
-    recalled: (_grant, { reason }) => negativeHits.inc({ reason }),
+    negativeCacheHit: (_grant, { reason }) => negativeHits.inc({ reason }),
     purged: (_request, _caller, _filter, dropped) => purged.inc(dropped),
     unreadable: () => opaque.inc(),
     policyLoaded: () => reloaded('loaded'),

@@ -59,7 +59,7 @@ export function confirmed({ maxEntries = 10, timeoutMs = 20, patienceMs = 5 } = 
     minRemainingSeconds: 60,
     timeoutMs,
     concurrency: 4,
-    events: { refreshed: () => undefined, recalled: () => undefined },
+    events: { refreshed: () => undefined, negativeCacheHit: () => undefined },
   })
   const tokens = confirmation.before(cache)
   const get = async (scope?: string) => (await tokens.get(grantOf(scope), 0)).token.token

@@ -11,7 +11,7 @@ import {
   remainingMs,
   shortLifeSeconds,
 } from '../../src/broker/tokens/freshness.ts'
-import { forgottenAfterMs } from '../../src/broker/tokens/negative-cache.ts'
+import { keptAfterMs } from '../../src/broker/tokens/negative-cache.ts'
 import { minRemainingSeconds } from '../../src/broker/tokens/assertion-cache.ts'
 import { cacheOutcomes } from '../../src/broker/events.ts'
 import { readConfig } from '../../src/config/config.ts'
@@ -123,7 +123,7 @@ const facts: readonly string[] = [
   `A \`Retry-After\` of more than ${readRetryAfter('86400', 0)} s counts as ${readRetryAfter('86400', 0)} s, and a limit (429) of Entra ` +
     `without one as ${retryAfterPart(429, undefined, 0).retryAfter} s.`,
   `cached, a ${errorTable.upstream_unavailable.status} reports`,
-  `for another ${minutes(forgottenAfterMs)} minutes, the failures in a row`,
+  `for another ${minutes(keptAfterMs)} minutes, the failures in a row`,
   `\`BROKER_UPSTREAM_CONCURRENCY\` (${config.upstreamConcurrency}) fetches`,
   `a queue of ${grouped(defaultMaxWaiting)} places`,
   `alone it gets ${slots(1)} of ${config.upstreamConcurrency} slots and ${grouped(defaultMaxWaiting / 2)} of the places, ` +

@@ -1,7 +1,7 @@
 import type { LRUCache } from 'lru-cache'
 import type { CachedToken } from './cached-token.ts'
 import type { Clock } from '../lib/clock.ts'
-import type { RememberedFailure } from './negative-cache.ts'
+import type { CachedFailure } from './negative-cache.ts'
 import type { FailureLevel } from '../../reasons/row.ts'
 import { freshness, momentOf, remainingMs, servedForMs, type Freshness, type Moment } from './freshness.ts'
 import type { QueueLoad } from './fair-queue.ts'
@@ -85,7 +85,7 @@ export interface Viewed {
   readonly order: ReadonlyMap<number, CachedToken>
   readonly fetching: () => number
   readonly load: () => QueueLoad
-  readonly failures: () => Iterable<RememberedFailure>
+  readonly failures: () => Iterable<CachedFailure>
   readonly atRisk: ReadonlySet<CachedToken>
   readonly evictions: () => number
   readonly clock: Clock
@@ -116,7 +116,7 @@ export function createCacheView({
   }
 }
 
-function countFailures(failures: Iterable<RememberedFailure>): readonly FailureCount[] {
+function countFailures(failures: Iterable<CachedFailure>): readonly FailureCount[] {
   const counts = new Map<string, FailureCount>()
   for (const { level, error } of failures) {
     const key = `${level} ${error.reason}`

@@ -4,7 +4,7 @@ import { overloaded, replaceOnceMs, stillborn, tooShort } from './cache-errors.t
 import { createCacheView, type CacheView } from './cache-statistics.ts'
 import { cachedToken, type CachedToken } from './cached-token.ts'
 import type { Clock } from '../lib/clock.ts'
-import { createFailureMemory, matches, type FailureMemory } from './negative-cache.ts'
+import { createNegativeCache, matches, type NegativeCache } from './negative-cache.ts'
 import type { FetchFilter } from '../events.ts'
 import { createSingleFlight, type SingleFlight } from './single-flight.ts'
 import {
@@ -47,7 +47,7 @@ export interface ManagedCache extends TokenCache {
    * Forgets what matches: tokens, remembered failures, and what comes of the fetches that are under way. Tokens that were
    * handed out stay valid. Returns how many tokens were dropped.
    */
-  readonly forget: (filter: FetchFilter) => number
+  readonly purge: (filter: FetchFilter) => number
 }
 
 /** What a cache needs, and its limits. */
@@ -61,7 +61,7 @@ export interface CacheOptions {
   readonly timeoutMs: number
   /** Fetches at once. */
   readonly concurrency: number
-  readonly events: Pick<Events, 'refreshed' | 'recalled'>
+  readonly events: Pick<Events, 'refreshed' | 'negativeCacheHit'>
   /** Counts a fetch against the one who causes it; throws where it must not be made. */
   readonly charge?: (grant: Grant) => void
 }
@@ -81,7 +81,7 @@ class LruTokenCache implements ManagedCache {
   readonly #options: CacheOptions
   readonly #held: LRUCache<string, CachedToken>
   readonly #singleFlight: SingleFlight
-  readonly #memory: FailureMemory
+  readonly #negativeCache: NegativeCache
   /** Key → monotonic milliseconds of the last fetch that `min_expires_in` caused. */
   readonly #replaced: LRUCache<string, number>
   /** Tokens whose last refresh failed and that were asked for since it did first. */
@@ -103,21 +103,21 @@ class LruTokenCache implements ManagedCache {
     })
     this.#replaced = new LRUCache({ max: options.maxEntries })
     const turns = createFairQueue({ limit: options.concurrency, overloaded })
-    this.#memory = createFailureMemory(options)
+    this.#negativeCache = createNegativeCache(options)
     this.#singleFlight = createSingleFlight({
       ...options,
       source,
       queue: turns,
-      memory: this.#memory,
+      negativeCache: this.#negativeCache,
       store: this.#store,
-      recalled: options.events.recalled,
+      negativeCacheHit: options.events.negativeCacheHit,
     })
     this.view = createCacheView({
       held: this.#held,
       order: this.#order,
       fetching: this.#singleFlight.size,
       load: turns.load,
-      failures: this.#memory.all,
+      failures: this.#negativeCache.all,
       atRisk: this.#atRisk,
       evictions: () => this.#evictions,
       clock: options.clock,
@@ -176,14 +176,14 @@ class LruTokenCache implements ManagedCache {
     }
   }
 
-  forget = (filter: FetchFilter): number => {
+  purge = (filter: FetchFilter): number => {
     const dropped = [...this.#held.values()].filter(token => matches(token, filter))
     for (const { key } of dropped) {
       this.#held.delete(key)
       this.#replaced.delete(key)
     }
-    this.#singleFlight.forget(filter)
-    this.#memory.forget(filter)
+    this.#singleFlight.purge(filter)
+    this.#negativeCache.purge(filter)
     return dropped.length
   }
 

@@ -6,7 +6,7 @@ import type { Clock } from '../lib/clock.ts'
 import { failureLevel, failurePeriodMs, type FetchTarget, forOthers, withSecondsLeft } from './negative-cache-rules.ts'
 
 /** What is remembered of failed fetches of one application, one tenant or one key. */
-export interface RememberedFailure {
+export interface CachedFailure {
   readonly level: FailureLevel
   readonly clientId: string
   /** Not at the level of an application. */
@@ -24,12 +24,12 @@ export interface RememberedFailure {
 }
 
 /** Keeps fetches that are known to fail from being made again and again. Nothing in it is a token. */
-export interface FailureMemory {
+export interface NegativeCache {
   /**
    * The remembered failure that a fetch for this target would meet now, if any: to be answered at once. It is the error
    * as it happened, without its cause; where waiting can help, with the remaining seconds (1 or more). Only looks.
    */
-  readonly standing: (target: FetchTarget) => BrokerError | undefined
+  readonly lookUp: (target: FetchTarget) => BrokerError | undefined
   /**
    * Makes a fetch unless a remembered failure stands in its way, and remembers how it went. Where the period of a failure
    * has ended, this is the one fetch that may find out; whoever comes before it settles meets the remembered failure.
@@ -42,15 +42,15 @@ export interface FailureMemory {
    * Forgets all failures that stand in the way of what the filter names, and whatever comes of the fetches for it that
    * are under way. Counts the forgotten failures.
    */
-  readonly forget: (filter: FetchFilter) => number
+  readonly purge: (filter: FetchFilter) => number
   /** What failed last and stands, or stood, in the way of this target: for those who watch. */
-  readonly last: (target: FetchTarget) => RememberedFailure | undefined
+  readonly last: (target: FetchTarget) => CachedFailure | undefined
   /** Everything that is remembered, in no order: for those who count. */
-  readonly all: () => Iterable<RememberedFailure>
+  readonly all: () => Iterable<CachedFailure>
 }
 
 /** What a memory of failures needs, and its limit. */
-export interface FailureMemoryOptions {
+export interface NegativeCacheOptions {
   readonly clock: Pick<Clock, 'monotonic'>
   /** Uniform in [0, 1). */
   readonly random: () => number
@@ -62,14 +62,14 @@ const defaultMax = 10_000
 /** Milliseconds after which a probe that has not settled counts as lost. Longer than any exchange may take. */
 export const probeMs = 90_000
 /** Milliseconds beyond its period after which a failure that nobody probed says nothing any more. */
-export const forgottenAfterMs = 5 * 60_000
+export const keptAfterMs = 5 * 60_000
 
 /**
  * A memory of failures at the level where they belong: of an application, of an application in one tenant, of a key.
  * Three LRUs, apart from each other and from the tokens: who causes many failures pushes out failures of that level only.
  */
-export function createFailureMemory(options: FailureMemoryOptions): FailureMemory {
-  return new LruFailureMemory(options)
+export function createNegativeCache(options: NegativeCacheOptions): NegativeCache {
+  return new LruNegativeCache(options)
 }
 
 /** A fetch that is under way. */
@@ -82,7 +82,7 @@ interface Attempt {
   readonly probes: readonly FailureRecord[]
 }
 
-interface FailureRecord extends RememberedFailure {
+interface FailureRecord extends CachedFailure {
   error: BrokerError
   until: number
   /** When it was last made, in the order of all beginnings and failures. */
@@ -90,29 +90,29 @@ interface FailureRecord extends RememberedFailure {
   probe: { readonly by: Attempt; readonly until: number } | undefined
 }
 
-const memoryKeys: Readonly<Record<FailureLevel, (target: FetchTarget) => string>> = {
+const cacheKeys: Readonly<Record<FailureLevel, (target: FetchTarget) => string>> = {
   application: ({ clientId }) => clientId,
   tenant: ({ clientId, tenant }) => `${clientId} ${tenant}`,
   key: ({ key }) => key,
 }
 
-class LruFailureMemory implements FailureMemory {
-  readonly #options: FailureMemoryOptions
+class LruNegativeCache implements NegativeCache {
+  readonly #options: NegativeCacheOptions
   readonly #records: Readonly<Record<FailureLevel, LRUCache<string, FailureRecord>>>
   readonly #attempts = new Set<Attempt>()
   #order = 0
 
-  constructor(options: FailureMemoryOptions) {
+  constructor(options: NegativeCacheOptions) {
     this.#options = options
     const { max = defaultMax } = options
     this.#records = { application: new LRUCache({ max }), tenant: new LRUCache({ max }), key: new LRUCache({ max }) }
   }
 
-  standing = (target: FetchTarget): BrokerError | undefined => {
+  lookUp = (target: FetchTarget): BrokerError | undefined => {
     const now = this.#options.clock.monotonic()
     for (const level of levels) {
       const record = this.#find(level, target, now)
-      if (record && stands(record, now)) return answerOf(record, now)
+      if (record && isInForce(record, now)) return currentError(record, now)
     }
     return undefined
   }
@@ -130,7 +130,7 @@ class LruFailureMemory implements FailureMemory {
     }
   }
 
-  forget = (filter: FetchFilter): number => {
+  purge = (filter: FetchFilter): number => {
     let forgotten = 0
     for (const level of levels) {
       const records = this.#records[level]
@@ -142,28 +142,28 @@ class LruFailureMemory implements FailureMemory {
     return forgotten
   }
 
-  last = (target: FetchTarget): RememberedFailure | undefined => {
+  last = (target: FetchTarget): CachedFailure | undefined => {
     // Looking is no use: it must not keep a record from leaving.
-    const found = levels.map(level => this.#records[level].peek(memoryKeys[level](target)))
+    const found = levels.map(level => this.#records[level].peek(cacheKeys[level](target)))
     return found.reduce((a, b) => (a === undefined || (b !== undefined && b.order > a.order) ? b : a), undefined)
   }
 
-  all = (): Iterable<RememberedFailure> => levels.flatMap(level => [...this.#records[level].values()])
+  all = (): Iterable<CachedFailure> => levels.flatMap(level => [...this.#records[level].values()])
 
   #find(level: FailureLevel, target: FetchTarget, now: number): FailureRecord | undefined {
     const records = this.#records[level]
     // The usual case, in which not even the key needs to be made.
     if (records.size === 0) return undefined
-    const key = memoryKeys[level](target)
+    const key = cacheKeys[level](target)
     const record = records.get(key)
-    if (record === undefined || now < record.until + forgottenAfterMs || stands(record, now)) return record
+    if (record === undefined || now < record.until + keptAfterMs || isInForce(record, now)) return record
     records.delete(key)
     return undefined
   }
 
   /** @throws BrokerError the failure that stands in the way */
   #begin(target: FetchTarget, longestBackOff: number | undefined): Attempt {
-    const failure = this.standing(target)
+    const failure = this.lookUp(target)
     if (failure) throw failure
     const now = this.#options.clock.monotonic()
     const probes = levels.map(level => this.#find(level, target, now)).filter(record => record !== undefined)
@@ -176,7 +176,7 @@ class LruFailureMemory implements FailureMemory {
   /** A success disproves what was remembered of its key, its tenant and its application; of other tenants, nothing. */
   #succeeded(attempt: Attempt): void {
     if (!this.#attempts.delete(attempt)) return
-    for (const level of levels) this.#records[level].delete(memoryKeys[level](attempt.target))
+    for (const level of levels) this.#records[level].delete(cacheKeys[level](attempt.target))
   }
 
   #failed(attempt: Attempt, error: BrokerError): void {
@@ -188,16 +188,16 @@ class LruFailureMemory implements FailureMemory {
       // It failed for another reason, which says nothing about this one; but probes do not follow each other at once.
       if (record.level !== level) record.until = this.#options.clock.monotonic() + this.#between(1_000, 2_000)
     }
-    if (level) this.#remember(level, attempt, error)
+    if (level) this.#store(level, attempt, error)
   }
 
-  #remember(level: FailureLevel, { target, longestBackOff, order }: Attempt, error: BrokerError): void {
+  #store(level: FailureLevel, { target, longestBackOff, order }: Attempt, error: BrokerError): void {
     const now = this.#options.clock.monotonic()
     const known = this.#find(level, target, now)
     // Fetches that were under way together fail together: that is one failure, not many in a row.
     if (known && known.order > order) return
     const failures = (known?.failures ?? 0) + 1
-    this.#records[level].set(memoryKeys[level](target), {
+    this.#records[level].set(cacheKeys[level](target), {
       level,
       clientId: target.clientId,
       tenant: level === 'application' ? undefined : target.tenant,
@@ -216,7 +216,7 @@ class LruFailureMemory implements FailureMemory {
   }
 }
 
-const stands = ({ until, probe }: FailureRecord, now: number): boolean =>
+const isInForce = ({ until, probe }: FailureRecord, now: number): boolean =>
   now < until || (probe !== undefined && now < probe.until)
 
 /** Whether something is among what is meant; what it does not name itself is of every kind. */
@@ -226,7 +226,7 @@ export const matches = (place: FetchFilter, filter: FetchFilter): boolean =>
   )
 
 /** The error of a record as it is answered now. A record keeps one error object: it is replaced when the seconds change. */
-function answerOf(record: FailureRecord, now: number): BrokerError {
+function currentError(record: FailureRecord, now: number): BrokerError {
   record.error = withSecondsLeft(record.error, record.until - now)
   return record.error
 }

@@ -2,7 +2,7 @@ import { asBrokerError, BrokerError } from '../../errors.ts'
 import type { CachedToken } from './cached-token.ts'
 import type { Clock } from '../lib/clock.ts'
 import { withDeadline } from '../lib/deadline.ts'
-import { matches, type FailureMemory } from './negative-cache.ts'
+import { matches, type NegativeCache } from './negative-cache.ts'
 import type { FetchFilter } from '../events.ts'
 import { momentOf, type Moment } from './freshness.ts'
 import type { Grant } from '../authorization/authorize.ts'
@@ -30,7 +30,7 @@ export interface SingleFlight {
   readonly has: (key: string) => boolean
   readonly size: () => number
   /** From now on the fetches for these are nobody's: who waits gets what comes, but it is not kept, nor waited for anew. */
-  readonly forget: (filter: FetchFilter) => void
+  readonly purge: (filter: FetchFilter) => void
 }
 
 /** What fetches need: where tokens come from, and where they go. */
@@ -38,7 +38,7 @@ export interface SingleFlightOptions {
   readonly source: TokenSource
   readonly clock: Clock
   readonly queue: FairQueue
-  readonly memory: FailureMemory
+  readonly negativeCache: NegativeCache
   /** Milliseconds that a caller waits at most. */
   readonly timeoutMs: number
   /**
@@ -49,7 +49,7 @@ export interface SingleFlightOptions {
    */
   readonly store: (grant: Grant, issued: IssuedToken, asked: Moment, keep: boolean) => CachedToken
   /** Told for each caller who waits and is answered with a failure that is remembered. */
-  readonly recalled: Events['recalled']
+  readonly negativeCacheHit: Events['negativeCacheHit']
   /**
    * Counts a fetch against the one who causes it, before it waits for its turn: whoever joins it is not counted, nor
    * refused for another's sake. Throws where it must not be made; nothing is remembered of that.
@@ -65,7 +65,7 @@ interface Entry {
   readonly task: QueuedTask<CachedToken>
   readonly longestWait: number | undefined
   /** Whether a failure that was remembered by then stood in its way when it had its turn. */
-  refused: boolean
+  servedFromNegativeCache: boolean
 }
 
 /** Fetches tokens from the source. Callers who need the same key share one fetch. */
@@ -85,7 +85,7 @@ class KeyedSingleFlight implements SingleFlight {
   size = (): number => this.#entries.size
 
   wait = async (grant: Grant): Promise<CachedToken> => {
-    const { timeoutMs, recalled } = this.#options
+    const { timeoutMs, negativeCacheHit: recalled } = this.#options
     const { entry, leave } = this.#join(grant)
     try {
       return await withDeadline(
@@ -94,7 +94,7 @@ class KeyedSingleFlight implements SingleFlight {
         () => noAnswer(timeoutMs),
       )
     } catch (thrown) {
-      if (entry.refused) recalled(grant, asBrokerError(thrown))
+      if (entry.servedFromNegativeCache) recalled(grant, asBrokerError(thrown))
       throw thrown
     } finally {
       leave()
@@ -104,7 +104,7 @@ class KeyedSingleFlight implements SingleFlight {
   inBackground = async (grant: Grant, longestWait: number): Promise<CachedToken> =>
     this.#join(grant, longestWait).entry.task.result
 
-  forget = (filter: FetchFilter): void => {
+  purge = (filter: FetchFilter): void => {
     for (const [key, { grant }] of this.#entries) if (matches(grant, filter)) this.#entries.delete(key)
   }
 
@@ -113,7 +113,7 @@ class KeyedSingleFlight implements SingleFlight {
     const background = longestWait !== undefined
     const known = this.#entries.get(grant.key)
     if (!known) {
-      this.#refuseRemembered(grant, background)
+      this.#checkNegativeCache(grant, background)
       this.#options.charge?.(grant)
     }
     const entry = known ?? this.#prepare(grant, longestWait)
@@ -125,10 +125,10 @@ class KeyedSingleFlight implements SingleFlight {
     }
   }
 
-  #refuseRemembered(grant: Grant, background: boolean): void {
-    const failure = this.#options.memory.standing(grant)
+  #checkNegativeCache(grant: Grant, background: boolean): void {
+    const failure = this.#options.negativeCache.lookUp(grant)
     if (failure === undefined) return
-    if (!background) this.#options.recalled(grant, failure)
+    if (!background) this.#options.negativeCacheHit(grant, failure)
     throw failure
   }
 
@@ -136,7 +136,7 @@ class KeyedSingleFlight implements SingleFlight {
     const entry: Entry = {
       grant,
       longestWait,
-      refused: false,
+      servedFromNegativeCache: false,
       task: this.#options.queue.task(
         () => this.#fetch(entry),
         () => this.#remove(entry),
@@ -147,12 +147,12 @@ class KeyedSingleFlight implements SingleFlight {
   }
 
   async #fetch(entry: Entry): Promise<CachedToken> {
-    const { source, clock, memory, timeoutMs, store: land } = this.#options
+    const { source, clock, negativeCache: memory, timeoutMs, store: land } = this.#options
     const { grant } = entry
     const asked = momentOf(clock)
-    entry.refused = true
+    entry.servedFromNegativeCache = true
     const fetch = async (): Promise<CachedToken> => {
-      entry.refused = false
+      entry.servedFromNegativeCache = false
       const issued = await withDeadline(
         signal => source(grant, signal),
         timeoutMs + graceMs,

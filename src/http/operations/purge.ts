@@ -25,7 +25,7 @@ export interface Purge {
   /** The active policy. */
   readonly policy: () => { readonly policy: Policy }
   /** Removes what matches from the cache. Returns the number of tokens removed. */
-  readonly forget: (filter: FetchFilter) => number
+  readonly purge: (filter: FetchFilter) => number
   readonly events: Pick<Events, 'purged' | 'answered'>
 }
 
@@ -33,7 +33,10 @@ export interface Purge {
  * Adds `DELETE /tokens`, for callers with the permission `purge`. It removes matching tokens from the cache and matching
  * failures from the negative cache. Tokens that were already issued stay valid: Entra does not revoke them.
  */
-export function addPurge(app: FastifyInstance, { issuer, authorizeOperation, policy, forget, events }: Purge): void {
+export function addPurge(
+  app: FastifyInstance,
+  { issuer, authorizeOperation, policy, purge: forget, events }: Purge,
+): void {
   app.delete('/tokens', {
     schema: { operationId: 'purgeTokens', querystring: purgeQuery, response: problems(...errors) },
     config: { endpoint },

@@ -38,7 +38,7 @@ const world = (concurrency = 4) => {
     timeoutMs: 5_000,
     concurrency,
     charge: createLimits(clock).exchange,
-    events: { refreshed: () => undefined, recalled: () => undefined },
+    events: { refreshed: () => undefined, negativeCacheHit: () => undefined },
   })
   return { clock, asked, cache, release: () => waits.splice(0).forEach(done => done()) }
 }
@@ -48,7 +48,7 @@ describe('a limit of exchanges', () => {
     const { clock, asked, cache } = world()
     const grant = grantOf('2/m')
     const fetch = async () => {
-      cache.forget({})
+      cache.purge({})
       await cache.get(grant, 0)
     }
     await fetch()
@@ -65,7 +65,7 @@ describe('a limit of exchanges', () => {
     const { asked, cache, release } = world(1)
     const grant = grantOf('1/m')
     const first = cache.get(grant, 0)
-    cache.forget({})
+    cache.purge({})
     // The only slot is taken, so that a fetch of this caller would wait for its turn.
     await assert.rejects(async () => cache.get(grant, 0), { code: 'rate_limited' })
     const other = cache.get(grantOf(undefined, stranger), 0)
@@ -83,12 +83,12 @@ describe('a limit of exchanges', () => {
     const begun = [get(grantOf(undefined, stranger)), get()]
     release()
     assert.deepEqual(await Promise.all(begun), ['miss', 'collapsed'])
-    cache.forget({})
+    cache.purge({})
     const own = [get(), get(), get()]
     release()
     assert.deepEqual(await Promise.all(own), ['miss', 'collapsed', 'collapsed'])
     assert.equal(asked.length, 2)
-    cache.forget({})
+    cache.purge({})
     await assert.rejects(
       async () => cache.get(grant, 0),
       { code: 'rate_limited' },

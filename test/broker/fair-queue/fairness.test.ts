@@ -161,7 +161,7 @@ test('a failure that is remembered waits for no turn: it is answered at once, an
   const recalled: string[] = []
   const { get, world, hold, release } = cacheWorld({
     concurrency: 1,
-    events: { refreshed: () => undefined, recalled: (_, { reason }) => void recalled.push(reason) },
+    events: { refreshed: () => undefined, negativeCacheHit: (_, { reason }) => void recalled.push(reason) },
   })
   world.next = away()
   await assert.rejects(get())
@@ -193,7 +193,7 @@ test('10,000 live keys whose federated credential is deleted: two to four exchan
       minRemainingSeconds: 60,
       timeoutMs: 5000,
       concurrency: 64,
-      events: { refreshed: () => undefined, recalled: () => undefined },
+      events: { refreshed: () => undefined, negativeCacheHit: () => undefined },
     },
   )
   for (const grant of keys) await cache.get(grant, 0)

@@ -26,8 +26,8 @@ describe('a caller who causes many failures', () => {
     await fail(federation(), otherApplication)
     for (let n = 0; n < 1000; n++) await fail(unknown(), targetFor({ tenant: ids.fabrikam, scope: `s${n}/.default` }))
     assert.equal([...memory.all()].length, 102)
-    assert.equal(memory.standing(target)?.code, 'consent_required')
-    assert.equal(memory.standing(otherApplication)?.code, 'federation_misconfigured')
+    assert.equal(memory.lookUp(target)?.code, 'consent_required')
+    assert.equal(memory.lookUp(otherApplication)?.code, 'federation_misconfigured')
   })
 
   test('pushes out what was not asked about for longest', async () => {
@@ -35,11 +35,11 @@ describe('a caller who causes many failures', () => {
     const [a, b, c] = ['a', 'b', 'c'].map(name => targetFor({ scope: name })) as [FetchTarget, FetchTarget, FetchTarget]
     await fail(unknown(), a)
     await fail(unknown(), b)
-    assert.ok(memory.standing(a))
+    assert.ok(memory.lookUp(a))
     assert.ok(memory.last(b), 'looking at it for a dashboard is not asking')
     await fail(unknown(), c)
     assert.deepEqual(
-      [a, b, c].map(each => memory.standing(each) !== undefined),
+      [a, b, c].map(each => memory.lookUp(each) !== undefined),
       [true, false, true],
     )
   })
@@ -89,7 +89,7 @@ describe('invalidation', () => {
       for (const each of [target, otherScope, otherTenant]) await fail(unknown(), each)
       await fail(federation(), otherApplication)
       assert.equal(refused(), 'target scope tenant application')
-      assert.equal(memory.forget(filter), forgotten)
+      assert.equal(memory.purge(filter), forgotten)
       assert.equal(refused(), left)
     })
   }
@@ -97,7 +97,7 @@ describe('invalidation', () => {
   test('what comes of a fetch that began before it is not remembered', async () => {
     const { begin, memory, succeed, refused } = memoryWorld()
     const [one, other] = [begin(), begin(otherTenant)]
-    memory.forget({ tenant: ids.contoso })
+    memory.purge({ tenant: ids.contoso })
     await one.fail(federation())
     assert.equal(refused(), '')
     await other.fail(consent())
@@ -108,7 +108,7 @@ describe('invalidation', () => {
   test('nor does its success disprove what failed after it', async () => {
     const { begin, memory, fail, refused } = memoryWorld()
     const old = begin()
-    memory.forget({})
+    memory.purge({})
     await fail(unknown())
     await old.succeed()
     assert.equal(refused(), 'target')
@@ -166,12 +166,12 @@ test('whatever happens: who is refused is refused for a failure that reaches it,
       for (const { do: action, which } of script) {
         const picked = running[which % Math.max(1, running.length)]
         if (action === 'advance') clock.advance(which)
-        else if (action === 'forget') memory.forget({ tenant: tenants[which] })
+        else if (action === 'forget') memory.purge({ tenant: tenants[which] })
         else if (action === 'begin') {
           const asked = targets[which]
           if (asked === undefined) throw new Error('no such target')
           const before = world.calls
-          const standing = memory.standing(asked)
+          const standing = memory.lookUp(asked)
           const fetch = begin(asked)
           assert.equal(world.calls - before, standing ? 0 : 1, 'a fetch is made just when nothing stands in its way')
           if (!standing) running.push({ target: asked, fetch })

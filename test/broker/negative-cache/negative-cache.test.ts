@@ -53,7 +53,7 @@ describe('a failure stands in the way of what it is about, and of nothing else',
     const { fail, memory } = memoryWorld()
     const thrown = await fail(new TypeError('a bug'))
     assert.ok(thrown instanceof BrokerError && thrown.code === 'internal_error')
-    assert.equal(memory.standing(target), undefined)
+    assert.equal(memory.lookUp(target), undefined)
   })
 })
 
@@ -64,13 +64,13 @@ describe('what is kept tells nobody more than they may know', () => {
     const kept = [...memory.all()].map(({ error }) => error)
     assert.equal(kept.length, 1)
     assert.ok(kept.every(({ cause, parts }) => cause === undefined && parts.cause === undefined))
-    assert.equal(memory.standing(target)?.cause, undefined)
+    assert.equal(memory.lookUp(target)?.cause, undefined)
   })
 
   test('callers of other tenants do not read of the tenant in which it failed', async () => {
     const { fail, memory } = memoryWorld()
     await fail(failure('federation_misconfigured', 'federation', { remedy: `Add it for ${ids.contoso}.` }))
-    const met = memory.standing(otherTenant)
+    const met = memory.lookUp(otherTenant)
     assert.equal(met?.reason, 'federation')
     assert.equal(met.parts.remedy, undefined)
   })
@@ -78,13 +78,13 @@ describe('what is kept tells nobody more than they may know', () => {
   test('a remedy that names the scope is not told to those who ask for another', async () => {
     const { fail, memory } = memoryWorld()
     await fail(failure('consent_required', 'consent', { remedy: `Assign a role of ${target.scope}.` }))
-    assert.equal(memory.standing(otherScope)?.parts.remedy, undefined)
+    assert.equal(memory.lookUp(otherScope)?.parts.remedy, undefined)
   })
 
   test('a key keeps its whole remedy', async () => {
     const { fail, memory } = memoryWorld()
     await fail(failure('upstream_rejected', 'request', { remedy: `${target.tenant} does not know ${target.scope}.` }))
-    assert.match(memory.standing(target)?.parts.remedy ?? '', /does not know/)
+    assert.match(memory.lookUp(target)?.parts.remedy ?? '', /does not know/)
   })
 })
 
@@ -93,29 +93,29 @@ describe('Retry-After', () => {
     const { fail, memory, clock, world } = memoryWorld()
     world.random = 0
     await fail(failure('upstream_unavailable', 'throttled', { retryAfter: 20 }))
-    const told = [0, 1, 999, 18_000, 999].map(ms => (clock.advance(ms), memory.standing(target)?.retryAfter))
+    const told = [0, 1, 999, 18_000, 999].map(ms => (clock.advance(ms), memory.lookUp(target)?.retryAfter))
     assert.deepEqual(told, [20, 20, 19, 1, 1])
     clock.advance(1)
-    assert.equal(memory.standing(target), undefined)
+    assert.equal(memory.lookUp(target), undefined)
   })
 
   for (const error of [federation(), consent(), unknown()]) {
     test(`is not sent with ${error.status} ${error.code}: waiting cannot help`, async () => {
       const { fail, memory } = memoryWorld()
       await fail(error)
-      assert.equal(memory.standing(target)?.code, error.code)
-      assert.equal(memory.standing(target)?.retryAfter, undefined)
+      assert.equal(memory.lookUp(target)?.code, error.code)
+      assert.equal(memory.lookUp(target)?.retryAfter, undefined)
     })
   }
 
   test('one error object is kept, and made anew once a second at most', async () => {
     const { fail, memory, clock } = memoryWorld()
     await fail(failure('upstream_unavailable', 'throttled', { retryAfter: 20 }))
-    const first = memory.standing(target)
-    assert.equal(memory.standing(target), first)
+    const first = memory.lookUp(target)
+    assert.equal(memory.lookUp(target), first)
     clock.advance(1 * seconds)
-    assert.notEqual(memory.standing(target), first)
-    assert.equal(memory.standing(target), [...memory.all()][0]?.error)
+    assert.notEqual(memory.lookUp(target), first)
+    assert.equal(memory.lookUp(target), [...memory.all()][0]?.error)
   })
 })
 
@@ -147,9 +147,9 @@ describe('failures in a row', () => {
     for (const wait of [1000, 2000, 4000]) {
       await fail(away())
       clock.advance(wait - 1)
-      assert.ok(memory.standing(target))
+      assert.ok(memory.lookUp(target))
       clock.advance(1)
-      assert.equal(memory.standing(target), undefined)
+      assert.equal(memory.lookUp(target), undefined)
     }
   })
 

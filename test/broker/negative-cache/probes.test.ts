@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { forgottenAfterMs, probeMs } from '../../../src/broker/tokens/negative-cache.ts'
+import { keptAfterMs, probeMs } from '../../../src/broker/tokens/negative-cache.ts'
 import { BrokerError } from '../../../src/errors.ts'
 import { consent, failure, federation, memoryWorld, otherScope, otherTenant, target } from './world.ts'
 
@@ -15,7 +15,7 @@ describe('once its period has ended', () => {
       const { fail, begin, succeed, clock, memory, world } = memoryWorld()
       await fail(error)
       clock.advance(60 * seconds)
-      assert.equal(memory.standing(others[0]), undefined, 'looking takes nothing away')
+      assert.equal(memory.lookUp(others[0]), undefined, 'looking takes nothing away')
       const probe = begin()
       for (const other of [target, ...others]) assert.equal((await succeed(other)) instanceof BrokerError, true)
       assert.equal(world.calls, 2)
@@ -55,10 +55,10 @@ describe('once its period has ended', () => {
     await fail(federation())
     clock.advance(30 * seconds)
     await fail(consent())
-    assert.equal(memory.standing(otherScope)?.code, 'federation_misconfigured')
+    assert.equal(memory.lookUp(otherScope)?.code, 'federation_misconfigured')
     clock.advance(2 * seconds)
-    assert.equal(memory.standing(otherTenant), undefined)
-    assert.equal(memory.standing(otherScope)?.code, 'consent_required')
+    assert.equal(memory.lookUp(otherTenant), undefined)
+    assert.equal(memory.lookUp(otherScope)?.code, 'consent_required')
   })
 
   test('a probe that never settles does not hold up the others for ever', async () => {
@@ -80,7 +80,7 @@ describe('once its period has ended', () => {
   test('what nobody asked about for long is forgotten: nobody meets an old failure while another finds out', async () => {
     const { fail, begin, clock, succeed, memory } = memoryWorld()
     await fail(federation())
-    clock.advance(30 * seconds + forgottenAfterMs)
+    clock.advance(30 * seconds + keptAfterMs)
     begin(otherTenant)
     assert.equal(await succeed(), 'token')
     assert.equal([...memory.all()].length, 0)

@@ -14,7 +14,7 @@ function world(concurrency = 64) {
     concurrency,
     events: {
       refreshed: (_, outcome, error) => void told.push(`refresh ${outcome} ${error?.reason}`),
-      recalled: (grant, { reason }) => void told.push(`${grant === other ? 'other' : 'one'} ${reason}`),
+      negativeCacheHit: (grant, { reason }) => void told.push(`${grant === other ? 'other' : 'one'} ${reason}`),
     },
   })
   return { ...made, told }

@@ -1,4 +1,4 @@
-import { createFailureMemory } from '../../../src/broker/tokens/negative-cache.ts'
+import { createNegativeCache } from '../../../src/broker/tokens/negative-cache.ts'
 import type { FetchTarget } from '../../../src/broker/tokens/negative-cache-rules.ts'
 import { BrokerError, type ErrorCode, type ErrorParts, type ReasonOf } from '../../../src/errors.ts'
 import { arm, graph, ids } from '../../support/callers.ts'
@@ -26,7 +26,7 @@ export const away = () => failure('upstream_unavailable', 'network')
 export function memoryWorld(max?: number) {
   const clock = movableClock()
   const world = { random: 0.5, calls: 0 }
-  const memory = createFailureMemory({ clock, random: () => world.random, ...(max !== undefined && { max }) })
+  const memory = createNegativeCache({ clock, random: () => world.random, ...(max !== undefined && { max }) })
   const outcome = (asked: FetchTarget, work: () => Promise<string>) =>
     memory.run(asked, () => (world.calls++, work())).catch((thrown: unknown) => thrown)
   return {
@@ -53,7 +53,7 @@ export function memoryWorld(max?: number) {
     /** Which of the four targets are refused now: a letter each. */
     refused: () =>
       Object.entries({ target, scope: otherScope, tenant: otherTenant, application: otherApplication })
-        .filter(([, asked]) => memory.standing(asked))
+        .filter(([, asked]) => memory.lookUp(asked))
         .map(([name]) => name)
         .join(' '),
   }

@@ -36,7 +36,7 @@ class Run {
       minRemainingSeconds: 60,
       timeoutMs: 10_000,
       concurrency,
-      events: { refreshed: () => undefined, recalled: () => undefined },
+      events: { refreshed: () => undefined, negativeCacheHit: () => undefined },
     })
   }
 
@@ -108,7 +108,7 @@ class Run {
     const grant = grants[key]?.[0] ?? assert.fail()
     const filter: FetchFilter = Object.fromEntries(parts.map(part => [part, grant[part]]))
     this.#model.purge(filter)
-    this.#cache.forget(filter)
+    this.#cache.purge(filter)
     for (const [{ key: other, ...place }] of grants as readonly (readonly [Grant])[]) {
       if (parts.every(part => place[part] === grant[part])) {
         this.#purged.set(other, [...(this.#purged.get(other) ?? []), this.#step])

@@ -43,7 +43,7 @@ export function cacheWorld(options: Partial<CacheOptions> = {}) {
     concurrency: 64,
     events: {
       refreshed: (_, _outcome, error) => void (error && failures.push(error)),
-      recalled: () => undefined,
+      negativeCacheHit: () => undefined,
     },
     ...options,
   })

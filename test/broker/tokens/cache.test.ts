@@ -138,7 +138,7 @@ describe('a cold failure', () => {
         minRemainingSeconds: 60,
         timeoutMs: 5,
         concurrency: 64,
-        events: { refreshed: () => undefined, recalled: () => undefined },
+        events: { refreshed: () => undefined, negativeCacheHit: () => undefined },
       },
     )
     await assert.rejects(async () => cache.get(grantFor(), 0), { code: 'upstream_unavailable' })

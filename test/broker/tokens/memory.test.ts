@@ -46,7 +46,7 @@ function world(mode: 'every' | 'summary') {
   const clock = movableClock()
   const sink = { write: () => undefined, flush: () => undefined }
   const audit = createAudit(createLogs('info', sink, []), sink, { mode, now: clock.now, policyVersion: () => 'x' })
-  const events = { ...audit, recalled: () => undefined, verification: () => undefined }
+  const events = { ...audit, negativeCacheHit: () => undefined, verification: () => undefined }
   const cache = createCache(issued, {
     clock,
     random: () => 0.5,

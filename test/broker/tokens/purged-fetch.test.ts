@@ -22,14 +22,14 @@ async function world(minExpiresIn = 0) {
     minRemainingSeconds: 60,
     timeoutMs: 5000,
     concurrency: 64,
-    events: { refreshed: () => undefined, recalled: () => undefined },
+    events: { refreshed: () => undefined, negativeCacheHit: () => undefined },
   })
   const ask = async (least: number) => {
     const { how, token, remaining } = await cache.get(grantFor(), least)
     return `${how} ${token.token} ${remaining / 1000}`
   }
   const early = ask(minExpiresIn)
-  cache.forget({})
+  cache.purge({})
   const late = ask(0)
   await settled()
   const [first, second] = fetches

@@ -56,7 +56,7 @@ async function serve(t: TestContext, authorize: Authorize = (_caller, ask) => gr
     minRemainingSeconds: 60,
     timeoutMs: 1000,
     concurrency: 4,
-    events: { refreshed: () => undefined, recalled: () => undefined },
+    events: { refreshed: () => undefined, negativeCacheHit: () => undefined },
   })
   const issuer = createTokenIssuer({ authenticate, authorize, limits: { request: () => undefined } }, cache, events)
   const answered = (endpoint: string, outcome: string) => void published.push(`answered ${endpoint} ${outcome}`)
