@@ -13,7 +13,7 @@ import { createLimits } from '../src/broker/authorization/rate-limits.ts'
 import { createAuthorize } from '../src/broker/authorization/authorize.ts'
 import { parsePolicy } from '../src/broker/policy/parse.ts'
 import { createRunningPolicy, type RunningPolicy } from '../src/broker/authorization/active-policy.ts'
-import { createSuspects } from '../src/broker/authentication/failed-credential-limiter.ts'
+import { createFailedCredentialLimiter } from '../src/broker/authentication/failed-credential-limiter.ts'
 import type { Events } from '../src/broker/events.ts'
 import { buildApp } from '../src/http/server/app.ts'
 import { addTokenEndpoint } from '../src/http/token-endpoints/token-endpoint.ts'
@@ -53,8 +53,8 @@ const source = () => {
 
 function decidersOf({ admission }: RunningPolicy, { verification }: Events) {
   const certificates = createCertificates(() => undefined, clock)
-  const suspects = createSuspects(clock, sleep)
-  const authenticate = createAuthenticate({ admission, certificates, suspects, clock, verification })
+  const suspects = createFailedCredentialLimiter(clock, sleep)
+  const authenticate = createAuthenticate({ admission, certificates, failedCredentials: suspects, clock, verification })
   return { authenticate, authorize: createAuthorize(() => home), limits: createLimits(clock) }
 }
 

@@ -14,7 +14,7 @@ import { createAuthorize } from '../broker/authorization/authorize.ts'
 import type { Policy } from '../broker/policy/model.ts'
 import { createReadiness, type Need } from '../broker/readiness.ts'
 import { createRunningPolicy, type RunningPolicy } from '../broker/authorization/active-policy.ts'
-import { createSuspects } from '../broker/authentication/failed-credential-limiter.ts'
+import { createFailedCredentialLimiter } from '../broker/authentication/failed-credential-limiter.ts'
 import type { AssertionSource, Events } from '../broker/events.ts'
 import type { Config } from '../config/config.ts'
 import { createListeners, identityUpstream, listenersOf } from './subscribers.ts'
@@ -118,9 +118,15 @@ function createDeciders(
   { verification }: Events,
 ) {
   const certificates = createCertificates(() => authorities?.current(), clock)
-  const suspects = createSuspects(clock, sleep)
+  const failedCredentials = createFailedCredentialLimiter(clock, sleep)
   return {
-    authenticate: createAuthenticate({ admission, certificates, suspects, clock, verification }),
+    authenticate: createAuthenticate({
+      admission,
+      certificates,
+      failedCredentials: failedCredentials,
+      clock,
+      verification,
+    }),
     authorize: createAuthorize(homeTenant),
     limits: createLimits(clock),
   }

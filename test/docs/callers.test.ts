@@ -8,7 +8,11 @@ import { algorithms } from '../../src/broker/authentication/jwt.ts'
 import { coolDownMs, graceMs, maxKeys, refreshAfterMs, staleAfterMs } from '../../src/broker/authentication/jwks.ts'
 import { authorize } from '../../src/broker/authorization/authorize.ts'
 import { parsePolicy } from '../../src/broker/policy/parse.ts'
-import { burst, createSuspects, perSecond } from '../../src/broker/authentication/failed-credential-limiter.ts'
+import {
+  burst,
+  createFailedCredentialLimiter,
+  perSecond,
+} from '../../src/broker/authentication/failed-credential-limiter.ts'
 import { newKeyCommand } from '../../src/commands/key.ts'
 import { runCommand } from '../../src/commands/command.ts'
 import { BrokerError } from '../../src/errors.ts'
@@ -40,8 +44,13 @@ async function verdict(section: string, credential: Credential, header: Json = {
   )
   const authorities = { certificates: [new X509Certificate(clients.caPem)] }
   const certificates = createCertificates(() => authorities, clock)
-  const suspects = createSuspects(clock, () => Promise.resolve())
-  const authenticate = createAuthenticate({ admission: () => admission, certificates, suspects, clock })
+  const suspects = createFailedCredentialLimiter(clock, () => Promise.resolve())
+  const authenticate = createAuthenticate({
+    admission: () => admission,
+    certificates,
+    failedCredentials: suspects,
+    clock,
+  })
   try {
     const caller: Caller = await (credential instanceof X509Certificate
       ? authenticate(undefined, () => ({ certificate: credential }))

@@ -14,7 +14,7 @@ import { fixedKeySet, type KeySet, parseKeys } from '../../src/broker/authentica
 import type { Ask, Policy } from '../../src/broker/policy/model.ts'
 import { authorize, type Grant } from '../../src/broker/authorization/authorize.ts'
 import { parsePolicy } from '../../src/broker/policy/parse.ts'
-import { createSuspects } from '../../src/broker/authentication/failed-credential-limiter.ts'
+import { createFailedCredentialLimiter } from '../../src/broker/authentication/failed-credential-limiter.ts'
 import { movableClock, noon } from './clock.ts'
 
 /** Invented ids that tests share. */
@@ -118,8 +118,8 @@ export function authenticator(
 ): Authenticate {
   const admission = createAdmission(policy, issuers)
   const certificates = createCertificates(() => undefined, clock)
-  const suspects = createSuspects(clock, () => Promise.resolve())
-  const recognised = { admission: () => admission, certificates, suspects, clock }
+  const failedCredentials = createFailedCredentialLimiter(clock, () => Promise.resolve())
+  const recognised = { admission: () => admission, certificates, failedCredentials, clock }
   return createAuthenticate({ ...recognised, ...(verification && { verification }) })
 }
 

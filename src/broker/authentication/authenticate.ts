@@ -7,7 +7,7 @@ import type { Clock } from '../lib/clock.ts'
 import { issuerOf, verifyJwt, type Issuer, type JwtCaller, type VerifiedJwt } from './jwt.ts'
 import type { SecretCaller } from './local-secret.ts'
 import type { Policy } from '../policy/model.ts'
-import type { Suspects } from './failed-credential-limiter.ts'
+import type { FailedCredentialLimiter } from './failed-credential-limiter.ts'
 
 export type { Issuer } from './jwt.ts'
 
@@ -57,11 +57,11 @@ export type Verification = (issuer: string | undefined, outcome: string) => void
 const rememberedCallers = 10_000
 
 /** What {@link createAuthenticate} looks at. */
-export interface Recognised {
+export interface AuthenticateOptions {
   /** Looked at for each request: what it returns may change. */
   readonly admission: () => Admission
   readonly certificates: Certificates
-  readonly suspects: Suspects
+  readonly failedCredentials: FailedCredentialLimiter
   readonly clock: Clock
   readonly verification?: Verification
 }
@@ -74,8 +74,14 @@ export interface Recognised {
  * Rejects with `unauthenticated`, `invalid_token`, `issuer_unavailable` or, where an address has sent many bad credentials
  * and this one is not known, `rate_limited`.
  */
-export function createAuthenticate(recognised: Recognised): Authenticate {
-  const { admission, certificates, suspects, clock, verification = () => undefined } = recognised
+export function createAuthenticate(recognised: AuthenticateOptions): Authenticate {
+  const {
+    admission,
+    certificates,
+    failedCredentials: failedCredentials,
+    clock,
+    verification = () => undefined,
+  } = recognised
   const remembered = new RememberedJwts(clock)
 
   const verify = async (token: string, { policy, issuers }: Admission, address: string): Promise<VerifiedJwt> => {
@@ -83,12 +89,12 @@ export function createAuthenticate(recognised: Recognised): Authenticate {
     try {
       issuer = issuerOf(token, issuers)
       const verified = await verifyJwt(token, issuer, policy, clock)
-      suspects.cleared(address)
+      failedCredentials.released(address)
       verification(issuer.name, 'verified')
       return verified
     } catch (thrown) {
       const { code, reason } = asBrokerError(thrown)
-      suspects[code === 'invalid_token' ? 'caught' : 'cleared'](address)
+      failedCredentials[code === 'invalid_token' ? 'failed' : 'released'](address)
       verification(issuer?.name, reason)
       throw thrown
     }
@@ -119,7 +125,7 @@ export function createAuthenticate(recognised: Recognised): Authenticate {
     if (known) return bound(known, certificate)
     const key = announcing(() => now.apiKeys.find(fingerprint, clock.now()))
     if (key) return key
-    const wait = announcing(() => suspects.pass(address))
+    const wait = announcing(() => failedCredentials.acquire(address))
     const verified = wait ? wait.then(() => verify(token, now, address)) : verify(token, now, address)
     return verified.then(jwt => {
       remembered.keep(fingerprint, jwt, now)

@@ -5,18 +5,18 @@ import type { Clock } from '../lib/clock.ts'
 import { TokenBucket } from '../lib/token-bucket.ts'
 
 /** Addresses from which bad credentials come. */
-export interface Suspects {
+export interface FailedCredentialLimiter {
   /**
    * Asked before a credential that nobody knows yet is verified. Waits, where many bad ones came from the address.
    *
    * @returns `undefined` where there is nothing to wait for
    * @throws BrokerError `rate_limited` when the wait would be long
    */
-  readonly pass: (address: string) => Promise<void> | undefined
+  readonly acquire: (address: string) => Promise<void> | undefined
   /** A credential from this address, which had passed, was bad. */
-  readonly caught: (address: string) => void
+  readonly failed: (address: string) => void
   /** A credential from this address, which had passed, was not bad: good, or nobody could tell. */
-  readonly cleared: (address: string) => void
+  readonly released: (address: string) => void
 }
 
 /** Bad credentials that an address may send at once. */
@@ -29,7 +29,7 @@ const rememberedAddresses = 10_000
 
 const rate = { count: burst, seconds: burst / perSecond }
 
-interface Suspect {
+interface AddressState {
   readonly bucket: TokenBucket
   waiting: number
   /** Those that passed and of which nobody knows yet: each may turn out to be bad. */
@@ -42,11 +42,14 @@ interface Suspect {
  *
  * @param pause resolves after so many milliseconds
  */
-export function createSuspects(clock: Pick<Clock, 'monotonic'>, pause: (ms: number) => Promise<unknown>): Suspects {
-  const suspects = new LRUCache<string, Suspect>({ max: rememberedAddresses })
+export function createFailedCredentialLimiter(
+  clock: Pick<Clock, 'monotonic'>,
+  pause: (ms: number) => Promise<unknown>,
+): FailedCredentialLimiter {
+  const suspects = new LRUCache<string, AddressState>({ max: rememberedAddresses })
   return {
-    pass: address => {
-      const suspect = suspects.get(neighbourhoodOf(address))
+    acquire: address => {
+      const suspect = suspects.get(addressGroupOf(address))
       if (!suspect) return undefined
       suspect.bucket.refill(rate, clock.monotonic())
       const unclaimed = suspect.bucket.tokens - suspect.open
@@ -62,8 +65,8 @@ export function createSuspects(clock: Pick<Clock, 'monotonic'>, pause: (ms: numb
         suspect.open++
       })
     },
-    caught: address => {
-      const key = neighbourhoodOf(address)
+    failed: address => {
+      const key = addressGroupOf(address)
       const now = clock.monotonic()
       const suspect = suspects.get(key) ?? { bucket: new TokenBucket(rate, now), waiting: 0, open: 0 }
       close(suspect)
@@ -72,15 +75,15 @@ export function createSuspects(clock: Pick<Clock, 'monotonic'>, pause: (ms: numb
       suspect.bucket.take()
       suspects.set(key, suspect)
     },
-    cleared: address => {
-      const suspect = suspects.get(neighbourhoodOf(address))
+    released: address => {
+      const suspect = suspects.get(addressGroupOf(address))
       if (suspect) close(suspect)
     },
   }
 }
 
 /** What passed before the address was suspected is not among the open ones. */
-function close(suspect: Suspect): void {
+function close(suspect: AddressState): void {
   suspect.open = Math.max(0, suspect.open - 1)
 }
 
@@ -95,7 +98,7 @@ const tooMany = () =>
   )
 
 /** An IPv4 address, or the network of 64 bits that an IPv6 address is in: nobody has less of those. */
-export function neighbourhoodOf(address: string): string {
+export function addressGroupOf(address: string): string {
   if (!isIPv6(address)) return address
   const [head = '', tail] = address.toLowerCase().split('::')
   const before = head.split(':').filter(group => group !== '')

@@ -4,9 +4,9 @@ import { createAdmission, createAuthenticate } from '../../../src/broker/authent
 import { createCertificates } from '../../../src/broker/authentication/client-certificates.ts'
 import {
   burst,
-  createSuspects,
+  createFailedCredentialLimiter,
   longestWaitSeconds,
-  neighbourhoodOf,
+  addressGroupOf,
   perSecond,
 } from '../../../src/broker/authentication/failed-credential-limiter.ts'
 import { cast, goodClaims, graph, issuerWith, makeKey, mint, policyOf } from '../../support/callers.ts'
@@ -18,7 +18,7 @@ const address = '192.0.2.7'
 function setUp() {
   const clock = movableClock()
   let pauses: { at: number; end: () => void }[] = []
-  const suspects = createSuspects(clock, ms => {
+  const suspects = createFailedCredentialLimiter(clock, ms => {
     const { promise, resolve } = Promise.withResolvers<void>()
     pauses.push({ at: clock.monotonic() + ms, end: resolve })
     return promise
@@ -31,7 +31,7 @@ function setUp() {
     await new Promise(resolve => setImmediate(resolve))
   }
   const caught = (times: number, from = address) => {
-    for (let nth = 0; nth < times; nth++) suspects.caught(from)
+    for (let nth = 0; nth < times; nth++) suspects.failed(from)
   }
   return { clock, suspects, advance, caught, waits: () => pauses.length }
 }
@@ -39,9 +39,9 @@ function setUp() {
 describe('an address from which bad credentials come', () => {
   test('passes at once while they are few', () => {
     const { suspects, caught } = setUp()
-    assert.equal(suspects.pass(address), undefined)
+    assert.equal(suspects.acquire(address), undefined)
     caught(burst - 1)
-    assert.equal(suspects.pass(address), undefined)
+    assert.equal(suspects.acquire(address), undefined)
   })
 
   test('waits once they are many, longer the more wait, and is refused in the end', async () => {
@@ -49,74 +49,74 @@ describe('an address from which bad credentials come', () => {
     caught(burst)
     const passed: number[] = []
     const most = longestWaitSeconds * perSecond
-    for (let nth = 0; nth < most; nth++) void suspects.pass(address)?.then(() => passed.push(nth))
+    for (let nth = 0; nth < most; nth++) void suspects.acquire(address)?.then(() => passed.push(nth))
     assert.equal(waits(), most)
-    assert.throws(() => suspects.pass(address), { code: 'rate_limited', reason: 'bad_credentials', retryAfter: 2 })
+    assert.throws(() => suspects.acquire(address), { code: 'rate_limited', reason: 'bad_credentials', retryAfter: 2 })
     await advance(1000 / perSecond)
     assert.deepEqual(passed, [0])
     await advance(1000 / perSecond)
     assert.deepEqual(passed, [0, 1])
-    assert.notEqual(suspects.pass(address), undefined, 'there is room for another')
+    assert.notEqual(suspects.acquire(address), undefined, 'there is room for another')
   })
 
   test('has as many before the first verdict as it would have after it: a burst does not slip through', async () => {
     const { suspects, caught, advance, waits } = setUp()
     caught(burst - 3)
-    for (let nth = 0; nth < 3; nth++) assert.equal(suspects.pass(address), undefined)
-    void suspects.pass(address)
+    for (let nth = 0; nth < 3; nth++) assert.equal(suspects.acquire(address), undefined)
+    void suspects.acquire(address)
     assert.equal(waits(), 1, 'three are being verified, and three are left')
     await advance(1000 / perSecond)
     assert.equal(waits(), 0)
-    assert.notEqual(suspects.pass(address), undefined, 'nor one more once that has passed too')
+    assert.notEqual(suspects.acquire(address), undefined, 'nor one more once that has passed too')
   })
 
   test('has those back that turn out not to be bad', () => {
     const { suspects, caught } = setUp()
     caught(burst - 1)
     for (let nth = 0; nth < 50; nth++) {
-      assert.equal(suspects.pass(address), undefined)
-      suspects.cleared(address)
+      assert.equal(suspects.acquire(address), undefined)
+      suspects.released(address)
     }
-    assert.equal(suspects.pass(address), undefined)
-    assert.notEqual(suspects.pass(address), undefined)
+    assert.equal(suspects.acquire(address), undefined)
+    assert.notEqual(suspects.acquire(address), undefined)
   })
 
   test('that is not suspected may have any number verified at once: callers share addresses', () => {
     const { suspects } = setUp()
-    for (let nth = 0; nth < burst * 10; nth++) assert.equal(suspects.pass(address), undefined)
+    for (let nth = 0; nth < burst * 10; nth++) assert.equal(suspects.acquire(address), undefined)
   })
 
   test('is forgiven in time, however many there were', async () => {
     const { suspects, caught, advance } = setUp()
     caught(burst * 100)
     await advance(1000 / perSecond)
-    assert.equal(suspects.pass(address), undefined)
+    assert.equal(suspects.acquire(address), undefined)
     caught(1)
-    assert.notEqual(suspects.pass(address), undefined)
+    assert.notEqual(suspects.acquire(address), undefined)
     await advance((1000 * burst) / perSecond)
     caught(burst - 1)
-    assert.equal(suspects.pass(address), undefined)
+    assert.equal(suspects.acquire(address), undefined)
   })
 
   test('is another than its neighbour', () => {
     const { suspects, caught } = setUp()
     caught(burst)
-    assert.equal(suspects.pass('192.0.2.8'), undefined)
+    assert.equal(suspects.acquire('192.0.2.8'), undefined)
   })
 
   test('of IPv6 is known by its network: there is no end of addresses in it', () => {
     const { suspects, caught } = setUp()
-    for (let nth = 0; nth < burst; nth++) suspects.caught(`2001:db8:0:1::${nth.toString(16)}`)
+    for (let nth = 0; nth < burst; nth++) suspects.failed(`2001:db8:0:1::${nth.toString(16)}`)
     caught(0)
-    assert.notEqual(suspects.pass('2001:db8:0:1:ffff:ffff:ffff:ffff'), undefined)
-    assert.equal(suspects.pass('2001:db8:0:2::1'), undefined)
+    assert.notEqual(suspects.acquire('2001:db8:0:1:ffff:ffff:ffff:ffff'), undefined)
+    assert.equal(suspects.acquire('2001:db8:0:2::1'), undefined)
   })
 
   test('is forgotten for ten thousand others', () => {
     const { suspects, caught } = setUp()
     caught(burst)
-    for (let nth = 0; nth < 10_000; nth++) suspects.caught(`10.${nth >> 16}.${(nth >> 8) & 255}.${nth & 255}`)
-    assert.equal(suspects.pass(address), undefined)
+    for (let nth = 0; nth < 10_000; nth++) suspects.failed(`10.${nth >> 16}.${(nth >> 8) & 255}.${nth & 255}`)
+    assert.equal(suspects.acquire(address), undefined)
   })
 })
 
@@ -133,7 +133,7 @@ describe('the network of an address', () => {
     ['1:2:3::4', '1:2:3:0::/64'],
   ]
   for (const [text, expected] of table)
-    test(`${text} → ${expected}`, () => assert.equal(neighbourhoodOf(text), expected))
+    test(`${text} → ${expected}`, () => assert.equal(addressGroupOf(text), expected))
 })
 
 describe('in front of authentication', () => {
@@ -158,7 +158,12 @@ describe('in front of authentication', () => {
     const { clock, suspects } = world
     const admission = createAdmission(policy, [issuerWith([key.jwk])])
     const certificates = createCertificates(() => undefined, clock)
-    const authenticate = createAuthenticate({ admission: () => admission, certificates, suspects, clock })
+    const authenticate = createAuthenticate({
+      admission: () => admission,
+      certificates,
+      failedCredentials: suspects,
+      clock,
+    })
     const from = (token: string, where = address) => Promise.resolve(authenticate(token, undefined, where))
     const attack = async (times: number) => {
       for (let nth = 0; nth < times; nth++)
@@ -172,7 +177,7 @@ describe('in front of authentication', () => {
     const token = mint(key, goodClaims())
     await from(token)
     await attack(burst)
-    assert.notEqual(suspects.pass(address), undefined)
+    assert.notEqual(suspects.acquire(address), undefined)
     assert.ok(!(authenticate(token, undefined, address) instanceof Promise))
     assert.ok(!(authenticate('abc', undefined, address) instanceof Promise))
   })
@@ -225,15 +230,20 @@ describe('in front of authentication', () => {
     })
     const admission = createAdmission(policy, [away])
     const certificates = createCertificates(() => undefined, clock)
-    const authenticate = createAuthenticate({ admission: () => admission, certificates, suspects, clock })
+    const authenticate = createAuthenticate({
+      admission: () => admission,
+      certificates,
+      failedCredentials: suspects,
+      clock,
+    })
     for (let nth = 0; nth < burst; nth++) {
       await assert.rejects(async () => authenticate(mint(key, goodClaims({ jti: String(nth) })), undefined, address))
     }
-    assert.equal(suspects.pass(address), undefined)
-    suspects.caught(address)
+    assert.equal(suspects.acquire(address), undefined)
+    suspects.failed(address)
     for (let nth = 0; nth < burst; nth++) {
       await assert.rejects(async () => authenticate(mint(key, goodClaims({ jti: String(nth) })), undefined, address))
     }
-    assert.equal(suspects.pass(address), undefined, 'nor where bad ones came before')
+    assert.equal(suspects.acquire(address), undefined, 'nor where bad ones came before')
   })
 })
