@@ -6,7 +6,7 @@ import { createCache } from '../broker/tokens/cache.ts'
 import { createCertificates } from '../broker/authentication/client-certificates.ts'
 import { chance, type Clock, type Surroundings } from '../broker/lib/clock.ts'
 import { createTokenIssuer } from '../broker/issue-token.ts'
-import { keepAssertion } from '../broker/tokens/assertion-cache.ts'
+import { createAssertionCache } from '../broker/tokens/assertion-cache.ts'
 import { readyKeys } from '../broker/authentication/jwks.ts'
 import { createLimits } from '../broker/authorization/rate-limits.ts'
 import { createAuthorizeOperation } from '../broker/authorization/authorize-operation.ts'
@@ -154,7 +154,7 @@ function connectIdentity(
   const upstream = identityUpstream(identity)
   const fetched: Told = (seconds, error) => asked(upstream, seconds, error)
   return identity.source === 'managed-identity'
-    ? keepAssertion(managedIdentity(identity, around.clock), {
+    ? createAssertionCache(managedIdentity(identity, around.clock), {
         ...around,
         timeoutMs: upstreamTimeoutMs * identityShare,
         fetched,

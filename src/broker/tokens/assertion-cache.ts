@@ -8,8 +8,8 @@ import { guidsIn } from '../lib/identifiers.ts'
 import { freshness, momentOf, planLife, refreshBackOffMs, remainingMs, servedForMs, type Life } from './freshness.ts'
 import type { Assertion, AssertionSource } from '../events.ts'
 
-/** What {@link keepAssertion} needs, and its limit. */
-export interface KeptAssertionOptions {
+/** What {@link createAssertionCache} needs, and its limit. */
+export interface AssertionCacheOptions {
   readonly clock: Clock
   /** Uniform in [0, 1). */
   readonly random: () => number
@@ -27,25 +27,25 @@ export const minRemainingSeconds = 60
  * endpoint that is away costs nothing until then. One fetch at a time. After a failure none is made for up to a second, then
  * two, … 30 s (full jitter, on top of Retry-After): whoever has no assertion meanwhile gets that failure at once.
  */
-export function keepAssertion(
+export function createAssertionCache(
   fetchAssertion: (signal: AbortSignal) => Promise<Assertion>,
-  options: KeptAssertionOptions,
+  options: AssertionCacheOptions,
 ): AssertionSource {
-  return new KeptAssertion(fetchAssertion, options)
+  return new AssertionCache(fetchAssertion, options)
 }
 
-class KeptAssertion implements AssertionSource {
+class AssertionCache implements AssertionSource {
   readonly #fetchAssertion: (signal: AbortSignal) => Promise<Assertion>
-  readonly #options: KeptAssertionOptions
-  #held: { readonly assertion: Assertion; readonly life: Life } | undefined
+  readonly #options: AssertionCacheOptions
+  #cached: { readonly assertion: Assertion; readonly life: Life } | undefined
   #tenant: string | undefined
-  #flight: Promise<Assertion> | undefined
+  #fetching: Promise<Assertion> | undefined
   /** The last fetch, if it failed: no other is made for some time. */
   #failure: { readonly error: BrokerError; readonly count: number; readonly until: number } | undefined
   #failures = 0
   #refreshNotBefore = Number.NEGATIVE_INFINITY
 
-  constructor(fetchAssertion: (signal: AbortSignal) => Promise<Assertion>, options: KeptAssertionOptions) {
+  constructor(fetchAssertion: (signal: AbortSignal) => Promise<Assertion>, options: AssertionCacheOptions) {
     this.#fetchAssertion = fetchAssertion
     this.#options = options
   }
@@ -53,8 +53,8 @@ class KeptAssertion implements AssertionSource {
   homeTenant = (): string | undefined => this.#tenant
 
   get = (): Promise<Assertion> => {
-    if (this.#held === undefined) return this.#fetch()
-    const { assertion, life } = this.#held
+    if (this.#cached === undefined) return this.#fetch()
+    const { assertion, life } = this.#cached
     const moment = momentOf(this.#options.clock)
     const state = freshness(life, remainingMs(life, moment))
     if (state === 'expired') return this.#fetch()
@@ -63,13 +63,13 @@ class KeptAssertion implements AssertionSource {
   }
 
   renew = (refused: Assertion): Promise<Assertion> => {
-    const held = this.#held?.assertion
+    const held = this.#cached?.assertion
     return held === undefined || held.token === refused.token ? this.#fetch() : Promise.resolve(held)
   }
 
   /** A refresh that fails or that brings the same token again waits longer before the next one. */
   #refresh(held: Assertion, life: Life): void {
-    if (this.#flight) return
+    if (this.#fetching) return
     const settled = (fetched?: Assertion) => {
       this.#failures = fetched && fetched.expiresAt > held.expiresAt ? 0 : this.#failures + 1
       const moment = momentOf(this.#options.clock)
@@ -81,18 +81,18 @@ class KeptAssertion implements AssertionSource {
   }
 
   #fetch(): Promise<Assertion> {
-    if (this.#flight) return this.#flight
+    if (this.#fetching) return this.#fetching
     const { clock, fetched } = this.#options
     const left = (this.#failure?.until ?? 0) - clock.monotonic()
     if (this.#failure && left > 0) return Promise.reject(withSecondsLeft(this.#failure.error, left))
-    this.#flight = announced(() => this.#fetchOnce(), clock, fetched).finally(() => {
-      this.#flight = undefined
+    this.#fetching = announced(() => this.#fetchOnce(), clock, fetched).finally(() => {
+      this.#fetching = undefined
     })
-    this.#flight.then(
+    this.#fetching.then(
       () => (this.#failure = undefined),
       (thrown: unknown) => this.#remember(asBrokerError(thrown)),
     )
-    return this.#flight
+    return this.#fetching
   }
 
   /** Without its cause, which can hold a request; a bug is not remembered. */
@@ -117,8 +117,8 @@ class KeptAssertion implements AssertionSource {
         remedy: 'Compare the clock of this machine with the real time.',
       })
     }
-    this.#held = { assertion, life: planLife({ expiresIn }, asked, minRemainingSeconds, random) }
-    this.#tenant = tenantOf(assertion.token) ?? this.#tenant
+    this.#cached = { assertion, life: planLife({ expiresIn }, asked, minRemainingSeconds, random) }
+    this.#tenant = issuingTenantOf(assertion.token) ?? this.#tenant
     return assertion
   }
 }
@@ -129,7 +129,7 @@ const noAnswer = (ms: number) =>
   })
 
 /** The tenant that issued an Entra token: its `tid`, or the GUID in its issuer. */
-function tenantOf(token: string): string | undefined {
+function issuingTenantOf(token: string): string | undefined {
   try {
     const { tid, iss } = decodeJwt(token)
     return typeof tid === 'string' ? tid.toLowerCase() : guidsIn(iss ?? '')[0]

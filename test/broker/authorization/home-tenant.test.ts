@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { keepAssertion } from '../../../src/broker/tokens/assertion-cache.ts'
+import { createAssertionCache } from '../../../src/broker/tokens/assertion-cache.ts'
 import { encode, ids } from '../../support/callers.ts'
 import { movableClock } from '../../support/clock.ts'
 
@@ -16,7 +16,12 @@ for (const [claims, tenant, why] of table)
     const clock = movableClock()
     const token = `${encode({ alg: 'RS256' })}.${encode(claims)}.x`
     const fetchAssertion = () => Promise.resolve({ token, expiresAt: clock.now() + 3_600_000 })
-    const kept = keepAssertion(fetchAssertion, { clock, random: () => 0.5, timeoutMs: 5000, fetched: () => undefined })
+    const kept = createAssertionCache(fetchAssertion, {
+      clock,
+      random: () => 0.5,
+      timeoutMs: 5000,
+      fetched: () => undefined,
+    })
     await kept.get(AbortSignal.timeout(1000))
     assert.equal(kept.homeTenant(), tenant)
   })

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { keepAssertion } from '../../../src/broker/tokens/assertion-cache.ts'
+import { createAssertionCache } from '../../../src/broker/tokens/assertion-cache.ts'
 import { BrokerError } from '../../../src/errors.ts'
 import { movableClock } from '../../support/clock.ts'
 import { assertionWorld, signal } from './assertion-world.ts'
@@ -227,7 +227,7 @@ describe('after the token was refused upstream', () => {
 test('a source that ignores its signal and never settles is given up', async () => {
   let given: AbortSignal | undefined
   const never = Promise.withResolvers<never>()
-  const kept = keepAssertion(
+  const kept = createAssertionCache(
     aborted => {
       given = aborted
       return never.promise

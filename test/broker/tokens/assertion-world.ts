@@ -1,4 +1,4 @@
-import { keepAssertion } from '../../../src/broker/tokens/assertion-cache.ts'
+import { createAssertionCache } from '../../../src/broker/tokens/assertion-cache.ts'
 import type { Assertion } from '../../../src/broker/events.ts'
 import { movableClock } from '../../support/clock.ts'
 
@@ -23,7 +23,12 @@ export function assertionWorld(timeoutMs = 5000) {
     if (world.next instanceof Error) throw world.next
     return { token, expiresAt, ...world.next }
   }
-  const kept = keepAssertion(fetchAssertion, { clock, random: () => world.random, timeoutMs, fetched: () => undefined })
+  const kept = createAssertionCache(fetchAssertion, {
+    clock,
+    random: () => world.random,
+    timeoutMs,
+    fetched: () => undefined,
+  })
   return {
     clock,
     world,
