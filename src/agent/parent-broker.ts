@@ -1,6 +1,6 @@
 import { request as httpRequest, type IncomingMessage } from 'node:http'
 import { request as httpsRequest, type RequestOptions } from 'node:https'
-import { announced } from '../broker/lib/timed.ts'
+import { timed } from '../broker/lib/timed.ts'
 import type { Clock } from '../broker/lib/clock.ts'
 import { isGuid } from '../broker/lib/identifiers.ts'
 import { membersOfJson } from '../broker/lib/json-members.ts'
@@ -34,7 +34,7 @@ const longestLife = 7 * 24 * 3600
  */
 export function parentBroker({ url, credential, clock, asked }: ParentBrokerOptions): TokenSource {
   return (grant, signal) =>
-    announced(
+    timed(
       async () => {
         const { bearer, tls } = await credential()
         const body = JSON.stringify({ tenant: grant.tenant, scope: grant.scope, application: grant.application })

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
-import type { Told } from '../broker/lib/timed.ts'
+import type { Observer } from '../broker/lib/timed.ts'
 import { createAuthenticate, type Issuer } from '../broker/authentication/authenticate.ts'
 import { createCache } from '../broker/tokens/cache.ts'
 import { createCertificates } from '../broker/authentication/client-certificates.ts'
@@ -152,7 +152,7 @@ function connectIdentity(
   asked: Events['asked'],
 ): AssertionSource {
   const upstream = identityUpstream(identity)
-  const fetched: Told = (seconds, error) => asked(upstream, seconds, error)
+  const fetched: Observer = (seconds, error) => asked(upstream, seconds, error)
   return identity.source === 'managed-identity'
     ? createAssertionCache(managedIdentity(identity, around.clock), {
         ...around,

@@ -1,6 +1,6 @@
 import { createLocalJWKSet, type JSONWebKeySet, type JWK } from 'jose'
 import { BrokerError, messageOf } from '../../errors.ts'
-import { announced, type Told } from '../lib/timed.ts'
+import { timed, type Observer } from '../lib/timed.ts'
 import type { Clock } from '../lib/clock.ts'
 
 /** The keys of one issuer at one moment. A new object whenever, and only when, the keys changed. */
@@ -73,7 +73,7 @@ export function fetchedKeySet(
   issuer: string,
   fetchKeys: () => Promise<unknown>,
   clock: Clock,
-  fetched: Told = () => undefined,
+  fetched: Observer = () => undefined,
 ): KeySet {
   return new FetchedKeySet(issuer, fetchKeys, clock, fetched)
 }
@@ -82,7 +82,7 @@ class FetchedKeySet implements KeySet {
   readonly #issuer: string
   readonly #fetchKeys: () => Promise<unknown>
   readonly #clock: Clock
-  readonly #fetched: Told
+  readonly #fetched: Observer
   #keys: Keys | undefined
   #fetchedAt = Number.NEGATIVE_INFINITY
   /** After a failure. */
@@ -92,7 +92,7 @@ class FetchedKeySet implements KeySet {
   #flight: Promise<void> | undefined
   #lastFailure: unknown
 
-  constructor(issuer: string, fetchKeys: () => Promise<unknown>, clock: Clock, fetched: Told) {
+  constructor(issuer: string, fetchKeys: () => Promise<unknown>, clock: Clock, fetched: Observer) {
     this.#issuer = issuer
     this.#fetchKeys = fetchKeys
     this.#clock = clock
@@ -143,7 +143,7 @@ class FetchedKeySet implements KeySet {
   async #fetchOnce(): Promise<void> {
     try {
       const read = async () => parseKeys(await this.#fetchKeys())
-      const keys = await announced(read, this.#clock, this.#fetched, keysUnavailable)
+      const keys = await timed(read, this.#clock, this.#fetched, keysUnavailable)
       if (keys.text !== this.#keys?.text) this.#keys = keys
       this.#fetchedAt = this.#clock.monotonic()
       this.#lastFailure = undefined

@@ -1,6 +1,6 @@
 import { decodeJwt } from 'jose'
 import { asBrokerError, BrokerError } from '../../errors.ts'
-import { announced, type Told } from '../lib/timed.ts'
+import { timed, type Observer } from '../lib/timed.ts'
 import type { Clock } from '../lib/clock.ts'
 import { withDeadline } from '../lib/deadline.ts'
 import { failurePeriodMs, withSecondsLeft } from './negative-cache-rules.ts'
@@ -16,7 +16,7 @@ export interface AssertionCacheOptions {
   /** Milliseconds for one fetch. */
   readonly timeoutMs: number
   /** Told of every fetch. */
-  readonly fetched: Told
+  readonly fetched: Observer
 }
 
 /** Assertions with less life than this are not sent: the exchange must arrive while they are valid. */
@@ -85,7 +85,7 @@ class AssertionCache implements AssertionSource {
     const { clock, fetched } = this.#options
     const left = (this.#failure?.until ?? 0) - clock.monotonic()
     if (this.#failure && left > 0) return Promise.reject(withSecondsLeft(this.#failure.error, left))
-    this.#fetching = announced(() => this.#fetchOnce(), clock, fetched).finally(() => {
+    this.#fetching = timed(() => this.#fetchOnce(), clock, fetched).finally(() => {
       this.#fetching = undefined
     })
     this.#fetching.then(

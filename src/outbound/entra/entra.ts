@@ -1,5 +1,5 @@
 import { ClientAssertionCredential } from '@azure/identity'
-import { announced } from '../../broker/lib/timed.ts'
+import { timed } from '../../broker/lib/timed.ts'
 import { checkAnswer } from '../../broker/tokens/verify-token.ts'
 import type { Clock } from '../../broker/lib/clock.ts'
 import { membersOfJson } from '../../broker/lib/json-members.ts'
@@ -30,7 +30,7 @@ export function entra(options: EntraOptions): TokenSource {
   const { authority, assertions, clock, events } = options
   const upstream = { kind: 'authority', name: authority } as const
   const ask = (grant: Grant, assertion: Assertion, signal: AbortSignal) =>
-    announced(
+    timed(
       () => exchange(grant, assertion, options, signal),
       clock,
       (seconds, error) => events.asked(upstream, seconds, error),

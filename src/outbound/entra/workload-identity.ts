@@ -1,5 +1,5 @@
 import { decodeJwt } from 'jose'
-import { announced, type Told } from '../../broker/lib/timed.ts'
+import { timed, type Observer } from '../../broker/lib/timed.ts'
 import type { Clock } from '../../broker/lib/clock.ts'
 import type { Assertion, AssertionSource } from '../../broker/events.ts'
 import { BrokerError } from '../../errors.ts'
@@ -18,9 +18,9 @@ const maxTokenBytes = 64 * 1024
 export function workloadIdentity(
   tokenFile: string,
   homeTenant: string,
-  { clock, fetched }: { readonly clock: Clock; readonly fetched: Told },
+  { clock, fetched }: { readonly clock: Clock; readonly fetched: Observer },
 ): AssertionSource {
-  const read = () => announced(() => readAssertion(tokenFile), clock, fetched)
+  const read = () => timed(() => readAssertion(tokenFile), clock, fetched)
   return { get: read, renew: read, homeTenant: () => homeTenant }
 }
 

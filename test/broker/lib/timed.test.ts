@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { announced } from '../../../src/broker/lib/timed.ts'
+import { timed } from '../../../src/broker/lib/timed.ts'
 import { BrokerError } from '../../../src/errors.ts'
 import { movableClock } from '../../support/clock.ts'
 
@@ -23,21 +23,21 @@ describe('work that is announced', () => {
       clock.advance(1250)
       return result
     }
-    assert.equal(await announced(work, clock, tell), result)
+    assert.equal(await timed(work, clock, tell), result)
     assert.deepEqual(told, [[1.25, undefined]])
   })
 
   test('passes on its very failure, and is told once with it', async () => {
     const { clock, told, tell } = announcements()
     const failure = new BrokerError('upstream_unavailable', 'away')
-    await assert.rejects(announced(fails(failure), clock, tell), thrown => thrown === failure)
+    await assert.rejects(timed(fails(failure), clock, tell), thrown => thrown === failure)
     assert.deepEqual(told, [[0, failure]])
   })
 
   test('is told of an error that is none of ours as internal_error, while the caller gets the thing itself', async () => {
     const { clock, told, tell } = announcements()
     const bug = new TypeError('x is not a function')
-    await assert.rejects(announced(fails(bug), clock, tell), thrown => thrown === bug)
+    await assert.rejects(timed(fails(bug), clock, tell), thrown => thrown === bug)
     const [[, error] = []] = told
     assert.equal(error?.code, 'internal_error')
     assert.equal(error.cause, bug)
@@ -48,7 +48,7 @@ describe('work that is announced', () => {
     const { clock, told, tell } = announcements()
     const own = new BrokerError('issuer_unavailable', 'no keys', { reason: 'keys' })
     await assert.rejects(
-      announced(fails('text'), clock, tell, () => own),
+      timed(fails('text'), clock, tell, () => own),
       thrown => thrown === 'text',
     )
     assert.deepEqual(told, [[0, own]])
@@ -59,14 +59,14 @@ describe('work that is announced', () => {
     const throws = (): Promise<never> => {
       throw new Error('at once')
     }
-    await assert.rejects(announced(throws, clock, tell), /at once/)
+    await assert.rejects(timed(throws, clock, tell), /at once/)
     assert.equal(told.length, 1)
   })
 
   test('takes no less time when the wall clock jumps', async () => {
     const { clock, told, tell } = announcements()
-    await announced(async () => clock.jumpWall(-3_600_000), clock, tell)
-    await announced(async () => clock.jumpWall(3_600_000), clock, tell)
+    await timed(async () => clock.jumpWall(-3_600_000), clock, tell)
+    await timed(async () => clock.jumpWall(3_600_000), clock, tell)
     assert.deepEqual(
       told.map(([seconds]) => seconds),
       [0, 0],
