@@ -12,7 +12,7 @@ import { fixedKeySet, parseKeys } from '../src/broker/authentication/jwks.ts'
 import { createLimits } from '../src/broker/authorization/rate-limits.ts'
 import { createAuthorize } from '../src/broker/authorization/authorize.ts'
 import { parsePolicy } from '../src/broker/policy/parse.ts'
-import { createRunningPolicy, type RunningPolicy } from '../src/broker/authorization/active-policy.ts'
+import { createActivePolicy, type ActivePolicy } from '../src/broker/authorization/active-policy.ts'
 import { createFailedCredentialLimiter } from '../src/broker/authentication/failed-credential-limiter.ts'
 import type { Events } from '../src/broker/events.ts'
 import { buildApp } from '../src/http/server/app.ts'
@@ -51,7 +51,7 @@ const source = () => {
   return Promise.resolve({ token, expiresIn: 86_400, ...ids })
 }
 
-function decidersOf({ admission }: RunningPolicy, { verification }: Events) {
+function decidersOf({ admission }: ActivePolicy, { verification }: Events) {
   const certificates = createCertificates(() => undefined, clock)
   const suspects = createFailedCredentialLimiter(clock, sleep)
   const authenticate = createAuthenticate({ admission, certificates, failedCredentials: suspects, clock, verification })
@@ -65,7 +65,7 @@ issuers: { bench: { issuer: "${issuerName}", audiences: [${audience}] } }
 rules:
   - { name: bench, callers: [{ issuer: bench, subject: bench }], tenants: "*", scopes: ["${scope}"] }
 `)
-  const running = createRunningPolicy(policy, clock)
+  const running = createActivePolicy(policy, clock)
   running.replace(createAdmission(policy, [{ name: 'bench', issuer: issuerName, audiences: [audience], keys }]))
   const sink = bufferedOutput(1)
   const { log, events } = createListeners(

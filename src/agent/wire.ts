@@ -6,7 +6,7 @@ import { createTokenIssuer, type TokenIssuer } from '../broker/issue-token.ts'
 import { createSecretAuthenticate } from '../broker/authentication/local-secret.ts'
 import { createAuthorizeOperation } from '../broker/authorization/authorize-operation.ts'
 import { createReadiness, type Need } from '../broker/readiness.ts'
-import { createRunningPolicy } from '../broker/authorization/active-policy.ts'
+import { createActivePolicy } from '../broker/authorization/active-policy.ts'
 import type { BrokerError } from '../errors.ts'
 import { buildApp } from '../http/server/app.ts'
 import { identityEndpoint, metadataEndpoints, refuseMetadata } from '../http/token-endpoints/identity.ts'
@@ -67,7 +67,7 @@ export function wireAgent(
       certificates: false,
       upstreams: () => [parentUpstream(url)],
     },
-    createRunningPolicy(policy, clock),
+    createActivePolicy(policy, clock),
     sink,
     { clock, isReady, isDraining, cache: () => view.statistics(), circuit: () => 'closed' },
   )

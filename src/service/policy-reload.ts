@@ -1,7 +1,7 @@
 import { createAdmission } from '../broker/authentication/authenticate.ts'
 import { checkExchangeAudience } from '../broker/policy/validate.ts'
 import type { IssuerSettings, Policy } from '../broker/policy/model.ts'
-import type { RunningPolicy } from '../broker/authorization/active-policy.ts'
+import type { ActivePolicy } from '../broker/authorization/active-policy.ts'
 import type { Events } from '../broker/events.ts'
 import type { Config } from '../config/config.ts'
 import { FaultsError, messageOf, type Fault } from '../errors.ts'
@@ -14,7 +14,7 @@ export const faultsBeside = ({ identity }: Config, policy: Policy): readonly Fau
   identity.source === 'managed-identity' ? checkExchangeAudience(policy, identity.audience) : []
 
 /** Keeps the active policy up to date with its file. */
-export interface PolicyKeeper {
+export interface PolicyReloader {
   readonly issuers: () => readonly ConnectedIssuer[]
   /**
    * Reads the policy file again, and the files that it names. A valid policy becomes active at once and as a whole. An
@@ -32,11 +32,11 @@ export interface PolicyKeeper {
  * Makes the first policy active.
  * @throws FaultsError if a file that the policy names cannot be used
  */
-export async function keepPolicy(
+export async function startPolicyReloader(
   config: Config,
-  running: RunningPolicy,
+  running: ActivePolicy,
   options: IssuerKeysOptions & Pick<Events, 'policyLoaded' | 'policyRefused'>,
-): Promise<PolicyKeeper> {
+): Promise<PolicyReloader> {
   const { policy: first } = running.status()
   let issuers = await connectIssuers(first.issuers, options)
   running.replace(createAdmission(first, issuers))
@@ -48,8 +48,8 @@ export async function keepPolicy(
     const connected = await connectIssuers(policy.issuers, options, issuers)
     const isSame = connected.length === issuers.length && connected.every((issuer, nth) => issuer === issuers[nth])
     if (policy === before && isSame) {
-      const { refusal } = running.status()
-      running.confirm()
+      const { rejection: refusal } = running.status()
+      running.unchanged()
       // Without this, the last log line would still be the refusal, although the old version was restored.
       return refusal && options.policyLoaded(policy, before)
     }
@@ -58,13 +58,13 @@ export async function keepPolicy(
     options.policyLoaded(policy, before)
   }
   const reload = async (aloud: boolean): Promise<void> => {
-    const { policy: before, refusal } = running.status()
+    const { policy: before, rejection: refusal } = running.status()
     try {
       await load(before)
     } catch (thrown) {
       const faults = thrown instanceof FaultsError ? thrown.faults : [{ where: 'file', what: messageOf(thrown) }]
       const isKnown = JSON.stringify(faults) === JSON.stringify(refusal?.faults)
-      running.refuse(faults)
+      running.rejected(faults)
       if (aloud || !isKnown) options.policyRefused(before, faults)
     }
   }

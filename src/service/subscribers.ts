@@ -2,7 +2,7 @@ import type { Clock } from '../broker/lib/clock.ts'
 import { createHealth } from '../broker/health.ts'
 import { policyWarnings } from '../broker/policy/warnings.ts'
 import type { Policy } from '../broker/policy/model.ts'
-import type { RunningPolicy } from '../broker/authorization/active-policy.ts'
+import type { ActivePolicy } from '../broker/authorization/active-policy.ts'
 import type { Events, Upstream } from '../broker/events.ts'
 import type { Config } from '../config/config.ts'
 import { issuerUpstream } from '../outbound/issuers/issuer-keys.ts'
@@ -34,7 +34,7 @@ export interface ListenerSettings extends Pick<Config, 'audit' | 'logLevel'> {
  */
 export function createListeners(
   settings: ListenerSettings,
-  running: Pick<RunningPolicy, 'status'>,
+  running: Pick<ActivePolicy, 'status'>,
   sink: LineSink,
   { clock, isReady, isDraining, cache, circuit }: Observed,
 ) {

@@ -13,7 +13,7 @@ import { createAuthorizeOperation } from '../broker/authorization/authorize-oper
 import { createAuthorize } from '../broker/authorization/authorize.ts'
 import type { Policy } from '../broker/policy/model.ts'
 import { createReadiness, type Need } from '../broker/readiness.ts'
-import { createRunningPolicy, type RunningPolicy } from '../broker/authorization/active-policy.ts'
+import { createActivePolicy, type ActivePolicy } from '../broker/authorization/active-policy.ts'
 import { createFailedCredentialLimiter } from '../broker/authentication/failed-credential-limiter.ts'
 import type { AssertionSource, Events } from '../broker/events.ts'
 import type { Config } from '../config/config.ts'
@@ -24,7 +24,7 @@ import { entra } from '../outbound/entra/entra.ts'
 import { managedIdentity } from '../outbound/entra/managed-identity.ts'
 import { resilient } from '../outbound/entra/retry.ts'
 import { workloadIdentity } from '../outbound/entra/workload-identity.ts'
-import { keepPolicy } from './policy-reload.ts'
+import { startPolicyReloader } from './policy-reload.ts'
 import { buildServers } from './listeners.ts'
 import type { Logs } from '../telemetry/log.ts'
 import { notReadyYet } from '../telemetry/not-ready.ts'
@@ -61,7 +61,7 @@ export async function wire(config: Config, policy: Policy, sink: LineSink, aroun
   const stopping = new AbortController()
   const isDraining = () => stopping.signal.aborted
   const isReady = () => readiness.isReady() && !isDraining()
-  const running = createRunningPolicy(policy, clock)
+  const running = createActivePolicy(policy, clock)
   const { log, events, telemetry } = createListeners(listenersOf(config), running, sink, {
     clock,
     isReady,
@@ -70,7 +70,7 @@ export async function wire(config: Config, policy: Policy, sink: LineSink, aroun
     circuit: () => circuit.state(),
   })
   const { upstreamTimeoutMs: timeoutMs } = config
-  const keeper = await keepPolicy(config, running, { clock, timeoutMs, ...events })
+  const keeper = await startPolicyReloader(config, running, { clock, timeoutMs, ...events })
   const assertions = connectIdentity(config, around, events.asked)
   const authorities = config.clientCaFile === undefined ? undefined : await followAuthorities(config.clientCaFile)
   const deciders = createDeciders(running, authorities, assertions, clock, events)
@@ -111,7 +111,7 @@ export async function wire(config: Config, policy: Policy, sink: LineSink, aroun
 
 /** The parts that decide who a caller is, what it may get, and how often. */
 function createDeciders(
-  { admission }: RunningPolicy,
+  { admission }: ActivePolicy,
   authorities: FollowedAuthorities | undefined,
   { homeTenant }: AssertionSource,
   clock: Clock,

@@ -160,7 +160,7 @@ function readState(registry: Registry, { circuit, isReady, policy, upstreams, ve
   onScrape(registry, 'token_broker_ready', () => Number(isReady()))
   seriesOnScrape(registry, 'token_broker_policy_info', () => [[{ sha256: policy().policy.version }, 1]])
   onScrape(registry, 'token_broker_policy_loaded_timestamp_seconds', () => policy().loadedAt / 1000)
-  onScrape(registry, 'token_broker_policy_refused', () => Number(policy().refusal !== undefined))
+  onScrape(registry, 'token_broker_policy_refused', () => Number(policy().rejection !== undefined))
   seriesOnScrape(registry, 'token_broker_api_key_expiry_timestamp_seconds', () =>
     policy()
       .policy.apiKeys.toSorted((a, b) => a.expiresAt - b.expiresAt)

@@ -156,7 +156,7 @@ test('labels are escaped: a name of the policy cannot make a line of its own', a
       },
     ],
     isReady: () => true,
-    policy: () => ({ policy: parsePolicy(JSON.stringify(policyOf(emulator))), loadedAt: 0, refusal: undefined }),
+    policy: () => ({ policy: parsePolicy(JSON.stringify(policyOf(emulator))), loadedAt: 0, rejection: undefined }),
     version: '1.2.3',
   })
   const text = await told.scrape()

@@ -4,7 +4,7 @@ import type { Clock } from '../lib/clock.ts'
 import type { Policy } from '../policy/model.ts'
 
 /** Why the newest version of the policy file is not the one in force. */
-export interface PolicyRefusal {
+export interface PolicyRejection {
   readonly faults: readonly Fault[]
   /** Milliseconds since 1970: when the file was first found to be faulty. */
   readonly since: number
@@ -16,26 +16,26 @@ export interface PolicyStatus {
   /** Milliseconds since 1970. */
   readonly loadedAt: number
   /** Since then; `undefined` while the file says what is in force. */
-  readonly refusal: PolicyRefusal | undefined
+  readonly rejection: PolicyRejection | undefined
 }
 
 /** One version of the policy after the other. Whoever needs it asks each time and keeps what it got for one request. */
-export interface RunningPolicy {
+export interface ActivePolicy {
   readonly status: () => PolicyStatus
   /** Whom the policy in force lets in. */
   readonly admission: () => Admission
   /** Puts a version in force, whole and at once. */
   readonly replace: (next: Admission) => void
   /** The file says what is in force. */
-  readonly confirm: () => void
+  readonly unchanged: () => void
   /** The file is faulty: the version in force stays. */
-  readonly refuse: (faults: readonly Fault[]) => void
+  readonly rejected: (faults: readonly Fault[]) => void
 }
 
-/** @param first the policy to begin with; nobody is let in before {@link RunningPolicy.replace} says who */
-export function createRunningPolicy(first: Policy, { now }: Pick<Clock, 'now'>): RunningPolicy {
+/** @param first the policy to begin with; nobody is let in before {@link ActivePolicy.replace} says who */
+export function createActivePolicy(first: Policy, { now }: Pick<Clock, 'now'>): ActivePolicy {
   let admission: Admission | undefined
-  let status: PolicyStatus = { policy: first, loadedAt: now(), refusal: undefined }
+  let status: PolicyStatus = { policy: first, loadedAt: now(), rejection: undefined }
   return {
     status: () => status,
     admission: () => {
@@ -45,13 +45,13 @@ export function createRunningPolicy(first: Policy, { now }: Pick<Clock, 'now'>):
     replace: next => {
       admission = next
       const loadedAt = next.policy === status.policy ? status.loadedAt : now()
-      status = { policy: next.policy, loadedAt, refusal: undefined }
+      status = { policy: next.policy, loadedAt, rejection: undefined }
     },
-    confirm: () => {
-      if (status.refusal) status = { ...status, refusal: undefined }
+    unchanged: () => {
+      if (status.rejection) status = { ...status, rejection: undefined }
     },
-    refuse: faults => {
-      status = { ...status, refusal: { faults, since: status.refusal?.since ?? now() } }
+    rejected: faults => {
+      status = { ...status, rejection: { faults, since: status.rejection?.since ?? now() } }
     },
   }
 }

@@ -39,7 +39,7 @@ export function healthBody({ isReady, isDraining, policy, upstreams, version, st
 }
 
 /** `failing` while the file is invalid: the active policy stays active, but the broker would not start again. */
-function policyBody({ policy, loadedAt, refusal }: PolicyStatus) {
+function policyBody({ policy, loadedAt, rejection: refusal }: PolicyStatus) {
   const { rules, denials, issuers, version } = policy
   return {
     status: refusal ? 'failing' : 'ok',
