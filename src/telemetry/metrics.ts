@@ -150,7 +150,7 @@ function readCache(registry: Registry, read: Gauges['cache']): void {
     read().failures.map(({ level, reason, count }) => [{ level, reason }, count] as const),
   )
   onScrape(registry, 'token_broker_cache_entries_at_risk', () => read().atRisk)
-  onScrape(registry, 'token_broker_cache_at_risk_usable_seconds', () => read().firstLossInSeconds ?? Number.NaN)
+  onScrape(registry, 'token_broker_cache_at_risk_usable_seconds', () => read().atRiskUsableSeconds ?? Number.NaN)
 }
 
 function readState(registry: Registry, { circuit, isReady, policy, upstreams, version }: Gauges): void {

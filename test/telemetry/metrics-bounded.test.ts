@@ -142,7 +142,7 @@ test('labels are escaped: a name of the policy cannot make a line of its own', a
       failures: [],
       evictions: 0,
       atRisk: 0,
-      firstLossInSeconds: undefined,
+      atRiskUsableSeconds: undefined,
     }),
     circuit: () => 'closed',
     upstreams: () => [

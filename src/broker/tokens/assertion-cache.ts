@@ -5,7 +5,7 @@ import type { Clock } from '../lib/clock.ts'
 import { withDeadline } from '../lib/deadline.ts'
 import { failurePeriodMs, withSecondsLeft } from './negative-cache-rules.ts'
 import { guidsIn } from '../lib/identifiers.ts'
-import { freshness, momentOf, planLife, refreshBackOffMs, remainingMs, servedForMs, type Life } from './freshness.ts'
+import { freshness, momentOf, planLife, refreshBackOffMs, remainingMs, usableMs, type Life } from './freshness.ts'
 import type { Assertion, AssertionSource } from '../events.ts'
 
 /** What {@link createAssertionCache} needs, and its limit. */
@@ -73,7 +73,7 @@ class AssertionCache implements AssertionSource {
     const settled = (fetched?: Assertion) => {
       this.#failures = fetched && fetched.expiresAt > held.expiresAt ? 0 : this.#failures + 1
       const moment = momentOf(this.#options.clock)
-      const servedFor = servedForMs(life, moment)
+      const servedFor = usableMs(life, moment)
       const wait = this.#failures === 0 ? 0 : refreshBackOffMs(this.#failures, servedFor, this.#options.random)
       this.#refreshNotBefore = moment.monotonic + wait
     }

@@ -11,7 +11,7 @@ export const overloaded = () =>
   })
 
 /** For a token that is expired when it comes. */
-export const stillborn = () =>
+export const expiredOnArrival = () =>
   new BrokerError('upstream_invalid', 'Entra issued a token that has already expired.', { reason: 'expired' })
 
 /**
@@ -20,7 +20,11 @@ export const stillborn = () =>
  * @param remaining milliseconds of life of the token that is held
  * @param retryAfter seconds
  */
-export function tooShort(remaining: number, retryAfter = replaceOnceMs / 1000, cause?: BrokerError): BrokerError {
+export function lifetimeUnavailable(
+  remaining: number,
+  retryAfter = replaceOnceMs / 1000,
+  cause?: BrokerError,
+): BrokerError {
   return new BrokerError('upstream_unavailable', 'No token with the required min_expires_in is available now.', {
     reason: 'min_expires_in',
     retryAfter,

@@ -3,7 +3,7 @@ import type { CachedToken } from './cached-token.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { CachedFailure } from './negative-cache.ts'
 import type { FailureLevel } from '../../reasons/row.ts'
-import { freshness, momentOf, remainingMs, servedForMs, type Freshness, type Moment } from './freshness.ts'
+import { freshness, momentOf, remainingMs, usableMs, type Freshness, type Moment } from './freshness.ts'
 import type { QueueLoad } from './fair-queue.ts'
 
 /** Cache statistics. */
@@ -21,7 +21,7 @@ export interface CacheStatistics {
   /** Valid tokens that were requested after their last refresh failed. */
   readonly atRisk: number
   /** Seconds until the first of those becomes unusable. */
-  readonly firstLossInSeconds: number | undefined
+  readonly atRiskUsableSeconds: number | undefined
 }
 
 /** Number of failures in the negative cache with one level and reason. */
@@ -40,11 +40,11 @@ export interface CacheEntry {
   /** The token's end, in milliseconds since 1970. */
   readonly endsAt: number
   /** Seconds for which the broker still serves it; 0 once it does not. */
-  readonly servedForSeconds: number
+  readonly usableSeconds: number
   /** Seconds until the next request for it starts a refresh; 0 when that is now. */
   readonly refreshInSeconds: number
   /** Consecutive refreshes that failed or returned no token that lives longer. */
-  readonly vainRefreshes: number
+  readonly failedRefreshes: number
   readonly lastFailure: { readonly code: string; readonly reason: string; readonly at: number } | undefined
   /** As in the audit log. */
   readonly fingerprint: string
@@ -69,7 +69,7 @@ export interface EntryPage {
 }
 
 /** The cache as operators see it. */
-export interface CacheView {
+export interface CacheInspector {
   readonly statistics: () => CacheStatistics
   /**
    * Entries in the order in which they were fetched. One that is refreshed between two pages moves to the end, so it may
@@ -79,8 +79,8 @@ export interface CacheView {
 }
 
 /** What a view looks at; the cache goes on owning it. */
-export interface Viewed {
-  readonly held: LRUCache<string, CachedToken>
+export interface InspectedCache {
+  readonly tokens: LRUCache<string, CachedToken>
   /** The cached tokens by their ids, in the order of these. */
   readonly order: ReadonlyMap<number, CachedToken>
   readonly fetching: () => number
@@ -92,8 +92,8 @@ export interface Viewed {
 }
 
 /** Shows a cache to operators. It changes nothing, and none of its results holds a token. */
-export function createCacheView({
-  held,
+export function createCacheInspector({
+  tokens: held,
   order,
   fetching,
   load,
@@ -101,7 +101,7 @@ export function createCacheView({
   atRisk,
   evictions,
   clock,
-}: Viewed): CacheView {
+}: InspectedCache): CacheInspector {
   return {
     statistics: () => ({
       entries: held.size,
@@ -126,19 +126,22 @@ function countFailures(failures: Iterable<CachedFailure>): readonly FailureCount
 }
 
 /** One pass: in an outage all tokens may be at risk. */
-function riskOf(tokens: Iterable<CachedToken>, moment: Moment): Pick<CacheStatistics, 'atRisk' | 'firstLossInSeconds'> {
+function riskOf(
+  tokens: Iterable<CachedToken>,
+  moment: Moment,
+): Pick<CacheStatistics, 'atRisk' | 'atRiskUsableSeconds'> {
   let atRisk = 0
   let first = Number.POSITIVE_INFINITY
   for (const token of tokens) {
-    const left = servedForMs(token.life, moment)
+    const left = usableMs(token.life, moment)
     if (left <= 0) continue
     atRisk++
     first = Math.min(first, left)
   }
-  return { atRisk, firstLossInSeconds: atRisk === 0 ? undefined : first / 1000 }
+  return { atRisk, atRiskUsableSeconds: atRisk === 0 ? undefined : first / 1000 }
 }
 
-function pageOf(order: Viewed['order'], { tenant, limit, after = 0 }: EntryQuery, moment: Moment): EntryPage {
+function pageOf(order: InspectedCache['order'], { tenant, limit, after = 0 }: EntryQuery, moment: Moment): EntryPage {
   const entries: CacheEntry[] = []
   let last: number | undefined
   for (const [id, token] of order) {
@@ -162,9 +165,9 @@ function entryOf(token: CachedToken, moment: Moment): CacheEntry {
     scope: token.scope,
     state,
     endsAt: token.life.endsAt,
-    servedForSeconds: Math.max(0, Math.floor(servedForMs(token.life, moment) / 1000)),
+    usableSeconds: Math.max(0, Math.floor(usableMs(token.life, moment) / 1000)),
     refreshInSeconds: state === 'expired' ? 0 : Math.max(0, Math.ceil(dueInMs / 1000)),
-    vainRefreshes: token.vainRefreshes,
+    failedRefreshes: token.failedRefreshes,
     lastFailure: failure && { code: failure.error.code, reason: failure.error.reason, at: failure.at },
     fingerprint: token.fingerprint,
     traceId: token.traceId,

@@ -1,7 +1,7 @@
 import { LRUCache } from 'lru-cache'
 import { asBrokerError } from '../../errors.ts'
-import { overloaded, replaceOnceMs, stillborn, tooShort } from './cache-errors.ts'
-import { createCacheView, type CacheView } from './cache-statistics.ts'
+import { overloaded, replaceOnceMs, expiredOnArrival, lifetimeUnavailable } from './cache-errors.ts'
+import { createCacheInspector, type CacheInspector } from './cache-statistics.ts'
 import { cachedToken, type CachedToken } from './cached-token.ts'
 import type { Clock } from '../lib/clock.ts'
 import { createNegativeCache, matches, type NegativeCache } from './negative-cache.ts'
@@ -14,7 +14,7 @@ import {
   planLife,
   refreshBackOffMs,
   remainingMs,
-  servedForMs,
+  usableMs,
   type Moment,
 } from './freshness.ts'
 import type { Grant } from '../authorization/authorize.ts'
@@ -42,7 +42,7 @@ export interface TokenCache {
 
 /** A cache as operators have it: they can look into it, and make it forget. */
 export interface ManagedCache extends TokenCache {
-  readonly view: CacheView
+  readonly view: CacheInspector
   /**
    * Forgets what matches: tokens, remembered failures, and what comes of the fetches that are under way. Tokens that were
    * handed out stay valid. Returns how many tokens were dropped.
@@ -77,13 +77,13 @@ export function createCache(source: TokenSource, options: CacheOptions): Managed
 }
 
 class LruTokenCache implements ManagedCache {
-  readonly view: CacheView
+  readonly view: CacheInspector
   readonly #options: CacheOptions
-  readonly #held: LRUCache<string, CachedToken>
+  readonly #tokens: LRUCache<string, CachedToken>
   readonly #singleFlight: SingleFlight
   readonly #negativeCache: NegativeCache
   /** Key → monotonic milliseconds of the last fetch that `min_expires_in` caused. */
-  readonly #replaced: LRUCache<string, number>
+  readonly #lastReplaced: LRUCache<string, number>
   /** Tokens whose last refresh failed and that were asked for since it did first. */
   readonly #atRisk = new Set<CachedToken>()
   /** Tokens in the order in which they were fetched, by their ids. */
@@ -93,7 +93,7 @@ class LruTokenCache implements ManagedCache {
 
   constructor(source: TokenSource, options: CacheOptions) {
     this.#options = options
-    this.#held = new LRUCache({
+    this.#tokens = new LRUCache({
       max: options.maxEntries,
       dispose: (token, _key, reason) => {
         this.#atRisk.delete(token)
@@ -101,7 +101,7 @@ class LruTokenCache implements ManagedCache {
         if (reason === 'evict') this.#evictions++
       },
     })
-    this.#replaced = new LRUCache({ max: options.maxEntries })
+    this.#lastReplaced = new LRUCache({ max: options.maxEntries })
     const turns = createFairQueue({ limit: options.concurrency, overloaded })
     this.#negativeCache = createNegativeCache(options)
     this.#singleFlight = createSingleFlight({
@@ -112,8 +112,8 @@ class LruTokenCache implements ManagedCache {
       store: this.#store,
       negativeCacheHit: options.events.negativeCacheHit,
     })
-    this.view = createCacheView({
-      held: this.#held,
+    this.view = createCacheInspector({
+      tokens: this.#tokens,
       order: this.#order,
       fetching: this.#singleFlight.size,
       load: turns.load,
@@ -125,7 +125,7 @@ class LruTokenCache implements ManagedCache {
   }
 
   get = (grant: Grant, minExpiresIn: number): Served | Promise<Served> => {
-    const held = this.#held.get(grant.key)
+    const held = this.#tokens.get(grant.key)
     if (held === undefined) return this.#fetch(grant, 'miss', minExpiresIn)
     const moment = momentOf(this.#options.clock)
     const remaining = remainingMs(held.life, moment)
@@ -141,15 +141,15 @@ class LruTokenCache implements ManagedCache {
 
   async #fetch(grant: Grant, cause: 'miss' | 'expired' | 'request', minExpiresIn: number): Promise<Served> {
     const how = this.#singleFlight.has(grant.key) ? 'collapsed' : cause
-    const before = this.#held.peek(grant.key)
+    const before = this.#tokens.peek(grant.key)
     try {
       const token = await this.#singleFlight.wait(grant)
       const remaining = this.#remaining(token)
-      if (remaining < minExpiresIn * 1000) throw tooShort(remaining)
+      if (remaining < minExpiresIn * 1000) throw lifetimeUnavailable(remaining)
       return { token, remaining, how }
     } catch (thrown) {
       // Whoever waits for a fetch that was forgotten may see another caller's, which began later, end first.
-      const newer = this.#held.peek(grant.key)
+      const newer = this.#tokens.peek(grant.key)
       if (newer === undefined || newer === before || this.#isExpired(newer)) throw thrown
       const remaining = this.#remaining(newer)
       if (remaining < minExpiresIn * 1000) throw thrown
@@ -158,29 +158,31 @@ class LruTokenCache implements ManagedCache {
   }
 
   async #replace(grant: Grant, remaining: number, minExpiresIn: number, moment: Moment): Promise<Served> {
-    const last = this.#replaced.get(grant.key)
+    const last = this.#lastReplaced.get(grant.key)
     const isFirst = !this.#singleFlight.has(grant.key)
     if (isFirst) {
       const wait = last === undefined ? 0 : last + replaceOnceMs - moment.monotonic
-      if (wait > 0) throw tooShort(remaining, Math.ceil(wait / 1000))
+      if (wait > 0) throw lifetimeUnavailable(remaining, Math.ceil(wait / 1000))
     }
     const fetching = this.#fetch(grant, 'request', minExpiresIn)
     // What is refused before anybody is asked must not use up the minute of others.
-    if (isFirst && this.#singleFlight.has(grant.key)) this.#replaced.set(grant.key, moment.monotonic)
+    if (isFirst && this.#singleFlight.has(grant.key)) this.#lastReplaced.set(grant.key, moment.monotonic)
     try {
       return await fetching
     } catch (thrown) {
       const error = asBrokerError(thrown)
       if (error.code === 'rate_limited') throw error
-      throw error.parts.availableExpiresIn === undefined ? tooShort(remaining, error.retryAfter, error) : error
+      throw error.parts.availableExpiresIn === undefined
+        ? lifetimeUnavailable(remaining, error.retryAfter, error)
+        : error
     }
   }
 
   purge = (filter: FetchFilter): number => {
-    const dropped = [...this.#held.values()].filter(token => matches(token, filter))
+    const dropped = [...this.#tokens.values()].filter(token => matches(token, filter))
     for (const { key } of dropped) {
-      this.#held.delete(key)
-      this.#replaced.delete(key)
+      this.#tokens.delete(key)
+      this.#lastReplaced.delete(key)
     }
     this.#singleFlight.purge(filter)
     this.#negativeCache.purge(filter)
@@ -190,7 +192,7 @@ class LruTokenCache implements ManagedCache {
   #refresh(grant: Grant, held: CachedToken, { monotonic }: Moment): void {
     if (monotonic < held.refreshNotBefore || this.#singleFlight.has(grant.key)) return
     const { clock, events } = this.#options
-    this.#singleFlight.inBackground(grant, longestWaitMs(this.#servedFor(held))).then(
+    this.#singleFlight.inBackground(grant, longestWaitMs(this.#usable(held))).then(
       token => events.refreshed(grant, token === held ? 'not_yet' : 'replaced'),
       (thrown: unknown) => {
         const error = asBrokerError(thrown)
@@ -204,15 +206,15 @@ class LruTokenCache implements ManagedCache {
   }
 
   #postpone(held: CachedToken): void {
-    held.vainRefreshes++
-    const wait = refreshBackOffMs(held.vainRefreshes, this.#servedFor(held), this.#options.random)
+    held.failedRefreshes++
+    const wait = refreshBackOffMs(held.failedRefreshes, this.#usable(held), this.#options.random)
     held.refreshNotBefore = this.#options.clock.monotonic() + wait
   }
 
   #store = (grant: Grant, issued: IssuedToken, asked: Moment, keep: boolean): CachedToken => {
     const { random, minRemainingSeconds } = this.#options
     const fetched = cachedToken(++this.#fetched, grant, issued, planLife(issued, asked, minRemainingSeconds, random))
-    if (this.#isExpired(fetched)) throw stillborn()
+    if (this.#isExpired(fetched)) throw expiredOnArrival()
     return keep ? this.#put(fetched) : fetched
   }
 
@@ -220,17 +222,17 @@ class LruTokenCache implements ManagedCache {
     return remainingMs(life, momentOf(this.#options.clock))
   }
 
-  #servedFor({ life }: CachedToken): number {
-    return servedForMs(life, momentOf(this.#options.clock))
+  #usable({ life }: CachedToken): number {
+    return usableMs(life, momentOf(this.#options.clock))
   }
 
   #isExpired(token: CachedToken): boolean {
-    return this.#servedFor(token) <= 0
+    return this.#usable(token) <= 0
   }
 
   /** Keeps the token that lives longer: what a refresh brought without a later end counts as "not yet". */
   #put(fetched: CachedToken): CachedToken {
-    const held = this.#held.peek(fetched.key)
+    const held = this.#tokens.peek(fetched.key)
     if (
       held &&
       !this.#isExpired(held) &&
@@ -242,7 +244,7 @@ class LruTokenCache implements ManagedCache {
       this.#postpone(held)
       return held
     }
-    this.#held.set(fetched.key, fetched)
+    this.#tokens.set(fetched.key, fetched)
     this.#order.set(fetched.id, fetched)
     return fetched
   }

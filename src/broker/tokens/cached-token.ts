@@ -15,7 +15,7 @@ export interface CachedToken extends TokenFacts {
   readonly id: number
   readonly life: Life
   /** Refreshes in a row that brought nothing newer: failed, or "not yet". */
-  vainRefreshes: number
+  failedRefreshes: number
   /** Why the last refresh failed, and when (milliseconds since 1970); `undefined` once one succeeded. */
   failure: { readonly error: BrokerError; readonly at: number } | undefined
   /** Monotonic milliseconds before which no refresh is tried. */
@@ -34,7 +34,7 @@ export const cachedToken = (id: number, grant: Grant, issued: IssuedToken, life:
   traceId: issued.traceId,
   correlationId: issued.correlationId,
   life,
-  vainRefreshes: 0,
+  failedRefreshes: 0,
   failure: undefined,
   refreshNotBefore: Number.NEGATIVE_INFINITY,
 })

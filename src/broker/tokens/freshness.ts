@@ -75,7 +75,7 @@ export function freshness(life: Life, remaining: number): Freshness {
 }
 
 /** Milliseconds for which a token is still handed out; 0 or less once it is expired. */
-export const servedForMs = (life: Life, moment: Moment): number => remainingMs(life, moment) - life.minRemaining
+export const usableMs = (life: Life, moment: Moment): number => remainingMs(life, moment) - life.minRemaining
 
 const firstBackOffMs = 15_000
 const longestBackOffMs = 5 * 60_000

@@ -90,7 +90,7 @@ export const cacheBody = (statistics: CacheStatistics) => ({
   evictions: statistics.evictions,
   at_risk: statistics.atRisk,
   at_risk_usable_seconds:
-    statistics.firstLossInSeconds === undefined ? null : Math.max(0, Math.floor(statistics.firstLossInSeconds)),
+    statistics.atRiskUsableSeconds === undefined ? null : Math.max(0, Math.floor(statistics.atRiskUsableSeconds)),
 })
 
 /** `GET /cache/entries`. */
@@ -109,9 +109,9 @@ const entryBody = (entry: CacheEntry, applications: ReadonlyMap<string, string>)
   client_id: entry.clientId,
   state: entry.state,
   expires_on: Math.floor(entry.endsAt / 1000),
-  usable_seconds: entry.servedForSeconds,
+  usable_seconds: entry.usableSeconds,
   refresh_in: entry.refreshInSeconds,
-  failed_refreshes: entry.vainRefreshes,
+  failed_refreshes: entry.failedRefreshes,
   last_failure: entry.lastFailure
     ? { code: entry.lastFailure.code, reason: entry.lastFailure.reason, at: iso(entry.lastFailure.at) }
     : null,

@@ -1,5 +1,5 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest, FastifySchema } from 'fastify'
-import type { CacheView } from '../../broker/tokens/cache-statistics.ts'
+import type { CacheInspector } from '../../broker/tokens/cache-statistics.ts'
 import type { TokenIssuer } from '../../broker/issue-token.ts'
 import type { AuthorizeOperation } from '../../broker/authorization/authorize-operation.ts'
 import type { Events } from '../../broker/events.ts'
@@ -15,7 +15,7 @@ import { entryQuery } from '../schemas/requests.ts'
 export interface Operations extends HealthFacts {
   readonly issuer: Pick<TokenIssuer, 'authenticate'>
   readonly authorizeOperation: AuthorizeOperation
-  readonly cache: CacheView
+  readonly cache: CacheInspector
   readonly metrics: { readonly scrape: () => Promise<string>; readonly contentType: string }
   readonly answered: Events['answered']
   /** Whether `/metrics` needs no credential: on a listener that only operators reach. */

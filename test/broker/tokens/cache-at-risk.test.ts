@@ -22,7 +22,7 @@ describe('entries at risk', () => {
     return world
   }
   const risk = ({ cache }: World) => {
-    const { atRisk, firstLossInSeconds } = cache.view.statistics()
+    const { atRisk, atRiskUsableSeconds: firstLossInSeconds } = cache.view.statistics()
     return [atRisk, firstLossInSeconds]
   }
   const none = [0, undefined]
