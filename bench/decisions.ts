@@ -1,7 +1,7 @@
 import type { JwtFacts } from '../src/broker/policy/caller-facts.ts'
 import { measureForged } from './forged.ts'
 import { decide } from '../src/broker/policy/decide.ts'
-import type { Ask, Policy } from '../src/broker/policy/model.ts'
+import type { TokenRequest, Policy } from '../src/broker/policy/model.ts'
 import { parsePolicy } from '../src/broker/policy/parse.ts'
 
 /**
@@ -97,7 +97,7 @@ function measure(shape: Shape, policy: Policy, different: number): number {
   const requests = Array.from({ length: different }, (_, index) => {
     const nth = (index * 7919) % count
     const caller: JwtFacts = { kind: 'jwt', issuer: 'onprem', subject: 'x', claims: {}, ...shape.caller(nth, count) }
-    const ask: Ask = { tenant: `t${shape.tenant(nth, count)}`, scope, application: 'default', minExpiresIn: 0 }
+    const ask: TokenRequest = { tenant: `t${shape.tenant(nth, count)}`, scope, application: 'default', minExpiresIn: 0 }
     return { caller, ask }
   })
   const rates = Array.from({ length: runs }, () => {

@@ -7,7 +7,7 @@ import { createAdmission, createAuthenticate } from '../src/broker/authenticatio
 import { createCache } from '../src/broker/tokens/cache.ts'
 import { createCertificates } from '../src/broker/authentication/client-certificates.ts'
 import { systemClock as clock } from '../src/broker/lib/clock.ts'
-import { createTokenIssuer } from '../src/broker/issue-token.ts'
+import { createTokenService } from '../src/broker/issue-token.ts'
 import { fixedKeySet, parseKeys } from '../src/broker/authentication/jwks.ts'
 import { createLimits } from '../src/broker/authorization/rate-limits.ts'
 import { createAuthorize } from '../src/broker/authorization/authorize.ts'
@@ -96,7 +96,7 @@ rules:
     events,
   })
   const deciders = decidersOf(running, events)
-  const issuer = createTokenIssuer(deciders, cache, events)
+  const issuer = createTokenService(deciders, cache, events)
   const app = buildApp({ log, isDraining: () => false, answered: events.answered }, [
     scoped => addTokenEndpoint(scoped, issuer, tokensEndpoint()),
   ])

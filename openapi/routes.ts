@@ -56,7 +56,7 @@ function addRoutes(app: FastifyInstance, _options: object, registered: () => voi
     ...tokenEndpoints().map(endpoint => (scope: FastifyInstance) => addTokenEndpoint(scope, issuer, endpoint)),
     scope => {
       addPurge(scope, {
-        issuer,
+        tokenService: issuer,
         authorizeOperation: never,
         policy: never,
         purge: never,
@@ -67,7 +67,7 @@ function addRoutes(app: FastifyInstance, _options: object, registered: () => voi
     },
     scope => {
       addOperations(scope, {
-        issuer,
+        tokenService: issuer,
         authorizeOperation: never,
         cache: { statistics: never, page: never },
         metrics: { scrape: never, contentType: '' },

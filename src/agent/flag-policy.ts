@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import type { CallerTest } from '../broker/policy/caller-matcher.ts'
 import { indexPolicy } from '../broker/policy/compile.ts'
 import { authorize, createAuthorize, type Authorize } from '../broker/authorization/authorize.ts'
-import type { Ask, Policy } from '../broker/policy/model.ts'
+import type { TokenRequest, Policy } from '../broker/policy/model.ts'
 import { BrokerError } from '../errors.ts'
 
 const holder: CallerTest = {
@@ -44,7 +44,7 @@ export function policyOfFlags(tenant: string): Policy {
  * The policy with the scope and the application of an ask in its rule: what a rule grants must be listed, and an agent
  * does not know it before it is asked for. Nor does it know what names stand for: an application is its own client id.
  */
-function extended(policy: Policy, { scope, application }: Ask): Policy {
+function extended(policy: Policy, { scope, application }: TokenRequest): Policy {
   const rules = policy.rules.map(rule => ({
     ...rule,
     scopes: new Set([scope]),

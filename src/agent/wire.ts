@@ -2,7 +2,7 @@ import type { FastifyInstance } from 'fastify'
 import { createCache } from '../broker/tokens/cache.ts'
 import { chance, type Surroundings } from '../broker/lib/clock.ts'
 import { Confirmation } from './revalidating-cache.ts'
-import { createTokenIssuer, type TokenIssuer } from '../broker/issue-token.ts'
+import { createTokenService, type TokenService } from '../broker/issue-token.ts'
 import { createSecretAuthenticate } from '../broker/authentication/local-secret.ts'
 import { createAuthorizeOperation } from '../broker/authorization/authorize-operation.ts'
 import { createReadiness, type Need } from '../broker/readiness.ts'
@@ -78,11 +78,14 @@ export function wireAgent(
     authorize: authorizeByFlags(tenant),
     limits: { request: () => undefined },
   }
-  const issuer = createTokenIssuer(deciders, tokens, events)
+  const tokenService = createTokenService(deciders, tokens, events)
   const readiness = createReadiness([reachable(parent)], notReadyYet(log), random)
   const authorizeOperation = createAuthorizeOperation(events.forbidden)
-  const operations = { ...telemetry, issuer, authorizeOperation, cache: view }
-  const app = buildApp({ log, isDraining, answered: events.answered }, routesOf(settings, secret, issuer, operations))
+  const operations = { ...telemetry, tokenService, authorizeOperation, cache: view }
+  const app = buildApp(
+    { log, isDraining, answered: events.answered },
+    routesOf(settings, secret, tokenService, operations),
+  )
 
   return {
     app,
@@ -144,7 +147,7 @@ const reachable = (parent: ParentBrokerOptions): Need => ({
 function routesOf(
   { tenant, metadata }: AgentSettings,
   secret: string,
-  issuer: TokenIssuer,
+  tokenService: TokenService,
   operations: Omit<Operations, 'openMetrics'>,
 ) {
   const endpoints = [
@@ -153,7 +156,7 @@ function routesOf(
     ...(metadata ? metadataEndpoints({ tenant, credential: secret }) : []),
   ]
   const routes = [
-    ...endpoints.map(endpoint => (scope: FastifyInstance) => addTokenEndpoint(scope, issuer, endpoint)),
+    ...endpoints.map(endpoint => (scope: FastifyInstance) => addTokenEndpoint(scope, tokenService, endpoint)),
     (scope: FastifyInstance) => {
       if (!metadata) refuseMetadata(scope)
     },

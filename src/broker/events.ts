@@ -1,7 +1,7 @@
 import type { Caller, Verification } from './authentication/authenticate.ts'
 import type { OperationDenied } from './authorization/authorize-operation.ts'
 import type { Grant } from './authorization/authorize.ts'
-import type { Ask, Policy } from './policy/model.ts'
+import type { TokenRequest, Policy } from './policy/model.ts'
 import type { BrokerError, Fault } from '../errors.ts'
 import type { RequestFacts } from './lib/request-facts.ts'
 
@@ -96,7 +96,13 @@ export interface Events {
   /** A token was handed out. */
   readonly issued: (request: RequestFacts, grant: Grant, token: TokenFacts, how: CacheOutcome) => void
   /** An authenticated caller got no token: forbidden, or permitted but not to be had. */
-  readonly refused: (request: RequestFacts, caller: Caller, ask: Ask, error: BrokerError, grant?: Grant) => void
+  readonly refused: (
+    request: RequestFacts,
+    caller: Caller,
+    ask: TokenRequest,
+    error: BrokerError,
+    grant?: Grant,
+  ) => void
   /** A request came without an acceptable credential. */
   readonly unauthenticated: (request: RequestFacts, error: BrokerError) => void
   /** An authenticated caller lacks a permission of the operations endpoints. */

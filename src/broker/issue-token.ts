@@ -2,7 +2,7 @@ import { asBrokerError, type LimitFacts } from '../errors.ts'
 import type { Authenticate, Caller, PresentedBy } from './authentication/authenticate.ts'
 import type { Served, TokenCache } from './tokens/cache.ts'
 import type { Limits } from './authorization/rate-limits.ts'
-import type { Ask } from './policy/model.ts'
+import type { TokenRequest } from './policy/model.ts'
 import type { Authorize, Grant } from './authorization/authorize.ts'
 import type { Events } from './events.ts'
 import type { RequestFacts } from './lib/request-facts.ts'
@@ -16,7 +16,7 @@ export interface Issued {
 }
 
 /** The data path: what every endpoint that hands out a token calls, in this order. */
-export interface TokenIssuer {
+export interface TokenService {
   /**
    * Rejects with `unauthenticated`, `invalid_token`, `issuer_unavailable`.
    *
@@ -29,11 +29,11 @@ export interface TokenIssuer {
     certificate?: PresentedBy,
   ) => Caller | Promise<Caller>
   /** Rejects with `not_permitted`, `rate_limited` and whatever Entra or the managed identity stand in the way with. */
-  readonly issue: (caller: Caller, ask: Ask, request: RequestFacts) => Issued | Promise<Issued>
+  readonly issue: (caller: Caller, ask: TokenRequest, request: RequestFacts) => Issued | Promise<Issued>
 }
 
 /** Who decides before anything is looked up. */
-export interface Deciders {
+export interface TokenServiceParts {
   readonly authenticate: Authenticate
   readonly authorize: Authorize
   readonly limits: Pick<Limits, 'request'>
@@ -43,17 +43,17 @@ export interface Deciders {
  * Plugs the path together: who are you → may you have it, so often → here it is. Nothing is awaited that is already there: a
  * remembered caller with a cached token is served in the same turn of the event loop. Every outcome is announced once.
  */
-export function createTokenIssuer(
-  { authenticate, authorize, limits }: Deciders,
+export function createTokenService(
+  { authenticate, authorize, limits }: TokenServiceParts,
   cache: TokenCache,
   events: Pick<Events, 'issued' | 'refused' | 'unauthenticated'>,
-): TokenIssuer {
+): TokenService {
   const reject = (request: RequestFacts, thrown: unknown): never => {
     const error = asBrokerError(thrown)
     events.unauthenticated(request, error)
     throw error
   }
-  const refuse = (request: RequestFacts, caller: Caller, ask: Ask, thrown: unknown, grant?: Grant): never => {
+  const refuse = (request: RequestFacts, caller: Caller, ask: TokenRequest, thrown: unknown, grant?: Grant): never => {
     const error = asBrokerError(thrown)
     events.refused(request, caller, ask, error, grant)
     throw error
@@ -62,7 +62,7 @@ export function createTokenIssuer(
     events.issued(request, grant, served.token, served.how)
     return { grant, served, limit }
   }
-  const grantFor = (request: RequestFacts, caller: Caller, ask: Ask) => {
+  const grantFor = (request: RequestFacts, caller: Caller, ask: TokenRequest) => {
     let grant: Grant | undefined
     try {
       grant = authorize(caller, ask)

@@ -1,6 +1,6 @@
 import { Server as TlsServer } from 'node:https'
 import type { FastifyInstance } from 'fastify'
-import type { TokenIssuer } from '../broker/issue-token.ts'
+import type { TokenService } from '../broker/issue-token.ts'
 import type { Events } from '../broker/events.ts'
 import type { Config } from '../config/config.ts'
 import { buildApp, secureContextOf, type AppOptions } from '../http/server/app.ts'
@@ -30,7 +30,7 @@ interface Surroundings extends Pick<AppOptions, 'log' | 'isDraining'> {
 export async function buildServers(
   config: Config,
   { log, isDraining, loopTime, events: { answered, headerIgnored } }: Surroundings,
-  tokens: Purge & { readonly issuer: TokenIssuer },
+  tokens: Purge & { readonly tokenService: TokenService },
   shown: Shown,
   authorities: FollowedAuthorities | undefined,
 ) {
@@ -48,7 +48,7 @@ export async function buildServers(
   const overload = watchLoop(loopTime)
   const endpoints = tokenEndpoints().map(endpoint => (scope: FastifyInstance) => {
     shedLoad(scope, overload.isOverloaded)
-    addTokenEndpoint(scope, tokens.issuer, endpoint)
+    addTokenEndpoint(scope, tokens.tokenService, endpoint)
   })
   // In a scope of its own: a broker with too much to do can still be told to forget.
   const main = [...endpoints, (scope: FastifyInstance) => addPurge(scope, tokens), documents]

@@ -5,7 +5,7 @@ import { createAuthenticate, type Issuer } from '../broker/authentication/authen
 import { createCache } from '../broker/tokens/cache.ts'
 import { createCertificates } from '../broker/authentication/client-certificates.ts'
 import { chance, type Clock, type Surroundings } from '../broker/lib/clock.ts'
-import { createTokenIssuer } from '../broker/issue-token.ts'
+import { createTokenService } from '../broker/issue-token.ts'
 import { createAssertionCache } from '../broker/tokens/assertion-cache.ts'
 import { readyKeys } from '../broker/authentication/jwks.ts'
 import { createLimits } from '../broker/authorization/rate-limits.ts'
@@ -84,10 +84,10 @@ export async function wire(config: Config, policy: Policy, sink: LineSink, aroun
     concurrency: config.upstreamConcurrency,
     events,
   })
-  const issuer = createTokenIssuer(deciders, cache, events)
+  const tokenService = createTokenService(deciders, cache, events)
   const readiness = createReadiness(needsOf(assertions, keeper.issuers), notReadyYet(log), random)
   const authorizeOperation = createAuthorizeOperation(events.forbidden)
-  const operations = { ...telemetry, issuer, authorizeOperation, cache: cache.view }
+  const operations = { ...telemetry, tokenService, authorizeOperation, cache: cache.view }
   const main = { ...operations, purge: cache.purge, events }
   const servers = await buildServers(config, { log, isDraining, events, loopTime }, main, operations, authorities)
 

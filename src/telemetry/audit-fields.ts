@@ -1,6 +1,6 @@
 import type { Caller } from '../broker/authentication/authenticate.ts'
 import type { FetchFilter } from '../broker/events.ts'
-import type { Ask } from '../broker/policy/model.ts'
+import type { TokenRequest } from '../broker/policy/model.ts'
 import type { Grant } from '../broker/authorization/authorize.ts'
 import type { RequestFacts } from '../broker/lib/request-facts.ts'
 import type { BrokerError } from '../errors.ts'
@@ -62,7 +62,7 @@ export function callerFields(caller: Caller): CallerFields {
 }
 
 /** What was requested, as the caller wrote it: the policy may not define it. */
-export const askFields = ({ tenant, scope, application }: Ask) => ({ tenant, scope, application })
+export const askFields = ({ tenant, scope, application }: TokenRequest) => ({ tenant, scope, application })
 
 /** The filter of a purge. An absent part matches everything. */
 export const filterFields = ({ clientId, tenant, scope }: FetchFilter) => ({ client_id: clientId, tenant, scope })

@@ -3,14 +3,14 @@ import { describe, test } from 'node:test'
 import { authorizeByFlags, policyOfFlags } from '../../src/agent/flag-policy.ts'
 import { createSecretAuthenticate } from '../../src/broker/authentication/local-secret.ts'
 import { requirePermission } from '../../src/broker/authorization/authorize-operation.ts'
-import type { Ask } from '../../src/broker/policy/model.ts'
+import type { TokenRequest } from '../../src/broker/policy/model.ts'
 import { arm, callerWith, graph } from '../support/callers.ts'
 
 const secret = 'a-secret-of-256-bits-in-base64url-0123456789'
 const policy = policyOfFlags('contoso')
 const holder = await createSecretAuthenticate(secret, policy)(secret)
 const clientId = '6f3c0b1e-9d2a-4c55-8a10-0d5b7e6f1a01'
-const ask = (changes: Partial<Ask> = {}): Ask => ({
+const ask = (changes: Partial<TokenRequest> = {}): TokenRequest => ({
   tenant: 'contoso',
   scope: graph,
   application: 'default',

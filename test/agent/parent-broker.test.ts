@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, test, type TestContext } from 'node:test'
 import { createAuthority } from '../../emulator/certificates.ts'
-import type { Ask } from '../../src/broker/policy/model.ts'
+import type { TokenRequest } from '../../src/broker/policy/model.ts'
 import type { BrokerError } from '../../src/errors.ts'
 import { parentBroker, reachParent } from '../../src/agent/parent-broker.ts'
 import { type CredentialFiles, readCredential } from '../../src/agent/workload-credential.ts'
@@ -82,7 +82,7 @@ async function parent(t: TestContext, answer: Answer | ((response: ServerRespons
       clock: movableClock(),
       asked: ({ kind, name }, _seconds, error) => void asked.push(`${kind} ${name} ${error?.reason ?? 'ok'}`),
     })
-  const fetch = (ask: Partial<Ask> = {}, signal = AbortSignal.timeout(5000), source = make()) =>
+  const fetch = (ask: Partial<TokenRequest> = {}, signal = AbortSignal.timeout(5000), source = make()) =>
     source(grantFor(ask), signal)
   return { url, server, seen, asked, file, make, fetch }
 }

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import type { Authenticate } from '../../src/broker/authentication/authenticate.ts'
 import type { TokenCache } from '../../src/broker/tokens/cache.ts'
-import { createTokenIssuer } from '../../src/broker/issue-token.ts'
+import { createTokenService } from '../../src/broker/issue-token.ts'
 import type { Limits } from '../../src/broker/authorization/rate-limits.ts'
 import type { Authorize } from '../../src/broker/authorization/authorize.ts'
 import type { Events } from '../../src/broker/events.ts'
@@ -40,7 +40,7 @@ function setUp(parts: Parts = {}) {
   }
   const { authenticate = () => caller, authorize = () => grant, request: count = () => undefined } = parts
   const { cache = cacheWorld().cache } = parts
-  const issuer = createTokenIssuer(
+  const issuer = createTokenService(
     {
       authenticate: credential => called('authenticate', authenticate)(credential),
       authorize: (who, ask) => called('authorize', authorize)(who, ask),

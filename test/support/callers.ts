@@ -11,7 +11,7 @@ import {
 import { createCertificates } from '../../src/broker/authentication/client-certificates.ts'
 import type { Clock } from '../../src/broker/lib/clock.ts'
 import { fixedKeySet, type KeySet, parseKeys } from '../../src/broker/authentication/jwks.ts'
-import type { Ask, Policy } from '../../src/broker/policy/model.ts'
+import type { TokenRequest, Policy } from '../../src/broker/policy/model.ts'
 import { authorize, type Grant } from '../../src/broker/authorization/authorize.ts'
 import { parsePolicy } from '../../src/broker/policy/parse.ts'
 import { createFailedCredentialLimiter } from '../../src/broker/authentication/failed-credential-limiter.ts'
@@ -153,7 +153,7 @@ export const cast = {
 }
 
 /** A request for {@link graph} in contoso, with changes. */
-export const askFor = (changes: Partial<Ask> = {}): Ask => ({
+export const askFor = (changes: Partial<TokenRequest> = {}): TokenRequest => ({
   tenant: ids.contoso,
   scope: graph,
   application: 'default',
@@ -176,5 +176,5 @@ const everything = policyOf({
 const worker = await callerWith()
 
 /** A grant for any tenant except the home tenant, any application of {@link cast}, and {@link graph} or {@link arm}. */
-export const grantFor = (changes: Partial<Ask> = {}, caller = worker): Grant =>
+export const grantFor = (changes: Partial<TokenRequest> = {}, caller = worker): Grant =>
   authorize(everything, caller, askFor(changes), ids.home)

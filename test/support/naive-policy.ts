@@ -1,5 +1,5 @@
 import type { CallerFacts } from '../../src/broker/policy/caller-facts.ts'
-import type { Ask } from '../../src/broker/policy/model.ts'
+import type { TokenRequest } from '../../src/broker/policy/model.ts'
 
 /** A policy as written in the file. */
 export interface PlainPolicy {
@@ -34,7 +34,7 @@ export interface PlainCaller {
 export function naively(
   policy: PlainPolicy,
   caller: CallerFacts,
-  ask: Ask,
+  ask: TokenRequest,
   home: string | undefined,
 ): readonly string[] | 'denied' | 'undecided' | 'unknown' {
   const idOf = (tenant: string): string | undefined =>

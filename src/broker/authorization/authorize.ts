@@ -1,7 +1,7 @@
 import { BrokerError } from '../../errors.ts'
 import type { Caller } from '../authentication/authenticate.ts'
 import { decide, type DenialReason } from '../policy/decide.ts'
-import type { Ask, Limit, Policy, Rule, Target } from '../policy/model.ts'
+import type { TokenRequest, Limit, Policy, Rule, Target } from '../policy/model.ts'
 
 /** Permission for one caller to have one kind of token: made only here, by a rule. */
 class PolicyGrant {
@@ -55,7 +55,7 @@ const notPermitted = (why: DenialReason) =>
  *
  * @throws BrokerError `not_permitted`, `identity_unavailable`
  */
-export function authorize(policy: Policy, caller: Caller, ask: Ask, homeTenant: string | undefined): Grant {
+export function authorize(policy: Policy, caller: Caller, ask: TokenRequest, homeTenant: string | undefined): Grant {
   const decision = decide(policy, caller, ask, homeTenant)
   if (decision.verdict === 'granted') return new PolicyGrant(caller, policy.version, decision.target, decision.rules)
   if (decision.verdict === 'denied') throw notPermitted(decision.reason)
@@ -72,7 +72,7 @@ function mostGenerous(limits: readonly (Limit | undefined)[]): Limit | undefined
 }
 
 /** Decides an ask of a caller under the version of the policy that the caller was authenticated under. */
-export type Authorize = (caller: Caller, ask: Ask) => Grant
+export type Authorize = (caller: Caller, ask: TokenRequest) => Grant
 
 const maxRememberedGrants = 100_000
 

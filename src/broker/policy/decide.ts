@@ -1,7 +1,7 @@
 import type { ReasonOf } from '../../errors.ts'
 import { isGuid } from '../lib/identifiers.ts'
 import type { CallerFacts } from './caller-facts.ts'
-import type { Ask, Denial, Policy, Rule, Target } from './model.ts'
+import type { TokenRequest, Denial, Policy, Rule, Target } from './model.ts'
 
 /** Why a request is denied. */
 export type DenialReason = Exclude<ReasonOf<'not_permitted'>, 'broker'>
@@ -20,7 +20,12 @@ export type Decision =
  * @param homeTenant the managed identity's own tenant: a rule for `*` does not speak of it
  * @returns the rules that grant it, in the order of the file
  */
-export function decide(policy: Policy, caller: CallerFacts, ask: Ask, homeTenant: string | undefined): Decision {
+export function decide(
+  policy: Policy,
+  caller: CallerFacts,
+  ask: TokenRequest,
+  homeTenant: string | undefined,
+): Decision {
   let refusal: Decision | undefined
   for (const target of targetsOf(policy, ask)) {
     const decision = decideTarget(policy, caller, target, homeTenant)
@@ -50,7 +55,7 @@ function decideTarget(policy: Policy, caller: CallerFacts, target: Target, homeT
 }
 
 /** What an ask can mean: nothing, one application by its name, or each that has the client id. */
-function targetsOf(policy: Policy, { application, tenant: named, scope }: Ask): readonly Target[] {
+function targetsOf(policy: Policy, { application, tenant: named, scope }: TokenRequest): readonly Target[] {
   const tenant = isGuid(named) ? named : policy.tenants.get(named)
   if (tenant === undefined) return []
   return applicationsOf(policy, application).map(each => ({ ...each, tenant, scope }))
@@ -70,7 +75,7 @@ export function applicationsOf(
   return clientId === undefined ? [] : [{ application: wanted, clientId }]
 }
 
-const isUnknownClientId = (policy: Policy, { application }: Ask): boolean =>
+const isUnknownClientId = (policy: Policy, { application }: TokenRequest): boolean =>
   isGuid(application) && applicationsOf(policy, application).length === 0
 
 /** Whether a rule's tenants, scopes and applications hold the target; that `*` leaves out the home tenant is not looked at. */

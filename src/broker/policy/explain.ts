@@ -1,7 +1,7 @@
 import type { CallerFacts } from './caller-facts.ts'
 import { isGuid } from '../lib/identifiers.ts'
 import { applicationsOf, decide, denies, speaksOf, type Decision } from './decide.ts'
-import type { Ask, Permission, Policy } from './model.ts'
+import type { TokenRequest, Permission, Policy } from './model.ts'
 import type { Rule, Target } from './model.ts'
 
 /** Why a policy decides as it does: for people, and as slow as it is thorough. */
@@ -17,7 +17,12 @@ export interface Explanation {
  * Explains the decision that {@link decide} makes.
  * @param homeTenant as for {@link decide}; unknown: no tenant of the ask is taken for it
  */
-export function explain(policy: Policy, caller: CallerFacts, ask: Ask, homeTenant: string | undefined): Explanation {
+export function explain(
+  policy: Policy,
+  caller: CallerFacts,
+  ask: TokenRequest,
+  homeTenant: string | undefined,
+): Explanation {
   const decision = decide(policy, caller, ask, homeTenant ?? '')
   return {
     granted: decision.verdict === 'granted',
@@ -26,7 +31,7 @@ export function explain(policy: Policy, caller: CallerFacts, ask: Ask, homeTenan
   }
 }
 
-function summaryOf(policy: Policy, caller: CallerFacts, ask: Ask, decision: Decision): string {
+function summaryOf(policy: Policy, caller: CallerFacts, ask: TokenRequest, decision: Decision): string {
   if (decision.verdict === 'granted') {
     const [first, ...others] = decision.rules
     const more = others.length === 0 ? '' : ` (and by ${others.map(({ name }) => `"${name}"`).join(', ')})`
@@ -41,16 +46,22 @@ function summaryOf(policy: Policy, caller: CallerFacts, ask: Ask, decision: Deci
   return `denied: deny[${denial?.order ?? '?'}] names it, whatever the rules say`
 }
 
-const unknownIn = (policy: Policy, { tenant, application }: Ask): string =>
+const unknownIn = (policy: Policy, { tenant, application }: TokenRequest): string =>
   applicationsOf(policy, application).length > 0
     ? `no tenant is named "${tenant}", and it is no id`
     : `no application ${isGuid(application) ? 'has the client id' : 'is named'} "${application}"`
 
 /** The ask's targets as far as the policy knows them: several where applications share a client id. */
-const targetsIn = (policy: Policy, { tenant, scope, application }: Ask): readonly Target[] =>
+const targetsIn = (policy: Policy, { tenant, scope, application }: TokenRequest): readonly Target[] =>
   applicationsOf(policy, application).map(each => ({ ...each, tenant: policy.tenants.get(tenant) ?? tenant, scope }))
 
-function whyOf(policy: Policy, rule: Rule, caller: CallerFacts, ask: Ask, homeTenant: string | undefined): string {
+function whyOf(
+  policy: Policy,
+  rule: Rule,
+  caller: CallerFacts,
+  ask: TokenRequest,
+  homeTenant: string | undefined,
+): string {
   if (rule.scopes.size === 0) return 'grants permissions only, no tokens'
   const targets = targetsIn(policy, ask)
   const ofRule = targets.find(({ application }) => rule.applications.has(application))

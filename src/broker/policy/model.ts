@@ -1,7 +1,7 @@
 import type { CallerTest } from './caller-matcher.ts'
 
 /** What a caller asks for: well-formed, but neither known nor permitted yet. */
-export interface Ask {
+export interface TokenRequest {
   /** A tenant id in lower case, or a tenant's name in the policy. */
   readonly tenant: string
   /** `<resource>/.default`, byte for byte as the caller wrote it. */

@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest, FastifySchema } from 'fastify'
 import type { CacheInspector } from '../../broker/tokens/cache-statistics.ts'
-import type { TokenIssuer } from '../../broker/issue-token.ts'
+import type { TokenService } from '../../broker/issue-token.ts'
 import type { AuthorizeOperation } from '../../broker/authorization/authorize-operation.ts'
 import type { Events } from '../../broker/events.ts'
 import type { ErrorCode } from '../../errors.ts'
@@ -13,7 +13,7 @@ import { entryQuery } from '../schemas/requests.ts'
 
 /** What the operations endpoints need. */
 export interface Operations extends HealthFacts {
-  readonly issuer: Pick<TokenIssuer, 'authenticate'>
+  readonly tokenService: Pick<TokenService, 'authenticate'>
   readonly authorizeOperation: AuthorizeOperation
   readonly cache: CacheInspector
   readonly metrics: { readonly scrape: () => Promise<string>; readonly contentType: string }
@@ -85,9 +85,9 @@ type Handler = (request: FastifyRequest, reply: FastifyReply) => FastifyReply | 
 
 /** Adds a GET route. A guarded one needs the permission `observe`. */
 const observed =
-  (app: FastifyInstance, { issuer, authorizeOperation }: Operations) =>
+  (app: FastifyInstance, { tokenService: issuer, authorizeOperation }: Operations) =>
   (url: string, endpoint: OtherEndpoint, guarded: boolean, schema: FastifySchema, handler: Handler): void => {
-    const options = guarded ? { onRequest: authenticateFor({ endpoint, issuer }) } : {}
+    const options = guarded ? { onRequest: authenticateFor({ endpoint, tokenService: issuer }) } : {}
     app.get(url, { ...options, schema, config: { endpoint } }, (request, reply) => {
       if (guarded) {
         const { caller, facts } = authenticated(request)

@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import { Compile } from 'typebox/compile'
 import type { FetchFilter } from '../../broker/events.ts'
-import type { TokenIssuer } from '../../broker/issue-token.ts'
+import type { TokenService } from '../../broker/issue-token.ts'
 import { isGuid } from '../../broker/lib/identifiers.ts'
 import type { AuthorizeOperation } from '../../broker/authorization/authorize-operation.ts'
 import type { Policy } from '../../broker/policy/model.ts'
@@ -20,7 +20,7 @@ const errors = [...routeErrors, ...callerErrors, 'not_permitted', 'invalid_tenan
 
 /** What `DELETE /tokens` needs. */
 export interface Purge {
-  readonly issuer: Pick<TokenIssuer, 'authenticate'>
+  readonly tokenService: Pick<TokenService, 'authenticate'>
   readonly authorizeOperation: AuthorizeOperation
   /** The active policy. */
   readonly policy: () => { readonly policy: Policy }
@@ -35,12 +35,12 @@ export interface Purge {
  */
 export function addPurge(
   app: FastifyInstance,
-  { issuer, authorizeOperation, policy, purge: forget, events }: Purge,
+  { tokenService: issuer, authorizeOperation, policy, purge: forget, events }: Purge,
 ): void {
   app.delete('/tokens', {
     schema: { operationId: 'purgeTokens', querystring: purgeQuery, response: problems(...errors) },
     config: { endpoint },
-    onRequest: authenticateFor({ endpoint, issuer }),
+    onRequest: authenticateFor({ endpoint, tokenService: issuer }),
     handler: (request, reply) => {
       const { caller, facts } = authenticated(request)
       authorizeOperation(caller, 'purge', facts)

@@ -29,7 +29,7 @@ export const tokenRequest = Type.Object(
 )
 
 /** What a caller sends to `POST /tokens`. */
-export type TokenRequest = Static<typeof tokenRequest>
+export type TokenRequestBody = Static<typeof tokenRequest>
 
 /** Query of `DELETE /tokens`: at least one filter, or `all` alone. */
 export const purgeQuery = Type.Object(

@@ -1,6 +1,6 @@
 import type { FastifyRequest, HookHandlerDoneFunction, onRequestHookHandler } from 'fastify'
 import type { Caller } from '../../broker/authentication/authenticate.ts'
-import type { TokenIssuer } from '../../broker/issue-token.ts'
+import type { TokenService } from '../../broker/issue-token.ts'
 import type { RequestFacts } from '../../broker/lib/request-facts.ts'
 import { asBrokerError } from '../../errors.ts'
 
@@ -29,7 +29,7 @@ export type CredentialOf = (request: FastifyRequest) => string | undefined
 export interface Authentication {
   /** The endpoint's name in the events of the outcome. */
   readonly endpoint: string
-  readonly issuer: Pick<TokenIssuer, 'authenticate'>
+  readonly tokenService: Pick<TokenService, 'authenticate'>
   /** Whether a client certificate does not count in place of a missing credential. */
   readonly bearerOnly?: boolean | undefined
 }
@@ -51,7 +51,7 @@ export const authenticateFor =
 export function authenticateBy(
   credential: () => string | undefined,
   request: FastifyRequest,
-  { endpoint, issuer, bearerOnly = false }: Authentication,
+  { endpoint, tokenService: issuer, bearerOnly = false }: Authentication,
   done: HookHandlerDoneFunction,
 ): void {
   const { peers } = request.server

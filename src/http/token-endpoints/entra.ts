@@ -3,7 +3,7 @@ import { Type } from 'typebox'
 import { isObject, membersOf } from '../../broker/lib/json-members.ts'
 import { isGuid } from '../../broker/lib/identifiers.ts'
 import type { Issued } from '../../broker/issue-token.ts'
-import type { Ask } from '../../broker/policy/model.ts'
+import type { TokenRequest } from '../../broker/policy/model.ts'
 import { BrokerError } from '../../errors.ts'
 import { clientAssertion, clientId, optionalText, scope, tenantPath } from '../schemas/parameters.ts'
 import { errorResponses, routeErrors } from '../schemas/problem-responses.ts'
@@ -54,7 +54,7 @@ function credentialOf(form: Form): string | undefined {
   return assertion
 }
 
-function readForm(form: Form, tenant: unknown): Ask {
+function readForm(form: Form, tenant: unknown): TokenRequest {
   form.refuseRepeated()
   checkClientCredentials(form)
   refuseClaims(form.get('claims'))

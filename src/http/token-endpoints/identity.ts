@@ -3,7 +3,7 @@ import { Type } from 'typebox'
 import { membersOf } from '../../broker/lib/json-members.ts'
 import { isGuid } from '../../broker/lib/identifiers.ts'
 import type { Issued } from '../../broker/issue-token.ts'
-import type { Ask } from '../../broker/policy/model.ts'
+import type { TokenRequest } from '../../broker/policy/model.ts'
 import { BrokerError } from '../../errors.ts'
 import { clientId, optionalText, tenantPath } from '../schemas/parameters.ts'
 import type { CredentialOf } from './credential.ts'
@@ -110,7 +110,7 @@ const identityHeader: CredentialOf = ({ headers }) => {
   return typeof credential === 'string' ? credential : undefined
 }
 
-function readQuery(request: FastifyRequest, tenant = membersOf(request.params)['tenant']): Ask {
+function readQuery(request: FastifyRequest, tenant = membersOf(request.params)['tenant']): TokenRequest {
   const { resource, client_id: application } = membersOf(request.query)
   if (typeof resource !== 'string' || resource === '') {
     throw new BrokerError('invalid_request', 'The parameter resource must be there, once.')

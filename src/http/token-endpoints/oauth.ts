@@ -2,7 +2,7 @@ import type { FastifyInstance } from 'fastify'
 import { Type } from 'typebox'
 import type { Issued } from '../../broker/issue-token.ts'
 import { algorithms } from '../../broker/authentication/jwt.ts'
-import type { Ask } from '../../broker/policy/model.ts'
+import type { TokenRequest } from '../../broker/policy/model.ts'
 import { BrokerError } from '../../errors.ts'
 import { clientAssertion, optionalText, scope, tenant } from '../schemas/parameters.ts'
 import { problems, routeErrors } from '../schemas/problem-responses.ts'
@@ -89,7 +89,7 @@ function credentialOf(form: Form): string | undefined {
   return credential
 }
 
-function readForm(form: Form): Ask {
+function readForm(form: Form): TokenRequest {
   form.refuseRepeated()
   if (isExchange(form)) checkExchange(form)
   else checkClientCredentials(form)

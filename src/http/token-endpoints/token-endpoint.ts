@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { TSchema } from 'typebox'
-import type { Issued, TokenIssuer } from '../../broker/issue-token.ts'
-import type { Ask } from '../../broker/policy/model.ts'
+import type { Issued, TokenService } from '../../broker/issue-token.ts'
+import type { TokenRequest } from '../../broker/policy/model.ts'
 import { asBrokerError, BrokerError, type ErrorCode } from '../../errors.ts'
 import { callerErrors, errorResponses, routeErrors } from '../schemas/problem-responses.ts'
 import { limitHeaders, type Protocol } from '../server/problems.ts'
@@ -50,7 +50,7 @@ export interface TokenEndpoint {
    */
   readonly bodyCredential?: (request: FastifyRequest) => string | undefined
   /** What the caller wants. Throws `invalid_request`, `invalid_tenant`, `invalid_scope`. */
-  readonly readRequest: (request: FastifyRequest) => Ask
+  readonly readRequest: (request: FastifyRequest) => TokenRequest
   readonly writeToken: (reply: FastifyReply, issued: Issued, request: FastifyRequest) => FastifyReply
 }
 
@@ -81,9 +81,9 @@ export const errorsOf = ({ body }: Pick<TokenEndpoint, 'body'>): readonly ErrorC
  * Adds an endpoint's route to a scope of its own, since it replaces the scope's body parsers. In this order: authenticate
  * (401), check the request (400), check the policy (403), issue the token.
  */
-export function addTokenEndpoint(scope: FastifyInstance, issuer: TokenIssuer, endpoint: TokenEndpoint): void {
+export function addTokenEndpoint(scope: FastifyInstance, tokenService: TokenService, endpoint: TokenEndpoint): void {
   const { name, method, path, below, protocol, body, credential, bodyCredential, readRequest, writeToken } = endpoint
-  const authentication = { endpoint: name, issuer, bearerOnly: endpoint.bearerOnly }
+  const authentication = { endpoint: name, tokenService, bearerOnly: endpoint.bearerOnly }
   const byHeaders = authenticateFor(authentication, credential)
   const send = (reply: FastifyReply, issued: Issued, request: FastifyRequest): FastifyReply =>
     writeToken(issued.limit ? reply.headers(limitHeaders(issued.limit)) : reply, issued, request)
@@ -103,7 +103,7 @@ export function addTokenEndpoint(scope: FastifyInstance, issuer: TokenIssuer, en
     ...(bodyCredential && { preValidation: authenticateByBody(authentication, bodyCredential) }),
     handler: (request, reply) => {
       const { caller, facts } = authenticated(request)
-      const issued = issuer.issue(caller, readRequest(request), facts)
+      const issued = tokenService.issue(caller, readRequest(request), facts)
       if (issued instanceof Promise) return issued.then(late => send(reply, late, request))
       return send(reply, issued, request)
     },

@@ -1,9 +1,9 @@
 import { LRUCache } from 'lru-cache'
 import { Compile } from 'typebox/compile'
 import { isGuid, tenantPattern } from '../../broker/lib/identifiers.ts'
-import type { Ask } from '../../broker/policy/model.ts'
+import type { TokenRequest } from '../../broker/policy/model.ts'
 import { BrokerError } from '../../errors.ts'
-import { tokenRequest, type TokenRequest } from '../schemas/requests.ts'
+import { tokenRequest, type TokenRequestBody } from '../schemas/requests.ts'
 import { shapeError, type MemberFaults } from './shape-error.ts'
 
 const shape = Compile(tokenRequest)
@@ -17,8 +17,8 @@ const longestRememberedText = 1024
  *
  * @returns the reader; it throws BrokerError `invalid_request`, `invalid_tenant`, `invalid_scope`
  */
-export function createTokenRequestReader(): (text: string) => Ask {
-  const remembered = new LRUCache<string, Ask>({ max: rememberedTexts })
+export function createTokenRequestReader(): (text: string) => TokenRequest {
+  const remembered = new LRUCache<string, TokenRequest>({ max: rememberedTexts })
   return text => {
     const known = remembered.get(text)
     if (known) return known
@@ -28,7 +28,7 @@ export function createTokenRequestReader(): (text: string) => Ask {
   }
 }
 
-function readText(text: string): Ask {
+function readText(text: string): TokenRequest {
   if (text === '') throw new BrokerError('invalid_request', 'The body is empty; it must be a JSON object.')
   let body: unknown
   try {
@@ -47,7 +47,7 @@ export function checkRequest({
   tenant,
   scope,
   application,
-}: Readonly<Record<'tenant' | 'scope' | 'application', unknown>>): Ask {
+}: Readonly<Record<'tenant' | 'scope' | 'application', unknown>>): TokenRequest {
   const given = {
     ...(tenant !== undefined && { tenant }),
     ...(scope !== undefined && { scope }),
@@ -62,12 +62,17 @@ export function checkTenant(tenant: unknown): string {
   throw new BrokerError(...members.tenant)
 }
 
-function checked(given: unknown, noun: string, otherwise: string): Ask {
+function checked(given: unknown, noun: string, otherwise: string): TokenRequest {
   if (!shape.Check(given)) throw shapeError(shape.Errors(given), members, noun, otherwise)
   return askOf(given)
 }
 
-function askOf({ tenant, scope, application = 'default', min_expires_in: minExpiresIn = 0 }: TokenRequest): Ask {
+function askOf({
+  tenant,
+  scope,
+  application = 'default',
+  min_expires_in: minExpiresIn = 0,
+}: TokenRequestBody): TokenRequest {
   return Object.freeze({ tenant: isGuid(tenant) ? tenant.toLowerCase() : tenant, scope, application, minExpiresIn })
 }
 

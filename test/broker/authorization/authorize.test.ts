@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import type { Caller } from '../../../src/broker/authentication/authenticate.ts'
-import type { Ask, Policy } from '../../../src/broker/policy/model.ts'
+import type { TokenRequest, Policy } from '../../../src/broker/policy/model.ts'
 import { authorize, type Grant } from '../../../src/broker/authorization/authorize.ts'
 import { BrokerError } from '../../../src/errors.ts'
 import { arm, askFor, callerWith, cast, entraIssuer, graph, ids, type Json, policyOf } from '../../support/callers.ts'
@@ -13,7 +13,7 @@ const policyWith = (rules: readonly Json[], deny?: readonly Json[]): Policy =>
   policyOf({ ...cast, rules, ...(deny && { deny }) })
 
 /** What an ask comes to: the rule that grants it, or the error's code and reason. */
-function outcome(policy: Policy, caller: Caller, ask: Ask, homeTenant: string | undefined): string {
+function outcome(policy: Policy, caller: Caller, ask: TokenRequest, homeTenant: string | undefined): string {
   try {
     return authorize(policy, caller, ask, homeTenant).rule
   } catch (thrown) {
@@ -33,7 +33,7 @@ describe('a rule grants what it names, to whom it names', () => {
     { ...rule, name: 'second', tenants: [ids.fabrikam], scopes: [arm], applications: ['other'] },
   ])
   const no = 'not_permitted: no_rule'
-  const table: readonly [who: Caller, ask: Partial<Ask>, expected: string, why: string][] = [
+  const table: readonly [who: Caller, ask: Partial<TokenRequest>, expected: string, why: string][] = [
     [caller, {}, 'first', 'the tenant by its id'],
     [caller, { tenant: 'contoso' }, 'first', 'the tenant by its name'],
     [caller, { tenant: ids.fabrikam, scope: arm, application: 'other' }, 'second', 'a tenant that the rule has by id'],
@@ -109,9 +109,9 @@ test('a grant says what it is for, with ids in place of names', () => {
 describe('the key of a grant', () => {
   const all = { tenants: '*', scopes: [graph, arm, 'a/.default'], applications: ['default', 'other'] }
   const policy = policyWith([{ ...rule, ...all, callers: [worker, { ...worker, subject: stranger.subject }] }])
-  const grant = (ask: Partial<Ask>, who = caller): Grant => authorize(policy, who, askFor(ask), ids.home)
+  const grant = (ask: Partial<TokenRequest>, who = caller): Grant => authorize(policy, who, askFor(ask), ids.home)
 
-  const table: readonly [ask: Partial<Ask>, why: string][] = [
+  const table: readonly [ask: Partial<TokenRequest>, why: string][] = [
     [{ tenant: ids.fabrikam }, 'tenants'],
     [{ application: 'other' }, 'applications'],
     [{ scope: arm }, 'scopes'],
@@ -128,7 +128,7 @@ describe('the key of a grant', () => {
 
 describe('who is refused learns nothing', () => {
   const policy = policyWith([rule], [{ tenants: ['fabrikam'] }])
-  const table: readonly [ask: Partial<Ask>, why: string][] = [
+  const table: readonly [ask: Partial<TokenRequest>, why: string][] = [
     [{ tenant: 'fabrikam' }, 'a tenant that is denied'],
     [{ tenant: 'nowhere' }, 'a tenant that is not listed'],
     [{ tenant: ids.home }, 'an id that nothing names'],

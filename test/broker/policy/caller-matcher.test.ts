@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import * as fc from 'fast-check'
 import type { Caller } from '../../../src/broker/authentication/authenticate.ts'
-import type { Ask, Policy } from '../../../src/broker/policy/model.ts'
+import type { TokenRequest, Policy } from '../../../src/broker/policy/model.ts'
 import { authorize } from '../../../src/broker/authorization/authorize.ts'
 import { BrokerError } from '../../../src/errors.ts'
 import { arm, askFor, callerWith, cast, entraIssuer, graph, ids, type Json, policyOf } from '../../support/callers.ts'
@@ -11,7 +11,7 @@ import { runs } from '../../support/runs.ts'
 const rule: Json = { name: 'rule', tenants: ['contoso'], scopes: [graph] }
 
 /** What an ask comes to: `granted`, or the error's code. */
-function outcome(policy: Policy, caller: Caller, ask: Ask, homeTenant: string | undefined): string {
+function outcome(policy: Policy, caller: Caller, ask: TokenRequest, homeTenant: string | undefined): string {
   try {
     authorize(policy, caller, ask, homeTenant)
     return 'granted'

@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import * as fc from 'fast-check'
 import type { CallerFacts } from '../../../src/broker/policy/caller-facts.ts'
 import { explain } from '../../../src/broker/policy/explain.ts'
-import type { Ask, Policy } from '../../../src/broker/policy/model.ts'
+import type { TokenRequest, Policy } from '../../../src/broker/policy/model.ts'
 import { decide } from '../../../src/broker/policy/decide.ts'
 import { arm, askFor, cast, graph, ids, policyOf } from '../../support/callers.ts'
 import { naively, type PlainCaller, type PlainEntry, type PlainPolicy } from '../../support/naive-policy.ts'
@@ -108,7 +108,7 @@ function bothForms(rules: readonly PlainEntry[], deny: readonly PlainEntry[]): r
   return [plain, policyOf(plain)]
 }
 
-type Asked = readonly [caller: CallerFacts, ask: Ask, home: string | undefined]
+type Asked = readonly [caller: CallerFacts, ask: TokenRequest, home: string | undefined]
 
 function compiled(policy: Policy, ...[caller, asked, homeTenant]: Asked) {
   const decision = decide(policy, caller, asked, homeTenant)
@@ -118,7 +118,7 @@ function compiled(policy: Policy, ...[caller, asked, homeTenant]: Asked) {
 }
 
 /** The rules that the explanation says grant it. */
-function explained(policy: Policy, caller: CallerFacts, asked: Ask): readonly string[] {
+function explained(policy: Policy, caller: CallerFacts, asked: TokenRequest): readonly string[] {
   const { granted, rules } = explain(policy, caller, asked, ids.home)
   const names = rules.filter(({ why }) => why === 'grants it').map(each => each.name)
   assert.equal(granted, names.length > 0)

@@ -4,7 +4,7 @@ import { test } from 'node:test'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { createCache } from '../../../src/broker/tokens/cache.ts'
-import { createTokenIssuer } from '../../../src/broker/issue-token.ts'
+import { createTokenService } from '../../../src/broker/issue-token.ts'
 import { createAuthorize } from '../../../src/broker/authorization/authorize.ts'
 import { createAudit } from '../../../src/telemetry/audit.ts'
 import { createLogs } from '../../../src/telemetry/log.ts'
@@ -58,7 +58,7 @@ function world(mode: 'every' | 'summary') {
   })
   const authorize = createAuthorize(() => ids.home)
   const limits = { request: () => undefined }
-  const issuer = createTokenIssuer({ authenticate: () => caller, authorize, limits }, cache, events)
+  const issuer = createTokenService({ authenticate: () => caller, authorize, limits }, cache, events)
   const fill = async (from: number, to: number) => {
     for (let n = from; n < to; n++) {
       const tenant = `00000000-0000-4000-8000-${String(n).padStart(12, '0')}`

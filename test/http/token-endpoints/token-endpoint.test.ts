@@ -4,7 +4,7 @@ import pino from 'pino'
 import type { Caller } from '../../../src/broker/authentication/authenticate.ts'
 import type { Authorize } from '../../../src/broker/authorization/authorize.ts'
 import { createCache } from '../../../src/broker/tokens/cache.ts'
-import { createTokenIssuer } from '../../../src/broker/issue-token.ts'
+import { createTokenService } from '../../../src/broker/issue-token.ts'
 import { BrokerError } from '../../../src/errors.ts'
 import { buildApp } from '../../../src/http/server/app.ts'
 import { addTokenEndpoint, type TokenEndpoint } from '../../../src/http/token-endpoints/token-endpoint.ts'
@@ -58,7 +58,7 @@ async function serve(t: TestContext, authorize: Authorize = (_caller, ask) => gr
     concurrency: 4,
     events: { refreshed: () => undefined, negativeCacheHit: () => undefined },
   })
-  const issuer = createTokenIssuer({ authenticate, authorize, limits: { request: () => undefined } }, cache, events)
+  const issuer = createTokenService({ authenticate, authorize, limits: { request: () => undefined } }, cache, events)
   const answered = (endpoint: string, outcome: string) => void published.push(`answered ${endpoint} ${outcome}`)
   const log = pino({ enabled: false })
   const app = buildApp({ log, isDraining: () => false, answered }, [scope => addTokenEndpoint(scope, issuer, toy)])
