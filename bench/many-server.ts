@@ -18,7 +18,7 @@ import type { Events } from '../src/broker/events.ts'
 import { buildApp } from '../src/http/server/app.ts'
 import { addTokenEndpoint } from '../src/http/token-endpoints/token-endpoint.ts'
 import { tokensEndpoint } from '../src/http/token-endpoints/tokens.ts'
-import { createListeners } from '../src/service/subscribers.ts'
+import { createSubscribers } from '../src/service/subscribers.ts'
 import { bufferedOutput } from '../src/telemetry/output.ts'
 import { audience, mostEntries, scope, tenantOf, tokenBytes, type Order, type Report } from './many-world.ts'
 
@@ -68,7 +68,7 @@ rules:
   const running = createActivePolicy(policy, clock)
   running.replace(createAdmission(policy, [{ name: 'bench', issuer: issuerName, audiences: [audience], keys }]))
   const sink = bufferedOutput(1)
-  const { log, events } = createListeners(
+  const { log, events } = createSubscribers(
     {
       audit: process.env['BROKER_AUDIT'] === 'every' ? 'every' : 'summary',
       logLevel: 'info',

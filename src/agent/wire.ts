@@ -14,11 +14,11 @@ import { localOnly } from './local-only.ts'
 import { addOperations, countAnswers, type Operations } from '../http/operations/operations.ts'
 import { addTokenEndpoint } from '../http/token-endpoints/token-endpoint.ts'
 import { tokensEndpoint } from '../http/token-endpoints/tokens.ts'
-import { createListeners } from '../service/subscribers.ts'
+import { createSubscribers } from '../service/subscribers.ts'
 import { parentBroker, parentUpstream, reachParent, type ParentBrokerOptions } from './parent-broker.ts'
 import { isWordOfParent } from './parent-failure.ts'
 import { readCredential } from './workload-credential.ts'
-import { closeServer } from '../service/listeners.ts'
+import { closeListener } from '../service/listeners.ts'
 import { notReadyYet } from '../telemetry/not-ready.ts'
 import type { LineSink } from '../telemetry/output.ts'
 import type { Service } from '../service/wire.ts'
@@ -59,7 +59,7 @@ export function wireAgent(
   const isDraining = () => stopping.signal.aborted
   const isReady = () => readiness.isReady() && !isDraining()
   const policy = policyOfFlags(tenant)
-  const { log, events, telemetry } = createListeners(
+  const { log, events, telemetry } = createSubscribers(
     {
       audit: 'summary',
       logLevel: settings.logLevel,
@@ -95,7 +95,7 @@ export function wireAgent(
     drain: () => stopping.abort(),
     close: async () => {
       stopping.abort()
-      await closeServer(app, timeoutMs + graceMs)
+      await closeListener(app, timeoutMs + graceMs)
       telemetry.close()
       sink.flush()
     },
@@ -107,7 +107,7 @@ function connectParent(
   parent: ParentBrokerOptions,
   { tenant, revalidateSeconds: everySeconds }: AgentSettings,
   random: () => number,
-  { log, events }: Pick<ReturnType<typeof createListeners>, 'log' | 'events'>,
+  { log, events }: Pick<ReturnType<typeof createSubscribers>, 'log' | 'events'>,
 ) {
   const { clock } = parent
   const confirmation = new Confirmation(parentBroker(parent), {

@@ -27,7 +27,7 @@ interface Surroundings extends Pick<AppOptions, 'log' | 'isDraining'> {
 }
 
 /** Builds the main server, and the operators' server if the configuration has one. They do not listen yet. */
-export async function buildServers(
+export async function buildListeners(
   config: Config,
   { log, isDraining, loopTime, events: { answered, headerIgnored } }: Surroundings,
   tokens: Purge & { readonly tokenService: TokenService },
@@ -66,8 +66,8 @@ export async function buildServers(
     close: async () => {
       unwatch()
       overload.close()
-      await closeServer(app, config.upstreamTimeoutMs + graceMs)
-      if (management) await closeServer(management, graceMs)
+      await closeListener(app, config.upstreamTimeoutMs + graceMs)
+      if (management) await closeListener(management, graceMs)
     },
   }
 }
@@ -83,7 +83,7 @@ function watchLoop(time: () => number) {
  * Closes a server, after its requests in progress are answered. Every response is written within `giveUpMs` milliseconds;
  * connections that are still open then belong to clients that never finish their request, and are cut.
  */
-export async function closeServer(app: FastifyInstance, giveUpMs: number): Promise<void> {
+export async function closeListener(app: FastifyInstance, giveUpMs: number): Promise<void> {
   const giveUp = setTimeout(() => app.server.closeAllConnections(), giveUpMs)
   await app.close()
   clearTimeout(giveUp)

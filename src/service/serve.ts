@@ -4,7 +4,7 @@ import { readConfig, type Config } from '../config/config.ts'
 import type { Environment } from '../config/environment.ts'
 import { FaultsError, type Fault } from '../errors.ts'
 import { ExitError, exitCodes } from '../exit.ts'
-import { listenersOf, warnOfPolicy } from './subscribers.ts'
+import { subscriberSettingsOf, warnOfPolicy } from './subscribers.ts'
 import { loadPolicy } from '../outbound/files/policy-file.ts'
 import { listen, stopOnSignal } from './process.ts'
 import { faultsBeside } from './policy-reload.ts'
@@ -23,7 +23,7 @@ export async function serve(environment: Environment, handOverSignals: () => voi
   const service = await wire(config, policy, sink).catch(asExitError)
   const { log } = service
   for (const warning of config.warnings) log.warn({ source: 'environment' }, warning)
-  warnOfPolicy(log, policy, listenersOf(config), systemClock)
+  warnOfPolicy(log, policy, subscriberSettingsOf(config), systemClock)
 
   try {
     await listenAll(service, config)

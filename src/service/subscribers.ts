@@ -19,7 +19,7 @@ interface Observed extends Pick<Gauges, 'isReady' | 'cache' | 'circuit'> {
 }
 
 /** Settings of the subscribers. */
-export interface ListenerSettings extends Pick<Config, 'audit' | 'logLevel'> {
+export interface SubscriberSettings extends Pick<Config, 'audit' | 'logLevel'> {
   /** Exact texts that must never appear in a log line. */
   readonly secrets: readonly string[]
   /** Whether client certificates are verified. */
@@ -32,8 +32,8 @@ export interface ListenerSettings extends Pick<Config, 'audit' | 'logLevel'> {
  * Creates the subscribers of the broker's events (log, audit, metrics and health), and what the operations endpoints show
  * of them.
  */
-export function createListeners(
-  settings: ListenerSettings,
+export function createSubscribers(
+  settings: SubscriberSettings,
   running: Pick<ActivePolicy, 'status'>,
   sink: LineSink,
   { clock, isReady, isDraining, cache, circuit }: Observed,
@@ -82,7 +82,7 @@ export function createListeners(
 export function warnOfPolicy(
   log: Logs['log'],
   policy: Policy,
-  { certificates }: Pick<ListenerSettings, 'certificates'>,
+  { certificates }: Pick<SubscriberSettings, 'certificates'>,
   clock: Clock,
 ): void {
   const surroundings = { now: clock.now(), certificates }
@@ -100,7 +100,13 @@ const both =
 export const identityUpstream = ({ source }: Config['identity']): Upstream => ({ kind: 'identity', name: source })
 
 /** The settings of the broker's subscribers. The agent has its own. */
-export const listenersOf = ({ audit, logLevel, identity, authority, clientCaFile }: Config): ListenerSettings => ({
+export const subscriberSettingsOf = ({
+  audit,
+  logLevel,
+  identity,
+  authority,
+  clientCaFile,
+}: Config): SubscriberSettings => ({
   audit,
   logLevel,
   certificates: clientCaFile !== undefined,

@@ -17,7 +17,7 @@ import { createActivePolicy, type ActivePolicy } from '../broker/authorization/a
 import { createFailedCredentialLimiter } from '../broker/authentication/failed-credential-limiter.ts'
 import type { AssertionSource, Events } from '../broker/events.ts'
 import type { Config } from '../config/config.ts'
-import { createListeners, identityUpstream, listenersOf } from './subscribers.ts'
+import { createSubscribers, identityUpstream, subscriberSettingsOf } from './subscribers.ts'
 import { createCircuit } from '../outbound/entra/circuit-breaker.ts'
 import { followAuthorities, type FollowedAuthorities } from '../outbound/files/client-authorities.ts'
 import { entra } from '../outbound/entra/entra.ts'
@@ -25,7 +25,7 @@ import { managedIdentity } from '../outbound/entra/managed-identity.ts'
 import { resilient } from '../outbound/entra/retry.ts'
 import { workloadIdentity } from '../outbound/entra/workload-identity.ts'
 import { startPolicyReloader } from './policy-reload.ts'
-import { buildServers } from './listeners.ts'
+import { buildListeners } from './listeners.ts'
 import type { Logs } from '../telemetry/log.ts'
 import { notReadyYet } from '../telemetry/not-ready.ts'
 import type { LineSink } from '../telemetry/output.ts'
@@ -62,7 +62,7 @@ export async function wire(config: Config, policy: Policy, sink: LineSink, aroun
   const isDraining = () => stopping.signal.aborted
   const isReady = () => readiness.isReady() && !isDraining()
   const running = createActivePolicy(policy, clock)
-  const { log, events, telemetry } = createListeners(listenersOf(config), running, sink, {
+  const { log, events, telemetry } = createSubscribers(subscriberSettingsOf(config), running, sink, {
     clock,
     isReady,
     isDraining,
@@ -89,7 +89,7 @@ export async function wire(config: Config, policy: Policy, sink: LineSink, aroun
   const authorizeOperation = createAuthorizeOperation(events.forbidden)
   const operations = { ...telemetry, tokenService, authorizeOperation, cache: cache.view }
   const main = { ...operations, purge: cache.purge, events }
-  const servers = await buildServers(config, { log, isDraining, events, loopTime }, main, operations, authorities)
+  const servers = await buildListeners(config, { log, isDraining, events, loopTime }, main, operations, authorities)
 
   return {
     ...servers,
