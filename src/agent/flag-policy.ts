@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto'
-import type { CallerTest } from '../broker/policy/caller-matcher.ts'
+import type { CallerMatcher } from '../broker/policy/caller-matcher.ts'
 import { indexPolicy } from '../broker/policy/compile.ts'
 import { authorize, createAuthorize, type Authorize } from '../broker/authorization/authorize.ts'
 import type { TokenRequest, Policy } from '../broker/policy/model.ts'
 import { BrokerError } from '../errors.ts'
 
-const holder: CallerTest = {
+const holder: CallerMatcher = {
   kind: 'secret',
   matches: ({ kind }) => kind === 'secret',
   mismatch: ({ kind }) => (kind === 'secret' ? undefined : 'the caller does not hold the local secret'),

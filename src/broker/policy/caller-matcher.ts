@@ -3,7 +3,7 @@ import { claimMatcher, claimPath, dnsMatcher, textMatcher, valueAt, type Matcher
 import type { CallerText } from './schema.ts'
 
 /** Whether a caller is one that a rule or a denial speaks of. */
-export interface CallerTest {
+export interface CallerMatcher {
   /** How the callers authenticate that it can match. */
   readonly kind: CallerFacts['kind']
   readonly matches: (caller: CallerFacts) => boolean
@@ -20,7 +20,7 @@ interface ClaimTest {
 }
 
 /** A checked caller of the policy file, compiled. */
-export function compileCaller(text: CallerText): CallerTest {
+export function compileCaller(text: CallerText): CallerMatcher {
   if (text.apiKey !== undefined) return keyTest(text.apiKey)
   if (text.san !== undefined) return sanTest(text.san)
   return jwtTest(text.issuer ?? '', text)
@@ -29,7 +29,7 @@ export function compileCaller(text: CallerText): CallerTest {
 /** Whether a SAN in the policy means a URI; any other is a DNS name. */
 export const isUriPattern = (san: string): boolean => san.includes(':')
 
-const keyTest = (name: string): CallerTest => ({
+const keyTest = (name: string): CallerMatcher => ({
   kind: 'apiKey',
   matches: caller => caller.kind === 'apiKey' && caller.key === name,
   mismatch: caller => {
@@ -38,7 +38,7 @@ const keyTest = (name: string): CallerTest => ({
   },
 })
 
-function sanTest(san: string): CallerTest {
+function sanTest(san: string): CallerMatcher {
   const isUri = isUriPattern(san)
   const matcher = isUri ? textMatcher(san) : dnsMatcher(san)
   const namesOf = ({ uris, dnsNames }: CertificateFacts) => (isUri ? uris : dnsNames)
@@ -55,7 +55,7 @@ function sanTest(san: string): CallerTest {
   }
 }
 
-function jwtTest(issuer: string, text: CallerText): CallerTest {
+function jwtTest(issuer: string, text: CallerText): CallerMatcher {
   const subject = text.subject === undefined ? undefined : textMatcher(text.subject)
   const claims: readonly ClaimTest[] = Object.entries(text.claims ?? {}).map(([name, expected]) => {
     return { name, path: claimPath(name) ?? [], expected, matches: claimMatcher(expected) }

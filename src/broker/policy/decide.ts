@@ -45,7 +45,7 @@ function decideTarget(policy: Policy, caller: CallerFacts, target: Target, homeT
   let undecided = false
   const granting: Rule[] = []
   for (const rule of policy.index.rules(target.tenant)) {
-    if (!rule.callers.some(test => test.matches(caller)) || !speaksOf(rule, target)) continue
+    if (!rule.callers.some(test => test.matches(caller)) || !coversTarget(rule, target)) continue
     if (rule.tenants !== '*' || (homeTenant !== undefined && target.tenant !== homeTenant)) granting.push(rule)
     else undecided ||= homeTenant === undefined
   }
@@ -79,7 +79,7 @@ const isUnknownClientId = (policy: Policy, { application }: TokenRequest): boole
   isGuid(application) && applicationsOf(policy, application).length === 0
 
 /** Whether a rule's tenants, scopes and applications hold the target; that `*` leaves out the home tenant is not looked at. */
-export function speaksOf(rule: Rule, target: Target): boolean {
+export function coversTarget(rule: Rule, target: Target): boolean {
   return (
     (rule.tenants === '*' || rule.tenants.has(target.tenant)) &&
     rule.scopes.has(target.scope) &&

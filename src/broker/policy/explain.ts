@@ -1,6 +1,6 @@
 import type { CallerFacts } from './caller-facts.ts'
 import { isGuid } from '../lib/identifiers.ts'
-import { applicationsOf, decide, denies, speaksOf, type Decision } from './decide.ts'
+import { applicationsOf, decide, denies, coversTarget, type Decision } from './decide.ts'
 import type { TokenRequest, Permission, Policy } from './model.ts'
 import type { Rule, Target } from './model.ts'
 
@@ -71,7 +71,7 @@ function whyOf(
   if (rule.tenants === '*' && tenant === homeTenant) return 'tenants: "*" does not speak of the home tenant'
   if (!rule.scopes.has(scope)) return `scopes: "${scope}" is none of them`
   if (!rule.applications.has(target.application)) return `applications: "${ask.application}" is none of them`
-  return callersOf(rule, caller) ?? (speaksOf(rule, target) ? 'grants it' : 'does not speak of it')
+  return callersOf(rule, caller) ?? (coversTarget(rule, target) ? 'grants it' : 'does not speak of it')
 }
 
 /** Why none of a rule's callers is this one; `undefined` when one is. */

@@ -1,13 +1,13 @@
 import { isObject, membersOf, type Members } from '../lib/json-members.ts'
-import { policyShape, type PolicyText } from './schema.ts'
+import { policyFileSchema, type PolicyText } from './schema.ts'
 
 /**
  * Makes a file fit the schema's types by leaving out what is unknown, and by empty texts and lists in place of what is
  * missing or of another type. So errors of meaning can be reported together with errors of shape. Lists keep their
  * length, so that indexes stay true. The result is for checking only; it is never compiled.
  */
-export function readLoosely(raw: unknown): PolicyText {
-  const fitted = fit(policyShape, raw)
+export function readLeniently(raw: unknown): PolicyText {
+  const fitted = fit(policyFileSchema, raw)
   if (!isFitted(fitted)) throw new TypeError('The schema has a part that nothing is fitted to.')
   return fitted
 }
@@ -16,7 +16,7 @@ export function readLoosely(raw: unknown): PolicyText {
 const isFitted = (value: unknown): value is PolicyText =>
   isObject(value) && isObject(value['applications']) && Array.isArray(value['rules'])
 
-/** Handles what {@link policyShape} uses: objects, records, arrays, unions and plain values. */
+/** Handles what {@link policyFileSchema} uses: objects, records, arrays, unions and plain values. */
 function fit(schema: unknown, value: unknown): unknown {
   const { type, anyOf, items, properties, patternProperties, required } = membersOf(schema)
   if (Array.isArray(anyOf)) return fitUnion(anyOf, value)

@@ -1,4 +1,4 @@
-import type { CallerTest } from './caller-matcher.ts'
+import type { CallerMatcher } from './caller-matcher.ts'
 
 /** What a caller asks for: well-formed, but neither known nor permitted yet. */
 export interface TokenRequest {
@@ -51,7 +51,7 @@ export interface Rule {
   readonly name: string
   /** Its place in the file. */
   readonly order: number
-  readonly callers: readonly CallerTest[]
+  readonly callers: readonly CallerMatcher[]
   /** Tenant ids, or every tenant but the home tenant. */
   readonly tenants: ReadonlySet<string> | '*'
   readonly scopes: ReadonlySet<string>
@@ -68,7 +68,7 @@ export interface Rule {
 export interface Denial {
   /** Its place in the file. */
   readonly order: number
-  readonly callers?: readonly CallerTest[]
+  readonly callers?: readonly CallerMatcher[]
   readonly tenants?: ReadonlySet<string>
   readonly scopes?: ReadonlySet<string>
   readonly applications?: ReadonlySet<string>

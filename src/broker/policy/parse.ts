@@ -6,8 +6,8 @@ import { FaultsError, type Fault } from '../../errors.ts'
 import type { Policy } from './model.ts'
 import { checkPolicy } from './validate.ts'
 import { compilePolicy } from './compile.ts'
-import { readLoosely } from './lenient-read.ts'
-import { policyShape, type FaultAt, type Path } from './schema.ts'
+import { readLeniently } from './lenient-read.ts'
+import { policyFileSchema, type FaultAt, type Path } from './schema.ts'
 import { pathText, shapeFaults } from './schema-errors.ts'
 
 /** Bytes of the largest policy that is read. */
@@ -16,7 +16,7 @@ const maxAliases = 100
 
 // TypeBox stops at eight errors unless told otherwise; a policy is reported whole.
 Settings.Set({ maxErrors: 1000 })
-const shape = Compile(policyShape)
+const shape = Compile(policyFileSchema)
 
 /**
  * The policy file's text as a frozen {@link Policy}.
@@ -40,8 +40,8 @@ export function parsePolicy(text: string): Policy {
     what,
   })
   if (!shape.Check(value)) {
-    const misshapen = shapeFaults(policyShape, shape.Errors(value), value)
-    const meant = checkPolicy(readLoosely(value)).filter(({ at }) => !misshapen.some(fault => leadsTo(fault.at, at)))
+    const misshapen = shapeFaults(policyFileSchema, shape.Errors(value), value)
+    const meant = checkPolicy(readLeniently(value)).filter(({ at }) => !misshapen.some(fault => leadsTo(fault.at, at)))
     throw new FaultsError('The policy is faulty', [...misshapen, ...meant].map(locate))
   }
   const faults = checkPolicy(value)

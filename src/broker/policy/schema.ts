@@ -101,7 +101,7 @@ const key = {
 }
 
 /** The policy file, as TypeBox (JSON Schema 2020-12). */
-export const policyShape = Type.Object(
+export const policyFileSchema = Type.Object(
   {
     applications: Type.Record(Type.String(), guid, {
       title: 'Application registrations: name → client id. Requests that name none mean "default".',
@@ -123,7 +123,7 @@ export const policyShape = Type.Object(
 )
 
 /** The policy file as it is written, of the right shape. It may still be wrong in meaning. */
-export type PolicyText = Static<typeof policyShape>
+export type PolicyText = Static<typeof policyFileSchema>
 /** One rule of the file. */
 export type RuleText = Static<typeof rule>
 /** One entry of `deny`. */
@@ -137,5 +137,5 @@ export type IssuerText = Static<typeof issuer>
 export const policySchema = {
   $schema: 'https://json-schema.org/draft/2020-12/schema',
   title: 'Policy of the tenant token broker',
-  ...policyShape,
+  ...policyFileSchema,
 }
