@@ -8,7 +8,7 @@ import { createCache } from '../src/broker/tokens/cache.ts'
 import { createCertificates } from '../src/broker/authentication/client-certificates.ts'
 import { systemClock as clock } from '../src/broker/lib/clock.ts'
 import { createTokenService } from '../src/broker/issue-token.ts'
-import { fixedKeySet, parseKeys } from '../src/broker/authentication/jwks.ts'
+import { fixedJwks, parseJwks } from '../src/broker/authentication/jwks.ts'
 import { createLimits } from '../src/broker/authorization/rate-limits.ts'
 import { createAuthorize } from '../src/broker/authorization/authorize.ts'
 import { parsePolicy } from '../src/broker/policy/parse.ts'
@@ -40,7 +40,7 @@ async function mintCaller() {
     .setSubject('bench')
     .setExpirationTime('1d')
     .sign(privateKey)
-  return { token, keys: fixedKeySet(parseKeys({ keys: [jwk] })) }
+  return { token, keys: fixedJwks(parseJwks({ keys: [jwk] })) }
 }
 
 /** Returns tokens as they come from the network: each is parsed from its own JSON text. */
@@ -58,7 +58,7 @@ function decidersOf({ admission }: ActivePolicy, { verification }: Events) {
   return { authenticate, authorize: createAuthorize(() => home), limits: createLimits(clock) }
 }
 
-function build(keys: ReturnType<typeof fixedKeySet>) {
+function build(keys: ReturnType<typeof fixedJwks>) {
   const policy = parsePolicy(`
 applications: { default: 6f3c0b1e-0000-4000-8000-000000000001 }
 issuers: { bench: { issuer: "${issuerName}", audiences: [${audience}] } }

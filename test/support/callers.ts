@@ -10,7 +10,7 @@ import {
 } from '../../src/broker/authentication/authenticate.ts'
 import { createCertificates } from '../../src/broker/authentication/client-certificates.ts'
 import type { Clock } from '../../src/broker/lib/clock.ts'
-import { fixedKeySet, type KeySet, parseKeys } from '../../src/broker/authentication/jwks.ts'
+import { fixedJwks, type Jwks, parseJwks } from '../../src/broker/authentication/jwks.ts'
 import type { TokenRequest, Policy } from '../../src/broker/policy/model.ts'
 import { authorize, type Grant } from '../../src/broker/authorization/authorize.ts'
 import { parsePolicy } from '../../src/broker/policy/parse.ts'
@@ -91,11 +91,11 @@ export const goodClaims = (changes: Json = {}, now = noon): Json => ({
 })
 
 /** An issuer for the authentication, with keys that do not change. */
-export const issuerWith = (keys: readonly JWK[] | KeySet, changes: Partial<Issuer> = {}): Issuer => ({
+export const issuerWith = (keys: readonly JWK[] | Jwks, changes: Partial<Issuer> = {}): Issuer => ({
   name: 'onprem',
   issuer: onprem,
   audiences: [audience],
-  keys: 'current' in keys ? keys : fixedKeySet(parseKeys({ keys })),
+  keys: 'current' in keys ? keys : fixedJwks(parseJwks({ keys })),
   ...changes,
 })
 

@@ -4,7 +4,7 @@ import { timed, type Observer } from '../lib/timed.ts'
 import type { Clock } from '../lib/clock.ts'
 
 /** The keys of one issuer at one moment. A new object whenever, and only when, the keys changed. */
-export interface Keys {
+export interface PublishedKeys {
   /** Finds the key for a JWS header; throws jose's `JWKSNoMatchingKey` or `JWKSMultipleMatchingKeys`. */
   readonly find: ReturnType<typeof createLocalJWKSet>
   /** Canonical text of the keys, to notice a change. */
@@ -12,16 +12,16 @@ export interface Keys {
 }
 
 /** The keys of one issuer over time. */
-export interface KeySet {
+export interface Jwks {
   /**
    * The keys as they are known, without waiting; starts a background fetch when they are due. `undefined` when there
    * are none or they are too old to be trusted.
    */
-  readonly current: () => Keys | undefined
+  readonly current: () => PublishedKeys | undefined
   /** The keys as they are known, fetched first if there are none. Rejects with `issuer_unavailable`. */
-  readonly ready: () => Promise<Keys>
+  readonly ready: () => Promise<PublishedKeys>
   /** Newer keys than `seen`, for a key id that `seen` lacks; resolves to `seen` while cooling down or on failure. */
-  readonly newerThan: (seen: Keys) => Promise<Keys>
+  readonly newerThan: (seen: PublishedKeys) => Promise<PublishedKeys>
 }
 
 /** Milliseconds after which keys are fetched again on use: how long a withdrawn key goes on working, give or take the grace. */
@@ -41,7 +41,7 @@ export const maxKeys = 100
  * Entries that are no public signature key are left out too (RFC 7517 §5), private and symmetric ones among them.
  * @throws Error when it is not a JWK Set or holds no usable key.
  */
-export function parseKeys(document: unknown): Keys {
+export function parseJwks(document: unknown): PublishedKeys {
   const listed = typeof document === 'object' && document !== null && 'keys' in document ? document.keys : undefined
   if (!Array.isArray(listed)) throw new Error('not a JWK Set: it has no "keys" array')
   if (listed.length > maxKeys) throw new Error(`the JWK Set has more than ${maxKeys} keys`)
@@ -57,7 +57,7 @@ export function parseKeys(document: unknown): Keys {
 }
 
 /** Keys that never change while the process runs, such as those of a file. */
-export function fixedKeySet(keys: Keys): KeySet {
+export function fixedJwks(keys: PublishedKeys): Jwks {
   return { current: () => keys, ready: () => Promise.resolve(keys), newerThan: () => Promise.resolve(keys) }
 }
 
@@ -69,27 +69,27 @@ export function fixedKeySet(keys: Keys): KeySet {
  * @param fetchKeys reads the issuer's JWK Set: bounded in size and time by whoever supplies it
  * @param fetched told of every fetch
  */
-export function fetchedKeySet(
+export function fetchedJwks(
   issuer: string,
   fetchKeys: () => Promise<unknown>,
   clock: Clock,
   fetched: Observer = () => undefined,
-): KeySet {
-  return new FetchedKeySet(issuer, fetchKeys, clock, fetched)
+): Jwks {
+  return new FetchedJwks(issuer, fetchKeys, clock, fetched)
 }
 
-class FetchedKeySet implements KeySet {
+class FetchedJwks implements Jwks {
   readonly #issuer: string
   readonly #fetchKeys: () => Promise<unknown>
   readonly #clock: Clock
   readonly #fetched: Observer
-  #keys: Keys | undefined
+  #keys: PublishedKeys | undefined
   #fetchedAt = Number.NEGATIVE_INFINITY
   /** After a failure. */
   #notBefore = Number.NEGATIVE_INFINITY
   /** After a fetch for the sake of an unknown key id: does not hold up the refresh of keys that are due. */
   #unknownNotBefore = Number.NEGATIVE_INFINITY
-  #flight: Promise<void> | undefined
+  #fetching: Promise<void> | undefined
   #lastFailure: unknown
 
   constructor(issuer: string, fetchKeys: () => Promise<unknown>, clock: Clock, fetched: Observer) {
@@ -99,7 +99,7 @@ class FetchedKeySet implements KeySet {
     this.#fetched = fetched
   }
 
-  current = (): Keys | undefined => {
+  current = (): PublishedKeys | undefined => {
     const age = this.#clock.monotonic() - this.#fetchedAt
     if (age < refreshAfterMs) return this.#keys
     void this.#fetch()
@@ -107,7 +107,7 @@ class FetchedKeySet implements KeySet {
     return age < (isAway ? staleAfterMs : refreshAfterMs + graceMs) ? this.#keys : undefined
   }
 
-  ready = async (): Promise<Keys> => {
+  ready = async (): Promise<PublishedKeys> => {
     const known = this.current()
     if (known) return known
     await this.#fetch()
@@ -119,10 +119,10 @@ class FetchedKeySet implements KeySet {
     })
   }
 
-  newerThan = async (seen: Keys): Promise<Keys> => {
+  newerThan = async (seen: PublishedKeys): Promise<PublishedKeys> => {
     if (this.#keys !== undefined && this.#keys !== seen) return this.#keys
     const monotonic = this.#clock.monotonic()
-    if (!this.#flight) {
+    if (!this.#fetching) {
       if (monotonic < this.#unknownNotBefore) return seen
       this.#unknownNotBefore = monotonic + coolDownMs
     }
@@ -132,17 +132,17 @@ class FetchedKeySet implements KeySet {
 
   /** Never rejects: whoever waits looks at what there is afterwards. */
   #fetch(): Promise<void> {
-    if (this.#flight) return this.#flight
+    if (this.#fetching) return this.#fetching
     if (this.#clock.monotonic() < this.#notBefore) return Promise.resolve()
-    this.#flight = this.#fetchOnce().finally(() => {
-      this.#flight = undefined
+    this.#fetching = this.#fetchOnce().finally(() => {
+      this.#fetching = undefined
     })
-    return this.#flight
+    return this.#fetching
   }
 
   async #fetchOnce(): Promise<void> {
     try {
-      const read = async () => parseKeys(await this.#fetchKeys())
+      const read = async () => parseJwks(await this.#fetchKeys())
       const keys = await timed(read, this.#clock, this.#fetched, keysUnavailable)
       if (keys.text !== this.#keys?.text) this.#keys = keys
       this.#fetchedAt = this.#clock.monotonic()
@@ -157,7 +157,7 @@ class FetchedKeySet implements KeySet {
 /** An issuer, as far as its keys go. */
 interface Publisher {
   readonly name: string
-  readonly keys: Pick<KeySet, 'ready'>
+  readonly keys: Pick<Jwks, 'ready'>
 }
 
 /**

@@ -3,7 +3,7 @@ import { decodeJwt, decodeProtectedHeader, errors, jwtVerify, type JWTPayload } 
 import { BrokerError, type ReasonOf } from '../../errors.ts'
 import type { JwtFacts } from '../policy/caller-facts.ts'
 import type { Clock } from '../lib/clock.ts'
-import type { Keys, KeySet } from './jwks.ts'
+import type { PublishedKeys, Jwks } from './jwks.ts'
 import { isEntraIssuer } from '../lib/identifiers.ts'
 import { asRefusal, clockToleranceSeconds, entraFault } from './jwt-refusals.ts'
 import { membersOf } from '../lib/json-members.ts'
@@ -17,7 +17,7 @@ export interface Issuer {
   readonly issuer: string
   /** `aud` must be, or contain, one of these. */
   readonly audiences: readonly string[]
-  readonly keys: KeySet
+  readonly keys: Jwks
 }
 
 /**
@@ -65,7 +65,7 @@ export interface VerifiedJwt {
   readonly caller: JwtCaller
   readonly issuer: Issuer
   /** The keys among which its own was. */
-  readonly keys: Keys
+  readonly keys: PublishedKeys
   /** Milliseconds since 1970. */
   readonly expiresAt: number
   /** SHA-256, in hex, of the client certificate without which the token is nobody's; `undefined` for a mere bearer token. */
@@ -153,7 +153,7 @@ async function verifyWithRefresh(token: string, issuer: Issuer, clock: Clock) {
   }
 }
 
-async function verifyWith(token: string, issuer: Issuer, keys: Keys, clock: Clock): Promise<JWTPayload> {
+async function verifyWith(token: string, issuer: Issuer, keys: PublishedKeys, clock: Clock): Promise<JWTPayload> {
   const options = {
     algorithms,
     issuer: issuer.issuer,

@@ -2,7 +2,7 @@ import { X509Certificate } from 'node:crypto'
 import type { Issuer } from '../../broker/authentication/authenticate.ts'
 import type { Clock } from '../../broker/lib/clock.ts'
 import { membersOf } from '../../broker/lib/json-members.ts'
-import { fetchedKeySet, fixedKeySet, parseKeys, type Keys, type KeySet } from '../../broker/authentication/jwks.ts'
+import { fetchedJwks, fixedJwks, parseJwks, type PublishedKeys, type Jwks } from '../../broker/authentication/jwks.ts'
 import { addressFault } from '../../broker/policy/validate.ts'
 import type { IssuerSettings } from '../../broker/policy/model.ts'
 import type { Events, FetchDocument, Upstream } from '../../broker/events.ts'
@@ -24,7 +24,7 @@ export interface IssuerKeysOptions {
 export interface ConnectedIssuer extends Issuer {
   readonly settings: IssuerSettings
   /** The keys, where they are a file's. */
-  readonly fileKeys: Keys | undefined
+  readonly fileKeys: PublishedKeys | undefined
 }
 
 /**
@@ -47,7 +47,7 @@ export async function connectIssuers(
       const same = known.get(JSON.stringify(issuer))
       if (same && same.fileKeys?.text === fileKeys?.text) return same
       if (fileKeys) options.asked(issuerUpstream(issuer), 0)
-      const keys = fileKeys ? fixedKeySet(fileKeys) : fetchedKeys(issuer, options)
+      const keys = fileKeys ? fixedJwks(fileKeys) : fetchedKeys(issuer, options)
       const { name, issuer: iss, audiences } = issuer
       return { name, issuer: iss, audiences, keys, settings: issuer, fileKeys }
     }),
@@ -60,7 +60,10 @@ export async function connectIssuers(
 export const issuerUpstream = ({ name }: Pick<IssuerSettings, 'name'>): Upstream => ({ kind: 'issuer', name })
 
 /** Reads the files that an issuer names: the keys, where it names some. A CA file is only looked at. */
-async function readFiles({ name, jwksFile, caFile }: IssuerSettings, faults: Fault[]): Promise<Keys | undefined> {
+async function readFiles(
+  { name, jwksFile, caFile }: IssuerSettings,
+  faults: Fault[],
+): Promise<PublishedKeys | undefined> {
   const orFault = async <T>(key: string, read: () => Promise<T>): Promise<T | undefined> => {
     try {
       return await read()
@@ -71,14 +74,14 @@ async function readFiles({ name, jwksFile, caFile }: IssuerSettings, faults: Fau
   }
   if (caFile !== undefined) await orFault('caFile', () => readCa(caFile))
   if (jwksFile === undefined) return undefined
-  return orFault('jwksFile', async () => parseKeys(parseJson(await readLimitedFile(jwksFile, maxFileBytes))))
+  return orFault('jwksFile', async () => parseJwks(parseJson(await readLimitedFile(jwksFile, maxFileBytes))))
 }
 
 /** The CA file is read for each fetch, of which there are few: a new one needs no reload. */
-function fetchedKeys(issuer: IssuerSettings, { clock, timeoutMs, asked }: IssuerKeysOptions): KeySet {
+function fetchedKeys(issuer: IssuerSettings, { clock, timeoutMs, asked }: IssuerKeysOptions): Jwks {
   const upstream = issuerUpstream(issuer)
   const { name, caFile } = issuer
-  return fetchedKeySet(
+  return fetchedJwks(
     name,
     async () => {
       const deadline = AbortSignal.timeout(timeoutMs)

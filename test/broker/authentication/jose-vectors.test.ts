@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { calculateJwkThumbprint, compactVerify, type JWK } from 'jose'
 import { algorithms } from '../../../src/broker/authentication/jwt.ts'
-import { fixedKeySet, parseKeys } from '../../../src/broker/authentication/jwks.ts'
+import { fixedJwks, parseJwks } from '../../../src/broker/authentication/jwks.ts'
 import { BrokerError } from '../../../src/errors.ts'
 import {
   authenticator,
@@ -59,7 +59,7 @@ const threats = vectors('jwt-bcp') as readonly Threat[]
 
 /** Why a token is refused, by an issuer of this name with these keys. */
 async function refusal(token: string, keys: readonly JWK[], iss = 'joe'): Promise<string> {
-  const known = [issuerWith(fixedKeySet(parseKeys({ keys })), { name: 'joe', issuer: iss })]
+  const known = [issuerWith(fixedJwks(parseJwks({ keys })), { name: 'joe', issuer: iss })]
   try {
     await authenticator(known, movableClock())(token)
     return 'none'
@@ -76,7 +76,7 @@ describe('JSON Web Signatures of the standards', () => {
     const isJwt = payload.startsWith('eyJ')
 
     test(`${name} (${source}): ${signature}`, async () => {
-      const verified = compactVerify(jws, parseKeys({ keys }).find, { algorithms })
+      const verified = compactVerify(jws, parseJwks({ keys }).find, { algorithms })
       if (signature === 'good') await verified
       else await assert.rejects(verified)
       // Claims are judged after the signature: what has none of the right ones got as far.
@@ -88,7 +88,7 @@ describe('JSON Web Signatures of the standards', () => {
     test(`${name}: not with any other signature`, async () => {
       for (const at of [0, Math.floor(sign.length / 2), sign.length - 3]) {
         const other = sign.slice(0, at) + (sign[at] === 'A' ? 'B' : 'A') + sign.slice(at + 1)
-        await assert.rejects(compactVerify(jws.replace(sign, other), parseKeys({ keys }).find, { algorithms }))
+        await assert.rejects(compactVerify(jws.replace(sign, other), parseJwks({ keys }).find, { algorithms }))
         if (isJwt) assert.equal(await refusal(jws.replace(sign, other), keys), 'signature')
       }
     })
@@ -107,10 +107,10 @@ describe('JSON Web Key Sets of the standards', () => {
   for (const { name, source, jwks, usable, thumbprints = {} } of keySets) {
     test(`${name} (${source}): ${usable.length} for signatures`, async () => {
       if (usable.length === 0) {
-        assert.throws(() => parseKeys(jwks), /no key for signatures/)
+        assert.throws(() => parseJwks(jwks), /no key for signatures/)
         return
       }
-      const { keys } = JSON.parse(parseKeys(jwks).text) as { keys: JWK[] }
+      const { keys } = JSON.parse(parseJwks(jwks).text) as { keys: JWK[] }
       assert.deepEqual(
         keys.map(({ kid }) => kid),
         usable,

@@ -2,10 +2,10 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import {
   coolDownMs,
-  fetchedKeySet,
-  fixedKeySet,
-  type Keys,
-  parseKeys,
+  fetchedJwks,
+  fixedJwks,
+  type PublishedKeys,
+  parseJwks,
   refreshAfterMs,
   staleAfterMs,
 } from '../../../src/broker/authentication/jwks.ts'
@@ -29,7 +29,7 @@ function setUp(keys: readonly object[] | undefined = [one.jwk]) {
     if (!world.keys) throw new Error('away')
     return { keys: world.keys }
   }
-  return { clock, world, set: fetchedKeySet('onprem', fetchKeys, clock) }
+  return { clock, world, set: fetchedJwks('onprem', fetchKeys, clock) }
 }
 
 describe('a JWK Set', () => {
@@ -50,12 +50,12 @@ describe('a JWK Set', () => {
     [{ keys: Array.from({ length: 101 }, () => one.jwk) }, /more than 100/, 'too many keys'],
   ]
   for (const [document, message, why] of refused) {
-    test(`is refused: ${why}`, () => assert.throws(() => parseKeys(document), message))
+    test(`is refused: ${why}`, () => assert.throws(() => parseJwks(document), message))
   }
 
   test('is refused in words that hold nothing of the private key', () => {
     assert.throws(
-      () => parseKeys({ keys: [priv] }),
+      () => parseJwks({ keys: [priv] }),
       (thrown: Error) => !thrown.message.includes(String(priv.d)),
     )
   })
@@ -77,14 +77,14 @@ describe('a JWK Set', () => {
   ]
   for (const [keys, why] of accepted) {
     test(`is accepted: ${why}`, async () => {
-      const authenticate = authenticator([issuerWith(fixedKeySet(parseKeys({ keys })))], movableClock())
+      const authenticate = authenticator([issuerWith(fixedJwks(parseJwks({ keys })))], movableClock())
       assert.equal((await authenticate(mint(one, goodClaims()))).kind, 'jwt')
     })
   }
 
   test('a key for encryption verifies nothing', async () => {
     const keys = [{ ...one.jwk, use: 'enc' }, two.jwk]
-    const authenticate = authenticator([issuerWith(fixedKeySet(parseKeys({ keys })))], movableClock())
+    const authenticate = authenticator([issuerWith(fixedJwks(parseJwks({ keys })))], movableClock())
     await assert.rejects(async () => authenticate(mint(one, goodClaims())), { code: 'invalid_token' })
   })
 })
@@ -163,7 +163,7 @@ describe('while the issuer is away', () => {
     world.keys = [two.jwk]
     clock.advance(staleAfterMs - 1)
     assert.equal(set.current(), undefined, 'the issuer is there: no reason to trust what is old')
-    assert.deepEqual((await set.ready()).text, parseKeys({ keys: [two.jwk] }).text)
+    assert.deepEqual((await set.ready()).text, parseJwks({ keys: [two.jwk] }).text)
   })
 
   test('old keys serve for an hour, and not a millisecond longer', async () => {
@@ -218,7 +218,7 @@ describe('the wall clock', () => {
 })
 
 test('fixed keys never change', async () => {
-  const keys: Keys = parseKeys({ keys: [one.jwk] })
-  const set = fixedKeySet(keys)
+  const keys: PublishedKeys = parseJwks({ keys: [one.jwk] })
+  const set = fixedJwks(keys)
   assert.deepEqual([set.current(), await set.ready(), await set.newerThan(keys)], [keys, keys, keys])
 })

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { coolDownMs, fetchedKeySet, refreshAfterMs, staleAfterMs } from '../../../src/broker/authentication/jwks.ts'
+import { coolDownMs, fetchedJwks, refreshAfterMs, staleAfterMs } from '../../../src/broker/authentication/jwks.ts'
 import { authenticator, goodClaims, issuerWith, makeKey, mint } from '../../support/callers.ts'
 import { movableClock, noon } from '../../support/clock.ts'
 
@@ -24,7 +24,7 @@ function setUp() {
     if (!world.keys) throw new Error('away')
     return { keys: world.keys }
   }
-  const keys = fetchedKeySet('onprem', fetchKeys, clock)
+  const keys = fetchedJwks('onprem', fetchKeys, clock)
   const authenticate = authenticator([issuerWith(keys)], clock)
   /** `accepted`, or the code of the refusal. */
   const verdict = async (token: string): Promise<string> => {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { fetchedKeySet, readyKeys } from '../../../src/broker/authentication/jwks.ts'
+import { fetchedJwks, readyKeys } from '../../../src/broker/authentication/jwks.ts'
 import { BrokerError } from '../../../src/errors.ts'
 import { makeKey } from '../../support/callers.ts'
 import { movableClock } from '../../support/clock.ts'
@@ -10,7 +10,7 @@ const { jwk } = makeKey('ES256', 'one')
 /** An issuer that publishes its keys, or is away for this reason. */
 const issuer = (name: string, away?: string) => {
   const fetchKeys = () => (away === undefined ? Promise.resolve({ keys: [jwk] }) : Promise.reject(new Error(away)))
-  return { name, keys: fetchedKeySet(name, fetchKeys, movableClock()) }
+  return { name, keys: fetchedJwks(name, fetchKeys, movableClock()) }
 }
 
 describe('the keys of at least one issuer', () => {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import type { Caller } from '../../../src/broker/authentication/authenticate.ts'
-import { fetchedKeySet, refreshAfterMs, staleAfterMs } from '../../../src/broker/authentication/jwks.ts'
+import { fetchedJwks, refreshAfterMs, staleAfterMs } from '../../../src/broker/authentication/jwks.ts'
 import { authenticator, goodClaims, issuerWith, makeKey, mint } from '../../support/callers.ts'
 import { movableClock, noon } from '../../support/clock.ts'
 
@@ -15,7 +15,7 @@ function setUp() {
   const published: { keys: readonly object[] | undefined } = { keys: [key.jwk] }
   const fetchKeys = () =>
     published.keys ? Promise.resolve({ keys: published.keys }) : Promise.reject(new Error('away'))
-  const keys = fetchedKeySet('onprem', fetchKeys, clock)
+  const keys = fetchedJwks('onprem', fetchKeys, clock)
   return { clock, published, keys, authenticate: authenticator([issuerWith(keys)], clock) }
 }
 
@@ -150,7 +150,7 @@ test('while the keys were never had, the caller is told to come again', async ()
 test('a token of an unknown issuer costs the known issuer no fetch', async () => {
   const clock = movableClock()
   let fetches = 0
-  const keys = fetchedKeySet('onprem', () => Promise.resolve({ keys: [{ ...key.jwk, nth: ++fetches }] }), clock)
+  const keys = fetchedJwks('onprem', () => Promise.resolve({ keys: [{ ...key.jwk, nth: ++fetches }] }), clock)
   const authenticate = authenticator([issuerWith(keys)], clock)
   await assert.rejects(async () => authenticate(mint(key, goodClaims({ iss: 'https://attacker.example' }))))
   assert.equal(fetches, 0)
