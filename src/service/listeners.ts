@@ -10,7 +10,7 @@ import { addEntraDocument } from '../http/token-endpoints/entra.ts'
 import { addOAuthMetadata } from '../http/token-endpoints/oauth.ts'
 import { addTokenEndpoint } from '../http/token-endpoints/token-endpoint.ts'
 import { addOperations, countAnswers, type Operations } from '../http/operations/operations.ts'
-import { createOverload, sampleMs, shedLoad } from '../http/server/load-shedding.ts'
+import { createOverloadDetector, sampleMs, shedLoad } from '../http/server/load-shedding.ts'
 import { addPurge, type Purge } from '../http/operations/purge.ts'
 import type { FollowedAuthorities } from '../outbound/files/client-authorities.ts'
 import { readTlsPair, watchTlsPair, type TlsPair } from '../outbound/files/tls-files.ts'
@@ -74,7 +74,7 @@ export async function buildListeners(
 
 /** Samples the delay of the event loop at regular intervals. */
 function watchLoop(time: () => number) {
-  const { isOverloaded, sample } = createOverload(time)
+  const { isOverloaded, sample } = createOverloadDetector(time)
   const timer = setInterval(sample, sampleMs).unref()
   return { isOverloaded, close: () => clearInterval(timer) }
 }

@@ -12,7 +12,7 @@ import { BrokerError, type ErrorCode } from '../../errors.ts'
 import type { OtherEndpoint } from './endpoints.ts'
 import { answerClientError, answerUnroutable } from './client-errors.ts'
 import { KnownPaths } from './known-paths.ts'
-import { addPeers, type PeerOptions } from './peers.ts'
+import { addPeerLookup, type PeerOptions } from './peers.ts'
 import { errorOf, limitHeaders, problemDetails, type Protocol } from './problems.ts'
 
 declare module 'fastify' {
@@ -140,7 +140,7 @@ export function buildApp(options: AppOptions, routes: readonly AddRoutes[]): Fas
   })
   app.server.maxConnections = maxConnections
   answerUnroutable(app.server, newId, unrouted)
-  addPeers(app, options.peers ?? noProxies)
+  addPeerLookup(app, options.peers ?? noProxies)
   app.removeAllContentTypeParsers()
   app.setValidatorCompiler(() => () => true)
   app.setSerializerCompiler(() => JSON.stringify)

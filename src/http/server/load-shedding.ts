@@ -8,7 +8,7 @@ export const lateMs = 200
 const retryAfterSeconds = 2
 
 /** Whether the broker cannot respond to all requests in time. */
-export interface Overload {
+export interface OverloadDetector {
   readonly isOverloaded: () => boolean
   /** Takes a sample; must be called every {@link sampleMs}, as exactly as the event loop can. */
   readonly sample: () => void
@@ -20,7 +20,7 @@ export interface Overload {
  *
  * @param monotonic a clock in milliseconds
  */
-export function createOverload(monotonic: () => number): Overload {
+export function createOverloadDetector(monotonic: () => number): OverloadDetector {
   let last = monotonic()
   let before = 0
   let now = 0

@@ -5,7 +5,7 @@ import { networksOf } from '../../broker/lib/networks.ts'
 import type { Events } from '../../broker/events.ts'
 import { BrokerError } from '../../errors.ts'
 import { readClientCert, readXfcc } from './forwarded-certificate.ts'
-import { trackHandshakes, type Handshakes } from './tls-connections.ts'
+import { trackTlsConnections, type TlsConnections } from './tls-connections.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -43,8 +43,8 @@ export const forwarding = ['x-forwarded-for', 'x-forwarded-client-cert', 'client
 export type ForwardingHeader = (typeof forwarding)[number]
 
 /** Decorates the server with its peers, and closes connections from before a change of authorities after their response. */
-export function addPeers(app: FastifyInstance, options: PeerOptions): void {
-  const handshakes = trackHandshakes(app.server, options.authorities)
+export function addPeerLookup(app: FastifyInstance, options: PeerOptions): void {
+  const handshakes = trackTlsConnections(app.server, options.authorities)
   app.decorate('peers', createPeers(options, handshakes))
   if (options.authorities() === undefined) return
   app.addHook('onSend', ({ raw }, reply, _payload, done) => {
@@ -53,7 +53,7 @@ export function addPeers(app: FastifyInstance, options: PeerOptions): void {
   })
 }
 
-function createPeers({ trustedProxies, authorities, headerIgnored }: PeerOptions, handshakes: Handshakes): Peers {
+function createPeers({ trustedProxies, authorities, headerIgnored }: PeerOptions, handshakes: TlsConnections): Peers {
   const trusted = networksOf(trustedProxies)
   const isTrusted = (address: string): boolean => trusted.check(address, isIP(address) === 6 ? 'ipv6' : 'ipv4')
   const isProxy = (request: FastifyRequest): boolean =>

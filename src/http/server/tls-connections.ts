@@ -6,7 +6,7 @@ import { LRUCache } from 'lru-cache'
 import type { ClientAuthorities, PresentedCertificate } from '../../broker/authentication/client-certificates.ts'
 
 /** The TLS connections of a server. */
-export interface Handshakes {
+export interface TlsConnections {
   /** The client certificate of a connection, and the result of its verification by TLS. */
   readonly presentedOn: (socket: Socket) => PresentedCertificate | undefined
   /** Whether the authorities have changed since the connection was made. */
@@ -28,7 +28,7 @@ const noAuthorities: ClientAuthorities = { certificates: [] }
  * Tracks for each connection the authorities at the start of its handshake: its certificate was verified under those,
  * even if they have changed by the end of the handshake.
  */
-export function trackHandshakes(server: Server, authorities: () => ClientAuthorities | undefined): Handshakes {
+export function trackTlsConnections(server: Server, authorities: () => ClientAuthorities | undefined): TlsConnections {
   const connecting = new LRUCache<string, ClientAuthorities>({ max: maxConnecting })
   const connections = new WeakMap<Socket, Connection>()
   if (server instanceof TlsServer) {

@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { chance, systemClock } from '../../../src/broker/lib/clock.ts'
-import { createOverload, lateMs, sampleMs } from '../../../src/http/server/load-shedding.ts'
+import { createOverloadDetector, lateMs, sampleMs } from '../../../src/http/server/load-shedding.ts'
 import { eventLoop, graph, observers, sampleCaller, send, startWorld, until } from '../../support/broker.ts'
 import { endpointRows, errorIn, exchangeRow, expectedError, tokenEndpointsOf } from '../../support/token-endpoints.ts'
 
 /** An overload gauge that is looked at so many milliseconds after each look before. */
 function after(...delays: readonly number[]): boolean {
   let now = 0
-  const { isOverloaded, sample } = createOverload(() => now)
+  const { isOverloaded, sample } = createOverloadDetector(() => now)
   for (const ms of delays) {
     now += ms
     sample()
