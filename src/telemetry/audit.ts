@@ -11,7 +11,7 @@ import {
   grantFields,
   requestFields,
 } from './audit-fields.ts'
-import { everyHandOut, summarizedHandOuts } from './issued-lines.ts'
+import { everyIssuance, summarizedIssuance } from './issued-lines.ts'
 import type { Logs } from './log.ts'
 import { createOncePerMinute } from './once-per-minute.ts'
 import type { LineSink } from './output.ts'
@@ -43,7 +43,7 @@ const maxFaults = 20
 
 /** Makes the audit trail. Lines of issued tokens go to `sink` as they are, all others through the logger. */
 export function createAudit({ audit, scrub }: Logs, sink: LineSink, options: AuditOptions): Audit {
-  const handOuts = options.mode === 'every' ? everyHandOut(sink, scrub) : summarizedHandOuts(sink, scrub, options.now)
+  const handOuts = options.mode === 'every' ? everyIssuance(sink, scrub) : summarizedIssuance(sink, scrub, options.now)
   const write = (error: BrokerError, message: string, fields: AuditLine & Record<string, unknown>): void => {
     const mustAct = error.status >= 500 && error.retryAfter === undefined
     audit[mustAct ? 'error' : 'warn']({ ...fields, ...errorFields(error) }, message)

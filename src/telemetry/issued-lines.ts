@@ -8,7 +8,7 @@ import { timestamp, type Scrub } from './log.ts'
 import type { LineSink } from './output.ts'
 
 /** Writes the `token.issued` lines, which every successful request causes. */
-export interface HandOuts {
+export interface IssuanceLog {
   readonly issued: Events['issued']
   /** Writes the pending repetitions, and stops the timer. */
   readonly close: () => void
@@ -74,7 +74,7 @@ class LineWriter {
 }
 
 /** One line for each token issued. */
-export function everyHandOut(sink: LineSink, scrub: Scrub): HandOuts {
+export function everyIssuance(sink: LineSink, scrub: Scrub): IssuanceLog {
   const lines = new LineWriter(sink, scrub)
   return {
     issued: (request, grant, token, how) => lines.one(grant, token, request, how),
@@ -118,7 +118,7 @@ function createRepeats() {
  * distinguished by their identity, not by their credential: a caller with a new credential for each request does not get a
  * line for each. Counts are exact: an evicted entry was written already, and its next token gets a first line again.
  */
-export function summarizedHandOuts(sink: LineSink, scrub: Scrub, now: () => number): HandOuts {
+export function summarizedIssuance(sink: LineSink, scrub: Scrub, now: () => number): IssuanceLog {
   const lines = new LineWriter(sink, scrub)
   const repeatsOf = createRepeats()
   const pending = new Set<Repeats>()

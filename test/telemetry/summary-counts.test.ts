@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as fc from 'fast-check'
 import { authorize, type Grant } from '../../src/broker/authorization/authorize.ts'
-import { summarizedHandOuts } from '../../src/telemetry/issued-lines.ts'
+import { summarizedIssuance } from '../../src/telemetry/issued-lines.ts'
 import { askFor, callerWith, cast, graph, ids, type Json, policyOf, under } from '../support/callers.ts'
 import { noon } from '../support/clock.ts'
 import { runs } from '../support/runs.ts'
@@ -35,7 +35,7 @@ const grantOf = (person: number, policy: number, tenant: string): Grant => {
 function setUp() {
   const written: Json[] = []
   const sink = { write: (line: string) => void written.push(JSON.parse(line) as Json), flush: () => undefined }
-  const handOuts = summarizedHandOuts(
+  const handOuts = summarizedIssuance(
     sink,
     line => line,
     () => noon,
