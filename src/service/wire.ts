@@ -22,7 +22,7 @@ import { createCircuit } from '../outbound/entra/circuit-breaker.ts'
 import { followAuthorities, type FollowedAuthorities } from '../outbound/files/client-authorities.ts'
 import { entra } from '../outbound/entra/entra.ts'
 import { managedIdentity } from '../outbound/entra/managed-identity.ts'
-import { resilient } from '../outbound/entra/retry.ts'
+import { withRetries } from '../outbound/entra/retry.ts'
 import { workloadIdentity } from '../outbound/entra/workload-identity.ts'
 import { startPolicyReloader } from './policy-reload.ts'
 import { buildListeners } from './listeners.ts'
@@ -143,7 +143,7 @@ function connectEntra(
 ) {
   const circuit = createCircuit({ clock: around.clock, changed: events.circuit })
   const exchanges = entra({ authority, assertions, clock: around.clock, events })
-  return { circuit, source: resilient(exchanges, { ...around, circuit, timeoutMs }) }
+  return { circuit, source: withRetries(exchanges, { ...around, circuit, timeoutMs }) }
 }
 
 function connectIdentity(

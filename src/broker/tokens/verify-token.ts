@@ -23,7 +23,7 @@ const expiryToleranceMs = 5 * 60_000
  * @returns the token's own `exp` in milliseconds since 1970, if it is readable
  * @throws BrokerError `upstream_invalid`
  */
-export function checkAnswer(grant: Grant, answer: Answer, now: number): number | undefined {
+export function verifyToken(grant: Grant, answer: Answer, now: number): number | undefined {
   const claims = readClaims(answer.token)
   if (claims === undefined) return undefined
   if (lower(claims['tid']) !== grant.tenant) throw wrong('wrong_tenant', 'is for another tenant')

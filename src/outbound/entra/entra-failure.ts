@@ -8,7 +8,7 @@ import {
   type UpstreamFacts,
 } from '../../errors.ts'
 import { lookUpCodes, type Circumstances, type RefusalClass } from './aadsts-codes.ts'
-import type { Seen } from './http-client.ts'
+import type { RecordedResponse } from './http-client.ts'
 
 /** Seconds beyond which a Retry-After is not believed. */
 const longestRetryAfter = 300
@@ -45,7 +45,7 @@ const classTable: { readonly [Class in RefusalClass]: readonly [code: CodeWith<C
  * @param now milliseconds since 1970, to read a Retry-After that is a date
  */
 export function exchangeFailure(
-  seen: Seen | undefined,
+  seen: RecordedResponse | undefined,
   cause: unknown,
   circumstances: Circumstances,
   now: number,
@@ -88,7 +88,7 @@ const errorClasses: Readonly<Record<string, RefusalClass>> = {
 
 const classOfError = (error = ''): RefusalClass => errorClasses[error] ?? 'unknown'
 
-function transient(seen: Seen, now: number): BrokerError {
+function transient(seen: RecordedResponse, now: number): BrokerError {
   const upstream = readError(seen.body)
   const parts: PartsOf<'upstream_unavailable'> = {
     reason: transientReason(seen.status),

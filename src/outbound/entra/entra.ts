@@ -1,13 +1,13 @@
 import { ClientAssertionCredential } from '@azure/identity'
 import { timed } from '../../broker/lib/timed.ts'
-import { checkAnswer } from '../../broker/tokens/verify-token.ts'
+import { verifyToken } from '../../broker/tokens/verify-token.ts'
 import type { Clock } from '../../broker/lib/clock.ts'
 import { membersOfJson } from '../../broker/lib/json-members.ts'
 import type { Grant } from '../../broker/authorization/authorize.ts'
 import type { Assertion, AssertionSource, Events, IssuedToken, TokenSource } from '../../broker/events.ts'
 import { BrokerError } from '../../errors.ts'
 import { exchangeFailure, readId } from './entra-failure.ts'
-import { RecordingClient } from './http-client.ts'
+import { EntraHttpClient } from './http-client.ts'
 
 /** What {@link entra} needs. */
 export interface EntraOptions {
@@ -55,7 +55,7 @@ async function exchange(
   { authority, clock, events }: EntraOptions,
   signal: AbortSignal,
 ): Promise<IssuedToken> {
-  const client = new RecordingClient(authority, signal)
+  const client = new EntraHttpClient(authority, signal)
   const credential = new ClientAssertionCredential(
     grant.tenant,
     grant.clientId,
@@ -72,11 +72,11 @@ async function exchange(
   try {
     token = (await credential.getToken(grant.scope)).token
     // MSAL looks at the body only, and takes a server error with a token in it for a token.
-    if (client.seen?.status !== 200) throw new Error('the answer has a token but not status 200')
+    if (client.response?.status !== 200) throw new Error('the answer has a token but not status 200')
   } catch (thrown) {
-    if (client.seen === undefined && signal.aborted) throw outOfTime()
+    if (client.response === undefined && signal.aborted) throw outOfTime()
     throw exchangeFailure(
-      client.seen,
+      client.response,
       client.failure ?? thrown,
       { grant, authority, assertion: assertion.token },
       clock.now(),
@@ -93,18 +93,18 @@ const outOfTime = () => new BrokerError('upstream_unavailable', 'Entra did not r
  * The SDK's token with the lifetimes of the answer itself: the SDK takes a missing expiry for "now" and says nothing of
  * the ids that Microsoft's support asks for.
  */
-function checkedToken(grant: Grant, token: string, client: RecordingClient, now: number): IssuedToken {
-  const body = membersOfJson(client.seen?.body ?? '')
+function checkedToken(grant: Grant, token: string, client: EntraHttpClient, now: number): IssuedToken {
+  const body = membersOfJson(client.response?.body ?? '')
   const expiresIn = positiveSeconds(body['expires_in'])
   if (expiresIn === undefined) {
     throw new BrokerError('upstream_invalid', "Entra's response has a token without an expiry; it was discarded.", {
       reason: 'no_expiry',
     })
   }
-  const expiresAt = checkAnswer(grant, { token, expiresIn }, now)
+  const expiresAt = verifyToken(grant, { token, expiresIn }, now)
   const refreshIn = positiveSeconds(body['refresh_in'])
-  const traceId = readId(client.seen?.header('x-ms-request-id'))
-  const correlationId = readId(client.seen?.correlationId)
+  const traceId = readId(client.response?.header('x-ms-request-id'))
+  const correlationId = readId(client.response?.correlationId)
   return {
     token,
     expiresIn,

@@ -6,7 +6,7 @@ import {
 } from '@azure/core-rest-pipeline'
 
 /** The last answer of an upstream server, whatever the SDK makes of it. */
-export interface Seen {
+export interface RecordedResponse {
   readonly status: number
   readonly body: string
   /** A header's value by its name in lower case. */
@@ -27,9 +27,9 @@ const network = createDefaultHttpClient()
  * trace id. Whatever a discovery document or a redirect says, it talks to one origin only, so that a client assertion
  * reaches nobody else.
  */
-export class RecordingClient implements HttpClient {
+export class EntraHttpClient implements HttpClient {
   /** The last answer. `undefined` while none came: the network failed, or the deadline passed first. */
-  seen: Seen | undefined
+  response: RecordedResponse | undefined
   /** Why the last request got no answer, which MSAL does not pass on. */
   failure: unknown
   readonly #origin: string
@@ -53,12 +53,12 @@ export class RecordingClient implements HttpClient {
   async #send(request: PipelineRequest): Promise<PipelineResponse> {
     const url = new URL(request.url)
     if (url.origin !== this.#origin) throw new Error('refused to talk to another origin')
-    this.seen = undefined
+    this.response = undefined
     request.abortSignal = this.#signal
     request.streamResponseStatusCodes = new Set([Number.POSITIVE_INFINITY])
     const response = await network.sendRequest(request)
     const body = await readLimited(response.readableStreamBody)
-    this.seen = {
+    this.response = {
       status: response.status,
       body: body ?? '',
       header: name => response.headers.get(name),

@@ -5,7 +5,7 @@ import type { Clock } from '../../broker/lib/clock.ts'
 import type { Assertion } from '../../broker/events.ts'
 import { BrokerError } from '../../errors.ts'
 import { retryAfterPart } from './entra-failure.ts'
-import { RecordingClient } from './http-client.ts'
+import { EntraHttpClient } from './http-client.ts'
 
 /** Which identity to ask for, and where. */
 export interface ManagedIdentitySettings {
@@ -21,7 +21,7 @@ export interface ManagedIdentitySettings {
 }
 
 /** MSAL keeps the first network client it sees for the life of the process, so that one finds the fetch it works for here. */
-const fetches = new AsyncLocalStorage<RecordingClient>()
+const fetches = new AsyncLocalStorage<EntraHttpClient>()
 
 const network: INetworkModule = {
   sendGetRequestAsync: (url, options) => send('GET', url, options?.headers),
@@ -65,12 +65,12 @@ export function managedIdentity(
   const request = { resource: settings.audience, forceRefresh: true }
 
   return async signal => {
-    const client = new RecordingClient(settings.endpoint, signal)
+    const client = new EntraHttpClient(settings.endpoint, signal)
     try {
       const result = await fetches.run(client, () => application.acquireToken(request))
       const expiresAt = result.expiresOn?.getTime()
       // MSAL looks at the body only.
-      if (client.seen?.status !== 200) throw new Error('the answer does not have status 200')
+      if (client.response?.status !== 200) throw new Error('the answer does not have status 200')
       if (result.accessToken === '' || expiresAt === undefined || Number.isNaN(expiresAt)) {
         throw new Error('the answer has no token or no expiry')
       }
@@ -82,12 +82,12 @@ export function managedIdentity(
 }
 
 function identityFailure(
-  client: RecordingClient,
+  client: EntraHttpClient,
   cause: unknown,
   { clientId }: ManagedIdentitySettings,
   now: () => number,
 ): BrokerError {
-  const status = client.seen?.status
+  const status = client.response?.status
   if (status === undefined) {
     return new BrokerError('identity_unavailable', 'The identity endpoint could not be reached.', {
       reason: 'network',
@@ -104,6 +104,6 @@ function identityFailure(
   }
   return new BrokerError('identity_unavailable', `The identity endpoint gave no usable response (HTTP ${status}).`, {
     reason: status === 200 ? 'unusable' : 'status',
-    ...retryAfterPart(status, client.seen?.header('retry-after'), now()),
+    ...retryAfterPart(status, client.response?.header('retry-after'), now()),
   })
 }

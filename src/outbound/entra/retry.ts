@@ -19,7 +19,7 @@ export interface BudgetOptions {
 }
 
 /** What is tried within a budget. */
-export interface Patient<T> {
+export interface RetriedWork<T> {
   readonly attempt: (signal: AbortSignal) => Promise<T>
   /** Surrounds each attempt; what it is given settles when the time is over, whether or not the attempt does. */
   readonly around?: (attempt: () => Promise<T>) => Promise<T>
@@ -43,7 +43,7 @@ const leastAttemptMs = 100
  *
  * Rejects with a {@link BrokerError}: `withdrawn` as its reason when `outer` aborts.
  */
-async function withinBudget<T>(patient: Patient<T>, options: BudgetOptions, outer: AbortSignal): Promise<T> {
+async function withinBudget<T>(patient: RetriedWork<T>, options: BudgetOptions, outer: AbortSignal): Promise<T> {
   if (outer.aborted) throw withdrawn()
   const { around = attempt => attempt() } = patient
   const budget = new Budget(options, patient.expired, outer)
@@ -119,7 +119,7 @@ const timer: Wait = (ms, signal) => sleep(ms, undefined, { signal })
 const withdrawn = () => new BrokerError('upstream_unavailable', 'The exchange was cancelled.', { reason: 'withdrawn' })
 
 /** The budget of an exchange, and the circuit that it goes through. */
-export interface ResilienceOptions extends BudgetOptions {
+export interface RetryOptions extends BudgetOptions {
   readonly circuit: Circuit
 }
 
@@ -128,7 +128,7 @@ export interface ResilienceOptions extends BudgetOptions {
  * what may pass, and with no attempt while the authority's circuit is open. Failures that somebody must act upon are
  * thrown at once; so is `identity_unavailable`, whose own source knows when to try again.
  */
-export function resilient(source: TokenSource, options: ResilienceOptions): TokenSource {
+export function withRetries(source: TokenSource, options: RetryOptions): TokenSource {
   const { circuit, timeoutMs } = options
   const mayRetry = ({ handling }: BrokerError) => handling.retry && circuit.state() === 'closed'
   const expired = () =>

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { checkAnswer } from '../../../src/broker/tokens/verify-token.ts'
+import { verifyToken } from '../../../src/broker/tokens/verify-token.ts'
 import type { Grant } from '../../../src/broker/authorization/authorize.ts'
 import { BrokerError } from '../../../src/errors.ts'
 import { authorize } from '../../../src/broker/authorization/authorize.ts'
@@ -35,7 +35,7 @@ function grantForScope(scope: string): Grant {
   return authorize(policy, caller, askFor({ scope }), undefined)
 }
 
-const check = (claims: Json, grant = grantFor()) => checkAnswer(grant, { token: tokenWith(claims), expiresIn }, noon)
+const check = (claims: Json, grant = grantFor()) => verifyToken(grant, { token: tokenWith(claims), expiresIn }, noon)
 
 function refusedFor(reason: string, claims: Json, grant = grantFor()): void {
   assert.throws(
@@ -123,6 +123,6 @@ describe('a token that is no readable JWT is taken as it is', () => {
     ['', 'nothing'],
   ]
   for (const [token, why] of table) {
-    test(why, () => assert.equal(checkAnswer(grantFor(), { token, expiresIn }, noon), undefined))
+    test(why, () => assert.equal(verifyToken(grantFor(), { token, expiresIn }, noon), undefined))
   }
 })

@@ -1,6 +1,6 @@
 import type { IssuedToken, TokenSource } from '../../../src/broker/events.ts'
 import { createCircuit } from '../../../src/outbound/entra/circuit-breaker.ts'
-import { resilient, type ResilienceOptions, type Wait } from '../../../src/outbound/entra/retry.ts'
+import { withRetries, type RetryOptions, type Wait } from '../../../src/outbound/entra/retry.ts'
 import { grantFor } from '../../support/callers.ts'
 import { movableClock } from '../../support/clock.ts'
 import { failure } from './circuit-world.ts'
@@ -44,7 +44,7 @@ export type Answer = 'token' | 'hangs' | Error
 /** A source that answers in this order, and hangs from then on. Each answer takes `latency` milliseconds. */
 export function resilienceWorld(
   answers: readonly Answer[],
-  options: Partial<ResilienceOptions> & { latency?: number } = {},
+  options: Partial<RetryOptions> & { latency?: number } = {},
 ) {
   const time = movableTime()
   const { clock, wait } = time
@@ -62,7 +62,7 @@ export function resilienceWorld(
     if (answer === 'token') return token
     throw answer
   }
-  const tokens = resilient(source, {
+  const tokens = withRetries(source, {
     clock,
     wait,
     circuit,

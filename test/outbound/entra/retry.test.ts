@@ -3,7 +3,7 @@ import { describe, test } from 'node:test'
 import type { TokenSource } from '../../../src/broker/events.ts'
 import { BrokerError, type ErrorCode, type ReasonOf } from '../../../src/errors.ts'
 import { createCircuit } from '../../../src/outbound/entra/circuit-breaker.ts'
-import { resilient } from '../../../src/outbound/entra/retry.ts'
+import { withRetries } from '../../../src/outbound/entra/retry.ts'
 import { grantFor } from '../../support/callers.ts'
 import { failure } from './circuit-world.ts'
 import { type Answer, away, movableTime, outcomeOf, resilienceWorld, token } from './retry-world.ts'
@@ -112,7 +112,7 @@ describe('one budget for everything', () => {
         signal.addEventListener('abort', () => reject(failure('upstream_unavailable', 'network')))
       })
     const circuit = createCircuit(time)
-    const tokens = resilient(heeding, { ...time, circuit, random: () => 0.5, timeoutMs: 5000 })
+    const tokens = withRetries(heeding, { ...time, circuit, random: () => 0.5, timeoutMs: 5000 })
     const outcome = tokens(grantFor(), new AbortController().signal).catch((thrown: unknown) => thrown)
     await time.pass(5000)
     assert.equal(reasonOf(await outcome), 'timeout')
@@ -162,7 +162,7 @@ describe('one budget for everything', () => {
   test('with real timers it is the same', async () => {
     const clock = { now: () => Date.now(), monotonic: () => performance.now() }
     const source: TokenSource = () => new Promise(() => undefined)
-    const tokens = resilient(source, { clock, circuit: createCircuit({ clock }), random: () => 0, timeoutMs: 5 })
+    const tokens = withRetries(source, { clock, circuit: createCircuit({ clock }), random: () => 0, timeoutMs: 5 })
     await assert.rejects(tokens(grantFor(), new AbortController().signal), { reason: 'timeout' })
   })
 })
