@@ -8,29 +8,29 @@ import type { Grant } from '../broker/authorization/authorize.ts'
 import type { TokenSource } from '../broker/events.ts'
 
 /** How often, for how long, and about what a source is asked again. */
-export interface ConfirmationOptions {
+export interface RevalidatingCacheOptions {
   readonly clock: Clock
   /** Seconds for which a token is handed out before the source is asked again whether it still may be. */
   readonly everySeconds: number
   /** Milliseconds for one question, whatever hangs. */
   readonly timeoutMs: number
   /** Milliseconds of it that somebody whose token is held waits at most. */
-  readonly patienceMs: number
+  readonly maxWaitMs: number
   /** Keys to remember; as many as the cache holds. */
   readonly maxEntries: number
   /** Whether an error takes back what the source gave before, rather than saying that it cannot be asked. */
-  readonly withdraws: (error: BrokerError) => boolean
+  readonly revokes: (error: BrokerError) => boolean
   /** Whether an error that takes nothing back is the source's own word; with any other it could not be asked. */
-  readonly answers: (error: BrokerError) => boolean
+  readonly isResponse: (error: BrokerError) => boolean
   /** Told when a token that was held is taken back. */
-  readonly withdrawn: (grant: Grant, error: BrokerError) => void
+  readonly revoked: (grant: Grant, error: BrokerError) => void
 }
 
 /** When the source was asked last of a key whose token is held. */
-interface Standing {
+interface LastConfirmation {
   readonly at: Moment
   /** Milliseconds after which it is asked again while the token is still handed out. */
-  readonly quietMs: number
+  readonly freshForMs: number
 }
 
 /** What the source refused, and when. */
@@ -56,20 +56,20 @@ const refusedMs = 5_000
  * before the source is asked again. What is remembered here keeps no token away and no token alive: whatever is forgotten
  * is asked for.
  */
-export class Confirmation {
+export class RevalidatingCache {
   readonly #source: TokenSource
-  readonly #options: ConfirmationOptions
-  readonly #standings: LRUCache<string, Standing>
+  readonly #options: RevalidatingCacheOptions
+  readonly #confirmations: LRUCache<string, LastConfirmation>
   readonly #refusals: LRUCache<string, Refusal>
-  readonly #questions = new Map<string, Promise<void>>()
+  readonly #revalidations = new Map<string, Promise<void>>()
   #cache: Pick<ManagedCache, 'purge'> | undefined
   /** Monotonic milliseconds until which nobody waits for the source. */
-  #awayUntil = Number.NEGATIVE_INFINITY
+  #unavailableUntil = Number.NEGATIVE_INFINITY
 
-  constructor(source: TokenSource, options: ConfirmationOptions) {
+  constructor(source: TokenSource, options: RevalidatingCacheOptions) {
     this.#source = source
     this.#options = options
-    this.#standings = new LRUCache({ max: options.maxEntries })
+    this.#confirmations = new LRUCache({ max: options.maxEntries })
     this.#refusals = new LRUCache({ max: options.maxEntries })
   }
 
@@ -86,7 +86,7 @@ export class Confirmation {
   }
 
   /** The cache, with the question before it. What is taken back is dropped from it. */
-  before(cache: Pick<ManagedCache, 'get' | 'purge'>): TokenCache {
+  wrap(cache: Pick<ManagedCache, 'get' | 'purge'>): TokenCache {
     this.#cache = cache
     return {
       get: (grant, minExpiresIn) => {
@@ -94,12 +94,12 @@ export class Confirmation {
         if (refusal !== undefined && this.#ageMs(refusal) < refusedMs) return Promise.reject(refusal.error)
         const served = cache.get(grant, minExpiresIn)
         if (served instanceof Promise) return served
-        const standing = this.#standings.get(grant.key)
+        const standing = this.#confirmations.get(grant.key)
         const age = standing === undefined ? Number.POSITIVE_INFINITY : this.#ageMs(standing)
-        if (standing !== undefined && age < standing.quietMs) return served
-        const question = this.#ask(grant)
+        if (standing !== undefined && age < standing.freshForMs) return served
+        const question = this.#revalidate(grant)
         const isLate = age >= this.#options.everySeconds * 1000
-        if (isLate && !this.#isAway()) return this.#wait(question).then(() => cache.get(grant, minExpiresIn))
+        if (isLate && !this.#isUnavailable()) return this.#wait(question).then(() => cache.get(grant, minExpiresIn))
         question.catch(() => undefined)
         return served
       },
@@ -107,16 +107,16 @@ export class Confirmation {
   }
 
   /** Resolves when the key's token may be handed out: it was granted again, or the source cannot be asked. */
-  #ask(grant: Grant): Promise<void> {
-    const running = this.#questions.get(grant.key)
+  #revalidate(grant: Grant): Promise<void> {
+    const running = this.#revalidations.get(grant.key)
     if (running) return running
-    const question = this.#askOnce(grant).finally(() => this.#questions.delete(grant.key))
-    this.#questions.set(grant.key, question)
+    const question = this.#revalidateOnce(grant).finally(() => this.#revalidations.delete(grant.key))
+    this.#revalidations.set(grant.key, question)
     return question
   }
 
-  async #askOnce(grant: Grant): Promise<void> {
-    const { timeoutMs, withdraws } = this.#options
+  async #revalidateOnce(grant: Grant): Promise<void> {
+    const { timeoutMs, revokes: withdraws } = this.#options
     try {
       await withDeadline(
         signal => this.source(grant, signal),
@@ -133,9 +133,9 @@ export class Confirmation {
   async #wait(question: Promise<void>): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>()
     const timer = setTimeout(() => {
-      this.#away()
+      this.#markUnavailable()
       resolve()
-    }, this.#options.patienceMs)
+    }, this.#options.maxWaitMs)
     try {
       await Promise.race([question, promise])
     } finally {
@@ -144,44 +144,44 @@ export class Confirmation {
   }
 
   #granted({ key }: Grant, at: Moment): void {
-    this.#awayUntil = Number.NEGATIVE_INFINITY
+    this.#unavailableUntil = Number.NEGATIVE_INFINITY
     const refusal = this.#refusals.peek(key)
     // What was asked before the key was taken back says nothing of what is granted since.
     if (refusal !== undefined && refusal.at.monotonic > at.monotonic) return
     this.#refusals.delete(key)
-    this.#standings.set(key, { at, quietMs: this.#options.everySeconds * 1000 * earlyShare })
+    this.#confirmations.set(key, { at, freshForMs: this.#options.everySeconds * 1000 * earlyShare })
   }
 
   #failed(grant: Grant, error: BrokerError): BrokerError {
-    const { answers, withdraws } = this.#options
-    if (withdraws(error) || answers(error)) this.#awayUntil = Number.NEGATIVE_INFINITY
-    else this.#away()
-    if (withdraws(error)) this.#takeBack(grant, error)
+    const { isResponse: answers, revokes: withdraws } = this.#options
+    if (withdraws(error) || answers(error)) this.#unavailableUntil = Number.NEGATIVE_INFINITY
+    else this.#markUnavailable()
+    if (withdraws(error)) this.#revoke(grant, error)
     // A key without a token has no standing, so that it pushes out no other's.
-    else if (this.#standings.has(grant.key)) this.#pause(grant)
+    else if (this.#confirmations.has(grant.key)) this.#pause(grant)
     return error
   }
 
-  #takeBack(grant: Grant, error: BrokerError): void {
+  #revoke(grant: Grant, error: BrokerError): void {
     const { clientId, tenant, scope, key } = grant
-    this.#standings.delete(key)
+    this.#confirmations.delete(key)
     this.#refusals.set(key, { at: momentOf(this.#options.clock), error })
     const dropped = this.#cache?.purge({ clientId, tenant, scope }) ?? 0
-    if (dropped > 0) this.#options.withdrawn(grant, error)
+    if (dropped > 0) this.#options.revoked(grant, error)
   }
 
   /** Nothing is asked of the key for a while. */
   #pause({ key }: Grant): void {
     const { clock, everySeconds } = this.#options
-    this.#standings.set(key, { at: momentOf(clock), quietMs: Math.min(longestPauseMs, everySeconds * 200) })
+    this.#confirmations.set(key, { at: momentOf(clock), freshForMs: Math.min(longestPauseMs, everySeconds * 200) })
   }
 
-  #away(): void {
-    this.#awayUntil = this.#options.clock.monotonic() + longestPauseMs
+  #markUnavailable(): void {
+    this.#unavailableUntil = this.#options.clock.monotonic() + longestPauseMs
   }
 
-  #isAway(): boolean {
-    return this.#options.clock.monotonic() < this.#awayUntil
+  #isUnavailable(): boolean {
+    return this.#options.clock.monotonic() < this.#unavailableUntil
   }
 
   /** By whichever clock says more: a machine that slept has confirmed nothing meanwhile. */

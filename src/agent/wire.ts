@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import { createCache } from '../broker/tokens/cache.ts'
 import { chance, type Surroundings } from '../broker/lib/clock.ts'
-import { Confirmation } from './revalidating-cache.ts'
+import { RevalidatingCache } from './revalidating-cache.ts'
 import { createTokenService, type TokenService } from '../broker/issue-token.ts'
 import { createSecretAuthenticate } from '../broker/authentication/local-secret.ts'
 import { createAuthorizeOperation } from '../broker/authorization/authorize-operation.ts'
@@ -110,15 +110,15 @@ function connectParent(
   { log, events }: Pick<ReturnType<typeof createSubscribers>, 'log' | 'events'>,
 ) {
   const { clock } = parent
-  const confirmation = new Confirmation(parentBroker(parent), {
+  const confirmation = new RevalidatingCache(parentBroker(parent), {
     clock,
     everySeconds,
     timeoutMs,
-    patienceMs,
+    maxWaitMs: patienceMs,
     maxEntries,
-    withdraws,
-    answers: isWordOfParent,
-    withdrawn: ({ scope, application }, { code, message }) =>
+    revokes: withdraws,
+    isResponse: isWordOfParent,
+    revoked: ({ scope, application }, { code, message }) =>
       log.warn({ event: 'token.withdrawn', tenant, scope, application, code }, message),
   })
   const cache = createCache(confirmation.source, {
@@ -136,7 +136,7 @@ function connectParent(
       },
     },
   })
-  return { tokens: confirmation.before(cache), view: cache.view }
+  return { tokens: confirmation.wrap(cache), view: cache.view }
 }
 
 const reachable = (parent: ParentBrokerOptions): Need => ({

@@ -1,6 +1,6 @@
 import { authorizeByFlags, policyOfFlags } from '../../src/agent/flag-policy.ts'
 import { createCache } from '../../src/broker/tokens/cache.ts'
-import { Confirmation } from '../../src/agent/revalidating-cache.ts'
+import { RevalidatingCache } from '../../src/agent/revalidating-cache.ts'
 import { createSecretAuthenticate } from '../../src/broker/authentication/local-secret.ts'
 import type { Grant } from '../../src/broker/authorization/authorize.ts'
 import type { IssuedToken } from '../../src/broker/events.ts'
@@ -42,15 +42,15 @@ export function confirmed({ maxEntries = 10, timeoutMs = 20, patienceMs = 5 } = 
     if (typeof answer === 'string') throw new BrokerError(answer, 'No.')
     return answer
   }
-  const confirmation = new Confirmation(source, {
+  const confirmation = new RevalidatingCache(source, {
     clock,
     everySeconds: 300,
     timeoutMs,
-    patienceMs,
+    maxWaitMs: patienceMs,
     maxEntries,
-    withdraws: ({ status }) => status < 404,
-    answers: ({ code }) => code === 'upstream_rejected',
-    withdrawn: (grant, { code }) => void world.withdrawn.push(`${grant.scope} ${code}`),
+    revokes: ({ status }) => status < 404,
+    isResponse: ({ code }) => code === 'upstream_rejected',
+    revoked: (grant, { code }) => void world.withdrawn.push(`${grant.scope} ${code}`),
   })
   const cache = createCache(confirmation.source, {
     clock,
@@ -61,7 +61,7 @@ export function confirmed({ maxEntries = 10, timeoutMs = 20, patienceMs = 5 } = 
     concurrency: 4,
     events: { refreshed: () => undefined, negativeCacheHit: () => undefined },
   })
-  const tokens = confirmation.before(cache)
+  const tokens = confirmation.wrap(cache)
   const get = async (scope?: string) => (await tokens.get(grantOf(scope), 0)).token.token
   return {
     world,
