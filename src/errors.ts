@@ -171,7 +171,7 @@ export function asBrokerError(thrown: unknown): BrokerError {
 }
 
 /** One thing that is wrong with a configuration or a policy. */
-export interface Fault {
+export interface ConfigurationError {
   /** The variable's name, or the path in the file: `rules[2].callers[0].subject`. */
   readonly where: string
   /** What is wrong and what to write instead. */
@@ -179,13 +179,13 @@ export interface Fault {
 }
 
 /** Everything that is wrong with a configuration or a policy, reported together. */
-export class FaultsError extends Error {
-  readonly faults: readonly Fault[]
+export class InvalidConfigurationError extends Error {
+  readonly errors: readonly ConfigurationError[]
 
-  constructor(subject: string, faults: readonly Fault[]) {
+  constructor(subject: string, faults: readonly ConfigurationError[]) {
     super(`${subject}:\n${faults.map(fault => `  ${fault.where}: ${fault.what}`).join('\n')}`)
     this.name = 'FaultsError'
-    this.faults = faults
+    this.errors = faults
   }
 }
 

@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import type { Environment } from '../config/environment.ts'
-import { FaultsError, messageOf } from '../errors.ts'
+import { InvalidConfigurationError, messageOf } from '../errors.ts'
 import { ExitError, exitCodes } from '../exit.ts'
 import { readCredential } from './workload-credential.ts'
 import { readOrMakeSecret } from './secret-file.ts'
@@ -42,7 +42,7 @@ async function readSettings(given: Parameters<typeof readFlags>[0], environment:
 }
 
 function asExitError(thrown: unknown): never {
-  if (thrown instanceof FaultsError) throw new ExitError(thrown.message, exitCodes.configuration)
+  if (thrown instanceof InvalidConfigurationError) throw new ExitError(thrown.message, exitCodes.configuration)
   throw thrown
 }
 

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { open, type FileHandle } from 'node:fs/promises'
-import { codeOf, FaultsError, messageOf } from '../errors.ts'
+import { codeOf, InvalidConfigurationError, messageOf } from '../errors.ts'
 import { readLimited } from '../outbound/files/files.ts'
 
 const secretBytes = 32
@@ -19,7 +19,7 @@ export async function readOrMakeSecret(path: string, where: string): Promise<str
   try {
     return (await makeSecret(path)) ?? (await readSecret(path))
   } catch (thrown) {
-    throw new FaultsError('The local secret cannot be used', [{ where, what: messageOf(thrown) }])
+    throw new InvalidConfigurationError('The local secret cannot be used', [{ where, what: messageOf(thrown) }])
   }
 }
 

@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import { isGuid, tenantPattern } from '../broker/lib/identifiers.ts'
 import { originOf } from '../broker/lib/origin.ts'
 import type { Environment } from '../config/environment.ts'
-import { FaultsError, type Fault } from '../errors.ts'
+import { InvalidConfigurationError, type ConfigurationError } from '../errors.ts'
 import type { CredentialFiles } from './workload-credential.ts'
 
 /** Where the agent listens: on loopback, or on a Unix socket. */
@@ -42,7 +42,7 @@ export function readFlags(
   const flags: Flags = Object.fromEntries(
     Object.entries(given).flatMap(([name, value]) => (value === undefined ? [] : [[name, String(value)]])),
   )
-  const faults: Fault[] = []
+  const faults: ConfigurationError[] = []
   const settings: AgentSettings = {
     broker: readBroker(flags, faults),
     tenant: readTenant(flags, faults),
@@ -53,11 +53,11 @@ export function readFlags(
     revalidateSeconds: readNumber(flags, 'revalidate', { defaultValue: 300, least: 10, most: 3600 }, faults),
     logLevel: readLogLevel(flags, faults),
   }
-  if (faults.length > 0) throw new FaultsError('The flags are invalid', faults)
+  if (faults.length > 0) throw new InvalidConfigurationError('The flags are invalid', faults)
   return Object.freeze(settings)
 }
 
-function readBroker({ broker }: Flags, faults: Fault[]): string {
+function readBroker({ broker }: Flags, faults: ConfigurationError[]): string {
   const origin = broker === undefined ? undefined : originOf(broker)
   if (origin !== undefined) return origin
   const url = 'an https URL (http on loopback only) without a path'
@@ -68,7 +68,7 @@ function readBroker({ broker }: Flags, faults: Fault[]): string {
   return ''
 }
 
-function readTenant({ tenant }: Flags, faults: Fault[]): string {
+function readTenant({ tenant }: Flags, faults: ConfigurationError[]): string {
   if (tenant !== undefined && new RegExp(`^${tenantPattern}$`).test(tenant)) {
     return isGuid(tenant) ? tenant.toLowerCase() : tenant
   }
@@ -78,7 +78,7 @@ function readTenant({ tenant }: Flags, faults: Fault[]): string {
   return ''
 }
 
-function readCredentialFiles(flags: Flags, faults: Fault[]): CredentialFiles {
+function readCredentialFiles(flags: Flags, faults: ConfigurationError[]): CredentialFiles {
   const { 'token-file': tokenFile, 'api-key-file': apiKeyFile, cert, key, 'ca-file': caFile } = flags
   if (tokenFile !== undefined && apiKeyFile !== undefined) {
     faults.push({
@@ -100,7 +100,7 @@ function readCredentialFiles(flags: Flags, faults: Fault[]): CredentialFiles {
   return { tokenFile, apiKeyFile, certificate, caFile }
 }
 
-function readAddress(flags: Flags, faults: Fault[]): LocalAddress {
+function readAddress(flags: Flags, faults: ConfigurationError[]): LocalAddress {
   const { host = '127.0.0.1', socket } = flags
   if (socket !== undefined) {
     for (const name of ['host', 'port', 'metadata'] as const) {
@@ -117,7 +117,7 @@ function readAddress(flags: Flags, faults: Fault[]): LocalAddress {
   return { host: address, port: readNumber(flags, 'port', { defaultValue: 8081, least: 0, most: 65_535 }, faults) }
 }
 
-function readSecretFile(flags: Flags, environment: Environment, faults: Fault[]): string {
+function readSecretFile(flags: Flags, environment: Environment, faults: ConfigurationError[]): string {
   const file = flags['secret-file']
   if (file !== undefined && file !== '') return file
   const folder = environment['RUNTIME_DIRECTORY']?.split(':', 1)[0] || environment['XDG_RUNTIME_DIR']
@@ -133,7 +133,7 @@ interface Range {
   readonly most: number
 }
 
-function readNumber(flags: Flags, name: 'port' | 'revalidate', range: Range, faults: Fault[]): number {
+function readNumber(flags: Flags, name: 'port' | 'revalidate', range: Range, faults: ConfigurationError[]): number {
   const given = flags[name]
   if (given === undefined) return range.defaultValue
   const number = /^\d{1,9}$/.test(given) ? Number(given) : Number.NaN
@@ -145,7 +145,7 @@ function readNumber(flags: Flags, name: 'port' | 'revalidate', range: Range, fau
   return range.defaultValue
 }
 
-function readLogLevel(flags: Flags, faults: Fault[]): AgentSettings['logLevel'] {
+function readLogLevel(flags: Flags, faults: ConfigurationError[]): AgentSettings['logLevel'] {
   const given = flags['log-level'] ?? logLevels[0]
   const level = logLevels.find(each => each === given)
   if (level === undefined)

@@ -2,7 +2,7 @@ import type { Caller, Verification } from './authentication/authenticate.ts'
 import type { OperationDenied } from './authorization/authorize-operation.ts'
 import type { Grant } from './authorization/authorize.ts'
 import type { TokenRequest, Policy } from './policy/model.ts'
-import type { BrokerError, Fault } from '../errors.ts'
+import type { BrokerError, ConfigurationError } from '../errors.ts'
 import type { RequestFacts } from './lib/request-facts.ts'
 
 /** A token as a source hands it over, already checked against the grant it is for. */
@@ -130,5 +130,5 @@ export interface Events {
    */
   readonly policyLoaded: (policy: Policy, before: Policy) => void
   /** The policy file is faulty; `running` stays in force. */
-  readonly policyRefused: (running: Policy, faults: readonly Fault[]) => void
+  readonly policyRefused: (running: Policy, faults: readonly ConfigurationError[]) => void
 }

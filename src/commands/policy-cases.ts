@@ -9,7 +9,7 @@ import { membersOf } from '../broker/lib/json-members.ts'
 import type { FaultAt } from '../broker/policy/schema.ts'
 import type { Policy } from '../broker/policy/model.ts'
 import { pathText, shapeFaults } from '../broker/policy/schema-errors.ts'
-import { FaultsError, messageOf } from '../errors.ts'
+import { InvalidConfigurationError, messageOf } from '../errors.ts'
 
 const closed = { additionalProperties: false } as const
 const text = Type.String({ minLength: 1 })
@@ -80,11 +80,12 @@ export interface Outcome {
 export function parseCases(file: string, content: string): Cases {
   const document = parseDocument(content, { uniqueKeys: true })
   const [broken] = [...document.errors, ...document.warnings]
-  if (broken) throw new FaultsError('The cases are not valid YAML', [{ where: file, what: broken.message }])
+  if (broken)
+    throw new InvalidConfigurationError('The cases are not valid YAML', [{ where: file, what: broken.message }])
   const value: unknown = document.toJS({ maxAliasCount: 100 })
   if (casesCheck.Check(value)) return value
   const faults = faultsOf(value).map(({ at, what }) => ({ where: at.length === 0 ? file : pathText(at), what }))
-  throw new FaultsError('The cases are invalid', faults)
+  throw new InvalidConfigurationError('The cases are invalid', faults)
 }
 
 function faultsOf(value: unknown): readonly FaultAt[] {

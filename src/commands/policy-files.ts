@@ -1,5 +1,5 @@
 import type { Policy } from '../broker/policy/model.ts'
-import { FaultsError, messageOf } from '../errors.ts'
+import { InvalidConfigurationError, messageOf } from '../errors.ts'
 import { ExitError, exitCodes } from '../exit.ts'
 import { readLimitedFile } from '../outbound/files/files.ts'
 import { loadPolicy } from '../outbound/files/policy-file.ts'
@@ -27,8 +27,8 @@ export const readText = (file: string): Promise<string> =>
     throw new ExitError(`${file}: ${messageOf(thrown)}`, exitCodes.configuration)
   })
 
-/** @throws ExitError with the exit code `configuration` for a {@link FaultsError}, and the same error otherwise */
+/** @throws ExitError with the exit code `configuration` for a {@link InvalidConfigurationError}, and the same error otherwise */
 export function asExit(thrown: unknown): never {
-  if (thrown instanceof FaultsError) throw new ExitError(thrown.message, exitCodes.configuration)
+  if (thrown instanceof InvalidConfigurationError) throw new ExitError(thrown.message, exitCodes.configuration)
   throw thrown
 }

@@ -1,7 +1,7 @@
 import { isGuid } from '../broker/lib/identifiers.ts'
 import { networkFault } from '../broker/lib/networks.ts'
 import { originOf } from '../broker/lib/origin.ts'
-import { FaultsError } from '../errors.ts'
+import { InvalidConfigurationError } from '../errors.ts'
 import { EnvironmentReader, type Environment } from './environment.ts'
 
 /** Where the broker gets its client assertion. */
@@ -98,7 +98,7 @@ export function readConfig(environment: Environment): Config {
   }
   refuseContradictions(read)
   read.warnOfUnknown(['BROKER_', 'TLS_', 'MANAGEMENT_'])
-  if (read.faults.length > 0) throw new FaultsError('The configuration is invalid', read.faults)
+  if (read.faults.length > 0) throw new InvalidConfigurationError('The configuration is invalid', read.faults)
   return Object.freeze(config)
 }
 

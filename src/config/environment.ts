@@ -1,4 +1,4 @@
-import type { Fault } from '../errors.ts'
+import type { ConfigurationError } from '../errors.ts'
 import { nearestName } from './did-you-mean.ts'
 
 /** Environment variables by name, as in `process.env`. */
@@ -10,7 +10,7 @@ export type Environment = Readonly<Record<string, string | undefined>>
  * any value.
  */
 export class EnvironmentReader {
-  readonly faults: Fault[] = []
+  readonly faults: ConfigurationError[] = []
   readonly warnings: string[] = []
   readonly #environment: Environment
   readonly #read = new Set<string>()

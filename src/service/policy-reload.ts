@@ -4,13 +4,13 @@ import type { IssuerSettings, Policy } from '../broker/policy/model.ts'
 import type { ActivePolicy } from '../broker/authorization/active-policy.ts'
 import type { Events } from '../broker/events.ts'
 import type { Config } from '../config/config.ts'
-import { FaultsError, messageOf, type Fault } from '../errors.ts'
+import { InvalidConfigurationError, messageOf, type ConfigurationError } from '../errors.ts'
 import { connectIssuers, type ConnectedIssuer, type IssuerKeysOptions } from '../outbound/issuers/issuer-keys.ts'
 import { loadPolicy } from '../outbound/files/policy-file.ts'
 import { watchFiles, type FileWatch } from '../outbound/files/watch-files.ts'
 
 /** The errors of a policy that contradicts this configuration. */
-export const faultsBeside = ({ identity }: Config, policy: Policy): readonly Fault[] =>
+export const faultsBeside = ({ identity }: Config, policy: Policy): readonly ConfigurationError[] =>
   identity.source === 'managed-identity' ? checkExchangeAudience(policy, identity.audience) : []
 
 /** Keeps the active policy up to date with its file. */
@@ -44,7 +44,7 @@ export async function startPolicyReloader(
   const load = async (before: Policy): Promise<void> => {
     const policy = await loadPolicy(config.policyFile, 'BROKER_POLICY_FILE', before)
     const faults = faultsBeside(config, policy)
-    if (faults.length > 0) throw new FaultsError('The policy is faulty', faults)
+    if (faults.length > 0) throw new InvalidConfigurationError('The policy is faulty', faults)
     const connected = await connectIssuers(policy.issuers, options, issuers)
     const isSame = connected.length === issuers.length && connected.every((issuer, nth) => issuer === issuers[nth])
     if (policy === before && isSame) {
@@ -62,7 +62,8 @@ export async function startPolicyReloader(
     try {
       await load(before)
     } catch (thrown) {
-      const faults = thrown instanceof FaultsError ? thrown.faults : [{ where: 'file', what: messageOf(thrown) }]
+      const faults =
+        thrown instanceof InvalidConfigurationError ? thrown.errors : [{ where: 'file', what: messageOf(thrown) }]
       const isKnown = JSON.stringify(faults) === JSON.stringify(refusal?.faults)
       running.rejected(faults)
       if (aloud || !isKnown) options.policyRefused(before, faults)

@@ -2,7 +2,7 @@ import { systemClock } from '../broker/lib/clock.ts'
 import type { Policy } from '../broker/policy/model.ts'
 import { readConfig, type Config } from '../config/config.ts'
 import type { Environment } from '../config/environment.ts'
-import { FaultsError, type Fault } from '../errors.ts'
+import { InvalidConfigurationError, type ConfigurationError } from '../errors.ts'
 import { ExitError, exitCodes } from '../exit.ts'
 import { subscriberSettingsOf, warnOfPolicy } from './subscribers.ts'
 import { loadPolicy } from '../outbound/files/policy-file.ts'
@@ -46,10 +46,10 @@ export async function serve(environment: Environment, handOverSignals: () => voi
 
 /** Reads the environment and the policy file, and reports all errors of both together. */
 async function readSettings(environment: Environment): Promise<{ config: Config; policy: Policy }> {
-  const faults: Fault[] = []
+  const faults: ConfigurationError[] = []
   const collect = (thrown: unknown): undefined => {
-    if (!(thrown instanceof FaultsError)) throw thrown
-    faults.push(...thrown.faults)
+    if (!(thrown instanceof InvalidConfigurationError)) throw thrown
+    faults.push(...thrown.errors)
   }
   let config: Config | undefined
   try {
@@ -61,11 +61,11 @@ async function readSettings(environment: Environment): Promise<{ config: Config;
   const policy = policyFile ? await loadPolicy(policyFile).catch(collect) : undefined
   if (config && policy) faults.push(...faultsBeside(config, policy))
   if (config && policy && faults.length === 0) return { config, policy }
-  return asExitError(new FaultsError('The broker cannot start', faults))
+  return asExitError(new InvalidConfigurationError('The broker cannot start', faults))
 }
 
 function asExitError(thrown: unknown): never {
-  if (thrown instanceof FaultsError) throw new ExitError(thrown.message, exitCodes.configuration)
+  if (thrown instanceof InvalidConfigurationError) throw new ExitError(thrown.message, exitCodes.configuration)
   throw thrown
 }
 

@@ -3,7 +3,7 @@ import { chmod, chown, mkdtemp, readFile, rm, stat, symlink, writeFile } from 'n
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, test, type TestContext } from 'node:test'
-import { FaultsError } from '../../src/errors.ts'
+import { InvalidConfigurationError } from '../../src/errors.ts'
 import { readOrMakeSecret } from '../../src/agent/secret-file.ts'
 
 async function place(t: TestContext): Promise<string> {
@@ -38,7 +38,7 @@ test('it is for its owner only whatever the umask says', async t => {
 test('a symbolic link is not followed to make a file elsewhere', async t => {
   const path = await place(t)
   await symlink(`${path}-elsewhere`, path)
-  await assert.rejects(readOrMakeSecret(path, '--secret-file'), FaultsError)
+  await assert.rejects(readOrMakeSecret(path, '--secret-file'), InvalidConfigurationError)
   await assert.rejects(stat(`${path}-elsewhere`))
 })
 
@@ -64,9 +64,9 @@ describe('a file that is there is read, if nobody else can', () => {
       await chmod(path, mode)
       const read = readOrMakeSecret(path, '--secret-file')
       if (isUsed) return assert.equal(await read, content.trim())
-      return assert.rejects(read, (thrown: FaultsError) => {
+      return assert.rejects(read, (thrown: InvalidConfigurationError) => {
         assert.deepEqual(
-          thrown.faults.map(({ where }) => where),
+          thrown.errors.map(({ where }) => where),
           ['--secret-file'],
         )
         assert.ok(content === '' || !thrown.message.includes(content))

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { FaultsError } from '../../src/errors.ts'
+import { InvalidConfigurationError } from '../../src/errors.ts'
 import { settingsOf } from './flags.ts'
 
 const least = [
@@ -25,8 +25,8 @@ function faultyNames(args: readonly string[], environment = {}): readonly string
     settingsOf(args, environment)
     return []
   } catch (thrown) {
-    assert.ok(thrown instanceof FaultsError, String(thrown))
-    return thrown.faults.map(({ where }) => where)
+    assert.ok(thrown instanceof InvalidConfigurationError, String(thrown))
+    return thrown.errors.map(({ where }) => where)
   }
 }
 

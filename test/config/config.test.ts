@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { readConfig } from '../../src/config/config.ts'
-import { type Fault, FaultsError } from '../../src/errors.ts'
+import { type ConfigurationError, InvalidConfigurationError } from '../../src/errors.ts'
 import type { Environment } from '../../src/config/environment.ts'
 
 const clientId = '6f3c0b1e-9d2a-4c55-8a10-0d5b7e6f1a01'
@@ -22,13 +22,13 @@ const workload: Environment = {
   AZURE_FEDERATED_TOKEN_FILE: '/var/run/secrets/azure/tokens/azure-identity-token',
 }
 
-function faultsOf(environment: Environment): readonly Fault[] {
+function faultsOf(environment: Environment): readonly ConfigurationError[] {
   try {
     readConfig(environment)
     return []
   } catch (thrown) {
-    assert.ok(thrown instanceof FaultsError)
-    return thrown.faults
+    assert.ok(thrown instanceof InvalidConfigurationError)
+    return thrown.errors
   }
 }
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { readConfig } from '../../src/config/config.ts'
 import type { Environment } from '../../src/config/environment.ts'
-import { FaultsError } from '../../src/errors.ts'
+import { InvalidConfigurationError } from '../../src/errors.ts'
 
 /** The required variables. */
 const least: Environment = {
@@ -17,8 +17,8 @@ function faultyNames(environment: Environment): readonly string[] {
     readConfig(environment)
     return []
   } catch (thrown) {
-    assert.ok(thrown instanceof FaultsError)
-    return thrown.faults.map(({ where }) => where)
+    assert.ok(thrown instanceof InvalidConfigurationError)
+    return thrown.errors.map(({ where }) => where)
   }
 }
 

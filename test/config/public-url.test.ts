@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { readConfig } from '../../src/config/config.ts'
-import { FaultsError } from '../../src/errors.ts'
+import { InvalidConfigurationError } from '../../src/errors.ts'
 
 const withUrl = (url: string) =>
   readConfig({
@@ -13,9 +13,9 @@ const withUrl = (url: string) =>
   })
 
 const isFault = (thrown: unknown): boolean => {
-  assert.ok(thrown instanceof FaultsError)
+  assert.ok(thrown instanceof InvalidConfigurationError)
   assert.deepEqual(
-    thrown.faults.map(({ where }) => where),
+    thrown.errors.map(({ where }) => where),
     ['BROKER_PUBLIC_URL'],
   )
   return true

@@ -3,7 +3,7 @@ import { describe, test } from 'node:test'
 import { parsePolicy } from '../../src/broker/policy/parse.ts'
 import { readConfig } from '../../src/config/config.ts'
 import type { Environment } from '../../src/config/environment.ts'
-import { errorTable, FaultsError } from '../../src/errors.ts'
+import { errorTable, InvalidConfigurationError } from '../../src/errors.ts'
 import { exitCodes } from '../../src/exit.ts'
 import { rowsOf, sectionOf } from './tables.ts'
 import { read, sourcesBelow } from '../support/sources.ts'
@@ -24,8 +24,8 @@ function missingIn(environment: Environment): readonly string[] {
     readConfig(environment)
     return []
   } catch (thrown) {
-    assert.ok(thrown instanceof FaultsError)
-    return thrown.faults.map(({ where }) => where)
+    assert.ok(thrown instanceof InvalidConfigurationError)
+    return thrown.errors.map(({ where }) => where)
   }
 }
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { readConfig } from '../../src/config/config.ts'
 import type { Environment } from '../../src/config/environment.ts'
-import { FaultsError } from '../../src/errors.ts'
+import { InvalidConfigurationError } from '../../src/errors.ts'
 
 /** The problems of an environment, one line each (`PORT: …`). Empty if it is valid. */
 export function faultsOf(environment: Environment): readonly string[] {
@@ -9,7 +9,7 @@ export function faultsOf(environment: Environment): readonly string[] {
     readConfig(environment)
     return []
   } catch (thrown) {
-    assert.ok(thrown instanceof FaultsError)
-    return thrown.faults.map(({ where, what }) => `${where}: ${what}`)
+    assert.ok(thrown instanceof InvalidConfigurationError)
+    return thrown.errors.map(({ where, what }) => `${where}: ${what}`)
   }
 }

@@ -1,11 +1,11 @@
-import type { Fault } from '../../errors.ts'
+import type { ConfigurationError } from '../../errors.ts'
 import type { Admission } from '../authentication/authenticate.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { Policy } from '../policy/model.ts'
 
 /** Why the newest version of the policy file is not the one in force. */
 export interface PolicyRejection {
-  readonly faults: readonly Fault[]
+  readonly faults: readonly ConfigurationError[]
   /** Milliseconds since 1970: when the file was first found to be faulty. */
   readonly since: number
 }
@@ -29,7 +29,7 @@ export interface ActivePolicy {
   /** The file says what is in force. */
   readonly unchanged: () => void
   /** The file is faulty: the version in force stays. */
-  readonly rejected: (faults: readonly Fault[]) => void
+  readonly rejected: (faults: readonly ConfigurationError[]) => void
 }
 
 /** @param first the policy to begin with; nobody is let in before {@link ActivePolicy.replace} says who */

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { Compile } from 'typebox/compile'
 import { Settings } from 'typebox/system'
 import { isMap, isNode, isScalar, LineCounter, parseDocument, type Document, type Scalar } from 'yaml'
-import { FaultsError, type Fault } from '../../errors.ts'
+import { InvalidConfigurationError, type ConfigurationError } from '../../errors.ts'
 import type { Policy } from './model.ts'
 import { checkPolicy } from './validate.ts'
 import { compilePolicy } from './compile.ts'
@@ -32,20 +32,20 @@ export function parsePolicy(text: string): Policy {
   if (document.directives?.yaml.version !== '1.2') {
     syntax.push({ where: 'line 1, column 1', what: 'only YAML 1.2 is read: remove the %YAML directive' })
   }
-  if (syntax.length > 0) throw new FaultsError('The policy is not valid YAML', syntax)
+  if (syntax.length > 0) throw new InvalidConfigurationError('The policy is not valid YAML', syntax)
 
   const value = toValue(document)
-  const locate = ({ at, what, ofKey = false }: FaultAt): Fault => ({
+  const locate = ({ at, what, ofKey = false }: FaultAt): ConfigurationError => ({
     where: `${pathText(at)}${positionOf(document, lines, at, ofKey)}`,
     what,
   })
   if (!shape.Check(value)) {
     const misshapen = shapeFaults(policyFileSchema, shape.Errors(value), value)
     const meant = checkPolicy(readLeniently(value)).filter(({ at }) => !misshapen.some(fault => leadsTo(fault.at, at)))
-    throw new FaultsError('The policy is faulty', [...misshapen, ...meant].map(locate))
+    throw new InvalidConfigurationError('The policy is faulty', [...misshapen, ...meant].map(locate))
   }
   const faults = checkPolicy(value)
-  if (faults.length > 0) throw new FaultsError('The policy is faulty', faults.map(locate))
+  if (faults.length > 0) throw new InvalidConfigurationError('The policy is faulty', faults.map(locate))
   return compilePolicy(value, createHash('sha256').update(text).digest('hex'))
 }
 
@@ -57,7 +57,7 @@ function toValue(document: Document): unknown {
   try {
     return document.toJS({ maxAliasCount: maxAliases })
   } catch (thrown) {
-    throw new FaultsError('The policy is faulty', [{ where: 'file', what: String(thrown) }])
+    throw new InvalidConfigurationError('The policy is faulty', [{ where: 'file', what: String(thrown) }])
   }
 }
 

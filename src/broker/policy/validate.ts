@@ -1,4 +1,4 @@
-import type { Fault } from '../../errors.ts'
+import type { ConfigurationError } from '../../errors.ts'
 import { claimPath, patternFault } from './patterns.ts'
 import { guidsIn, isGuid, isName, isSharedTenant, resourceOf } from '../lib/identifiers.ts'
 import { isLoopback } from '../lib/origin.ts'
@@ -213,7 +213,7 @@ const comparable = (text: string): string => text.toLowerCase().replace(/\/+$/, 
  * What a policy must not say beside the audience that this broker's own client assertions carry, where that is none of
  * the well-known ones: see {@link checkPolicy} for why.
  */
-export function checkExchangeAudience(policy: Policy, audience: string): readonly Fault[] {
+export function checkExchangeAudience(policy: Policy, audience: string): readonly ConfigurationError[] {
   const guids = new Set(guidsIn(audience))
   const isSame = (text: string) =>
     comparable(text) === comparable(audience) || guidsIn(text).some(guid => guids.has(guid))

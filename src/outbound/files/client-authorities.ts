@@ -1,6 +1,6 @@
 import { X509Certificate } from 'node:crypto'
 import type { ClientAuthorities } from '../../broker/authentication/client-certificates.ts'
-import { FaultsError, messageOf } from '../../errors.ts'
+import { InvalidConfigurationError, messageOf } from '../../errors.ts'
 import { readLimitedFile } from './files.ts'
 import { watchFiles } from './watch-files.ts'
 
@@ -26,7 +26,7 @@ async function readAuthorities(path: string): Promise<AuthoritiesFile> {
     if (other) throw new Error(`${path} holds a certificate that is no authority's: ${other.subject}`)
     return { pem, certificates: Object.freeze(certificates) }
   } catch (thrown) {
-    throw new FaultsError('The client authorities cannot be used', [{ where, what: messageOf(thrown) }])
+    throw new InvalidConfigurationError('The client authorities cannot be used', [{ where, what: messageOf(thrown) }])
   }
 }
 

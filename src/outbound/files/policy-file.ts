@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto'
 import type { Policy } from '../../broker/policy/model.ts'
 import { maxPolicyBytes, parsePolicy } from '../../broker/policy/parse.ts'
-import { FaultsError, messageOf } from '../../errors.ts'
+import { InvalidConfigurationError, messageOf } from '../../errors.ts'
 import { readLimitedFile } from './files.ts'
 
 /**
@@ -16,7 +16,7 @@ export async function loadPolicy(path: string, where = 'BROKER_POLICY_FILE', kno
   try {
     text = await readLimitedFile(path, maxPolicyBytes)
   } catch (thrown) {
-    throw new FaultsError('The policy cannot be read', [{ where, what: messageOf(thrown) }])
+    throw new InvalidConfigurationError('The policy cannot be read', [{ where, what: messageOf(thrown) }])
   }
   return known !== undefined && hash('sha256', text, 'hex') === known.version ? known : parsePolicy(text)
 }

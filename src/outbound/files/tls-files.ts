@@ -1,6 +1,6 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto'
 import { createSecureContext } from 'node:tls'
-import { FaultsError, messageOf, type Fault } from '../../errors.ts'
+import { InvalidConfigurationError, messageOf, type ConfigurationError } from '../../errors.ts'
 import { readLimitedFile } from './files.ts'
 import { watchFiles } from './watch-files.ts'
 
@@ -23,7 +23,7 @@ const maxPemBytes = 256 * 1024
  * @throws FaultsError naming the file that cannot be used
  */
 export async function readTlsPair({ certFile, keyFile }: TlsPaths): Promise<TlsPair> {
-  const faults: Fault[] = []
+  const faults: ConfigurationError[] = []
   const read = async (where: string, path: string) => {
     try {
       return await readLimitedFile(path, maxPemBytes)
@@ -44,7 +44,7 @@ export async function readTlsPair({ certFile, keyFile }: TlsPaths): Promise<TlsP
       })
     }
   }
-  if (faults.length > 0) throw new FaultsError('The TLS files cannot be used', faults)
+  if (faults.length > 0) throw new InvalidConfigurationError('The TLS files cannot be used', faults)
   return { cert, key }
 }
 

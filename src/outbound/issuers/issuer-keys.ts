@@ -6,7 +6,7 @@ import { fetchedJwks, fixedJwks, parseJwks, type PublishedKeys, type Jwks } from
 import { addressFault } from '../../broker/policy/validate.ts'
 import type { IssuerSettings } from '../../broker/policy/model.ts'
 import type { Events, FetchDocument, Upstream } from '../../broker/events.ts'
-import { FaultsError, messageOf, type Fault } from '../../errors.ts'
+import { InvalidConfigurationError, messageOf, type ConfigurationError } from '../../errors.ts'
 import { documentFetcher } from './document.ts'
 import { readLimitedFile } from '../files/files.ts'
 
@@ -39,7 +39,7 @@ export async function connectIssuers(
   options: IssuerKeysOptions,
   before: readonly ConnectedIssuer[] = [],
 ): Promise<readonly ConnectedIssuer[]> {
-  const faults: Fault[] = []
+  const faults: ConfigurationError[] = []
   const known = new Map(before.map(issuer => [JSON.stringify(issuer.settings), issuer]))
   const issuers = await Promise.all(
     settings.map(async issuer => {
@@ -52,7 +52,7 @@ export async function connectIssuers(
       return { name, issuer: iss, audiences, keys, settings: issuer, fileKeys }
     }),
   )
-  if (faults.length > 0) throw new FaultsError('The policy names files that cannot be used', faults)
+  if (faults.length > 0) throw new InvalidConfigurationError('The policy names files that cannot be used', faults)
   return issuers
 }
 
@@ -62,7 +62,7 @@ export const issuerUpstream = ({ name }: Pick<IssuerSettings, 'name'>): Upstream
 /** Reads the files that an issuer names: the keys, where it names some. A CA file is only looked at. */
 async function readFiles(
   { name, jwksFile, caFile }: IssuerSettings,
-  faults: Fault[],
+  faults: ConfigurationError[],
 ): Promise<PublishedKeys | undefined> {
   const orFault = async <T>(key: string, read: () => Promise<T>): Promise<T | undefined> => {
     try {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { FaultsError } from '../../../src/errors.ts'
+import { InvalidConfigurationError } from '../../../src/errors.ts'
 import { arm, cast, graph, ids, type Json, onprem, policyOf } from '../../support/callers.ts'
 
 const callers = [{ issuer: 'onprem', subject: 'system:serviceaccount:billing:*' }]
@@ -25,8 +25,8 @@ function placesOf(policy: Json): readonly string[] {
     policyOf(policy)
     return []
   } catch (thrown) {
-    assert.ok(thrown instanceof FaultsError)
-    return thrown.faults.map(({ where }) => where.replace(/ \(line.*/, ''))
+    assert.ok(thrown instanceof InvalidConfigurationError)
+    return thrown.errors.map(({ where }) => where.replace(/ \(line.*/, ''))
   }
 }
 

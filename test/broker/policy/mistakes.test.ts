@@ -1,15 +1,15 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { parsePolicy } from '../../../src/broker/policy/parse.ts'
-import { FaultsError, type Fault } from '../../../src/errors.ts'
+import { InvalidConfigurationError, type ConfigurationError } from '../../../src/errors.ts'
 
-function faultsOf(text: string): readonly Fault[] {
+function faultsOf(text: string): readonly ConfigurationError[] {
   try {
     parsePolicy(text)
     return []
   } catch (thrown) {
-    assert.ok(thrown instanceof FaultsError)
-    return thrown.faults
+    assert.ok(thrown instanceof InvalidConfigurationError)
+    return thrown.errors
   }
 }
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { parsePolicy } from '../../../src/broker/policy/parse.ts'
-import { FaultsError, type Fault } from '../../../src/errors.ts'
+import { InvalidConfigurationError, type ConfigurationError } from '../../../src/errors.ts'
 import { arm, cast, graph, ids, policyOf } from '../../support/callers.ts'
 import { cpuMs } from '../../support/clock.ts'
 
@@ -42,12 +42,12 @@ rules:
 `
 
 /** The faults that a policy is refused for; places without the line and column. */
-function faultsOf(text: string): readonly Fault[] {
+function faultsOf(text: string): readonly ConfigurationError[] {
   try {
     parsePolicy(text)
   } catch (thrown) {
-    assert.ok(thrown instanceof FaultsError)
-    return thrown.faults.map(({ where, what }) => ({ where: where.replace(/ \(line \d+, column \d+\)$/, ''), what }))
+    assert.ok(thrown instanceof InvalidConfigurationError)
+    return thrown.errors.map(({ where, what }) => ({ where: where.replace(/ \(line \d+, column \d+\)$/, ''), what }))
   }
   return []
 }

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { connect } from 'node:tls'
 import { createAuthority, type Leaf } from '../../../emulator/certificates.ts'
-import { FaultsError } from '../../../src/errors.ts'
+import { InvalidConfigurationError } from '../../../src/errors.ts'
 import { readTlsPair } from '../../../src/outbound/files/tls-files.ts'
 import { graph, send, startWorld, until } from '../../support/broker.ts'
 
@@ -128,9 +128,9 @@ for (const [what, pair, where] of mismatched)
   test(`at start, ${what} is a fault that names the variable`, async t => {
     const paths = await write(await temporaryFolder(t), pair)
     await assert.rejects(readTlsPair(paths), (error: unknown) => {
-      assert.ok(error instanceof FaultsError)
+      assert.ok(error instanceof InvalidConfigurationError)
       assert.deepEqual(
-        error.faults.map(fault => fault.where),
+        error.errors.map(fault => fault.where),
         [where],
       )
       return true
@@ -139,9 +139,9 @@ for (const [what, pair, where] of mismatched)
 
 test('at start, files that are not there are both told', async () => {
   await assert.rejects(readTlsPair({ certFile: '/nowhere/tls.crt', keyFile: '/nowhere/tls.key' }), (error: unknown) => {
-    assert.ok(error instanceof FaultsError)
+    assert.ok(error instanceof InvalidConfigurationError)
     assert.deepEqual(
-      error.faults.map(fault => fault.where),
+      error.errors.map(fault => fault.where),
       ['TLS_CERT_FILE', 'TLS_KEY_FILE'],
     )
     return true

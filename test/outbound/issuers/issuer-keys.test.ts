@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { createAuthority } from '../../../emulator/certificates.ts'
 import { createSigningKey } from '../../../emulator/jws.ts'
-import { FaultsError } from '../../../src/errors.ts'
+import { InvalidConfigurationError } from '../../../src/errors.ts'
 import { connectIssuers } from '../../../src/outbound/issuers/issuer-keys.ts'
 import { TestClock } from '../../support/broker.ts'
 
@@ -156,9 +156,9 @@ const files: readonly (readonly [what: string, content: string])[] = [
 for (const [what, content] of files)
   test(`a jwksFile with ${what} is a fault that names it`, async t => {
     await assert.rejects(keysOf({ issuer: 'corp', jwksFile: await file(t, content) }), (error: unknown) => {
-      assert.ok(error instanceof FaultsError)
+      assert.ok(error instanceof InvalidConfigurationError)
       assert.deepEqual(
-        error.faults.map(({ where }) => where),
+        error.errors.map(({ where }) => where),
         ['issuers.corp.jwksFile'],
       )
       return true
@@ -173,8 +173,8 @@ test('a jwksFile or caFile that is not there is a fault that names it, and all o
   await assert.rejects(
     connectIssuers(settings, { clock, timeoutMs: 1000, asked: () => undefined }),
     (error: unknown) => {
-      assert.ok(error instanceof FaultsError)
-      assert.deepEqual(error.faults.map(({ where }) => where).toSorted(), [
+      assert.ok(error instanceof InvalidConfigurationError)
+      assert.deepEqual(error.errors.map(({ where }) => where).toSorted(), [
         'issuers.one.jwksFile',
         'issuers.two.caFile',
       ])
