@@ -184,7 +184,7 @@ export class InvalidConfigurationError extends Error {
 
   constructor(subject: string, faults: readonly ConfigurationError[]) {
     super(`${subject}:\n${faults.map(fault => `  ${fault.where}: ${fault.what}`).join('\n')}`)
-    this.name = 'FaultsError'
+    this.name = 'InvalidConfigurationError'
     this.errors = faults
   }
 }

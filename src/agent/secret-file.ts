@@ -12,7 +12,7 @@ const maxFileBytes = 4096
  * The secret that a file holds; if there is no such file, a new one of 256 bits, in a file that only its owner can read.
  *
  * @param where what to call the file in a fault
- * @throws FaultsError when it can be neither read nor made, holds no secret, can be read or written by everybody, or
+ * @throws InvalidConfigurationError when it can be neither read nor made, holds no secret, can be read or written by everybody, or
  * belongs to somebody else
  */
 export async function readOrMakeSecret(path: string, where: string): Promise<string> {

@@ -33,7 +33,7 @@ type Flags = Readonly<Record<string, string | undefined>>
  *
  * @param given the flags by name, without the dashes; flags that were not given are absent
  * @param environment names the system's folder for files that live as long as a service
- * @throws FaultsError with all errors, each with the name of the flag
+ * @throws InvalidConfigurationError with all errors, each with the name of the flag
  */
 export function readFlags(
   given: Readonly<Record<string, string | boolean | undefined>>,

@@ -75,7 +75,7 @@ export interface Outcome {
 
 /**
  * Parses the cases of a YAML file.
- * @throws FaultsError with all errors
+ * @throws InvalidConfigurationError with all errors
  */
 export function parseCases(file: string, content: string): Cases {
   const document = parseDocument(content, { uniqueKeys: true })

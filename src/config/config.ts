@@ -69,7 +69,7 @@ const defaultAudience = 'api://AzureADTokenExchange'
  * Reads the whole configuration. Nothing else reads the environment, apart from MSAL, which takes `IDENTITY_ENDPOINT`
  * and `IDENTITY_HEADER` from it by itself.
  *
- * @throws FaultsError with all errors, each with the name of the variable
+ * @throws InvalidConfigurationError with all errors, each with the name of the variable
  */
 export function readConfig(environment: Environment): Config {
   const read = new EnvironmentReader(environment)

@@ -30,14 +30,13 @@ interface Surroundings extends Pick<AppOptions, 'log' | 'isDraining'> {
 export async function buildListeners(
   config: Config,
   { log, isDraining, loopTime, events: { answered, headerIgnored } }: Surroundings,
-  tokens: Purge & { readonly tokenService: TokenService },
-  shown: Shown,
+  parts: Shown & Purge & { readonly tokenService: TokenService },
   authorities: FollowedAuthorities | undefined,
 ) {
   const tls = config.tls && (await readTlsPair(config.tls))
   const operations = (openMetrics: boolean) => (scope: FastifyInstance) => {
     countAnswers(scope, answered)
-    addOperations(scope, { ...shown, openMetrics })
+    addOperations(scope, { ...parts, openMetrics })
     addDocs(scope, packageRoot)
   }
   const documents = (scope: FastifyInstance) => {
@@ -48,10 +47,10 @@ export async function buildListeners(
   const overload = watchLoop(loopTime)
   const endpoints = tokenEndpoints().map(endpoint => (scope: FastifyInstance) => {
     shedLoad(scope, overload.isOverloaded)
-    addTokenEndpoint(scope, tokens.tokenService, endpoint)
+    addTokenEndpoint(scope, parts.tokenService, endpoint)
   })
-  // In a scope of its own: a broker with too much to do can still be told to forget.
-  const main = [...endpoints, (scope: FastifyInstance) => addPurge(scope, tokens), documents]
+  // In a scope of its own: an overloaded broker can still purge its cache.
+  const main = [...endpoints, (scope: FastifyInstance) => addPurge(scope, parts), documents]
   const { trustedProxies } = config
   const current = () => authorities?.current()
   const peers = { trustedProxies, authorities: current, headerIgnored }

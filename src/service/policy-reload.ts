@@ -30,7 +30,7 @@ export interface PolicyReloader {
 
 /**
  * Makes the first policy active.
- * @throws FaultsError if a file that the policy names cannot be used
+ * @throws InvalidConfigurationError if a file that the policy names cannot be used
  */
 export async function startPolicyReloader(
   config: Config,

@@ -54,7 +54,7 @@ const policyNotWatched = 'the policy file cannot be watched; it is checked once 
 
 /**
  * The composition root: the only place that creates the broker's parts and connects them.
- * @throws FaultsError if a file that the configuration or the policy names cannot be used
+ * @throws InvalidConfigurationError if a file that the configuration or the policy names cannot be used
  */
 export async function wire(config: Config, policy: Policy, sink: LineSink, around = chance): Promise<Service> {
   const { clock, random, loopTime } = around
@@ -70,7 +70,7 @@ export async function wire(config: Config, policy: Policy, sink: LineSink, aroun
     circuit: () => circuit.state(),
   })
   const { upstreamTimeoutMs: timeoutMs } = config
-  const keeper = await startPolicyReloader(config, running, { clock, timeoutMs, ...events })
+  const reloader = await startPolicyReloader(config, running, { clock, timeoutMs, ...events })
   const assertions = connectIdentity(config, around, events.asked)
   const authorities = config.clientCaFile === undefined ? undefined : await followAuthorities(config.clientCaFile)
   const deciders = createDeciders(running, authorities, assertions, clock, events)
@@ -85,11 +85,10 @@ export async function wire(config: Config, policy: Policy, sink: LineSink, aroun
     events,
   })
   const tokenService = createTokenService(deciders, cache, events)
-  const readiness = createReadiness(needsOf(assertions, keeper.issuers), notReadyYet(log), random)
+  const readiness = createReadiness(needsOf(assertions, reloader.issuers), notReadyYet(log), random)
   const authorizeOperation = createAuthorizeOperation(events.forbidden)
-  const operations = { ...telemetry, tokenService, authorizeOperation, cache: cache.view }
-  const main = { ...operations, purge: cache.purge, events }
-  const servers = await buildListeners(config, { log, isDraining, events, loopTime }, main, operations, authorities)
+  const operations = { ...telemetry, tokenService, authorizeOperation, cache: cache.view, purge: cache.purge, events }
+  const servers = await buildListeners(config, { log, isDraining, events, loopTime }, operations, authorities)
 
   return {
     ...servers,
@@ -97,11 +96,11 @@ export async function wire(config: Config, policy: Policy, sink: LineSink, aroun
     isReady,
     warmUp: () => readiness.reach(stopping.signal),
     drain: () => stopping.abort(),
-    reload: () => keeper.reload(true),
-    watchPolicy: () => keeper.watch(err => log.warn({ err }, policyNotWatched)),
+    reload: () => reloader.reload(true),
+    watchPolicy: () => reloader.watch(err => log.warn({ err }, policyNotWatched)),
     close: async () => {
       stopping.abort()
-      keeper.close()
+      reloader.close()
       await servers.close()
       telemetry.close()
       sink.flush()

@@ -20,7 +20,7 @@ const shape = Compile(policyFileSchema)
 
 /**
  * The policy file's text as a frozen {@link Policy}.
- * @throws FaultsError with every fault, each with its path, line and column; nothing is half loaded
+ * @throws InvalidConfigurationError with every fault, each with its path, line and column; nothing is half loaded
  */
 export function parsePolicy(text: string): Policy {
   const lines = new LineCounter()

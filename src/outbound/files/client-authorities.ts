@@ -15,7 +15,7 @@ const certificate = /-----BEGIN CERTIFICATE-----[\s\S]+?-----END CERTIFICATE----
 
 /**
  * Reads certificates of authorities, one or more, as PEM.
- * @throws FaultsError when the file cannot be read, holds none, or holds one that is no authority's
+ * @throws InvalidConfigurationError when the file cannot be read, holds none, or holds one that is no authority's
  */
 async function readAuthorities(path: string): Promise<AuthoritiesFile> {
   try {
@@ -38,7 +38,7 @@ export interface FollowedAuthorities {
   readonly close: () => void
 }
 
-/** @throws FaultsError as {@link readAuthorities} */
+/** @throws InvalidConfigurationError as {@link readAuthorities} */
 export async function followAuthorities(path: string): Promise<FollowedAuthorities> {
   let current = await readAuthorities(path)
   let close: (() => void) | undefined

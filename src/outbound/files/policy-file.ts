@@ -9,7 +9,7 @@ import { readLimitedFile } from './files.ts'
  *
  * @param where what names the file, for a fault of the file itself
  * @param known a policy that is returned as it is where the file still says the same
- * @throws FaultsError when it cannot be read or is faulty
+ * @throws InvalidConfigurationError when it cannot be read or is faulty
  */
 export async function loadPolicy(path: string, where = 'BROKER_POLICY_FILE', known?: Policy): Promise<Policy> {
   let text: string

@@ -20,7 +20,7 @@ const maxPemBytes = 256 * 1024
 
 /**
  * Reads both files and makes sure that they belong together.
- * @throws FaultsError naming the file that cannot be used
+ * @throws InvalidConfigurationError naming the file that cannot be used
  */
 export async function readTlsPair({ certFile, keyFile }: TlsPaths): Promise<TlsPair> {
   const faults: ConfigurationError[] = []

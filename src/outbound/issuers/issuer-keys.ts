@@ -32,7 +32,7 @@ export interface ConnectedIssuer extends Issuer {
  *
  * @param before issuers of the version before: one that says the same, with the same keys in its file, stays the very
  *   same object, with the keys that it has
- * @throws FaultsError naming every file that cannot be used
+ * @throws InvalidConfigurationError naming every file that cannot be used
  */
 export async function connectIssuers(
   settings: readonly IssuerSettings[],
