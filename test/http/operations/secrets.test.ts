@@ -10,7 +10,7 @@ const { emulator, clock } = world
 const contoso = { tenant: 'contoso', scope: graph }
 const environment = { BROKER_UPSTREAM_TIMEOUT_MS: '300', LOG_LEVEL: 'trace' }
 
-/** The identity's token as Entra receives it: the emulator shows it to nobody, an authority of the test's own sees it. */
+/** The identity's token as Entra receives it: the emulator shows it to no test, so an authority of the test's own records it. */
 async function learnAssertion(t: TestContext, leaks: Leaks): Promise<void> {
   const authority = await hostileAuthority(t, ({ method }) =>
     method === 'POST' ? { status: 400, body: '' } : undefined,
@@ -22,7 +22,7 @@ async function learnAssertion(t: TestContext, leaks: Leaks): Promise<void> {
   leaks.secret('the assertion', assertion)
 }
 
-/** Everything that the operations endpoints and the log say now. */
+/** Everything that the operations endpoints and the log show now. */
 async function look(when: string, broker: TestBroker, leaks: Leaks): Promise<void> {
   const token = await emulator.mintCallerToken({ sub: 'dashboard' })
   const stranger = await emulator.mintCallerToken({ sub: 'stranger' })
@@ -57,7 +57,7 @@ async function ask(broker: TestBroker, leaks: Leaks, tenant = 'contoso'): Promis
   leaks.answer('POST /tokens', await broker.ask({ ...contoso, tenant }, { token }))
 }
 
-test('no token, assertion or key is in any answer about a token: fresh, due, failing, at risk, expired, opaque', async t => {
+test('no token, assertion or key is in any response about a token: fresh, due, failing, at risk, expired, opaque', async t => {
   const leaks = new Leaks()
   await learnAssertion(t, leaks)
   leaks.secret('IDENTITY_HEADER', emulator.identityHeader)
@@ -92,13 +92,13 @@ const faults: readonly Fault[] = [
   { kind: 'refused', at: 'token' },
 ]
 
-test('no token, assertion or key is in any answer about an upstream, whatever goes wrong there', async t => {
+test('no token, assertion or key is in any response about an upstream, whatever fails there', async t => {
   const leaks = new Leaks()
   await learnAssertion(t, leaks)
   leaks.secret('IDENTITY_HEADER', emulator.identityHeader)
   for (const fault of faults) {
     const broker = await world.broker(t, { environment })
-    // Its keys are there before the fault, so that an observer gets in.
+    // Its keys are fetched before the fault, so that an observer is authenticated.
     await broker.get('/health')
     emulator.fault(fault)
     clock.advance(301)
@@ -108,7 +108,7 @@ test('no token, assertion or key is in any answer about an upstream, whatever go
   assert.deepEqual(leaks.found(), [])
 })
 
-test('the search finds a token in these answers, were it there', async t => {
+test('the search would find a token in these responses', async t => {
   const broker = await world.broker(t)
   const leaks = new Leaks()
   await ask(broker, leaks)

@@ -24,7 +24,7 @@ const rules = [
 ]
 export const body = JSON.stringify({ tenant: 'contoso', scope: graph })
 
-/** A broker with TLS and `authorities`; `replace` writes others into their file. `more`: further rules. */
+/** A broker with TLS and `authorities`; `replace` writes others into their file. `more` are further rules. */
 export async function start(t: Closing, authorities = clients.caPem, more: readonly Json[] = []) {
   const folder = await mkdtemp(join(tmpdir(), 'token-broker-test-'))
   t.after(() => rm(folder, { recursive: true, force: true }))

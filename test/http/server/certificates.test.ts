@@ -18,12 +18,12 @@ describe('a client certificate authenticates its holder', () => {
     })
   }
 
-  test('200: of an authority below the known one, whose certificate comes along', async t => {
+  test('200: of an intermediate authority, whose certificate is sent too', async t => {
     const { ask } = await start(t)
     const middle = clients.below('middle')
     const { certPem, keyPem } = leaf({}, middle)
     assert.equal((await ask({ certPem: `${certPem}${middle.caPem}`, keyPem })).status, 200)
-    assert.equal((await ask({ certPem, keyPem })).status, 401, 'not without it')
+    assert.equal((await ask({ certPem, keyPem })).status, 401, 'without the intermediate certificate it is refused')
   })
 
   test('200: of either of two authorities', async t => {
@@ -51,9 +51,9 @@ describe('a client certificate authenticates its holder', () => {
     [leaf({ names: ['10.0.0.1'] }), 401, 'certificate', 'without a name'],
     [leaf({ names: ['spiffe://prod.example/ns/web/sa/worker'] }), 403, 'no_rule', 'that no rule names'],
     [leaf({ names: ['a.b.workers.example'] }), 403, 'no_rule', '"*" in a DNS name is one label'],
-    [leaf({ names: ['workers.example'] }), 403, 'no_rule', 'and not none'],
-    [leaf({ commonName: spiffe, names: ['x.example'] }), 403, 'no_rule', 'with the name as common name'],
-    [leaf({ names: [spiffe.replace('billing', 'billing/x')] }), 403, 'no_rule', '"*" stands for no slash'],
+    [leaf({ names: ['workers.example'] }), 403, 'no_rule', '"*" does not match an empty label'],
+    [leaf({ commonName: spiffe, names: ['x.example'] }), 403, 'no_rule', 'with the name as common name only'],
+    [leaf({ names: [spiffe.replace('billing', 'billing/x')] }), 403, 'no_rule', '"*" does not match a slash'],
   ]
   for (const [certificate, status, reason, why] of bad) {
     test(`${status} ${reason}: ${why}`, async t => {
@@ -67,7 +67,7 @@ describe('a client certificate authenticates its holder', () => {
 })
 
 describe('one credential counts', () => {
-  test('a bearer before a certificate: a bad one is not made good by it', async t => {
+  test('a bearer counts before a certificate: the certificate does not replace a bad one', async t => {
     const { ask } = await start(t)
     for (const authorization of ['Bearer nonsense', 'Basic dXNlcjpwYXNz', 'Bearer', '']) {
       assert.equal((await ask(worker, { authorization })).status, 401, authorization)
@@ -86,17 +86,17 @@ describe('a token that is bound to a certificate (RFC 8705)', () => {
   const thumbprint = ({ certPem }: Leaf): string => hash('sha256', new X509Certificate(certPem).raw, 'base64url')
   const bound = async (cnf: unknown) => `Bearer ${await emulator.mintCallerToken({ cnf })}`
 
-  test('is accepted with that certificate, also when it is remembered, and with no other', async t => {
+  test('is accepted with that certificate only, also when the caller is remembered', async t => {
     const { ask } = await start(t)
     const authorization = await bound({ 'x5t#S256': thumbprint(worker) })
     assert.equal((await ask(worker, { authorization })).status, 200)
     assert.equal((await ask(worker, { authorization })).status, 200)
     assert.equal((await ask(leaf(), { authorization })).status, 401, 'another certificate of the same name')
     assert.equal((await ask(undefined, { authorization })).status, 401, 'none')
-    assert.equal((await ask(worker, { authorization })).status, 200, 'and the right one again')
+    assert.equal((await ask(worker, { authorization })).status, 200, 'the right certificate again')
   })
 
-  test('is refused with that certificate where the certificate itself is', async t => {
+  test('is refused with that certificate where the certificate itself is refused', async t => {
     const { ask } = await start(t)
     const expired = leaf({ days: -1 })
     const foreign = leaf({}, others)
@@ -106,7 +106,7 @@ describe('a token that is bound to a certificate (RFC 8705)', () => {
     }
   })
 
-  test('is refused where it is bound to anything else, or to more', async t => {
+  test('is refused if it is bound to something else, or to more', async t => {
     const { ask, broker } = await start(t)
     const right = thumbprint(worker)
     const confirmations = [

@@ -17,15 +17,15 @@ const ask = (broker: TestBroker, token: string, from: string) =>
   })
 const bad = async (broker: TestBroker, count: number, from: (nth: number) => string) =>
   Promise.all(Array.from({ length: count }, async (_, nth) => (await ask(broker, `bad-${nth}`, from(nth))).status))
-/** As many as may wait, and some more. */
+/** As many as may wait, and a few more. */
 const more = longestWaitSeconds * perSecond + 5
 
-describe('an address from which bad credentials come by the hundred', () => {
-  test('is the one after the trusted proxy; a good caller elsewhere, or who is remembered, does not notice', async t => {
+describe('an address that sends hundreds of bad credentials', () => {
+  test('is the one that the trusted proxy reports; callers at other addresses, and remembered callers, are not limited', async t => {
     const broker = await start(t, '127.0.0.1')
     const remembered = await emulator.mintCallerToken({ jti: 'remembered' })
     assert.equal((await ask(broker, remembered, '192.0.2.7')).status, 200)
-    // What an attacker writes into the header himself stands before what the proxy adds.
+    // What an attacker writes into the header comes before what the proxy adds.
     const attacker = (nth: number) => `198.51.100.${nth}, 192.0.2.7`
     assert.deepEqual(new Set(await bad(broker, burst, attacker)), new Set([401]))
 
@@ -40,7 +40,7 @@ describe('an address from which bad credentials come by the hundred', () => {
     assert.ok(broker.events('caller.refused').some(line => line['reason'] === 'bad_credentials'))
   })
 
-  test('cannot be many by what it says of itself: without a trusted proxy the header is ignored', async t => {
+  test('cannot pretend to be many: without a trusted proxy the header is ignored', async t => {
     const broker = await start(t, '10.0.0.0/8')
     const other = (nth: number) => `198.51.100.${nth}`
     await bad(broker, burst, other)
