@@ -18,7 +18,7 @@ for (const [name, { value }] of bodies) {
   })
 }
 
-test('a token comes from each place that the examples of Cache-Status name', async t => {
+test('a token comes from each source that the examples of Cache-Status name', async t => {
   const { emulator, clock } = world
   const here = await world.broker(t, brokerOptions(world))
   const seen = new Set<string>()
@@ -104,7 +104,7 @@ test('GET /readyz and GET /health once ready, and after a failure', async t => {
   }
 })
 
-test('a response that is not as documented is noticed', async () => {
+test('a response that differs from the document is found', async () => {
   const reply = await broker.ask()
   assert.equal(reply.status, 200, reply.text)
   const wrong = (change: object, headers = reply.headers) => {
