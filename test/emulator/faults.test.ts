@@ -11,7 +11,7 @@ import { ask, askIdentity, askToken, claims, emulate, object } from './client.ts
 test('each fault without a response is visible to the client and ends after its time', async t => {
   const emulator = await emulate(t)
   const silent = [
-    // Silence: these end by the patience of the one who waits.
+    // These do not respond: they end when the client's time limit is over.
     ['hung', /timed out/, 500],
     ['stalled-body', /timed out|aborted/, 500],
     ['reset', /ECONNRESET/, undefined],
@@ -20,7 +20,7 @@ test('each fault without a response is visible to the client and ends after its 
   for (const [kind, seen, patienceMs] of silent) {
     emulator.fault({ kind, at: 'token', times: 1 })
     await assert.rejects(askToken(emulator, patienceMs), seen, kind)
-    // One that gives up before its request was read has met nothing.
+    // A client that closes before its request was read has not reached the fault.
     await until('that the fault has struck', () => emulator.counts().endpoints.token.outcomes[kind] === 1)
     assert.equal((await askToken(emulator)).status, 200, `after ${kind}`)
   }
