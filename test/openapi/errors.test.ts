@@ -15,7 +15,7 @@ import {
   problemsOf,
   resolve,
 } from './document.ts'
-import { afterBadCredentials, askInCrowd, brokerOptions, documentedWorld } from './world.ts'
+import { afterBadCredentials, requestInCrowd, brokerOptions, documentedWorld } from './world.ts'
 
 /** Provokes every error that the document has. Each must be as the document says, in the words of the example. */
 
@@ -125,7 +125,7 @@ describe('POST /tokens', () => {
 
 test('POST /tokens: overloaded', async t => {
   const broker = await fresh(t, { BROKER_UPSTREAM_CONCURRENCY: '1', BROKER_UPSTREAM_TIMEOUT_MS: '60000' })
-  assertError(operationOf('issueToken'), 'overloaded', await askInCrowd(broker, world))
+  assertError(operationOf('issueToken'), 'overloaded', await requestInCrowd(broker, world))
 })
 
 /** A request to an operations endpoint, as an operator unless another token is given. */

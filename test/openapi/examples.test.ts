@@ -22,25 +22,25 @@ test('a token comes from each source that the examples of Cache-Status name', as
   const { emulator, clock } = world
   const here = await world.broker(t, brokerOptions(world))
   const seen = new Set<string>()
-  const ask = async (minExpiresIn = 0) => {
+  const requestToken = async (minExpiresIn = 0) => {
     const reply = await here.ask({ tenant: 'contoso', scope: graph, min_expires_in: minExpiresIn })
     assert.equal(reply.status, 200, reply.text)
     assertDocumented(issueToken, reply)
     seen.add(String(reply.headers['cache-status']).replace(/ttl=\d+/, 'ttl=n'))
   }
   emulator.configure({ latency: { token: 250 } })
-  await Promise.all([ask(), ask()])
-  await ask()
+  await Promise.all([requestToken(), requestToken()])
+  await requestToken()
   emulator.fault({ kind: 'server-error', at: 'token' })
   clock.advance(3000)
-  await ask()
+  await requestToken()
   await until('the refresh fails', () => here.events('token.refresh_failed').length > 0)
-  await ask()
+  await requestToken()
   emulator.clearFaults()
   clock.advance(3600)
-  await ask()
+  await requestToken()
   clock.advance(2400)
-  await ask(1800)
+  await requestToken(1800)
 
   const header = resolve(document.components.headers['CacheStatus']) as { schema: { examples: readonly string[] } }
   const named = header.schema.examples.map(example => example.replace(/ttl=\d+/, 'ttl=n'))

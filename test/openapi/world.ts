@@ -59,7 +59,7 @@ const share = 5_000
  * The response to a caller whose share of the queue is used up: it waits for thousands of tokens, and Entra does not respond.
  * Needs a broker with `BROKER_UPSTREAM_CONCURRENCY=1`.
  */
-export async function askInCrowd(broker: TestBroker, { emulator }: World): Promise<Reply> {
+export async function requestInCrowd(broker: TestBroker, { emulator }: World): Promise<Reply> {
   const authorization = `Bearer ${await emulator.mintCallerToken()}`
   const inject = (tenant: string) =>
     broker.service.app.inject({

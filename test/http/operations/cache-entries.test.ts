@@ -184,8 +184,8 @@ describe('pages', () => {
 
   test('a cache hit between two pages does not change the order', async t => {
     const broker = await filled(t)
-    const ask = async () => void (await broker.ask({ tenant: numbered[0] ?? '', scope: graph }))
-    assert.deepEqual(tenantsOf(await walk(broker, 5, ask)), numbered)
+    const requestToken = async () => void (await broker.ask({ tenant: numbered[0] ?? '', scope: graph }))
+    assert.deepEqual(tenantsOf(await walk(broker, 5, requestToken)), numbered)
   })
 
   test('an entry that is refreshed between two pages appears again, with its new token, and no entry is missed', async t => {

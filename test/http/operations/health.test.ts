@@ -39,7 +39,7 @@ async function upstream(broker: TestBroker, kind: string, name?: string): Promis
   return found[0] ?? {}
 }
 /** Requests a token as a caller of the issuer whose keys are fetched. */
-const askAsOnprem = async (broker: TestBroker) =>
+const requestAsOnprem = async (broker: TestBroker) =>
   broker.ask(undefined, { token: await emulator.mintCallerToken({}, { issuer: fetchedIssuer.issuer }) })
 
 describe('what /health reports', () => {
@@ -79,7 +79,7 @@ describe('what /health reports', () => {
     const broker = await startBroker(t)
     await broker.service.warmUp()
     await broker.ask()
-    await askAsOnprem(broker)
+    await requestAsOnprem(broker)
     assert.partialDeepStrictEqual(await health(broker), { status: 'ok', ready: true })
   })
 
@@ -166,7 +166,7 @@ for (const [fault, kind, error] of outages)
   test(`${kind}: ${fault.kind} is failing, and the other checks are unaffected`, async t => {
     const broker = await startBroker(t, { BROKER_UPSTREAM_TIMEOUT_MS: '500' })
     emulator.fault(fault)
-    const { json } = await (kind === 'issuer' ? askAsOnprem(broker) : broker.ask())
+    const { json } = await (kind === 'issuer' ? requestAsOnprem(broker) : broker.ask())
     assert.equal(json['code'], error['code'])
     const { upstreams } = await health(broker)
     const failing = (upstreams as readonly Json[]).filter(({ status }) => status === 'failing')
@@ -191,10 +191,10 @@ for (const [what, fault, tenant, status] of refusals)
 
 test("an issuer's keys that cannot be renewed are failing, while its callers are still authenticated", async t => {
   const broker = await startBroker(t)
-  assert.equal((await askAsOnprem(broker)).status, 403)
+  assert.equal((await requestAsOnprem(broker)).status, 403)
   emulator.fault({ kind: 'server-error', at: 'callers' })
   clock.advance(301)
-  assert.equal((await askAsOnprem(broker)).status, 403)
+  assert.equal((await requestAsOnprem(broker)).status, 403)
   await until('the failed fetch', async () => (await upstream(broker, 'issuer', 'onprem'))['status'] === 'failing')
 })
 

@@ -37,15 +37,15 @@ async function purge({ url }: TestBroker, query: string, sub = 'operator') {
   return send(`${url}/tokens${query}`, { method: 'DELETE', headers: { authorization } })
 }
 
-const ask = { tenant: 'contoso', scope: graph, application: 'default' }
+const tokenRequest = { tenant: 'contoso', scope: graph, application: 'default' }
 /** Four keys by a name, and the request that fills each. */
 const keys = {
-  contoso: ask,
-  'contoso arm': { ...ask, scope: arm },
-  northwind: { ...ask, tenant: 'northwind' },
-  'contoso second': { ...ask, application: 'second' },
+  contoso: tokenRequest,
+  'contoso arm': { ...tokenRequest, scope: arm },
+  northwind: { ...tokenRequest, tenant: 'northwind' },
+  'contoso second': { ...tokenRequest, application: 'second' },
 }
-const cacheStatus = async (broker: TestBroker, body: typeof ask) =>
+const cacheStatus = async (broker: TestBroker, body: typeof tokenRequest) =>
   String((await broker.ask(body)).headers['cache-status'])
 const exchanges = () => emulator.counts().endpoints.token.total
 
@@ -83,17 +83,17 @@ describe('what matches is dropped, and the rest stays cached', () => {
 
   test('a dropped token is replaced by a new one', async t => {
     const broker = await start(t)
-    const before = await broker.ask(ask)
+    const before = await broker.ask(tokenRequest)
     await purge(broker, '?all=true')
-    const after = await broker.ask(ask)
+    const after = await broker.ask(tokenRequest)
     assert.equal(after.status, 200)
     assert.notEqual(after.json['access_token'], before.json['access_token'])
-    assert.match(await cacheStatus(broker, ask), /; hit; /)
+    assert.match(await cacheStatus(broker, tokenRequest), /; hit; /)
   })
 
   test('a second purge finds nothing left', async t => {
     const broker = await start(t)
-    await broker.ask(ask)
+    await broker.ask(tokenRequest)
     assert.equal((await purge(broker, '?all=true')).json['dropped'], 1)
     assert.equal((await purge(broker, '?all=true')).json['dropped'], 0)
   })
@@ -119,11 +119,11 @@ describe('a malformed purge drops nothing', () => {
   for (const [query, code, why] of table) {
     test(`${query === '' ? 'no query' : query}: ${why}`, async t => {
       const broker = await start(t)
-      await broker.ask(ask)
+      await broker.ask(tokenRequest)
       const { status, json, headers } = await purge(broker, query)
       assert.deepEqual([status, json['code']], [400, code])
       assert.match(String(headers['content-type']), /^application\/problem\+json/)
-      assert.match(await cacheStatus(broker, ask), /; hit; /)
+      assert.match(await cacheStatus(broker, tokenRequest), /; hit; /)
       assert.deepEqual(broker.events('tokens.purged'), [])
     })
   }
@@ -139,10 +139,10 @@ describe('who may purge', () => {
   for (const [sub, expected] of table) {
     test(`${sub}: ${expected}`, async t => {
       const broker = await start(t)
-      await broker.ask(ask)
+      await broker.ask(tokenRequest)
       const { status, json } = await purge(broker, '?all=true', sub)
       assert.equal(status, expected)
-      assert.match(await cacheStatus(broker, ask), expected === 200 ? /fwd=miss/ : /; hit; /)
+      assert.match(await cacheStatus(broker, tokenRequest), expected === 200 ? /fwd=miss/ : /; hit; /)
       if (expected !== 200) {
         assert.equal(json['code'], 'not_permitted')
         assert.partialDeepStrictEqual(broker.events('operation.denied'), [{ permission: 'purge', endpoint: 'purge' }])
@@ -165,7 +165,7 @@ describe('who may purge', () => {
 
 test('the audit trail says who dropped what', async t => {
   const broker = await start(t)
-  await broker.ask(ask)
+  await broker.ask(tokenRequest)
   await purge(broker, `?tenant=contoso&scope=${graph}&application=second`)
   await purge(broker, '?all=true')
   const [some, all] = broker.events('tokens.purged')
@@ -188,17 +188,17 @@ describe('the purge also clears cached failures', () => {
     const broker = await start(t)
     emulator.setConsent(sample.contoso, sample.application, false)
     t.after(() => emulator.setConsent(sample.contoso, sample.application, true))
-    assert.equal((await broker.ask(ask)).status, 403)
+    assert.equal((await broker.ask(tokenRequest)).status, 403)
     emulator.setConsent(sample.contoso, sample.application, true)
-    assert.equal((await broker.ask(ask)).status, 403, 'the failure is cached')
+    assert.equal((await broker.ask(tokenRequest)).status, 403, 'the failure is cached')
     assert.deepEqual((await purge(broker, '?tenant=contoso')).json, { dropped: 0, replicas: 'this' })
-    assert.equal((await broker.ask(ask)).status, 200)
+    assert.equal((await broker.ask(tokenRequest)).status, 200)
   })
 
   test('those of a whole application too, whichever of its tenants is named', async t => {
     const broker = await start(t)
     emulator.fault({ kind: 'aadsts', at: 'token', code: 700_213, times: 1 })
-    assert.equal((await broker.ask(ask)).status, 502)
+    assert.equal((await broker.ask(tokenRequest)).status, 502)
     assert.equal((await broker.ask(keys.northwind)).status, 502)
     await purge(broker, '?tenant=northwind')
     assert.equal((await broker.ask(keys.northwind)).status, 200)
@@ -207,9 +207,9 @@ describe('the purge also clears cached failures', () => {
   test('but not those of another tenant', async t => {
     const broker = await start(t)
     emulator.fault({ kind: 'throttled', at: 'token', times: 1, retryAfter: 60 })
-    assert.equal((await broker.ask(ask)).status, 503)
+    assert.equal((await broker.ask(tokenRequest)).status, 503)
     await purge(broker, '?tenant=northwind')
-    assert.equal((await broker.ask(ask)).status, 503)
+    assert.equal((await broker.ask(tokenRequest)).status, 503)
     assert.equal(exchanges(), 1)
   })
 })

@@ -51,7 +51,7 @@ async function look(when: string, broker: TestBroker, leaks: Leaks): Promise<voi
   leaks.output(`the log ${when}`, broker.logText())
 }
 
-async function ask(broker: TestBroker, leaks: Leaks, tenant = 'contoso'): Promise<void> {
+async function requestToken(broker: TestBroker, leaks: Leaks, tenant = 'contoso'): Promise<void> {
   const token = await emulator.mintCallerToken({}, { expiresIn: 86_400 })
   leaks.secret("a caller's token", token)
   leaks.answer('POST /tokens', await broker.ask({ ...contoso, tenant }, { token }))
@@ -64,21 +64,21 @@ test('no token, assertion or key is in any response about a token: fresh, due, f
   const broker = await world.broker(t, { environment })
   await broker.service.warmUp()
   await look('at the start', broker, leaks)
-  await ask(broker, leaks)
+  await requestToken(broker, leaks)
   await look('with a fresh token', broker, leaks)
   clock.advance(2700)
   await look('with a due token', broker, leaks)
   emulator.fault({ kind: 'aadsts', code: 700213, at: 'token' })
-  await ask(broker, leaks)
+  await requestToken(broker, leaks)
   await until('the failed refresh', () => broker.events('token.refresh_failed').length === 1)
-  await ask(broker, leaks)
-  await ask(broker, leaks, 'fabrikam')
+  await requestToken(broker, leaks)
+  await requestToken(broker, leaks, 'fabrikam')
   await look('with a token at risk', broker, leaks)
   clock.advance(900)
   await look('with an expired token', broker, leaks)
   emulator.clearFaults()
   emulator.configure({ opaqueTokens: true })
-  await ask(broker, leaks)
+  await requestToken(broker, leaks)
   await look('with an opaque token', broker, leaks)
   assert.deepEqual(leaks.found(), [])
 })
@@ -102,7 +102,7 @@ test('no token, assertion or key is in any response about an upstream, whatever 
     await broker.get('/health')
     emulator.fault(fault)
     clock.advance(301)
-    await ask(broker, leaks)
+    await requestToken(broker, leaks)
     await look(`after ${JSON.stringify(fault)}`, broker, leaks)
   }
   assert.deepEqual(leaks.found(), [])
@@ -111,7 +111,7 @@ test('no token, assertion or key is in any response about an upstream, whatever 
 test('the search would find a token in these responses', async t => {
   const broker = await world.broker(t)
   const leaks = new Leaks()
-  await ask(broker, leaks)
+  await requestToken(broker, leaks)
   const { json } = await broker.get('/cache/entries')
   const [entry] = json['entries'] as { token: string }[]
   leaks.secret('the fingerprint, as if it were one', String(entry?.token))

@@ -13,12 +13,12 @@ describe('the authorities follow their file', () => {
     lines().some(line => 'msg' in line && String(line.msg).startsWith('client CA certificates reloaded'))
 
   test('a certificate of a new authority is accepted, one of a removed authority is refused', async t => {
-    const { ask, replace, broker } = await start(t)
-    assert.equal((await ask(leaf({}, others))).status, 401)
+    const { requestToken, replace, broker } = await start(t)
+    assert.equal((await requestToken(leaf({}, others))).status, 401)
     await replace(others.caPem)
     await settled({ messages: renewed(broker.logLines) })
-    assert.equal((await ask(leaf({}, others))).status, 200)
-    assert.equal((await ask(worker)).status, 401)
+    assert.equal((await requestToken(leaf({}, others))).status, 200)
+    assert.equal((await requestToken(worker)).status, 401)
   })
 
   test('a connection from before the change is verified again, and closed after its response', async t => {
@@ -26,7 +26,7 @@ describe('the authorities follow their file', () => {
     const agent = new Agent({ keepAlive: true, maxSockets: 1 })
     t.after(() => agent.destroy())
     const { certPem: cert, keyPem: key } = worker
-    const ask = async () => {
+    const requestToken = async () => {
       const { promise, resolve, reject } = Promise.withResolvers<{ status: number; closes: boolean; reused: boolean }>()
       const options = { host: '127.0.0.1', port, path: '/tokens', method: 'POST', agent, ca: server.caPem, cert, key }
       const sent = request({ ...options, headers: { 'content-type': 'application/json' } }, response => {
@@ -39,18 +39,18 @@ describe('the authorities follow their file', () => {
       sent.end(body)
       return promise
     }
-    assert.deepEqual(await ask(), { status: 200, closes: false, reused: false })
+    assert.deepEqual(await requestToken(), { status: 200, closes: false, reused: false })
     emulator.resetCounts()
     const release = emulator.hold('token')
     t.after(release)
     world.clock.advance(3600)
-    const underWay = ask()
+    const underWay = requestToken()
     await until('the exchange', () => emulator.counts().maxConcurrentTokenRequests > 0)
     await replace(clients.caPem)
     await settled({ messages: renewed(broker.logLines) })
     release()
     assert.deepEqual(await underWay, { status: 200, closes: true, reused: true })
-    assert.deepEqual(await ask(), { status: 200, closes: false, reused: false }, 'a new connection')
+    assert.deepEqual(await requestToken(), { status: 200, closes: false, reused: false }, 'a new connection')
   })
 
   test('a second request on such a connection gets no response, once its authority is removed', async t => {
@@ -77,10 +77,10 @@ describe('the authorities follow their file', () => {
   })
 
   test('unusable authorities are logged, and change nothing', async t => {
-    const { ask, replace, broker } = await start(t)
+    const { requestToken, replace, broker } = await start(t)
     await replace('nonsense')
     await until('the log line', () => broker.logText().includes('the new client CA certificates cannot be used'))
-    assert.equal((await ask(worker)).status, 200)
+    assert.equal((await requestToken(worker)).status, 200)
   })
 
   for (const version of ['TLSv1.2', 'TLSv1.3'] as const)

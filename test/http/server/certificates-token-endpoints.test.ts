@@ -44,7 +44,7 @@ const requests = endpointRows.map(({ endpoint, send: request }) => {
   return {
     endpoint: endpoint.name,
     isEnough,
-    ask: (to: TokenEndpoints, headers: Headers) => request(to, { credential: null, headers }),
+    requestToken: (to: TokenEndpoints, headers: Headers) => request(to, { credential: null, headers }),
     refused: errors.map(code => expectedError(endpoint, code).error),
   }
 })
@@ -57,32 +57,32 @@ test('a certificate counts at every endpoint except that of the identity protoco
   )
 })
 
-for (const { endpoint, ask, isEnough, refused } of requests)
+for (const { endpoint, requestToken, isEnough, refused } of requests)
   describe(`a certificate alone, at ${endpoint}`, () => {
     const [none = '', bad = '', forbidden = ''] = refused
     if (isEnough) {
       test('authenticates its holder, and the audit line says so', async () => {
-        const reply = await ask(withWorker, {})
+        const reply = await requestToken(withWorker, {})
         assert.equal(reply.status, 200, reply.text)
         const line = broker.events('token.issued').at(-1)
         assert.partialDeepStrictEqual(line, { endpoint, caller: { kind: 'certificate', name: spiffe } })
       })
     } else {
       test('does not authenticate: another party could cause such a request', async () => {
-        assert.equal(errorIn(await ask(withWorker, {})), none)
+        assert.equal(errorIn(await requestToken(withWorker, {})), none)
       })
     }
 
     test('is refused in the protocol of the endpoint: no certificate, one of another authority, one that no rule names', async () => {
-      assert.equal(errorIn(await ask(withoutOne, {})), none)
-      assert.equal(errorIn(await ask(withForeign, {})), bad)
-      assert.equal(errorIn(await ask(withUnnamed, {})), forbidden)
+      assert.equal(errorIn(await requestToken(withoutOne, {})), none)
+      assert.equal(errorIn(await requestToken(withForeign, {})), bad)
+      assert.equal(errorIn(await requestToken(withUnnamed, {})), forbidden)
     })
 
     // A request with another credential, even a bad one, is not a request without a credential.
     for (const authorization of ['Basic dXNlcjpwYXNz', 'Bearer nonsense', 'Bearer', 'Negotiate abc', ''])
       test(`does not replace a bad Authorization header: "${authorization}"`, async () => {
-        assert.equal((await ask(withWorker, { authorization })).status, 401)
+        assert.equal((await requestToken(withWorker, { authorization })).status, 401)
       })
   })
 
@@ -96,22 +96,26 @@ describe('a page makes a browser that has a certificate send a request', () => {
   ]
   for (const [site, status, why] of sites)
     test(`${status}: ${why}`, async () => {
-      for (const { endpoint, ask, isEnough } of requests)
-        assert.equal((await ask(withWorker, { 'sec-fetch-site': site })).status, isEnough ? status : 401, endpoint)
+      for (const { endpoint, requestToken, isEnough } of requests)
+        assert.equal(
+          (await requestToken(withWorker, { 'sec-fetch-site': site })).status,
+          isEnough ? status : 401,
+          endpoint,
+        )
       const { token } = withWorker
       const authorization = `Bearer ${token}`
       assert.equal((await withWorker.tokens({}, { authorization, 'sec-fetch-site': site })).status, 200, 'a bearer')
     })
 })
 
-const badBearers: readonly (readonly [where: string, ask: () => Promise<Reply>])[] = [
+const badBearers: readonly (readonly [where: string, requestToken: () => Promise<Reply>])[] = [
   ['client_assertion, OAuth', () => withWorker.oauth({ client_assertion: 'nonsense' })],
   ['client_assertion, Entra', () => withWorker.entra({ client_assertion: 'nonsense' })],
   ['X-IDENTITY-HEADER', () => withWorker.identity({}, 'contoso', { 'x-identity-header': 'nonsense' })],
 ]
-for (const [where, ask] of badBearers)
+for (const [where, requestToken] of badBearers)
   test(`a certificate does not replace a bad credential: ${where}`, async () => {
-    assert.equal((await ask()).status, 401)
+    assert.equal((await requestToken()).status, 401)
   })
 
 test('a certificate is not the subject of a token exchange, and does not complete a client secret', async () => {
@@ -125,8 +129,8 @@ test('a certificate is not the subject of a token exchange, and does not complet
 })
 
 test('with a token and a certificate, the token says who the caller is', async () => {
-  for (const ask of [withUnnamed.oauth, withUnnamed.exchange, withUnnamed.entra, withUnnamed.identity]) {
-    const reply = await ask()
+  for (const requestToken of [withUnnamed.oauth, withUnnamed.exchange, withUnnamed.entra, withUnnamed.identity]) {
+    const reply = await requestToken()
     assert.equal(reply.status, 200, reply.text)
     assert.partialDeepStrictEqual(broker.events('token.issued').at(-1), { caller: { kind: 'jwt' } })
   }
@@ -138,19 +142,23 @@ describe('a token that is bound to a certificate (RFC 8705) needs it at every to
     const thumbprint = hash('sha256', new X509Certificate(worker.certPem).raw, 'base64url')
     token = await world.emulator.mintCallerToken({ cnf: { 'x5t#S256': thumbprint } })
   })
-  const bound: readonly (readonly [where: string, ask: (to: TokenEndpoints) => Promise<Reply>, refused: string])[] = [
+  const bound: readonly (readonly [
+    where: string,
+    requestToken: (to: TokenEndpoints) => Promise<Reply>,
+    refused: string,
+  ])[] = [
     ['tokens', to => to.tokens({}, { authorization: `Bearer ${token}` }), '401 invalid_token'],
     ['client credentials', to => to.oauth({ client_assertion: token }), '401 invalid_client'],
     ['token exchange', to => to.exchange({ subject_token: token }), '400 invalid_request'],
     ['Entra', to => to.entra({ client_assertion: token }), '401 invalid_client'],
     ['identity', to => to.identity({}, 'contoso', { 'x-identity-header': token }), '401 invalid_token'],
   ]
-  for (const [where, ask, refused] of bound)
+  for (const [where, requestToken, refused] of bound)
     test(where, async () => {
-      assert.equal(errorIn(await ask(withoutOne)), refused)
-      const reply = await ask(withWorker)
+      assert.equal(errorIn(await requestToken(withoutOne)), refused)
+      const reply = await requestToken(withWorker)
       assert.equal(reply.status, 200, reply.text)
-      assert.equal(errorIn(await ask(withUnnamed)), refused, 'another certificate')
+      assert.equal(errorIn(await requestToken(withUnnamed)), refused, 'another certificate')
     })
 })
 
@@ -195,9 +203,9 @@ test('a certificate that a trusted proxy forwards counts where the certificate i
   ] as const) {
     const environment = { BROKER_TRUSTED_PROXIES: proxies, TLS_CLIENT_CA_FILE: caFile }
     const endpoints = await tokenEndpointsOf(world, await world.broker(t, { policy: { rules }, environment }))
-    for (const { endpoint, ask, isEnough } of requests)
+    for (const { endpoint, requestToken, isEnough } of requests)
       assert.equal(
-        (await ask(endpoints, forwarded)).status,
+        (await requestToken(endpoints, forwarded)).status,
         isEnough && isBelieved ? 200 : 401,
         `${endpoint} ${proxies}`,
       )

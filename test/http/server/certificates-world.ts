@@ -39,7 +39,7 @@ export async function start(t: Closing, authorities = clients.caPem, more: reado
     policy: { rules: [...rules, ...more] },
     environment: { ...environment, HOST: '127.0.0.1', BROKER_PUBLIC_URL: 'https://broker.example' },
   })
-  const ask = (presented?: Leaf, headers: Record<string, string> = {}) =>
+  const requestToken = (presented?: Leaf, headers: Record<string, string> = {}) =>
     send(`${broker.url}/tokens`, {
       method: 'POST',
       headers: { 'content-type': 'application/json', ...headers },
@@ -47,5 +47,5 @@ export async function start(t: Closing, authorities = clients.caPem, more: reado
       ca: server.caPem,
       ...(presented && { cert: presented.certPem, key: presented.keyPem }),
     })
-  return { broker, ask, replace, port: Number(new URL(broker.url).port) }
+  return { broker, requestToken, replace, port: Number(new URL(broker.url).port) }
 }

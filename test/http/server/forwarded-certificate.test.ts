@@ -36,7 +36,7 @@ const trusted = await behind('10.0.0.0/8, 127.0.0.1')
 const untrusted = await behind('10.0.0.0/8,::1')
 
 type Headers = Readonly<Record<string, string | string[]>>
-const ask = (broker: TestBroker, headers: Headers) =>
+const requestToken = (broker: TestBroker, headers: Headers) =>
   send(`${broker.url}/tokens`, {
     method: 'POST',
     headers: { 'content-type': 'application/json', ...headers },
@@ -63,7 +63,7 @@ describe('a trusted proxy forwards the certificate of its peer', () => {
   ]
   for (const [headers, why] of accepted) {
     test(`200: ${why}`, async () => {
-      const reply = await ask(trusted, headers)
+      const reply = await requestToken(trusted, headers)
       assert.equal(reply.status, 200, reply.text)
     })
   }
@@ -104,14 +104,14 @@ describe('a trusted proxy forwards the certificate of its peer', () => {
   ]
   for (const [headers, status, why] of refused) {
     test(`${status}: ${why}`, async () => {
-      const reply = await ask(trusted, headers)
+      const reply = await requestToken(trusted, headers)
       assert.equal(reply.status, status, reply.text)
     })
   }
 
   test('a good bearer token says who the caller is, whatever the header says', async () => {
     const authorization = `Bearer ${await emulator.mintCallerToken()}`
-    assert.equal((await ask(trusted, { ...xfcc('nonsense'), authorization })).status, 200)
+    assert.equal((await requestToken(trusted, { ...xfcc('nonsense'), authorization })).status, 200)
   })
 })
 
@@ -127,21 +127,21 @@ describe('a peer that is not a trusted proxy cannot', () => {
   ] as const) {
     test(`${header} is ignored, and counted`, async () => {
       const before = await counted(untrusted, header)
-      assert.equal((await ask(untrusted, { [header]: value })).status, 401)
+      assert.equal((await requestToken(untrusted, { [header]: value })).status, 401)
       assert.equal(await counted(untrusted, header), before + 1)
     })
   }
 
   test('a broker without trusted proxies ignores them too', async t => {
     const alone = await world.broker(t, { policy: { rules } })
-    assert.equal((await ask(alone, xfcc(element(worker)))).status, 401)
+    assert.equal((await requestToken(alone, xfcc(element(worker)))).status, 401)
     assert.equal(await counted(alone, 'x-forwarded-client-cert'), 1)
   })
 })
 
 describe("the address that is logged is the caller's", () => {
   const addressSeen = async (broker: TestBroker, forwardedFor?: string | string[]): Promise<unknown> => {
-    await ask(broker, forwardedFor === undefined ? {} : { 'x-forwarded-for': forwardedFor })
+    await requestToken(broker, forwardedFor === undefined ? {} : { 'x-forwarded-for': forwardedFor })
     return broker.events('caller.refused').at(-1)?.['address']
   }
   const table: readonly [header: string | string[] | undefined, expected: string, why: string][] = [
