@@ -117,11 +117,11 @@ export interface Events {
   /** The circuit of the authority changed. */
   readonly circuit: (state: CircuitState, since: number) => void
   /** An upstream was asked and answered, or failed to. */
-  readonly asked: (upstream: Upstream, seconds: number, error?: BrokerError) => void
+  readonly upstreamCalled: (upstream: Upstream, seconds: number, error?: BrokerError) => void
   /** A token came that is no readable JWT, so that nothing could be checked before it was stored. */
-  readonly unreadable: (grant: Grant) => void
+  readonly opaqueToken: (grant: Grant) => void
   /** A request was answered: `ok`, or the error's code. Hand-outs are announced by {@link issued} alone. */
-  readonly answered: (endpoint: string, outcome: string) => void
+  readonly responded: (endpoint: string, outcome: string) => void
   /** Somebody who is no trusted proxy sent a header that says who a proxy's peer is; it was passed over. */
   readonly headerIgnored: (header: string) => void
   /**

@@ -1,7 +1,7 @@
 import { asBrokerError, type LimitFacts } from '../errors.ts'
-import type { Authenticate, Caller, PresentedBy } from './authentication/authenticate.ts'
+import type { Authenticate, Caller, GetCertificate } from './authentication/authenticate.ts'
 import type { Served, TokenCache } from './tokens/cache.ts'
-import type { Limits } from './authorization/rate-limits.ts'
+import type { RateLimits } from './authorization/rate-limits.ts'
 import type { TokenRequest } from './policy/model.ts'
 import type { Authorize, Grant } from './authorization/authorize.ts'
 import type { Events } from './events.ts'
@@ -26,7 +26,7 @@ export interface TokenService {
   readonly authenticate: (
     token: string | undefined,
     request: RequestFacts,
-    certificate?: PresentedBy,
+    certificate?: GetCertificate,
   ) => Caller | Promise<Caller>
   /** Rejects with `not_permitted`, `rate_limited` and whatever Entra or the managed identity stand in the way with. */
   readonly issue: (caller: Caller, ask: TokenRequest, request: RequestFacts) => Issued | Promise<Issued>
@@ -36,7 +36,7 @@ export interface TokenService {
 export interface TokenServiceParts {
   readonly authenticate: Authenticate
   readonly authorize: Authorize
-  readonly limits: Pick<Limits, 'request'>
+  readonly limits: Pick<RateLimits, 'chargeRequest'>
 }
 
 /**
@@ -66,7 +66,7 @@ export function createTokenService(
     let grant: Grant | undefined
     try {
       grant = authorize(caller, ask)
-      return { grant, limit: limits.request(grant) }
+      return { grant, limit: limits.chargeRequest(grant) }
     } catch (thrown) {
       return refuse(request, caller, ask, thrown, grant)
     }

@@ -3,13 +3,13 @@ import { describe, test } from 'node:test'
 import type { Authenticate } from '../../src/broker/authentication/authenticate.ts'
 import type { TokenCache } from '../../src/broker/tokens/cache.ts'
 import { createTokenService } from '../../src/broker/issue-token.ts'
-import type { Limits } from '../../src/broker/authorization/rate-limits.ts'
+import type { RateLimits } from '../../src/broker/authorization/rate-limits.ts'
 import type { Authorize } from '../../src/broker/authorization/authorize.ts'
 import type { Events } from '../../src/broker/events.ts'
 import type { RequestFacts } from '../../src/broker/lib/request-facts.ts'
 import { BrokerError } from '../../src/errors.ts'
 import { cacheWorld } from './tokens/cache-world.ts'
-import { askFor, callerWith, grantFor } from '../support/callers.ts'
+import { tokenRequest, callerWith, grantFor } from '../support/callers.ts'
 
 const request: RequestFacts = { requestId: 'r1', endpoint: 'tokens', address: '127.0.0.1' }
 const caller = await callerWith()
@@ -21,7 +21,7 @@ const away = new BrokerError('upstream_unavailable', 'away')
 interface Parts {
   readonly authenticate?: Authenticate
   readonly authorize?: Authorize
-  readonly request?: Limits['request']
+  readonly request?: RateLimits['chargeRequest']
   readonly cache?: TokenCache
 }
 
@@ -44,7 +44,7 @@ function setUp(parts: Parts = {}) {
     {
       authenticate: credential => called('authenticate', authenticate)(credential),
       authorize: (who, ask) => called('authorize', authorize)(who, ask),
-      limits: { request: given => called('limits', count)(given) },
+      limits: { chargeRequest: given => called('limits', count)(given) },
     },
     { get: (given, min) => called('cache', cache).get(given, min) },
     events,
@@ -112,7 +112,7 @@ describe('may this caller have this token, and here it is', () => {
     const { cache, get } = cacheWorld()
     await get()
     const { issuer, happened, calls } = setUp({ cache })
-    const issued = issuer.issue(caller, askFor(), request)
+    const issued = issuer.issue(caller, tokenRequest(), request)
     assert.ok(!(issued instanceof Promise))
     assert.equal(issued.grant, grant)
     assert.deepEqual(happened, [['issued', request, grant, issued.served.token, 'hit']])
@@ -121,7 +121,7 @@ describe('may this caller have this token, and here it is', () => {
 
   test('a token that is fetched is announced once it is there', async () => {
     const { issuer, happened } = setUp()
-    const pending = issuer.issue(caller, askFor(), request)
+    const pending = issuer.issue(caller, tokenRequest(), request)
     assert.deepEqual(happened, [])
     const issued = await pending
     assert.deepEqual(happened, [['issued', request, grant, issued.served.token, 'miss']])
@@ -129,7 +129,7 @@ describe('may this caller have this token, and here it is', () => {
 
   test('each caller of one fetch is announced', async () => {
     const { issuer, happened } = setUp()
-    await Promise.all([issuer.issue(caller, askFor(), request), issuer.issue(caller, askFor(), request)])
+    await Promise.all([issuer.issue(caller, tokenRequest(), request), issuer.issue(caller, tokenRequest(), request)])
     assert.deepEqual(
       happened.map(facts => facts.at(-1)),
       ['miss', 'collapsed'],
@@ -141,7 +141,7 @@ describe('may this caller have this token, and here it is', () => {
       throw forbidden
     }
     const { issuer, happened, calls } = setUp({ authorize })
-    const ask = askFor()
+    const ask = tokenRequest()
     assert.throws(() => issuer.issue(caller, ask, request), forbidden)
     assert.deepEqual(happened, [['refused', request, caller, ask, forbidden, undefined]])
     assert.deepEqual(calls, ['authorize'])
@@ -149,14 +149,14 @@ describe('may this caller have this token, and here it is', () => {
 
   test('what cannot be had is announced once, with the grant', async () => {
     const { issuer, happened } = setUp({ cache: fails(away) })
-    const ask = askFor()
+    const ask = tokenRequest()
     await assert.rejects(async () => issuer.issue(caller, ask, request), away)
     assert.deepEqual(happened, [['refused', request, caller, ask, away, grant]])
   })
 
   test('a bug below is announced once, as internal_error', async () => {
     const { issuer, happened } = setUp({ cache: fails(new TypeError('secret')) })
-    await assert.rejects(async () => issuer.issue(caller, askFor(), request), { code: 'internal_error' })
+    await assert.rejects(async () => issuer.issue(caller, tokenRequest(), request), { code: 'internal_error' })
     assert.equal(happened.length, 1)
   })
 
@@ -171,7 +171,7 @@ describe('may this caller have this token, and here it is', () => {
         },
       },
     })
-    await issuer.issue(caller, askFor({ minExpiresIn: 600 }), request)
+    await issuer.issue(caller, tokenRequest({ minExpiresIn: 600 }), request)
     assert.deepEqual(asked, [600])
   })
 })

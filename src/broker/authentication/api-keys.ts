@@ -25,7 +25,7 @@ class AuthenticatedKey implements ApiKeyFacts {
 /** A caller with a verified API key. Only {@link createApiKeys} makes one. */
 export type ApiKeyCaller = AuthenticatedKey
 
-interface Known {
+interface StoredKey {
   readonly caller: ApiKeyCaller
   readonly sha256: Buffer
   /** Milliseconds since 1970. */
@@ -51,7 +51,7 @@ export interface ApiKeys {
 export function createApiKeys(policy: Policy): ApiKeys {
   const secret = randomBytes(32)
   const blind = (sha256: Buffer): string => createHmac('sha256', secret).update(sha256).digest('base64url')
-  const known = new Map<string, Known>()
+  const known = new Map<string, StoredKey>()
   for (const settings of policy.apiKeys) {
     const sha256 = Buffer.from(settings.sha256, 'hex')
     const caller = new AuthenticatedKey(settings, policy)

@@ -2,7 +2,7 @@ import { hash } from 'node:crypto'
 import { LRUCache } from 'lru-cache'
 import { asBrokerError, BrokerError } from '../../errors.ts'
 import { createApiKeys, type ApiKeyCaller, type ApiKeys } from './api-keys.ts'
-import type { CertificateCaller, Certificates, PresentedCertificate } from './client-certificates.ts'
+import type { CertificateCaller, CertificateVerifier, PresentedCertificate } from './client-certificates.ts'
 import type { Clock } from '../lib/clock.ts'
 import { issuerOf, verifyJwt, type Issuer, type JwtCaller, type VerifiedJwt } from './jwt.ts'
 import type { SecretCaller } from './local-secret.ts'
@@ -19,7 +19,7 @@ export type { Issuer } from './jwt.ts'
 export type Caller = JwtCaller | ApiKeyCaller | CertificateCaller | SecretCaller
 
 /** Looks up the client certificate that a request came with: not before it is needed. */
-export type PresentedBy = () => PresentedCertificate | undefined
+export type GetCertificate = () => PresentedCertificate | undefined
 
 /**
  * Turns a bearer credential (RFC 6750 §2.1) or, where there is none, a client certificate into a caller; without waiting,
@@ -27,7 +27,7 @@ export type PresentedBy = () => PresentedCertificate | undefined
  */
 export type Authenticate = (
   token: string | undefined,
-  certificate?: PresentedBy,
+  certificate?: GetCertificate,
   /** Where the request came from; bad credentials are counted by it. */
   address?: string,
 ) => Caller | Promise<Caller>
@@ -60,7 +60,7 @@ const rememberedCallers = 10_000
 export interface AuthenticateOptions {
   /** Looked at for each request: what it returns may change. */
   readonly admission: () => Admission
-  readonly certificates: Certificates
+  readonly certificates: CertificateVerifier
   readonly failedCredentials: FailedCredentialLimiter
   readonly clock: Clock
   readonly verification?: Verification
@@ -108,7 +108,7 @@ export function createAuthenticate(recognised: AuthenticateOptions): Authenticat
       throw thrown
     }
   }
-  const bound = ({ caller, boundTo }: VerifiedJwt, certificate: PresentedBy | undefined): JwtCaller => {
+  const bound = ({ caller, boundTo }: VerifiedJwt, certificate: GetCertificate | undefined): JwtCaller => {
     if (boundTo !== undefined) announcing(() => checkBinding(boundTo, certificate?.(), caller.policy, certificates))
     return caller
   }
@@ -118,7 +118,7 @@ export function createAuthenticate(recognised: AuthenticateOptions): Authenticat
     if (token === undefined) {
       const presented = announcing(() => certificate?.())
       if (!presented) throw missingCredential()
-      return announcing(() => certificates.holderOf(presented, now.policy))
+      return announcing(() => certificates.verify(presented, now.policy))
     }
     const fingerprint = hash('sha256', token, 'base64url')
     const known = remembered.find(fingerprint, now)
@@ -139,7 +139,7 @@ function checkBinding(
   boundTo: string,
   presented: PresentedCertificate | undefined,
   policy: Policy,
-  { holderOf }: Certificates,
+  { verify: holderOf }: CertificateVerifier,
 ): void {
   const holder = presented && holderOf(presented, policy)
   if (holder?.fingerprint === boundTo) return

@@ -15,7 +15,9 @@ const oneName = /([A-Za-z][A-Za-z0-9 ]*):("(?:[^"\\]|\\.)*"|[^",]*)(?:, |$)/y
  *
  * @returns `undefined` where the names cannot be told apart with certainty
  */
-export function namesOf({ subjectAltName }: Pick<X509Certificate, 'subjectAltName'>): CertificateNames | undefined {
+export function subjectAltNamesOf({
+  subjectAltName,
+}: Pick<X509Certificate, 'subjectAltName'>): CertificateNames | undefined {
   const uris: string[] = []
   const dnsNames: string[] = []
   const text = subjectAltName ?? ''

@@ -2,7 +2,7 @@ import type { X509Certificate } from 'node:crypto'
 import { LRUCache } from 'lru-cache'
 import { BrokerError, type ReasonOf } from '../../errors.ts'
 import type { CertificateFacts } from '../policy/caller-facts.ts'
-import { namesOf, type CertificateNames } from './certificate-names.ts'
+import { subjectAltNamesOf, type CertificateNames } from './certificate-names.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { Policy } from '../policy/model.ts'
 
@@ -24,7 +24,7 @@ export interface PresentedCertificate {
 }
 
 /** A caller with a client certificate: made only here, from one that was verified. */
-class AuthenticatedHolder implements CertificateFacts {
+class AuthenticatedCertificate implements CertificateFacts {
   readonly kind = 'certificate'
   readonly id: string
   readonly uris: readonly string[]
@@ -45,10 +45,10 @@ class AuthenticatedHolder implements CertificateFacts {
 }
 
 /** A caller with a verified client certificate. Only this file makes one. */
-export type CertificateCaller = AuthenticatedHolder
+export type CertificateCaller = AuthenticatedCertificate
 
 /** A certificate that was looked at, as long as nothing it was judged by changes. */
-interface Judged {
+interface VerifiedCertificate {
   readonly caller: CertificateCaller
   readonly under: ClientAuthorities
   /** When the first of the chain expires, in milliseconds since 1970. */
@@ -61,21 +61,24 @@ const clientUsages = new Set(['1.3.6.1.5.5.7.3.2', '2.5.29.37.0'])
 const longestChain = 8
 
 /** Turns client certificates into callers. */
-export interface Certificates {
+export interface CertificateVerifier {
   /**
    * The holder of a certificate, under a version of the policy. Checks the chain up to an authority, the dates (on every
    * request), that it is for clients and no authority itself, and its names; asks nobody whether it was revoked.
    *
    * @throws BrokerError `invalid_token`
    */
-  readonly holderOf: (presented: PresentedCertificate, policy: Policy) => CertificateCaller
+  readonly verify: (presented: PresentedCertificate, policy: Policy) => CertificateCaller
 }
 
 /** @param authorities looked at for each request; `undefined` where certificates authenticate nobody */
-export function createCertificates(authorities: () => ClientAuthorities | undefined, clock: Clock): Certificates {
-  const judged = new LRUCache<string, Judged>({ max: rememberedCertificates })
+export function createCertificateVerifier(
+  authorities: () => ClientAuthorities | undefined,
+  clock: Clock,
+): CertificateVerifier {
+  const judged = new LRUCache<string, VerifiedCertificate>({ max: rememberedCertificates })
   return {
-    holderOf: (presented, policy) => {
+    verify: (presented, policy) => {
       const under = authorities()
       if (!under) throw refusal('certificate', 'Client certificates are not accepted here.')
       const { certificate, handshake } = presented
@@ -90,7 +93,7 @@ export function createCertificates(authorities: () => ClientAuthorities | undefi
       checkUse(certificate)
       const chain = handshake?.under === under ? sentWith(certificate) : verifiedChain(certificate, under)
       for (const each of chain) checkDates(each, clock.now())
-      const caller = new AuthenticatedHolder(checkNames(certificate), fingerprintOf(certificate), policy)
+      const caller = new AuthenticatedCertificate(checkNames(certificate), fingerprintOf(certificate), policy)
       const until = Math.min(...chain.map(({ validToDate }) => validToDate.getTime()))
       judged.set(key, { caller, under, until })
       return caller
@@ -118,7 +121,7 @@ function checkUse({ ca, keyUsage }: X509Certificate): void {
 
 /** A SPIFFE ID is the only URI of its certificate (X.509-SVID §2). */
 function checkNames(certificate: X509Certificate): CertificateNames {
-  const names = namesOf(certificate)
+  const names = subjectAltNamesOf(certificate)
   if (!names || names.uris.length + names.dnsNames.length === 0) {
     throw refusal('certificate', 'The client certificate has no name: it needs a URI or a DNS name (SAN).')
   }

@@ -33,7 +33,7 @@ interface AddressState {
   readonly bucket: TokenBucket
   waiting: number
   /** Those that passed and of which nobody knows yet: each may turn out to be bad. */
-  open: number
+  pending: number
 }
 
 /**
@@ -52,9 +52,9 @@ export function createFailedCredentialLimiter(
       const suspect = suspects.get(addressGroupOf(address))
       if (!suspect) return undefined
       suspect.bucket.refill(rate, clock.monotonic())
-      const unclaimed = suspect.bucket.tokens - suspect.open
+      const unclaimed = suspect.bucket.tokens - suspect.pending
       if (unclaimed >= 1 && suspect.waiting === 0) {
-        suspect.open++
+        suspect.pending++
         return undefined
       }
       const seconds = (1 - Math.max(0, unclaimed) + suspect.waiting) / perSecond
@@ -62,13 +62,13 @@ export function createFailedCredentialLimiter(
       suspect.waiting++
       return pause(seconds * 1000).then(() => {
         suspect.waiting--
-        suspect.open++
+        suspect.pending++
       })
     },
     failed: address => {
       const key = addressGroupOf(address)
       const now = clock.monotonic()
-      const suspect = suspects.get(key) ?? { bucket: new TokenBucket(rate, now), waiting: 0, open: 0 }
+      const suspect = suspects.get(key) ?? { bucket: new TokenBucket(rate, now), waiting: 0, pending: 0 }
       close(suspect)
       suspect.bucket.refill(rate, now)
       // It leaves no debt, which would punish an address for longer the more often it tried.
@@ -84,7 +84,7 @@ export function createFailedCredentialLimiter(
 
 /** What passed before the address was suspected is not among the open ones. */
 function close(suspect: AddressState): void {
-  suspect.open = Math.max(0, suspect.open - 1)
+  suspect.pending = Math.max(0, suspect.pending - 1)
 }
 
 const tooMany = () =>

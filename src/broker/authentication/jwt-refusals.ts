@@ -12,7 +12,7 @@ export const clockToleranceSeconds = 30
  * Entra signs delegated tokens and ID tokens with the same keys and the same `typ` as application tokens
  * (https://learn.microsoft.com/entra/identity-platform/access-token-claims-reference).
  */
-export function entraFault(payload: JWTPayload): Refusal | undefined {
+export function entraRefusal(payload: JWTPayload): Refusal | undefined {
   if (typeof payload['azp'] !== 'string' && typeof payload['appid'] !== 'string') {
     return ['claims', 'A token of Entra must name the calling application (azp or appid): an ID token does not.']
   }
@@ -28,14 +28,14 @@ export function entraFault(payload: JWTPayload): Refusal | undefined {
  *
  * @param now milliseconds since 1970
  */
-export function claimFaults(
+export function reasonsToRefuse(
   payload: JWTPayload,
   { issuer, audiences }: { readonly issuer: string; readonly audiences: readonly string[] },
   now: number,
 ): readonly string[] {
   const { aud, exp, nbf, sub } = payload
   const seconds = now / 1000
-  const entra = isEntraIssuer(issuer) ? entraFault(payload)?.[1] : undefined
+  const entra = isEntraIssuer(issuer) ? entraRefusal(payload)?.[1] : undefined
   return [
     ...([aud].flat().some(each => each !== undefined && audiences.includes(each)) ? [] : [claimRefusals['aud']?.[1]]),
     ...(typeof exp === 'number' ? [] : [claimRefusals['exp']?.[1]]),

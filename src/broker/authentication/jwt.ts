@@ -5,7 +5,7 @@ import type { JwtFacts } from '../policy/caller-facts.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { PublishedKeys, Jwks } from './jwks.ts'
 import { isEntraIssuer } from '../lib/identifiers.ts'
-import { asRefusal, clockToleranceSeconds, entraFault } from './jwt-refusals.ts'
+import { asRefusal, clockToleranceSeconds, entraRefusal } from './jwt-refusals.ts'
 import { membersOf } from '../lib/json-members.ts'
 import type { Policy } from '../policy/model.ts'
 
@@ -89,7 +89,7 @@ export async function verifyJwt(token: string, issuer: Issuer, policy: Policy, c
   if (iat !== undefined && iat > clock.now() / 1000 + clockToleranceSeconds) {
     throw refusal('not_yet_valid', 'The token was issued in the future (iat).')
   }
-  const entra = isEntraIssuer(issuer.issuer) ? entraFault(payload) : undefined
+  const entra = isEntraIssuer(issuer.issuer) ? entraRefusal(payload) : undefined
   if (entra) throw refusal(...entra)
   const boundTo = payload['cnf'] === undefined ? undefined : fingerprintIn(payload['cnf'])
   const caller = new AuthenticatedJwt(issuer.name, sub, payload, policy)

@@ -11,19 +11,19 @@ const checked = /^tb_[A-Za-z0-9_-]{43}(?=[A-Za-z0-9_-]{6}$)/
  *
  * @param random 32 bytes
  */
-export function keyOf(random: Buffer): string {
+export function encodeKey(random: Buffer): string {
   const body = `${prefix}${random.toString('base64url')}`
   return `${body}${checksum(body)}`
 }
 
-/** Whether a text is a key of {@link keyOf}, as a scanner for leaked keys asks. The broker does not: it has the hash. */
+/** Whether a text is a key of {@link encodeKey}, as a scanner for leaked keys asks. The broker does not: it has the hash. */
 export function isKey(text: string): boolean {
   const [body] = checked.exec(text) ?? []
   return body !== undefined && text === `${body}${checksum(body)}`
 }
 
 /** What the policy keeps of a key. */
-export const keyHash = (key: string): string => hash('sha256', key, 'hex')
+export const hashKey = (key: string): string => hash('sha256', key, 'hex')
 
 function checksum(body: string): string {
   const bytes = Buffer.alloc(4)

@@ -5,7 +5,7 @@ import type { Policy } from '../policy/model.ts'
 
 /** Why the newest version of the policy file is not the one in force. */
 export interface PolicyRejection {
-  readonly faults: readonly ConfigurationError[]
+  readonly errors: readonly ConfigurationError[]
   /** Milliseconds since 1970: when the file was first found to be faulty. */
   readonly since: number
 }
@@ -51,7 +51,7 @@ export function createActivePolicy(first: Policy, { now }: Pick<Clock, 'now'>): 
       if (status.rejection) status = { ...status, rejection: undefined }
     },
     rejected: faults => {
-      status = { ...status, rejection: { faults, since: status.rejection?.since ?? now() } }
+      status = { ...status, rejection: { errors: faults, since: status.rejection?.since ?? now() } }
     },
   }
 }

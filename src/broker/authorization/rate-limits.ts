@@ -6,20 +6,20 @@ import type { Limit } from '../policy/model.ts'
 import { TokenBucket } from '../lib/token-bucket.ts'
 
 /** What rules limit: requests for tokens, and exchanges with Entra that they cause. */
-export interface Limits {
+export interface RateLimits {
   /**
    * Counts a request.
    * @returns what is left; `undefined` where nothing limits it
    * @throws BrokerError `rate_limited`
    */
-  readonly request: (grant: Grant) => LimitFacts | undefined
+  readonly chargeRequest: (grant: Grant) => LimitFacts | undefined
   /**
    * Counts an exchange: to be asked once for each fetch, before it begins, by the grant that causes it. Who joins a fetch
    * that is under way causes none.
    *
    * @throws BrokerError `rate_limited`
    */
-  readonly exchange: (grant: Grant) => void
+  readonly chargeExchange: (grant: Grant) => void
 }
 
 const rememberedBuckets = 10_000
@@ -28,7 +28,7 @@ const rememberedBuckets = 10_000
  * One token bucket for each caller and rule, per replica: it holds as many as the limit counts, and fills evenly over its
  * period. Callers who have not been seen for long enough that ten thousand others came begin with a full one.
  */
-export function createLimits(clock: Pick<Clock, 'monotonic'>): Limits {
+export function createRateLimits(clock: Pick<Clock, 'monotonic'>): RateLimits {
   const buckets = new LRUCache<string, TokenBucket>({ max: rememberedBuckets })
 
   const take = (what: LimitFacts['what'], { caller }: Grant, limit: Limit): LimitFacts => {
@@ -52,8 +52,8 @@ export function createLimits(clock: Pick<Clock, 'monotonic'>): Limits {
   }
 
   return {
-    request: grant => grant.requestLimit && take('requests', grant, grant.requestLimit),
-    exchange: grant => void (grant.exchangeLimit && take('exchanges', grant, grant.exchangeLimit)),
+    chargeRequest: grant => grant.requestLimit && take('requests', grant, grant.requestLimit),
+    chargeExchange: grant => void (grant.exchangeLimit && take('exchanges', grant, grant.exchangeLimit)),
   }
 }
 

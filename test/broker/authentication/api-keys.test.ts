@@ -5,7 +5,7 @@ import { authorize } from '../../../src/broker/authorization/authorize.ts'
 import { keyWarnings } from '../../../src/broker/policy/api-key-entries.ts'
 import { BrokerError } from '../../../src/errors.ts'
 import {
-  askFor,
+  tokenRequest,
   authenticator,
   cast,
   goodClaims,
@@ -131,7 +131,7 @@ describe('rules speak of keys by name', () => {
     assert.ok(!(caller instanceof Promise))
     const one = policyOf({ ...cast, apiKeys, rules: [{ name: 'r', tenants: ['contoso'], scopes: [graph], ...rule }] })
     try {
-      return authorize(one, caller, askFor(), ids.home).rule
+      return authorize(one, caller, tokenRequest(), ids.home).rule
     } catch (thrown) {
       return (thrown as BrokerError).reason
     }

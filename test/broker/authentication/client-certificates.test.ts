@@ -4,10 +4,10 @@ import { describe, test } from 'node:test'
 import { createAuthority, type LeafOptions } from '../../../emulator/certificates.ts'
 import {
   type ClientAuthorities,
-  createCertificates,
+  createCertificateVerifier,
   type PresentedCertificate,
 } from '../../../src/broker/authentication/client-certificates.ts'
-import { namesOf } from '../../../src/broker/authentication/certificate-names.ts'
+import { subjectAltNamesOf } from '../../../src/broker/authentication/certificate-names.ts'
 import { BrokerError } from '../../../src/errors.ts'
 import { cast, graph, policyOf } from '../../support/callers.ts'
 import { movableClock } from '../../support/clock.ts'
@@ -34,7 +34,7 @@ const changed = ({ raw }: X509Certificate): X509Certificate =>
 /** The caller's first name, or the reason of the refusal. */
 function verdict(presented: PresentedCertificate, under: ClientAuthorities | undefined = known, clock = now()): string {
   try {
-    const caller = createCertificates(() => under, clock).holderOf(presented, policy)
+    const caller = createCertificateVerifier(() => under, clock).verify(presented, policy)
     return caller.uris[0] ?? caller.dnsNames[0] ?? ''
   } catch (thrown) {
     assert.ok(thrown instanceof BrokerError)
@@ -72,8 +72,8 @@ describe("a proxy's certificate is verified again", () => {
   }
 
   test('certificates authenticate nobody where no authorities are configured', () => {
-    const certificates = createCertificates(() => undefined, now())
-    assert.throws(() => certificates.holderOf({ certificate: leaf }, policy), { code: 'invalid_token' })
+    const certificates = createCertificateVerifier(() => undefined, now())
+    assert.throws(() => certificates.verify({ certificate: leaf }, policy), { code: 'invalid_token' })
   })
 })
 
@@ -116,61 +116,61 @@ describe('what TLS verified is taken from it, as long as its authorities are in 
 
 describe('what is remembered of a certificate', () => {
   test('the same caller, while nothing changes', () => {
-    const certificates = createCertificates(() => known, now())
+    const certificates = createCertificateVerifier(() => known, now())
     const certificate = client()
-    const caller = certificates.holderOf({ certificate }, policy)
-    assert.equal(certificates.holderOf({ certificate }, policy), caller)
-    assert.equal(certificates.holderOf({ certificate: new X509Certificate(certificate.raw) }, policy), caller)
+    const caller = certificates.verify({ certificate }, policy)
+    assert.equal(certificates.verify({ certificate }, policy), caller)
+    assert.equal(certificates.verify({ certificate: new X509Certificate(certificate.raw) }, policy), caller)
     assert.deepEqual([caller.kind, caller.id, caller.uris], ['certificate', `certificate ${spiffe}`, [spiffe]])
     assert.match(caller.fingerprint, /^[0-9a-f]{64}$/)
     assert.ok(Object.isFrozen(caller))
   })
 
   test('another caller under another policy, with that policy', () => {
-    const certificates = createCertificates(() => known, now())
+    const certificates = createCertificateVerifier(() => known, now())
     const certificate = client()
     const other = policyOf({ ...cast, rules })
-    assert.equal(certificates.holderOf({ certificate }, policy).policy, policy)
-    assert.equal(certificates.holderOf({ certificate }, other).policy, other)
+    assert.equal(certificates.verify({ certificate }, policy).policy, policy)
+    assert.equal(certificates.verify({ certificate }, other).policy, other)
   })
 
   test('not its dates: they are checked each time', () => {
     const clock = now()
-    const certificates = createCertificates(() => known, clock)
+    const certificates = createCertificateVerifier(() => known, clock)
     const certificate = client({ days: 1 })
-    certificates.holderOf({ certificate }, policy)
+    certificates.verify({ certificate }, policy)
     clock.advance(certificate.validToDate.getTime() - clock.now())
-    certificates.holderOf({ certificate }, policy)
+    certificates.verify({ certificate }, policy)
     clock.advance(1)
-    assert.throws(() => certificates.holderOf({ certificate }, policy), { reason: 'expired' })
+    assert.throws(() => certificates.verify({ certificate }, policy), { reason: 'expired' })
   })
 
   test('not the dates of the authority either', () => {
     const clock = now()
-    const certificates = createCertificates(() => known, clock)
+    const certificates = createCertificateVerifier(() => known, clock)
     // Longer than the seven days of its authority.
     const certificate = client({ days: 30 })
-    certificates.holderOf({ certificate }, policy)
+    certificates.verify({ certificate }, policy)
     clock.advance(8 * day)
-    assert.throws(() => certificates.holderOf({ certificate }, policy), { reason: 'expired' })
+    assert.throws(() => certificates.verify({ certificate }, policy), { reason: 'expired' })
     assert.equal(verdict({ certificate }, known, clock), 'expired')
   })
 
   test('nothing once its authority is gone', () => {
     let under = known
-    const certificates = createCertificates(() => under, now())
+    const certificates = createCertificateVerifier(() => under, now())
     const certificate = client()
-    certificates.holderOf({ certificate }, policy)
+    certificates.verify({ certificate }, policy)
     under = authoritiesOf(impostor.caPem)
-    assert.throws(() => certificates.holderOf({ certificate }, policy), { code: 'invalid_token' })
+    assert.throws(() => certificates.verify({ certificate }, policy), { code: 'invalid_token' })
   })
 
   test("nothing for TLS' verdict: what a proxy sent does not stand for what a handshake refused", () => {
-    const certificates = createCertificates(() => known, now())
+    const certificates = createCertificateVerifier(() => known, now())
     const certificate = client()
-    certificates.holderOf({ certificate }, policy)
+    certificates.verify({ certificate }, policy)
     const handshake = { under: known, error: 'UNABLE_TO_VERIFY_LEAF_SIGNATURE' }
-    assert.throws(() => certificates.holderOf({ certificate, handshake }, policy), { code: 'invalid_token' })
+    assert.throws(() => certificates.verify({ certificate, handshake }, policy), { code: 'invalid_token' })
   })
 })
 
@@ -192,7 +192,7 @@ describe('names as Node writes them', () => {
     ]
   for (const [subjectAltName, expected, why] of table) {
     test(`${why}: ${String(subjectAltName)}`, () => {
-      const names = namesOf({ subjectAltName })
+      const names = subjectAltNamesOf({ subjectAltName })
       assert.deepEqual(names && [names.uris, names.dnsNames], expected)
     })
   }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { createAdmission, createAuthenticate } from '../../../src/broker/authentication/authenticate.ts'
-import { createCertificates } from '../../../src/broker/authentication/client-certificates.ts'
+import { createCertificateVerifier } from '../../../src/broker/authentication/client-certificates.ts'
 import {
   burst,
   createFailedCredentialLimiter,
@@ -157,7 +157,7 @@ describe('in front of authentication', () => {
     const world = setUp()
     const { clock, suspects } = world
     const admission = createAdmission(policy, [issuerWith([key.jwk])])
-    const certificates = createCertificates(() => undefined, clock)
+    const certificates = createCertificateVerifier(() => undefined, clock)
     const authenticate = createAuthenticate({
       admission: () => admission,
       certificates,
@@ -229,7 +229,7 @@ describe('in front of authentication', () => {
       newerThan: seen => Promise.resolve(seen),
     })
     const admission = createAdmission(policy, [away])
-    const certificates = createCertificates(() => undefined, clock)
+    const certificates = createCertificateVerifier(() => undefined, clock)
     const authenticate = createAuthenticate({
       admission: () => admission,
       certificates,

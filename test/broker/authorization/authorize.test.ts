@@ -4,7 +4,17 @@ import type { Caller } from '../../../src/broker/authentication/authenticate.ts'
 import type { TokenRequest, Policy } from '../../../src/broker/policy/model.ts'
 import { authorize, type Grant } from '../../../src/broker/authorization/authorize.ts'
 import { BrokerError } from '../../../src/errors.ts'
-import { arm, askFor, callerWith, cast, entraIssuer, graph, ids, type Json, policyOf } from '../../support/callers.ts'
+import {
+  arm,
+  tokenRequest,
+  callerWith,
+  cast,
+  entraIssuer,
+  graph,
+  ids,
+  type Json,
+  policyOf,
+} from '../../support/callers.ts'
 
 const worker = { issuer: 'onprem', subject: 'system:serviceaccount:billing:worker' }
 const rule: Json = { name: 'first', callers: [worker], tenants: ['contoso'], scopes: [graph] }
@@ -64,7 +74,7 @@ describe('a rule grants what it names, to whom it names', () => {
   ]
   for (const [who, ask, expected, why] of table) {
     test(`${expected} for ${JSON.stringify(ask)}: ${why}`, () => {
-      assert.equal(outcome(policy, who, askFor(ask), ids.home), expected)
+      assert.equal(outcome(policy, who, tokenRequest(ask), ids.home), expected)
     })
   }
 })
@@ -77,7 +87,7 @@ describe('a client id that several applications of the policy share', () => {
       rules: [{ ...rule, applications: ['two'] }],
       ...(deny && { deny }),
     })
-  const ask = askFor({ application: ids.other })
+  const ask = tokenRequest({ application: ids.other })
 
   test('is granted where one of them is, as that one', () => {
     const { application, clientId } = authorize(policyFor(), caller, ask, ids.home)
@@ -90,7 +100,7 @@ describe('a client id that several applications of the policy share', () => {
 
 test('a grant says what it is for, with ids in place of names', () => {
   const policy = policyWith([rule])
-  const grant = authorize(policy, caller, askFor({ tenant: 'contoso' }), undefined)
+  const grant = authorize(policy, caller, tokenRequest({ tenant: 'contoso' }), undefined)
   const { application, clientId, tenant, scope, policyVersion } = grant
   assert.deepEqual(
     { application, clientId, tenant, scope, policyVersion },
@@ -109,7 +119,7 @@ test('a grant says what it is for, with ids in place of names', () => {
 describe('the key of a grant', () => {
   const all = { tenants: '*', scopes: [graph, arm, 'a/.default'], applications: ['default', 'other'] }
   const policy = policyWith([{ ...rule, ...all, callers: [worker, { ...worker, subject: stranger.subject }] }])
-  const grant = (ask: Partial<TokenRequest>, who = caller): Grant => authorize(policy, who, askFor(ask), ids.home)
+  const grant = (ask: Partial<TokenRequest>, who = caller): Grant => authorize(policy, who, tokenRequest(ask), ids.home)
 
   const table: readonly [ask: Partial<TokenRequest>, why: string][] = [
     [{ tenant: ids.fabrikam }, 'tenants'],
@@ -139,7 +149,7 @@ describe('who is refused learns nothing', () => {
   for (const [ask, why] of table) {
     test(`the answer is the same for ${why}`, () => {
       assert.throws(
-        () => authorize(policy, caller, askFor(ask), ids.home),
+        () => authorize(policy, caller, tokenRequest(ask), ids.home),
         (thrown: unknown) => {
           assert.ok(thrown instanceof BrokerError)
           const { code, message, retryAfter, parts } = thrown
@@ -183,7 +193,7 @@ describe('a denial wins over every rule', () => {
   for (const [deny, expected, why] of table) {
     test(`${expected}: ${why}`, () => {
       assert.equal(
-        outcome(policyWith([allow, { ...rule, name: 'later' }], [deny]), caller, askFor(), ids.home),
+        outcome(policyWith([allow, { ...rule, name: 'later' }], [deny]), caller, tokenRequest(), ids.home),
         expected,
       )
     })
@@ -191,7 +201,7 @@ describe('a denial wins over every rule', () => {
 
   test('also while the home tenant is unknown', () => {
     const policy = policyWith([allow], [{ tenants: ['contoso'] }])
-    assert.throws(() => authorize(policy, caller, askFor(), undefined), { code: 'not_permitted' })
+    assert.throws(() => authorize(policy, caller, tokenRequest(), undefined), { code: 'not_permitted' })
   })
 })
 
@@ -226,7 +236,7 @@ describe('the wildcard for tenants', () => {
   for (const [rules, tenant, home, expected, why] of table) {
     test(`${expected}: ${why}`, () => {
       const policy = policyWith(rules)
-      assert.equal(outcome(policy, caller, askFor({ tenant }), home), expected)
+      assert.equal(outcome(policy, caller, tokenRequest({ tenant }), home), expected)
     })
   }
 })

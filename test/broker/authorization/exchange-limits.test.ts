@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { createCache } from '../../../src/broker/tokens/cache.ts'
-import { createLimits } from '../../../src/broker/authorization/rate-limits.ts'
+import { createRateLimits } from '../../../src/broker/authorization/rate-limits.ts'
 import { authorize, type Grant } from '../../../src/broker/authorization/authorize.ts'
-import { askFor, callerWith, cast, graph, ids, policyOf, under } from '../../support/callers.ts'
+import { tokenRequest, callerWith, cast, graph, ids, policyOf, under } from '../../support/callers.ts'
 import { movableClock } from '../../support/clock.ts'
 
 const rule = { tenants: ['contoso'], scopes: [graph] }
@@ -17,7 +17,7 @@ function grantOf(exchangeLimit: string | undefined, who = worker): Grant {
     { ...rule, name: 'b', callers: [{ issuer: 'onprem', subject: 'stranger' }] },
   ]
   const policy = policyOf({ ...cast, rules })
-  return authorize(policy, under(policy, who), askFor({ tenant: ids.contoso }), ids.home)
+  return authorize(policy, under(policy, who), tokenRequest({ tenant: ids.contoso }), ids.home)
 }
 
 /** A cache whose source, with one slot, waits until it is released. */
@@ -37,7 +37,7 @@ const world = (concurrency = 4) => {
     minRemainingSeconds: 300,
     timeoutMs: 5_000,
     concurrency,
-    charge: createLimits(clock).exchange,
+    charge: createRateLimits(clock).chargeExchange,
     events: { refreshed: () => undefined, negativeCacheHit: () => undefined },
   })
   return { clock, asked, cache, release: () => waits.splice(0).forEach(done => done()) }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { createAuthorize } from '../../../src/broker/authorization/authorize.ts'
-import { arm, askFor, callerWith, cast, entraIssuer, graph, ids, policyOf } from '../../support/callers.ts'
+import { arm, tokenRequest, callerWith, cast, entraIssuer, graph, ids, policyOf } from '../../support/callers.ts'
 
 const callers = [{ issuer: 'onprem', subject: 'system:serviceaccount:billing:worker' }]
 const policy = policyOf({ ...cast, rules: [{ name: 'first', callers, tenants: '*', scopes: [graph] }] })
@@ -14,15 +14,15 @@ const namesake = await callerWith({ iss: entraIssuer, azp: ids.other }, policy)
 describe('remembered grants', () => {
   test('the same ask gets the same grant, however often it was read', () => {
     const decide = createAuthorize(() => ids.home)
-    const ask = askFor()
+    const ask = tokenRequest()
     const grant = decide(caller, ask)
     assert.equal(decide(caller, ask), grant)
-    assert.equal(decide(caller, askFor()), grant)
+    assert.equal(decide(caller, tokenRequest()), grant)
   })
 
   test('another caller gets his own decision', () => {
     const decide = createAuthorize(() => ids.home)
-    const ask = askFor()
+    const ask = tokenRequest()
     decide(caller, ask)
     assert.throws(() => decide(stranger, ask), { code: 'not_permitted' })
     assert.throws(() => decide(namesake, ask), { code: 'not_permitted' })
@@ -30,24 +30,24 @@ describe('remembered grants', () => {
 
   test('another ask gets its own decision', () => {
     const decide = createAuthorize(() => ids.home)
-    decide(caller, askFor())
-    assert.throws(() => decide(caller, askFor({ scope: arm })), { code: 'not_permitted' })
-    assert.throws(() => decide(caller, askFor({ tenant: ids.home })), { code: 'not_permitted' })
-    assert.equal(decide(caller, askFor({ tenant: ids.fabrikam })).tenant, ids.fabrikam)
+    decide(caller, tokenRequest())
+    assert.throws(() => decide(caller, tokenRequest({ scope: arm })), { code: 'not_permitted' })
+    assert.throws(() => decide(caller, tokenRequest({ tenant: ids.home })), { code: 'not_permitted' })
+    assert.equal(decide(caller, tokenRequest({ tenant: ids.fabrikam })).tenant, ids.fabrikam)
   })
 
   test('a refusal is decided anew each time', () => {
     const decide = createAuthorize(() => ids.home)
-    const ask = askFor({ scope: arm })
+    const ask = tokenRequest({ scope: arm })
     for (let nth = 0; nth < 3; nth++) assert.throws(() => decide(caller, ask), { code: 'not_permitted' })
   })
 
   test('more asks than are remembered are decided all the same', () => {
     const decide = createAuthorize(() => ids.home)
-    const first = askFor()
+    const first = tokenRequest()
     const grant = decide(caller, first)
     for (let nth = 0; nth < 100_001; nth++) {
-      decide(caller, askFor({ tenant: `00000000-0000-4000-8000-${String(nth).padStart(12, '0')}` }))
+      decide(caller, tokenRequest({ tenant: `00000000-0000-4000-8000-${String(nth).padStart(12, '0')}` }))
     }
     assert.notEqual(decide(caller, first), grant, 'forgotten, so that memory is bounded')
     assert.deepEqual(decide(caller, first), grant)
@@ -57,7 +57,7 @@ describe('remembered grants', () => {
   test('what was undecided is decided once the home tenant is known', () => {
     let home: string | undefined
     const decide = createAuthorize(() => home)
-    const ask = askFor()
+    const ask = tokenRequest()
     assert.throws(() => decide(caller, ask), { code: 'identity_unavailable' })
     home = ids.home
     assert.equal(decide(caller, ask).rule, 'first')
