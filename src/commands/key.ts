@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { isName } from '../broker/lib/identifiers.ts'
-import { hashKey, encodeKey } from '../broker/authentication/new-key.ts'
+import { hashKey, encodeKey } from '../broker/authentication/api-keys.ts'
 import { exitCodes } from '../exit.ts'
 import { usage, type Command } from './command.ts'
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { parse } from 'yaml'
-import { isKey, hashKey } from '../../src/broker/authentication/new-key.ts'
+import { isKey, hashKey } from '../../src/broker/authentication/api-keys.ts'
 import { run } from './process.ts'
 
 const day = 86_400_000

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { describe, test } from 'node:test'
-import { isKey, hashKey, encodeKey } from '../../../src/broker/authentication/new-key.ts'
+import { isKey, hashKey, encodeKey } from '../../../src/broker/authentication/api-keys.ts'
 
 const zeros = encodeKey(Buffer.alloc(32))
 
