@@ -4,17 +4,17 @@ import { isUriPattern } from '../policy/caller-matcher.ts'
 import { reasonsToRefuse } from './jwt-refusals.ts'
 import type { Policy } from '../policy/model.ts'
 
-/** A caller as somebody describes him who asks about a policy: nothing of it is verified. */
+/** A caller as described for `policy explain`. Nothing about it is verified. */
 export interface CallerDescription {
   readonly facts: CallerFacts
-  /** Why the broker would not let him in, however good the signature. */
+  /** Why the broker would refuse the credential even if its signature is valid. Sentences for people. */
   readonly refusals: readonly string[]
 }
 
 /**
- * Who the holder of a token with these claims would be.
+ * Describes the caller of a token with these claims.
  * @param now milliseconds since 1970
- * @throws Error when its issuer is none of the policy's
+ * @throws Error if the claims have no issuer, or the policy does not have that issuer
  */
 export function describeClaims(policy: Policy, claims: JWTPayload, now: number): CallerDescription {
   const settings = policy.issuers.find(({ issuer }) => issuer === claims.iss)
@@ -25,18 +25,19 @@ export function describeClaims(policy: Policy, claims: JWTPayload, now: number):
 }
 
 /**
- * Who the holder of an API key would be.
- * @throws Error when the policy has no such key
+ * Describes the caller of an API key. If the key is being replaced, the one that expires last decides.
+ * @param now milliseconds since 1970
+ * @throws Error if the policy has no key with this name
  */
 export function describeKey(policy: Policy, name: string, now: number): CallerDescription {
   const keys = policy.apiKeys.filter(key => key.name === name)
   const last = keys.toSorted((a, b) => a.expiresAt - b.expiresAt).at(-1)
   if (!last) throw new Error(`the policy has no API key "${name}"`)
-  const faults = last.expiresAt <= now ? [`The API key has expired (${last.expires}).`] : []
-  return { facts: { kind: 'apiKey', key: name, expires: last.expires }, refusals: faults }
+  const refusals = last.expiresAt <= now ? [`The API key has expired (${last.expires}).`] : []
+  return { facts: { kind: 'apiKey', key: name, expires: last.expires }, refusals }
 }
 
-/** Who the holder of a client certificate with these subject alternative names would be. */
+/** Describes the caller of a client certificate with these subject alternative names. */
 export const describeNames = (names: readonly string[]): CallerDescription => ({
   facts: {
     kind: 'certificate',

@@ -80,31 +80,43 @@ describe("a proxy's certificate is verified again", () => {
 describe('what TLS verified is taken from it, as long as its authorities are in force', () => {
   const older = authoritiesOf(root.caPem)
   const table: readonly [presented: PresentedCertificate, expected: string, why: string][] = [
-    [{ certificate: client({}, middle), handshake: { under: known, error: undefined } }, spiffe, 'verified just so'],
     [
-      { certificate: client(), handshake: { under: older, error: undefined } },
+      { certificate: client({}, middle), handshake: { authorities: known, error: undefined } },
+      spiffe,
+      'verified just so',
+    ],
+    [
+      { certificate: client(), handshake: { authorities: older, error: undefined } },
       spiffe,
       'under older ones: verified anew',
     ],
     [
-      { certificate: client({}, impostor), handshake: { under: older, error: undefined } },
+      { certificate: client({}, impostor), handshake: { authorities: older, error: undefined } },
       'certificate',
       'under older ones, of which its own is gone',
     ],
     [
-      { certificate: client(), handshake: { under: known, error: 'UNABLE_TO_VERIFY_LEAF_SIGNATURE' } },
+      { certificate: client(), handshake: { authorities: known, error: 'UNABLE_TO_VERIFY_LEAF_SIGNATURE' } },
       'certificate',
       'refused by TLS, for whatever we do not see',
     ],
     [
-      { certificate: client(), handshake: { under: older, error: 'INVALID_PURPOSE' } },
+      { certificate: client(), handshake: { authorities: older, error: 'INVALID_PURPOSE' } },
       'certificate',
       'the same, older',
     ],
-    [{ certificate: client(), handshake: { under: known, error: 'CERT_HAS_EXPIRED' } }, 'expired', 'one above expired'],
-    [{ certificate: client(), handshake: { under: known, error: 'CERT_NOT_YET_VALID' } }, 'not_yet_valid', 'or is new'],
     [
-      { certificate: client({ isAuthority: true }), handshake: { under: known, error: undefined } },
+      { certificate: client(), handshake: { authorities: known, error: 'CERT_HAS_EXPIRED' } },
+      'expired',
+      'one above expired',
+    ],
+    [
+      { certificate: client(), handshake: { authorities: known, error: 'CERT_NOT_YET_VALID' } },
+      'not_yet_valid',
+      'or is new',
+    ],
+    [
+      { certificate: client({ isAuthority: true }), handshake: { authorities: known, error: undefined } },
       'certificate',
       "an authority's is refused all the same",
     ],
@@ -169,7 +181,7 @@ describe('what is remembered of a certificate', () => {
     const certificates = createCertificateVerifier(() => known, now())
     const certificate = client()
     certificates.verify({ certificate }, policy)
-    const handshake = { under: known, error: 'UNABLE_TO_VERIFY_LEAF_SIGNATURE' }
+    const handshake = { authorities: known, error: 'UNABLE_TO_VERIFY_LEAF_SIGNATURE' }
     assert.throws(() => certificates.verify({ certificate, handshake }, policy), { code: 'invalid_token' })
   })
 })
