@@ -44,11 +44,11 @@ async function verdict(section: string, credential: Credential, header: Json = {
   )
   const authorities = { certificates: [new X509Certificate(clients.caPem)] }
   const certificates = createCertificateVerifier(() => authorities, clock)
-  const suspects = createFailedCredentialLimiter(clock, () => Promise.resolve())
+  const failedCredentials = createFailedCredentialLimiter(clock, () => Promise.resolve())
   const authenticate = createAuthenticate({
     admission: () => admission,
     certificates,
-    failedCredentials: suspects,
+    failedCredentials,
     clock,
   })
   try {
@@ -159,7 +159,7 @@ describe('docs/callers.md', () => {
     assert.throws(() => parsePolicy(`${head}${text}`), /audience of client assertions/)
   })
 
-  test('nothing of any policy on it is warned of', () => {
+  test('no policy on it causes a warning', () => {
     const sections = [...page.matchAll(/^## (.+)$/gm)].map(([, name = '']) => name).filter(name => name !== 'Tokens')
     assert.equal(sections.length, 7)
     for (const section of sections) assert.deepEqual(policyOf(section).warnings, [], section)

@@ -119,8 +119,8 @@ export function authenticator(
   const admission = createAdmission(policy, issuers)
   const certificates = createCertificateVerifier(() => undefined, clock)
   const failedCredentials = createFailedCredentialLimiter(clock, () => Promise.resolve())
-  const recognised = { admission: () => admission, certificates, failedCredentials, clock }
-  return createAuthenticate({ ...recognised, ...(verification && { verification }) })
+  const parts = { admission: () => admission, certificates, failedCredentials, clock }
+  return createAuthenticate({ ...parts, ...(verification && { verification }) })
 }
 
 /** A caller that authenticated with a JWT. */

@@ -78,7 +78,7 @@ const keyWithChecksum = /^tb_[A-Za-z0-9_-]{43}(?=[A-Za-z0-9_-]{6}$)/
 
 /**
  * Creates the text of an API key: `tb_`, 43 characters of base64url (RFC 4648 §5) with 256 random bits, and 6 more with the
- * CRC-32 of what precedes them. The checksum lets a scanner tell a key from any other text, without the policy.
+ * CRC-32 of what precedes them. The checksum lets a scanner distinguish a key from any other text, without the policy.
  * `tb_[A-Za-z0-9_-]{49}` matches a key.
  *
  * @param random 32 bytes

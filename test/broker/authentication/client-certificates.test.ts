@@ -27,7 +27,7 @@ const client = (options: LeafOptions = {}, by = root): X509Certificate =>
   new X509Certificate(by.issue({ names: [spiffe], usage: 'client', ...options }).certPem)
 const day = 86_400_000
 
-/** The same certificate for somebody else of a name as long. */
+/** The same certificate with another name of the same length. */
 const changed = ({ raw }: X509Certificate): X509Certificate =>
   new X509Certificate(Buffer.from(raw.toString('latin1').replace('sa/worker', 'sa/master'), 'latin1'))
 
@@ -47,14 +47,14 @@ const now = (days = 0) => movableClock(Date.now() + days * day)
 describe("a proxy's certificate is verified again", () => {
   const leaf = client()
   const table: readonly [certificate: X509Certificate, expected: string, why: string, under?: ClientAuthorities][] = [
-    [leaf, spiffe, 'of an authority that is known'],
+    [leaf, spiffe, 'of a known authority'],
     [client({ names: ['Worker.Example'] }), 'worker.example', 'a DNS name, in lower case'],
     [leaf, spiffe, 'one of several authorities', authoritiesOf(impostor.caPem, root.caPem)],
     [client({}, middle), spiffe, 'of an authority below another, which is listed itself', authoritiesOf(middle.caPem)],
     [client({}, impostor), 'certificate', 'of another authority of the same name'],
     [client({}, createAuthority('other')), 'certificate', 'of another authority'],
     [changed(leaf), 'certificate', 'with a name that was changed after it was signed'],
-    [client({}, middle), 'certificate', 'of an authority below one that is known: a proxy brings none with it'],
+    [client({}, middle), 'certificate', 'of an authority below a known one: a proxy sends no chain'],
     [leaf, 'certificate', 'no authority at all', authoritiesOf()],
     [client({ days: -1 }), 'expired', 'expired'],
     [client({ from: 1, days: 2 }), 'not_yet_valid', 'not valid yet'],
@@ -71,34 +71,34 @@ describe("a proxy's certificate is verified again", () => {
     test(`${expected}: ${why}`, () => assert.equal(verdict({ certificate }, under), expected))
   }
 
-  test('certificates authenticate nobody where no authorities are configured', () => {
+  test('without authorities, every certificate is refused', () => {
     const certificates = createCertificateVerifier(() => undefined, now())
     assert.throws(() => certificates.verify({ certificate: leaf }, policy), { code: 'invalid_token' })
   })
 })
 
-describe('what TLS verified is taken from it, as long as its authorities are in force', () => {
+describe('the result of the handshake counts, as long as its authorities are current', () => {
   const older = authoritiesOf(root.caPem)
   const table: readonly [presented: PresentedCertificate, expected: string, why: string][] = [
     [
       { certificate: client({}, middle), handshake: { authorities: known, error: undefined } },
       spiffe,
-      'verified just so',
+      'verified by TLS',
     ],
     [
       { certificate: client(), handshake: { authorities: older, error: undefined } },
       spiffe,
-      'under older ones: verified anew',
+      'under older authorities: verified again',
     ],
     [
       { certificate: client({}, impostor), handshake: { authorities: older, error: undefined } },
       'certificate',
-      'under older ones, of which its own is gone',
+      'under older authorities, one of which was removed',
     ],
     [
       { certificate: client(), handshake: { authorities: known, error: 'UNABLE_TO_VERIFY_LEAF_SIGNATURE' } },
       'certificate',
-      'refused by TLS, for whatever we do not see',
+      'refused by TLS',
     ],
     [
       { certificate: client(), handshake: { authorities: older, error: 'INVALID_PURPOSE' } },
@@ -113,12 +113,12 @@ describe('what TLS verified is taken from it, as long as its authorities are in 
     [
       { certificate: client(), handshake: { authorities: known, error: 'CERT_NOT_YET_VALID' } },
       'not_yet_valid',
-      'or is new',
+      'one above not valid yet',
     ],
     [
       { certificate: client({ isAuthority: true }), handshake: { authorities: known, error: undefined } },
       'certificate',
-      "an authority's is refused all the same",
+      "an authority's is still refused",
     ],
   ]
   for (const [presented, expected, why] of table) {
@@ -126,7 +126,7 @@ describe('what TLS verified is taken from it, as long as its authorities are in 
   }
 })
 
-describe('what is remembered of a certificate', () => {
+describe('what is cached of a certificate', () => {
   test('the same caller, while nothing changes', () => {
     const certificates = createCertificateVerifier(() => known, now())
     const certificate = client()
@@ -177,7 +177,7 @@ describe('what is remembered of a certificate', () => {
     assert.throws(() => certificates.verify({ certificate }, policy), { code: 'invalid_token' })
   })
 
-  test("nothing for TLS' verdict: what a proxy sent does not stand for what a handshake refused", () => {
+  test('not for the handshake: a certificate that a proxy sent does not replace one that TLS refused', () => {
     const certificates = createCertificateVerifier(() => known, now())
     const certificate = client()
     certificates.verify({ certificate }, policy)
@@ -193,11 +193,11 @@ describe('names as Node writes them', () => {
       ['URI:spiffe://a/b', [['spiffe://a/b'], []], 'a URI'],
       ['DNS:A.example, URI:https://x/, DNS:b', [['https://x/'], ['a.example', 'b']], 'several'],
       ['IP Address:10.0.0.1, email:a@b', [[], []], 'other kinds'],
-      ['DNS:"a\\u002c DNS:b"', [[], ['a, dns:b']], 'a name that holds what separates names (CVE-2021-44532)'],
+      ['DNS:"a\\u002c DNS:b"', [[], ['a, dns:b']], 'a name that contains a separator (CVE-2021-44532)'],
       ['URI:"spiffe://a/\\"b"', [['spiffe://a/"b'], []], 'a quote'],
       ['DNS:', [[], []], 'an empty name is none'],
       ['DNS:a.example URI:x', [[], ['a.example uri:x']], 'no comma: one name'],
-      ['DNS:a"b', undefined, 'a quote where none may be'],
+      ['DNS:a"b', undefined, 'a quote inside a name'],
       ['nonsense', undefined, 'no kind'],
       ['DNS:a,URI:b', undefined, 'a comma without its space'],
       ['DNS:"a', undefined, 'a text that does not end'],

@@ -6,7 +6,7 @@ import { isKey, hashKey, encodeKey } from '../../../src/broker/authentication/ap
 const zeros = encodeKey(Buffer.alloc(32))
 
 describe('a new key', () => {
-  test('is made of the random bytes and a CRC-32 of what precedes it', () => {
+  test('consists of the random bytes and a CRC-32 of what precedes it', () => {
     // python3 -c "import zlib,base64; b='tb_'+'A'*43; print(base64.urlsafe_b64encode(zlib.crc32(b.encode()).to_bytes(4)))"
     assert.equal(zeros, `tb_${'A'.repeat(43)}gla8sA`)
     assert.equal(encodeKey(Buffer.alloc(32, 0xff)).slice(0, 46), `tb_${'_'.repeat(42)}8`)
@@ -17,7 +17,7 @@ describe('a new key', () => {
     assert.equal(hashKey('abc'), 'ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad')
   })
 
-  test('is recognised, and matches the expression that scanners use', () => {
+  test('passes the check, and matches the expression that scanners use', () => {
     for (let nth = 0; nth < 200; nth++) {
       const key = encodeKey(randomBytes(32))
       assert.match(key, /^tb_[A-Za-z0-9_-]{49}$/)

@@ -22,10 +22,10 @@ const rule: Json = { name: 'first', callers: [worker], tenants: ['contoso'], sco
 const policyWith = (rules: readonly Json[], deny?: readonly Json[]): Policy =>
   policyOf({ ...cast, rules, ...(deny && { deny }) })
 
-/** What an ask comes to: the rule that grants it, or the error's code and reason. */
-function outcome(policy: Policy, caller: Caller, ask: TokenRequest, homeTenant: string | undefined): string {
+/** The outcome of a request: the rule that grants it, or the error's code and reason. */
+function outcome(policy: Policy, caller: Caller, request: TokenRequest, homeTenant: string | undefined): string {
   try {
-    return authorize(policy, caller, ask, homeTenant).rule
+    return authorize(policy, caller, request, homeTenant).rule
   } catch (thrown) {
     assert.ok(thrown instanceof BrokerError)
     return thrown.code === thrown.reason ? thrown.code : `${thrown.code}: ${thrown.reason}`
@@ -43,11 +43,11 @@ describe('a rule grants what it names, to whom it names', () => {
     { ...rule, name: 'second', tenants: [ids.fabrikam], scopes: [arm], applications: ['other'] },
   ])
   const no = 'not_permitted: no_rule'
-  const table: readonly [who: Caller, ask: Partial<TokenRequest>, expected: string, why: string][] = [
+  const table: readonly [who: Caller, request: Partial<TokenRequest>, expected: string, why: string][] = [
     [caller, {}, 'first', 'the tenant by its id'],
     [caller, { tenant: 'contoso' }, 'first', 'the tenant by its name'],
     [caller, { tenant: ids.fabrikam, scope: arm, application: 'other' }, 'second', 'a tenant that the rule has by id'],
-    [caller, { tenant: 'fabrikam', scope: arm, application: 'other' }, 'second', 'and the ask by name'],
+    [caller, { tenant: 'fabrikam', scope: arm, application: 'other' }, 'second', 'and the request by name'],
     [caller, { tenant: ids.fabrikam }, no, 'another tenant'],
     [caller, { scope: arm }, no, 'another scope'],
     [caller, { application: 'other' }, no, 'another application'],
@@ -68,13 +68,13 @@ describe('a rule grants what it names, to whom it names', () => {
       caller,
       { application: ids.home, tenant: 'nowhere' },
       'not_permitted: unknown_client_id',
-      'neither client id nor tenant: the client id is told in the log',
+      'neither client id nor tenant: the client id is the reason in the log',
     ],
     [caller, { application: ids.application, tenant: 'nowhere' }, 'not_permitted: unknown_target', 'only the tenant'],
   ]
-  for (const [who, ask, expected, why] of table) {
-    test(`${expected} for ${JSON.stringify(ask)}: ${why}`, () => {
-      assert.equal(outcome(policy, who, tokenRequest(ask), ids.home), expected)
+  for (const [who, request, expected, why] of table) {
+    test(`${expected} for ${JSON.stringify(request)}: ${why}`, () => {
+      assert.equal(outcome(policy, who, tokenRequest(request), ids.home), expected)
     })
   }
 })
@@ -87,14 +87,14 @@ describe('a client id that several applications of the policy share', () => {
       rules: [{ ...rule, applications: ['two'] }],
       ...(deny && { deny }),
     })
-  const ask = tokenRequest({ application: ids.other })
+  const request = tokenRequest({ application: ids.other })
 
-  test('is granted where one of them is, as that one', () => {
-    const { application, clientId } = authorize(policyFor(), caller, ask, ids.home)
+  test('is granted if one of them is, as that one', () => {
+    const { application, clientId } = authorize(policyFor(), caller, request, ids.home)
     assert.deepEqual([application, clientId], ['two', ids.other])
   })
-  test('is not where that one is denied', () => {
-    assert.equal(outcome(policyFor([{ applications: ['two'] }]), caller, ask, ids.home), 'not_permitted: denied')
+  test('is refused if that one is denied', () => {
+    assert.equal(outcome(policyFor([{ applications: ['two'] }]), caller, request, ids.home), 'not_permitted: denied')
   })
 })
 
@@ -119,15 +119,16 @@ test('a grant says what it is for, with ids in place of names', () => {
 describe('the key of a grant', () => {
   const all = { tenants: '*', scopes: [graph, arm, 'a/.default'], applications: ['default', 'other'] }
   const policy = policyWith([{ ...rule, ...all, callers: [worker, { ...worker, subject: stranger.subject }] }])
-  const grant = (ask: Partial<TokenRequest>, who = caller): Grant => authorize(policy, who, tokenRequest(ask), ids.home)
+  const grant = (request: Partial<TokenRequest>, who = caller): Grant =>
+    authorize(policy, who, tokenRequest(request), ids.home)
 
-  const table: readonly [ask: Partial<TokenRequest>, why: string][] = [
+  const table: readonly [request: Partial<TokenRequest>, why: string][] = [
     [{ tenant: ids.fabrikam }, 'tenants'],
     [{ application: 'other' }, 'applications'],
     [{ scope: arm }, 'scopes'],
   ]
-  for (const [ask, why] of table) {
-    test(`separates ${why}`, () => assert.notEqual(grant(ask).key, grant({}).key))
+  for (const [request, why] of table) {
+    test(`separates ${why}`, () => assert.notEqual(grant(request).key, grant({}).key))
   }
 
   test('is the same for every caller, and for a tenant by id or by name', () => {
@@ -136,9 +137,9 @@ describe('the key of a grant', () => {
   })
 })
 
-describe('who is refused learns nothing', () => {
+describe('a refusal reveals nothing', () => {
   const policy = policyWith([rule], [{ tenants: ['fabrikam'] }])
-  const table: readonly [ask: Partial<TokenRequest>, why: string][] = [
+  const table: readonly [request: Partial<TokenRequest>, why: string][] = [
     [{ tenant: 'fabrikam' }, 'a tenant that is denied'],
     [{ tenant: 'nowhere' }, 'a tenant that is not listed'],
     [{ tenant: ids.home }, 'an id that nothing names'],
@@ -146,10 +147,10 @@ describe('who is refused learns nothing', () => {
     [{ application: 'other' }, 'an application that is listed'],
     [{ scope: arm }, 'a scope that nothing grants'],
   ]
-  for (const [ask, why] of table) {
-    test(`the answer is the same for ${why}`, () => {
+  for (const [request, why] of table) {
+    test(`the response is the same for ${why}`, () => {
       assert.throws(
-        () => authorize(policy, caller, tokenRequest(ask), ids.home),
+        () => authorize(policy, caller, tokenRequest(request), ids.home),
         (thrown: unknown) => {
           assert.ok(thrown instanceof BrokerError)
           const { code, message, retryAfter, parts } = thrown

@@ -52,7 +52,7 @@ function passes(limits: ReturnType<typeof createRateLimits>, grant: Grant, times
 describe('a limit of requests', () => {
   const limited = { ...rule, requestLimit: '5/m' }
 
-  test('lets through so many at once, and then one for each part of its period', () => {
+  test('permits its count at once, and then one for each part of its period', () => {
     const clock = movableClock()
     const limits = createRateLimits(clock)
     const grant = grantOf([limited])
@@ -85,13 +85,13 @@ describe('a limit of requests', () => {
     })
   }
 
-  test('is one for all that the rule grants, and for every token of a caller', () => {
+  test('is shared by all that the rule grants, and by every token of a caller', () => {
     const limits = createRateLimits(movableClock())
     assert.equal(passes(limits, grantOf([limited]), 3), 3)
     assert.equal(passes(limits, grantOf([limited], again, ids.fabrikam), 3), 2)
   })
 
-  test('is another for each caller', () => {
+  test('is separate for each caller', () => {
     const limits = createRateLimits(movableClock())
     assert.equal(passes(limits, grantOf([limited]), 9), 5)
     assert.equal(passes(limits, grantOf([limited], stranger), 9), 5)
@@ -118,13 +118,13 @@ describe('a limit of requests', () => {
     )
   })
 
-  test('outlives a reload of the policy: nobody begins anew by it', () => {
+  test('survives a reload of the policy: no caller starts again', () => {
     const limits = createRateLimits(movableClock())
     assert.equal(passes(limits, grantOf([limited]), 9), 5)
     assert.equal(passes(limits, grantOf([limited, { ...rule, name: 'b', scopes: [arm] }]), 9), 0)
   })
 
-  test('ten thousand callers are kept, and the one that was away longest begins anew', async () => {
+  test('ten thousand callers are kept, and the least recently used starts again', async () => {
     const limits = createRateLimits(movableClock())
     const grant = grantOf([
       { ...limited, callers: [{ issuer: 'onprem', claims: { aud2: 'x' } }, ...(rule['callers'] as Json[])] },
@@ -140,7 +140,7 @@ describe('a limit of requests', () => {
     assert.equal(passes(limits, grant, 9), 5)
   })
 
-  test('nothing limits a grant without one', () => {
+  test('a grant without a limit is not limited', () => {
     const limits = createRateLimits(movableClock())
     assert.equal(limits.chargeRequest(grantOf([rule])), undefined)
   })
@@ -185,7 +185,7 @@ describe('of several rules that grant it, the most generous counts, whatever the
 
 describe('a limit of exchanges', () => {
   const limited = { ...rule, exchangeLimit: '2/m' }
-  test('is another than that of requests', () => {
+  test('is separate from that of requests', () => {
     const limits = createRateLimits(movableClock())
     const grant = grantOf([{ ...limited, requestLimit: '2/m' }])
     limits.chargeExchange(grant)
