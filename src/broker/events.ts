@@ -76,8 +76,8 @@ export interface Upstream {
 export const upstreamKinds = ['authority', 'identity', 'issuer'] as const
 
 /**
- * The state of the circuit breaker of the authority. closed: requests are sent. open: none is sent, because too many tenants failed.
- * half-open: one request is sent as a probe.
+ * The state of the circuit breaker of the authority. closed: requests are sent. open: none is sent, because the exchanges of
+ * too many tenants failed. half-open: one request is sent as a probe.
  */
 export type CircuitState = (typeof circuitStates)[number]
 

@@ -122,7 +122,7 @@ function createDeciders(
     authenticate: createAuthenticate({
       admission,
       certificates,
-      failedCredentials: failedCredentials,
+      failedCredentials,
       clock,
       verification,
     }),

@@ -37,7 +37,7 @@ interface StoredKey {
 /** The API keys of one version of the policy. */
 export interface ApiKeys {
   /**
-   * Returns the caller whose key has this SHA-256, or `undefined` if the policy has none with it.
+   * Returns the caller whose key has this SHA-256, or `undefined` if the policy has no key with it.
    *
    * @param sha256 in base64url
    * @param now milliseconds since 1970

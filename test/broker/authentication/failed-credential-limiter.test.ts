@@ -162,12 +162,7 @@ describe('before authentication', () => {
     const { clock, failedCredentials } = world
     const admission = createAdmission(policy, [issuerWith([key.jwk])])
     const certificates = createCertificateVerifier(() => undefined, clock)
-    const authenticate = createAuthenticate({
-      admission: () => admission,
-      certificates,
-      failedCredentials,
-      clock,
-    })
+    const authenticate = createAuthenticate({ admission: () => admission, certificates, failedCredentials, clock })
     const from = (token: string, where = address) => Promise.resolve(authenticate(token, undefined, where))
     const attack = async (times: number) => {
       for (let nth = 0; nth < times; nth++)
@@ -234,12 +229,7 @@ describe('before authentication', () => {
     })
     const admission = createAdmission(policy, [unavailable])
     const certificates = createCertificateVerifier(() => undefined, clock)
-    const authenticate = createAuthenticate({
-      admission: () => admission,
-      certificates,
-      failedCredentials,
-      clock,
-    })
+    const authenticate = createAuthenticate({ admission: () => admission, certificates, failedCredentials, clock })
     for (let nth = 0; nth < burst; nth++) {
       await assert.rejects(async () => authenticate(mint(key, goodClaims({ jti: String(nth) })), undefined, address))
     }
