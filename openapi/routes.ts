@@ -60,7 +60,7 @@ function addRoutes(app: FastifyInstance, _options: object, registered: () => voi
         authorizeOperation: never,
         policy: never,
         purge: never,
-        events: { purged: never, answered: never },
+        events: { purged: never, responded: never },
       })
       addOAuthMetadata(scope, undefined)
       addEntraDocument(scope, { publicUrl: undefined, authority: '' })

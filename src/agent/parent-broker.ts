@@ -17,7 +17,7 @@ export interface ParentBrokerOptions {
   readonly url: string
   readonly credential: () => Promise<WorkloadCredential>
   readonly clock: Clock
-  readonly asked: Events['asked']
+  readonly asked: Events['upstreamCalled']
 }
 
 /** The central broker as the one that is asked. */

@@ -71,19 +71,19 @@ export function wireAgent(
     sink,
     { clock, isReady, isDraining, cache: () => view.statistics(), circuit: () => 'closed' },
   )
-  const parent = { url, credential: () => readCredential(files), clock, asked: events.asked }
+  const parent = { url, credential: () => readCredential(files), clock, asked: events.upstreamCalled }
   const { tokens, view } = connectParent(parent, settings, random, { log, events })
   const deciders = {
     authenticate: createSecretAuthenticate(secret, policy),
     authorize: authorizeByFlags(tenant),
-    limits: { request: () => undefined },
+    limits: { chargeRequest: () => undefined },
   }
   const tokenService = createTokenService(deciders, tokens, events)
   const readiness = createReadiness([reachable(parent)], notReadyYet(log), random)
   const authorizeOperation = createAuthorizeOperation(events.forbidden)
   const operations = { ...telemetry, tokenService, authorizeOperation, cache: view }
   const app = buildApp(
-    { log, isDraining, answered: events.answered },
+    { log, isDraining, answered: events.responded },
     routesOf(settings, secret, tokenService, operations),
   )
 

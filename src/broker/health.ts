@@ -33,7 +33,7 @@ export interface UpstreamHealth {
 
 /** The health of the upstreams, derived from the broker's own traffic. */
 export interface Health {
-  readonly asked: Events['asked']
+  readonly upstreamCalled: Events['upstreamCalled']
   readonly circuit: Events['circuit']
   readonly report: () => readonly UpstreamHealth[]
   /** Replaces the list of upstreams; those that stay keep their health. */
@@ -55,7 +55,7 @@ export function createHealth(upstreams: readonly Upstream[], clock: Pick<Clock, 
   follow(upstreams)
   return {
     follow,
-    asked: (upstream, _seconds, error) => {
+    upstreamCalled: (upstream, _seconds, error) => {
       const state = states.get(keyOf(upstream))
       if (state) states.set(keyOf(upstream), next(state, error, clock.now()))
     },

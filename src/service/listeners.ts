@@ -22,14 +22,14 @@ const graceMs = 1_000
 type Shown = Omit<Operations, 'openMetrics'>
 
 interface Surroundings extends Pick<AppOptions, 'log' | 'isDraining'> {
-  readonly events: Pick<Events, 'answered' | 'headerIgnored'>
+  readonly events: Pick<Events, 'responded' | 'headerIgnored'>
   readonly loopTime: () => number
 }
 
 /** Builds the main server, and the operators' server if the configuration has one. They do not listen yet. */
 export async function buildListeners(
   config: Config,
-  { log, isDraining, loopTime, events: { answered, headerIgnored } }: Surroundings,
+  { log, isDraining, loopTime, events: { responded: answered, headerIgnored } }: Surroundings,
   parts: Shown & Purge & { readonly tokenService: TokenService },
   authorities: FollowedAuthorities | undefined,
 ) {

@@ -64,7 +64,7 @@ export async function startPolicyReloader(
     } catch (thrown) {
       const faults =
         thrown instanceof InvalidConfigurationError ? thrown.errors : [{ where: 'file', what: messageOf(thrown) }]
-      const isKnown = JSON.stringify(faults) === JSON.stringify(refusal?.faults)
+      const isKnown = JSON.stringify(faults) === JSON.stringify(refusal?.errors)
       running.rejected(faults)
       if (aloud || !isKnown) options.policyRefused(before, faults)
     }

@@ -56,11 +56,11 @@ export function createSubscribers(
     negativeCacheHit: metrics.negativeCacheHit,
     purged: both(audit.purged, metrics.purged),
     circuit: health.circuit,
-    asked: both(health.asked, metrics.asked),
+    upstreamCalled: both(health.upstreamCalled, metrics.upstreamCalled),
     verification: metrics.verification,
     headerIgnored: metrics.headerIgnored,
-    unreadable: metrics.unreadable,
-    answered: metrics.answered,
+    opaqueToken: metrics.opaqueToken,
+    responded: metrics.responded,
     policyLoaded: (policy, before) => {
       audit.policyLoaded(policy, before)
       metrics.policyLoaded(policy, before)
@@ -74,7 +74,7 @@ export function createSubscribers(
     metrics.close()
   }
   const shown = { ...observed, isDraining, metrics }
-  const telemetry = { ...shown, answered: events.answered, version, startedAt: clock.now(), close }
+  const telemetry = { ...shown, answered: events.responded, version, startedAt: clock.now(), close }
   return { log: logs.log, events, telemetry }
 }
 

@@ -3,12 +3,12 @@ import type { FastifyInstance } from 'fastify'
 import type { Observer } from '../broker/lib/timed.ts'
 import { createAuthenticate, type Issuer } from '../broker/authentication/authenticate.ts'
 import { createCache } from '../broker/tokens/cache.ts'
-import { createCertificates } from '../broker/authentication/client-certificates.ts'
+import { createCertificateVerifier } from '../broker/authentication/client-certificates.ts'
 import { chance, type Clock, type Surroundings } from '../broker/lib/clock.ts'
 import { createTokenService } from '../broker/issue-token.ts'
 import { createAssertionCache } from '../broker/tokens/assertion-cache.ts'
 import { readyKeys } from '../broker/authentication/jwks.ts'
-import { createLimits } from '../broker/authorization/rate-limits.ts'
+import { createRateLimits } from '../broker/authorization/rate-limits.ts'
 import { createAuthorizeOperation } from '../broker/authorization/authorize-operation.ts'
 import { createAuthorize } from '../broker/authorization/authorize.ts'
 import type { Policy } from '../broker/policy/model.ts'
@@ -71,13 +71,13 @@ export async function wire(config: Config, policy: Policy, sink: LineSink, aroun
   })
   const { upstreamTimeoutMs: timeoutMs } = config
   const reloader = await startPolicyReloader(config, running, { clock, timeoutMs, ...events })
-  const assertions = connectIdentity(config, around, events.asked)
+  const assertions = connectIdentity(config, around, events.upstreamCalled)
   const authorities = config.clientCaFile === undefined ? undefined : await followAuthorities(config.clientCaFile)
   const deciders = createDeciders(running, authorities, assertions, clock, events)
   const { circuit, source } = connectEntra(config, around, assertions, events)
   const cache = createCache(source, {
     ...around,
-    charge: deciders.limits.exchange,
+    charge: deciders.limits.chargeExchange,
     maxEntries: config.cacheMaxEntries,
     minRemainingSeconds: config.minRemainingSeconds,
     timeoutMs,
@@ -116,18 +116,18 @@ function createDeciders(
   clock: Clock,
   { verification }: Events,
 ) {
-  const certificates = createCertificates(() => authorities?.current(), clock)
+  const certificates = createCertificateVerifier(() => authorities?.current(), clock)
   const failedCredentials = createFailedCredentialLimiter(clock, sleep)
   return {
     authenticate: createAuthenticate({
       admission,
       certificates,
-      failedCredentials: failedCredentials,
+      failedCredentials,
       clock,
       verification,
     }),
     authorize: createAuthorize(homeTenant),
-    limits: createLimits(clock),
+    limits: createRateLimits(clock),
   }
 }
 
@@ -148,7 +148,7 @@ function connectEntra(
 function connectIdentity(
   { identity, upstreamTimeoutMs }: Config,
   around: Surroundings,
-  asked: Events['asked'],
+  asked: Events['upstreamCalled'],
 ): AssertionSource {
   const upstream = identityUpstream(identity)
   const fetched: Observer = (seconds, error) => asked(upstream, seconds, error)

@@ -54,7 +54,7 @@ export function createMetrics(gauges: Gauges): Metrics {
       requests.inc({ endpoint, outcome: 'issued' })
       served.inc({ result: how })
     },
-    answered: (endpoint, outcome) => requests.inc({ endpoint, outcome }),
+    responded: (endpoint, outcome) => requests.inc({ endpoint, outcome }),
     refused: ({ endpoint }, _caller, _ask, { code, reason }) => {
       if (code === 'not_permitted') denials.inc({ endpoint, reason })
     },
@@ -64,10 +64,10 @@ export function createMetrics(gauges: Gauges): Metrics {
     refreshed: (_grant, outcome, error) => refreshes.inc({ outcome: error?.reason ?? outcome }),
     negativeCacheHit: (_grant, { reason }) => negativeHits.inc({ reason }),
     purged: (_request, _caller, _filter, dropped) => purged.inc(dropped),
-    unreadable: () => opaque.inc(),
+    opaqueToken: () => opaque.inc(),
     policyLoaded: () => reloaded('loaded'),
     policyRefused: () => reloaded('refused'),
-    asked: countUpstreamRequests(registry),
+    upstreamCalled: countUpstreamRequests(registry),
     scrape: () => {
       // Read once for all gauges of this scrape.
       statistics = gauges.cache()
@@ -79,7 +79,7 @@ export function createMetrics(gauges: Gauges): Metrics {
 }
 
 /** Measures requests to upstreams: their duration, or their number. */
-function countUpstreamRequests(registry: Registry): Events['asked'] {
+function countUpstreamRequests(registry: Registry): Events['upstreamCalled'] {
   const settings = (name: MetricName) => settingsOf(name, registry)
   const exchanges = new Histogram({ ...settings('token_broker_exchange_duration_seconds'), buckets })
   const identity = new Histogram({ ...settings('token_broker_identity_fetch_duration_seconds'), buckets })

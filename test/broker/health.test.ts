@@ -39,11 +39,11 @@ describe('the status of an upstream', () => {
   test('has its circuit beside it, if it is an authority: neither changes the other', () => {
     const { clock, health, seen } = healthWorld()
     clock.advance(1000)
-    health.asked(entra, 0.1, away())
+    health.upstreamCalled(entra, 0.1, away())
     health.circuit('open', noon + 900)
     assert.partialDeepStrictEqual(seen(entra), { status: 'failing', circuit: { state: 'open', since: noon + 900 } })
     clock.advance(1000)
-    health.asked(entra, 0.1)
+    health.upstreamCalled(entra, 0.1)
     assert.partialDeepStrictEqual(seen(entra), { status: 'ok', circuit: { state: 'open', since: noon + 900 } })
     for (const upstream of [identity, onprem]) assert.ok(!('circuit' in (seen(upstream) ?? {})))
   })
@@ -66,7 +66,7 @@ describe('the status of an upstream', () => {
     ]
     for (const [error, status, since, failures] of steps) {
       clock.advance(1000)
-      health.asked(entra, 0.1, error)
+      health.upstreamCalled(entra, 0.1, error)
       assert.partialDeepStrictEqual(seen(entra), { status, since: noon + since * 1000, failures })
     }
   })
@@ -74,7 +74,7 @@ describe('the status of an upstream', () => {
   test('from unknown to failing: the first attempt may be the one that fails', () => {
     const { clock, health, seen } = healthWorld()
     clock.advance(5000)
-    health.asked(identity, 0.1, away())
+    health.upstreamCalled(identity, 0.1, away())
     const state = seen(identity)
     assert.partialDeepStrictEqual(state, { status: 'failing', since: noon + 5000, failures: 1 })
     assert.equal(state?.lastSuccess, undefined)
@@ -82,7 +82,7 @@ describe('the status of an upstream', () => {
 
   test('is kept while nobody asks: hours change nothing', () => {
     const { clock, health, seen } = healthWorld()
-    health.asked(entra, 0.1)
+    health.upstreamCalled(entra, 0.1)
     const before = seen(entra)
     clock.advance(10 * 3_600_000)
     assert.deepEqual(seen(entra), before)
@@ -92,7 +92,7 @@ describe('the status of an upstream', () => {
     const clock = movableClock()
     const twins: readonly Upstream[] = [onprem, { kind: 'issuer', name: 'entra' }, { kind: 'identity', name: 'onprem' }]
     const health = createHealth(twins, clock)
-    health.asked({ kind: 'issuer', name: 'onprem' }, 0.1, away())
+    health.upstreamCalled({ kind: 'issuer', name: 'onprem' }, 0.1, away())
     assert.deepEqual(
       health.report().map(({ status }) => status),
       ['failing', 'unknown', 'unknown'],
@@ -101,7 +101,7 @@ describe('the status of an upstream', () => {
 
   test('of somebody who is no upstream is passed over: what is announced adds no row', () => {
     const { health } = healthWorld()
-    health.asked({ kind: 'issuer', name: 'stranger' }, 0.1, away())
+    health.upstreamCalled({ kind: 'issuer', name: 'stranger' }, 0.1, away())
     assert.equal(health.report().length, 3)
     assert.ok(health.report().every(({ status }) => status === 'unknown'))
   })
@@ -109,7 +109,7 @@ describe('the status of an upstream', () => {
   test('a report is a picture: what happens later does not change it', () => {
     const { health } = healthWorld()
     const before = health.report()
-    health.asked(entra, 0.1, away())
+    health.upstreamCalled(entra, 0.1, away())
     assert.ok(before.every(({ status }) => status === 'unknown'))
   })
 })
@@ -119,7 +119,7 @@ describe('the last error', () => {
     const { clock, health, seen } = healthWorld()
     const upstream = { error: 'invalid_client', codes: [700213], traceId: 'trace-1' }
     clock.advance(1000)
-    health.asked(
+    health.upstreamCalled(
       entra,
       0.1,
       new BrokerError('federation_misconfigured', 'It does not fit.', {
@@ -129,7 +129,7 @@ describe('the last error', () => {
       }),
     )
     clock.advance(1000)
-    health.asked(entra, 0.1)
+    health.upstreamCalled(entra, 0.1)
     const lastError = {
       code: 'federation_misconfigured',
       reason: 'federation',
@@ -150,10 +150,10 @@ describe('the last error', () => {
 
   test('is replaced by the next one; the last success stays', () => {
     const { clock, health, seen } = healthWorld()
-    health.asked(entra, 0.1)
+    health.upstreamCalled(entra, 0.1)
     clock.advance(1000)
-    health.asked(entra, 0.1, away('first'))
-    health.asked(entra, 0.1, away('second'))
+    health.upstreamCalled(entra, 0.1, away('first'))
+    health.upstreamCalled(entra, 0.1, away('second'))
     assert.equal(seen(entra)?.lastError?.detail, 'second')
     assert.deepEqual(seen(entra)?.lastError?.upstreamCodes, [])
     assert.equal(seen(entra)?.lastSuccess, noon)
@@ -171,8 +171,8 @@ describe('what says that an upstream fails', () => {
   for (const [code, reason, why] of answers)
     test(`not ${code} (${reason}): ${why}`, () => {
       const { health, seen } = healthWorld()
-      health.asked(entra, 0.1, away())
-      health.asked(entra, 0.1, new BrokerError(code, 'no', { reason }))
+      health.upstreamCalled(entra, 0.1, away())
+      health.upstreamCalled(entra, 0.1, new BrokerError(code, 'no', { reason }))
       const state = seen(entra)
       assert.partialDeepStrictEqual(state, { status: 'ok', failures: 0, lastSuccess: undefined })
       assert.equal(state?.lastError?.reason, 'network')
@@ -180,8 +180,8 @@ describe('what says that an upstream fails', () => {
 
   test('an answer about one tenant does not hide that the broker is not trusted', () => {
     const { health, seen } = healthWorld()
-    health.asked(entra, 0.1, new BrokerError('federation_misconfigured', 'no', { reason: 'federation' }))
-    health.asked(entra, 0.1, new BrokerError('consent_required', 'no', { reason: 'consent' }))
+    health.upstreamCalled(entra, 0.1, new BrokerError('federation_misconfigured', 'no', { reason: 'federation' }))
+    health.upstreamCalled(entra, 0.1, new BrokerError('consent_required', 'no', { reason: 'consent' }))
     assert.partialDeepStrictEqual(seen(entra), { status: 'failing', failures: 1 })
   })
 
@@ -196,7 +196,7 @@ describe('what says that an upstream fails', () => {
   for (const [code, why] of troubles)
     test(`${code}: ${why}`, () => {
       const { health, seen } = healthWorld()
-      health.asked(entra, 0.1, new BrokerError(code, 'no'))
+      health.upstreamCalled(entra, 0.1, new BrokerError(code, 'no'))
       assert.equal(seen(entra)?.status, 'failing')
       // The code stands in for a finer reason.
       assert.deepEqual([seen(entra)?.lastError?.code, seen(entra)?.lastError?.reason], [code, code])

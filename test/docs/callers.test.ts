@@ -3,7 +3,7 @@ import { X509Certificate } from 'node:crypto'
 import { describe, test } from 'node:test'
 import { createAuthority, type LeafOptions } from '../../emulator/certificates.ts'
 import { createAdmission, createAuthenticate, type Caller } from '../../src/broker/authentication/authenticate.ts'
-import { createCertificates } from '../../src/broker/authentication/client-certificates.ts'
+import { createCertificateVerifier } from '../../src/broker/authentication/client-certificates.ts'
 import { algorithms } from '../../src/broker/authentication/jwt.ts'
 import { coolDownMs, graceMs, maxKeys, refreshAfterMs, staleAfterMs } from '../../src/broker/authentication/jwks.ts'
 import { authorize } from '../../src/broker/authorization/authorize.ts'
@@ -18,7 +18,7 @@ import { runCommand } from '../../src/commands/command.ts'
 import { BrokerError } from '../../src/errors.ts'
 import { serverOptions } from '../../src/http/server/app.ts'
 import { maxDocumentBytes } from '../../src/outbound/issuers/document.ts'
-import { askFor, goodClaims, ids, issuerWith, type Json, makeKey, mint } from '../support/callers.ts'
+import { tokenRequest, goodClaims, ids, issuerWith, type Json, makeKey, mint } from '../support/callers.ts'
 import { movableClock } from '../support/clock.ts'
 import { blocksOf, rowsOf, sectionOf } from './tables.ts'
 import { read } from '../support/sources.ts'
@@ -43,12 +43,12 @@ async function verdict(section: string, credential: Credential, header: Json = {
     policy.issuers.map(({ name, issuer, audiences }) => issuerWith([key.jwk], { name, issuer, audiences })),
   )
   const authorities = { certificates: [new X509Certificate(clients.caPem)] }
-  const certificates = createCertificates(() => authorities, clock)
-  const suspects = createFailedCredentialLimiter(clock, () => Promise.resolve())
+  const certificates = createCertificateVerifier(() => authorities, clock)
+  const failedCredentials = createFailedCredentialLimiter(clock, () => Promise.resolve())
   const authenticate = createAuthenticate({
     admission: () => admission,
     certificates,
-    failedCredentials: suspects,
+    failedCredentials,
     clock,
   })
   try {
@@ -57,7 +57,7 @@ async function verdict(section: string, credential: Credential, header: Json = {
       : authenticate(
           typeof credential === 'string' ? credential : mint(key, goodClaims(credential, clock.now()), header),
         ))
-    return authorize(policy, caller, askFor({ tenant: 'contoso' }), ids.home).rule
+    return authorize(policy, caller, tokenRequest({ tenant: 'contoso' }), ids.home).rule
   } catch (thrown) {
     assert.ok(thrown instanceof BrokerError, String(thrown))
     return thrown.reason

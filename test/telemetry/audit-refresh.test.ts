@@ -5,7 +5,7 @@ import { BrokerError, type ErrorCode, type ReasonOf } from '../../src/errors.ts'
 import { callerFields } from '../../src/telemetry/audit-fields.ts'
 import { createAudit } from '../../src/telemetry/audit.ts'
 import { createLogs } from '../../src/telemetry/log.ts'
-import { askFor, grantFor, graph } from '../support/callers.ts'
+import { tokenRequest, grantFor, graph } from '../support/callers.ts'
 import { movableClock } from '../support/clock.ts'
 
 /** An audit trail whose lines can be read. */
@@ -89,7 +89,7 @@ test('requests that fail are written each, however alike they are', () => {
   const { lines, audit } = setUp()
   const grant = grantFor()
   const request = { requestId: 'a-1', endpoint: 'tokens', address: '127.0.0.1' }
-  for (let n = 0; n < 10; n++) audit.refused(request, grant.caller, askFor(), timeout, grant)
+  for (let n = 0; n < 10; n++) audit.refused(request, grant.caller, tokenRequest(), timeout, grant)
   assert.equal(lines.filter(line => line['event'] === 'token.failed').length, 10)
 })
 

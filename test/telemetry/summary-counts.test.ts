@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import * as fc from 'fast-check'
 import { authorize, type Grant } from '../../src/broker/authorization/authorize.ts'
 import { summarizedIssuance } from '../../src/telemetry/issued-lines.ts'
-import { askFor, callerWith, cast, graph, ids, type Json, policyOf, under } from '../support/callers.ts'
+import { tokenRequest, callerWith, cast, graph, ids, type Json, policyOf, under } from '../support/callers.ts'
 import { noon } from '../support/clock.ts'
 import { runs } from '../support/runs.ts'
 
@@ -29,7 +29,7 @@ const people = await Promise.all(
 const grantOf = (person: number, policy: number, tenant: string): Grant => {
   const [who, which] = [people[person], policies[policy]]
   assert.ok(who && which)
-  return authorize(which, under(which, who), askFor({ tenant }), ids.home)
+  return authorize(which, under(which, who), tokenRequest({ tenant }), ids.home)
 }
 
 function setUp() {
@@ -65,7 +65,7 @@ test('callers whose subjects begin alike for as long as a line has room are two'
   assert.ok(token && policy)
   for (const end of ['1', '2']) {
     const who = await callerWith({ sub: `system:serviceaccount:${'x'.repeat(300)}${end}:worker` })
-    handOuts.issued(request, authorize(policy, under(policy, who), askFor(), ids.home), token, 'hit')
+    handOuts.issued(request, authorize(policy, under(policy, who), tokenRequest(), ids.home), token, 'hit')
   }
   assert.equal(written.length, 2)
 })

@@ -49,7 +49,7 @@ function policyBody({ policy, loadedAt, rejection: refusal }: PolicyStatus) {
       : `rules: ${rules.length}, denials: ${denials.length}, issuers: ${issuers.length}`,
     version,
     loaded_at: iso(loadedAt),
-    ...(refusal && { errors: refusal.faults }),
+    ...(refusal && { errors: refusal.errors }),
   }
 }
 

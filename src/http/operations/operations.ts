@@ -17,7 +17,7 @@ export interface Operations extends HealthFacts {
   readonly authorizeOperation: AuthorizeOperation
   readonly cache: CacheInspector
   readonly metrics: { readonly scrape: () => Promise<string>; readonly contentType: string }
-  readonly answered: Events['answered']
+  readonly answered: Events['responded']
   /** Whether `/metrics` needs no credential: on a listener that only operators reach. */
   readonly openMetrics: boolean
 }
@@ -58,7 +58,7 @@ const described = (operationId: string, ...more: readonly ErrorCode[]): FastifyS
 })
 
 /** Counts every successful response of the routes added to this scope from now on; errors are counted elsewhere. */
-export function countAnswers(app: FastifyInstance, answered: Events['answered']): void {
+export function countAnswers(app: FastifyInstance, answered: Events['responded']): void {
   app.addHook('onResponse', ({ routeOptions }, { statusCode }, done) => {
     const { endpoint } = routeOptions.config
     if (endpoint !== undefined && statusCode < 400) answered(endpoint, 'ok')

@@ -26,7 +26,7 @@ export interface Purge {
   readonly policy: () => { readonly policy: Policy }
   /** Removes what matches from the cache. Returns the number of tokens removed. */
   readonly purge: (filter: FetchFilter) => number
-  readonly events: Pick<Events, 'purged' | 'answered'>
+  readonly events: Pick<Events, 'purged' | 'responded'>
 }
 
 /**
@@ -47,7 +47,7 @@ export function addPurge(
       const filter = readFilter(request.query, policy().policy)
       const dropped = forget(filter)
       events.purged(facts, caller, filter, dropped)
-      events.answered(endpoint, 'ok')
+      events.responded(endpoint, 'ok')
       return reply.header('cache-control', 'no-store').send({ dropped, replicas: 'this' })
     },
   })

@@ -32,7 +32,7 @@ export interface AppOptions {
   /** Whether the service is about to stop, so that connections should not be kept. */
   readonly isDraining: () => boolean
   /** Called for every request that ends in an error. */
-  readonly answered: Events['answered']
+  readonly answered: Events['responded']
   /** PEM texts; plain http if absent. With `ca`, the server requests client certificates of these authorities. */
   readonly tls?: TlsOptions | undefined
   /** How to find a request's client; by default it is the peer itself, without a certificate. */

@@ -60,5 +60,5 @@ function read(socket: TLSSocket, under: ClientAuthorities): PresentedCertificate
   const certificate = socket.getPeerX509Certificate()
   if (certificate === undefined) return null
   const error = socket.authorized ? undefined : String(socket.authorizationError)
-  return { certificate, handshake: { under, error } }
+  return { certificate, handshake: { authorities: under, error } }
 }

@@ -15,7 +15,7 @@ export interface EntraOptions {
   readonly authority: string
   readonly assertions: AssertionSource
   readonly clock: Clock
-  readonly events: Pick<Events, 'asked' | 'unreadable'>
+  readonly events: Pick<Events, 'upstreamCalled' | 'opaqueToken'>
 }
 
 /**
@@ -33,7 +33,7 @@ export function entra(options: EntraOptions): TokenSource {
     timed(
       () => exchange(grant, assertion, options, signal),
       clock,
-      (seconds, error) => events.asked(upstream, seconds, error),
+      (seconds, error) => events.upstreamCalled(upstream, seconds, error),
     )
   return async (grant, signal) => {
     const assertion = await assertions.get(signal)
@@ -83,7 +83,7 @@ async function exchange(
     )
   }
   const checked = checkedToken(grant, token, client, clock.now())
-  if (checked.expiresAt === undefined) events.unreadable(grant)
+  if (checked.expiresAt === undefined) events.opaqueToken(grant)
   return checked
 }
 

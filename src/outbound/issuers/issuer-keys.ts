@@ -17,7 +17,7 @@ export interface IssuerKeysOptions {
   readonly clock: Clock
   /** Milliseconds for a fetch of keys, the discovery document included. */
   readonly timeoutMs: number
-  readonly asked: Events['asked']
+  readonly upstreamCalled: Events['upstreamCalled']
 }
 
 /** An issuer whose keys can be had, and what the policy says of it. */
@@ -46,7 +46,7 @@ export async function connectIssuers(
       const fileKeys = await readFiles(issuer, faults)
       const same = known.get(JSON.stringify(issuer))
       if (same && same.fileKeys?.text === fileKeys?.text) return same
-      if (fileKeys) options.asked(issuerUpstream(issuer), 0)
+      if (fileKeys) options.upstreamCalled(issuerUpstream(issuer), 0)
       const keys = fileKeys ? fixedJwks(fileKeys) : fetchedKeys(issuer, options)
       const { name, issuer: iss, audiences } = issuer
       return { name, issuer: iss, audiences, keys, settings: issuer, fileKeys }
@@ -78,7 +78,7 @@ async function readFiles(
 }
 
 /** The CA file is read for each fetch, of which there are few: a new one needs no reload. */
-function fetchedKeys(issuer: IssuerSettings, { clock, timeoutMs, asked }: IssuerKeysOptions): Jwks {
+function fetchedKeys(issuer: IssuerSettings, { clock, timeoutMs, upstreamCalled: asked }: IssuerKeysOptions): Jwks {
   const upstream = issuerUpstream(issuer)
   const { name, caFile } = issuer
   return fetchedJwks(

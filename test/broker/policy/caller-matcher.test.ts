@@ -5,7 +5,17 @@ import type { Caller } from '../../../src/broker/authentication/authenticate.ts'
 import type { TokenRequest, Policy } from '../../../src/broker/policy/model.ts'
 import { authorize } from '../../../src/broker/authorization/authorize.ts'
 import { BrokerError } from '../../../src/errors.ts'
-import { arm, askFor, callerWith, cast, entraIssuer, graph, ids, type Json, policyOf } from '../../support/callers.ts'
+import {
+  arm,
+  tokenRequest,
+  callerWith,
+  cast,
+  entraIssuer,
+  graph,
+  ids,
+  type Json,
+  policyOf,
+} from '../../support/callers.ts'
 import { runs } from '../../support/runs.ts'
 
 const rule: Json = { name: 'rule', tenants: ['contoso'], scopes: [graph] }
@@ -79,14 +89,14 @@ describe('a caller is told by issuer, subject and claims, all of them', () => {
     test(`${matches ? 'is' : 'is not'} ${JSON.stringify(named)}: ${why}`, async () => {
       const caller = await callerWith(claims)
       const policy = policyOf({ ...cast, rules: [{ ...rule, callers: [{ issuer: 'onprem', ...named }] }] })
-      assert.equal(outcome(policy, caller, askFor(), ids.home), matches ? 'granted' : 'not_permitted')
+      assert.equal(outcome(policy, caller, tokenRequest(), ids.home), matches ? 'granted' : 'not_permitted')
     })
   }
 
   test('a claim that is named __proto__ in the policy is a claim', async () => {
     const callers = [{ issuer: 'onprem', claims: JSON.parse('{"/__proto__/role":"admin"}') }]
     const policy = policyOf({ ...cast, rules: [{ ...rule, callers }] })
-    assert.equal(outcome(policy, await callerWith({ role: 'admin' }), askFor(), ids.home), 'not_permitted')
+    assert.equal(outcome(policy, await callerWith({ role: 'admin' }), tokenRequest(), ids.home), 'not_permitted')
   })
 
   test('one of several callers is enough', async () => {
@@ -95,7 +105,7 @@ describe('a caller is told by issuer, subject and claims, all of them', () => {
       { issuer: 'onprem', claims: { role: 'reader' } },
     ]
     const policy = policyOf({ ...cast, rules: [{ ...rule, callers }] })
-    assert.equal(outcome(policy, await callerWith({ role: 'reader' }), askFor(), ids.home), 'granted')
+    assert.equal(outcome(policy, await callerWith({ role: 'reader' }), tokenRequest(), ids.home), 'granted')
   })
 })
 
@@ -127,7 +137,7 @@ describe('whatever the policy', async () => {
       [ids.contoso, 'fabrikam', ids.home, 'nowhere'].flatMap(tenant =>
         [graph, arm].flatMap(scope =>
           ['default', 'other'].map(application =>
-            outcome(policy, caller, askFor({ tenant, scope, application }), homeTenant),
+            outcome(policy, caller, tokenRequest({ tenant, scope, application }), homeTenant),
           ),
         ),
       ),

@@ -5,7 +5,7 @@ import type { CallerFacts } from '../../../src/broker/policy/caller-facts.ts'
 import { explain } from '../../../src/broker/policy/explain.ts'
 import type { TokenRequest, Policy } from '../../../src/broker/policy/model.ts'
 import { decide } from '../../../src/broker/policy/decide.ts'
-import { arm, askFor, cast, graph, ids, policyOf } from '../../support/callers.ts'
+import { arm, tokenRequest, cast, graph, ids, policyOf } from '../../support/callers.ts'
 import { naively, type PlainCaller, type PlainEntry, type PlainPolicy } from '../../support/naive-policy.ts'
 import { runs } from '../../support/runs.ts'
 
@@ -98,7 +98,7 @@ const ask = fc
     scope: fc.constantFrom(graph, arm),
     application: fc.constantFrom('default', 'other', 'nothing'),
   })
-  .map(askFor)
+  .map(tokenRequest)
 const home = fc.constantFrom(ids.home, undefined)
 
 /** The two forms of one policy. */
@@ -185,7 +185,7 @@ test('also where many rules and denials name one tenant', () => {
     }),
     facts,
   )
-  const asked = askFor({ tenant: ids.contoso })
+  const asked = tokenRequest({ tenant: ids.contoso })
   const questions = fc
     .array(few, { minLength: 10, maxLength: 10 })
     .map(all => all.map((each): Asked => [each, asked, ids.home]))

@@ -8,7 +8,7 @@ import { createTokenService } from '../../../src/broker/issue-token.ts'
 import { createAuthorize } from '../../../src/broker/authorization/authorize.ts'
 import { createAudit } from '../../../src/telemetry/audit.ts'
 import { createLogs } from '../../../src/telemetry/log.ts'
-import { askFor, callerWith, cast, graph, ids, policyOf } from '../../support/callers.ts'
+import { tokenRequest, callerWith, cast, graph, ids, policyOf } from '../../support/callers.ts'
 import { movableClock } from '../../support/clock.ts'
 
 setFlagsFromString('--expose-gc')
@@ -57,12 +57,12 @@ function world(mode: 'every' | 'summary') {
     events,
   })
   const authorize = createAuthorize(() => ids.home)
-  const limits = { request: () => undefined }
+  const limits = { chargeRequest: () => undefined }
   const issuer = createTokenService({ authenticate: () => caller, authorize, limits }, cache, events)
   const fill = async (from: number, to: number) => {
     for (let n = from; n < to; n++) {
       const tenant = `00000000-0000-4000-8000-${String(n).padStart(12, '0')}`
-      await issuer.issue(caller, askFor({ tenant }), { requestId: 'r', endpoint: 'tokens', address: '127.0.0.1' })
+      await issuer.issue(caller, tokenRequest({ tenant }), { requestId: 'r', endpoint: 'tokens', address: '127.0.0.1' })
     }
   }
   return { cache, audit, fill }

@@ -4,7 +4,7 @@ import { verifyToken } from '../../../src/broker/tokens/verify-token.ts'
 import type { Grant } from '../../../src/broker/authorization/authorize.ts'
 import { BrokerError } from '../../../src/errors.ts'
 import { authorize } from '../../../src/broker/authorization/authorize.ts'
-import { askFor, callerWith, cast, encode, grantFor, ids, type Json, policyOf } from '../../support/callers.ts'
+import { tokenRequest, callerWith, cast, encode, grantFor, ids, type Json, policyOf } from '../../support/callers.ts'
 import { noon } from '../../support/clock.ts'
 
 const api = '0f0e0d0c-0b0a-4908-8706-050403020100'
@@ -32,7 +32,7 @@ const caller = await callerWith()
 function grantForScope(scope: string): Grant {
   const callers = [{ issuer: 'onprem', subject: caller.subject }]
   const policy = policyOf({ ...cast, rules: [{ name: 'any', callers, tenants: ['contoso'], scopes: [scope] }] })
-  return authorize(policy, caller, askFor({ scope }), undefined)
+  return authorize(policy, caller, tokenRequest({ scope }), undefined)
 }
 
 const check = (claims: Json, grant = grantFor()) => verifyToken(grant, { token: tokenWith(claims), expiresIn }, noon)

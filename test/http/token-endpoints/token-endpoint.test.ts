@@ -10,7 +10,7 @@ import { buildApp } from '../../../src/http/server/app.ts'
 import { addTokenEndpoint, type TokenEndpoint } from '../../../src/http/token-endpoints/token-endpoint.ts'
 import { tokenHeaders } from '../../../src/http/token-endpoints/token-response.ts'
 import { send } from '../../support/broker.ts'
-import { askFor, callerWith, grantFor } from '../../support/callers.ts'
+import { tokenRequest, callerWith, grantFor } from '../../support/callers.ts'
 import { movableClock } from '../../support/clock.ts'
 
 /** A complete endpoint. Every other endpoint is such an object too, in its own file. */
@@ -23,7 +23,7 @@ const toy: TokenEndpoint = {
   credential: ({ headers }) => (typeof headers['x-toy'] === 'string' ? headers['x-toy'] : undefined),
   readRequest: ({ query }) => {
     if (Object.keys(Object(query)).length > 0) throw new BrokerError('invalid_scope', 'No query here.')
-    return askFor()
+    return tokenRequest()
   },
   writeToken: (reply, { served }) => reply.headers(tokenHeaders(served, served.how)).send(served.token.token),
   protocol: {
@@ -58,7 +58,11 @@ async function serve(t: TestContext, authorize: Authorize = (_caller, request) =
     concurrency: 4,
     events: { refreshed: () => undefined, negativeCacheHit: () => undefined },
   })
-  const issuer = createTokenService({ authenticate, authorize, limits: { request: () => undefined } }, cache, events)
+  const issuer = createTokenService(
+    { authenticate, authorize, limits: { chargeRequest: () => undefined } },
+    cache,
+    events,
+  )
   const answered = (endpoint: string, outcome: string) => void published.push(`answered ${endpoint} ${outcome}`)
   const log = pino({ enabled: false })
   const app = buildApp({ log, isDraining: () => false, answered }, [scope => addTokenEndpoint(scope, issuer, toy)])

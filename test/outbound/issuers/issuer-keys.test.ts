@@ -26,7 +26,7 @@ async function keysOf(settings: Settings, timeoutMs = 1000) {
   const [issuer] = await connectIssuers([{ name: 'corp', audiences: ['token-broker'], ...settings }], {
     clock,
     timeoutMs,
-    asked: () => undefined,
+    upstreamCalled: () => undefined,
   })
   assert.ok(issuer)
   return issuer.keys
@@ -171,7 +171,7 @@ test('a jwksFile or caFile that is not there is a fault that names it, and all o
     { name: 'two', issuer: 'https://two.example', audiences: ['x'], caFile: '/nowhere/ca.pem' },
   ]
   await assert.rejects(
-    connectIssuers(settings, { clock, timeoutMs: 1000, asked: () => undefined }),
+    connectIssuers(settings, { clock, timeoutMs: 1000, upstreamCalled: () => undefined }),
     (error: unknown) => {
       assert.ok(error instanceof InvalidConfigurationError)
       assert.deepEqual(error.errors.map(({ where }) => where).toSorted(), [
