@@ -44,11 +44,11 @@ const config = readConfig({
   IDENTITY_HEADER: 'header',
 })
 
-/** Milliseconds after which a token of so many seconds is due, and expired; without jitter, or with the most of it. */
+/** Milliseconds after which a token of so many seconds is due, and expired, without jitter or with the most of it. */
 function turningPoints(expiresIn: number, random = 0.5) {
-  const asked = { now: 0, monotonic: 0 }
-  const life = planLife({ expiresIn }, asked, config.minRemainingSeconds, () => random)
-  const end = remainingMs(life, asked)
+  const requested = { now: 0, monotonic: 0 }
+  const life = planLife({ expiresIn }, requested, config.minRemainingSeconds, () => random)
+  const end = remainingMs(life, requested)
   assert.equal(freshness(life, life.dueBeforeEnd), 'due')
   return { due: end - life.dueBeforeEnd, expired: end - life.minRemaining, end }
 }
@@ -64,9 +64,9 @@ const levelOf = <Code extends ErrorCode>(code: Code, reason: ReasonOf<Code>) =>
   failureLevel(new BrokerError<ErrorCode>(code, '', { reason }))
 const levelsOf = (...codes: readonly number[]) => codes.map(each => failureLevel(refusedWith([each])))
 
-/** How many slots each of so many callers gets, if all of them ask for everything. */
+/** How many slots each of so many callers gets, if each of them requests as many as possible. */
 function slots(callers: number): number {
-  const turns = createFairQueue({ limit: config.upstreamConcurrency, overloaded: () => new Error('overloaded') })
+  const queue = createFairQueue({ limit: config.upstreamConcurrency, overloaded: () => new Error('overloaded') })
   const begun = new Map<number, number>()
   for (let n = 0; n < 100 * callers; n++) {
     const caller = n % callers
@@ -74,7 +74,7 @@ function slots(callers: number): number {
       begun.set(caller, (begun.get(caller) ?? 0) + 1)
       return new Promise<never>(() => undefined)
     }
-    turns.task(work, () => undefined).join(String(caller))
+    queue.task(work, () => undefined).join(String(caller))
   }
   return Math.max(...begun.values())
 }
@@ -88,7 +88,7 @@ const transient = `\`Retry-After\`, and up to ${pauses[0]} s, ${pauses[1]} s, ${
 const permanent = range(period('upstream_rejected', 'key'))
 const forApplication = range(period('federation_misconfigured', 'application'))
 
-/** Everything with a number in it that the page says, made of the sources. */
+/** Every statement of the page with a number in it, made from the sources. */
 const facts: readonly string[] = [
   `0 min ${due} min ${expired} min ${end} min`,
   `${percent(hour.due / hour.end)} of its life is over`,
@@ -140,7 +140,7 @@ const facts: readonly string[] = [
 ]
 
 describe('docs/cache.md', () => {
-  test('says what the sources say', () => {
+  test('agrees with the sources', () => {
     for (const fact of facts) assert.ok(page.includes(fact), fact)
   })
 
@@ -150,16 +150,16 @@ describe('docs/cache.md', () => {
     assert.deepEqual(rest.match(/.{0,30}\d.{0,30}/g) ?? [], [])
   })
 
-  test('the codes that are remembered elsewhere than their class are these', () => {
+  test('only these AADSTS codes are cached at another level than their reason', () => {
     assert.deepEqual(levelsOf(65_001, 650_056, 501_051, 700_016), ['key', 'key', 'key', 'tenant'])
     assert.deepEqual(levelsOf(90_002, 900_023, 500_011), ['tenant', 'tenant', 'key'])
     const moved = [...aadstsCodes].filter(([, { level }]) => level !== undefined).map(([code]) => code)
     assert.deepEqual(new Set(moved), new Set([65_001, 650_056, 501_051, 90_002, 900_023]))
   })
 
-  test('has a row for every code that is remembered, and for no other', () => {
+  test('has a row for every code that is cached, and for no other', () => {
     const remembered = reasons.filter(each => each.remembered !== 'nowhere').map(({ code }) => code)
-    // The last column of what is remembered nowhere is a dash.
+    // The last column of a failure that is not cached is a dash.
     const rows = sectionOf(raw, '## When a fetch fails')
       .split('\n')
       .filter(line => / s( more)? \|$/.test(line))
@@ -167,21 +167,21 @@ describe('docs/cache.md', () => {
     assert.deepEqual(new Set(listed), new Set([...remembered, 'identity_unavailable']))
   })
 
-  test('what is remembered for nobody is remembered nowhere', () => {
+  test('a full queue, an open circuit and an unavailable identity are not in the negative cache', () => {
     assert.equal(levelOf('overloaded', 'queue'), undefined)
     assert.equal(levelOf('upstream_unavailable', 'circuit_open'), undefined)
     assert.equal(levelOf('identity_unavailable', 'network'), undefined)
   })
 
-  test('lists every Cache-Status there is, and no other', () => {
-    const answered = cacheOutcomes.map(how => cacheStatus(how, '…'))
+  test('lists every value of Cache-Status, and no other', () => {
+    const possible = cacheOutcomes.map(how => cacheStatus(how, '…'))
     const listed = [...raw.matchAll(/\| `(token-broker; .+)` \|$/gm)].map(([, text]) => text)
-    assert.deepEqual(new Set(listed), new Set(answered))
+    assert.deepEqual(new Set(listed), new Set(possible))
     assert.equal(listed.length, 7)
-    assert.equal(answered.length, 7)
+    assert.equal(possible.length, 7)
   })
 
-  test('names metrics that there are, by labels that they have', () => {
+  test('names metrics that exist, with labels that they have', () => {
     const rows = [...raw.matchAll(/^\| .+\? \| (.+) \|$/gm)].map(([, cell = '']) => cell)
     assert.ok(rows.length >= 5)
     for (const [, name = '', label] of rows.join(', ').matchAll(/`(token_broker_\w+)`(?: by `(\w+)`)?/g)) {

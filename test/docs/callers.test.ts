@@ -34,7 +34,7 @@ const policyOf = (section: string) => parsePolicy(`${head}${blocksOf(sectionOf(p
 /** A credential: claims of a token that is signed well, the text of a key, or a client certificate. */
 type Credential = Json | string | X509Certificate
 
-/** The rule that grants a credential a token in contoso, or the reason for which it gets none. */
+/** The rule that grants a credential a token in contoso, or the reason why it gets none. */
 async function verdict(section: string, credential: Credential, header: Json = {}): Promise<string> {
   const clock = movableClock(Date.now())
   const policy = policyOf(section)
@@ -123,7 +123,7 @@ const cases: readonly [section: string, credential: Credential, expected: string
   ['Kubernetes', { ...onprem, sub: 'system:serviceaccount:billing-2:any' }, 'no_rule', 'another namespace'],
   ['GitHub Actions', github, 'releases are registered in contoso', 'a job of the repository, in the environment'],
   ['GitHub Actions', { ...github, repository_id: '1' }, 'no_rule', 'another repository'],
-  ['GitHub Actions', { ...github, repository_id: 456789 }, 'no_rule', 'ids are texts'],
+  ['GitHub Actions', { ...github, repository_id: 456789 }, 'no_rule', 'ids are strings'],
   ['GitHub Actions', { ...github, environment: undefined }, 'no_rule', 'a job without the environment'],
   ['SPIFFE', svid, contoso, 'a JWT-SVID', { typ: 'JOSE' }],
   ['SPIFFE', { iss: 'https://spire.factory.example', sub: 'spiffe://factory.example/billing' }, contoso, 'by a bundle'],
@@ -153,20 +153,20 @@ describe('docs/callers.md', () => {
     test(`${section}: ${why}: ${expected}`, async () =>
       assert.equal(await verdict(section, credential, header), expected))
 
-  test('the audience of assertions is refused at load, as it says', () => {
+  test('the audience of assertions is refused at load, as the page says', () => {
     const [entra = ''] = blocksOf(sectionOf(page, '## Entra'), 'yaml')
     const text = entra.replace(/audiences: \[7b.*\]/, 'audiences: [api://AzureADTokenExchange]')
     assert.throws(() => parsePolicy(`${head}${text}`), /audience of client assertions/)
   })
 
-  test('no policy on it causes a warning', () => {
+  test('no policy on the page causes a warning', () => {
     const sections = [...page.matchAll(/^## (.+)$/gm)].map(([, name = '']) => name).filter(name => name !== 'Tokens')
     assert.equal(sections.length, 7)
     for (const section of sections) assert.deepEqual(policyOf(section).warnings, [], section)
   })
 })
 
-describe('docs/callers.md: what every token must be', () => {
+describe('docs/callers.md: the requirements of every token', () => {
   const rows = [...sectionOf(page, '## Tokens').matchAll(/^\| (?!otherwise)(.+) \| (`.+`) \|$/gm)]
   const reasons = new Set(rows.flatMap(([, , cell = '']) => [...cell.matchAll(/`(\w+)`/g)].map(([, word]) => word)))
 
@@ -177,7 +177,7 @@ describe('docs/callers.md: what every token must be', () => {
   })
 
   const text = sectionOf(page, '## Tokens').replace(/\s+/g, ' ')
-  test('names the algorithms, bounds and times of the sources', () => {
+  test('names the algorithms, limits and times of the sources', () => {
     const named = ['RS', 'PS', 'ES'].flatMap(family => [256, 384, 512].map(bits => `${family}${bits}`))
     assert.deepEqual([...named, 'EdDSA'].toSorted(), algorithms.toSorted())
     assert.ok(text.includes('RS, PS or ES 256, 384, 512 or EdDSA'))
@@ -203,13 +203,13 @@ describe('docs/callers.md: API keys', () => {
     return written
   }
 
-  test('the command prints what is shown', async () => {
+  test('the command prints the output on the page', async () => {
     assert.match(line, /^\$ token-broker key new /)
     const gaps = printed.join('\n').split('…')
     assert.match(await run(), new RegExp(`^${gaps.map(part => RegExp.escape(part)).join('[^\\n]*?')}$`))
   })
 
-  test('a key that it makes is found by the expression, and known by its hash once it is in the policy', async () => {
+  test('the expression finds a new key, and the hash in the policy authenticates it', async () => {
     const written = await run()
     const expression = /`(tb_\[.+?)`/.exec(section)?.[1] ?? ''
     const [made = ''] = new RegExp(`\\b${expression}\\b`).exec(written) ?? []

@@ -5,7 +5,7 @@ import { isObject, type Json } from '../../emulator/jws.ts'
 import type { Reply } from '../support/broker.ts'
 import { read } from '../support/sources.ts'
 
-/** openapi.yaml as tests read it, references resolved by hand: independent of the code that makes it. */
+/** openapi.yaml as tests read it. References are resolved here, independently of the code that builds the document. */
 
 interface Example {
   readonly summary: string
@@ -61,7 +61,7 @@ export function operationOf(operationId: string): Operation {
   return found
 }
 
-/** What a reference leads to, or the thing itself where it is none. */
+/** The target of a reference, or the value itself if it is not a reference. */
 export function resolve(value: unknown): unknown {
   if (!isObject(value) || typeof value['$ref'] !== 'string') return value
   const found = value['$ref']
@@ -75,14 +75,14 @@ export function resolve(value: unknown): unknown {
 export const responseOf = (value: unknown): Response => resolve(value) as Response
 export const exampleOf = (value: unknown): Example => resolve(value) as Example
 
-/** The named examples of a response's problems, of whichever media type; none where it has none. */
+/** The named examples of a response's problems, of any media type; empty if there are none. */
 export function problemsOf(response: Json): readonly Json[] {
   const { content } = responseOf(response)
   const examples = Object.values(content['application/problem+json']?.examples ?? {})
   return examples.map(example => exampleOf(example).value as Json)
 }
 
-/** The codes that an operation lists, of whichever status; those of its `default` response are not among them. */
+/** The codes that an operation lists, of any status, without those of its `default` response. */
 export const codesOf = ({ responses }: Operation): readonly string[] => [
   ...new Set(
     Object.entries(responses)
@@ -91,7 +91,7 @@ export const codesOf = ({ responses }: Operation): readonly string[] => [
   ),
 ]
 
-/** Later versions may add fields to responses; those of this version must be in the document. */
+/** Later versions may add fields to responses. Those of this version must be in the document. */
 const closed = (value: unknown): unknown =>
   Array.isArray(value)
     ? value.map(closed)

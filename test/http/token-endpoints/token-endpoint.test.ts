@@ -13,7 +13,7 @@ import { send } from '../../support/broker.ts'
 import { tokenRequest, callerWith, grantFor } from '../../support/callers.ts'
 import { movableClock } from '../../support/clock.ts'
 
-/** A whole endpoint: every other one is such an object too, in a file of its own. */
+/** A complete endpoint. Every other endpoint is such an object too, in its own file. */
 const toy: TokenEndpoint = {
   name: 'toy',
   operationId: 'getToy',
@@ -34,8 +34,8 @@ const toy: TokenEndpoint = {
   },
 }
 
-/** A server with the toy, and the events that it published. */
-async function serve(t: TestContext, authorize: Authorize = (_caller, ask) => grantFor(ask)) {
+/** A server with the toy endpoint, and the events that it published. */
+async function serve(t: TestContext, authorize: Authorize = (_caller, request) => grantFor(request)) {
   const published: string[] = []
   const caller = await callerWith()
   const authenticate = (credential?: string): Caller | Promise<Caller> =>
@@ -112,7 +112,7 @@ for (const [why, path, headers, text, outcome] of refusals)
     assert.deepEqual([reply.status, reply.text, published.join(', ')], [418, text, outcome])
   })
 
-test('a refusal of the policy is reported and published as one', async t => {
+test('a refusal by the policy is returned and published', async t => {
   const { url, published } = await serve(t, () => {
     throw new BrokerError('not_permitted', 'No.')
   })
