@@ -6,9 +6,9 @@ import type { CallerFacts } from '../broker/policy/caller-facts.ts'
 import { explain, explainPermission, type Explanation } from '../broker/policy/explain.ts'
 import { guidPattern, isGuid, scopePattern, tenantPattern } from '../broker/lib/identifiers.ts'
 import { membersOf } from '../broker/lib/json-members.ts'
-import type { FaultAt } from '../broker/policy/schema.ts'
+import type { SchemaError } from '../broker/policy/schema.ts'
 import type { Policy } from '../broker/policy/model.ts'
-import { pathText, shapeFaults } from '../broker/policy/schema-errors.ts'
+import { pathText, schemaErrors } from '../broker/policy/schema-errors.ts'
 import { InvalidConfigurationError, messageOf } from '../errors.ts'
 
 const closed = { additionalProperties: false } as const
@@ -88,14 +88,14 @@ export function parseCases(file: string, content: string): Cases {
   throw new InvalidConfigurationError('The cases are invalid', faults)
 }
 
-function faultsOf(value: unknown): readonly FaultAt[] {
+function faultsOf(value: unknown): readonly SchemaError[] {
   const { cases } = membersOf(value)
   const ofCases = (Array.isArray(cases) ? cases : []).flatMap((each: unknown, nth) => {
     const [schema, check] =
       membersOf(each)['permission'] === undefined ? [tokenCase, tokenCheck] : [permissionCase, permissionCheck]
-    return shapeFaults(schema, check.Errors(each), each).map(fault => ({ ...fault, at: ['cases', nth, ...fault.at] }))
+    return schemaErrors(schema, check.Errors(each), each).map(fault => ({ ...fault, at: ['cases', nth, ...fault.at] }))
   })
-  return [...shapeFaults(outline, outlineCheck.Errors(value), value), ...ofCases]
+  return [...schemaErrors(outline, outlineCheck.Errors(value), value), ...ofCases]
 }
 
 /**

@@ -30,7 +30,7 @@ describe('a whole number', () => {
       const number = read.integer('SIZE', 7, 1, 100)
       if (expected !== undefined) assert.equal(number, expected)
       assert.deepEqual(
-        read.faults.map(({ where }) => where),
+        read.errors.map(({ where }) => where),
         expected === undefined ? ['SIZE'] : [],
       )
     })
@@ -51,7 +51,7 @@ describe('a boolean', () => {
     test(`${JSON.stringify(value)}: ${why}`, () => {
       const read = new EnvironmentReader({ FLAG: value })
       assert.equal(read.boolean('FLAG'), expected)
-      assert.equal(read.faults.length, faults)
+      assert.equal(read.errors.length, faults)
     })
   }
 })
@@ -68,7 +68,7 @@ describe('a choice', () => {
     test(`${JSON.stringify(value)}: ${why}`, () => {
       const read = new EnvironmentReader({ AUDIT: value })
       assert.equal(read.choice('AUDIT', ['every', 'summary']), expected)
-      assert.equal(read.faults.length, faults)
+      assert.equal(read.errors.length, faults)
     })
   }
 })

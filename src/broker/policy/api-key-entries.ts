@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto'
 import type { ApiKeySettings } from './model.ts'
-import type { FaultAt, Path, PolicyText } from './schema.ts'
+import type { SchemaError, Path, PolicyText } from './schema.ts'
 
 /** API keys in the policy file: what there is to check of them, and what their dates mean. */
 
@@ -34,10 +34,10 @@ const hashOfNothing = hash('sha256', '', 'hex')
 const hashOfNewline = hash('sha256', '\n', 'hex')
 
 /** Keys that cannot be meant: dates that do not exist, hashes of nothing, one hash twice. */
-export function checkKeys(texts: KeyTexts | undefined): readonly FaultAt[] {
+export function validateKeys(texts: KeyTexts | undefined): readonly SchemaError[] {
   const seen = new Map<string, string>()
   return keyInstances(texts).flatMap(({ name, key, at }) => {
-    const faults: FaultAt[] = []
+    const faults: SchemaError[] = []
     const sha256 = key.sha256.toLowerCase()
     if (sha256 === hashOfNothing || sha256 === hashOfNewline) {
       faults.push({ at: [...at, 'sha256'], what: 'is the hash of an empty text: hash the key itself' })

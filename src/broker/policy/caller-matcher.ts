@@ -21,15 +21,15 @@ interface ClaimTest {
 
 /** A checked caller of the policy file, compiled. */
 export function compileCaller(text: CallerText): CallerMatcher {
-  if (text.apiKey !== undefined) return keyTest(text.apiKey)
-  if (text.san !== undefined) return sanTest(text.san)
-  return jwtTest(text.issuer ?? '', text)
+  if (text.apiKey !== undefined) return keyMatcher(text.apiKey)
+  if (text.san !== undefined) return sanMatcher(text.san)
+  return jwtMatcher(text.issuer ?? '', text)
 }
 
 /** Whether a SAN in the policy means a URI; any other is a DNS name. */
 export const isUriPattern = (san: string): boolean => san.includes(':')
 
-const keyTest = (name: string): CallerMatcher => ({
+const keyMatcher = (name: string): CallerMatcher => ({
   kind: 'apiKey',
   matches: caller => caller.kind === 'apiKey' && caller.key === name,
   mismatch: caller => {
@@ -38,7 +38,7 @@ const keyTest = (name: string): CallerMatcher => ({
   },
 })
 
-function sanTest(san: string): CallerMatcher {
+function sanMatcher(san: string): CallerMatcher {
   const isUri = isUriPattern(san)
   const matcher = isUri ? textMatcher(san) : dnsMatcher(san)
   const namesOf = ({ uris, dnsNames }: CertificateFacts) => (isUri ? uris : dnsNames)
@@ -55,7 +55,7 @@ function sanTest(san: string): CallerMatcher {
   }
 }
 
-function jwtTest(issuer: string, text: CallerText): CallerMatcher {
+function jwtMatcher(issuer: string, text: CallerText): CallerMatcher {
   const subject = text.subject === undefined ? undefined : textMatcher(text.subject)
   const claims: readonly ClaimTest[] = Object.entries(text.claims ?? {}).map(([name, expected]) => {
     return { name, path: claimPath(name) ?? [], expected, matches: claimMatcher(expected) }

@@ -4,11 +4,11 @@ import { Settings } from 'typebox/system'
 import { isMap, isNode, isScalar, LineCounter, parseDocument, type Document, type Scalar } from 'yaml'
 import { InvalidConfigurationError, type ConfigurationError } from '../../errors.ts'
 import type { Policy } from './model.ts'
-import { checkPolicy } from './validate.ts'
+import { validatePolicy } from './validate.ts'
 import { compilePolicy } from './compile.ts'
 import { readLeniently } from './lenient-read.ts'
-import { policyFileSchema, type FaultAt, type Path } from './schema.ts'
-import { pathText, shapeFaults } from './schema-errors.ts'
+import { policyFileSchema, type SchemaError, type Path } from './schema.ts'
+import { pathText, schemaErrors } from './schema-errors.ts'
 
 /** Bytes of the largest policy that is read. */
 export const maxPolicyBytes = 4 * 1024 * 1024
@@ -35,16 +35,18 @@ export function parsePolicy(text: string): Policy {
   if (syntax.length > 0) throw new InvalidConfigurationError('The policy is not valid YAML', syntax)
 
   const value = toValue(document)
-  const locate = ({ at, what, ofKey = false }: FaultAt): ConfigurationError => ({
+  const locate = ({ at, what, ofKey = false }: SchemaError): ConfigurationError => ({
     where: `${pathText(at)}${positionOf(document, lines, at, ofKey)}`,
     what,
   })
   if (!shape.Check(value)) {
-    const misshapen = shapeFaults(policyFileSchema, shape.Errors(value), value)
-    const meant = checkPolicy(readLeniently(value)).filter(({ at }) => !misshapen.some(fault => leadsTo(fault.at, at)))
+    const misshapen = schemaErrors(policyFileSchema, shape.Errors(value), value)
+    const meant = validatePolicy(readLeniently(value)).filter(
+      ({ at }) => !misshapen.some(fault => leadsTo(fault.at, at)),
+    )
     throw new InvalidConfigurationError('The policy is faulty', [...misshapen, ...meant].map(locate))
   }
-  const faults = checkPolicy(value)
+  const faults = validatePolicy(value)
   if (faults.length > 0) throw new InvalidConfigurationError('The policy is faulty', faults.map(locate))
   return compilePolicy(value, createHash('sha256').update(text).digest('hex'))
 }

@@ -9,7 +9,7 @@ const anything = /^[A-Za-z0-9._~-]+$/
 const anyLabel = /^[A-Za-z0-9_~-]+$/
 
 /** Why a pattern cannot be meant, or `undefined` when it can. */
-export function patternFault(pattern: string): string | undefined {
+export function patternError(pattern: string): string | undefined {
   if (pattern === '') return 'must not be empty'
   if (pattern === '*') return '"*" alone would match everybody: write what comes before or after it'
   if (pattern.split('*').length > 2) return 'may hold one "*" at most'

@@ -1,6 +1,6 @@
 import type { TLocalizedValidationError } from 'typebox/error'
 import { membersOf, type Members } from '../lib/json-members.ts'
-import type { FaultAt, Path } from './schema.ts'
+import type { SchemaError, Path } from './schema.ts'
 
 /**
  * Faults of shape, one per place, in words: descriptions in the schema complete "must be …". What a union's branches
@@ -8,12 +8,12 @@ import type { FaultAt, Path } from './schema.ts'
  *
  * @param schema what `value` was checked against
  */
-export function shapeFaults(
+export function schemaErrors(
   schema: unknown,
   errors: readonly TLocalizedValidationError[],
   value: unknown,
-): readonly FaultAt[] {
-  const faults: FaultAt[] = []
+): readonly SchemaError[] {
+  const faults: SchemaError[] = []
   for (const error of errors) {
     if (error.schemaPath.includes('/anyOf/') || error.keyword === 'boolean' || error.keyword === 'propertyNames')
       continue
@@ -25,13 +25,13 @@ export function shapeFaults(
     } else if (error.keyword === 'required') {
       for (const key of error.params.requiredProperties) faults.push({ at: [...at, key], what: 'is required' })
     } else {
-      faults.push({ at, what: shapeText(schema, error) })
+      faults.push({ at, what: schemaErrorText(schema, error) })
     }
   }
   return faults
 }
 
-function shapeText(schema: unknown, error: { schemaPath: string; keyword: string; message: string }): string {
+function schemaErrorText(schema: unknown, error: { schemaPath: string; keyword: string; message: string }): string {
   if (error.schemaPath.endsWith('/propertyNames')) {
     return 'is not a name: use lower-case letters, digits, dots and hyphens, 63 characters at most'
   }

@@ -10,7 +10,7 @@ import { guidPattern, namePattern, scopePattern } from '../lib/identifiers.ts'
 export type Path = readonly (string | number)[]
 
 /** A fault before it has a line number. */
-export interface FaultAt {
+export interface SchemaError {
   readonly at: Path
   readonly what: string
   /** Whether it is the last part of the path, the key itself, that should not be there. */

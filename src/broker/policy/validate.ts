@@ -1,13 +1,13 @@
 import type { ConfigurationError } from '../../errors.ts'
-import { claimPath, patternFault } from './patterns.ts'
+import { claimPath, patternError } from './patterns.ts'
 import { guidsIn, isGuid, isName, isSharedTenant, resourceOf } from '../lib/identifiers.ts'
 import { isLoopback } from '../lib/origin.ts'
-import { checkKeys } from './api-key-entries.ts'
+import { validateKeys } from './api-key-entries.ts'
 import type { Policy } from './model.ts'
-import type { CallerText, FaultAt, IssuerText, Path, PolicyText, RuleText } from './schema.ts'
+import type { CallerText, SchemaError, IssuerText, Path, PolicyText, RuleText } from './schema.ts'
 
 /** Claims that every token of an issuer shares or that say nothing about who holds it. */
-const untellingClaims = new Set(['iss', 'aud', 'tid', 'ver', 'exp', 'iat', 'nbf', 'jti'])
+const commonClaims = new Set(['iss', 'aud', 'tid', 'ver', 'exp', 'iat', 'nbf', 'jti'])
 /** The audience of client assertions by its URIs, in each cloud, and as a client id. */
 const exchangeAudience = 'api://azureadtokenexchange'
 const exchangeClientId = 'fb60f99c-7a34-4190-8149-302f77469936'
@@ -18,25 +18,27 @@ const isExchange = (audience: string): boolean => {
 }
 
 /** What cannot be meant, or must not be, in a policy file. All of it. */
-export function checkPolicy(policy: PolicyText): readonly FaultAt[] {
+export function validatePolicy(policy: PolicyText): readonly SchemaError[] {
   return [
-    ...checkNames(policy),
-    ...checkIssuers(policy),
-    ...checkKeys(policy.apiKeys),
+    ...validateNames(policy),
+    ...validateIssuers(policy),
+    ...validateKeys(policy.apiKeys),
     ...(policy.deny ?? []).flatMap((denial, index) => {
       const at: Path = ['deny', index]
       return [
-        ...(denial.callers ?? []).flatMap((caller, nth) => checkCaller(policy, caller, [...at, 'callers', nth], false)),
-        ...checkTargets(policy, denial.tenants ?? [], denial.applications ?? [], at),
-        ...(denial.scopes ?? []).flatMap((scope, nth) => checkWildcard(scope, [...at, 'scopes', nth])),
+        ...(denial.callers ?? []).flatMap((caller, nth) =>
+          validateCaller(policy, caller, [...at, 'callers', nth], false),
+        ),
+        ...validateTargets(policy, denial.tenants ?? [], denial.applications ?? [], at),
+        ...(denial.scopes ?? []).flatMap((scope, nth) => validateWildcard(scope, [...at, 'scopes', nth])),
       ]
     }),
-    ...checkRuleNames(policy.rules),
-    ...policy.rules.flatMap((rule, index) => checkRule(policy, rule, ['rules', index])),
+    ...validateRuleNames(policy.rules),
+    ...policy.rules.flatMap((rule, index) => validateRule(policy, rule, ['rules', index])),
   ]
 }
 
-function checkNames(policy: PolicyText): readonly FaultAt[] {
+function validateNames(policy: PolicyText): readonly SchemaError[] {
   const kinds = ['applications', 'tenants', 'issuers', 'apiKeys'] as const
   return kinds.flatMap(kind =>
     Object.keys(policy[kind] ?? {}).flatMap(name => {
@@ -47,24 +49,24 @@ function checkNames(policy: PolicyText): readonly FaultAt[] {
   )
 }
 
-function checkIssuers(policy: PolicyText): readonly FaultAt[] {
+function validateIssuers(policy: PolicyText): readonly SchemaError[] {
   const seen = new Map<string, string>()
   return Object.entries(policy.issuers ?? {}).flatMap(([name, issuer]) => {
     const at: Path = ['issuers', name]
-    const faults: FaultAt[] = []
+    const faults: SchemaError[] = []
     const twin = seen.get(issuer.issuer)
     if (twin !== undefined) faults.push({ at: [...at, 'issuer'], what: `is the issuer that "${twin}" already names` })
     seen.set(issuer.issuer, name)
-    return [...faults, ...checkAddresses(issuer, at), ...checkAudiences(issuer, at)]
+    return [...faults, ...validateAddresses(issuer, at), ...validateAudiences(issuer, at)]
   })
 }
 
-function checkAddresses(issuer: IssuerText, at: Path): readonly FaultAt[] {
-  const faults: FaultAt[] = []
+function validateAddresses(issuer: IssuerText, at: Path): readonly SchemaError[] {
+  const faults: SchemaError[] = []
   // The keys of a file need no network: such an issuer's name is compared, never called.
   const urls = issuer.jwksFile === undefined ? (['issuer', 'jwksUri'] as const) : (['jwksUri'] as const)
   for (const key of urls) {
-    const what = issuer[key] === undefined ? undefined : addressFault(issuer[key])
+    const what = issuer[key] === undefined ? undefined : addressError(issuer[key])
     if (what !== undefined) faults.push({ at: [...at, key], what })
   }
   if (issuer.jwksFile !== undefined && (issuer.jwksUri !== undefined || issuer.caFile !== undefined)) {
@@ -74,7 +76,7 @@ function checkAddresses(issuer: IssuerText, at: Path): readonly FaultAt[] {
 }
 
 /** Why keys must not be fetched from a URL, or `undefined` when they may. */
-export function addressFault(text: string): string | undefined {
+export function addressError(text: string): string | undefined {
   if (!URL.canParse(text)) return 'must be a URL'
   const { protocol, hostname, username, password } = new URL(text)
   if (username !== '' || password !== '') return 'must not hold a user name or a password'
@@ -82,7 +84,7 @@ export function addressFault(text: string): string | undefined {
   return "must be https: keys read over plain http could be anybody's (http is accepted on loopback only)"
 }
 
-function checkAudiences(issuer: IssuerText, at: Path): readonly FaultAt[] {
+function validateAudiences(issuer: IssuerText, at: Path): readonly SchemaError[] {
   return issuer.audiences.flatMap((audience, index) =>
     isExchange(audience)
       ? [
@@ -95,7 +97,7 @@ function checkAudiences(issuer: IssuerText, at: Path): readonly FaultAt[] {
   )
 }
 
-function checkRuleNames(rules: readonly RuleText[]): readonly FaultAt[] {
+function validateRuleNames(rules: readonly RuleText[]): readonly SchemaError[] {
   const seen = new Set<string>()
   return rules.flatMap(({ name }, index) => {
     const isTwin = seen.has(name)
@@ -105,8 +107,8 @@ function checkRuleNames(rules: readonly RuleText[]): readonly FaultAt[] {
   })
 }
 
-function checkRule(policy: PolicyText, rule: RuleText, at: Path): readonly FaultAt[] {
-  const faults: FaultAt[] = []
+function validateRule(policy: PolicyText, rule: RuleText, at: Path): readonly SchemaError[] {
+  const faults: SchemaError[] = []
   const grantsTokens = rule.tenants !== undefined || rule.scopes !== undefined || rule.applications !== undefined
   if (!grantsTokens && rule.permissions === undefined) {
     faults.push({ at, what: 'grants nothing: it needs tenants and scopes, or permissions' })
@@ -117,16 +119,16 @@ function checkRule(policy: PolicyText, rule: RuleText, at: Path): readonly Fault
   const tenants = typeof rule.tenants === 'object' ? rule.tenants : []
   return [
     ...faults,
-    ...rule.callers.flatMap((caller, nth) => checkCaller(policy, caller, [...at, 'callers', nth], true)),
-    ...checkTargets(policy, tenants, rule.applications ?? (grantsTokens ? ['default'] : []), at),
-    ...(rule.scopes ?? []).flatMap((scope, nth) => checkScope(policy, scope, [...at, 'scopes', nth])),
+    ...rule.callers.flatMap((caller, nth) => validateCaller(policy, caller, [...at, 'callers', nth], true)),
+    ...validateTargets(policy, tenants, rule.applications ?? (grantsTokens ? ['default'] : []), at),
+    ...(rule.scopes ?? []).flatMap((scope, nth) => validateScope(policy, scope, [...at, 'scopes', nth])),
   ]
 }
 
-function checkCaller(policy: PolicyText, caller: CallerText, at: Path, mustTell: boolean): readonly FaultAt[] {
+function validateCaller(policy: PolicyText, caller: CallerText, at: Path, mustTell: boolean): readonly SchemaError[] {
   const kinds = [caller.issuer, caller.san, caller.apiKey].filter(kind => kind !== undefined)
   if (kinds.length !== 1) return [{ at, what: 'needs exactly one of issuer, san and apiKey' }]
-  const faults: FaultAt[] = []
+  const faults: SchemaError[] = []
   if (caller.issuer === undefined && (caller.subject !== undefined || caller.claims !== undefined)) {
     faults.push({ at, what: 'subject and claims are for callers of an issuer' })
   }
@@ -137,36 +139,36 @@ function checkCaller(policy: PolicyText, caller: CallerText, at: Path, mustTell:
     faults.push({ at: [...at, 'apiKey'], what: `names no key: "${caller.apiKey}" is not under apiKeys` })
   }
   for (const key of ['subject', 'san'] as const) {
-    const what = caller[key] === undefined ? undefined : patternFault(caller[key])
+    const what = caller[key] === undefined ? undefined : patternError(caller[key])
     if (what !== undefined) faults.push({ at: [...at, key], what })
   }
-  faults.push(...checkClaims(caller, at))
-  if (mustTell && caller.issuer !== undefined && !tells(caller)) {
-    const common = [...untellingClaims].join(', ')
+  faults.push(...validateClaims(caller, at))
+  if (mustTell && caller.issuer !== undefined && !distinguishesCallers(caller)) {
+    const common = [...commonClaims].join(', ')
     faults.push({ at, what: `would match every token of the issuer: name a subject or a claim other than ${common}` })
   }
   return faults
 }
 
-function checkClaims(caller: CallerText, at: Path): readonly FaultAt[] {
+function validateClaims(caller: CallerText, at: Path): readonly SchemaError[] {
   return Object.entries(caller.claims ?? {}).flatMap(([name, expected]) => {
     const here: Path = [...at, 'claims', name]
     if (!claimPath(name)) return [{ at: here, what: 'is neither a claim nor a JSON pointer (RFC 6901)' }]
-    const what = typeof expected === 'string' ? patternFault(expected) : undefined
+    const what = typeof expected === 'string' ? patternError(expected) : undefined
     return what === undefined ? [] : [{ at: here, what }]
   })
 }
 
-const tells = (caller: CallerText): boolean =>
+const distinguishesCallers = (caller: CallerText): boolean =>
   caller.subject !== undefined ||
-  Object.keys(caller.claims ?? {}).some(name => !untellingClaims.has(claimPath(name)?.[0] ?? 'iss'))
+  Object.keys(caller.claims ?? {}).some(name => !commonClaims.has(claimPath(name)?.[0] ?? 'iss'))
 
-function checkTargets(
+function validateTargets(
   policy: PolicyText,
   tenants: readonly string[],
   applications: readonly string[],
   at: Path,
-): readonly FaultAt[] {
+): readonly SchemaError[] {
   return [
     ...tenants.flatMap((tenant, nth) => {
       if (isGuid(tenant) || Object.hasOwn(policy.tenants ?? {}, tenant)) return []
@@ -189,12 +191,12 @@ function checkTargets(
   ]
 }
 
-const checkWildcard = (scope: string, at: Path): readonly FaultAt[] =>
+const validateWildcard = (scope: string, at: Path): readonly SchemaError[] =>
   scope.includes('*') ? [{ at, what: 'must name one resource: scopes have no wildcards' }] : []
 
 /** A caller that could get a token for the broker itself, or a new client assertion, would grant itself everything. */
-function checkScope(policy: PolicyText, scope: string, at: Path): readonly FaultAt[] {
-  if (scope.includes('*')) return checkWildcard(scope, at)
+function validateScope(policy: PolicyText, scope: string, at: Path): readonly SchemaError[] {
+  if (scope.includes('*')) return validateWildcard(scope, at)
   const resource = comparable(resourceOf(scope))
   if (isExchange(resource)) {
     return [{ at, what: 'is the audience of client assertions: its holder could pose as the application' }]
@@ -211,9 +213,9 @@ const comparable = (text: string): string => text.toLowerCase().replace(/\/+$/, 
 
 /**
  * What a policy must not say beside the audience that this broker's own client assertions carry, where that is none of
- * the well-known ones: see {@link checkPolicy} for why.
+ * the well-known ones: see {@link validatePolicy} for why.
  */
-export function checkExchangeAudience(policy: Policy, audience: string): readonly ConfigurationError[] {
+export function validateExchangeAudience(policy: Policy, audience: string): readonly ConfigurationError[] {
   const guids = new Set(guidsIn(audience))
   const isSame = (text: string) =>
     comparable(text) === comparable(audience) || guidsIn(text).some(guid => guids.has(guid))

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { claimMatcher, claimPath, patternFault, textMatcher, valueAt } from '../../../src/broker/policy/patterns.ts'
+import { claimMatcher, claimPath, patternError, textMatcher, valueAt } from '../../../src/broker/policy/patterns.ts'
 import { cpuMs } from '../../support/clock.ts'
 
 describe('a pattern', () => {
@@ -69,7 +69,7 @@ describe('a pattern that cannot be meant', () => {
   ]
   for (const [pattern, fault, why] of table) {
     test(`${JSON.stringify(pattern)} is ${fault ? 'refused' : 'accepted'}: ${why}`, () => {
-      const found = patternFault(pattern)
+      const found = patternError(pattern)
       if (fault) assert.match(found ?? '', fault)
       else assert.equal(found, undefined)
     })
