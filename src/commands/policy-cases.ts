@@ -84,16 +84,16 @@ export function parseCases(file: string, content: string): Cases {
     throw new InvalidConfigurationError('The cases are not valid YAML', [{ where: file, what: broken.message }])
   const value: unknown = document.toJS({ maxAliasCount: 100 })
   if (casesCheck.Check(value)) return value
-  const faults = faultsOf(value).map(({ at, what }) => ({ where: at.length === 0 ? file : pathText(at), what }))
-  throw new InvalidConfigurationError('The cases are invalid', faults)
+  const errors = errorsOf(value).map(({ at, what }) => ({ where: at.length === 0 ? file : pathText(at), what }))
+  throw new InvalidConfigurationError('The cases are invalid', errors)
 }
 
-function faultsOf(value: unknown): readonly SchemaError[] {
+function errorsOf(value: unknown): readonly SchemaError[] {
   const { cases } = membersOf(value)
   const ofCases = (Array.isArray(cases) ? cases : []).flatMap((each: unknown, nth) => {
     const [schema, check] =
       membersOf(each)['permission'] === undefined ? [tokenCase, tokenCheck] : [permissionCase, permissionCheck]
-    return schemaErrors(schema, check.Errors(each), each).map(fault => ({ ...fault, at: ['cases', nth, ...fault.at] }))
+    return schemaErrors(schema, check.Errors(each), each).map(error => ({ ...error, at: ['cases', nth, ...error.at] }))
   })
   return [...schemaErrors(outline, outlineCheck.Errors(value), value), ...ofCases]
 }

@@ -44,7 +44,7 @@ export async function startPolicyReloader(
   const load = async (before: Policy): Promise<void> => {
     const policy = await loadPolicy(config.policyFile, 'BROKER_POLICY_FILE', before)
     const faults = faultsBeside(config, policy)
-    if (faults.length > 0) throw new InvalidConfigurationError('The policy is faulty', faults)
+    if (faults.length > 0) throw new InvalidConfigurationError('The policy is invalid', faults)
     const connected = await connectIssuers(policy.issuers, options, issuers)
     const isSame = connected.length === issuers.length && connected.every((issuer, nth) => issuer === issuers[nth])
     if (policy === before && isSame) {

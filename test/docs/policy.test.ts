@@ -35,7 +35,7 @@ const commands: readonly Command[] = [policyCheckCommand, policyExplainCommand, 
 async function run(line: string): Promise<{ readonly written: string; readonly code: number }> {
   const words = [...line.matchAll(/'([^']*)'|(\S+)/g)].map(([, quoted, plain]) => quoted ?? plain ?? '')
   const command = commands.find(({ name }) => line.startsWith(`token-broker ${name} `))
-  assert.ok(command, `nobody knows how to run ${line}`)
+  assert.ok(command, `no command for ${line}`)
   const args = words
     .slice(1 + command.name.split(' ').length)
     .map(word => (files.has(word) ? join(folder, word) : word))
@@ -78,7 +78,7 @@ describe('docs/policy.md: the commands', () => {
       assert.match(written, withGaps(printed), written)
     })
 
-  test('there is one of each, and the exit codes are those that the page names', async () => {
+  test('show each command, with the exit codes that the page lists', async () => {
     const codes = new Map<string, Set<number>>()
     for (const [line] of shown) {
       const name = commands.find(each => line.includes(each.name))?.name ?? line
@@ -95,7 +95,7 @@ describe('docs/policy.md: the commands', () => {
 describe('docs/policy.md: the files', () => {
   test('are these three', () => assert.deepEqual([...files.keys()], ['policy.yaml', 'draft.yaml', 'cases.yaml']))
 
-  test('the whole one is acted upon whole: nothing is warned of', () => {
+  test('the whole one causes no warning', () => {
     assert.deepEqual(parsePolicy(files.get('policy.yaml') ?? '').warnings, [])
   })
 
@@ -118,11 +118,11 @@ function keysIn(schema: unknown, found = new Set<string>()): ReadonlySet<string>
 }
 
 describe('docs/policy.md: the tables', () => {
-  const members = sectionOf(page, '## Fields')
+  const fields = sectionOf(page, '## Fields')
 
-  test('name every key of the schema, and no other', () => {
+  test('list every key of the schema, and no other', () => {
     const keys = keysIn(policySchema)
-    const cells = [...members.matchAll(/^(?:\| |\*\*)((?:`[^`]+`(?:, )?)+)/gm)].flatMap(([, cell = '']) =>
+    const cells = [...fields.matchAll(/^(?:\| |\*\*)((?:`[^`]+`(?:, )?)+)/gm)].flatMap(([, cell = '']) =>
       [...cell.matchAll(/\w+/g)].map(([word]) => word),
     )
     assert.deepEqual(new Set(cells), keys)
@@ -130,10 +130,10 @@ describe('docs/policy.md: the tables', () => {
 
   test('say of each of them whether it is required', () => {
     const { required } = policySchema
-    const topLevel = [...members.matchAll(/^\*\*`(\w+)`\*\* \(required\)/gm)].map(([, name]) => name)
+    const topLevel = [...fields.matchAll(/^\*\*`(\w+)`\*\* \(required\)/gm)].map(([, name]) => name)
     assert.deepEqual(topLevel, required)
     const rule = policySchema.properties.rules.items
-    const inTable = rowsOf(members)
+    const inTable = rowsOf(fields)
       .filter(([name = '', second]) => name in rule.properties && second === 'required')
       .map(([name]) => name)
     assert.deepEqual(inTable, rule.required)
@@ -152,8 +152,8 @@ describe('docs/policy.md: the patterns', () => {
       }),
     )
     const { facts } = isSan ? describeNames([name]) : describeClaims(policy, goodClaims({ sub: name }), 0)
-    const ask = { tenant: ids.contoso, scope: graph, application: 'default', minExpiresIn: 0 }
-    return decide(policy, facts, ask, ids.home).verdict === 'granted'
+    const request = { tenant: ids.contoso, scope: graph, application: 'default', minExpiresIn: 0 }
+    return decide(policy, facts, request, ids.home).verdict === 'granted'
   }
   const rows = rowsOf(sectionOf(page, '## Patterns'))
   const namesIn = (cell = ''): readonly string[] => [...cell.matchAll(/`([^`]+)`/g)].map(([, name]) => name ?? '')
@@ -167,7 +167,7 @@ describe('docs/policy.md: the patterns', () => {
     })
 })
 
-test('docs/policy.md: the metrics and events that it names are there', () => {
+test('docs/policy.md: the metrics and events that it names exist', () => {
   const metrics: readonly string[] = Object.keys(metricTable)
   for (const [name] of page.matchAll(/\btoken_broker_\w+/g)) assert.ok(metrics.includes(name), name)
   const known: readonly string[] = auditEvents

@@ -1,10 +1,20 @@
-/** Shorter names are ignored: too many words are two edits away, such as `HOME` from `HOST`. */
-const shortest = 8
+/** Two edits turn a shorter name into too many others, such as `HOME` into `HOST`. */
+const shortestForTwoEdits = 8
 
-/** The known name that is nearest to this one: at least one and at most two edits away. `undefined` if there is none. */
-export function nearestName(name: string, known: Iterable<string>): string | undefined {
+/**
+ * The known name that is nearest to this one: at least one edit away, and at most two. `undefined` if there is none.
+ * Names with fewer than eight characters are suggested only if they are one edit away.
+ *
+ * @param shortest characters of the shortest known name that is suggested
+ */
+export function nearestName(
+  name: string,
+  known: Iterable<string>,
+  shortest: number = shortestForTwoEdits,
+): string | undefined {
   const others = [...known].filter(each => each.length >= shortest && each !== name)
-  return others.find(each => isWithin(1, name, each)) ?? others.find(each => isWithin(2, name, each))
+  const long = others.filter(each => each.length >= shortestForTwoEdits)
+  return others.find(each => isWithin(1, name, each)) ?? long.find(each => isWithin(2, name, each))
 }
 
 /** Whether the Levenshtein distance is at most `edits`: characters to insert, delete or replace. */
