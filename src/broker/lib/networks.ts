@@ -13,7 +13,7 @@ export function networkError(text: string): string | undefined {
   return Number(prefix) === 0 ? 'must not be every address: every client could then claim to be another one' : undefined
 }
 
-/** The networks of a list in which {@link networkError} finds no error. */
+/** The networks of a list. {@link networkError} must accept each of them. */
 export function networksOf(list: readonly string[]): BlockList {
   const networks = new BlockList()
   for (const each of list) {
