@@ -10,25 +10,35 @@ export type Environment = Readonly<Record<string, string | undefined>>
  * any value.
  */
 export class EnvironmentReader {
+  /** The errors so far, in the order in which variables were read. */
   readonly errors: ConfigurationError[] = []
+  /** Problems so far that do not prevent a start. */
   readonly warnings: string[] = []
   readonly #environment: Environment
   readonly #read = new Set<string>()
 
+  /** @param environment is only read, never changed */
   constructor(environment: Environment) {
     this.#environment = environment
   }
 
+  /** @param where the variable's name */
   addError(where: string, what: string): void {
     this.errors.push({ where, what })
   }
 
+  /** The variable's text; `undefined` if it is absent or empty. */
   text(name: string): string | undefined {
     this.#read.add(name)
     const value = this.#environment[name]
     return value === '' ? undefined : value
   }
 
+  /**
+   * The variable's text; an error and an empty text if it is absent or empty.
+   *
+   * @param hint what the variable is, or who sets it
+   */
   required(name: string, hint: string): string {
     const value = this.text(name)
     if (value === undefined) this.addError(name, `is required (${hint})`)
@@ -51,6 +61,7 @@ export class EnvironmentReader {
     return defaultValue
   }
 
+  /** Whether the variable is `true`. Absent is false; any other value than `true` and `false` is an error. */
   boolean(name: string): boolean {
     const value = this.text(name)
     if (value !== undefined && value !== 'true' && value !== 'false') {
