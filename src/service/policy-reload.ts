@@ -1,5 +1,5 @@
 import { createAdmission } from '../broker/authentication/authenticate.ts'
-import { validateExchangeAudience } from '../broker/policy/validate.ts'
+import { checkExchangeAudience } from '../broker/policy/validate.ts'
 import type { IssuerSettings, Policy } from '../broker/policy/model.ts'
 import type { ActivePolicy } from '../broker/authorization/active-policy.ts'
 import type { Events } from '../broker/events.ts'
@@ -11,7 +11,7 @@ import { watchFiles, type FileWatch } from '../outbound/files/watch-files.ts'
 
 /** The errors of a policy that contradicts this configuration. */
 export const faultsBeside = ({ identity }: Config, policy: Policy): readonly ConfigurationError[] =>
-  identity.source === 'managed-identity' ? validateExchangeAudience(policy, identity.audience) : []
+  identity.source === 'managed-identity' ? checkExchangeAudience(policy, identity.audience) : []
 
 /** Keeps the active policy up to date with its file. */
 export interface PolicyReloader {
@@ -44,7 +44,7 @@ export async function startPolicyReloader(
   const load = async (before: Policy): Promise<void> => {
     const policy = await loadPolicy(config.policyFile, 'BROKER_POLICY_FILE', before)
     const faults = faultsBeside(config, policy)
-    if (faults.length > 0) throw new InvalidConfigurationError('The policy is invalid', faults)
+    if (faults.length > 0) throw new InvalidConfigurationError('The policy is faulty', faults)
     const connected = await connectIssuers(policy.issuers, options, issuers)
     const isSame = connected.length === issuers.length && connected.every((issuer, nth) => issuer === issuers[nth])
     if (policy === before && isSame) {

@@ -3,7 +3,7 @@ import type { Issuer } from '../../broker/authentication/authenticate.ts'
 import type { Clock } from '../../broker/lib/clock.ts'
 import { membersOf } from '../../broker/lib/json-members.ts'
 import { fetchedJwks, fixedJwks, parseJwks, type PublishedKeys, type Jwks } from '../../broker/authentication/jwks.ts'
-import { addressError } from '../../broker/policy/validate.ts'
+import { addressFault } from '../../broker/policy/validate.ts'
 import type { IssuerSettings } from '../../broker/policy/model.ts'
 import type { Events, FetchDocument, Upstream } from '../../broker/events.ts'
 import { InvalidConfigurationError, messageOf, type ConfigurationError } from '../../errors.ts'
@@ -129,7 +129,7 @@ async function discoverKeys(issuer: string, fetchDocument: FetchDocument): Promi
   if (issuer.startsWith('https:') && !jwksUri.startsWith('https:')) {
     throw new Error(`the jwks_uri of ${issuer} is not https`)
   }
-  const fault = addressError(jwksUri)
+  const fault = addressFault(jwksUri)
   if (fault !== undefined) throw new Error(`the jwks_uri of ${issuer} ${fault}`)
   return jwksUri
 }

@@ -189,10 +189,10 @@ test('the same with many rules and denials for one tenant', () => {
     }),
     facts,
   )
-  const request = askFor({ tenant: ids.contoso })
+  const asked = askFor({ tenant: ids.contoso })
   const questions = fc
     .array(few, { minLength: 10, maxLength: 10 })
-    .map(all => all.map((each): Question => [each, request, ids.home]))
+    .map(all => all.map((each): Question => [each, asked, ids.home]))
   fc.assert(
     fc.property(rules, fc.oneof(fc.constant([]), denials), questions, (...drawn) => agree(...drawn, seen)),
     { numRuns: runs(500) },

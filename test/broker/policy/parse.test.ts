@@ -120,7 +120,7 @@ describe('a text that is no policy', () => {
     [`${'['.repeat(3000)}${']'.repeat(3000)}`, 'line 1, column \\d+', /./, 'lists in lists, 3,000 deep'],
   ]
   for (const [text, where, what, why] of table) {
-    test(`is refused within a second: ${why}`, () => {
+    test(`is refused in a second at most: ${why}`, () => {
       const begun = cpuMs()
       const [error] = errorsOf(text)
       assert.match(error?.where ?? '', new RegExp(`^${where}$`))
