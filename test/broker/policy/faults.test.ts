@@ -192,7 +192,7 @@ describe('errors of rules', () => {
   ])
 })
 
-describe('errors of scopes with which a caller could impersonate another caller or the application', () => {
+describe("errors of scopes: what would make a caller the broker's equal", () => {
   const where = 'rules[0].scopes[0]'
   refuses([
     [withScope('api://AzureADTokenExchange/.default'), where, 'a client assertion'],
