@@ -154,7 +154,7 @@ describe('for every policy', async () => {
     fc.assert(property, often)
   })
 
-  test('one rule less grants nothing more', () => {
+  test('one rule fewer grants nothing more', () => {
     const property = fc.property(rules, denials, home, fc.nat(4), (few, deny, homeTenant, nth) => {
       fc.pre(few.length > 1)
       const less = few.toSpliced(nth % few.length, 1)
@@ -163,7 +163,7 @@ describe('for every policy', async () => {
     fc.assert(property, often)
   })
 
-  test('nothing that a denial names is granted', () => {
+  test('nothing that a denial matches is granted', () => {
     const property = fc.property(rules, denial, home, (few, deny, homeTenant) => {
       const { tenants: _, ...broader } = deny
       fc.pre(Object.keys(broader).length > 0)

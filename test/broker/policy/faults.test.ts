@@ -48,11 +48,7 @@ describe('errors at the top level', () => {
     [{ ...withRule({}), rules: ['a'] }, 'rules[0]', 'a rule that is text'],
     [{ ...withRule({}), tenants: { contoso: 'contoso.onmicrosoft.com' } }, 'tenants.contoso', 'a domain is not an id'],
     [{ ...withRule({}), tenants: { ...cast.tenants, Contoso: ids.home } }, 'tenants.Contoso', 'a name in upper case'],
-    [
-      { ...withRule({}), tenants: { ...cast.tenants, common: ids.home } },
-      'tenants.common',
-      "Entra's word for any tenant",
-    ],
+    [{ ...withRule({}), tenants: { ...cast.tenants, common: ids.home } }, 'tenants.common', 'a reserved word of Entra'],
     [
       { ...withRule({}), tenants: { ...cast.tenants, [ids.home]: ids.home } },
       `tenants.${ids.home}`,
@@ -89,7 +85,11 @@ describe('errors of issuers', () => {
     [withIssuer({ jwksUri: 'keys.json' }), 'issuers.onprem.jwksUri', 'no URL'],
     [withIssuer({ jwksFile: '/keys', jwksUri: 'https://a.example' }), 'issuers.onprem.jwksFile', 'two sources of keys'],
     [withIssuer({ jwksFile: '/keys', caFile: '/ca' }), 'issuers.onprem.jwksFile', 'a CA for a file'],
-    [withIssuer({ audiences: [] }), 'issuers.onprem.audiences', 'no audience: every token of the issuer would do'],
+    [
+      withIssuer({ audiences: [] }),
+      'issuers.onprem.audiences',
+      'no audience: every token of the issuer would be accepted',
+    ],
     [withIssuer({ audiences: 'token-broker' }), 'issuers.onprem.audiences', 'text in place of a list'],
     [withIssuer({ audiences: [''] }), 'issuers.onprem.audiences[0]', 'an empty audience'],
     [withIssuer({ audiences: ['a', 'api://AzureADTokenExchange'] }), 'issuers.onprem.audiences[1]', 'of assertions'],
@@ -132,9 +132,21 @@ describe('errors of callers', () => {
     [withCaller({ apiKey: 'missing' }), `${at}.apiKey`, 'a key that the policy does not list'],
     [withCaller({ issuer: 'onprem' }), at, 'every token of the issuer'],
     [withCaller({ issuer: 'onprem', claims: { aud: 'token-broker' } }), at, 'aud does not distinguish callers'],
-    [withCaller({ issuer: 'onprem', claims: { tid: ids.home, iss: onprem, ver: '2.0' } }), at, 'nor do tid, iss, ver'],
-    [withCaller({ issuer: 'onprem', claims: { exp: 1, iat: 1, nbf: 1, jti: 'x' } }), at, 'nor do exp, iat, nbf, jti'],
-    [withCaller({ issuer: 'onprem', claims: { '/aud/0': 'token-broker' } }), at, 'nor does a pointer into one of them'],
+    [
+      withCaller({ issuer: 'onprem', claims: { tid: ids.home, iss: onprem, ver: '2.0' } }),
+      at,
+      'neither do tid, iss, ver',
+    ],
+    [
+      withCaller({ issuer: 'onprem', claims: { exp: 1, iat: 1, nbf: 1, jti: 'x' } }),
+      at,
+      'neither do exp, iat, nbf, jti',
+    ],
+    [
+      withCaller({ issuer: 'onprem', claims: { '/aud/0': 'token-broker' } }),
+      at,
+      'neither does a pointer into one of them',
+    ],
     [withCaller({ issuer: 'onprem', subject: '*' }), `${at}.subject`, 'every subject'],
     [withCaller({ issuer: 'onprem', subject: 'a*b*' }), `${at}.subject`, 'two wildcards'],
     [withCaller({ issuer: 'onprem', subject: '' }), `${at}.subject`, 'an empty subject'],
@@ -152,7 +164,7 @@ describe('errors of callers', () => {
     [withCaller({ san: '*' }), `${at}.san`, 'every certificate'],
   ])
 
-  test('an empty list of claims is no list of claims', () => {
+  test('an empty mapping of claims is an error', () => {
     assert.ok(placesOf(withCaller({ issuer: 'onprem', subject: 's', claims: {} })).includes(`${at}.claims`))
   })
 })

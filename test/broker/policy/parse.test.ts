@@ -100,7 +100,7 @@ describe('a valid policy', () => {
   })
 })
 
-describe('a text that is no policy', () => {
+describe('a text that is not a policy', () => {
   const name = 'a: &a [x,x,x,x,x,x,x,x,x,x]\n'
   const bomb = ['b', 'c', 'd', 'e', 'f', 'g', 'h', 'i'].reduce((text, key, index) => {
     const before = String.fromCharCode('a'.charCodeAt(0) + index)
@@ -113,7 +113,7 @@ describe('a text that is no policy', () => {
     ['rules: [', 'line 1, column 9', /./, 'broken YAML'],
     [`applications: {}\napplications: {}\n`, 'line 2, column 1', /unique/, 'a key twice'],
     [`rules:\n  - { name: a, name: b }\n`, 'line 2, column 16', /unique/, 'a key twice, further down'],
-    ['a: 1\n---\nb: 1\n', 'line 2, column 1', /multiple documents/, 'two documents: which one counts?'],
+    ['a: 1\n---\nb: 1\n', 'line 2, column 1', /multiple documents/, 'two documents'],
     ['a: *nowhere', 'file', /alias/i, 'an alias without its anchor'],
     [bomb, 'file', /alias/, 'a billion laughs'],
     ['['.repeat(2000), 'line 1, column \\d+', /./, 'brackets without end'],
@@ -129,7 +129,7 @@ describe('a text that is no policy', () => {
     })
   }
 
-  test('an anchor and an alias within reason are YAML like any other', () => {
+  test('a few anchors and aliases are accepted', () => {
     const text = sample
       .replace('callers: [{ issuer: entra, claims: { roles: Broker.Observe } }]', 'callers: *team')
       .replace('    callers:\n      - { issuer: entra', '    callers: &team\n      - { issuer: entra')
