@@ -118,11 +118,11 @@ function keysIn(schema: unknown, found = new Set<string>()): ReadonlySet<string>
 }
 
 describe('docs/policy.md: the tables', () => {
-  const members = sectionOf(page, '## Fields')
+  const fields = sectionOf(page, '## Fields')
 
   test('name every key of the schema, and no other', () => {
     const keys = keysIn(policySchema)
-    const cells = [...members.matchAll(/^(?:\| |\*\*)((?:`[^`]+`(?:, )?)+)/gm)].flatMap(([, cell = '']) =>
+    const cells = [...fields.matchAll(/^(?:\| |\*\*)((?:`[^`]+`(?:, )?)+)/gm)].flatMap(([, cell = '']) =>
       [...cell.matchAll(/\w+/g)].map(([word]) => word),
     )
     assert.deepEqual(new Set(cells), keys)
@@ -130,10 +130,10 @@ describe('docs/policy.md: the tables', () => {
 
   test('say of each of them whether it is required', () => {
     const { required } = policySchema
-    const topLevel = [...members.matchAll(/^\*\*`(\w+)`\*\* \(required\)/gm)].map(([, name]) => name)
+    const topLevel = [...fields.matchAll(/^\*\*`(\w+)`\*\* \(required\)/gm)].map(([, name]) => name)
     assert.deepEqual(topLevel, required)
     const rule = policySchema.properties.rules.items
-    const inTable = rowsOf(members)
+    const inTable = rowsOf(fields)
       .filter(([name = '', second]) => name in rule.properties && second === 'required')
       .map(([name]) => name)
     assert.deepEqual(inTable, rule.required)
@@ -152,8 +152,8 @@ describe('docs/policy.md: the patterns', () => {
       }),
     )
     const { facts } = isSan ? describeNames([name]) : describeClaims(policy, goodClaims({ sub: name }), 0)
-    const ask = { tenant: ids.contoso, scope: graph, application: 'default', minExpiresIn: 0 }
-    return decide(policy, facts, ask, ids.home).verdict === 'granted'
+    const request = { tenant: ids.contoso, scope: graph, application: 'default', minExpiresIn: 0 }
+    return decide(policy, facts, request, ids.home).verdict === 'granted'
   }
   const rows = rowsOf(sectionOf(page, '## Patterns'))
   const namesIn = (cell = ''): readonly string[] => [...cell.matchAll(/`([^`]+)`/g)].map(([, name]) => name ?? '')
