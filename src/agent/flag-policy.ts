@@ -5,7 +5,7 @@ import { authorize, createAuthorize, type Authorize } from '../broker/authorizat
 import type { TokenRequest, Policy } from '../broker/policy/model.ts'
 import { BrokerError } from '../errors.ts'
 
-const holder: CallerMatcher = {
+const secretHolder: CallerMatcher = {
   kind: 'secret',
   matches: ({ kind }) => kind === 'secret',
   mismatch: ({ kind }) => (kind === 'secret' ? undefined : 'the caller does not hold the local secret'),
@@ -20,7 +20,7 @@ export function policyOfFlags(tenant: string): Policy {
     {
       name: `--tenant ${tenant}`,
       order: 0,
-      callers: [holder],
+      callers: [secretHolder],
       tenants: new Set([tenant]),
       scopes: new Set<string>(),
       applications: new Set<string>(),
@@ -44,7 +44,7 @@ export function policyOfFlags(tenant: string): Policy {
  * The policy with the scope and the application of an ask in its rule: what a rule grants must be listed, and an agent
  * does not know it before it is asked for. Nor does it know what names stand for: an application is its own client id.
  */
-function extended(policy: Policy, { scope, application }: TokenRequest): Policy {
+function grantAlso(policy: Policy, { scope, application }: TokenRequest): Policy {
   const rules = policy.rules.map(rule => ({
     ...rule,
     scopes: new Set([scope]),
@@ -61,7 +61,7 @@ export const authorizeByFlags = (tenant: string): Authorize =>
   createAuthorize(
     () => undefined,
     (policy, caller, ask, homeTenant) => {
-      if (ask.tenant === tenant) return authorize(extended(policy, ask), caller, ask, homeTenant)
+      if (ask.tenant === tenant) return authorize(grantAlso(policy, ask), caller, ask, homeTenant)
       throw new BrokerError('not_permitted', `This agent issues tokens of one tenant only: ${tenant}.`, {
         reason: 'unknown_target',
         remedy: 'For another tenant, start another agent with its --tenant.',

@@ -3,11 +3,11 @@ import type { Environment } from '../config/environment.ts'
 import { InvalidConfigurationError, messageOf } from '../errors.ts'
 import { ExitError, exitCodes } from '../exit.ts'
 import { readCredential } from './workload-credential.ts'
-import { readOrMakeSecret } from './secret-file.ts'
+import { readOrCreateSecret } from './secret-file.ts'
 import { listen, stopOnSignal } from '../service/process.ts'
 import { bufferedOutput } from '../telemetry/output.ts'
 import { readFlags, type AgentSettings } from './settings.ts'
-import { closeToOthers, removeStaleSocket } from './socket.ts'
+import { restrictToOwner, removeStaleSocket } from './socket.ts'
 import { wireAgent, type AgentService } from './wire.ts'
 
 /**
@@ -38,7 +38,7 @@ export async function agent(
 
 async function readSettings(given: Parameters<typeof readFlags>[0], environment: Environment) {
   const settings = readFlags(given, environment)
-  return { settings, secret: await readOrMakeSecret(settings.secretFile, '--secret-file') }
+  return { settings, secret: await readOrCreateSecret(settings.secretFile, '--secret-file') }
 }
 
 function asExitError(thrown: unknown): never {
@@ -56,7 +56,7 @@ async function listenLocally({ app }: AgentService, { listen: where }: AgentSett
   try {
     await removeStaleSocket(where.socket)
     await app.listen({ path: where.socket, listenTextResolver: address => `listening at ${address}` })
-    await closeToOthers(where.socket)
+    await restrictToOwner(where.socket)
   } catch (thrown) {
     throw new ExitError(`Cannot listen at --socket: ${messageOf(thrown)}`, exitCodes.listen)
   }

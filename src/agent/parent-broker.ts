@@ -8,7 +8,7 @@ import type { Grant } from '../broker/authorization/authorize.ts'
 import type { Events, IssuedToken, TokenSource, Upstream } from '../broker/events.ts'
 import { BrokerError, type ReasonOf } from '../errors.ts'
 import { readAll } from '../outbound/issuers/document.ts'
-import { parentFailure, type ParentAnswer } from './parent-failure.ts'
+import { parentFailure, type ParentResponse } from './parent-failure.ts'
 import type { WorkloadCredential } from './workload-credential.ts'
 
 /** Which broker, and in whose name. */
@@ -24,9 +24,9 @@ export interface ParentBrokerOptions {
 export const parentUpstream = (url: string): Upstream => ({ kind: 'authority', name: url })
 
 /** Seconds; a broker that has just begun to replace a token is not asked again before. */
-const leastRefreshIn = 15
+const minRefreshIn = 15
 /** Seconds; no access token of Entra lives so long. */
-const longestLife = 7 * 24 * 3600
+const maxLifetime = 7 * 24 * 3600
 
 /**
  * Tokens from another broker's `POST /tokens`, in the name of the workload whose credential is sent. That broker decides,
@@ -56,7 +56,7 @@ export function parentBroker({ url, credential, clock, asked }: ParentBrokerOpti
  * Resolves once a broker answers at all, whatever it says: then its name, its certificate and the credential's files are
  * right.
  */
-export async function reachParent(
+export async function checkReachable(
   { url, credential }: Pick<ParentBrokerOptions, 'url' | 'credential'>,
   signal: AbortSignal,
 ): Promise<void> {
@@ -65,7 +65,7 @@ export async function reachParent(
   if (status >= 500) throw new Error(`the broker answered HTTP ${status}`)
 }
 
-async function send(url: URL, options: RequestOptions, body: string | undefined): Promise<ParentAnswer> {
+async function send(url: URL, options: RequestOptions, body: string | undefined): Promise<ParentResponse> {
   const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>()
   const start = url.protocol === 'https:' ? httpsRequest : httpRequest
   try {
@@ -87,7 +87,7 @@ async function send(url: URL, options: RequestOptions, body: string | undefined)
 function issuedToken(grant: Grant, text: string): IssuedToken {
   const answer = membersOfJson(text)
   const { access_token: token, expires_in: expiresIn, refresh_in: refreshIn } = answer
-  if (typeof token !== 'string' || token === '' || !isLife(expiresIn)) {
+  if (typeof token !== 'string' || token === '' || !isLifetime(expiresIn)) {
     throw unusable('unusable', 'has no token or no valid expiry')
   }
   if (expiresIn === 0) {
@@ -102,13 +102,13 @@ function issuedToken(grant: Grant, text: string): IssuedToken {
   return {
     token,
     expiresIn,
-    ...(isLife(refreshIn) && { refreshIn: Math.max(refreshIn, leastRefreshIn) }),
+    ...(isLifetime(refreshIn) && { refreshIn: Math.max(refreshIn, minRefreshIn) }),
   }
 }
 
 /** Whether it can be seconds of a token's life: a whole number of them, which JSON's `1e999` is not. */
-const isLife = (value: unknown): value is number =>
-  typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= longestLife
+const isLifetime = (value: unknown): value is number =>
+  typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= maxLifetime
 
 const unusable = (reason: ReasonOf<'upstream_invalid'>, what: string) =>
   new BrokerError('upstream_invalid', `The broker's response ${what}; it was discarded.`, { reason })

@@ -11,7 +11,7 @@ import type { TokenSource } from '../broker/events.ts'
 export interface RevalidatingCacheOptions {
   readonly clock: Clock
   /** Seconds for which a token is handed out before the source is asked again whether it still may be. */
-  readonly everySeconds: number
+  readonly revalidateSeconds: number
   /** Milliseconds for one question, whatever hangs. */
   readonly timeoutMs: number
   /** Milliseconds of it that somebody whose token is held waits at most. */
@@ -21,13 +21,13 @@ export interface RevalidatingCacheOptions {
   /** Whether an error takes back what the source gave before, rather than saying that it cannot be asked. */
   readonly revokes: (error: BrokerError) => boolean
   /** Whether an error that takes nothing back is the source's own word; with any other it could not be asked. */
-  readonly isResponse: (error: BrokerError) => boolean
+  readonly isSourceError: (error: BrokerError) => boolean
   /** Told when a token that was held is taken back. */
   readonly revoked: (grant: Grant, error: BrokerError) => void
 }
 
 /** When the source was asked last of a key whose token is held. */
-interface LastConfirmation {
+interface Confirmation {
   readonly at: Moment
   /** Milliseconds after which it is asked again while the token is still handed out. */
   readonly freshForMs: number
@@ -40,11 +40,11 @@ interface Refusal {
 }
 
 /** Share of the period after which a token that is asked for is confirmed in the background, so that nobody waits. */
-const earlyShare = 0.8
+const backgroundShare = 0.8
 /** Milliseconds between two questions to a source that cannot be asked, and for which nobody waits for another. */
-const longestPauseMs = 15_000
+const retryMs = 15_000
 /** Milliseconds for which a refusal is answered without asking again. */
-const refusedMs = 5_000
+const refusalTtlMs = 5_000
 
 /**
  * Makes sure that a cache hands out nothing that its source has taken back. For a source that decides who may have what,
@@ -52,14 +52,14 @@ const refusedMs = 5_000
  *
  * Each key is confirmed by asking the source again, at the latest when a request comes more than `everySeconds` after the
  * last answer. While the source cannot be asked, tokens are handed out as long as they live, and nobody waits for it
- * longer than `patienceMs`. When it refuses, the key's token is dropped, and the refusal is answered for five seconds
+ * longer than `maxWaitMs`. When it refuses, the key's token is dropped, and the refusal is answered for five seconds
  * before the source is asked again. What is remembered here keeps no token away and no token alive: whatever is forgotten
  * is asked for.
  */
 export class RevalidatingCache {
   readonly #source: TokenSource
   readonly #options: RevalidatingCacheOptions
-  readonly #confirmations: LRUCache<string, LastConfirmation>
+  readonly #confirmations: LRUCache<string, Confirmation>
   readonly #refusals: LRUCache<string, Refusal>
   readonly #revalidations = new Map<string, Promise<void>>()
   #cache: Pick<ManagedCache, 'purge'> | undefined
@@ -91,15 +91,16 @@ export class RevalidatingCache {
     return {
       get: (grant, minExpiresIn) => {
         const refusal = this.#refusals.get(grant.key)
-        if (refusal !== undefined && this.#ageMs(refusal) < refusedMs) return Promise.reject(refusal.error)
+        if (refusal !== undefined && this.#ageMs(refusal) < refusalTtlMs) return Promise.reject(refusal.error)
         const served = cache.get(grant, minExpiresIn)
         if (served instanceof Promise) return served
         const standing = this.#confirmations.get(grant.key)
         const age = standing === undefined ? Number.POSITIVE_INFINITY : this.#ageMs(standing)
         if (standing !== undefined && age < standing.freshForMs) return served
         const question = this.#revalidate(grant)
-        const isLate = age >= this.#options.everySeconds * 1000
-        if (isLate && !this.#isUnavailable()) return this.#wait(question).then(() => cache.get(grant, minExpiresIn))
+        const isLate = age >= this.#options.revalidateSeconds * 1000
+        if (isLate && !this.#isUnavailable())
+          return this.#waitBriefly(question).then(() => cache.get(grant, minExpiresIn))
         question.catch(() => undefined)
         return served
       },
@@ -121,16 +122,16 @@ export class RevalidatingCache {
       await withDeadline(
         signal => this.source(grant, signal),
         timeoutMs,
-        () => this.#failed(grant, noAnswer(timeoutMs)),
+        () => this.#failed(grant, timeoutError(timeoutMs)),
       )
     } catch (thrown) {
       if (withdraws(asBrokerError(thrown))) throw thrown
-      this.#pause(grant)
+      this.#postpone(grant)
     }
   }
 
   /** Waits for an answer, and no longer than callers are to; the question goes on. */
-  async #wait(question: Promise<void>): Promise<void> {
+  async #waitBriefly(question: Promise<void>): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>()
     const timer = setTimeout(() => {
       this.#markUnavailable()
@@ -149,16 +150,16 @@ export class RevalidatingCache {
     // What was asked before the key was taken back says nothing of what is granted since.
     if (refusal !== undefined && refusal.at.monotonic > at.monotonic) return
     this.#refusals.delete(key)
-    this.#confirmations.set(key, { at, freshForMs: this.#options.everySeconds * 1000 * earlyShare })
+    this.#confirmations.set(key, { at, freshForMs: this.#options.revalidateSeconds * 1000 * backgroundShare })
   }
 
   #failed(grant: Grant, error: BrokerError): BrokerError {
-    const { isResponse: answers, revokes: withdraws } = this.#options
+    const { isSourceError: answers, revokes: withdraws } = this.#options
     if (withdraws(error) || answers(error)) this.#unavailableUntil = Number.NEGATIVE_INFINITY
     else this.#markUnavailable()
     if (withdraws(error)) this.#revoke(grant, error)
     // A key without a token has no standing, so that it pushes out no other's.
-    else if (this.#confirmations.has(grant.key)) this.#pause(grant)
+    else if (this.#confirmations.has(grant.key)) this.#postpone(grant)
     return error
   }
 
@@ -171,13 +172,13 @@ export class RevalidatingCache {
   }
 
   /** Nothing is asked of the key for a while. */
-  #pause({ key }: Grant): void {
-    const { clock, everySeconds } = this.#options
-    this.#confirmations.set(key, { at: momentOf(clock), freshForMs: Math.min(longestPauseMs, everySeconds * 200) })
+  #postpone({ key }: Grant): void {
+    const { clock, revalidateSeconds: everySeconds } = this.#options
+    this.#confirmations.set(key, { at: momentOf(clock), freshForMs: Math.min(retryMs, everySeconds * 200) })
   }
 
   #markUnavailable(): void {
-    this.#unavailableUntil = this.#options.clock.monotonic() + longestPauseMs
+    this.#unavailableUntil = this.#options.clock.monotonic() + retryMs
   }
 
   #isUnavailable(): boolean {
@@ -191,5 +192,5 @@ export class RevalidatingCache {
   }
 }
 
-const noAnswer = (ms: number) =>
+const timeoutError = (ms: number) =>
   new BrokerError('upstream_unavailable', `The broker did not confirm a token within ${ms} ms.`, { reason: 'timeout' })

@@ -5,7 +5,7 @@ import { readLimited } from '../outbound/files/files.ts'
 
 const secretBytes = 32
 /** 256 bits in base64url have 43 characters. */
-const secretShape = /^[\x21-\x7e]{43,512}$/
+const secretPattern = /^[\x21-\x7e]{43,512}$/
 const maxFileBytes = 4096
 
 /**
@@ -15,16 +15,16 @@ const maxFileBytes = 4096
  * @throws InvalidConfigurationError when it can be neither read nor made, holds no secret, can be read or written by everybody, or
  * belongs to somebody else
  */
-export async function readOrMakeSecret(path: string, where: string): Promise<string> {
+export async function readOrCreateSecret(path: string, where: string): Promise<string> {
   try {
-    return (await makeSecret(path)) ?? (await readSecret(path))
+    return (await createSecret(path)) ?? (await readSecret(path))
   } catch (thrown) {
     throw new InvalidConfigurationError('The local secret cannot be used', [{ where, what: messageOf(thrown) }])
   }
 }
 
 /** `undefined` where the file is there already. */
-async function makeSecret(path: string): Promise<string | undefined> {
+async function createSecret(path: string): Promise<string | undefined> {
   let file: FileHandle
   try {
     // Fails for a symbolic link too, wherever it leads.
@@ -51,7 +51,7 @@ async function readSecret(path: string): Promise<string> {
     // Whoever made it knows what is in it.
     if (uid !== 0 && uid !== process.getuid?.()) throw new Error(`${path} belongs to another user`)
     const secret = (await readLimited(file, path, maxFileBytes)).trim()
-    if (secretShape.test(secret)) return secret
+    if (secretPattern.test(secret)) return secret
     throw new Error(`${path} must hold 43 to 512 printable characters, such as 256 bits in base64url`)
   } finally {
     await file.close()

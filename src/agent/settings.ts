@@ -50,7 +50,7 @@ export function readFlags(
     listen: readAddress(flags, faults),
     secretFile: readSecretFile(flags, environment, faults),
     metadata: flags['metadata'] !== undefined,
-    revalidateSeconds: readNumber(flags, 'revalidate', { defaultValue: 300, least: 10, most: 3600 }, faults),
+    revalidateSeconds: readNumber(flags, 'revalidate', { defaultValue: 300, min: 10, max: 3600 }, faults),
     logLevel: readLogLevel(flags, faults),
   }
   if (faults.length > 0) throw new InvalidConfigurationError('The flags are invalid', faults)
@@ -114,7 +114,7 @@ function readAddress(flags: Flags, faults: ConfigurationError[]): LocalAddress {
   }
   // A hosts file can map a name to any address.
   const address = host === 'localhost' ? '127.0.0.1' : host
-  return { host: address, port: readNumber(flags, 'port', { defaultValue: 8081, least: 0, most: 65_535 }, faults) }
+  return { host: address, port: readNumber(flags, 'port', { defaultValue: 8081, min: 0, max: 65_535 }, faults) }
 }
 
 function readSecretFile(flags: Flags, environment: Environment, faults: ConfigurationError[]): string {
@@ -129,18 +129,18 @@ function readSecretFile(flags: Flags, environment: Environment, faults: Configur
 
 interface Range {
   readonly defaultValue: number
-  readonly least: number
-  readonly most: number
+  readonly min: number
+  readonly max: number
 }
 
 function readNumber(flags: Flags, name: 'port' | 'revalidate', range: Range, faults: ConfigurationError[]): number {
   const given = flags[name]
   if (given === undefined) return range.defaultValue
   const number = /^\d{1,9}$/.test(given) ? Number(given) : Number.NaN
-  if (number >= range.least && number <= range.most) return number
+  if (number >= range.min && number <= range.max) return number
   faults.push({
     where: `--${name}`,
-    what: `must be a whole number from ${range.least} to ${range.most}; got "${given}"`,
+    what: `must be a whole number from ${range.min} to ${range.max}; got "${given}"`,
   })
   return range.defaultValue
 }

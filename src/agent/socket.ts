@@ -13,14 +13,14 @@ export async function removeStaleSocket(path: string): Promise<void> {
   })
   if (found === undefined) return
   if (!found.isSocket()) throw new Error(`${path} is there already and is no socket`)
-  if (await isAnswered(path)) throw new Error(`another process listens at ${path}`)
+  if (await hasListener(path)) throw new Error(`another process listens at ${path}`)
   await unlink(path)
 }
 
 /** Lets only its owner connect. Nobody else could before either: that takes the right to write. */
-export const closeToOthers = (path: string): Promise<void> => chmod(path, 0o600)
+export const restrictToOwner = (path: string): Promise<void> => chmod(path, 0o600)
 
-function isAnswered(path: string): Promise<boolean> {
+function hasListener(path: string): Promise<boolean> {
   const { promise, resolve, reject } = Promise.withResolvers<boolean>()
   const socket = connect(path)
   socket.once('connect', () => {

@@ -15,8 +15,8 @@ import { addOperations, countAnswers, type Operations } from '../http/operations
 import { addTokenEndpoint } from '../http/token-endpoints/token-endpoint.ts'
 import { tokensEndpoint } from '../http/token-endpoints/tokens.ts'
 import { createSubscribers } from '../service/subscribers.ts'
-import { parentBroker, parentUpstream, reachParent, type ParentBrokerOptions } from './parent-broker.ts'
-import { isWordOfParent } from './parent-failure.ts'
+import { parentBroker, parentUpstream, checkReachable, type ParentBrokerOptions } from './parent-broker.ts'
+import { isBrokerRefusal } from './parent-failure.ts'
 import { readCredential } from './workload-credential.ts'
 import { closeListener } from '../service/listeners.ts'
 import { notReadyYet } from '../telemetry/not-ready.ts'
@@ -32,12 +32,12 @@ const minRemainingSeconds = 60
 /** More than a broker takes for an exchange, retries included. */
 const timeoutMs = 10_000
 /** Of that, what a workload waits at most while it could have a token that is held. */
-const patienceMs = 1_500
+const maxWaitMs = 1_500
 const graceMs = 1_000
 
 /** The statuses with which a broker takes back what it granted. With any other it says that it cannot tell. */
-const withdrawing = new Set([400, 401, 403])
-const withdraws = ({ status }: BrokerError): boolean => withdrawing.has(status)
+const revokingStatuses = new Set([400, 401, 403])
+const revokes = ({ status }: BrokerError): boolean => revokingStatuses.has(status)
 
 /** An agent that is put together but does not listen yet. */
 export type AgentService = Omit<Service, 'management' | 'reload' | 'watchPolicy'>
@@ -84,7 +84,7 @@ export function wireAgent(
   const operations = { ...telemetry, tokenService, authorizeOperation, cache: view }
   const app = buildApp(
     { log, isDraining, answered: events.answered },
-    routesOf(settings, secret, tokenService, operations),
+    agentRoutes(settings, secret, tokenService, operations),
   )
 
   return {
@@ -112,12 +112,12 @@ function connectParent(
   const { clock } = parent
   const confirmation = new RevalidatingCache(parentBroker(parent), {
     clock,
-    everySeconds,
+    revalidateSeconds: everySeconds,
     timeoutMs,
-    maxWaitMs: patienceMs,
+    maxWaitMs: maxWaitMs,
     maxEntries,
-    revokes: withdraws,
-    isResponse: isWordOfParent,
+    revokes: revokes,
+    isSourceError: isBrokerRefusal,
     revoked: ({ scope, application }, { code, message }) =>
       log.warn({ event: 'token.withdrawn', tenant, scope, application, code }, message),
   })
@@ -132,7 +132,7 @@ function connectParent(
       negativeCacheHit: events.negativeCacheHit,
       refreshed: (grant, outcome, error) => {
         // What was taken back is told as such, and is not served any more.
-        if (error === undefined || !withdraws(error)) events.refreshed(grant, outcome, error)
+        if (error === undefined || !revokes(error)) events.refreshed(grant, outcome, error)
       },
     },
   })
@@ -141,10 +141,10 @@ function connectParent(
 
 const reachable = (parent: ParentBrokerOptions): Need => ({
   name: 'the broker',
-  get: () => reachParent(parent, AbortSignal.timeout(timeoutMs)),
+  get: () => checkReachable(parent, AbortSignal.timeout(timeoutMs)),
 })
 
-function routesOf(
+function agentRoutes(
   { tenant, metadata }: AgentSettings,
   secret: string,
   tokenService: TokenService,

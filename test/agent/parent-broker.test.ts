@@ -10,7 +10,7 @@ import { describe, test, type TestContext } from 'node:test'
 import { createAuthority } from '../../emulator/certificates.ts'
 import type { TokenRequest } from '../../src/broker/policy/model.ts'
 import type { BrokerError } from '../../src/errors.ts'
-import { parentBroker, reachParent } from '../../src/agent/parent-broker.ts'
+import { parentBroker, checkReachable } from '../../src/agent/parent-broker.ts'
 import { type CredentialFiles, readCredential } from '../../src/agent/workload-credential.ts'
 import { graph, grantFor, ids } from '../support/callers.ts'
 import { movableClock } from '../support/clock.ts'
@@ -240,7 +240,7 @@ describe('a broker is reachable', () => {
   ] as const)
     test(`${isReachable ? '' : 'not '}when it answers ${status}`, async t => {
       const { url, seen } = await parent(t, { status })
-      const reach = reachParent({ url, credential }, AbortSignal.timeout(5000))
+      const reach = checkReachable({ url, credential }, AbortSignal.timeout(5000))
       await (isReachable ? reach : assert.rejects(reach))
       assert.deepEqual([seen[0]?.method, seen[0]?.url, seen[0]?.headers.authorization], ['GET', '/livez', undefined])
     })

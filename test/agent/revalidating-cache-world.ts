@@ -44,12 +44,12 @@ export function confirmed({ maxEntries = 10, timeoutMs = 20, patienceMs = 5 } = 
   }
   const confirmation = new RevalidatingCache(source, {
     clock,
-    everySeconds: 300,
+    revalidateSeconds: 300,
     timeoutMs,
     maxWaitMs: patienceMs,
     maxEntries,
     revokes: ({ status }) => status < 404,
-    isResponse: ({ code }) => code === 'upstream_rejected',
+    isSourceError: ({ code }) => code === 'upstream_rejected',
     revoked: (grant, { code }) => void world.withdrawn.push(`${grant.scope} ${code}`),
   })
   const cache = createCache(confirmation.source, {

@@ -7,7 +7,7 @@ export type RefusalClass =
   'transient' | 'assertion' | 'federation' | 'client' | 'cloud' | 'consent' | 'request' | 'unknown'
 
 /** What a remedy may need to name. */
-export interface Circumstances {
+export interface RemedyContext {
   readonly grant: Grant
   /** `https://login.microsoftonline.com`, or another cloud's. */
   readonly authority: string
@@ -20,7 +20,7 @@ export interface CodeRow {
   readonly class: RefusalClass
   /** Where the failure is remembered, if not where its class is. */
   readonly level?: FailureLevel
-  readonly remedy?: (circumstances: Circumstances) => string
+  readonly remedy?: (circumstances: RemedyContext) => string
 }
 
 type Remedy = NonNullable<CodeRow['remedy']>
@@ -39,7 +39,7 @@ const adminConsent: Remedy = ({ authority, grant }) =>
   `The application has no usable service principal in tenant ${grant.tenant}. An administrator of that tenant consents ` +
   `at ${authority}/${grant.tenant}/adminconsent?client_id=${grant.clientId} (the registration needs a redirect URI).`
 
-const setCredential =
+const correctCredential =
   (field: 'issuer' | 'subject' | 'audience', name: 'iss' | 'sub' | 'aud'): Remedy =>
   ({ grant, assertion }) =>
     `No federated credential of application ${grant.clientId} has the ${field} of the managed identity's token: ` +
@@ -59,10 +59,10 @@ const freshAssertion: Remedy = () =>
 const otherCloud: Remedy = ({ grant }) =>
   `Tenant ${grant.tenant} is in another national cloud than BROKER_AUTHORITY; a federated credential cannot cross clouds.`
 
-const noSuchTenant: Remedy = ({ grant, authority }) =>
+const correctTenant: Remedy = ({ grant, authority }) =>
   `Tenant ${grant.tenant} does not exist at ${authority}: correct the tenant id.`
 
-const noSuchResource: Remedy = ({ grant }) =>
+const correctResource: Remedy = ({ grant }) =>
   `Tenant ${grant.tenant} does not know the resource of ${grant.scope}: correct the scope, or have the resource's ` +
   'service principal added there.'
 
@@ -94,9 +94,9 @@ export const aadstsCodes: ReadonlyMap<number, CodeRow> = new Map([
   ...rows({ class: 'transient' }, 50000, 50033, 50196, 90006, 90012, 90024, 90033, 90055, 90090, 90091),
   ...rows({ class: 'assertion', remedy: freshAssertion }, 50013, 700024, 700027),
   ...rows(federation(addCredential), 70021, 70025, 7000226),
-  ...rows(federation(setCredential('issuer', 'iss')), 700211),
-  ...rows(federation(setCredential('audience', 'aud')), 700212, 7002121),
-  ...rows(federation(setCredential('subject', 'sub')), 700213),
+  ...rows(federation(correctCredential('issuer', 'iss')), 700211),
+  ...rows(federation(correctCredential('audience', 'aud')), 700212, 7002121),
+  ...rows(federation(correctCredential('subject', 'sub')), 700213),
   ...rows(federation(sameTenant), 700222, 700236),
   ...rows(
     federation(() => "A policy of the application's tenant restricts federated credentials: allow it."),
@@ -108,14 +108,14 @@ export const aadstsCodes: ReadonlyMap<number, CodeRow> = new Map([
   ...rows({ class: 'consent', remedy: enableApplication }, 7000112),
   ...rows({ class: 'consent', remedy: adminConsent }, 7000229),
   ...rows({ class: 'consent', remedy: assignRole, level: 'key' }, 501051),
-  ...rows({ class: 'request', remedy: noSuchTenant, level: 'tenant' }, 90002, 900023),
-  ...rows({ class: 'request', remedy: noSuchResource }, 50001, 500011, 650057),
+  ...rows({ class: 'request', remedy: correctTenant, level: 'tenant' }, 90002, 900023),
+  ...rows({ class: 'request', remedy: correctResource }, 50001, 500011, 650057),
   ...rows({ class: 'request', remedy: oneScope }, 28000, 70011, 1002012),
   ...rows({ class: 'unknown', remedy: blocked }, 53003, 530032, 530035),
 ])
 
 /** The row of the first code that is known. */
-export function lookUpCodes(codes: readonly number[]): CodeRow | undefined {
+export function findCode(codes: readonly number[]): CodeRow | undefined {
   const known = codes.find(code => aadstsCodes.has(code))
   return known === undefined ? undefined : aadstsCodes.get(known)
 }

@@ -7,11 +7,11 @@ import {
   type ReasonOf,
   type UpstreamFacts,
 } from '../../errors.ts'
-import { lookUpCodes, type Circumstances, type RefusalClass } from './aadsts-codes.ts'
+import { findCode, type RemedyContext, type RefusalClass } from './aadsts-codes.ts'
 import type { RecordedResponse } from './http-client.ts'
 
 /** Seconds beyond which a Retry-After is not believed. */
-const longestRetryAfter = 300
+const maxRetryAfter = 300
 
 /** The codes that have a reason. */
 type CodeWith<Each extends RefusalClass> = {
@@ -47,7 +47,7 @@ const classTable: { readonly [Class in RefusalClass]: readonly [code: CodeWith<C
 export function exchangeFailure(
   seen: RecordedResponse | undefined,
   cause: unknown,
-  circumstances: Circumstances,
+  circumstances: RemedyContext,
   now: number,
 ): BrokerError {
   if (seen === undefined) {
@@ -61,7 +61,7 @@ export function exchangeFailure(
       reason: status >= 300 && status < 400 ? 'redirect' : 'unreadable',
     })
   }
-  const known = lookUpCodes(body.codes ?? [])
+  const known = findCode(body.codes ?? [])
   const kind = known?.class ?? classOfError(body.error)
   if (kind === 'transient') return transient(seen, now)
   const [code, detail] = classTable[kind]
@@ -109,16 +109,16 @@ function transientReason(status: number): ReasonOf<'upstream_unavailable'> {
 export function readRetryAfter(value: string | undefined, now: number): number | undefined {
   if (value === undefined) return undefined
   const seconds = /^\d{1,9}$/.test(value) ? Number(value) : Math.ceil((Date.parse(value) - now) / 1000)
-  return Number.isNaN(seconds) ? undefined : Math.min(Math.max(seconds, 1), longestRetryAfter)
+  return Number.isNaN(seconds) ? undefined : Math.min(Math.max(seconds, 1), maxRetryAfter)
 }
 
 /** Seconds that a limit without a usable `Retry-After` is taken for: who says "too much" is not asked again at once. */
-const limitedSeconds = 1
+const defaultRetryAfter = 1
 
 /** The part of an error that says how long to wait, if the upstream does; a 4xx other than 408 always does. */
 export function retryAfterPart(status: number, value: string | undefined, now: number): Pick<ErrorParts, 'retryAfter'> {
   const isLimit = status >= 400 && status < 500 && status !== 408
-  const retryAfter = readRetryAfter(value, now) ?? (isLimit ? limitedSeconds : undefined)
+  const retryAfter = readRetryAfter(value, now) ?? (isLimit ? defaultRetryAfter : undefined)
   return retryAfter === undefined ? {} : { retryAfter }
 }
 

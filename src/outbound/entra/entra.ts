@@ -74,7 +74,7 @@ async function exchange(
     // MSAL looks at the body only, and takes a server error with a token in it for a token.
     if (client.response?.status !== 200) throw new Error('the answer has a token but not status 200')
   } catch (thrown) {
-    if (client.response === undefined && signal.aborted) throw outOfTime()
+    if (client.response === undefined && signal.aborted) throw timeoutError()
     throw exchangeFailure(
       client.response,
       client.failure ?? thrown,
@@ -82,18 +82,19 @@ async function exchange(
       clock.now(),
     )
   }
-  const checked = checkedToken(grant, token, client, clock.now())
+  const checked = verifiedToken(grant, token, client, clock.now())
   if (checked.expiresAt === undefined) events.unreadable(grant)
   return checked
 }
 
-const outOfTime = () => new BrokerError('upstream_unavailable', 'Entra did not respond in time.', { reason: 'timeout' })
+const timeoutError = () =>
+  new BrokerError('upstream_unavailable', 'Entra did not respond in time.', { reason: 'timeout' })
 
 /**
  * The SDK's token with the lifetimes of the answer itself: the SDK takes a missing expiry for "now" and says nothing of
  * the ids that Microsoft's support asks for.
  */
-function checkedToken(grant: Grant, token: string, client: EntraHttpClient, now: number): IssuedToken {
+function verifiedToken(grant: Grant, token: string, client: EntraHttpClient, now: number): IssuedToken {
   const body = membersOfJson(client.response?.body ?? '')
   const expiresIn = positiveSeconds(body['expires_in'])
   if (expiresIn === undefined) {

@@ -21,7 +21,7 @@ export interface ManagedIdentitySettings {
 }
 
 /** MSAL keeps the first network client it sees for the life of the process, so that one finds the fetch it works for here. */
-const fetches = new AsyncLocalStorage<EntraHttpClient>()
+const currentClient = new AsyncLocalStorage<EntraHttpClient>()
 
 const network: INetworkModule = {
   sendGetRequestAsync: (url, options) => send('GET', url, options?.headers),
@@ -34,7 +34,7 @@ async function send<T>(
   url: string,
   headers: Record<string, string> | undefined,
 ): Promise<NetworkResponse<T>> {
-  const client = fetches.getStore()
+  const client = currentClient.getStore()
   if (!client) throw new Error('no fetch is under way')
   const request = createPipelineRequest({
     method,
@@ -67,7 +67,7 @@ export function managedIdentity(
   return async signal => {
     const client = new EntraHttpClient(settings.endpoint, signal)
     try {
-      const result = await fetches.run(client, () => application.acquireToken(request))
+      const result = await currentClient.run(client, () => application.acquireToken(request))
       const expiresAt = result.expiresOn?.getTime()
       // MSAL looks at the body only.
       if (client.response?.status !== 200) throw new Error('the answer does not have status 200')

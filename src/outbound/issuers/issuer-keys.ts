@@ -64,7 +64,7 @@ async function readFiles(
   { name, jwksFile, caFile }: IssuerSettings,
   faults: ConfigurationError[],
 ): Promise<PublishedKeys | undefined> {
-  const orFault = async <T>(key: string, read: () => Promise<T>): Promise<T | undefined> => {
+  const orError = async <T>(key: string, read: () => Promise<T>): Promise<T | undefined> => {
     try {
       return await read()
     } catch (thrown) {
@@ -72,9 +72,9 @@ async function readFiles(
       return undefined
     }
   }
-  if (caFile !== undefined) await orFault('caFile', () => readCa(caFile))
+  if (caFile !== undefined) await orError('caFile', () => readCa(caFile))
   if (jwksFile === undefined) return undefined
-  return orFault('jwksFile', async () => parseJwks(parseJson(await readLimitedFile(jwksFile, maxFileBytes))))
+  return orError('jwksFile', async () => parseJwks(parseJson(await readLimitedFile(jwksFile, maxFileBytes))))
 }
 
 /** The CA file is read for each fetch, of which there are few: a new one needs no reload. */

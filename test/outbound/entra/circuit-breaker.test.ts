@@ -10,7 +10,7 @@ describe('what an exchange says of the authority', () => {
     ['upstream_unavailable', ['server_error'], 'failure', '5xx'],
     ['upstream_unavailable', ['throttled'], 'answered', '429'],
     ['upstream_unavailable', ['transient'], 'answered', '4xx with a code that passes'],
-    ['upstream_unavailable', ['circuit_open', 'withdrawn', 'min_expires_in', 'broker'], 'ignored', 'not asked'],
+    ['upstream_unavailable', ['circuit_open', 'aborted', 'min_expires_in', 'broker'], 'ignored', 'not asked'],
     ['federation_misconfigured', ['federation', 'assertion', 'cloud'], 'answered', '4xx'],
     ['consent_required', ['consent'], 'answered', '4xx'],
     ['upstream_rejected', ['request', 'unknown'], 'answered', '4xx'],

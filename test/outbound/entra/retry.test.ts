@@ -144,7 +144,7 @@ describe('one budget for everything', () => {
       await world.pass(ms)
       world.outer.abort()
       await world.pass(0)
-      assert.equal(reasonOf(world.outcome), 'withdrawn')
+      assert.equal(reasonOf(world.outcome), 'aborted')
       await world.pass(10_000)
       assert.equal(world.askedAt.length, 1)
       assert.equal(world.timers.size, 0)
@@ -155,7 +155,7 @@ describe('one budget for everything', () => {
     world.outer.abort()
     world.ask()
     await world.pass(0)
-    assert.equal(reasonOf(world.outcome), 'withdrawn')
+    assert.equal(reasonOf(world.outcome), 'aborted')
     assert.deepEqual([world.askedAt, world.timers.size], [[], 0], 'and nobody is asked')
   })
 
