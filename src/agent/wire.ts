@@ -119,7 +119,7 @@ function connectParent(
     revokes: revokes,
     isSourceError: isBrokerRefusal,
     revoked: ({ scope, application }, { code, message }) =>
-      log.warn({ event: 'token.withdrawn', tenant, scope, application, code }, message),
+      log.warn({ event: 'token.revoked', tenant, scope, application, code }, message),
   })
   const cache = createCache(confirmation.source, {
     clock,

@@ -152,7 +152,7 @@ export const exchangeReasons = {
     ),
     aborted: reason(
       outside('circuit', true),
-      'the exchange was abandoned: every waiting caller had left, or the cache was purged',
+      'the broker aborted the exchange because it had not ended by its deadline',
       'it passes; if it does not, report it',
     ),
     min_expires_in: reason(

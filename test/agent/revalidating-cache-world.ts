@@ -25,7 +25,7 @@ export function confirmed({ maxEntries = 10, timeoutMs = 20, patienceMs = 5 } = 
   const world = {
     answer: hour as Answer,
     asked: 0,
-    withdrawn: [] as string[],
+    revoked: [] as string[],
     waiting: [] as (() => void)[],
     refuses: false,
   }
@@ -50,7 +50,7 @@ export function confirmed({ maxEntries = 10, timeoutMs = 20, patienceMs = 5 } = 
     maxEntries,
     revokes: ({ status }) => status < 404,
     isSourceError: ({ code }) => code === 'upstream_rejected',
-    revoked: (grant, { code }) => void world.withdrawn.push(`${grant.scope} ${code}`),
+    revoked: (grant, { code }) => void world.revoked.push(`${grant.scope} ${code}`),
   })
   const cache = createCache(confirmation.source, {
     clock,

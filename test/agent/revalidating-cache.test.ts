@@ -71,7 +71,7 @@ for (const code of refusals)
       clock.advance(5_000)
       assert.equal(await outcome(), code, 'and goes on refusing')
       assert.equal(world.asked, 3)
-      assert.equal(world.withdrawn.length, 1, 'told once')
+      assert.equal(world.revoked.length, 1, 'told once')
       world.answer = hour
       clock.advance(5_000)
       assert.equal(await outcome(), 'first')
