@@ -2,7 +2,8 @@ import { decodeJwt } from 'jose'
 import type { Grant } from '../../broker/authorization/authorize.ts'
 import type { FailureLevel } from '../../reasons/row.ts'
 
-// The last hop, broker → Entra: what the numbers in Entra's error response mean, and what to do. entra-failure.ts reads it.
+// The last hop, broker → Entra: what the numbers in Entra's error response mean, and what to do. entra-failure.ts reads
+// it.
 
 /** Why Entra refuses a request. The class decides the error code, and who can correct it. */
 export type RefusalClass =
@@ -66,7 +67,7 @@ const correctTenant: Remedy = ({ grant, authority }) =>
   `Tenant ${grant.tenant} does not exist at ${authority}. Correct the tenant id.`
 
 const correctResource: Remedy = ({ grant }) =>
-  `The resource of scope ${grant.scope} does not exist in tenant ${grant.tenant}. Correct the scope, or have an ` +
+  `Entra does not accept the resource of scope ${grant.scope} in tenant ${grant.tenant}. Correct the scope, or have an ` +
   "administrator add the resource's service principal to that tenant."
 
 const enableApplication: Remedy = ({ grant }) =>
@@ -90,10 +91,12 @@ const blocked: Remedy = ({ grant }) =>
 
 /**
  * The AADSTS codes that matter here. Microsoft can add and change codes
- * (https://learn.microsoft.com/entra/identity-platform/reference-error-codes). So the HTTP status and the OAuth error come
+ * (https://learn.microsoft.com/entra/identity-platform/reference-error-codes). So the HTTP status and the OAuth error
+ * come
  * first, this table refines them, and unlisted codes are expected.
  *
- * Some are remembered at another level than their class. A tenant that does not exist fails for every scope. Consent or a
+ * Some are remembered at another level than their class. A tenant that does not exist fails for every scope. Consent or
+ * a
  * role that is missing for one resource must not block the other resources of that tenant.
  */
 export const aadstsCodes: ReadonlyMap<number, CodeRow> = new Map([

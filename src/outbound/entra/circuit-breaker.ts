@@ -3,13 +3,15 @@ import type { CircuitState } from '../../broker/events.ts'
 import { asBrokerError, BrokerError } from '../../errors.ts'
 import type { Handling } from '../../reasons/row.ts'
 
-// The last hop, broker → Entra: while the authority is down, no request is sent to it. retry.ts runs each attempt in it.
+// The last hop, broker → Entra: while the authority is down, no request is sent to it. retry.ts runs each attempt in
+// it.
 
 /** A circuit breaker: it stops requests to an authority that does not respond. */
 export interface Circuit {
   /**
    * Makes an exchange and records its outcome. While the circuit is open, and while its one half-open probe is running,
-   * rejects at once with `upstream_unavailable`, reason `circuit_open`, and the seconds until another attempt makes sense.
+   * rejects at once with `upstream_unavailable`, reason `circuit_open`, and the seconds until another attempt makes
+   * sense.
    *
    * @param tenant of the exchange: a failing tenant is not a failing authority
    */
@@ -52,9 +54,12 @@ export const circuitDefaults = {
 const maxOutcomes = 500
 
 /**
- * A circuit for one authority. It opens when three conditions hold within the window: there were enough exchanges, enough
- * tenants fail, and these are a large enough share of the window's tenants. Each tenant counts once, by its last exchange,
- * so that one busy tenant does not count as many. After `openMs`, the first exchange makes it half-open and is the probe
+ * A circuit for one authority. It opens when three conditions hold within the window: there were enough exchanges,
+ * enough
+ * tenants fail, and these are a large enough share of the window's tenants. Each tenant counts once, by its last
+ * exchange,
+ * so that one busy tenant does not count as many. After `openMs`, the first exchange makes it half-open and is the
+ * probe
  * whose outcome decides. Exchanges that began before the last change of state decide nothing.
  *
  * A broker that serves fewer than `minTenants` tenants never opens it.

@@ -39,8 +39,10 @@ export const firstBackoffMs = 100
 const minAttemptMs = 100
 
 /**
- * Runs an operation, with up to two more attempts after errors that may pass. Settles at the deadline at the latest, even
- * if an attempt hangs. Before each further attempt it pauses with full jitter, under 100 ms, then under 200 ms, on top of
+ * Runs an operation, with up to two more attempts after errors that may pass. Settles at the deadline at the latest,
+ * even
+ * if an attempt hangs. Before each further attempt it pauses with full jitter, under 100 ms, then under 200 ms, on top
+ * of
  * Retry-After if there is one. If the pause does not fit before the deadline, the error is thrown at once, with its
  * Retry-After.
  *
@@ -96,7 +98,8 @@ class Deadline {
     // Without an attempt there is no other handler, and an unhandled rejection would end the process.
     promise.catch(() => undefined)
     const stop = (error: BrokerError) => {
-      // Reject before the abort: an attempt that fails because of the abort would otherwise settle first, with its own error.
+      // Reject before the abort: an attempt that fails because of the abort would otherwise settle first, with its own
+      // error.
       reject(error)
       this.#controller.abort()
     }

@@ -33,7 +33,10 @@ async function readAuthorities(path: string): Promise<AuthoritiesFile> {
 /** Authorities that follow their file. */
 export interface FollowedAuthorities {
   readonly current: () => AuthoritiesFile
-  /** Reads the file again when it may have changed. Authorities that cannot be used are reported; the last good ones stay. */
+  /**
+   * Reads the file again when it may have changed. Authorities that cannot be used are reported; the last good ones
+   * stay.
+   */
   readonly watch: (changed: () => void, failed: (error: unknown) => void) => void
   readonly close: () => void
 }

@@ -13,7 +13,8 @@ export interface FileWatch {
 
 /**
  * Tells when something changed where files are, some moments after the last change, and once a minute: a Kubernetes
- * Secret or ConfigMap is replaced by swapping a symbolic link, which a watch on the file itself would see once and never
+ * Secret or ConfigMap is replaced by swapping a symbolic link, which a watch on the file itself would see once and
+ * never
  * again, and network file systems tell nothing. What changed is for the listener to find out.
  *
  * @param changed must not throw
