@@ -21,7 +21,7 @@ describe('the keys of at least one issuer', () => {
 
   test('are missing: each issuer is named with its reason, and what to do', async () => {
     const missing = readyKeys([
-      issuer('entra', 'https://a.example answered HTTP 500'),
+      issuer('entra', 'https://a.example responded HTTP 500'),
       issuer('onprem', 'no such name'),
     ])
     await assert.rejects(missing, (thrown: unknown) => {
@@ -31,7 +31,7 @@ describe('the keys of at least one issuer', () => {
         [
           'issuer_unavailable',
           'keys',
-          "No issuer's keys could be fetched: entra (https://a.example answered HTTP 500); onprem (no such name).",
+          "No issuer's keys could be fetched: entra (https://a.example responded HTTP 500); onprem (no such name).",
         ],
       )
       assert.match(thrown.parts.remedy ?? '', /jwksUri.*jwksFile/)
@@ -50,5 +50,5 @@ test('the line "not ready yet" says which issuer, why, and what to do', async t 
   const [{ level, msg, outcome, reason, remedy, err } = {}] = lines()
   assert.deepEqual([level, msg, outcome, reason], ['warn', 'not ready yet', 'issuer_unavailable', 'keys'])
   assert.match(String(remedy), /discovery document/)
-  assert.match(JSON.stringify(err), /emulator \(http.+ answered HTTP 500\)/)
+  assert.match(JSON.stringify(err), /emulator \(http.+ responded HTTP 500\)/)
 })

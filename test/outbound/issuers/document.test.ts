@@ -25,11 +25,11 @@ const rows: readonly (readonly [what: string, status: number, body: string, faul
   ['a document of 512 KiB', 200, JSON.stringify('a'.repeat(limit - 2)), undefined],
   ['a document of one byte more', 200, JSON.stringify('a'.repeat(limit - 1)), /larger than 524288 bytes/],
   ['a document of 10 MB', 200, JSON.stringify('a'.repeat(10_000_000)), /larger than 524288 bytes/],
-  ['a document with another status', 404, '{"keys":[]}', /answered HTTP 404/],
-  ['a document as an error', 500, '{"keys":[]}', /answered HTTP 500/],
-  ['a part of a document', 206, '{"keys":[]}', /answered HTTP 206/],
-  ['a page', 200, '<html>', /did not answer with JSON/],
-  ['nothing', 200, '', /did not answer with JSON/],
+  ['a document with another status', 404, '{"keys":[]}', /responded HTTP 404/],
+  ['a document as an error', 500, '{"keys":[]}', /responded HTTP 500/],
+  ['a part of a document', 206, '{"keys":[]}', /responded HTTP 206/],
+  ['a page', 200, '<html>', /did not return JSON/],
+  ['nothing', 200, '', /did not return JSON/],
 ]
 for (const [what, status, body, fault] of rows)
   test(`${what} is ${fault ? 'refused' : 'read'}`, async t => {
