@@ -13,8 +13,7 @@ const secretHolder: CallerMatcher = {
 
 /**
  * The policy of an agent. Its only caller, the holder of the local secret, may observe the agent. The central broker
- * decides
- * which tokens that caller gets; see {@link authorizeByFlags}.
+ * decides which tokens that caller gets; see {@link authorizeByFlags}.
  *
  * @param tenant as in `--tenant`
  */
@@ -45,8 +44,8 @@ export function policyOfFlags(tenant: string): Policy {
 
 /**
  * The policy with the scope and application of a request in its rule. A rule must list what it grants, and an agent
- * does not
- * know that before the request. It does not know client ids either, so an application's name is used as its client id.
+ * does not know that before the request. It does not know client ids either, so an application's name is used as its
+ * client id.
  */
 function grantAlso(policy: Policy, { scope, application }: TokenRequest): Policy {
   const rules = policy.rules.map(rule => ({
@@ -59,8 +58,7 @@ function grantAlso(policy: Policy, { scope, application }: TokenRequest): Policy
 
 /**
  * Grants the holder of the secret every scope and application in one tenant. Grants are cached as in a broker, so that
- * a
- * repeated request is a look-up. The function throws `not_permitted` for another tenant.
+ * a repeated request is a look-up. The function throws `not_permitted` for another tenant.
  */
 export const authorizeByFlags = (tenant: string): Authorize =>
   createAuthorize(

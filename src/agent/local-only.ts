@@ -7,10 +7,8 @@ const forwarding = ['x-forwarded-for', 'forwarded', 'x-forwarded-host', 'x-real-
 
 /**
  * Refuses requests that did not begin on this host, on the routes of a scope: those that a proxy forwarded, and those
- * whose
- * `Host` is not a loopback name. A page in a browser sends such a `Host` after its own name was made to resolve to
- * loopback
- * (DNS rebinding). The error is `invalid_request`.
+ * whose `Host` is not a loopback name. A page in a browser sends such a `Host` after its own name was made to resolve
+ * to loopback (DNS rebinding). The error is `invalid_request`.
  */
 export function localOnly(app: FastifyInstance): void {
   app.addHook('onRequest', (request: FastifyRequest, _reply, done: HookHandlerDoneFunction) => {

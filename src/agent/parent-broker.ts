@@ -32,10 +32,8 @@ const maxLifetime = 7 * 24 * 3600
 
 /**
  * Gets tokens from the central broker's `POST /tokens` with the workload's credential. That broker decides, and its
- * refusal
- * is passed on. Does not retry and follows no redirect. Each fetch opens its own connection, so that renewed files are
- * used.
- * Rejects with a {@link BrokerError}.
+ * refusal is passed on. Does not retry and follows no redirect. Each fetch opens its own connection, so that renewed
+ * files are used. Rejects with a {@link BrokerError}.
  */
 export function parentBroker({ url, credential, clock, asked }: ParentBrokerOptions): TokenSource {
   return (grant, signal) =>

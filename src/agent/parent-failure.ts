@@ -28,8 +28,7 @@ export const isBrokerRefusal = ({ reason }: BrokerError): boolean => reason === 
 
 /**
  * Makes the error of a broker's response that has no token. The broker's own code and detail are forwarded. If
- * something
- * else responds in its place (a proxy, a web page, a broker of another version), the status decides.
+ * something else responds in its place (a proxy, a web page, a broker of another version), the status decides.
  *
  * @param now milliseconds since 1970, to read a Retry-After that is a date
  */

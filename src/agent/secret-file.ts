@@ -11,13 +11,11 @@ const maxFileBytes = 4096
 
 /**
  * Returns the secret of a file. If the file does not exist, creates it with a new secret of 256 bits, readable only by
- * its
- * owner.
+ * its owner.
  *
  * @param where the flag that names the file; errors begin with it
  * @throws InvalidConfigurationError if the file can be neither read nor created, has no valid secret, can be read by
- *   others
- *   or written by its group or others, or belongs to a user other than this one and root
+ *   others or written by its group or others, or belongs to a user other than this one and root
  */
 export async function readOrCreateSecret(path: string, where: string): Promise<string> {
   try {

@@ -19,8 +19,7 @@ export async function removeStaleSocket(path: string): Promise<void> {
 
 /**
  * Sets the mode of a socket to 0600, so that only its owner can connect. Until then the umask decides: connecting needs
- * the
- * permission to write, which the usual umask of 022 gives to the owner only.
+ * the permission to write, which the usual umask of 022 gives to the owner only.
  */
 export const restrictToOwner = (path: string): Promise<void> => chmod(path, 0o600)
 

@@ -25,8 +25,7 @@ const maxFileBytes = 256 * 1024
 
 /**
  * Reads the workload's credential. It is read for each request, because a kubelet, a SPIRE agent or a person can
- * replace
- * its files at any time.
+ * replace its files at any time.
  *
  * @throws BrokerError `identity_unavailable`; its cause names the file and never has its content
  */

@@ -92,12 +92,10 @@ const blocked: Remedy = ({ grant }) =>
 /**
  * The AADSTS codes that matter here. Microsoft can add and change codes
  * (https://learn.microsoft.com/entra/identity-platform/reference-error-codes). So the HTTP status and the OAuth error
- * come
- * first, this table refines them, and unlisted codes are expected.
+ * come first, this table refines them, and unlisted codes are expected.
  *
  * Some are remembered at another level than their class. A tenant that does not exist fails for every scope. Consent or
- * a
- * role that is missing for one resource must not block the other resources of that tenant.
+ * a role that is missing for one resource must not block the other resources of that tenant.
  */
 export const aadstsCodes: ReadonlyMap<number, CodeRow> = new Map([
   ...rows({ class: 'transient' }, 50000, 50033, 50196, 90006, 90012, 90024, 90033, 90055, 90090, 90091),

@@ -55,12 +55,9 @@ const maxOutcomes = 500
 
 /**
  * A circuit for one authority. It opens when three conditions hold within the window: there were enough exchanges,
- * enough
- * tenants fail, and these are a large enough share of the window's tenants. Each tenant counts once, by its last
- * exchange,
- * so that one busy tenant does not count as many. After `openMs`, the first exchange makes it half-open and is the
- * probe
- * whose outcome decides. Exchanges that began before the last change of state decide nothing.
+ * enough tenants fail, and these are a large enough share of the window's tenants. Each tenant counts once, by its last
+ * exchange, so that one busy tenant does not count as many. After `openMs`, the first exchange makes it half-open and
+ * is the probe whose outcome decides. Exchanges that began before the last change of state decide nothing.
  *
  * A broker that serves fewer than `minTenants` tenants never opens it.
  */

@@ -40,8 +40,7 @@ const classTable: { readonly [Class in RefusalClass]: readonly [code: CodeWith<C
 
 /**
  * Makes the error of a failed exchange. HTTP status and OAuth error come first; AADSTS codes refine them. Entra's text
- * is
- * never repeated: only numbers, ids and the name of the OAuth error.
+ * is never repeated: only numbers, ids and the name of the OAuth error.
  *
  * @param response the last response, if one came
  * @param cause the SDK's error. It is kept for the log only if no response came, because otherwise it has Entra's text

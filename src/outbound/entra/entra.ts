@@ -28,9 +28,8 @@ export interface EntraOptions {
  * (https://learn.microsoft.com/entra/workload-id/workload-identity-federation-config-app-trust-managed-identity).
  *
  * Every fetch has its own SDK credential, because a long-lived one keeps every token for ever and searches them
- * linearly.
- * The broker's cache is the only one. Rejects with a {@link BrokerError}; does not retry, except once with a renewed
- * assertion.
+ * linearly. The broker's cache is the only one. Rejects with a {@link BrokerError}; does not retry, except once with a
+ * renewed assertion.
  */
 export function entra(options: EntraOptions): TokenSource {
   const { authority, assertions, clock, events } = options
@@ -98,8 +97,7 @@ const timeoutError = () =>
 
 /**
  * The SDK's token, compared with the grant, with the lifetimes and ids of the response itself. The SDK replaces a
- * missing
- * expiry by the current time, and drops the ids that Microsoft's support needs.
+ * missing expiry by the current time, and drops the ids that Microsoft's support needs.
  *
  * @throws BrokerError `upstream_invalid` if the response has no valid expiry or the token is not the requested one
  */

@@ -6,8 +6,7 @@ import {
 } from '@azure/core-rest-pipeline'
 
 // Both hops, broker → identity endpoint and broker → Entra: the HTTP client below the Azure SDK, with a limit of size,
-// a
-// deadline and one allowed origin.
+// a deadline and one allowed origin.
 
 /** The last response of an upstream server, independent of how the SDK interprets it. */
 export interface RecordedResponse {
@@ -27,10 +26,8 @@ const network = createDefaultHttpClient()
 
 /**
  * The HTTP client that the Azure SDK uses for one fetch. It adds the fetch's deadline, a limit on the size of the
- * response,
- * and a record of the last response, because the SDK's errors have neither Retry-After nor the trace id. It sends
- * requests
- * to one origin only and follows no redirect, so that no other server receives a client assertion.
+ * response, and a record of the last response, because the SDK's errors have neither Retry-After nor the trace id. It
+ * sends requests to one origin only and follows no redirect, so that no other server receives a client assertion.
  */
 export class EntraHttpClient implements HttpClient {
   /** The last response. `undefined` if none came: the network failed, or the deadline passed first. */

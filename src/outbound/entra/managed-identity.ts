@@ -17,8 +17,7 @@ export interface ManagedIdentitySettings {
   readonly audience: string
   /**
    * `IDENTITY_ENDPOINT`: the only origin that requests are sent to. MSAL itself reads it, and `IDENTITY_HEADER`, from
-   * the
-   * process' environment, once per process.
+   * the process' environment, once per process.
    */
   readonly endpoint: string
 }

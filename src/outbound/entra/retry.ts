@@ -40,11 +40,9 @@ const minAttemptMs = 100
 
 /**
  * Runs an operation, with up to two more attempts after errors that may pass. Settles at the deadline at the latest,
- * even
- * if an attempt hangs. Before each further attempt it pauses with full jitter, under 100 ms, then under 200 ms, on top
- * of
- * Retry-After if there is one. If the pause does not fit before the deadline, the error is thrown at once, with its
- * Retry-After.
+ * even if an attempt hangs. Before each further attempt it pauses with full jitter, under 100 ms, then under 200 ms, on
+ * top of Retry-After if there is one. If the pause does not fit before the deadline, the error is thrown at once, with
+ * its Retry-After.
  *
  * Rejects with a {@link BrokerError}, of reason `aborted` when `outer` aborts.
  */

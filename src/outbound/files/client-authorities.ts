@@ -37,8 +37,8 @@ async function readAuthorities(path: string): Promise<AuthoritiesFile> {
 export interface FollowedAuthorities {
   readonly current: () => AuthoritiesFile
   /**
-   * Reads the file again when it may have changed. `changed` is called after a new version was read; `failed` if it cannot
-   * be used, and the last valid one stays in use then.
+   * Reads the file again when it may have changed. `changed` is called after a new version was read; `failed` if it
+   * cannot be used, and the last valid one stays in use then.
    */
   readonly watch: (changed: () => void, failed: (error: unknown) => void) => void
   readonly close: () => void

@@ -15,8 +15,7 @@ export async function readLimitedFile(path: string, maxBytes: number): Promise<s
 
 /**
  * The same as {@link readLimitedFile} for an open file, so that checks of its owner and mode apply to what is read.
- * Does not
- * close it.
+ * Does not close it.
  */
 export async function readLimited(file: FileHandle, path: string, maxBytes: number): Promise<string> {
   const buffer = Buffer.alloc(maxBytes + 1)

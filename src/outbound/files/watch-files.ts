@@ -16,8 +16,8 @@ export interface FileWatch {
 
 /**
  * Calls `changed` 200 ms after the last change in the folders of files, and once a minute without a change. It watches
- * folders, because Kubernetes replaces a Secret or ConfigMap by swapping a symbolic link: a watch on the file itself would
- * report the first swap only. The minute is for network file systems, which report no changes.
+ * folders, because Kubernetes replaces a Secret or ConfigMap by swapping a symbolic link: a watch on the file itself
+ * would report the first swap only. The minute is for network file systems, which report no changes.
  *
  * @param changed must find out itself what changed, and must not throw
  * @param failed called if a folder cannot be watched; `changed` is still called once a minute

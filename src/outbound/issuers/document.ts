@@ -7,8 +7,8 @@ export const maxDocumentBytes = 512 * 1024
 
 /**
  * Makes a function that fetches JSON documents of issuers: discovery documents and JWKS. It follows no redirect, so
- * that
- * each document comes from the configured host, and limits size and time. It rejects with an Error that names the URL.
+ * that each document comes from the configured host, and limits size and time. It rejects with an Error that names the
+ * URL.
  *
  * @param signal the deadline of all documents that are fetched with it
  * @param ca PEM certificates to trust instead of the system's

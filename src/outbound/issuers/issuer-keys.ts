@@ -32,8 +32,7 @@ export interface ConnectedIssuer extends Issuer {
  * Connects the policy's issuers with the source of their keys. Files are read now; keys from a URL are fetched on use.
  *
  * @param previous issuers of the previous policy. One with the same settings, and the same keys in its file, is
- *   returned as
- *   the same object, with its keys
+ *   returned as the same object, with its keys
  * @throws InvalidConfigurationError that names every file that cannot be used
  */
 export async function connectIssuers(
