@@ -28,7 +28,7 @@ test('two are never the same', async t => {
   assert.notEqual(secrets[0], secrets[1])
 })
 
-test('it is for its owner only whatever the umask says', async t => {
+test('it is for its owner only with any umask', async t => {
   const path = await place(t)
   const before = process.umask(0)
   await readOrCreateSecret(path, '--secret-file').finally(() => process.umask(before))
@@ -56,7 +56,7 @@ const files: readonly (readonly [why: string, content: string, mode: number, isU
   ['a blank in it', `${good} ${good}`, 0o600, false],
   ['a whole file of something else', 'x'.repeat(5000), 0o600, false],
 ]
-describe('a file that is there is read, if nobody else can', () => {
+describe('a file that exists is read, if no other user can read it', () => {
   for (const [why, content, mode, isUsed] of files)
     test(`${isUsed ? 'used' : 'refused'}: ${why}`, async t => {
       const path = await place(t)
