@@ -42,7 +42,7 @@ async function variables({ stdout }: Run): Promise<Readonly<Record<string, strin
   return Object.fromEntries(await Promise.all(values))
 }
 
-test('it prints what to set for the workload, and with that a token is had', async t => {
+test('it prints the variables for the workload, and a request with them gets a token', async t => {
   const { agent, secretFile } = await start(t, ['--port', '0'])
   const { IDENTITY_ENDPOINT: endpoint = '', IDENTITY_HEADER: header = '' } = await variables(agent)
   assert.match(endpoint, /^http:\/\/127\.0\.0\.1:\d+\/identity\/token$/)

@@ -5,7 +5,7 @@ import { noon } from '../../support/clock.ts'
 import { networkError, circuitWorld, failure, isCircuitOpen, throttled } from './circuit-world.ts'
 
 describe('what an exchange says of the authority', () => {
-  const table: readonly [code: ErrorCode, reasons: readonly ReasonOf<ErrorCode>[], verdict: string, why: string][] = [
+  const table: readonly [code: ErrorCode, reasons: readonly ReasonOf<ErrorCode>[], handling: string, why: string][] = [
     ['upstream_unavailable', ['network', 'timeout'], 'failure', 'no response'],
     ['upstream_unavailable', ['server_error'], 'failure', '5xx'],
     ['upstream_unavailable', ['throttled'], 'answered', '429'],
@@ -19,10 +19,10 @@ describe('what an exchange says of the authority', () => {
     ['issuer_unavailable', ['issuer_unavailable'], 'ignored', 'another hop'],
     ['internal_error', ['internal_error'], 'ignored', 'a bug'],
   ]
-  for (const [code, reasons, verdict, why] of table) {
+  for (const [code, reasons, handling, why] of table) {
     for (const reason of reasons) {
-      test(`${code} ${reason}: ${verdict} (${why})`, () =>
-        assert.equal(failure(code, reason).handling.circuit, verdict))
+      test(`${code} ${reason}: ${handling} (${why})`, () =>
+        assert.equal(failure(code, reason).handling.circuit, handling))
     }
   }
 })

@@ -130,7 +130,7 @@ for (const [what, pair, where] of mismatched)
     await assert.rejects(readTlsPair(paths), (error: unknown) => {
       assert.ok(error instanceof InvalidConfigurationError)
       assert.deepEqual(
-        error.errors.map(({ where }) => where),
+        error.errors.map(each => each.where),
         [where],
       )
       return true
@@ -141,7 +141,7 @@ test('at start, both missing files are reported', async () => {
   await assert.rejects(readTlsPair({ certFile: '/nowhere/tls.crt', keyFile: '/nowhere/tls.key' }), (error: unknown) => {
     assert.ok(error instanceof InvalidConfigurationError)
     assert.deepEqual(
-      error.errors.map(({ where }) => where),
+      error.errors.map(each => each.where),
       ['TLS_CERT_FILE', 'TLS_KEY_FILE'],
     )
     return true
