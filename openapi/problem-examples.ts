@@ -44,7 +44,7 @@ export const problemExamples = {
     "The tenant's administrator has not consented to the application, or not for this resource.",
     {
       remedy:
-        `The application has no usable service principal in tenant ${tenant}. An administrator of that tenant consents ` +
+        `The application has no usable service principal in tenant ${tenant}. An administrator of that tenant must consent ` +
         `at https://login.microsoftonline.com/${tenant}/adminconsent?client_id=${application} ` +
         '(the registration needs a redirect URI).',
       upstream: { error: 'unauthorized_client', codes: [700016], traceId: ids.trace, correlationId: ids.correlation },
@@ -62,7 +62,7 @@ export const problemExamples = {
   too_large: exampleOf('too_large', 'The body may have 16 KiB at most.'),
   unsupported_media_type: exampleOf('unsupported_media_type', 'Send "Content-Type: application/json".'),
   upstream_rejected: exampleOf('upstream_rejected', 'Entra does not know this tenant, resource or scope.', {
-    remedy: `Tenant ${tenant} does not exist at https://login.microsoftonline.com: correct the tenant id.`,
+    remedy: `Tenant ${tenant} does not exist at https://login.microsoftonline.com. Correct the tenant id.`,
     upstream: { error: 'invalid_request', codes: [90002], traceId: ids.trace, correlationId: ids.correlation },
   }),
   rate_limited: exampleOf('rate_limited', 'This caller makes more requests than its rule allows.', { retryAfter: 12 }),
@@ -85,8 +85,8 @@ export const problemExamples = {
     "The application's federated credential does not match the managed identity.",
     {
       remedy:
-        `No federated credential of application ${application} has the subject of the managed identity's token: set ` +
-        'its subject to exactly 3c4d5e6f-0000-4000-8000-000000000007. A change takes some minutes to arrive everywhere.',
+        `No federated credential of application ${application} has the subject of the managed identity's token. Set ` +
+        'its subject to exactly 3c4d5e6f-0000-4000-8000-000000000007. Entra can take some minutes to apply the change.',
       upstream: { error: 'invalid_client', codes: [700213], traceId: ids.trace, correlationId: ids.correlation },
     },
   ),

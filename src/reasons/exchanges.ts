@@ -150,9 +150,9 @@ export const exchangeReasons = {
       'the broker did not contact Entra: Entra had not responded, or responded 5xx, for at least three tenants and half of all; after two seconds one request finds out',
       'as for `network`, `timeout` and `server_error`, which the lines before it have',
     ),
-    withdrawn: reason(
+    aborted: reason(
       outside('circuit', true),
-      'the broker gave the exchange up before it ended',
+      'the broker aborted the exchange because it had not ended by its deadline',
       'it passes; if it does not, report it',
     ),
     min_expires_in: reason(

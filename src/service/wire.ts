@@ -148,10 +148,10 @@ function connectEntra(
 function connectIdentity(
   { identity, upstreamTimeoutMs }: Config,
   around: Surroundings,
-  asked: Events['upstreamCalled'],
+  upstreamCalled: Events['upstreamCalled'],
 ): AssertionSource {
   const upstream = identityUpstream(identity)
-  const fetched: Observer = (seconds, error) => asked(upstream, seconds, error)
+  const fetched: Observer = (seconds, error) => upstreamCalled(upstream, seconds, error)
   return identity.source === 'managed-identity'
     ? createAssertionCache(managedIdentity(identity, around.clock), {
         ...around,

@@ -21,7 +21,7 @@ import { cacheStatus } from '../../src/http/token-endpoints/token-response.ts'
 import { circuitDefaults } from '../../src/outbound/entra/circuit-breaker.ts'
 import { readRetryAfter, retryAfterPart } from '../../src/outbound/entra/entra-failure.ts'
 import { aadstsCodes } from '../../src/outbound/entra/aadsts-codes.ts'
-import { firstPauseMs, maxRetries } from '../../src/outbound/entra/retry.ts'
+import { firstBackoffMs, maxRetries } from '../../src/outbound/entra/retry.ts'
 import type { FailureLevel } from '../../src/reasons/row.ts'
 import { identityShare } from '../../src/service/wire.ts'
 import { metricTable } from '../../src/telemetry/metric-table.ts'
@@ -105,7 +105,7 @@ const facts: readonly string[] = [
   `\`BROKER_UPSTREAM_TIMEOUT_MS\` (${grouped(config.upstreamTimeoutMs)})`,
   `${errorTable.upstream_unavailable.status} \`upstream_unavailable\`. A caller`,
   `tried up to ${maxRetries} times more (no connection, 408, 429, 5xx): after up to ` +
-    `${firstPauseMs} ms, then up to ${firstPauseMs * 2} ms`,
+    `${firstBackoffMs} ms, then up to ${firstBackoffMs * 2} ms`,
   `has ${percent(identityShare)} of the time`,
   `no response in time, 408, 429, 5xx, a code for a temporary condition | ${status('upstream_unavailable')} | this ${levelOf('upstream_unavailable', 'network')} | ${transient} |`,
   `refused | ${status('federation_misconfigured')} | the ${levelOf('federation_misconfigured', 'federation')}, all its keys | ${forApplication} |`,

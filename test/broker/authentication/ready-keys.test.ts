@@ -22,8 +22,8 @@ describe('the keys of at least one issuer', () => {
 
   test('are missing: the error has each issuer with its reason, and a remedy', async () => {
     const missing = readyKeys([
-      issuer('entra', 'https://a.example returned HTTP 500'),
-      issuer('onprem', 'unknown host'),
+      issuer('entra', 'https://a.example responded HTTP 500'),
+      issuer('onprem', 'no such name'),
     ])
     await assert.rejects(missing, (thrown: unknown) => {
       assert.ok(thrown instanceof BrokerError)
@@ -32,7 +32,7 @@ describe('the keys of at least one issuer', () => {
         [
           'issuer_unavailable',
           'keys',
-          "No issuer's keys could be fetched: entra (https://a.example returned HTTP 500); onprem (unknown host).",
+          "No issuer's keys could be fetched: entra (https://a.example responded HTTP 500); onprem (no such name).",
         ],
       )
       assert.match(thrown.parts.remedy ?? '', /jwksUri.*jwksFile/)
@@ -51,5 +51,5 @@ test('the line "not ready yet" says which issuer, why, and what to do', async t 
   const [{ level, msg, outcome, reason, remedy, err } = {}] = lines()
   assert.deepEqual([level, msg, outcome, reason], ['warn', 'not ready yet', 'issuer_unavailable', 'keys'])
   assert.match(String(remedy), /discovery document/)
-  assert.match(JSON.stringify(err), /emulator \(http.+ HTTP 500\)/)
+  assert.match(JSON.stringify(err), /emulator \(http.+ responded HTTP 500\)/)
 })

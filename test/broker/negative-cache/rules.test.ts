@@ -29,7 +29,7 @@ const placement: readonly Row[] = [
     'key',
     'an answer that may pass',
   ],
-  ['upstream_unavailable', ['circuit_open', 'withdrawn'], 'nowhere', 'Entra was not asked'],
+  ['upstream_unavailable', ['circuit_open', 'aborted'], 'nowhere', 'Entra was not asked'],
   ['upstream_unavailable', ['min_expires_in'], 'nowhere', 'a token is held, only too short for one caller'],
   ['identity_unavailable', ['network', 'timeout', 'status'], 'nowhere', 'its own memory'],
   ['identity_unavailable', ['refused', 'unusable', 'expired', 'file'], 'nowhere', 'its own memory'],
