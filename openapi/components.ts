@@ -1,8 +1,8 @@
 import type { TSchema } from 'typebox'
 import type { ErrorCode } from '../src/errors.ts'
 import { problemExamples, type Example, type ProblemExample } from './problem-examples.ts'
-import { cacheEntries, cacheEntry, cacheStatistics, health, purged } from './operation-answers.ts'
-import { liveness, problem, readiness } from './answers.ts'
+import { cacheEntries, cacheEntry, cacheStatistics, health, purged } from './operation-responses.ts'
+import { liveness, problem, readiness } from './responses.ts'
 import { errorResponse } from '../src/http/schemas/problem-responses.ts'
 import { problemDetails } from '../src/http/server/problems.ts'
 

@@ -1,4 +1,4 @@
-import { count, open, text } from '../answers.ts'
+import { count, open, text } from '../responses.ts'
 import type { EndpointWords } from '../endpoint-words.ts'
 import { accessToken, application, graphTokenResponse, tenants, tokenText, tokenType } from './shared.ts'
 

@@ -1,5 +1,5 @@
 import { Type } from 'typebox'
-import { count, open, text } from '../answers.ts'
+import { count, open, text } from '../responses.ts'
 import type { EndpointWords } from '../endpoint-words.ts'
 import {
   accessToken,

@@ -1,5 +1,5 @@
 import { Type } from 'typebox'
-import { count, text } from '../answers.ts'
+import { count, text } from '../responses.ts'
 import { headersOf, json, type Response } from '../components.ts'
 
 /** What the words of several token endpoints share: the values of their examples, their schemas' fields and responses. */

@@ -1,4 +1,4 @@
-import { count, guid, open, text } from '../answers.ts'
+import { count, guid, open, text } from '../responses.ts'
 import type { EndpointWords } from '../endpoint-words.ts'
 import { accessToken, application, contoso, expiresIn, graph, tokenResponse, tokenText, tokenType } from './shared.ts'
 

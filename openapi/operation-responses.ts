@@ -1,5 +1,5 @@
 import { Type } from 'typebox'
-import { count, guid, moment, oneOf, open, orNull, text } from './answers.ts'
+import { count, guid, moment, oneOf, open, orNull, text } from './responses.ts'
 
 /** Bodies of the operations endpoints, for `openapi.yaml` only; `operations-bodies.ts` makes them. */
 
