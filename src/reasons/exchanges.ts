@@ -1,6 +1,6 @@
-import { answered, outside, reason, type Handling, type ReasonRow } from './row.ts'
+import { authorityResponse, outside, reason, type Handling, type ReasonRow } from './row.ts'
 
-/** The authority is in trouble: it gave no response, or 5xx. */
+/** The authority failed: no response, or 5xx. */
 const failure: Handling = {
   origin: 'exchange',
   retry: true,
@@ -8,25 +8,28 @@ const failure: Handling = {
   remembered: 'key',
   ownTrouble: true,
 }
-/** The authority responded that it cannot at the moment. */
-const passing: Handling = { ...failure, circuit: 'answered' }
-/** A failure of an agent's broker, which says nothing about the authority. */
+/** The authority responded that it cannot serve the request now. */
+const passing: Handling = { ...failure, circuit: 'response' }
+/** The broker of an agent failed, which says nothing about the authority. */
 const ofAgent: Handling = { ...outside('agent', true), remembered: 'key' }
 
-/** All tenants use the application's credential and one assertion. */
-const ofApplication = answered('application', true)
+/** Concerns the whole application, since all its tenants use the same federated credential and assertion. */
+const ofApplication = authorityResponse('application', true)
 /**
- * What one tenant alone can bring about. Remembered for the whole application, it would let a caller who may name any
- * tenant shut out all others.
+ * Concerns one tenant, which can cause it by itself. If it were cached for the whole application, one tenant could block
+ * all others.
  */
-const ofTenant = answered('tenant', false)
-/** The resource or scope of this request. */
-const ofRequest = answered('key', false)
-/** A response that is not Entra's, or a token that was not requested. */
-const unusable = answered('key', true)
+const ofTenant = authorityResponse('tenant', false)
+/** Concerns the resource or scope of one request. */
+const ofRequest = authorityResponse('key', false)
+/** The response is not Entra's, or its token does not match the request. */
+const unusable = authorityResponse('key', true)
 const identity = outside('identity', true)
 
-/** Reasons of codes that an exchange can end with, the identity's token and the cache around it included. */
+/**
+ * Reasons of the codes with which a fetch of a token can end: the exchange with Entra, the identity's token before it, and
+ * the cache and queue around it.
+ */
 export const exchangeReasons = {
   consent_required: {
     consent: reason(
@@ -210,16 +213,16 @@ export const exchangeReasons = {
   },
 } as const satisfies Readonly<Record<string, Readonly<Record<string, ReasonRow>>>>
 
-const passedOn = (handling: Handling): Handling => ({ ...handling, origin: 'agent', remembered: 'key' })
+const relayed = (handling: Handling): Handling => ({ ...handling, origin: 'agent', remembered: 'key' })
 
 /**
- * How an agent handles a code that its broker gave (reason `broker`). It is remembered for the key: whether it concerns
- * more than that, the broker's own memory knows. Codes that are not here are neither counted nor remembered.
+ * How an agent handles a code that its broker returned (reason `broker`). The agent caches it for the key only; the
+ * broker's own negative cache covers the tenant or the application. Errors with other codes are not cached.
  */
 export const brokerHandling: Readonly<Record<string, Handling>> = {
-  consent_required: passedOn(ofTenant),
-  upstream_rejected: passedOn(ofRequest),
-  federation_misconfigured: passedOn(ofApplication),
-  upstream_invalid: passedOn(unusable),
+  consent_required: relayed(ofTenant),
+  upstream_rejected: relayed(ofRequest),
+  federation_misconfigured: relayed(ofApplication),
+  upstream_invalid: relayed(unusable),
   upstream_unavailable: ofAgent,
 }

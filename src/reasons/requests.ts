@@ -5,7 +5,7 @@ const caller = outside('caller')
 const policy = outside('policy')
 const limits = outside('limits')
 
-/** Reasons of codes that are decided before any exchange: the request's form, the caller, the policy, the limits. */
+/** Reasons of the codes that are decided before any exchange: by the form of the request, the caller, the policy, the limits. */
 export const requestReasons = {
   invalid_request: {
     unsupported_grant_type: reason(

@@ -37,7 +37,7 @@ describe('docs/errors.md is true', () => {
 
   test('it says of every reason what the table says: what it means, and what to do', () => {
     const plain = (text = '') => text.replace(/\[([^\]]+)\]\([^)]+\)/g, '$1')
-    for (const { code, reason, means, remedy } of reasons) {
+    for (const { code, reason, meaning: means, remedy } of reasons) {
       const row = rowsOf(sectionOf(page, `### ${code}`)).find(([word]) => word === reason)
       assert.deepEqual(row?.slice(1).map(plain), [means, remedy], `${code} ${reason}`)
     }

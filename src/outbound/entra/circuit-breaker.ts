@@ -94,7 +94,7 @@ class AuthorityCircuit implements Circuit {
     const passage = this.#admit()
     try {
       const result = await exchange()
-      this.#judge(passage, tenant, 'answered')
+      this.#judge(passage, tenant, 'response')
       return result
     } catch (thrown) {
       const error = asBrokerError(thrown)
@@ -121,7 +121,7 @@ class AuthorityCircuit implements Circuit {
     // A probe that was given up for lost comes too late.
     if (this.#probe?.passage !== passage) return
     this.#probe = undefined
-    if (verdict === 'answered') this.#turn('closed')
+    if (verdict === 'response') this.#turn('closed')
     if (verdict === 'failure') this.#open()
   }
 
