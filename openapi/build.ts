@@ -90,7 +90,7 @@ function operationOf({ operationId, parameters, requestBody, responses }: Route,
       },
     }),
     responses: {
-      ...words.answers,
+      ...words.responses,
       ...Object.fromEntries(errors),
       default: { $ref: '#/components/responses/Unrouted' },
     } as Fields,

@@ -209,7 +209,7 @@ export interface Description {
   /** Examples of parameters, by their names. */
   readonly parameters?: Readonly<Record<string, Readonly<Record<string, Example>>>>
   /** By status. */
-  readonly answers: Readonly<Record<number, Response>>
+  readonly responses: Readonly<Record<number, Response>>
   /** Examples of an error that are more specific to this operation than the code's own. */
   readonly examples?: Readonly<Partial<Record<ErrorCode, readonly ProblemExample[]>>>
 }

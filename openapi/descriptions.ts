@@ -37,7 +37,7 @@ const docsOperations: Readonly<Record<string, Description>> = {
     summary: 'This document as JSON',
     description: "The same as `openapi.yaml` in the sources of the broker's version.",
     guarded: false,
-    answers: {
+    responses: {
       200: {
         description: 'An OpenAPI 3.1 document.',
         headers: docsHeaders,
@@ -70,7 +70,7 @@ const docsOperations: Readonly<Record<string, Description>> = {
     description:
       'Swagger UI, served without any outside asset, for reading: it sends no requests and takes no credential.',
     guarded: false,
-    answers: { 200: { description: 'The page.', headers: docsHeaders, content: content('text/html') } },
+    responses: { 200: { description: 'The page.', headers: docsHeaders, content: content('text/html') } },
   },
   getDocsAsset: {
     tag: 'documentation',
@@ -78,7 +78,7 @@ const docsOperations: Readonly<Record<string, Description>> = {
     description: 'Scripts, style and icon of `/docs`.',
     guarded: false,
     parameters: { file: { style: { summary: 'Its style', value: 'swagger-ui.css' } } },
-    answers: {
+    responses: {
       200: {
         description: 'The part.',
         headers: docsHeaders,

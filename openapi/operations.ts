@@ -14,7 +14,7 @@ const probes: Readonly<Record<string, Description>> = {
     summary: 'Liveness',
     description: 'Always 200. Restart a process that does not respond.',
     guarded: false,
-    answers: {
+    responses: {
       200: { description: 'The process is alive.', headers: noStore, content: json('Liveness', verdict('ok')) },
     },
   },
@@ -25,7 +25,7 @@ const probes: Readonly<Record<string, Description>> = {
       '503 until the broker has obtained a token of its identity and the keys of one issuer for the first time. Then 200, ' +
       'whatever happens upstream, until it drains before it stops: then 503 again.',
     guarded: false,
-    answers: {
+    responses: {
       200: {
         description: 'The broker is ready for requests.',
         headers: noStore,
@@ -132,7 +132,7 @@ export const operationsOperations: Readonly<Record<string, Description>> = {
       "Passive: it reports what the broker's own traffic has shown and sends no request. An upstream that no request needs " +
       'keeps its status. Not for load balancers, which use `/readyz`.',
     guarded: true,
-    answers: {
+    responses: {
       200: {
         description: 'The health, good or bad.',
         headers: noStore,
@@ -148,7 +148,7 @@ export const operationsOperations: Readonly<Record<string, Description>> = {
       'Needs `observe` on the main listener. If the operations endpoints have their own listener (`MANAGEMENT_PORT`), it ' +
       'needs no credential there.',
     guarded: true,
-    answers: {
+    responses: {
       200: {
         description: 'The text exposition format, version 0.0.4.',
         headers: noStore,
@@ -167,7 +167,7 @@ export const operationsOperations: Readonly<Record<string, Description>> = {
     summary: 'Cache statistics',
     description: 'Needs `observe`. Alert on `at_risk`: tokens that are in use and cannot be refreshed.',
     guarded: true,
-    answers: {
+    responses: {
       200: {
         description: 'The current statistics.',
         headers: noStore,
@@ -207,7 +207,7 @@ export const operationsOperations: Readonly<Record<string, Description>> = {
       limit: { ten: { summary: 'Ten entries a page', value: '10' } },
       cursor: { next: { summary: 'The page after next_cursor "17"', value: '17' } },
     },
-    answers: {
+    responses: {
       200: {
         description: 'A page of entries.',
         headers: noStore,

@@ -22,7 +22,7 @@ export const tokenOperations: Readonly<Record<string, Description>> = {
       application: { default: { summary: 'One application registration', value: 'default' } },
       all: { everything: { summary: 'Everything, by itself', value: 'true' } },
     },
-    answers: {
+    responses: {
       200: {
         description: 'Number of tokens that were dropped, possibly none.',
         headers: headersOf('Cache-Control'),

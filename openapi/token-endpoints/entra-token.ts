@@ -38,7 +38,7 @@ export const words: EndpointWords = {
           },
         },
       },
-      answers: {
+      responses: {
         200: graphTokenResponse('EntraToken', {
           token_type: 'Bearer',
           expires_in: 3122,
@@ -54,7 +54,7 @@ export const words: EndpointWords = {
       description: 'The same for every well-formed tenant. Only with `BROKER_PUBLIC_URL`.',
       guarded: false,
       parameters: { tenant: tenants },
-      answers: {
+      responses: {
         200: documentResponse('OpenIdConfiguration', {
           issuer: `${origin}/contoso/v2.0`,
           authorization_endpoint: `${origin}/contoso/oauth2/v2.0/authorize`,

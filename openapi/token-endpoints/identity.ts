@@ -20,7 +20,7 @@ export const words: EndpointWords = {
         client_id: { default: { summary: 'One application', value: application } },
         'api-version': { current: { summary: 'As SDKs send it', value: '2019-08-01' } },
       },
-      answers: {
+      responses: {
         200: graphTokenResponse('IdentityToken', {
           access_token: tokenText,
           expires_on: '1795384800',

@@ -54,7 +54,7 @@ export const words: EndpointWords = {
           },
         },
       },
-      answers: {
+      responses: {
         200: graphTokenResponse('OAuthToken', {
           access_token: tokenText,
           token_type: 'Bearer',
@@ -68,7 +68,7 @@ export const words: EndpointWords = {
       summary: 'Where the token endpoint is',
       description: 'Authorization server metadata (RFC 8414). Only with `BROKER_PUBLIC_URL`.',
       guarded: false,
-      answers: {
+      responses: {
         200: documentResponse('OAuthMetadata', {
           issuer: origin,
           token_endpoint: `${origin}/oauth2/token`,

@@ -49,7 +49,7 @@ export const words: EndpointWords = {
           },
         },
       },
-      answers: {
+      responses: {
         200: tokenResponse('Token', {
           default: token('Of the default application'),
           application: token('Of another application registration', 'reporting'),
