@@ -16,7 +16,7 @@ const token = (summary: string, name = 'default') => ({
   },
 })
 
-/** The words for `POST /tokens` (`src/http/token-endpoints/tokens.ts`). */
+/** The texts of `POST /tokens` (`src/http/token-endpoints/tokens.ts`). */
 export const words: EndpointWords = {
   operations: {
     issueToken: {
@@ -56,7 +56,7 @@ export const words: EndpointWords = {
         }),
       },
       examples: {
-        invalid_request: ['invalid_request_member'],
+        invalid_request: ['invalid_request_field'],
         overloaded: ['overloaded', 'overloaded_loop'],
         rate_limited: ['rate_limited', 'rate_limited_exchanges', 'rate_limited_credentials'],
         upstream_unavailable: ['upstream_unavailable', 'upstream_unavailable_min_expires_in'],

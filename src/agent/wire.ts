@@ -11,7 +11,7 @@ import type { BrokerError } from '../errors.ts'
 import { buildApp } from '../http/server/app.ts'
 import { identityEndpoint, metadataEndpoints, refuseMetadata } from '../http/token-endpoints/identity.ts'
 import { localOnly } from './local-only.ts'
-import { addOperations, countAnswers, type Operations } from '../http/operations/operations.ts'
+import { addOperations, countResponses, type Operations } from '../http/operations/operations.ts'
 import { addTokenEndpoint } from '../http/token-endpoints/token-endpoint.ts'
 import { tokensEndpoint } from '../http/token-endpoints/tokens.ts'
 import { createSubscribers } from '../service/subscribers.ts'
@@ -161,7 +161,7 @@ function routesOf(
       if (!metadata) refuseMetadata(scope)
     },
     (scope: FastifyInstance) => {
-      countAnswers(scope, operations.answered)
+      countResponses(scope, operations.answered)
       addOperations(scope, { ...operations, openMetrics: true })
     },
   ]
