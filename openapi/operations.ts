@@ -6,7 +6,9 @@ const observe = {
   rate_limited: ['rate_limited_credentials'],
 } as const
 
-const verdict = (value: string) => ({ [value.replace(' ', '_')]: { summary: 'The verdict', value: { status: value } } })
+const statusExample = (value: string) => ({
+  [value.replace(' ', '_')]: { summary: 'The status', value: { status: value } },
+})
 
 const probes: Readonly<Record<string, Description>> = {
   getLiveness: {
@@ -15,7 +17,7 @@ const probes: Readonly<Record<string, Description>> = {
     description: 'Always 200. Restart a process that does not respond.',
     guarded: false,
     responses: {
-      200: { description: 'The process is alive.', headers: noStore, content: json('Liveness', verdict('ok')) },
+      200: { description: 'The process is alive.', headers: noStore, content: json('Liveness', statusExample('ok')) },
     },
   },
   getReadiness: {
@@ -23,18 +25,18 @@ const probes: Readonly<Record<string, Description>> = {
     summary: 'Readiness',
     description:
       '503 until the broker has obtained a token of its identity and the keys of one issuer for the first time. Then 200, ' +
-      'whatever happens upstream, until it drains before it stops: then 503 again.',
+      'even if an upstream becomes unavailable, until the broker drains before it stops: then 503 again.',
     guarded: false,
     responses: {
       200: {
         description: 'The broker is ready for requests.',
         headers: noStore,
-        content: json('Readiness', verdict('ready')),
+        content: json('Readiness', statusExample('ready')),
       },
       503: {
         description: 'The broker is not ready for requests.',
         headers: noStore,
-        content: json('Readiness', verdict('not ready')),
+        content: json('Readiness', statusExample('not ready')),
       },
     },
   },
@@ -121,7 +123,7 @@ const entriesExample = {
   next_cursor: '17',
 }
 
-/** The words for the operations of `operations.ts`. */
+/** The texts of the operations endpoints. */
 export const operationsOperations: Readonly<Record<string, Description>> = {
   ...probes,
   getHealth: {
@@ -129,12 +131,12 @@ export const operationsOperations: Readonly<Record<string, Description>> = {
     summary: 'Health of the broker and its upstreams',
     description:
       'Needs `observe`. ' +
-      "Passive: it reports what the broker's own traffic has shown and sends no request. An upstream that no request needs " +
-      'keeps its status. Not for load balancers, which use `/readyz`.',
+      "Health is passive: it is derived from the broker's own traffic, and this operation sends no request. An upstream " +
+      'that no request needs keeps its status. Load balancers must use `/readyz` instead.',
     guarded: true,
     responses: {
       200: {
-        description: 'The health, good or bad.',
+        description: 'The health; the status is 200 even if an upstream is failing.',
         headers: noStore,
         content: json('Health', { failing: { summary: 'Entra does not respond', value: healthExample } }),
       },
@@ -165,7 +167,7 @@ export const operationsOperations: Readonly<Record<string, Description>> = {
   getCache: {
     tag: 'operations',
     summary: 'Cache statistics',
-    description: 'Needs `observe`. Alert on `at_risk`: tokens that are in use and cannot be refreshed.',
+    description: 'Needs `observe`. Alert on `at_risk`: tokens that are in use and could not be refreshed.',
     guarded: true,
     responses: {
       200: {
@@ -196,8 +198,9 @@ export const operationsOperations: Readonly<Record<string, Description>> = {
     tag: 'operations',
     summary: 'List cache entries',
     description:
-      'Needs `observe`. Metadata, never tokens. An entry that is refreshed between two pages moves to the end, so it may be seen twice; ' +
-      'no entry that stays is missed. Each page scans the whole cache, so it is for people and dashboards only.',
+      'Needs `observe`. Returns metadata, never tokens. An entry that is refreshed between two pages moves to the end, so ' +
+      'it may be listed twice; no entry that stays is missed. Each page scans the whole cache, so use it for people and ' +
+      'dashboards only.',
     guarded: true,
     parameters: {
       tenant: {

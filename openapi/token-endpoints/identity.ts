@@ -2,16 +2,16 @@ import { count, open, text } from '../responses.ts'
 import type { EndpointWords } from '../endpoint-words.ts'
 import { accessToken, application, graphTokenResponse, tenants, tokenText, tokenType } from './shared.ts'
 
-/** The words for `GET /identity/{tenant}/token` (`src/http/token-endpoints/identity.ts`). */
+/** The texts of `GET /identity/{tenant}/token` (`src/http/token-endpoints/identity.ts`). */
 export const words: EndpointWords = {
   operations: {
     getIdentityToken: {
       tag: 'protocols',
-      summary: 'Get a token as an Azure SDK does from a managed identity',
+      summary: 'Get a token with an Azure SDK, in the protocol of managed identities',
       description:
-        'The identity protocol of App Service and Container Apps: set `IDENTITY_ENDPOINT` to this URL and `IDENTITY_HEADER` ' +
-        'to your credential; a client certificate does not stand in for it. `client_id` chooses an application by its client ' +
-        'id; without it, the default one.',
+        'The identity protocol of App Service and Container Apps. Set `IDENTITY_ENDPOINT` to this URL and `IDENTITY_HEADER` ' +
+        'to your credential; a client certificate does not replace it. `client_id` chooses an application by its client id; ' +
+        'without it, the default application is used.',
       guarded: true,
       security: [{ identityHeader: [] }],
       parameters: {
