@@ -59,7 +59,7 @@ async function serve(t: TestContext, authorize: Authorize = (_caller, ask) => gr
     events: { refreshed: () => undefined, negativeCacheHit: () => undefined },
   })
   const issuer = createTokenService({ authenticate, authorize, limits: { request: () => undefined } }, cache, events)
-  const answered = (endpoint: string, outcome: string) => void published.push(`authorityResponse ${endpoint} ${outcome}`)
+  const answered = (endpoint: string, outcome: string) => void published.push(`answered ${endpoint} ${outcome}`)
   const log = pino({ enabled: false })
   const app = buildApp({ log, isDraining: () => false, answered }, [scope => addTokenEndpoint(scope, issuer, toy)])
   t.after(() => app.close())
