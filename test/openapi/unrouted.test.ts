@@ -10,7 +10,7 @@ import { brokerOptions, documentedWorld } from './world.ts'
 
 const world = await documentedWorld()
 
-describe('what no operation sees', () => {
+describe('requests that reach no operation', () => {
   const unrouted = async (reply: Promise<Reply>, code: string) => {
     for (const operation of operations) {
       const { responses } = operation
@@ -37,7 +37,7 @@ describe('what no operation sees', () => {
     await unrouted(sendRaw(url, 'GET / HTTP/3.7\r\nHost: x\r\n\r\n'), 'invalid_request')
   })
 
-  test('so is 408', async t => {
+  test('408 is too', async t => {
     const { service, url } = await world.broker(t, brokerOptions(world))
     const { server } = service.app
     // What Node says after requestTimeout, without the wait.
