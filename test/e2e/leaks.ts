@@ -29,7 +29,7 @@ export class Leaks {
   }
 
   /** A response. The `access_token` of a 200 is a secret, and the only place where a secret may be. */
-  answer(where: string, { status, headers, text, json }: Reply): void {
+  response(where: string, { status, headers, text, json }: Reply): void {
     const token = status === 200 ? json['access_token'] : undefined
     if (typeof token === 'string') this.secret('an access token', token)
     const rest = typeof token === 'string' ? text.replace(JSON.stringify(token), '""') : text

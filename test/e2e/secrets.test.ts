@@ -87,7 +87,7 @@ test('no secret is in any log line, error or header, whatever callers send', asy
     [body, good, `/%zz${token}`],
   ]
   for (const [sent, headers, path = '/tokens'] of requests) {
-    leaks.answer(
+    leaks.response(
       `${path.slice(0, 20)} ${sent.slice(0, 60)}`,
       await send(broker.url + path, { method: 'POST', headers, body: sent }),
     )
@@ -132,9 +132,10 @@ test('no secret is in any log line, error or header, whatever goes wrong upstrea
   leaks.secret('IDENTITY_HEADER', emulator.identityHeader)
   for (const fault of faults) {
     const broker = await world.broker(t, { environment })
-    if (fault.at !== 'callers') leaks.answer('a good answer', await broker.ask({ tenant: 'fabrikam', scope: graph }))
+    if (fault.at !== 'callers')
+      leaks.response('a successful response', await broker.ask({ tenant: 'fabrikam', scope: graph }))
     emulator.fault(fault)
-    leaks.answer(JSON.stringify(fault), await broker.ask(contoso, { token: await callerToken(leaks) }))
+    leaks.response(JSON.stringify(fault), await broker.ask(contoso, { token: await callerToken(leaks) }))
     emulator.clearFaults()
     leaks.output(`the log after ${JSON.stringify(fault)}`, broker.logText())
   }
@@ -183,7 +184,7 @@ for (const [what, say] of echoes)
     })
     const broker = await world.broker(t, { environment: { ...environment, BROKER_AUTHORITY: authority.url } })
     const token = await callerToken(leaks)
-    leaks.answer('the answer', await broker.ask(contoso, { token }))
+    leaks.response('the response', await broker.ask(contoso, { token }))
     leaks.output('the log', broker.logText())
     assert.equal(broker.events('token.failed').length, 1)
     assert.deepEqual(leaks.found(), [])
