@@ -50,6 +50,7 @@ function identityProblem(error: BrokerError, { id }: Pick<FailedRequest, 'id'>):
 
 function textOf(error: BrokerError): string {
   if (error.code === 'unauthenticated') return 'Send the credential in X-IDENTITY-HEADER: set IDENTITY_HEADER to it.'
-  if (error.reason === 'unknown_client_id') return 'client_id must be the client id of an application that the broker knows.'
+  if (error.reason === 'unknown_client_id')
+    return 'client_id must be the client id of an application that the broker knows.'
   return describe(error)
 }
