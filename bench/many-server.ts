@@ -97,7 +97,7 @@ rules:
   })
   const deciders = decidersOf(running, events)
   const issuer = createTokenService(deciders, cache, events)
-  const app = buildApp({ log, isDraining: () => false, answered: events.responded }, [
+  const app = buildApp({ log, isDraining: () => false, responded: events.responded }, [
     scoped => addTokenEndpoint(scoped, issuer, tokensEndpoint()),
   ])
   return { app, cache, issuer }

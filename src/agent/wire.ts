@@ -11,7 +11,7 @@ import type { BrokerError } from '../errors.ts'
 import { buildApp } from '../http/server/app.ts'
 import { identityEndpoint, metadataEndpoints, refuseMetadata } from '../http/token-endpoints/identity.ts'
 import { localOnly } from './local-only.ts'
-import { addOperations, countAnswers, type Operations } from '../http/operations/operations.ts'
+import { addOperations, countResponses, type Operations } from '../http/operations/operations.ts'
 import { addTokenEndpoint } from '../http/token-endpoints/token-endpoint.ts'
 import { tokensEndpoint } from '../http/token-endpoints/tokens.ts'
 import { createSubscribers, type SubscriberSettings } from '../service/subscribers.ts'
@@ -79,7 +79,7 @@ export function wireAgent(
   const authorizeOperation = createAuthorizeOperation(events.forbidden)
   const operations = { ...telemetry, tokenService, authorizeOperation, cache: view }
   const app = buildApp(
-    { log, isDraining, answered: events.responded },
+    { log, isDraining, responded: events.responded },
     agentRoutes(settings, secret, tokenService, operations),
   )
 
@@ -165,7 +165,7 @@ function agentRoutes(
       if (!metadata) refuseMetadata(scope)
     },
     (scope: FastifyInstance) => {
-      countAnswers(scope, operations.answered)
+      countResponses(scope, operations.responded)
       addOperations(scope, { ...operations, openMetrics: true })
     },
   ]

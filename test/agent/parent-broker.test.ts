@@ -80,7 +80,8 @@ async function parent(t: TestContext, reply: Response | ((response: ServerRespon
       url: at,
       credential: () => readCredential({ ...files, ...changes }),
       clock: movableClock(),
-      asked: ({ kind, name }, _seconds, error) => void reported.push(`${kind} ${name} ${error?.reason ?? 'ok'}`),
+      upstreamCalled: ({ kind, name }, _seconds, error) =>
+        void reported.push(`${kind} ${name} ${error?.reason ?? 'ok'}`),
     })
   const fetch = (request: Partial<TokenRequest> = {}, signal = AbortSignal.timeout(5000), source = make()) =>
     source(grantFor(request), signal)
@@ -235,14 +236,9 @@ test('over https, only a broker with a certificate of the CA file gets the crede
 
 describe('a broker is reachable', () => {
   const credential = () => Promise.resolve({ bearer: undefined, tls: {} })
-  for (const [status, isReachable] of [
-    [200, true],
-    [404, true],
-    [500, false],
-    [503, false],
-  ] as const)
+  for (const [status, isReachable] of Object.entries({ 200: true, 404: true, 500: false, 503: false }))
     test(`${isReachable ? '' : 'not '}when it responds ${status}`, async t => {
-      const { url, seen } = await parent(t, { status })
+      const { url, seen } = await parent(t, { status: Number(status) })
       const reach = checkReachable({ url, credential }, AbortSignal.timeout(5000))
       await (isReachable ? reach : assert.rejects(reach))
       assert.deepEqual([seen[0]?.method, seen[0]?.url, seen[0]?.headers.authorization], ['GET', '/livez', undefined])

@@ -51,7 +51,12 @@ const refused: readonly (readonly [why: string, resource: string, clientId: stri
     undefined,
     /not_permitted: .*No rule of the policy/,
   ],
-  ['an unknown identity', graph, '3b000000-0000-4000-8000-0000000000ff', /client_id is no client id/],
+  [
+    'an unknown identity',
+    graph,
+    '3b000000-0000-4000-8000-0000000000ff',
+    /client_id must be the client id of an application that the broker knows/,
+  ],
 ]
 for (const [why, resource, clientId, error] of refused)
   test(`it reports the error of ${why}, after one request`, async () => {

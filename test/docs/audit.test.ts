@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { after, describe, type TestContext, test } from 'node:test'
 import type { Json } from '../../emulator/jws.ts'
 import { graph, policyOf, send, startWorld, type TestBroker, until } from '../support/broker.ts'
-import { auditEvents, callerMembers } from '../../src/telemetry/audit-fields.ts'
+import { auditEvents, callerFieldNames } from '../../src/telemetry/audit-fields.ts'
 import { sectionOf } from './tables.ts'
 import { read } from '../support/sources.ts'
 
@@ -114,9 +114,9 @@ describe('docs/audit.md', () => {
   })
 
   test('has every kind of caller of the sources with its fields', () => {
-    const listed = tablesBelow('## Callers').map(([kind, fields]) => [codes(kind)[0], codes(fields)])
-    // Only an agent has the last kind.
-    const { secret: _, ...ofBroker } = callerMembers
+    const listed = tablesBelow('## Callers').map(([kind, members]) => [codes(kind)[0], codes(members)])
+    // Only an agent has the last one.
+    const { secret: _, ...ofBroker } = callerFieldNames
     assert.deepEqual(listed, Object.entries(ofBroker))
   })
 

@@ -37,7 +37,7 @@ describe('docs/errors.md is true', () => {
 
   test('it has the meaning and the remedy of every reason, as in the table', () => {
     const plain = (text = '') => text.replace(/\[([^\]]+)\]\([^)]+\)/g, '$1')
-    for (const { code, reason, means, remedy } of reasons) {
+    for (const { code, reason, meaning: means, remedy } of reasons) {
       const row = rowsOf(sectionOf(page, `### ${code}`)).find(([word]) => word === reason)
       assert.deepEqual(row?.slice(1).map(plain), [means, remedy], `${code} ${reason}`)
     }

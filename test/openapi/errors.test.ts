@@ -17,16 +17,16 @@ import {
 } from './document.ts'
 import { afterBadCredentials, requestInCrowd, brokerOptions, documentedWorld } from './world.ts'
 
-/** Provokes every error that the document has. Each must be as the document says, in the words of the example. */
+/** Causes every error of the document. Each must be as the document describes it, with the text of the example. */
 
 const world = await documentedWorld()
 const { emulator, clock } = world
 const fresh = (t: TestContext, environment = {}, late = false) =>
   world.broker(t, { ...brokerOptions(world, environment), loopTime: eventLoop(late).time })
 
-/** The documented errors that were provoked: `issueToken invalid_tenant`. */
-const provoked = new Set<string>()
-/** Every problem that was provoked. */
+/** The documented errors that occurred, such as `issueToken invalid_tenant`. */
+const occurred = new Set<string>()
+/** Every problem that occurred. */
 const problems: Json[] = []
 
 /** Asserts that a response is the documented error with this code, in the words of one of its examples. */
@@ -39,7 +39,7 @@ function assertError(operation: Operation, code: string, reply: Reply): void {
     details.includes(reply.json['detail']),
     `"${String(reply.json['detail'])}" is not "${details.join('" or "')}"`,
   )
-  provoked.add(`${operation.operationId} ${code}`)
+  occurred.add(`${operation.operationId} ${code}`)
   problems.push(reply.json)
 }
 
@@ -165,7 +165,7 @@ for (const operation of operated) {
   })
 }
 
-test('DELETE /tokens with a malformed query, or one that names nothing to drop', async t => {
+test('DELETE /tokens with a malformed query, or without a filter', async t => {
   const broker = await fresh(t)
   const purge = operationOf('purgeTokens')
   assertError(purge, 'invalid_request', await operate(broker, purge))
@@ -186,7 +186,7 @@ test('GET /.well-known/oauth-authorization-server without BROKER_PUBLIC_URL', as
   assertError(operationOf('getOAuthMetadata'), 'not_found', await send(`${url}/.well-known/oauth-authorization-server`))
 })
 
-test('GET /docs/{file} of a file that is not part of the page', async t => {
+test('GET /docs/{file} for a file that is not part of the page', async t => {
   const { url } = await fresh(t)
   assertError(operationOf('getDocsAsset'), 'not_found', await send(`${url}/docs/package.json`))
 })
@@ -209,13 +209,13 @@ after(() => {
   const failing = ({ operationId }: Operation) => [`${operationId} internal_error`]
   const open = operations.filter(({ security }) => security.length === 0)
   assert.deepEqual(
-    documented.filter(error => !provoked.has(error)).toSorted(),
-    // A route without an upstream fails only after a bug; test/http/operations/docs.test.ts tests the missing file.
+    documented.filter(error => !occurred.has(error)).toSorted(),
+    // A route without any upstream fails for a bug only; test/http/operations/docs.test.ts has that of a missing file.
     open
       .filter(each => each.operationId !== 'getOpenIdConfiguration')
       .flatMap(failing)
       .toSorted(),
-    'documented, but not provoked',
+    'documented, but did not occur',
   )
 
   const { properties = {} } = document.components.schemas['Problem'] ?? {}

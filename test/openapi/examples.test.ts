@@ -104,7 +104,7 @@ test('GET /readyz and GET /health once ready, and after a failure', async t => {
   }
 })
 
-test('a response that differs from the document is found', async () => {
+test('a response that is not as documented is detected', async () => {
   const reply = await broker.ask()
   assert.equal(reply.status, 200, reply.text)
   const wrong = (change: object, headers = reply.headers) => {

@@ -26,7 +26,7 @@ const documented = operations.map(({ method, path }) => `${method} ${path}`).toS
 const root = join(import.meta.dirname, '../..')
 const run = promisify(execFile)
 
-test('openapi.yaml is up to date with the routes', async () => {
+test('openapi.yaml is up to date with openapi/build.ts', async () => {
   assert.equal(read('openapi.yaml'), await openapiText(), 'run "npm run openapi"')
 })
 
@@ -48,7 +48,7 @@ describe('it has every route of the broker, and no other', async () => {
 describe('it has every error', () => {
   const listed = operations.flatMap(({ responses }) => Object.entries(responses))
 
-  test('each code of the table is an example somewhere, and no other code is', () => {
+  test('every code of the table has an example, and no other code has one', () => {
     const codes = new Set(listed.flatMap(([, response]) => problemsOf(response).map(({ code }) => String(code))))
     assert.deepEqual([...codes].toSorted(), Object.keys(errorTable).toSorted())
   })
@@ -63,7 +63,7 @@ describe('it has every error', () => {
     }
   })
 
-  test('the errors of credentials are listed where a credential is needed, and nowhere else', () => {
+  test('operations list the errors of credentials if they need a credential, and only then', () => {
     for (const operation of operations.filter(each => !isOfOthers(each))) {
       const codes = codesOf(operation)
       for (const code of ['unauthenticated', 'invalid_token', 'issuer_unavailable']) {
@@ -87,7 +87,7 @@ describe('every error is problem details, except in other protocols', () => {
     })
 })
 
-describe('its examples conform to its schemas', () => {
+describe('its examples match its schemas', () => {
   for (const { operationId, requestBody, responses, parameters = [] } of operations) {
     test(operationId, () => {
       const { schema = {}, examples = {} } = Object.values(requestBody?.content ?? {})[0] ?? {}
@@ -105,7 +105,7 @@ describe('its examples conform to its schemas', () => {
     })
   }
 
-  test('bodies of requests allow no other fields, those of responses do', () => {
+  test('request bodies are closed, response bodies are open', () => {
     for (const [name, schema] of Object.entries(document.components.schemas)) {
       // Forms of other protocols may have fields that clients add.
       assert.equal(schema['additionalProperties'], !name.endsWith('Request'), name)

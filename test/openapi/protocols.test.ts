@@ -57,7 +57,7 @@ const rows: readonly (readonly [operationId: string, status: number, request: ()
   ['getOpenIdConfiguration', 400, () => [send(`${broker.url}/common/v2.0/.well-known/openid-configuration`)]],
 ]
 
-describe('a response in another protocol conforms to the document', () => {
+describe('a response in another protocol is as documented', () => {
   for (const [nth, [operationId, status, request]] of rows.entries())
     test(`${nth}: ${operationId} ${status}`, async () => {
       for (const reply of await Promise.all(request())) {
@@ -66,7 +66,7 @@ describe('a response in another protocol conforms to the document', () => {
       }
     })
 
-  test('so does every error of an endpoint while the managed identity is unavailable, with Retry-After', async t => {
+  test('every error while the managed identity is unavailable is as documented, with Retry-After', async t => {
     const here = await world.broker(t, brokerOptions(world))
     emulator.fault({ kind: 'reset', at: 'identity' })
     t.after(() => emulator.clearFaults())

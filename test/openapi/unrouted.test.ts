@@ -37,7 +37,7 @@ describe('requests that reach no operation', () => {
     await unrouted(sendRaw(url, 'GET / HTTP/3.7\r\nHost: x\r\n\r\n'), 'invalid_request')
   })
 
-  test('so is 408', async t => {
+  test('408 is too', async t => {
     const { service, url } = await world.broker(t, brokerOptions(world))
     const { server } = service.app
     // Node's error after requestTimeout, without the wait.

@@ -19,12 +19,14 @@ const [, contoso = '', application = ''] = /\/([0-9a-f-]{36})\/adminconsent\?cli
   JSON.stringify(value),
 ) ?? ['', '', '']
 
+/** A world with the tenants and the application of the document's examples. */
 export const documentedWorld = (): Promise<World> =>
   startWorld({
     applications: [{ clientId: application }],
     tenants: [{ id: contoso }, { id: sample.tailspin, consented: [] }],
   })
 
+/** Options of a broker whose policy fits the document's examples. */
 export const brokerOptions = ({ emulator }: World, environment = {}): BrokerOptions => ({
   environment,
   policy: {

@@ -98,7 +98,7 @@ class CircuitBreaker implements Circuit {
     const admitted = this.#admit()
     try {
       const result = await exchange()
-      this.#settle(admitted, tenant, 'answered')
+      this.#settle(admitted, tenant, 'response')
       return result
     } catch (thrown) {
       const error = asBrokerError(thrown)
@@ -125,7 +125,7 @@ class CircuitBreaker implements Circuit {
     // Another probe has replaced this one after its timeout.
     if (this.#probe?.exchange !== admitted) return
     this.#probe = undefined
-    if (outcome === 'answered') this.#transition('closed')
+    if (outcome === 'response') this.#transition('closed')
     if (outcome === 'failure') this.#open()
   }
 

@@ -143,7 +143,7 @@ test('with MANAGEMENT_PORT it is on the management listener only', async t => {
 test('a missing file is 500 until it exists, and is then read once', async t => {
   const folder = await mkdtemp(join(tmpdir(), 'token-broker-docs-'))
   t.after(() => rm(folder, { recursive: true }))
-  const options = { log: pino({ level: 'silent' }), isDraining: () => false, answered: () => undefined }
+  const options = { log: pino({ level: 'silent' }), isDraining: () => false, responded: () => undefined }
   const app = buildApp(options, [scope => addDocs(scope, folder)])
   t.after(() => app.close())
   const url = await app.listen({ host: '127.0.0.1', port: 0 })

@@ -7,7 +7,7 @@ const broker = await world.broker({ after })
 
 const ofTenant = 'tenant must be one tenant: its id (a GUID) or its name in the policy.'
 const ofLimit = 'limit must be a whole number from 1 to 1000.'
-const ofCursor = 'cursor must be the next_cursor of the page before.'
+const ofCursor = 'cursor must be the next_cursor of the previous page.'
 const unknown = (name: string) => `Unknown parameter ${JSON.stringify(name)}; allowed: tenant, limit, cursor.`
 
 type Row = readonly [query: string, code: string, detail: string, why: string]

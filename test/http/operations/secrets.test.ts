@@ -41,12 +41,12 @@ async function look(when: string, broker: TestBroker, leaks: Leaks): Promise<voi
     '/openapi.json',
   ]) {
     for (const credential of [token, stranger, foreign])
-      leaks.answer(`${path} ${when}`, await broker.get(path, { token: credential }))
+      leaks.response(`${path} ${when}`, await broker.get(path, { token: credential }))
   }
   for (const query of [`tenant=${token}`, `cursor=${token}`, `limit=${token}`, `access_token=${token}`, `x=${token}`]) {
     const reply = await broker.get(`/cache/entries?${query}`, { token })
     assert.equal(reply.status, 400)
-    leaks.answer(`a bad query ${when}`, reply)
+    leaks.response(`a bad query ${when}`, reply)
   }
   leaks.output(`the log ${when}`, broker.logText())
 }
@@ -54,7 +54,7 @@ async function look(when: string, broker: TestBroker, leaks: Leaks): Promise<voi
 async function requestToken(broker: TestBroker, leaks: Leaks, tenant = 'contoso'): Promise<void> {
   const token = await emulator.mintCallerToken({}, { expiresIn: 86_400 })
   leaks.secret("a caller's token", token)
-  leaks.answer('POST /tokens', await broker.ask({ ...contoso, tenant }, { token }))
+  leaks.response('POST /tokens', await broker.ask({ ...contoso, tenant }, { token }))
 }
 
 test('no token, assertion or key is in any response about a token: fresh, due, failing, at risk, expired, opaque', async t => {

@@ -19,7 +19,7 @@ function build(t: TestContext, handshakeMs?: number) {
     {
       log,
       isDraining: () => false,
-      answered: (_endpoint, code) => errors.push(code),
+      responded: (_endpoint, code) => errors.push(code),
       tls: { cert: certPem, key: keyPem, ca: clients.caPem },
       ...(handshakeMs !== undefined && { handshakeMs }),
     },

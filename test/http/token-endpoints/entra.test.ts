@@ -97,7 +97,7 @@ describe('claims never reach Entra and never bypass the cache', () => {
       const reply = await entra({ claims: JSON.stringify(value) })
       assert.equal(reply.status, status, reply.text)
       assert.equal(emulator.counts().endpoints.token.total, before)
-      if (status === 400) assert.match(String(reply.json['error_description']), /^claims challenges are not supported/)
+      if (status === 400) assert.match(String(reply.json['error_description']), /^Claims challenges are not supported/)
     })
   test('400: text that is not JSON, and JSON that would set a prototype', async () => {
     assert.equal((await entra({ claims: '{' })).status, 400)

@@ -63,9 +63,9 @@ async function serve(t: TestContext, authorize: Authorize = (_caller, request) =
     cache,
     events,
   )
-  const answered = (endpoint: string, outcome: string) => void published.push(`answered ${endpoint} ${outcome}`)
+  const responded = (endpoint: string, outcome: string) => void published.push(`answered ${endpoint} ${outcome}`)
   const log = pino({ enabled: false })
-  const app = buildApp({ log, isDraining: () => false, answered }, [scope => addTokenEndpoint(scope, issuer, toy)])
+  const app = buildApp({ log, isDraining: () => false, responded }, [scope => addTokenEndpoint(scope, issuer, toy)])
   t.after(() => app.close())
   return { url: await app.listen({ host: '127.0.0.1', port: 0 }), published }
 }
