@@ -32,7 +32,7 @@ describe('the statistics', () => {
       failures: [],
       evictions: 0,
       atRisk: 0,
-      firstLossInSeconds: undefined,
+      atRiskUsableSeconds: undefined,
     })
   })
 
@@ -120,9 +120,9 @@ describe('an entry', () => {
       scope: graph,
       state: 'fresh',
       endsAt: noon + 60 * minutes,
-      servedForSeconds: 3540,
+      usableSeconds: 3540,
       refreshInSeconds: 2700,
-      vainRefreshes: 0,
+      failedRefreshes: 0,
       lastFailure: undefined,
       fingerprint: fingerprint('a-token'),
       traceId: 'trace-1',
@@ -141,21 +141,21 @@ describe('an entry', () => {
     [3600 * seconds, 'expired', 0, 0, 'at its end'],
     [86_400 * seconds, 'expired', 0, 0, 'long after: never a negative number'],
   ]
-  for (const [ms, state, servedForSeconds, refreshInSeconds, why] of edges)
+  for (const [ms, state, usableSeconds, refreshInSeconds, why] of edges)
     test(`after ${ms} ms is ${state}: ${why}`, async () => {
       const world = cacheWorld()
       await world.get()
       world.clock.advance(ms)
-      assert.partialDeepStrictEqual(only(world), { state, servedForSeconds, refreshInSeconds })
+      assert.partialDeepStrictEqual(only(world), { state, usableSeconds, refreshInSeconds })
     })
 
   test('is expired by whichever clock says so: a machine that slept shows nothing as servable', async () => {
     const world = cacheWorld()
     await world.get()
     world.clock.jumpWall(59 * minutes)
-    assert.partialDeepStrictEqual(only(world), { state: 'expired', servedForSeconds: 0, refreshInSeconds: 0 })
+    assert.partialDeepStrictEqual(only(world), { state: 'expired', usableSeconds: 0, refreshInSeconds: 0 })
     world.clock.jumpWall(-118 * minutes)
-    assert.partialDeepStrictEqual(only(world), { state: 'fresh', servedForSeconds: 3540 })
+    assert.partialDeepStrictEqual(only(world), { state: 'fresh', usableSeconds: 3540 })
   })
 
   test('whose refresh failed says why, when, and how long the next one waits', async () => {
@@ -167,13 +167,13 @@ describe('an entry', () => {
     await settled()
     const lastFailure = { code: 'upstream_unavailable', reason: 'status', at: noon + 45 * minutes }
     // Half of 15 s: full jitter at one half.
-    assert.partialDeepStrictEqual(only(world), { state: 'due', vainRefreshes: 1, lastFailure, refreshInSeconds: 8 })
+    assert.partialDeepStrictEqual(only(world), { state: 'due', failedRefreshes: 1, lastFailure, refreshInSeconds: 8 })
     world.clock.advance(7500)
     assert.equal(only(world).refreshInSeconds, 0)
     await world.get()
     await settled()
     assert.partialDeepStrictEqual(only(world), {
-      vainRefreshes: 2,
+      failedRefreshes: 2,
       lastFailure: { ...lastFailure, at: noon + 45 * minutes + 7500 },
       refreshInSeconds: 15,
     })
@@ -191,7 +191,7 @@ describe('an entry', () => {
     await world.get()
     await settled()
     const entry = only(world)
-    assert.partialDeepStrictEqual(entry, { state: 'fresh', vainRefreshes: 0, fingerprint: fingerprint('token-3') })
+    assert.partialDeepStrictEqual(entry, { state: 'fresh', failedRefreshes: 0, fingerprint: fingerprint('token-3') })
     assert.equal(entry.lastFailure, undefined)
   })
 })
