@@ -4,46 +4,46 @@ import { BrokerError } from '../../../src/errors.ts'
 import { grantFor, graph, ids } from '../../support/callers.ts'
 import { cacheWorld, settled } from '../tokens/cache-world.ts'
 
-/** Whom `recalled` counts: callers who are answered with a failure that is remembered, and nobody else. */
+/** `negativeCacheHit` is reported for each caller that gets a cached failure, and for no other. */
 const federation = () => new BrokerError('federation_misconfigured', 'no credential', { reason: 'federation' })
 const other = grantFor({ application: 'default', tenant: ids.fabrikam, scope: graph })
 
 function world(concurrency = 64) {
-  const told: string[] = []
+  const reported: string[] = []
   const made = cacheWorld({
     concurrency,
     events: {
-      refreshed: (_, outcome, error) => void told.push(`refresh ${outcome} ${error?.reason}`),
-      negativeCacheHit: (grant, { reason }) => void told.push(`${grant === other ? 'other' : 'one'} ${reason}`),
+      refreshed: (_, outcome, error) => void reported.push(`refresh ${outcome} ${error?.reason}`),
+      negativeCacheHit: (grant, { reason }) => void reported.push(`${grant === other ? 'other' : 'one'} ${reason}`),
     },
   })
-  return { ...made, told }
+  return { ...made, reported }
 }
 
-describe('a failure that is remembered is announced', () => {
-  test('for each caller who asks while it stands, and not for the one who met it first', async () => {
-    const { get, world: source, told } = world()
+describe('a hit of the negative cache is reported', () => {
+  test('for each caller that gets the cached failure, and not for the first one, whose fetch failed', async () => {
+    const { get, world: source, reported } = world()
     source.next = federation()
     await assert.rejects(get())
-    assert.deepEqual(told, [])
+    assert.deepEqual(reported, [])
     for (let caller = 0; caller < 2; caller++) await assert.rejects(get(other))
-    assert.deepEqual(told, ['other federation', 'other federation'])
+    assert.deepEqual(reported, ['other federation', 'other federation'])
   })
 
-  test('not for a refresh that it holds back: its caller has a token', async () => {
-    const { get, clock, world: source, told, fetched } = world()
+  test('not for a refresh that it prevents: its caller gets a token', async () => {
+    const { get, clock, world: source, reported, fetched } = world()
     await get()
     clock.advance(2_700_000)
     source.next = federation()
     await assert.rejects(get(other))
     assert.equal(await get(), 'due token-1')
     await settled()
-    assert.deepEqual(told, ['refresh failed federation'])
-    assert.equal(fetched.length, 2, 'the refresh asked nobody')
+    assert.deepEqual(reported, ['refresh failed federation'])
+    assert.equal(fetched.length, 2, 'the refresh sent no request')
   })
 
-  test('for each caller who waited for a turn, when it was made meanwhile', async () => {
-    const { get, world: source, told, fetched, hold, release } = world(1)
+  test('for each caller that waited in the queue while the fetch failed', async () => {
+    const { get, world: source, reported, fetched, hold, release } = world(1)
     source.next = federation()
     hold()
     const waits = [get(), get(other), get(other)]
@@ -52,7 +52,7 @@ describe('a failure that is remembered is announced', () => {
       (await Promise.allSettled(waits)).map(({ status }) => status),
       ['rejected', 'rejected', 'rejected'],
     )
-    assert.deepEqual(told, ['other federation', 'other federation'])
+    assert.deepEqual(reported, ['other federation', 'other federation'])
     assert.equal(fetched.length, 1)
   })
 })
