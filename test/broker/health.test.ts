@@ -17,7 +17,7 @@ function healthWorld() {
   return { clock, health, seen }
 }
 
-const away = (detail = 'away') => new BrokerError('upstream_unavailable', detail, { reason: 'network' })
+const unavailable = (detail = 'unavailable') => new BrokerError('upstream_unavailable', detail, { reason: 'network' })
 
 describe('the status of an upstream', () => {
   test('is unknown until the first request to it; the report has one row per upstream, in the order of the list', () => {
@@ -39,7 +39,7 @@ describe('the status of an upstream', () => {
   test('has a circuit if it is an authority; status and circuit do not change each other', () => {
     const { clock, health, seen } = healthWorld()
     clock.advance(1000)
-    health.asked(entra, 0.1, away())
+    health.asked(entra, 0.1, unavailable())
     health.circuit('open', noon + 900)
     assert.partialDeepStrictEqual(seen(entra), { status: 'failing', circuit: { state: 'open', since: noon + 900 } })
     clock.advance(1000)
@@ -58,11 +58,11 @@ describe('the status of an upstream', () => {
     ])[] = [
       [undefined, 'ok', 1, 0],
       [undefined, 'ok', 1, 0],
-      [away(), 'failing', 3, 1],
-      [away(), 'failing', 3, 2],
-      [away(), 'failing', 3, 3],
+      [unavailable(), 'failing', 3, 1],
+      [unavailable(), 'failing', 3, 2],
+      [unavailable(), 'failing', 3, 3],
       [undefined, 'ok', 6, 0],
-      [away(), 'failing', 7, 1],
+      [unavailable(), 'failing', 7, 1],
     ]
     for (const [error, status, since, failures] of steps) {
       clock.advance(1000)
@@ -74,7 +74,7 @@ describe('the status of an upstream', () => {
   test('changes from unknown to failing if the first request fails', () => {
     const { clock, health, seen } = healthWorld()
     clock.advance(5000)
-    health.asked(identity, 0.1, away())
+    health.asked(identity, 0.1, unavailable())
     const state = seen(identity)
     assert.partialDeepStrictEqual(state, { status: 'failing', since: noon + 5000, failures: 1 })
     assert.equal(state?.lastSuccess, undefined)
@@ -92,7 +92,7 @@ describe('the status of an upstream', () => {
     const clock = movableClock()
     const twins: readonly Upstream[] = [onprem, { kind: 'issuer', name: 'entra' }, { kind: 'identity', name: 'onprem' }]
     const health = createHealth(twins, clock)
-    health.asked({ kind: 'issuer', name: 'onprem' }, 0.1, away())
+    health.asked({ kind: 'issuer', name: 'onprem' }, 0.1, unavailable())
     assert.deepEqual(
       health.report().map(({ status }) => status),
       ['failing', 'unknown', 'unknown'],
@@ -101,7 +101,7 @@ describe('the status of an upstream', () => {
 
   test('ignores events of upstreams that are not in the list', () => {
     const { health } = healthWorld()
-    health.asked({ kind: 'issuer', name: 'stranger' }, 0.1, away())
+    health.asked({ kind: 'issuer', name: 'stranger' }, 0.1, unavailable())
     assert.equal(health.report().length, 3)
     assert.ok(health.report().every(({ status }) => status === 'unknown'))
   })
@@ -109,7 +109,7 @@ describe('the status of an upstream', () => {
   test('is a snapshot: later events do not change a report', () => {
     const { health } = healthWorld()
     const before = health.report()
-    health.asked(entra, 0.1, away())
+    health.asked(entra, 0.1, unavailable())
     assert.ok(before.every(({ status }) => status === 'unknown'))
   })
 })
@@ -152,8 +152,8 @@ describe('the last error', () => {
     const { clock, health, seen } = healthWorld()
     health.asked(entra, 0.1)
     clock.advance(1000)
-    health.asked(entra, 0.1, away('first'))
-    health.asked(entra, 0.1, away('second'))
+    health.asked(entra, 0.1, unavailable('first'))
+    health.asked(entra, 0.1, unavailable('second'))
     assert.equal(seen(entra)?.lastError?.detail, 'second')
     assert.deepEqual(seen(entra)?.lastError?.upstreamCodes, [])
     assert.equal(seen(entra)?.lastSuccess, noon)
@@ -171,7 +171,7 @@ describe('which errors make an upstream failing', () => {
   for (const [code, reason, why] of reachable)
     test(`not ${code} (${reason}): ${why}`, () => {
       const { health, seen } = healthWorld()
-      health.asked(entra, 0.1, away())
+      health.asked(entra, 0.1, unavailable())
       health.asked(entra, 0.1, new BrokerError(code, 'no', { reason }))
       const state = seen(entra)
       assert.partialDeepStrictEqual(state, { status: 'ok', failures: 0, lastSuccess: undefined })

@@ -6,7 +6,7 @@ import { problemOf } from '../../../src/http/server/problems.ts'
 import { BrokerError } from '../../../src/errors.ts'
 import { arm, callerWith, grantFor } from '../../support/callers.ts'
 import { movableClock } from '../../support/clock.ts'
-import { away, cacheWorld, settled } from '../tokens/cache-world.ts'
+import { unavailable, cacheWorld, settled } from '../tokens/cache-world.ts'
 
 const greedy = await callerWith({ sub: 'system:serviceaccount:greedy:worker' })
 const modest = await callerWith({ sub: 'system:serviceaccount:modest:worker' })
@@ -163,7 +163,7 @@ test('a failure in the negative cache is returned at once, without a turn, and r
     concurrency: 1,
     events: { refreshed: () => undefined, negativeCacheHit: (_, { reason }) => void hits.push(reason) },
   })
-  world.next = away()
+  world.next = unavailable()
   await assert.rejects(get())
   world.next = {}
   hold()
