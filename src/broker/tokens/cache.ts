@@ -90,6 +90,7 @@ class LruTokenCache implements ManagedCache {
   readonly #negativeCache: NegativeCache
   /** Key → monotonic milliseconds of the last fetch that `min_expires_in` caused. */
   readonly #lastReplaced: LRUCache<string, number>
+  /** Fetched tokens so far: the last {@link CachedToken.id}. */
   #fetched = 0
 
   constructor(source: TokenSource, options: CacheOptions) {
@@ -168,7 +169,7 @@ class LruTokenCache implements ManagedCache {
     }
   }
 
-  /** Starts a fetch in the background for a token that is due, unless one is under way or the last one was just now. */
+  /** Starts a fetch in the background for a token that is due, unless one is under way or the pause after the last one is not over. */
   #refresh(grant: Grant, token: CachedToken, { monotonic }: Moment): void {
     if (monotonic < token.refreshNotBefore || this.#singleFlight.has(grant.key)) return
     const { clock, events } = this.#options

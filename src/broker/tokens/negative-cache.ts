@@ -70,7 +70,10 @@ export interface NegativeCacheOptions {
 const defaultMax = 10_000
 /** A probe that has not settled after this time, in milliseconds, is given up. Longer than any exchange may take. */
 export const probeMs = 90_000
-/** A failure is removed if no probe was made for so long after its period, in milliseconds. Until then it counts. */
+/**
+ * A failure is removed if no probe was made for so long after its period, in milliseconds. Until then, another failure is
+ * the next one in a row.
+ */
 export const keptAfterMs = 5 * 60_000
 
 /**
