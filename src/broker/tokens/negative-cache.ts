@@ -17,8 +17,6 @@ export interface CachedFailure {
   readonly error: BrokerError
   /** Consecutive failures. */
   readonly failures: number
-  /** When the first of them happened, in monotonic milliseconds. */
-  readonly since: number
   /** Monotonic milliseconds. Before, no fetch is made. Afterwards one fetch at a time is made, the probe. */
   readonly until: number
 }
@@ -52,9 +50,7 @@ export interface NegativeCache {
    * @returns the number of removed failures
    */
   readonly purge: (filter: FetchFilter) => number
-  /** Returns the newest cached failure that affects or affected this target. Does not count as a use: for dashboards. */
-  readonly last: (target: FetchTarget) => CachedFailure | undefined
-  /** Returns all cached failures in no order, also those whose period is over: for statistics. */
+  /** Returns all cached failures in no order, also those whose period is over. Does not count as a use: for statistics. */
   readonly all: () => Iterable<CachedFailure>
 }
 
@@ -155,12 +151,6 @@ class LruNegativeCache implements NegativeCache {
     return removed
   }
 
-  last = (target: FetchTarget): CachedFailure | undefined => {
-    // `peek` does not count as a use: a dashboard must not decide what is evicted.
-    const records = levels.map(level => this.#records[level].peek(cacheKeys[level](target)))
-    return records.filter(record => record !== undefined).toSorted((a, b) => b.order - a.order)[0]
-  }
-
   all = (): Iterable<CachedFailure> => levels.flatMap(level => [...this.#records[level].values()])
 
   #find(level: FailureLevel, target: FetchTarget, now: number): FailureRecord | undefined {
@@ -217,7 +207,6 @@ class LruNegativeCache implements NegativeCache {
       scope: level === 'key' ? target.scope : undefined,
       error: forOthers(error, level, target),
       failures,
-      since: known?.since ?? now,
       until: now + failurePeriodMs(level, error, failures, this.#options.random, longestBackOff),
       order: ++this.#order,
       probe: undefined,

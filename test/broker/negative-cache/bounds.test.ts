@@ -36,7 +36,7 @@ describe('a caller that causes many failures', () => {
     await fail(unknown(), a)
     await fail(unknown(), b)
     assert.ok(negativeCache.lookUp(a))
-    assert.ok(negativeCache.last(b), '`last` does not count as a use')
+    assert.equal([...negativeCache.all()].length, 2, '`all` does not count as a use')
     await fail(unknown(), c)
     assert.deepEqual(
       [a, b, c].map(each => negativeCache.lookUp(each) !== undefined),
@@ -115,16 +115,25 @@ describe('a purge', () => {
   })
 })
 
-test('`last` returns the newest failure of any level', async () => {
+test('a cached failure has its level, and the fields of its level only', async () => {
   const { fail, begin, negativeCache } = negativeCacheWorld()
   const slow = begin(otherScope)
   await fail(unknown())
-  assert.equal(negativeCache.last(otherScope), undefined)
   await slow.fail(consent())
-  const { level, tenant, scope, failures, error } = negativeCache.last(target) ?? {}
+  await fail(federation(), otherApplication)
   assert.deepEqual(
-    [level, tenant, scope, failures, error?.code],
-    ['tenant', ids.contoso, undefined, 1, 'consent_required'],
+    [...negativeCache.all()].map(({ level, clientId, tenant, scope, failures }) => [
+      level,
+      clientId,
+      tenant,
+      scope,
+      failures,
+    ]),
+    [
+      ['application', ids.other, undefined, undefined, 1],
+      ['tenant', ids.application, ids.contoso, undefined, 1],
+      ['key', ids.application, ids.contoso, graph, 1],
+    ],
   )
 })
 

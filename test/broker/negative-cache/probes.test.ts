@@ -25,13 +25,13 @@ describe('once the period of a failure is over', () => {
   }
 
   test('a probe that fails with the same reason starts another period', async () => {
-    const { fail, clock, refused, negativeCache } = negativeCacheWorld()
+    const { fail, clock, refused, cachedFailure } = negativeCacheWorld()
     await fail(federation())
     clock.advance(30 * seconds)
     await fail(federation(), otherTenant)
     clock.advance(15 * seconds - 1)
     assert.equal(refused(), 'target scope tenant')
-    assert.equal(negativeCache.last(target)?.failures, 2)
+    assert.equal(cachedFailure().failures, 2)
   })
 
   for (const [random, pause] of [

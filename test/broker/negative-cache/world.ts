@@ -1,4 +1,5 @@
-import { createNegativeCache } from '../../../src/broker/tokens/negative-cache.ts'
+import assert from 'node:assert/strict'
+import { createNegativeCache, matches } from '../../../src/broker/tokens/negative-cache.ts'
 import type { FetchTarget } from '../../../src/broker/tokens/negative-cache-rules.ts'
 import { BrokerError, type ErrorCode, type ErrorParts, type ReasonOf } from '../../../src/errors.ts'
 import { arm, graph, ids } from '../../support/callers.ts'
@@ -50,7 +51,14 @@ export function negativeCacheWorld(max?: number) {
         fail: (error: Error) => (reject(error), result),
       }
     },
-    /** The names of the four targets for which a failure is cached now. */
+    /** The one cached cached that affects a target, also if its period is over. */
+    cachedFailure: (of = target) => {
+      const [cached, ...more] = [...negativeCache.all()].filter(each => matches(each, of))
+      assert.ok(cached)
+      assert.deepEqual(more, [])
+      return cached
+    },
+    /** The names of the four targets for which a cached is cached now. */
     refused: () =>
       Object.entries({ target, scope: otherScope, tenant: otherTenant, application: otherApplication })
         .filter(([, each]) => negativeCache.lookUp(each))
