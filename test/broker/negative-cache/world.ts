@@ -51,14 +51,14 @@ export function negativeCacheWorld(max?: number) {
         fail: (error: Error) => (reject(error), result),
       }
     },
-    /** The one cached cached that affects a target, also if its period is over. */
+    /** The one cached failure that affects a target, also if its period is over. */
     cachedFailure: (of = target) => {
       const [cached, ...more] = [...negativeCache.all()].filter(each => matches(each, of))
       assert.ok(cached)
       assert.deepEqual(more, [])
       return cached
     },
-    /** The names of the four targets for which a cached is cached now. */
+    /** The names of the four targets for which a failure is cached now. */
     refused: () =>
       Object.entries({ target, scope: otherScope, tenant: otherTenant, application: otherApplication })
         .filter(([, each]) => negativeCache.lookUp(each))
