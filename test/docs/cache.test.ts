@@ -44,16 +44,16 @@ const config = readConfig({
   IDENTITY_HEADER: 'header',
 })
 
-/** Milliseconds after which a token of so many seconds is due, and expired, without jitter or with the most of it. */
+/** Milliseconds after which a token of so many seconds is due and expired. `random` 0.5: no jitter; 1: the most. */
 function turningPoints(expiresIn: number, random = 0.5) {
-  const requested = { now: 0, monotonic: 0 }
-  const life = planLife({ expiresIn }, requested, config.minRemainingSeconds, () => random)
-  const end = remainingMs(life, requested)
+  const start = { now: 0, monotonic: 0 }
+  const life = planLife({ expiresIn }, start, config.minRemainingSeconds, () => random)
+  const end = remainingMs(life, start)
   assert.equal(freshness(life, life.dueBeforeEnd), 'due')
   return { due: end - life.dueBeforeEnd, expired: end - life.minRemaining, end }
 }
 
-/** How long a failure is remembered, at least and at most, in milliseconds. */
+/** The shortest and the longest time for which a failure is cached, in milliseconds. */
 function period(code: ErrorCode, level: FailureLevel, failures = 1, parts: ErrorParts = {}) {
   const error = new BrokerError(code, '', parts)
   return [0, 1].map(random => failurePeriodMs(level, error, failures, () => random)) as [number, number]
@@ -64,19 +64,19 @@ const levelOf = <Code extends ErrorCode>(code: Code, reason: ReasonOf<Code>) =>
   failureLevel(new BrokerError<ErrorCode>(code, '', { reason }))
 const levelsOf = (...codes: readonly number[]) => codes.map(each => failureLevel(refusedWith([each])))
 
-/** How many slots each of so many callers gets, if each of them requests as many as possible. */
+/** How many slots each of so many callers gets if all of them use what they can get. */
 function slots(callers: number): number {
   const queue = createFairQueue({ limit: config.upstreamConcurrency, overloaded: () => new Error('overloaded') })
-  const begun = new Map<number, number>()
+  const started = new Map<number, number>()
   for (let n = 0; n < 100 * callers; n++) {
     const caller = n % callers
     const work = () => {
-      begun.set(caller, (begun.get(caller) ?? 0) + 1)
+      started.set(caller, (started.get(caller) ?? 0) + 1)
       return new Promise<never>(() => undefined)
     }
     queue.task(work, () => undefined).join(String(caller))
   }
-  return Math.max(...begun.values())
+  return Math.max(...started.values())
 }
 
 const hour = turningPoints(3600)
@@ -88,7 +88,7 @@ const transient = `\`Retry-After\`, and up to ${pauses[0]} s, ${pauses[1]} s, ${
 const permanent = range(period('upstream_rejected', 'key'))
 const forApplication = range(period('federation_misconfigured', 'application'))
 
-/** Every statement of the page with a number in it, made from the sources. */
+/** Every statement of the page that has a number, with the numbers of the sources. */
 const facts: readonly string[] = [
   `0 min ${due} min ${expired} min ${end} min`,
   `${percent(hour.due / hour.end)} of its life is over`,
@@ -144,13 +144,13 @@ describe('docs/cache.md', () => {
     for (const fact of facts) assert.ok(page.includes(fact), fact)
   })
 
-  test('has no number that the sources do not have', () => {
+  test('has no number besides those of the sources', () => {
     let rest = page
     for (const fact of facts.toSorted((a, b) => b.length - a.length)) rest = rest.replaceAll(fact, '')
     assert.deepEqual(rest.match(/.{0,30}\d.{0,30}/g) ?? [], [])
   })
 
-  test('only these AADSTS codes are cached at another level than their reason', () => {
+  test('lists the AADSTS codes that are cached at another level than their class', () => {
     assert.deepEqual(levelsOf(65_001, 650_056, 501_051, 700_016), ['key', 'key', 'key', 'tenant'])
     assert.deepEqual(levelsOf(90_002, 900_023, 500_011), ['tenant', 'tenant', 'key'])
     const moved = [...aadstsCodes].filter(([, { level }]) => level !== undefined).map(([code]) => code)
@@ -159,7 +159,7 @@ describe('docs/cache.md', () => {
 
   test('has a row for every code that is cached, and for no other', () => {
     const remembered = reasons.filter(each => each.remembered !== 'nowhere').map(({ code }) => code)
-    // The last column of a failure that is not cached is a dash.
+    // The last column of a row that is not cached is a dash.
     const rows = sectionOf(raw, '## When a fetch fails')
       .split('\n')
       .filter(line => / s( more)? \|$/.test(line))
@@ -167,21 +167,21 @@ describe('docs/cache.md', () => {
     assert.deepEqual(new Set(listed), new Set([...remembered, 'identity_unavailable']))
   })
 
-  test('a full queue, an open circuit and an unavailable identity are not in the negative cache', () => {
+  test('says rightly what is not cached by the negative cache', () => {
     assert.equal(levelOf('overloaded', 'queue'), undefined)
     assert.equal(levelOf('upstream_unavailable', 'circuit_open'), undefined)
     assert.equal(levelOf('identity_unavailable', 'network'), undefined)
   })
 
-  test('lists every value of Cache-Status, and no other', () => {
-    const possible = cacheOutcomes.map(how => cacheStatus(how, '…'))
+  test('lists every Cache-Status, and no other', () => {
+    const sent = cacheOutcomes.map(how => cacheStatus(how, '…'))
     const listed = [...raw.matchAll(/\| `(token-broker; .+)` \|$/gm)].map(([, text]) => text)
-    assert.deepEqual(new Set(listed), new Set(possible))
+    assert.deepEqual(new Set(listed), new Set(sent))
     assert.equal(listed.length, 7)
-    assert.equal(possible.length, 7)
+    assert.equal(sent.length, 7)
   })
 
-  test('names metrics that exist, with labels that they have', () => {
+  test('names metrics and labels that exist', () => {
     const rows = [...raw.matchAll(/^\| .+\? \| (.+) \|$/gm)].map(([, cell = '']) => cell)
     assert.ok(rows.length >= 5)
     for (const [, name = '', label] of rows.join(', ').matchAll(/`(token_broker_\w+)`(?: by `(\w+)`)?/g)) {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { graph, onprem } from '../../support/callers.ts'
-import { callers, issuer, withDenial, withKey, key, hashOfNothing, placesOf, refuses } from './invalid-world.ts'
+
+import { withDenial, withKey, key, hashOfNothing, placesOf, refuses } from './invalid-world.ts'
 
 describe('errors of denials and keys', () => {
   refuses([

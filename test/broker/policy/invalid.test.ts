@@ -1,18 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { arm, cast, graph, ids, onprem } from '../../support/callers.ts'
-import {
-  callers,
-  rule,
-  issuer,
-  withRule,
-  withCaller,
-  withScope,
-  withIssuer,
-  key,
-  placesOf,
-  refuses,
-} from './invalid-world.ts'
+import { arm, cast, ids, onprem } from '../../support/callers.ts'
+import { rule, issuer, withRule, withCaller, withScope, withIssuer, placesOf, refuses } from './invalid-world.ts'
 
 describe('errors at the top level', () => {
   refuses([
