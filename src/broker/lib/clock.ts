@@ -10,7 +10,7 @@ export interface Clock {
 export const systemClock: Clock = Object.freeze({ now: () => Date.now(), monotonic: () => performance.now() })
 
 /** What tests can replace: clocks and random numbers. */
-export interface Surroundings {
+export interface Runtime {
   readonly clock: Clock
   /** Uniform in [0, 1). */
   readonly random: () => number
@@ -19,7 +19,7 @@ export interface Surroundings {
 }
 
 /** The system's clocks, and `Math.random`. */
-export const chance: Surroundings = {
+export const systemRuntime: Runtime = {
   clock: systemClock,
   random: Math.random,
   loopTime: systemClock.monotonic,
