@@ -23,7 +23,7 @@ export interface RequestBody {
  * from it, except for the words, which are in `openapi/token-endpoints/`.
  */
 export interface TokenEndpoint {
-  /** The label of its requests in the audit trail and in metrics. */
+  /** The label of its requests in the audit log and in metrics. */
   readonly name: string
   /** Its name in `openapi.yaml`. */
   readonly operationId: string
