@@ -5,13 +5,13 @@ const failure: Handling = {
   origin: 'exchange',
   retry: true,
   circuit: 'failure',
-  remembered: 'key',
+  cachedFor: 'key',
   ownTrouble: true,
 }
 /** The authority responded that it cannot serve the request now. */
 const passing: Handling = { ...failure, circuit: 'response' }
 /** The broker of an agent failed, which says nothing about the authority. */
-const ofAgent: Handling = { ...outside('agent', true), remembered: 'key' }
+const ofAgent: Handling = { ...outside('agent', true), cachedFor: 'key' }
 
 /** Concerns the whole application, since all its tenants use the same federated credential and assertion. */
 const ofApplication = authorityResponse('application', true)
@@ -217,7 +217,7 @@ export const exchangeReasons = {
   },
 } as const satisfies Readonly<Record<string, Readonly<Record<string, ReasonRow>>>>
 
-const relayed = (handling: Handling): Handling => ({ ...handling, origin: 'agent', remembered: 'key' })
+const relayed = (handling: Handling): Handling => ({ ...handling, origin: 'agent', cachedFor: 'key' })
 
 /**
  * How an agent handles a code that its broker returned (reason `broker`). The agent caches it for the key only; the

@@ -158,13 +158,13 @@ describe('docs/cache.md', () => {
   })
 
   test('has a row for every code that is cached, and for no other', () => {
-    const remembered = reasons.filter(each => each.remembered !== 'nowhere').map(({ code }) => code)
+    const cached = reasons.filter(each => each.cachedFor !== 'nothing').map(({ code }) => code)
     // The last column of a row that is not cached is a dash.
     const rows = sectionOf(raw, '## When a fetch fails')
       .split('\n')
       .filter(line => / s( more)? \|$/.test(line))
     const listed = rows.flatMap(row => [...row.matchAll(/\d{3} `(\w+)`/g)].map(([, code]) => code))
-    assert.deepEqual(new Set(listed), new Set([...remembered, 'identity_unavailable']))
+    assert.deepEqual(new Set(listed), new Set([...cached, 'identity_unavailable']))
   })
 
   test('says rightly what is not cached by the negative cache', () => {
