@@ -6,7 +6,7 @@ import { asBrokerError, BrokerError, type ErrorCode } from '../../errors.ts'
 import { callerErrors, errorResponses, routeErrors } from '../schemas/problem-responses.ts'
 import { limitHeaders, type Protocol } from '../server/problems.ts'
 import { authenticateBy, authenticated, authenticateFor, type Authentication, type CredentialOf } from './credential.ts'
-import { checkPlainText } from './text-body.ts'
+import { checkPlainText } from '../server/text-body.ts'
 
 /** The body of an endpoint's requests. */
 export interface RequestBody {
