@@ -9,7 +9,7 @@ const failure: Handling = {
   ownTrouble: true,
 }
 /** The authority responded that it cannot serve the request now. */
-const passing: Handling = { ...failure, circuit: 'response' }
+const temporary: Handling = { ...failure, circuit: 'response' }
 /** The broker of an agent failed, which says nothing about the authority. */
 const ofAgent: Handling = { ...outside('agent', true), cachedFor: 'key' }
 
@@ -139,12 +139,12 @@ export const exchangeReasons = {
       "check Azure's status page; give `trace_id` to Microsoft",
     ),
     throttled: reason(
-      passing,
+      temporary,
       'Entra responded 429',
       'find the cause of so many requests: many tenants at once after a start, or a client that bypasses the broker',
     ),
     transient: reason(
-      passing,
+      temporary,
       'Entra responded 4xx with a temporary error',
       'wait; give `trace_id` to Microsoft if it does not pass',
     ),
