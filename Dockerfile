@@ -46,7 +46,7 @@ ARG SOURCE
 ARG BASE_NAME
 ARG BASE_DIGEST
 LABEL org.opencontainers.image.title="token-broker" \
-      org.opencontainers.image.description="Hands tenant-scoped Microsoft Entra access tokens to authenticated, policy-checked callers" \
+      org.opencontainers.image.description="Issues tenant-scoped Microsoft Entra access tokens to authenticated callers, as a policy allows" \
       org.opencontainers.image.licenses="MIT" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}" \

@@ -97,8 +97,13 @@ function measure(shape: Shape, policy: Policy, different: number): number {
   const requests = Array.from({ length: different }, (_, index) => {
     const nth = (index * 7919) % count
     const caller: JwtFacts = { kind: 'jwt', issuer: 'onprem', subject: 'x', claims: {}, ...shape.caller(nth, count) }
-    const ask: TokenRequest = { tenant: `t${shape.tenant(nth, count)}`, scope, application: 'default', minExpiresIn: 0 }
-    return { caller, ask }
+    const tokenRequest: TokenRequest = {
+      tenant: `t${shape.tenant(nth, count)}`,
+      scope,
+      application: 'default',
+      minExpiresIn: 0,
+    }
+    return { caller, tokenRequest }
   })
   const rates = Array.from({ length: runs }, () => {
     let decided = 0
@@ -106,7 +111,7 @@ function measure(shape: Shape, policy: Policy, different: number): number {
     while (process.cpuUsage().user - begun < runMs * 1000) {
       for (let nth = 0; nth < decisionsBetweenClockReadings; nth++) {
         const request = requests[decided % different]
-        if (request && decide(policy, request.caller, request.ask, undefined).verdict === 'denied') {
+        if (request && decide(policy, request.caller, request.tokenRequest, undefined).verdict === 'denied') {
           throw new Error(`${shape.name}: denied`)
         }
         decided++

@@ -170,12 +170,12 @@ async function growing(
       outcomes.push(loaded.outcome)
     }
     const seconds = outcomes.reduce((sum, outcome) => sum + outcome.seconds, 0)
-    const answered = (status: string) =>
-      outcomes.reduce((sum, { answers }) => sum + (answers[status] ?? 0), 0) / seconds
-    const statuses = [...new Set(outcomes.flatMap(({ answers }) => Object.keys(answers)))].toSorted()
-    const refused = statuses.reduce((sum, status) => sum + answered(status), 0)
-    const responses = statuses.map(status => `${whole(answered(status))} × ${status}`).join(', ')
-    print(`  ${whole(perSecond)}/s sent: ${whole(refused)}/s refused (${responses}); ${goodCaller(latencies)}`)
+    const rateOf = (status: string) =>
+      outcomes.reduce((sum, { responses }) => sum + (responses[status] ?? 0), 0) / seconds
+    const statuses = [...new Set(outcomes.flatMap(({ responses }) => Object.keys(responses)))].toSorted()
+    const refused = statuses.reduce((sum, status) => sum + rateOf(status), 0)
+    const byStatus = statuses.map(status => `${whole(rateOf(status))} × ${status}`).join(', ')
+    print(`  ${whole(perSecond)}/s sent: ${whole(refused)}/s refused (${byStatus}); ${goodCaller(latencies)}`)
     steps.push({ latencies, refused })
   }
   const bound = times * p99Of(quiet)

@@ -19,7 +19,7 @@ export interface Orders {
 /** The result of a run. */
 export interface Outcome {
   /** The number of responses by status. */
-  readonly answers: Readonly<Record<string, number>>
+  readonly responses: Readonly<Record<string, number>>
   readonly seconds: number
 }
 
@@ -35,7 +35,7 @@ const tickMs = 5
 const { port, requests, perSecond, seconds, from }: Orders = JSON.parse(
   readFileSync(process.env['FORGER'] ?? '', 'utf8'),
 ) as Orders
-const answers: Record<string, number> = {}
+const responses: Record<string, number> = {}
 /** Starts at another address in each run, because the broker remembers addresses for a while. */
 let addresses = Date.now() >> 4
 let sent = 0
@@ -87,7 +87,7 @@ class Connection {
     const all = this.#rest + text
     let read = 0
     for (const { 1: status = '', index, 0: line } of all.matchAll(/HTTP\/1\.1 (\d{3}) /g)) {
-      answers[status] = (answers[status] ?? 0) + 1
+      responses[status] = (responses[status] ?? 0) + 1
       this.#outstanding--
       read = index + line.length
     }
@@ -114,6 +114,6 @@ const timer = setInterval(() => {
   ended = true
   clearInterval(timer)
   for (const connection of all) connection.close()
-  const outcome: Outcome = { answers, seconds: passed / 1000 }
+  const outcome: Outcome = { responses, seconds: passed / 1000 }
   process.stdout.write(`${JSON.stringify(outcome)}\n`)
 }, tickMs)

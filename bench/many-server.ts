@@ -53,8 +53,8 @@ const source = () => {
 
 function decidersOf({ admission }: ActivePolicy, { verification }: Events) {
   const certificates = createCertificateVerifier(() => undefined, clock)
-  const suspects = createFailedCredentialLimiter(clock, sleep)
-  const authenticate = createAuthenticate({ admission, certificates, failedCredentials: suspects, clock, verification })
+  const failedCredentials = createFailedCredentialLimiter(clock, sleep)
+  const authenticate = createAuthenticate({ admission, certificates, failedCredentials, clock, verification })
   return { authenticate, authorize: createAuthorize(() => home), limits: createRateLimits(clock) }
 }
 

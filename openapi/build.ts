@@ -54,7 +54,7 @@ async function describeBroker(): Promise<Schema> {
     info: {
       title: 'Tenant token broker',
       version,
-      summary: 'Tenant-scoped Microsoft Entra access tokens for authenticated, policy-checked callers',
+      summary: 'Tenant-scoped Microsoft Entra access tokens for authenticated callers, as a policy allows',
       description: introduction,
       license: { name: 'MIT', identifier: 'MIT' },
     },

@@ -89,13 +89,13 @@ async function testImage(subject: Subject, rounds: number, folder: string): Prom
 async function serve(subject: Subject, rounds: number, world: World): Promise<readonly checks.Check[]> {
   const [sinceCommand, sinceProcess]: [number[], number[]] = [[], []]
   for (let round = rounds; ; round--) {
-    const container = await start(subject, world.environment, world.folder, world.ask)
+    const container = await start(subject, world.environment, world.folder, world.requestToken)
     try {
       sinceCommand.push(container.commandToTokenMs)
       sinceProcess.push(container.processToTokenMs)
       if (round > 1) continue
       const { checks: inside, rssKb } = await checks.probeInside(container)
-      const outside = await checks.checkAnswers(world)
+      const outside = await checks.checkResponses(world)
       const health = await checks.checkHealth(subject, container)
       print(`start   ${median(sinceCommand)} ms from "${subject.engine} run" to the first token,`)
       print(`        ${median(sinceProcess)} ms from the start of the process (medians of ${sinceCommand.length})`)

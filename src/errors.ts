@@ -32,7 +32,7 @@ export interface ErrorRow {
 }
 
 const row = (status: number, title: string, oauth: OAuthError): ErrorRow => ({ status, title, oauth, retryable: false })
-const passing = (status: number, title: string): ErrorRow => ({
+const retryable = (status: number, title: string): ErrorRow => ({
   status,
   title,
   oauth: 'temporarily_unavailable',
@@ -54,15 +54,15 @@ export const errorTable = {
   too_large: row(413, 'Request body too large', 'invalid_request'),
   unsupported_media_type: row(415, 'Unsupported content type', 'invalid_request'),
   upstream_rejected: row(422, 'Rejected by Entra', 'invalid_target'),
-  rate_limited: passing(429, 'Too many requests'),
+  rate_limited: retryable(429, 'Too many requests'),
   headers_too_large: row(431, 'Request headers too large', 'invalid_request'),
   internal_error: row(500, 'Internal error', 'server_error'),
   federation_misconfigured: row(502, "Entra does not trust the broker's identity", 'server_error'),
   upstream_invalid: row(502, 'Invalid response from Entra', 'server_error'),
-  upstream_unavailable: passing(503, 'Entra unavailable'),
-  identity_unavailable: passing(503, 'Managed identity unavailable'),
-  overloaded: passing(503, 'Broker overloaded'),
-  issuer_unavailable: passing(503, 'Issuer keys unavailable'),
+  upstream_unavailable: retryable(503, 'Entra unavailable'),
+  identity_unavailable: retryable(503, 'Managed identity unavailable'),
+  overloaded: retryable(503, 'Broker overloaded'),
+  issuer_unavailable: retryable(503, 'Issuer keys unavailable'),
 } as const satisfies Readonly<Record<keyof typeof reasonTable, ErrorRow>>
 
 /** A stable, machine-readable name of what went wrong: the `code` field of every problem. */

@@ -108,28 +108,30 @@ const inherited = (): NodeJS.ProcessEnv => {
   return Object.fromEntries(names.map(name => [name, process.env[name]]).filter(([, value]) => value !== undefined))
 }
 
-async function attempt(world: World, language: Language, program: Program, met: Case): Promise<Row> {
+async function attempt(world: World, language: Language, program: Program, testCase: Case): Promise<Row> {
   const { endpoint, client, command } = program
-  const isFresh = met.error === undefined && command[0] !== './tokens.sh' && language.name !== 'curl'
+  const isFresh = testCase.error === undefined && command[0] !== './tokens.sh' && language.name !== 'curl'
   const [before, began] = [world.requestCounts()[endpoint.at], performance.now()]
-  const outcome = await execute([...command, met.scope, ...(isFresh ? [String(tokenLife + 1)] : [])], {
+  const outcome = await execute([...command, testCase.scope, ...(isFresh ? [String(tokenLife + 1)] : [])], {
     cwd: join(folder, language.source),
-    env: { ...inherited(), ...language.trust(world), ...endpoint.environment(world, met.tenant) },
+    env: { ...inherited(), ...language.trust(world), ...endpoint.environment(world, testCase.tenant) },
     timeout: runTimeout,
   })
   const seconds = (performance.now() - began) / 1000 - (isFresh ? tokenLife + 1 : 0)
   const requests = world.requestCounts()[endpoint.at] - before
-  const wrong = met.error === undefined ? problemOfTokens(outcome, isFresh ? 2 : 1) : problemOfError(outcome, met.error)
-  const late = requests > met.mostRequests || seconds > met.mostSeconds ? 'too many requests or too slow' : undefined
+  const wrong =
+    testCase.error === undefined ? problemOfTokens(outcome, isFresh ? 2 : 1) : problemOfError(outcome, testCase.error)
+  const late =
+    requests > testCase.mostRequests || seconds > testCase.mostSeconds ? 'too many requests or too slow' : undefined
   const problem = wrong ?? late
   return {
     language: language.name,
     client,
     endpoint: endpoint.name,
-    case: met.name,
+    case: testCase.name,
     requests,
     seconds,
-    result: problem ?? (met.error ? 'prints the error' : 'token of the right tenant'),
+    result: problem ?? (testCase.error ? 'prints the error' : 'token of the right tenant'),
     isGood: problem === undefined,
   }
 }
@@ -178,9 +180,9 @@ async function runLanguage(world: World, language: Language): Promise<readonly R
   }
   const rows: Row[] = []
   for (const program of language.programs)
-    for (const met of cases) {
-      if (met.scope === scopes.down) world.emulator.fault({ kind: 'server-error', at: 'token' })
-      const row = await attempt(world, language, program, met)
+    for (const testCase of cases) {
+      if (testCase.scope === scopes.down) world.emulator.fault({ kind: 'server-error', at: 'token' })
+      const row = await attempt(world, language, program, testCase)
       world.emulator.clearFaults()
       rows.push(row)
       print(row)
@@ -188,12 +190,12 @@ async function runLanguage(world: World, language: Language): Promise<readonly R
   return rows
 }
 
-const print = ({ language, client, endpoint, case: met, result, requests, seconds, isGood }: Row): void => {
+const print = ({ language, client, endpoint, case: caseName, result, requests, seconds, isGood }: Row): void => {
   const cells = [
     language.padEnd(10),
     client.padEnd(27),
     endpoint.padEnd(33),
-    met.padEnd(17),
+    caseName.padEnd(17),
     String(requests).padStart(8),
   ]
   process.stdout.write(`${isGood ? '  ' : '! '}${cells.join(' ')} ${seconds.toFixed(1).padStart(7)}  ${result}\n`)

@@ -65,10 +65,10 @@ export async function probeInside(container: Container): Promise<{ checks: reado
 }
 
 /** Checks the responses to callers and probes. */
-export async function checkAnswers({ url, ask }: World): Promise<readonly Check[]> {
+export async function checkResponses({ url, requestToken }: World): Promise<readonly Check[]> {
   const status = async (path: string) => (await fetch(url + path, { signal: AbortSignal.timeout(10_000) })).status
   const paths = ['/livez', '/readyz', '/openapi.json', '/docs', '/docs/swagger-ui.css', '/docs/swagger-ui-bundle.js']
-  const checks = [{ what: 'POST /tokens', expected: 200, actual: (await ask()).status }]
+  const checks = [{ what: 'POST /tokens', expected: 200, actual: (await requestToken()).status }]
   for (const path of paths) checks.push({ what: `GET ${path}`, expected: 200, actual: await status(path) })
   return checks
 }
@@ -115,8 +115,8 @@ export async function checkCommands(subject: Subject): Promise<readonly Check[]>
 const graceMs = 3_000
 
 /** Sends SIGTERM like an engine does, and checks the exit and the log. */
-export async function checkStop(container: Container, { credential, ask }: World): Promise<readonly Check[]> {
-  const { access_token: token } = (await (await ask()).json()) as { access_token: string }
+export async function checkStop(container: Container, { credential, requestToken }: World): Promise<readonly Check[]> {
+  const { access_token: token } = (await (await requestToken()).json()) as { access_token: string }
   const { code, ms } = await container.terminate()
   const logs = await container.logs()
   return [

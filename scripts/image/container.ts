@@ -62,14 +62,14 @@ const newName = (): string => `token-broker-${randomUUID()}`
  * Starts the image's default command and waits for the first token.
  *
  * @param folder becomes /etc/token-broker, read-only
- * @param ask requests a token
+ * @param requestToken requests a token
  * @throws if there is none within 30 seconds; the container is removed then
  */
 export async function start(
   subject: Subject,
   environment: Readonly<Record<string, string>>,
   folder: string,
-  ask: () => Promise<Response>,
+  requestToken: () => Promise<Response>,
 ): Promise<Container> {
   const [name, engine] = [newName(), [subject.engine, ...subject.options]]
   const variables = Object.entries(environment).map(([key, value]) => `--env=${key}=${value}`)
@@ -79,7 +79,7 @@ export async function start(
   const started = performance.now()
   try {
     const [firstToken] = await Promise.all([
-      untilToken(ask, failed.signal),
+      untilToken(requestToken, failed.signal),
       must([...engine, 'run', '--detach', '--name', name, ...options, subject.image]),
     ])
     const startedAt = await must([...engine, 'inspect', '--format', '{{json .State.StartedAt}}', name])
@@ -105,13 +105,13 @@ export async function start(
 }
 
 async function untilToken(
-  ask: () => Promise<Response>,
+  requestToken: () => Promise<Response>,
   stopped: AbortSignal,
 ): Promise<{ monotonic: number; wall: number }> {
   let last = 'no response'
   const end = performance.now() + firstTokenWithinMs
   while (performance.now() < end && !stopped.aborted) {
-    const response = await ask().catch(() => undefined)
+    const response = await requestToken().catch(() => undefined)
     const text = await response?.text()
     if (response?.ok) return { monotonic: performance.now(), wall: Date.now() }
     if (response) last = `${response.status} ${text}`

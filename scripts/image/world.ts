@@ -19,7 +19,7 @@ export interface World {
   /** The caller's own token. */
   readonly credential: string
   /** Requests a token for a tenant that has consented. */
-  readonly ask: () => Promise<Response>
+  readonly requestToken: () => Promise<Response>
   readonly close: () => Promise<void>
 }
 
@@ -61,7 +61,7 @@ export async function createWorld(below: string): Promise<World> {
     },
     url,
     credential,
-    ask: () => fetch(`${url}/tokens`, { method: 'POST', headers, body, signal: AbortSignal.timeout(10_000) }),
+    requestToken: () => fetch(`${url}/tokens`, { method: 'POST', headers, body, signal: AbortSignal.timeout(10_000) }),
     close: () => emulator.close(),
   }
 }

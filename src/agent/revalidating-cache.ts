@@ -16,7 +16,7 @@ export interface RevalidatingCacheOptions {
   readonly timeoutMs: number
   /** Milliseconds of it for which a caller waits at most if its token is cached. */
   readonly maxWaitMs: number
-  /** Keys that are remembered; as many as the cache has at most. */
+  /** The largest number of keys with a confirmation or a refusal: that of the cache. */
   readonly maxEntries: number
   /** Whether an error revokes what the source has granted before. */
   readonly revokes: (error: BrokerError) => boolean
@@ -183,8 +183,8 @@ export class RevalidatingCache {
 
   /** Starts no revalidation of the key for a while. */
   #postpone({ key }: Grant): void {
-    const { clock, revalidateSeconds: everySeconds } = this.#options
-    this.#confirmations.set(key, { at: momentOf(clock), freshForMs: Math.min(retryMs, everySeconds * 200) })
+    const { clock, revalidateSeconds } = this.#options
+    this.#confirmations.set(key, { at: momentOf(clock), freshForMs: Math.min(retryMs, revalidateSeconds * 200) })
   }
 
   #markUnavailable(): void {

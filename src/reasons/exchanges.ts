@@ -5,13 +5,13 @@ const failure: Handling = {
   origin: 'exchange',
   retry: true,
   circuit: 'failure',
-  remembered: 'key',
+  cachedFor: 'key',
   ownTrouble: true,
 }
 /** The authority responded that it cannot serve the request now. */
-const passing: Handling = { ...failure, circuit: 'response' }
+const temporary: Handling = { ...failure, circuit: 'response' }
 /** The broker of an agent failed, which says nothing about the authority. */
-const ofAgent: Handling = { ...outside('agent', true), remembered: 'key' }
+const ofAgent: Handling = { ...outside('agent', true), cachedFor: 'key' }
 
 /** Concerns the whole application, since all its tenants use the same federated credential and assertion. */
 const ofApplication = authorityResponse('application', true)
@@ -139,12 +139,12 @@ export const exchangeReasons = {
       "check Azure's status page; give `trace_id` to Microsoft",
     ),
     throttled: reason(
-      passing,
+      temporary,
       'Entra responded 429',
       'find the cause of so many requests: many tenants at once after a start, or a client that bypasses the broker',
     ),
     transient: reason(
-      passing,
+      temporary,
       'Entra responded 4xx with a temporary error',
       'wait; give `trace_id` to Microsoft if it does not pass',
     ),
@@ -217,7 +217,7 @@ export const exchangeReasons = {
   },
 } as const satisfies Readonly<Record<string, Readonly<Record<string, ReasonRow>>>>
 
-const relayed = (handling: Handling): Handling => ({ ...handling, origin: 'agent', remembered: 'key' })
+const relayed = (handling: Handling): Handling => ({ ...handling, origin: 'agent', cachedFor: 'key' })
 
 /**
  * How an agent handles a code that its broker returned (reason `broker`). The agent caches it for the key only; the

@@ -38,10 +38,10 @@ export interface Handling {
    */
   readonly circuit: 'failure' | 'response' | 'ignored'
   /**
-   * Which requests get the same error from the negative cache for a while, without an exchange; `nowhere` if none.
+   * Which requests get the same error from the negative cache for a while, without an exchange; `nothing` if none.
    * `broker/tokens/negative-cache-rules.ts` reads it; the row of an AADSTS code may name another level.
    */
-  readonly remembered: FailureLevel | 'nowhere'
+  readonly cachedFor: FailureLevel | 'nothing'
   /**
    * Whether the error shows that the upstream or the broker's own set-up has a problem, rather than one tenant or one
    * request. `broker/health.ts` reads it, to decide whether the upstream is `failing` in `GET /health` and in the metrics.
@@ -72,15 +72,15 @@ export const outside = (origin: Origin, ownTrouble = false): Handling => ({
   origin,
   retry: false,
   circuit: 'ignored',
-  remembered: 'nowhere',
+  cachedFor: 'nothing',
   ownTrouble,
 })
 
 /** The handling of a response of the authority that the same request would get again. */
-export const authorityResponse = (remembered: FailureLevel, ownTrouble: boolean): Handling => ({
+export const authorityResponse = (cachedFor: FailureLevel, ownTrouble: boolean): Handling => ({
   origin: 'exchange',
   retry: false,
   circuit: 'response',
-  remembered,
+  cachedFor,
   ownTrouble,
 })

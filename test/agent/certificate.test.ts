@@ -58,7 +58,7 @@ test('only a broker with a certificate of the CA file gets a request, and the fi
   assert.deepEqual([status, json['error']], [503, 'upstream_unavailable'])
   assert.equal(broker.events('token.issued').length, 0)
   await trust(server.caPem)
-  // The failure is remembered for a moment.
+  // The failure is cached for a moment.
   world.clock.advance(60)
   assert.equal((await agent.identity()).status, 200)
 })

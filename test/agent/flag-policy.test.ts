@@ -53,7 +53,7 @@ test('no other caller is granted anything', async () => {
   assert.throws(() => authorizeByFlags('contoso')(stranger, requestOf()), { code: 'not_permitted' })
 })
 
-test('the holder may look at the agent, and make it forget nothing', () => {
+test('the holder of the secret may observe the agent, and not purge its cache', () => {
   requirePermission(policy, holder, 'observe')
   assert.throws(() => requirePermission(policy, holder, 'purge'), { code: 'not_permitted' })
 })

@@ -42,7 +42,7 @@ test('requests for its key get the same refusal for 5 s without another request 
   assert.equal(await code(), 'not_permitted')
   clock.advance(1)
   assert.equal(await code(), 'first')
-  assert.equal(await code(), 'first', 'the refusal is forgotten')
+  assert.equal(await code(), 'first', 'the refusal is no longer cached')
 })
 
 test('a grant that is requested after the refusal ends the refusal', async () => {
@@ -54,7 +54,7 @@ test('a grant that is requested after the refusal ends the refusal', async () =>
   assert.equal(await code(), 'first')
 })
 
-test('a remembered refusal ends by the wall clock too', async () => {
+test('a cached refusal ends by the wall clock too', async () => {
   const { world, clock, code } = revalidatedCache()
   world.response = 'invalid_token'
   assert.equal(await code(), 'invalid_token')

@@ -59,7 +59,7 @@ describe('docs/metrics.md lists the values that the source can give a label', ()
   const [exchange, identity] = [from('exchange'), from('identity')]
   // Not in the histogram of the exchanges: Entra was not called, or its response was valid and could not be used.
   const cache = from('cache')
-  const remembered = reasons.filter(each => each.remembered !== 'nowhere' && each.origin !== 'agent')
+  const cachedReasons = reasons.filter(each => each.cachedFor !== 'nothing' && each.origin !== 'agent')
   const rows: readonly (readonly [metric: string, label: string, values: readonly string[]])[] = [
     ['token_broker_requests_total', 'endpoint', [...new Set(issuing.map(({ name }) => name)), ...otherEndpoints]],
     ['token_broker_requests_total', 'outcome', ['issued', 'ok', 'not_ready', ...Object.keys(errorTable)]],
@@ -82,8 +82,8 @@ describe('docs/metrics.md lists the values that the source can give a label', ()
         'internal_error',
       ],
     ],
-    ['token_broker_negative_cache_hits_total', 'reason', remembered.map(({ reason }) => reason)],
-    ['token_broker_negative_cache_entries', 'reason', remembered.map(({ reason }) => reason)],
+    ['token_broker_negative_cache_hits_total', 'reason', cachedReasons.map(({ reason }) => reason)],
+    ['token_broker_negative_cache_entries', 'reason', cachedReasons.map(({ reason }) => reason)],
     ['token_broker_negative_cache_entries', 'level', levels],
     ['token_broker_fair_queue_length', 'queue', waiting],
     ['token_broker_upstream_circuit_state', 'state', circuitStates],

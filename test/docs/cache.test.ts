@@ -104,7 +104,7 @@ const facts: readonly string[] = [
   `more than ${minRemainingSeconds} s (or a tenth of its life) left`,
   `\`BROKER_UPSTREAM_TIMEOUT_MS\` (${grouped(config.upstreamTimeoutMs)})`,
   `${errorTable.upstream_unavailable.status} \`upstream_unavailable\`. A caller`,
-  `tried up to ${maxRetries} times more (no connection, 408, 429, 5xx): after up to ` +
+  `tried up to ${maxRetries} times more (no connection, 408, 429, 5xx, a code for a temporary condition): after up to ` +
     `${firstBackoffMs} ms, then up to ${firstBackoffMs * 2} ms`,
   `has ${percent(identityShare)} of the time`,
   `no response in time, 408, 429, 5xx, a code for a temporary condition | ${status('upstream_unavailable')} | this ${levelOf('upstream_unavailable', 'network')} | ${transient} |`,
@@ -132,7 +132,7 @@ const facts: readonly string[] = [
   `gets ${status('overloaded')}.`,
   `within ${seconds(circuitDefaults.windowMs)}, there were ${circuitDefaults.minExchanges} exchanges or more, and at least ${circuitDefaults.minTenants} ` +
     `tenants and ${circuitDefaults.minShare === 0.5 ? 'half' : ''} of all tenants`,
-  'no response in time, 5xx. Refusals (4xx) and 429 are responses',
+  'no response in time, 408, 5xx. Other 4xx, 429 too, are responses',
   `get ${errorTable.upstream_unavailable.status} at once. After ${seconds(circuitDefaults.openMs)} one exchange`,
   `opens it for ${seconds(circuitDefaults.openMs)} more`,
   `\`min_expires_in\` (0 to ${longestMinExpiresIn} s)`,
@@ -158,13 +158,13 @@ describe('docs/cache.md', () => {
   })
 
   test('has a row for every code that is cached, and for no other', () => {
-    const remembered = reasons.filter(each => each.remembered !== 'nowhere').map(({ code }) => code)
+    const cached = reasons.filter(each => each.cachedFor !== 'nothing').map(({ code }) => code)
     // The last column of a row that is not cached is a dash.
     const rows = sectionOf(raw, '## When a fetch fails')
       .split('\n')
       .filter(line => / s( more)? \|$/.test(line))
     const listed = rows.flatMap(row => [...row.matchAll(/\d{3} `(\w+)`/g)].map(([, code]) => code))
-    assert.deepEqual(new Set(listed), new Set([...remembered, 'identity_unavailable']))
+    assert.deepEqual(new Set(listed), new Set([...cached, 'identity_unavailable']))
   })
 
   test('says rightly what is not cached by the negative cache', () => {

@@ -38,7 +38,7 @@ test('an expired key is 401 invalid_token, and the challenge says why', async ()
   assert.match(String(headers['www-authenticate']), /error_description="The API key has expired\."/)
 })
 
-test('the audit trail names the key and its date; key and hash are nowhere in the log', async () => {
+test('the audit log names the key and its date; key and hash are nowhere in the log', async () => {
   const line = broker.events('token.issued')[0]
   assert.deepEqual(line?.['caller'], { kind: 'apiKey', key: 'erp', expires: date(30) })
   assert.ok(!broker.logText().includes(secret))

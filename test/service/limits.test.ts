@@ -29,7 +29,7 @@ describe('requestLimit', async () => {
     assert.equal((await request()).status, 200)
   })
 
-  test('is a line of the audit trail, with the rule, which the response does not name', async () => {
+  test('is a line of the audit log, with the rule, which the response does not name', async () => {
     await request()
     const line = broker.events('token.failed').at(-1)
     assert.partialDeepStrictEqual(line, { outcome: 'rate_limited', reason: 'requests', rule: 'a', level: 'warn' })

@@ -12,7 +12,7 @@ const { emulator } = world
 const sha256 = (text: string): string => hash('sha256', text, 'hex')
 
 describe('a new version takes effect for the next request', () => {
-  test('a removed grant, although it was remembered and the token is cached', async t => {
+  test('a removed grant, although the grant and the token are cached', async t => {
     const { change, statusFor } = await start(t)
     assert.equal(await statusFor(), 200)
     assert.equal(await statusFor(), 200)
@@ -59,7 +59,7 @@ describe('a new version takes effect for the next request', () => {
 })
 
 describe('callers and issuers', () => {
-  test('a caller whose issuer is removed is not authenticated, although it was remembered', async t => {
+  test('a caller whose issuer is removed is not authenticated, although it was cached', async t => {
     const other = { issuer: 'https://other.example', audiences: ['token-broker'] }
     const { change, statusFor } = await start(t)
     assert.equal(await statusFor(), 200)

@@ -17,11 +17,20 @@ export function nearestName(
   return others.find(each => isWithin(1, name, each)) ?? long.find(each => isWithin(2, name, each))
 }
 
-/** Whether the Levenshtein distance is at most `edits`: characters to insert, delete or replace. */
+/**
+ * Whether the Levenshtein distance is at most `edits`: characters to insert, delete or replace. The common beginning is
+ * skipped in a loop, so the depth of the recursion is the number of edits: names in an invalid file can be very long.
+ */
 function isWithin(edits: number, a: string, b: string): boolean {
-  if (a === '' || b === '') return a.length + b.length <= edits
-  const [restOfA, restOfB] = [a.slice(1), b.slice(1)]
-  if (a[0] === b[0]) return isWithin(edits, restOfA, restOfB)
+  let at = 0
+  while (at < a.length && a[at] === b[at]) at++
+  if (at === a.length || at === b.length) return a.length + b.length - 2 * at <= edits
   if (edits === 0) return false
-  return isWithin(edits - 1, restOfA, restOfB) || isWithin(edits - 1, restOfA, b) || isWithin(edits - 1, a, restOfB)
+  const [endOfA, endOfB] = [a.slice(at), b.slice(at)]
+  const [restOfA, restOfB] = [endOfA.slice(1), endOfB.slice(1)]
+  return (
+    isWithin(edits - 1, restOfA, restOfB) ||
+    isWithin(edits - 1, restOfA, endOfB) ||
+    isWithin(edits - 1, endOfA, restOfB)
+  )
 }

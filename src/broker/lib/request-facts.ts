@@ -3,6 +3,6 @@ export interface RequestFacts {
   readonly requestId: string
   /** The endpoint's name in metrics and the audit log, such as `tokens`. */
   readonly endpoint: string
-  /** The peer's address. */
+  /** The client's address: the peer's, or the one that a trusted proxy reports. */
   readonly address: string
 }

@@ -26,7 +26,8 @@ export class TokenBucket {
   }
 
   /**
-   * Adds the tokens since the last refill. If the rate has changed, the tokens that were taken stay taken.
+   * Adds the tokens since the last refill. If the rate has changed, the credit stays, up to the new capacity: an empty
+   * bucket stays empty, but another rate makes more or fewer tokens of the same credit.
    *
    * @param now monotonic milliseconds
    */

@@ -98,13 +98,13 @@ class AssertionCache implements AssertionSource {
     })
     this.#fetching.then(
       () => (this.#failure = undefined),
-      (thrown: unknown) => this.#remember(asBrokerError(thrown)),
+      (thrown: unknown) => this.#cacheFailure(asBrokerError(thrown)),
     )
     return this.#fetching
   }
 
-  /** Without its cause, which can contain a request. A bug (`internal_error`) is not remembered. */
-  #remember(failed: BrokerError): void {
+  /** Without its cause, which can contain a request. A bug (`internal_error`) is not cached. */
+  #cacheFailure(failed: BrokerError): void {
     if (failed.code !== 'identity_unavailable') return
     const { clock, random } = this.#options
     const { cause: _cause, ...parts } = failed.parts

@@ -15,7 +15,7 @@ export interface FetchTarget {
  * error names another level.
  */
 export function failureLevel({ handling, parts }: BrokerError): FailureLevel | undefined {
-  return handling.remembered === 'nowhere' ? undefined : (parts.level ?? handling.remembered)
+  return handling.cachedFor === 'nothing' ? undefined : (parts.level ?? handling.cachedFor)
 }
 
 /** How long a failure is cached that does not pass by itself, in milliseconds. */

@@ -17,7 +17,7 @@ import { errorOf, limitHeaders, problemDetails, type Protocol } from './problems
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** The route's name in metrics and in the audit trail. */
+    /** The route's name in metrics and in the audit log. */
     endpoint?: string
     /** How the route reports its errors; as problem details if absent. */
     protocol?: Protocol
@@ -117,7 +117,7 @@ export function buildApp(options: AppOptions, routes: readonly AddRoutes[]): Fas
   }
   const app: FastifyInstance = fastify({
     loggerInstance: options.log,
-    // The audit trail has one line for each decision; a logger for each request would cost more than the request.
+    // The audit log has one line for each decision; a logger for each request would cost more than the request.
     logController: new LogController({ disableRequestLogging: true }),
     childLoggerFactory: logger => logger,
     genReqId: newId,

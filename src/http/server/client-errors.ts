@@ -23,9 +23,9 @@ export function writeClientError(
 }
 
 /** Responds to requests that reach no route and to which Node would respond without a body, or not at all. */
-export function respondToUnroutable(server: Server, newId: () => string, answered: (code: ErrorCode) => void): void {
+export function respondToUnroutable(server: Server, newId: () => string, responded: (code: ErrorCode) => void): void {
   const refuse = (socket: Socket, detail: string): void =>
-    answered(writeResponse(socket, new BrokerError('invalid_request', detail), newId()))
+    responded(writeResponse(socket, new BrokerError('invalid_request', detail), newId()))
   server.on('checkExpectation', ({ socket }: IncomingMessage) => {
     refuse(socket, 'The broker does not support the expectation in the Expect header.')
   })

@@ -6,7 +6,7 @@ import { asBrokerError, BrokerError, type ErrorCode } from '../../errors.ts'
 import { callerErrors, errorResponses, routeErrors } from '../schemas/problem-responses.ts'
 import { limitHeaders, type Protocol } from '../server/problems.ts'
 import { authenticateBy, authenticated, authenticateFor, type Authentication, type CredentialOf } from './credential.ts'
-import { checkPlainText } from './text-body.ts'
+import { checkPlainText } from '../server/text-body.ts'
 
 /** The body of an endpoint's requests. */
 export interface RequestBody {
@@ -23,7 +23,7 @@ export interface RequestBody {
  * from it, except for the words, which are in `openapi/token-endpoints/`.
  */
 export interface TokenEndpoint {
-  /** The label of its requests in the audit trail and in metrics. */
+  /** The label of its requests in the audit log and in metrics. */
   readonly name: string
   /** Its name in `openapi.yaml`. */
   readonly operationId: string

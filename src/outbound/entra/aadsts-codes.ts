@@ -18,10 +18,10 @@ export interface RemedyContext {
   readonly assertion: string
 }
 
-/** One AADSTS code: its class, where it is remembered, and what to do about it. */
+/** One AADSTS code: its class, what its failure is cached for, and what to do about it. */
 export interface CodeRow {
   readonly class: RefusalClass
-  /** Where the failure is remembered, if it differs from its class. */
+  /** Which requests the failure is cached for, if they are others than those of its class. */
   readonly level?: FailureLevel
   /** Makes the remedy for an operator, with the exact values of the exchange. */
   readonly remedy?: (context: RemedyContext) => string
@@ -94,7 +94,7 @@ const blocked: Remedy = ({ grant }) =>
  * (https://learn.microsoft.com/entra/identity-platform/reference-error-codes). So the HTTP status and the OAuth error
  * come first, this table refines them, and unlisted codes are expected.
  *
- * Some are remembered at another level than their class. A tenant that does not exist fails for every scope. Consent or
+ * Some are cached for another level than their class. A tenant that does not exist fails for every scope. Consent or
  * a role that is missing for one resource must not block the other resources of that tenant.
  */
 export const aadstsCodes: ReadonlyMap<number, CodeRow> = new Map([

@@ -24,7 +24,7 @@ describe('a failure is cached for what it concerns, and for nothing else', () =>
     [consent(), 'target scope', 'an administrator of one tenant must act'],
     [unknown(), 'target', 'one key'],
     [unavailable(), 'target', 'a temporary failure says nothing about other keys; the circuit breaker counts those'],
-    [failure('identity_unavailable', 'network'), '', 'the assertion cache remembers it'],
+    [failure('identity_unavailable', 'network'), '', 'the assertion cache has it'],
     [failure('internal_error', 'internal_error'), '', 'a bug is no response of an upstream'],
   ]
   for (const [error, refused, why] of table) {

@@ -9,7 +9,7 @@ import { failure } from './world.ts'
 type Row = readonly [
   code: ErrorCode,
   reasons: readonly ReasonOf<ErrorCode>[],
-  level: FailureLevel | 'nowhere',
+  level: FailureLevel | 'nothing',
   why: string,
 ]
 
@@ -29,26 +29,26 @@ const placement: readonly Row[] = [
     'key',
     'a temporary condition',
   ],
-  ['upstream_unavailable', ['circuit_open', 'aborted'], 'nowhere', 'no request was sent to Entra'],
-  ['upstream_unavailable', ['min_expires_in'], 'nowhere', 'a token is cached, only too short for one caller'],
-  ['identity_unavailable', ['network', 'timeout', 'status'], 'nowhere', 'the assertion cache remembers it'],
-  ['identity_unavailable', ['refused', 'unusable', 'expired', 'file'], 'nowhere', 'the assertion cache remembers it'],
-  ['identity_unavailable', ['identity_unavailable'], 'nowhere', 'the policy could not be decided'],
+  ['upstream_unavailable', ['circuit_open', 'aborted'], 'nothing', 'no request was sent to Entra'],
+  ['upstream_unavailable', ['min_expires_in'], 'nothing', 'a token is cached, only too short for one caller'],
+  ['identity_unavailable', ['network', 'timeout', 'status'], 'nothing', 'the assertion cache has it'],
+  ['identity_unavailable', ['refused', 'unusable', 'expired', 'file'], 'nothing', 'the assertion cache has it'],
+  ['identity_unavailable', ['identity_unavailable'], 'nothing', 'the policy could not be decided'],
   ['consent_required', ['broker'], 'key', 'the central broker returned it, and caches it at its own level'],
   ['federation_misconfigured', ['broker'], 'key', 'the same'],
   ['upstream_rejected', ['broker'], 'key', 'the same'],
   ['upstream_unavailable', ['broker'], 'key', 'the same'],
-  ['not_permitted', ['broker'], 'nowhere', 'a refusal, which the agent caches elsewhere'],
-  ['issuer_unavailable', ['issuer_unavailable'], 'nowhere', "the caller's issuer, not Entra"],
-  ['internal_error', ['internal_error'], 'nowhere', 'a bug'],
-  ['not_permitted', ['no_rule'], 'nowhere', 'the policy, not Entra'],
+  ['not_permitted', ['broker'], 'nothing', 'a refusal, which the agent caches elsewhere'],
+  ['issuer_unavailable', ['issuer_unavailable'], 'nothing', "the caller's issuer, not Entra"],
+  ['internal_error', ['internal_error'], 'nothing', 'a bug'],
+  ['not_permitted', ['no_rule'], 'nothing', 'the policy, not Entra'],
 ]
 
 describe('for what a failure is cached', () => {
   for (const [code, reasons, level, why] of placement) {
     for (const reason of reasons) {
       test(`${code} ${reason}: ${level} (${why})`, () => {
-        assert.equal(failureLevel(failure(code, reason)) ?? 'nowhere', level)
+        assert.equal(failureLevel(failure(code, reason)) ?? 'nothing', level)
       })
     }
   }

@@ -122,3 +122,9 @@ test('with many unknown names the first ten get a suggestion, so that a large fi
   assert.equal(unknown.length, names.length)
   assert.equal(unknown.filter(({ what }) => what.includes('did you mean')).length, 10)
 })
+
+test('a very long name is an error of the policy, and no stack overflow', () => {
+  const name = 'a'.repeat(20_000)
+  const text = `tenants: { ${name}b: x }\nrules: [{ name: a, tenants: [${name}c] }]\n`
+  assert.ok(errorsOf(text).some(({ where }) => where.startsWith('rules[0].tenants')))
+})

@@ -19,7 +19,7 @@ describe("the identity's token is fetched once", () => {
     assert.equal(world.fetches, 1)
   })
 
-  test('a failure is returned to all callers that wait, and remembered for a short time', async () => {
+  test('a failure is returned to all callers that wait, and cached for a short time', async () => {
     const { get, world, clock } = assertionWorld()
     world.next = unavailable()
     const all = await Promise.allSettled([get(), get()])
@@ -32,7 +32,7 @@ describe("the identity's token is fetched once", () => {
     assert.equal(await get(), 'assertion-2')
   })
 
-  test('each failure in a row is remembered longer: up to 1 s, 2 s, 4 s … 30 s', async () => {
+  test('each failure in a row is cached longer: up to 1 s, 2 s, 4 s … 30 s', async () => {
     const { get, world, clock } = assertionWorld()
     world.random = 1
     world.next = unavailable()
@@ -65,7 +65,7 @@ describe("the identity's token is fetched once", () => {
     assert.equal(world.fetches, 2)
   })
 
-  test('a remembered failure has no cause: that can contain a request', async () => {
+  test('a cached failure has no cause: that can contain a request', async () => {
     const { get, world } = assertionWorld()
     world.next = new BrokerError('identity_unavailable', 'unavailable', {
       reason: 'network',
@@ -79,7 +79,7 @@ describe("the identity's token is fetched once", () => {
     })
   })
 
-  test('a bug is not remembered', async () => {
+  test('a bug is not cached', async () => {
     const { get, world } = assertionWorld()
     world.next = new TypeError('a bug')
     await assert.rejects(get(), world.next)

@@ -28,7 +28,7 @@ export interface ModelToken {
 }
 
 /** For what a failure must be cached, and for how many milliseconds at least and at most. */
-export interface Remembered {
+export interface CachedAs {
   readonly level: FailureLevel
   readonly least: number
   readonly most: number
@@ -73,7 +73,7 @@ export class CacheModel {
     this.open.delete(fetch)
     const token = tokenOf(fetch, issued)
     if (remaining(token, now) <= token.minRemaining) {
-      return this.#remember(fetch, { level: 'key', least: 30_000, most: 60_000 }, now, step)
+      return this.#cacheFailure(fetch, { level: 'key', least: 30_000, most: 60_000 }, now, step)
     }
     this.tokens.set(token.text, token)
     if (fetch.purged) return
@@ -86,11 +86,11 @@ export class CacheModel {
     this.#cached.set(key, longerLived)
   }
 
-  failed(fetch: Fetch, remembered: Remembered | undefined, now: Moment, step: number): void {
+  failed(fetch: Fetch, expected: CachedAs | undefined, now: Moment, step: number): void {
     this.open.delete(fetch)
     const cached = this.#cached.get(fetch.grant.key)
     if (cached) this.#tried.add(cached)
-    this.#remember(fetch, remembered, now, step)
+    this.#cacheFailure(fetch, expected, now, step)
   }
 
   purge(filter: FetchFilter): void {
@@ -120,15 +120,15 @@ export class CacheModel {
     return Object.values(placesOf(grant)).flatMap(place => this.#records.get(JSON.stringify(place)) ?? [])
   }
 
-  #remember(fetch: Fetch, remembered: Remembered | undefined, { monotonic }: Moment, step: number): void {
+  #cacheFailure(fetch: Fetch, expected: CachedAs | undefined, { monotonic }: Moment, step: number): void {
     if (fetch.purged) return
     // A probe that fails for another reason prolongs the failure by 2 s at most.
     for (const record of this.#recordsOf(fetch.grant)) record.most = Math.max(record.most, monotonic + 2_000)
-    if (remembered === undefined) return
-    const place = placesOf(fetch.grant)[remembered.level]
+    if (expected === undefined) return
+    const place = placesOf(fetch.grant)[expected.level]
     const key = JSON.stringify(place)
     if ((this.#records.get(key)?.made ?? -1) > fetch.began) return
-    const { least, most } = remembered
+    const { least, most } = expected
     this.#records.set(key, { place, made: step, least: monotonic + least, most: monotonic + most })
   }
 }

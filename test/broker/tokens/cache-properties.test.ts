@@ -66,8 +66,8 @@ class Run {
     else if (step.do === 'jump') this.#jump(step.ms)
     else if (step.do === 'succeed' && fetch) this.#succeed(fetch, step)
     else if (step.do === 'fail' && fetch) {
-      const [error, remembered] = failures[step.how] ?? assert.fail()
-      this.#model.failed(fetch, remembered, this.#now(), this.#step)
+      const [error, cached] = failures[step.how] ?? assert.fail()
+      this.#model.failed(fetch, cached, this.#now(), this.#step)
       fetch.promise.reject(error)
     } else if (step.do === 'purge') this.#purge(step)
   }

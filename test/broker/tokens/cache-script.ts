@@ -2,7 +2,7 @@ import * as fc from 'fast-check'
 import type { Grant } from '../../../src/broker/authorization/authorize.ts'
 import { BrokerError, type ErrorCode, type PartsOf } from '../../../src/errors.ts'
 import { arm, callerWith, grantFor, graph, ids } from '../../support/callers.ts'
-import type { Remembered } from './cache-model.ts'
+import type { CachedAs } from './cache-model.ts'
 
 const callers = await Promise.all(
   ['a', 'b', 'c'].map(name => callerWith({ sub: `system:serviceaccount:${name}:worker` })),
@@ -14,13 +14,13 @@ export const keys = ['default', 'other'].flatMap(application =>
 export const grants: readonly (readonly Grant[])[] = keys.map(key => callers.map(caller => grantFor(key, caller)))
 
 const failure = <Code extends ErrorCode>(code: Code, parts: PartsOf<Code>) => new BrokerError(code, 'failed', parts)
-const unavailable = (retryAfter: number): readonly [Error, Remembered] => {
+const unavailable = (retryAfter: number): readonly [Error, CachedAs] => {
   const retryAfterMs = Math.min(retryAfter, 300) * 1000
   const parts = { reason: 'server_error', ...(retryAfter > 0 && { retryAfter }) } as const
   return [failure('upstream_unavailable', parts), { level: 'key', least: retryAfterMs, most: retryAfterMs + 30_000 }]
 }
 /** How a fetch can fail, and for what the failure must be cached. */
-export const failures: readonly (readonly [Error, Remembered?])[] = [
+export const failures: readonly (readonly [Error, CachedAs?])[] = [
   unavailable(0),
   unavailable(5),
   unavailable(86_400),

@@ -63,7 +63,7 @@ describe('an entry', () => {
       refresh_in: 2700,
       failed_refreshes: 0,
       last_failure: null,
-      // As in the audit trail.
+      // As in the audit log.
       token: fingerprint(String(json['access_token'])),
     })
     const [line] = broker.events('token.issued')

@@ -62,7 +62,7 @@ for (const path of guarded) {
       ['a token for another audience', () => emulator.mintCallerToken({ sub: 'dashboard' }, { audience: 'other' })],
     ]
     for (const [what, make] of wrong)
-      test(`with ${what} is 401 invalid_token, and one line of the audit trail`, async () => {
+      test(`with ${what} is 401 invalid_token, and one line of the audit log`, async () => {
         const lines = broker.events('caller.refused').length
         const reply = await broker.get(path, { token: await make() })
         assert.deepEqual([reply.status, reply.json['code']], [401, 'invalid_token'])

@@ -163,7 +163,7 @@ describe('who may purge', () => {
   })
 })
 
-test('the audit trail says who dropped what', async t => {
+test('the audit log says who dropped what', async t => {
   const broker = await start(t)
   await broker.requestToken(tokenRequest)
   await purge(broker, `?tenant=contoso&scope=${graph}&application=second`)

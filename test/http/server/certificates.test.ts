@@ -90,7 +90,7 @@ describe('a token that is bound to a certificate (RFC 8705)', () => {
   const thumbprint = ({ certPem }: Leaf): string => hash('sha256', new X509Certificate(certPem).raw, 'base64url')
   const bound = async (cnf: unknown) => `Bearer ${await emulator.mintCallerToken({ cnf })}`
 
-  test('is accepted with that certificate only, also when the caller is remembered', async t => {
+  test('is accepted with that certificate only, also when the caller is cached', async t => {
     const { requestToken } = await start(t)
     const authorization = await bound({ 'x5t#S256': thumbprint(worker) })
     assert.equal((await requestToken(worker, { authorization })).status, 200)

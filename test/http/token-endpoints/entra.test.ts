@@ -233,7 +233,7 @@ test("a GET of the token endpoint is 405 in Entra's protocol", async () => {
   assert.deepEqual([status, headers.allow, json['error']], [405, 'POST', 'invalid_request'])
 })
 
-test('its requests have their own endpoint name in the audit trail', async () => {
+test('its requests have their own endpoint name in the audit log', async () => {
   await entra()
   assert.equal(broker.events('token.issued').at(-1)?.['endpoint'], 'entra_token')
   assert.ok(!broker.logText().includes(token))

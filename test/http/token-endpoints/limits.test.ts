@@ -92,11 +92,7 @@ describe('many bad credentials from one address', () => {
     const broker = await world.broker(t, { environment: { BROKER_TRUSTED_PROXIES: '127.0.0.1' } })
     const endpoints = await tokenEndpointsOf(world, broker)
     const [theirs, ours] = ['192.0.2.66', '192.0.2.7'].map(address => ({ 'x-forwarded-for': address }))
-    assert.equal(
-      (await endpoints.oauth({}, theirs)).status,
-      200,
-      'a good caller at that address, remembered from now on',
-    )
+    assert.equal((await endpoints.oauth({}, theirs)).status, 200, 'a good caller at that address, cached from now on')
     const replies = await flood(endpoints, () => theirs ?? {})
     for (const { what, send, error, retryAfter } of rows) {
       const limited = replies.get(what)?.find(([, { status }]) => status === 429)?.[1]
@@ -105,7 +101,7 @@ describe('many bad credentials from one address', () => {
       const elsewhere = await send(endpoints, { credential: await newToken(), headers: ours ?? {} })
       assert.equal(elsewhere.status, 200, `${what} from elsewhere`)
     }
-    assert.equal((await endpoints.oauth({}, theirs)).status, 200, 'a remembered caller is not limited')
+    assert.equal((await endpoints.oauth({}, theirs)).status, 200, 'a cached caller is not limited')
     const addresses = new Set(broker.events('caller.refused').map(line => line['address']))
     assert.deepEqual(addresses, new Set(['192.0.2.66']))
   })

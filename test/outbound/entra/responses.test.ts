@@ -44,7 +44,7 @@ for (const [fault, expected, retryAfter] of rows)
     assert.equal(json['retry_after'], retryAfter && Number(retryAfter))
     assert.ok(!text.includes('junk') && !text.includes(junk))
     emulator.clearFaults()
-    // Whatever is remembered of a failure is forgotten after the longest Retry-After that is believed.
+    // A failure is no longer cached after the longest Retry-After that counts.
     clock.advance(301)
     const healed = await broker.requestToken()
     assert.equal(healed.status, 200)
