@@ -10,6 +10,7 @@ import { parsePolicy } from '../../src/broker/policy/parse.ts'
 import { readConfig } from '../../src/config/config.ts'
 import { lateMs, sampleMs } from '../../src/http/server/load-shedding.ts'
 import { type Service, wire } from '../../src/service/wire.ts'
+import { withIdentityOf } from './identity-endpoints.ts'
 
 /** Microsoft Graph's scope, for which every tenant of the emulator issues tokens. */
 export const graph = 'https://graph.microsoft.com/.default'
@@ -143,7 +144,7 @@ export async function startWorld(options: EmulatorOptions = {}): Promise<World> 
       emulator.clearFaults()
       emulator.resetCounts()
       emulator.configure(defaultSettings)
-      return startBroker(t, emulator, clock, brokerOptions)
+      return withIdentityOf(emulator, () => startBroker(t, emulator, clock, brokerOptions))
     },
   }
 }
