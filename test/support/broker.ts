@@ -10,7 +10,7 @@ import { parsePolicy } from '../../src/broker/policy/parse.ts'
 import { readConfig } from '../../src/config/config.ts'
 import { lateMs, sampleMs } from '../../src/http/server/load-shedding.ts'
 import { type Service, wire } from '../../src/service/wire.ts'
-import { withIdentityOf } from './identity-endpoints.ts'
+import { useIdentityOf, withIdentityOf } from './identity-endpoints.ts'
 
 /** Microsoft Graph's scope, for which every tenant of the emulator issues tokens. */
 export const graph = 'https://graph.microsoft.com/.default'
@@ -109,10 +109,7 @@ export interface Closing {
   readonly after: (close: () => void | Promise<void>) => void
 }
 
-/**
- * The emulator and the clock of a test file. There is one per file, because MSAL uses one identity endpoint per
- * process.
- */
+/** The emulator and the clock of a test file. There is one per file. */
 export interface World {
   readonly emulator: Emulator
   /** The clock of the emulator and of every broker. */
@@ -135,7 +132,7 @@ export async function startWorld(options: EmulatorOptions = {}): Promise<World> 
   const clock = new TestClock()
   const emulator = await startEmulator({ now: clock.now, ...options })
   after(() => emulator.close())
-  Object.assign(process.env, emulator.environment())
+  useIdentityOf(emulator)
   trust(emulator.caPem)
   return {
     emulator,
