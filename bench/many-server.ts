@@ -5,11 +5,11 @@ import { runInNewContext } from 'node:vm'
 import { exportJWK, generateKeyPair, SignJWT } from 'jose'
 import { createAdmission, createAuthenticate } from '../src/broker/authentication/authenticate.ts'
 import { createCache } from '../src/broker/tokens/cache.ts'
-import { createCertificates } from '../src/broker/authentication/client-certificates.ts'
+import { createCertificateVerifier } from '../src/broker/authentication/client-certificates.ts'
 import { systemClock as clock } from '../src/broker/lib/clock.ts'
 import { createTokenService } from '../src/broker/issue-token.ts'
 import { fixedJwks, parseJwks } from '../src/broker/authentication/jwks.ts'
-import { createLimits } from '../src/broker/authorization/rate-limits.ts'
+import { createRateLimits } from '../src/broker/authorization/rate-limits.ts'
 import { createAuthorize } from '../src/broker/authorization/authorize.ts'
 import { parsePolicy } from '../src/broker/policy/parse.ts'
 import { createActivePolicy, type ActivePolicy } from '../src/broker/authorization/active-policy.ts'
@@ -52,10 +52,10 @@ const source = () => {
 }
 
 function decidersOf({ admission }: ActivePolicy, { verification }: Events) {
-  const certificates = createCertificates(() => undefined, clock)
+  const certificates = createCertificateVerifier(() => undefined, clock)
   const suspects = createFailedCredentialLimiter(clock, sleep)
   const authenticate = createAuthenticate({ admission, certificates, failedCredentials: suspects, clock, verification })
-  return { authenticate, authorize: createAuthorize(() => home), limits: createLimits(clock) }
+  return { authenticate, authorize: createAuthorize(() => home), limits: createRateLimits(clock) }
 }
 
 function build(keys: ReturnType<typeof fixedJwks>) {
@@ -97,7 +97,7 @@ rules:
   })
   const deciders = decidersOf(running, events)
   const issuer = createTokenService(deciders, cache, events)
-  const app = buildApp({ log, isDraining: () => false, answered: events.answered }, [
+  const app = buildApp({ log, isDraining: () => false, responded: events.responded }, [
     scoped => addTokenEndpoint(scoped, issuer, tokensEndpoint()),
   ])
   return { app, cache, issuer }

@@ -39,7 +39,7 @@ rules:
     permissions: [observe, purge]
 `
 
-/** Checked before anything starts: otherwise another broker on this port could answer the readiness check. */
+/** Checked before anything starts: otherwise another broker on this port could respond to the readiness check. */
 async function isPortFree(): Promise<boolean> {
   const probe = createServer()
   try {

@@ -14,8 +14,8 @@ import { readRoutes, type Route } from './routes.ts'
 
 /**
  * `node openapi/build.ts` writes openapi.yaml; with `--check` it says whether it is up to date and exits with 1 if not.
- * Paths, methods, parameters, bodies and errors are those of the routes, read by @fastify/swagger; the words and the other
- * responses are those of `openapi/descriptions.ts`, joined by the `operationId`.
+ * Paths, methods, parameters, bodies and errors come from the routes, which @fastify/swagger reads. Texts and the other
+ * responses come from `openapi/descriptions.ts`. The `operationId` connects the two.
  */
 
 const file = join(packageRoot, 'openapi.yaml')
@@ -23,7 +23,7 @@ const file = join(packageRoot, 'openapi.yaml')
 type Fields = Record<string, unknown>
 type Schema = Readonly<Fields>
 
-/** The words for a route. Throws for a route without words, and if only one of them has a body. */
+/** The texts of a route. Throws if there are none, and if only the route or only its texts have a request body. */
 function wordsOf({ operationId, path, method, requestBody }: Route): Description {
   const words = descriptions[operationId]
   if (!words) throw new Error(`${method} ${path}: openapi/descriptions.ts has no text for its operationId`)
@@ -69,7 +69,7 @@ async function describeBroker(): Promise<Schema> {
   }
 }
 
-/** One operation: its route and its words. */
+/** One operation: its route joined with its texts. */
 function operationOf({ operationId, parameters, requestBody, responses }: Route, words: Description) {
   const { request } = words
   const [mediaType = ''] = Object.keys(requestBody?.content ?? {})
@@ -90,7 +90,7 @@ function operationOf({ operationId, parameters, requestBody, responses }: Route,
       },
     }),
     responses: {
-      ...words.answers,
+      ...words.responses,
       ...Object.fromEntries(errors),
       default: { $ref: '#/components/responses/Unrouted' },
     } as Fields,

@@ -1,8 +1,8 @@
 import type { TSchema } from 'typebox'
 import type { ErrorCode } from '../src/errors.ts'
 import { problemExamples, type Example, type ProblemExample } from './problem-examples.ts'
-import { cacheEntries, cacheEntry, cacheStatistics, health, purged } from './operation-answers.ts'
-import { liveness, problem, readiness } from './answers.ts'
+import { cacheEntries, cacheEntry, cacheStatistics, health, purged } from './operation-responses.ts'
+import { liveness, problem, readiness } from './responses.ts'
 import { errorResponse } from '../src/http/schemas/problem-responses.ts'
 import { problemDetails } from '../src/http/server/problems.ts'
 
@@ -20,17 +20,17 @@ const header = (description: string, schema: Header['schema'], required = true):
   schema: { type: 'string', ...schema },
 })
 
-/** Response headers by name; one that differs between operations has a suffix here. */
+/** Response headers by name. A header that differs between operations has a suffix, which `headersOf` removes. */
 const headers = {
   'Cache-Control': header('Responses must not be stored.', { const: 'no-store' }),
-  'Cache-Control-Docs': header('The same until the broker is updated: revalidate before each use.', {
+  'Cache-Control-Docs': header('Revalidate before each use. The content changes only when the broker is updated.', {
     const: 'no-cache',
   }),
   'Cache-Status': header(
-    'Where the token came from (RFC 9211). `hit`: the cache, which serves it for `ttl` more seconds; with `detail=due` a ' +
-      'refresh runs in the background, with `detail=refresh-failed` the last one failed. `fwd=miss`: none was cached; ' +
-      '`collapsed`: the request joined an exchange that was already running. `fwd=stale`: the cached one had expired. ' +
-      '`fwd=request`: `min_expires_in` required a longer life.',
+    'Where the token came from (RFC 9211). `hit`: from the cache, which serves it for `ttl` more seconds; with ' +
+      '`detail=due` a refresh runs in the background, with `detail=refresh-failed` the last one failed. `fwd=miss`: no ' +
+      'token was cached; with `collapsed` the request joined an exchange that was already running. `fwd=stale`: the cached ' +
+      'token had expired. `fwd=request`: `min_expires_in` required a longer life.',
     {
       pattern:
         '^token-broker; (hit; ttl=[0-9]+(; detail=(due|refresh-failed))?|fwd=(miss(; collapsed)?|stale|request))$',
@@ -45,24 +45,24 @@ const headers = {
       ],
     },
   ),
-  'Cache-Control-Metadata': header('The same for five minutes.', { const: 'public, max-age=300' }),
+  'Cache-Control-Metadata': header('May be cached for five minutes.', { const: 'public, max-age=300' }),
   Pragma: header('For caches of HTTP/1.0 (RFC 6749 §5.1).', { const: 'no-cache' }),
   'Retry-After': header('Seconds after which the same request may succeed; also `retry_after` in the body.', {
     pattern: '^[1-9][0-9]*$',
     examples: ['5'],
   }),
   'RateLimit-Policy': header(
-    'What the rule limits: `q` requests or exchanges in `w` seconds (draft-ietf-httpapi-ratelimit-headers). Only where ' +
-      'something limits them.',
+    'The limit of the rule: `q` requests or exchanges in `w` seconds (draft-ietf-httpapi-ratelimit-headers). Present ' +
+      'only if the rule has a limit.',
     { pattern: '^"(requests|exchanges)";q=[0-9]+;w=[0-9]+$', examples: ['"requests";q=60;w=60'] },
     false,
   ),
   RateLimit: header(
-    'What is left of it: `r`, and `t` seconds until there is more.',
+    'What remains of the limit: `r` requests or exchanges, and `t` seconds until more are available.',
     { pattern: '^"(requests|exchanges)";r=[0-9]+;t=[0-9]+$', examples: ['"requests";r=12;t=48'] },
     false,
   ),
-  'WWW-Authenticate': header('What to send, and after a credential that was not accepted, why (RFC 6750 §3).', {
+  'WWW-Authenticate': header('Which credential to send, and why the one sent was refused (RFC 6750 §3).', {
     pattern: '^Bearer realm="token-broker"(, error="invalid_token", error_description="[^"\\\\]+")?$',
     examples: [
       'Bearer realm="token-broker"',
@@ -70,15 +70,15 @@ const headers = {
     ],
   }),
   'WWW-Authenticate-Protocols': header(
-    'What to send. Absent if the response is that of Entra.',
+    'Which credential to send. Absent if the error is that of Entra.',
     {
       pattern: '^(Bearer realm="token-broker"(, error="invalid_token")?|X-IDENTITY-HEADER realm="token-broker")$',
       examples: ['Bearer realm="token-broker"', 'X-IDENTITY-HEADER realm="token-broker"'],
     },
     false,
   ),
-  Allow: header('With 405: the methods that the path has.', { examples: ['POST'] }, false),
-  'Content-Security-Policy': header('Nothing from elsewhere.', { pattern: "^default-src 'none'; " }),
+  Allow: header('With 405: the methods that the path allows.', { examples: ['POST'] }, false),
+  'Content-Security-Policy': header('Allows nothing from other origins.', { pattern: "^default-src 'none'; " }),
 } as const satisfies Readonly<Record<string, Header>>
 
 /** The key of a header in `components.headers`. */
@@ -131,19 +131,20 @@ export const componentsOf = (
       scheme: 'bearer',
       bearerFormat: 'JWT',
       description:
-        "The caller's own token: a JWT of one of the policy's issuers, for one of that issuer's audiences, or an API key " +
-        '(RFC 6750 §2.1). A JWT that is bound to a client certificate (RFC 8705) needs that certificate, too.',
+        "The caller's own token: a JWT of one of the policy's issuers for one of that issuer's audiences, or an API key " +
+        '(RFC 6750 §2.1). A JWT that is bound to a client certificate (RFC 8705) needs that certificate too.',
     },
     clientCertificate: {
       type: 'mutualTLS',
       description:
-        'A client certificate of an authority that the broker knows, where it does; only without an `Authorization` header.',
+        'A client certificate of an authority in `TLS_CLIENT_CA_FILE`. It identifies the caller only if the request has no ' +
+        '`Authorization` header.',
     },
     identityHeader: {
       type: 'apiKey',
       in: 'header',
       name: 'X-IDENTITY-HEADER',
-      description: "An API key of the policy, or the caller's own token: what `IDENTITY_HEADER` is set to.",
+      description: "An API key of the policy, or the caller's own token: the value of `IDENTITY_HEADER`.",
     },
   },
   schemas: { Problem: problem, ...schemas, ...operationSchemas },
@@ -151,7 +152,7 @@ export const componentsOf = (
   responses: {
     Unrouted: {
       ...errorResponse(problemDetails, unrouted),
-      description: 'Any other error, such as those of requests that reach no operation.',
+      description: 'Any other error, such as the errors of requests that reach no operation.',
       headers: headersOf('Cache-Control', 'Allow'),
     },
   },
@@ -162,19 +163,19 @@ export const componentsOf = (
 export const tags = [
   {
     name: 'tokens',
-    description: 'Access tokens of Microsoft Entra, for callers that the policy permits to have them.',
+    description: 'Access tokens of Microsoft Entra, for callers that the policy permits.',
   },
   {
     name: 'protocols',
-    description: 'The same tokens in other protocols, for their clients: OAuth libraries, Azure SDKs.',
+    description: 'The same tokens in the protocols of OAuth libraries and Azure SDKs.',
   },
-  { name: 'probes', description: 'For orchestrators and load balancers: open, with nothing but the status.' },
+  { name: 'probes', description: 'For orchestrators and load balancers. Open; they return only a status.' },
   {
     name: 'operations',
     description:
-      'The state of the broker, for callers with the permission `observe`. None sends a request to an upstream.',
+      'The state of the broker, for callers with the permission `observe`. No operation sends a request to an upstream.',
   },
-  { name: 'documentation', description: 'This description: open, without data of the broker.' },
+  { name: 'documentation', description: 'This description. Open; it contains no data of the broker.' },
 ] as const
 
 /** A body, by media type. */
@@ -188,14 +189,14 @@ export type Content = Readonly<
   >
 >
 
-/** A response that is no error. */
+/** A successful response, or a 503 of `/readyz`. */
 export interface Response {
   readonly description: string
   readonly headers: ReturnType<typeof headersOf>
   readonly content: Content
 }
 
-/** The words for one operation: everything that its route does not say by itself. */
+/** The texts and examples of one operation: everything that its route does not contain. */
 export interface Description {
   readonly tag: (typeof tags)[number]['name']
   readonly summary: string
@@ -208,8 +209,8 @@ export interface Description {
   readonly request?: { readonly name: string; readonly examples: Readonly<Record<string, Example>> }
   /** Examples of parameters, by their names. */
   readonly parameters?: Readonly<Record<string, Readonly<Record<string, Example>>>>
-  /** By status. */
-  readonly answers: Readonly<Record<number, Response>>
+  /** Responses other than errors, by status. */
+  readonly responses: Readonly<Record<number, Response>>
   /** Examples of an error that are more specific to this operation than the code's own. */
   readonly examples?: Readonly<Partial<Record<ErrorCode, readonly ProblemExample[]>>>
 }

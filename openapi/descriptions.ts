@@ -3,30 +3,30 @@ import { endpointWords } from './endpoint-words.ts'
 import { headersOf, type Description } from './components.ts'
 import { tokenOperations } from './purge.ts'
 
-/** Everything that `openapi.yaml` says and routes do not say by themselves. Only `openapi/build.ts` loads it. */
+/** Everything in `openapi.yaml` that the routes do not contain. Only `openapi/build.ts` loads it. */
 
 /** The text at the top of the document, in Markdown. */
 export const introduction = `Issues tenant-scoped access tokens of Microsoft Entra to authenticated callers, as a \
 deny-by-default policy grants them.
 
 **Credentials.** Operations with the security scheme \`bearerAuth\` take the caller's own token, a JWT of an issuer that \
-the policy names, or an API key, as \`Authorization: Bearer <token>\`; the policy decides what that caller may have or \
-see. In other protocols the credential is where the protocol has it. Operations without a security scheme are open.
+the policy names, or an API key, as \`Authorization: Bearer <token>\`. The policy decides what that caller may do. In \
+other protocols the credential is where the protocol has it. Operations without a security scheme are open.
 
-**Errors.** Every error is \`application/problem+json\` (RFC 9457) with a stable \`code\` and a \`request_id\`, under \
-which the log has it; operations in other protocols have the errors of those protocols. A request that can succeed later \
-without a change gets \`Retry-After\`. Besides the errors that an operation lists, any request can get those of requests \
-that reach no operation: \`invalid_request\` (400, no valid HTTP/1.1, or no valid path), \`not_found\` (404, unknown \
+**Errors.** Every error is \`application/problem+json\` (RFC 9457) with a stable \`code\` and a \`request_id\`, which the \
+log has too. Operations in other protocols return the errors of those protocols. If the same request can succeed later, \
+the response has \`Retry-After\`. Besides the errors that an operation lists, any request can get the errors of requests \
+that reach no operation: \`invalid_request\` (400, invalid HTTP/1.1 or an invalid path), \`not_found\` (404, an unknown \
 path; \`/path/\` is not \`/path\`), \`method_not_allowed\` (405, \`Allow\` has the allowed methods), \
 \`request_timeout\` (408, it did not arrive in time) and \`headers_too_large\` (431, over 16 KiB). They are the \
 \`default\` response of each operation.
 
 **Changes.** Later versions may add fields to responses, codes to errors and values to \`Cache-Status\`: ignore those \
-that you do not know. Unknown fields of a body are refused, and so are unknown parameters where an operation has \
-parameters: they may be misspelt known ones. The forms and queries of other protocols may have further parameters.
+that you do not know. The broker refuses unknown fields of a body, and unknown parameters of an operation that has \
+parameters, because they may be misspelt. The forms and queries of other protocols may have further parameters.
 
-**Listeners.** With \`MANAGEMENT_PORT\` the probes, the operations and this documentation are on a listener of their own \
-instead of the main one, and there \`/metrics\` needs no credential.`
+**Listeners.** With \`MANAGEMENT_PORT\`, the probes, the operations and this documentation move from the main listener to \
+a listener of their own, where \`/metrics\` needs no credential.`
 
 const docsHeaders = headersOf('Cache-Control-Docs', 'Content-Security-Policy')
 const content = (mediaType: string) => ({ [mediaType]: { schema: { type: 'string' } } })
@@ -37,7 +37,7 @@ const docsOperations: Readonly<Record<string, Description>> = {
     summary: 'This document as JSON',
     description: "The same as `openapi.yaml` in the sources of the broker's version.",
     guarded: false,
-    answers: {
+    responses: {
       200: {
         description: 'An OpenAPI 3.1 document.',
         headers: docsHeaders,
@@ -70,7 +70,7 @@ const docsOperations: Readonly<Record<string, Description>> = {
     description:
       'Swagger UI, served without any outside asset, for reading: it sends no requests and takes no credential.',
     guarded: false,
-    answers: { 200: { description: 'The page.', headers: docsHeaders, content: content('text/html') } },
+    responses: { 200: { description: 'The page.', headers: docsHeaders, content: content('text/html') } },
   },
   getDocsAsset: {
     tag: 'documentation',
@@ -78,7 +78,7 @@ const docsOperations: Readonly<Record<string, Description>> = {
     description: 'Scripts, style and icon of `/docs`.',
     guarded: false,
     parameters: { file: { style: { summary: 'Its style', value: 'swagger-ui.css' } } },
-    answers: {
+    responses: {
       200: {
         description: 'The part.',
         headers: docsHeaders,
@@ -88,7 +88,7 @@ const docsOperations: Readonly<Record<string, Description>> = {
   },
 }
 
-/** The words for every operation, by its `operationId`. */
+/** The texts of every operation, by its `operationId`. */
 export const descriptions: Readonly<Record<string, Description>> = {
   ...Object.fromEntries(endpointWords.flatMap(({ operations }) => Object.entries(operations))),
   ...tokenOperations,

@@ -2,7 +2,7 @@ import type { TSchema } from 'typebox'
 import { tokenEndpoints } from '../src/http/token-endpoints/all.ts'
 import type { Description } from './components.ts'
 
-/** What `openapi.yaml` says about a token endpoint and the endpoint does not say itself. */
+/** What `openapi.yaml` has about a token endpoint, beyond what the endpoint itself declares. */
 export interface EndpointWords {
   /** By `operationId`: the endpoint's own, and those of its protocol's discovery documents. */
   readonly operations: Readonly<Record<string, Description>>
@@ -16,7 +16,7 @@ const readWords = async (name: string): Promise<EndpointWords> => {
 }
 
 /**
- * The words for every token endpoint, in the order of the list. Those of `oauth_token` are in
+ * The texts of every token endpoint, in the order of the list. Those of `oauth_token` are in
  * `token-endpoints/oauth-token.ts`, and so on: a missing file is an error.
  */
 export const endpointWords: readonly EndpointWords[] = await Promise.all(

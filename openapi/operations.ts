@@ -6,7 +6,9 @@ const observe = {
   rate_limited: ['rate_limited_credentials'],
 } as const
 
-const verdict = (value: string) => ({ [value.replace(' ', '_')]: { summary: 'The verdict', value: { status: value } } })
+const statusExample = (value: string) => ({
+  [value.replace(' ', '_')]: { summary: 'The status', value: { status: value } },
+})
 
 const probes: Readonly<Record<string, Description>> = {
   getLiveness: {
@@ -14,8 +16,8 @@ const probes: Readonly<Record<string, Description>> = {
     summary: 'Liveness',
     description: 'Always 200. Restart a process that does not respond.',
     guarded: false,
-    answers: {
-      200: { description: 'The process is alive.', headers: noStore, content: json('Liveness', verdict('ok')) },
+    responses: {
+      200: { description: 'The process is alive.', headers: noStore, content: json('Liveness', statusExample('ok')) },
     },
   },
   getReadiness: {
@@ -23,18 +25,18 @@ const probes: Readonly<Record<string, Description>> = {
     summary: 'Readiness',
     description:
       '503 until the broker has obtained a token of its identity and the keys of one issuer for the first time. Then 200, ' +
-      'whatever happens upstream, until it drains before it stops: then 503 again.',
+      'even if an upstream becomes unavailable, until the broker drains before it stops: then 503 again.',
     guarded: false,
-    answers: {
+    responses: {
       200: {
         description: 'The broker is ready for requests.',
         headers: noStore,
-        content: json('Readiness', verdict('ready')),
+        content: json('Readiness', statusExample('ready')),
       },
       503: {
         description: 'The broker is not ready for requests.',
         headers: noStore,
-        content: json('Readiness', verdict('not ready')),
+        content: json('Readiness', statusExample('not ready')),
       },
     },
   },
@@ -121,7 +123,7 @@ const entriesExample = {
   next_cursor: '17',
 }
 
-/** The words for the operations of `operations.ts`. */
+/** The texts of the operations endpoints. */
 export const operationsOperations: Readonly<Record<string, Description>> = {
   ...probes,
   getHealth: {
@@ -129,12 +131,12 @@ export const operationsOperations: Readonly<Record<string, Description>> = {
     summary: 'Health of the broker and its upstreams',
     description:
       'Needs `observe`. ' +
-      "Passive: it reports what the broker's own traffic has shown and sends no request. An upstream that no request needs " +
-      'keeps its status. Not for load balancers, which use `/readyz`.',
+      "Health is passive: it is derived from the broker's own traffic, and this operation sends no request. An upstream " +
+      'that no request needs keeps its status. Load balancers must use `/readyz` instead.',
     guarded: true,
-    answers: {
+    responses: {
       200: {
-        description: 'The health, good or bad.',
+        description: 'The health; the status is 200 even if an upstream is failing.',
         headers: noStore,
         content: json('Health', { failing: { summary: 'Entra does not respond', value: healthExample } }),
       },
@@ -148,7 +150,7 @@ export const operationsOperations: Readonly<Record<string, Description>> = {
       'Needs `observe` on the main listener. If the operations endpoints have their own listener (`MANAGEMENT_PORT`), it ' +
       'needs no credential there.',
     guarded: true,
-    answers: {
+    responses: {
       200: {
         description: 'The text exposition format, version 0.0.4.',
         headers: noStore,
@@ -165,9 +167,9 @@ export const operationsOperations: Readonly<Record<string, Description>> = {
   getCache: {
     tag: 'operations',
     summary: 'Cache statistics',
-    description: 'Needs `observe`. Alert on `at_risk`: tokens that are in use and cannot be refreshed.',
+    description: 'Needs `observe`. Alert on `at_risk`: tokens that are in use and could not be refreshed.',
     guarded: true,
-    answers: {
+    responses: {
       200: {
         description: 'The current statistics.',
         headers: noStore,
@@ -196,8 +198,9 @@ export const operationsOperations: Readonly<Record<string, Description>> = {
     tag: 'operations',
     summary: 'List cache entries',
     description:
-      'Needs `observe`. Metadata, never tokens. An entry that is refreshed between two pages moves to the end, so it may be seen twice; ' +
-      'no entry that stays is missed. Each page scans the whole cache, so it is for people and dashboards only.',
+      'Needs `observe`. Returns metadata, never tokens. An entry that is refreshed between two pages moves to the end, so ' +
+      'it may be listed twice; no entry that stays is missed. Each page scans the whole cache, so use it for people and ' +
+      'dashboards only.',
     guarded: true,
     parameters: {
       tenant: {
@@ -207,7 +210,7 @@ export const operationsOperations: Readonly<Record<string, Description>> = {
       limit: { ten: { summary: 'Ten entries a page', value: '10' } },
       cursor: { next: { summary: 'The page after next_cursor "17"', value: '17' } },
     },
-    answers: {
+    responses: {
       200: {
         description: 'A page of entries.',
         headers: noStore,

@@ -1,7 +1,7 @@
 import { BrokerError, errorTable, type ErrorCode, type ErrorParts } from '../src/errors.ts'
 import { problemOf } from '../src/http/server/problems.ts'
 
-/** Examples of problems, for `openapi.yaml` only: one for each code, and some of special occasions. */
+/** Examples of problems, for `openapi.yaml` only: one for each code, and some for special cases. */
 
 /** A named example, as OpenAPI has it. */
 export interface Example {
@@ -24,12 +24,12 @@ const special = (occasion: string, code: ErrorCode, detail: string, parts?: Erro
   summary: `${code}: ${occasion}`,
 })
 
-/** Bodies as the broker writes them, by their names in `components.examples`: the code, except on special occasions. */
+/** Bodies as the broker writes them, by their names in `components.examples`: the code, except in special cases. */
 export const problemExamples = {
   invalid_request: exampleOf('invalid_request', 'The Host header is missing.'),
   invalid_tenant: exampleOf(
     'invalid_tenant',
-    'tenant must be one tenant: its id (a GUID) or its name in the policy; common, organizations and consumers are none.',
+    'tenant must be one tenant: its id (a GUID) or its name in the policy, not common, organizations or consumers.',
   ),
   invalid_scope: exampleOf('invalid_scope', "scope must be one resource's <resource>/.default, in printable ASCII."),
   unauthenticated: exampleOf('unauthenticated', 'Send "Authorization: Bearer <token or API key>".'),
@@ -44,7 +44,7 @@ export const problemExamples = {
     "The tenant's administrator has not consented to the application, or not for this resource.",
     {
       remedy:
-        `The application has no usable service principal in tenant ${tenant}. An administrator of that tenant consents ` +
+        `The application has no usable service principal in tenant ${tenant}. An administrator of that tenant must consent ` +
         `at https://login.microsoftonline.com/${tenant}/adminconsent?client_id=${application} ` +
         '(the registration needs a redirect URI).',
       upstream: { error: 'unauthorized_client', codes: [700016], traceId: ids.trace, correlationId: ids.correlation },
@@ -57,12 +57,12 @@ export const problemExamples = {
     'This broker does not know its own public URL.',
     { remedy: 'The operator of the broker must set BROKER_PUBLIC_URL, for example to https://broker.example.' },
   ),
-  method_not_allowed: exampleOf('method_not_allowed', 'This endpoint answers POST.'),
-  request_timeout: exampleOf('request_timeout', 'The request did not arrive within the time allowed.'),
-  too_large: exampleOf('too_large', 'The body may have 16 KiB at most.'),
+  method_not_allowed: exampleOf('method_not_allowed', 'This endpoint allows POST.'),
+  request_timeout: exampleOf('request_timeout', 'The request did not arrive within 15 seconds.'),
+  too_large: exampleOf('too_large', 'The body must not be larger than 16 KiB.'),
   unsupported_media_type: exampleOf('unsupported_media_type', 'Send "Content-Type: application/json".'),
   upstream_rejected: exampleOf('upstream_rejected', 'Entra does not know this tenant, resource or scope.', {
-    remedy: `Tenant ${tenant} does not exist at https://login.microsoftonline.com: correct the tenant id.`,
+    remedy: `Tenant ${tenant} does not exist at https://login.microsoftonline.com. Correct the tenant id.`,
     upstream: { error: 'invalid_request', codes: [90002], traceId: ids.trace, correlationId: ids.correlation },
   }),
   rate_limited: exampleOf('rate_limited', 'This caller makes more requests than its rule allows.', { retryAfter: 12 }),
@@ -78,15 +78,15 @@ export const problemExamples = {
     'Too many invalid credentials came from this address; a credential that is not known yet must wait.',
     { retryAfter: 2 },
   ),
-  headers_too_large: exampleOf('headers_too_large', 'The request line and headers may have 16 KiB at most.'),
+  headers_too_large: exampleOf('headers_too_large', 'The request line and headers must not be larger than 16 KiB.'),
   internal_error: exampleOf('internal_error', 'An unexpected error occurred; the log has it under the request id.'),
   federation_misconfigured: exampleOf(
     'federation_misconfigured',
     "The application's federated credential does not match the managed identity.",
     {
       remedy:
-        `No federated credential of application ${application} has the subject of the managed identity's token: set ` +
-        'its subject to exactly 3c4d5e6f-0000-4000-8000-000000000007. A change takes some minutes to arrive everywhere.',
+        `No federated credential of application ${application} has the subject of the managed identity's token. Set ` +
+        'its subject to exactly 3c4d5e6f-0000-4000-8000-000000000007. Entra can take some minutes to apply the change.',
       upstream: { error: 'invalid_client', codes: [700213], traceId: ids.trace, correlationId: ids.correlation },
     },
   ),
@@ -103,12 +103,12 @@ export const problemExamples = {
     remedy: 'Request fewer new tokens at once; cached tokens are not affected.',
   }),
   overloaded_loop: special(
-    'Too much to do to look at the request',
+    'The event loop is late',
     'overloaded',
     'The broker cannot respond to more requests in time.',
     { retryAfter: 2 },
   ),
-  invalid_request_member: special(
+  invalid_request_field: special(
     'An unknown field',
     'invalid_request',
     'Unknown field "tenantId"; allowed: tenant, scope, application, min_expires_in.',
@@ -119,7 +119,7 @@ export const problemExamples = {
     'limit must be a whole number from 1 to 1000.',
   ),
   invalid_tenant_parameter: special(
-    'No form of a tenant',
+    'Neither a GUID nor a name',
     'invalid_tenant',
     'tenant must be one tenant: its id (a GUID) or its name in the policy.',
   ),
@@ -130,7 +130,7 @@ export const problemExamples = {
     { remedy: 'Request a rule with "permissions: [observe]" from the operator of the broker; quote request_id.' },
   ),
   invalid_request_filter: special(
-    'Nothing to drop, or everything and something',
+    'No filter, or all=true with a filter',
     'invalid_request',
     'Specify what to purge: tenant, scope, application, or all=true by itself.',
   ),
@@ -141,7 +141,7 @@ export const problemExamples = {
     { remedy: 'Request a rule with "permissions: [purge]" from the operator of the broker; quote request_id.' },
   ),
   upstream_unavailable_min_expires_in: special(
-    'No token that lives as long as min_expires_in asks',
+    'No token lives as long as min_expires_in requires',
     'upstream_unavailable',
     'No token with the required min_expires_in is available now.',
     {
@@ -152,5 +152,5 @@ export const problemExamples = {
   ),
 } as const satisfies Readonly<Record<ErrorCode, Example> & Record<string, Example>>
 
-/** The name of one of them. */
+/** The name of one of {@link problemExamples}. */
 export type ProblemExample = keyof typeof problemExamples

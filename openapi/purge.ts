@@ -3,15 +3,15 @@ import { headersOf, json, type Description } from './components.ts'
 const graph = 'https://graph.microsoft.com/.default'
 const contoso = '1a2b3c4d-0000-4000-8000-000000000002'
 
-/** The words for `DELETE /tokens`. */
+/** The texts of `DELETE /tokens`. */
 export const tokenOperations: Readonly<Record<string, Description>> = {
   purgeTokens: {
     tag: 'tokens',
     summary: 'Purge cached tokens',
     description:
-      'Needs `purge`. At least one of `tenant`, `scope` and `application`, which must all match, or `all=true` by itself. ' +
-      'Removes the matching tokens and failures from the cache, and discards the results of exchanges in flight: the next ' +
-      'request goes to Entra. Tokens that were already issued stay valid until they expire.',
+      'Needs `purge`. Send at least one of `tenant`, `scope` and `application`, which must all match, or `all=true` by ' +
+      'itself. Removes the matching tokens and failures from the cache, and discards the results of exchanges in flight, ' +
+      'so that the next request goes to Entra. Tokens that were already issued stay valid until they expire.',
     guarded: true,
     parameters: {
       tenant: {
@@ -22,9 +22,9 @@ export const tokenOperations: Readonly<Record<string, Description>> = {
       application: { default: { summary: 'One application registration', value: 'default' } },
       all: { everything: { summary: 'Everything, by itself', value: 'true' } },
     },
-    answers: {
+    responses: {
       200: {
-        description: 'Number of tokens that were dropped, possibly none.',
+        description: 'The number of tokens removed; 0 if none matched.',
         headers: headersOf('Cache-Control'),
         content: json('Purged', { some: { summary: 'On this replica', value: { dropped: 12, replicas: 'this' } } }),
       },

@@ -12,7 +12,7 @@ import { addPurge } from '../src/http/operations/purge.ts'
 import type { ErrorResponse } from '../src/http/schemas/problem-responses.ts'
 import { packageRoot, version } from '../src/service/package.ts'
 
-/** The broker's routes as they describe themselves, for `build.ts`. */
+/** The broker's routes with their schemas, for `build.ts`. */
 
 type Schema = Readonly<Record<string, unknown>>
 
@@ -31,10 +31,10 @@ const never = (): never => {
   throw new Error('generating openapi.yaml must not call a service')
 }
 
-/** The routes of a main listener without a management listener, which has all of them. */
+/** All routes of the broker: those of a main listener without a management listener. */
 export async function readRoutes(): Promise<readonly Route[]> {
   let read: () => unknown = never
-  const app = buildApp({ log: pino({ level: 'silent' }), isDraining: never, answered: never }, [
+  const app = buildApp({ log: pino({ level: 'silent' }), isDraining: never, responded: never }, [
     scope => {
       // The plugin sees only routes that are added after it, in a scope below its own.
       void scope.register(swagger, { openapi: { openapi: '3.1.0' }, convertConstToEnum: false })
@@ -51,27 +51,27 @@ export async function readRoutes(): Promise<readonly Route[]> {
 }
 
 function addRoutes(app: FastifyInstance, _options: object, registered: () => void): void {
-  const issuer = { authenticate: never, issue: never }
+  const tokenService = { authenticate: never, issue: never }
   const adds: readonly ((scope: FastifyInstance) => void)[] = [
-    ...tokenEndpoints().map(endpoint => (scope: FastifyInstance) => addTokenEndpoint(scope, issuer, endpoint)),
+    ...tokenEndpoints().map(endpoint => (scope: FastifyInstance) => addTokenEndpoint(scope, tokenService, endpoint)),
     scope => {
       addPurge(scope, {
-        tokenService: issuer,
+        tokenService,
         authorizeOperation: never,
         policy: never,
         purge: never,
-        events: { purged: never, answered: never },
+        events: { purged: never, responded: never },
       })
       addOAuthMetadata(scope, undefined)
       addEntraDocument(scope, { publicUrl: undefined, authority: '' })
     },
     scope => {
       addOperations(scope, {
-        tokenService: issuer,
+        tokenService,
         authorizeOperation: never,
         cache: { statistics: never, page: never },
         metrics: { scrape: never, contentType: '' },
-        answered: never,
+        responded: never,
         openMetrics: false,
         isReady: never,
         isDraining: never,

@@ -2,7 +2,10 @@ import { brokerHandling, exchangeReasons } from './reasons/exchanges.ts'
 import { requestReasons } from './reasons/requests.ts'
 import { outside, type FailureLevel, type Handling, type ReasonRow } from './reasons/row.ts'
 
-/** Every reason of every code, with how it is handled and what the operator does about it. */
+/**
+ * Every reason of every code, with how it is handled and what the operator does about it. {@link BrokerError.handling}
+ * looks a reason up in it, so that retry, circuit breaker, negative cache and health decide by the same row.
+ */
 export const reasonTable = { ...requestReasons, ...exchangeReasons }
 
 /** An `error` of RFC 6749 §5.2 or RFC 8693 §2.2.2; the last two are those of RFC 6749 §4.1.2.1. */
@@ -16,7 +19,7 @@ export type OAuthError =
   | 'server_error'
   | 'temporarily_unavailable'
 
-/** How one error code is answered. `title` is constant per code; `detail` and `remedy` describe the occasion. */
+/** How one error code is reported to callers. `title` is constant per code; `detail` and `remedy` describe the occasion. */
 export interface ErrorRow {
   /** HTTP status of `POST /tokens` (RFC 9110 §15). */
   readonly status: number
@@ -24,7 +27,7 @@ export interface ErrorRow {
   readonly title: string
   /** `error` at the OAuth token endpoint; at Entra's where Entra itself did not respond with another. */
   readonly oauth: OAuthError
-  /** Whether the same request can succeed later without anybody acting. Such responses carry `Retry-After`. */
+  /** Whether the same request can succeed later although nothing was changed. Such responses have `Retry-After`. */
   readonly retryable: boolean
 }
 
@@ -73,9 +76,9 @@ export type ReasonOf<Code extends ErrorCode> = Code extends ErrorCode
 /** A finer word for logs and metrics (`no_rule`, `federation`, `expired`): the code itself where there is none finer. */
 export type Reason = ReasonOf<ErrorCode> | ErrorCode
 
-/** What Entra said, reduced to members that are safe to repeat: never its text. */
+/** What Entra responded, reduced to fields that are safe to repeat: never its text. */
 export interface UpstreamFacts {
-  /** OAuth 2.0 error code (RFC 6749 §5.2), if it looked like one. */
+  /** OAuth 2.0 error code (RFC 6749 §5.2), if it has the form of one. */
   readonly error?: string
   /** AADSTS numbers, in Entra's order. */
   readonly codes?: readonly number[]
@@ -86,12 +89,11 @@ export interface UpstreamFacts {
 /** How a limit of the policy stands for one caller. */
 export interface LimitFacts {
   readonly what: 'requests' | 'exchanges'
-  /** So many… */
+  /** Requests or exchanges allowed in {@link seconds}. */
   readonly count: number
-  /** …in so many seconds. */
   readonly seconds: number
   readonly remaining: number
-  /** Seconds until there is more: until all of it, or, where nothing remains, until the first. */
+  /** Seconds until the whole limit is available again; if nothing remains, until the first request or exchange is. */
   readonly resetIn: number
 }
 
@@ -99,14 +101,17 @@ export interface LimitFacts {
 export interface ErrorParts {
   /** Seconds, at least 1. Set by default on retryable codes. */
   readonly retryAfter?: number
-  /** What a person can do about it: a URL, a command, a value to set. */
+  /** How a person can solve it: a URL, a command, a value to set. */
   readonly remedy?: string
   readonly upstream?: UpstreamFacts
-  /** What {@link reasonTable} has under the code; `broker` where a broker responded with it to an agent. Never sent to callers. */
+  /**
+   * A reason that {@link reasonTable} has under the code, or `broker` if an agent's broker returned the code. Never sent
+   * to callers.
+   */
   readonly reason?: ReasonOf<ErrorCode>
-  /** Where it is remembered, if the AADSTS code says something else than the reason. */
+  /** Which requests it is cached for, if the row of the AADSTS code names another level than the reason. */
   readonly level?: FailureLevel
-  /** Seconds of life of the token that is held but shorter than `min_expires_in`. */
+  /** Seconds of life of the cached token, if that is less than `min_expires_in`. */
   readonly availableExpiresIn?: number
   /** The limit that was reached. */
   readonly limit?: LimitFacts
@@ -121,8 +126,8 @@ const defaultRetryAfterSeconds = 1
 const unknown = outside('bug', true)
 
 /**
- * The one error class of the data path. `message` is sent to the caller as `detail`, so it must not hold a credential,
- * upstream text that nobody read, or anything that tells a forbidden tenant from an unknown one.
+ * The one error class of the data path. `message` is sent to the caller as `detail`, so it must not contain a credential,
+ * unreviewed text from an upstream, or anything that distinguishes a forbidden tenant from an unknown one.
  */
 export class BrokerError<Code extends ErrorCode = ErrorCode> extends Error {
   readonly code: ErrorCode
@@ -139,19 +144,19 @@ export class BrokerError<Code extends ErrorCode = ErrorCode> extends Error {
     return errorTable[this.code].status
   }
 
-  /** The word metrics and logs group by. */
+  /** The word by which metrics and logs group errors. */
   get reason(): Reason {
     return this.parts.reason ?? this.code
   }
 
-  /** What the broker does about it. An error without a row of its own is not retried, counted or remembered. */
+  /** What the broker does about it. An error without a row of its own is not retried, counted or cached. */
   get handling(): Handling {
     if (this.reason === 'broker') return brokerHandling[this.code] ?? unknown
     const reasons: Readonly<Partial<Record<Reason, ReasonRow>>> = reasonTable[this.code]
     return reasons[this.reason] ?? unknown
   }
 
-  /** The same error with these parts instead of its own. */
+  /** A new error with the same code and message, and with these parts instead of its own. */
   withParts(parts: ErrorParts): BrokerError {
     return new BrokerError(this.code, this.message, parts)
   }
@@ -162,7 +167,7 @@ export class BrokerError<Code extends ErrorCode = ErrorCode> extends Error {
   }
 }
 
-/** Any thrown value as a {@link BrokerError}; what is not one is a bug and says nothing about itself. */
+/** Any thrown value as a {@link BrokerError}. Anything else is a bug: it becomes `internal_error`, without its message. */
 export function asBrokerError(thrown: unknown): BrokerError {
   if (thrown instanceof BrokerError) return thrown
   return new BrokerError('internal_error', 'An unexpected error occurred; the log has it under the request id.', {
@@ -170,7 +175,7 @@ export function asBrokerError(thrown: unknown): BrokerError {
   })
 }
 
-/** One thing that is wrong with a configuration or a policy. */
+/** One error of a configuration or a policy. */
 export interface ConfigurationError {
   /** The variable's name, or the path in the file: `rules[2].callers[0].subject`. */
   readonly where: string
@@ -178,18 +183,19 @@ export interface ConfigurationError {
   readonly what: string
 }
 
-/** Everything that is wrong with a configuration or a policy, reported together. */
+/** All errors of a configuration or a policy, reported together. */
 export class InvalidConfigurationError extends Error {
   readonly errors: readonly ConfigurationError[]
 
-  constructor(subject: string, faults: readonly ConfigurationError[]) {
-    super(`${subject}:\n${faults.map(fault => `  ${fault.where}: ${fault.what}`).join('\n')}`)
+  /** @param subject what is wrong, such as `The policy is invalid`; the message lists the errors below it */
+  constructor(subject: string, errors: readonly ConfigurationError[]) {
+    super(`${subject}:\n${errors.map(({ where, what }) => `  ${where}: ${what}`).join('\n')}`)
     this.name = 'InvalidConfigurationError'
-    this.errors = faults
+    this.errors = errors
   }
 }
 
-/** The message of whatever was thrown. */
+/** The message of a thrown value. */
 export const messageOf = (thrown: unknown): string => (thrown instanceof Error ? thrown.message : String(thrown))
 
 /** The `code` of a system or library error. */

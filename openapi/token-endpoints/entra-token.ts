@@ -1,5 +1,5 @@
 import { Type } from 'typebox'
-import { count, open, text } from '../answers.ts'
+import { count, open, text } from '../responses.ts'
 import type { EndpointWords } from '../endpoint-words.ts'
 import {
   accessToken,
@@ -16,16 +16,16 @@ import {
   tokenType,
 } from './shared.ts'
 
-/** The words for `POST /{tenant}/oauth2/v2.0/token` and its discovery document (`src/http/token-endpoints/entra.ts`). */
+/** The texts of `POST /{tenant}/oauth2/v2.0/token` and its discovery document (`src/http/token-endpoints/entra.ts`). */
 export const words: EndpointWords = {
   operations: {
     issueEntraToken: {
       tag: 'protocols',
-      summary: 'Get a token as an Azure SDK does from Entra',
+      summary: "Get a token with an Azure SDK, in Entra's protocol",
       description:
-        "Entra's own protocol, for unmodified Azure SDKs: your own token is the `client_assertion` (or use `Authorization` " +
-        'or a client certificate instead), and `client_id` chooses the application. If Entra refused the request, the ' +
-        'response has the error that Entra gave. 429 and 5xx carry `Retry-After` of 1 or 2.',
+        "Entra's own protocol, for unmodified Azure SDKs. Send your own token as `client_assertion` or in `Authorization`, " +
+        'or use a client certificate; `client_id` chooses the application. If Entra refused the request, the response has ' +
+        'the error that Entra returned. Responses with 429 and 5xx have `Retry-After` of 1 or 2 seconds.',
       guarded: true,
       security: inFormOrBeside,
       parameters: { tenant: tenants },
@@ -38,7 +38,7 @@ export const words: EndpointWords = {
           },
         },
       },
-      answers: {
+      responses: {
         200: graphTokenResponse('EntraToken', {
           token_type: 'Bearer',
           expires_in: 3122,
@@ -50,11 +50,11 @@ export const words: EndpointWords = {
     },
     getOpenIdConfiguration: {
       tag: 'protocols',
-      summary: 'The document of an authority, for Azure SDKs',
+      summary: 'The OpenID document of a tenant, for Azure SDKs',
       description: 'The same for every well-formed tenant. Only with `BROKER_PUBLIC_URL`.',
       guarded: false,
       parameters: { tenant: tenants },
-      answers: {
+      responses: {
         200: documentResponse('OpenIdConfiguration', {
           issuer: `${origin}/contoso/v2.0`,
           authorization_endpoint: `${origin}/contoso/oauth2/v2.0/authorize`,
@@ -82,10 +82,10 @@ export const words: EndpointWords = {
     ),
     EntraError: open(
       {
-        error: text('The OAuth error: that of Entra where Entra refused, else that of the broker.'),
-        error_description: text('What was wrong, after the AADSTS number where Entra gave one.'),
+        error: text("The OAuth error: Entra's if Entra refused the request, otherwise the broker's."),
+        error_description: text('What was wrong, after the AADSTS number if Entra returned one.'),
         error_codes: Type.Optional(Type.Array(Type.Integer(), { description: 'AADSTS numbers: only those of Entra.' })),
-        timestamp: text('When, in UTC.'),
+        timestamp: text('When the error occurred, in UTC.'),
         trace_id: text("Entra's, or the broker's request id."),
         correlation_id: text("Entra's, or the broker's request id."),
       },
@@ -94,8 +94,8 @@ export const words: EndpointWords = {
     OpenIdConfiguration: open(
       {
         issuer: text('The authority for this tenant.'),
-        authorization_endpoint: text('There is none: MSAL rejects a document without it.'),
-        token_endpoint: text('`POST /{tenant}/oauth2/v2.0/token` there.'),
+        authorization_endpoint: text('This endpoint does not exist; MSAL rejects a document without this field.'),
+        token_endpoint: text('The URL of `POST /{tenant}/oauth2/v2.0/token`.'),
         jwks_uri: text("Entra's own keys."),
         grant_types_supported: Type.Array(Type.String()),
         token_endpoint_auth_methods_supported: Type.Array(Type.String()),

@@ -1,17 +1,17 @@
-import { count, open, text } from '../answers.ts'
+import { count, open, text } from '../responses.ts'
 import type { EndpointWords } from '../endpoint-words.ts'
 import { accessToken, application, graphTokenResponse, tenants, tokenText, tokenType } from './shared.ts'
 
-/** The words for `GET /identity/{tenant}/token` (`src/http/token-endpoints/identity.ts`). */
+/** The texts of `GET /identity/{tenant}/token` (`src/http/token-endpoints/identity.ts`). */
 export const words: EndpointWords = {
   operations: {
     getIdentityToken: {
       tag: 'protocols',
-      summary: 'Get a token as an Azure SDK does from a managed identity',
+      summary: 'Get a token with an Azure SDK, in the protocol of managed identities',
       description:
-        'The identity protocol of App Service and Container Apps: set `IDENTITY_ENDPOINT` to this URL and `IDENTITY_HEADER` ' +
-        'to your credential; a client certificate does not stand in for it. `client_id` chooses an application by its client ' +
-        'id; without it, the default one.',
+        'The identity protocol of App Service and Container Apps. Set `IDENTITY_ENDPOINT` to this URL and `IDENTITY_HEADER` ' +
+        'to your credential; a client certificate does not replace it. `client_id` chooses an application by its client id; ' +
+        'without it, the default application is used.',
       guarded: true,
       security: [{ identityHeader: [] }],
       parameters: {
@@ -20,7 +20,7 @@ export const words: EndpointWords = {
         client_id: { default: { summary: 'One application', value: application } },
         'api-version': { current: { summary: 'As SDKs send it', value: '2019-08-01' } },
       },
-      answers: {
+      responses: {
         200: graphTokenResponse('IdentityToken', {
           access_token: tokenText,
           expires_on: '1795384800',

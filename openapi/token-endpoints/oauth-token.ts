@@ -1,5 +1,5 @@
 import { Type } from 'typebox'
-import { count, open, text } from '../answers.ts'
+import { count, open, text } from '../responses.ts'
 import type { EndpointWords } from '../endpoint-words.ts'
 import {
   accessToken,
@@ -22,17 +22,17 @@ const upstream = open(
   'What Entra returned.',
 )
 
-/** The words for `POST /oauth2/token` and its metadata (`src/http/token-endpoints/oauth.ts`). */
+/** The texts of `POST /oauth2/token` and its metadata (`src/http/token-endpoints/oauth.ts`). */
 export const words: EndpointWords = {
   operations: {
     issueOAuthToken: {
       tag: 'protocols',
-      summary: 'Get a token as an OAuth library does',
+      summary: 'Get a token with an OAuth library',
       description:
         'Client credentials (RFC 6749 §4.4) with your own token as `client_assertion` or in `Authorization`, or with your ' +
-        'client certificate; or token exchange (RFC 8693) with your token as `subject_token`. Two of them are 400. `tenant` ' +
-        'and `application` are parameters of this broker. A refusal of the policy is `unauthorized_client`; in a token ' +
-        'exchange, `invalid_target`.',
+        'client certificate; or token exchange (RFC 8693) with your token as `subject_token`. More than one credential is ' +
+        'refused with 400. `tenant` and `application` are parameters of this broker. If the policy refuses the request, the ' +
+        'error is `unauthorized_client`; in a token exchange, `invalid_target`.',
       guarded: true,
       security: inFormOrBeside,
       request: {
@@ -54,7 +54,7 @@ export const words: EndpointWords = {
           },
         },
       },
-      answers: {
+      responses: {
         200: graphTokenResponse('OAuthToken', {
           access_token: tokenText,
           token_type: 'Bearer',
@@ -65,10 +65,10 @@ export const words: EndpointWords = {
     },
     getOAuthMetadata: {
       tag: 'protocols',
-      summary: 'Where the token endpoint is',
+      summary: 'OAuth metadata of the token endpoint',
       description: 'Authorization server metadata (RFC 8414). Only with `BROKER_PUBLIC_URL`.',
       guarded: false,
-      answers: {
+      responses: {
         200: documentResponse('OAuthMetadata', {
           issuer: origin,
           token_endpoint: `${origin}/oauth2/token`,
@@ -97,7 +97,7 @@ export const words: EndpointWords = {
         error: text('The error of RFC 6749 §5.2 or RFC 8693 §2.2.2.'),
         error_description: text('What was wrong this time, and how to solve it.'),
         code: text("The broker's own, more specific code."),
-        request_id: text('The id of this request in the log and the audit trail of the broker. Quote it.'),
+        request_id: text('The id of this request in the log and the audit log of the broker. Quote it in reports.'),
         retry_after: Type.Optional(count('Seconds, as in `Retry-After`.', 1)),
         upstream: Type.Optional(upstream),
       },
@@ -106,7 +106,7 @@ export const words: EndpointWords = {
     OAuthMetadata: open(
       {
         issuer: text('The origin under which clients reach the broker.'),
-        token_endpoint: text('`POST /oauth2/token` there.'),
+        token_endpoint: text('The URL of `POST /oauth2/token`.'),
         response_types_supported: Type.Array(Type.String()),
         grant_types_supported: Type.Array(Type.String()),
         token_endpoint_auth_methods_supported: Type.Array(Type.String()),

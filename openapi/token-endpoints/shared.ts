@@ -1,8 +1,8 @@
 import { Type } from 'typebox'
-import { count, text } from '../answers.ts'
+import { count, text } from '../responses.ts'
 import { headersOf, json, type Response } from '../components.ts'
 
-/** What the words of several token endpoints share: the values of their examples, their schemas' fields and responses. */
+/** What the texts of several token endpoints share: example values, fields of schemas, and responses. */
 
 /** A scope. */
 export const graph = 'https://graph.microsoft.com/.default'

@@ -1,4 +1,4 @@
-import { count, guid, open, text } from '../answers.ts'
+import { count, guid, open, text } from '../responses.ts'
 import type { EndpointWords } from '../endpoint-words.ts'
 import { accessToken, application, contoso, expiresIn, graph, tokenResponse, tokenText, tokenType } from './shared.ts'
 
@@ -16,7 +16,7 @@ const token = (summary: string, name = 'default') => ({
   },
 })
 
-/** The words for `POST /tokens` (`src/http/token-endpoints/tokens.ts`). */
+/** The texts of `POST /tokens` (`src/http/token-endpoints/tokens.ts`). */
 export const words: EndpointWords = {
   operations: {
     issueToken: {
@@ -49,14 +49,14 @@ export const words: EndpointWords = {
           },
         },
       },
-      answers: {
+      responses: {
         200: tokenResponse('Token', {
           default: token('Of the default application'),
           application: token('Of another application registration', 'reporting'),
         }),
       },
       examples: {
-        invalid_request: ['invalid_request_member'],
+        invalid_request: ['invalid_request_field'],
         overloaded: ['overloaded', 'overloaded_loop'],
         rate_limited: ['rate_limited', 'rate_limited_exchanges', 'rate_limited_credentials'],
         upstream_unavailable: ['upstream_unavailable', 'upstream_unavailable_min_expires_in'],

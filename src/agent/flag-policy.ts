@@ -5,22 +5,24 @@ import { authorize, createAuthorize, type Authorize } from '../broker/authorizat
 import type { TokenRequest, Policy } from '../broker/policy/model.ts'
 import { BrokerError } from '../errors.ts'
 
-const holder: CallerMatcher = {
+const secretHolder: CallerMatcher = {
   kind: 'secret',
   matches: ({ kind }) => kind === 'secret',
-  mismatch: ({ kind }) => (kind === 'secret' ? undefined : 'the caller does not hold the local secret'),
+  mismatch: ({ kind }) => (kind === 'secret' ? undefined : 'the caller does not have the local secret'),
 }
 
 /**
- * The policy of an agent: its one caller, who holds the local secret, may look at the agent. What else that caller may
- * have, the central broker decides; see {@link authorizeByFlags}.
+ * The policy of an agent. Its only caller, the holder of the local secret, may observe the agent. The central broker
+ * decides which tokens that caller gets; see {@link authorizeByFlags}.
+ *
+ * @param tenant as in `--tenant`
  */
 export function policyOfFlags(tenant: string): Policy {
   const rules = [
     {
       name: `--tenant ${tenant}`,
       order: 0,
-      callers: [holder],
+      callers: [secretHolder],
       tenants: new Set([tenant]),
       scopes: new Set<string>(),
       applications: new Set<string>(),
@@ -41,10 +43,11 @@ export function policyOfFlags(tenant: string): Policy {
 }
 
 /**
- * The policy with the scope and the application of an ask in its rule: what a rule grants must be listed, and an agent
- * does not know it before it is asked for. Nor does it know what names stand for: an application is its own client id.
+ * The policy with the scope and application of a request in its rule. A rule must list what it grants, and an agent
+ * does not know that before the request. It does not know client ids either, so an application's name is used as its
+ * client id.
  */
-function extended(policy: Policy, { scope, application }: TokenRequest): Policy {
+function grantAlso(policy: Policy, { scope, application }: TokenRequest): Policy {
   const rules = policy.rules.map(rule => ({
     ...rule,
     scopes: new Set([scope]),
@@ -54,17 +57,17 @@ function extended(policy: Policy, { scope, application }: TokenRequest): Policy 
 }
 
 /**
- * Grants the holder of the secret whatever is asked for in one tenant. Grants are remembered as a broker's are: what is
- * asked for again is a look-up. Throws `not_permitted` for another tenant.
+ * Grants the holder of the secret every scope and application in one tenant. Grants are cached as in a broker, so that
+ * a repeated request is a look-up. The function throws `not_permitted` for another tenant.
  */
 export const authorizeByFlags = (tenant: string): Authorize =>
   createAuthorize(
     () => undefined,
-    (policy, caller, ask, homeTenant) => {
-      if (ask.tenant === tenant) return authorize(extended(policy, ask), caller, ask, homeTenant)
-      throw new BrokerError('not_permitted', `This agent issues tokens of one tenant only: ${tenant}.`, {
+    (policy, caller, request, homeTenant) => {
+      if (request.tenant === tenant) return authorize(grantAlso(policy, request), caller, request, homeTenant)
+      throw new BrokerError('not_permitted', `This agent issues tokens for one tenant only: ${tenant}.`, {
         reason: 'unknown_target',
-        remedy: 'For another tenant, start another agent with its --tenant.',
+        remedy: 'For another tenant, start another agent with that tenant in --tenant.',
       })
     },
   )

@@ -3,18 +3,19 @@ import type { Environment } from '../config/environment.ts'
 import { InvalidConfigurationError, messageOf } from '../errors.ts'
 import { ExitError, exitCodes } from '../exit.ts'
 import { readCredential } from './workload-credential.ts'
-import { readOrMakeSecret } from './secret-file.ts'
+import { readOrCreateSecret } from './secret-file.ts'
 import { listen, stopOnSignal } from '../service/process.ts'
 import { bufferedOutput } from '../telemetry/output.ts'
 import { readFlags, type AgentSettings } from './settings.ts'
-import { closeToOthers, removeStaleSocket } from './socket.ts'
+import { restrictToOwner, removeStaleSocket } from './socket.ts'
 import { wireAgent, type AgentService } from './wire.ts'
 
 /**
- * Runs the agent until a signal stops it.
+ * Runs the agent. Resolves after the start; the agent then runs until a signal stops it.
+ *
  * @param given its flags by name, without the dashes
- * @param handOverSignals called once signals are handled here
- * @throws ExitError when it cannot start
+ * @param handOverSignals called once the agent handles signals itself
+ * @throws ExitError if it cannot start, with the exit code
  */
 export async function agent(
   given: Parameters<typeof readFlags>[0],
@@ -25,7 +26,7 @@ export async function agent(
   const sink = bufferedOutput(1)
   process.on('exit', sink.flush)
   const service = wireAgent(settings, secret, sink)
-  // Without a handler it would end the process, and systemd would take that for a clean end.
+  // Without a handler, SIGHUP would end the process, and systemd would consider that a clean exit.
   process.on('SIGHUP', () => service.log.info('SIGHUP ignored: files are read at each use'))
   const address = await listenLocally(service, settings)
   await warnOfUnusable(service, settings)
@@ -38,7 +39,7 @@ export async function agent(
 
 async function readSettings(given: Parameters<typeof readFlags>[0], environment: Environment) {
   const settings = readFlags(given, environment)
-  return { settings, secret: await readOrMakeSecret(settings.secretFile, '--secret-file') }
+  return { settings, secret: await readOrCreateSecret(settings.secretFile, '--secret-file') }
 }
 
 function asExitError(thrown: unknown): never {
@@ -46,7 +47,7 @@ function asExitError(thrown: unknown): never {
   throw thrown
 }
 
-/** @returns the port, where there is one */
+/** @returns the port; `undefined` with a Unix socket */
 async function listenLocally({ app }: AgentService, { listen: where }: AgentSettings): Promise<number | undefined> {
   if (!('socket' in where)) {
     await listen(app, { ...where, hostName: '--host', portName: '--port' })
@@ -56,26 +57,28 @@ async function listenLocally({ app }: AgentService, { listen: where }: AgentSett
   try {
     await removeStaleSocket(where.socket)
     await app.listen({ path: where.socket, listenTextResolver: address => `listening at ${address}` })
-    await closeToOthers(where.socket)
+    await restrictToOwner(where.socket)
   } catch (thrown) {
     throw new ExitError(`Cannot listen at --socket: ${messageOf(thrown)}`, exitCodes.listen)
   }
   return undefined
 }
 
-/** Files of the credential may come later, as a projected token does; that they are not there now is told at once. */
+/**
+ * The credential's files may appear later, as a projected token does. If they are missing now, the log says so at once.
+ */
 async function warnOfUnusable({ log }: AgentService, { credential }: AgentSettings): Promise<void> {
   await readCredential(credential).catch((err: unknown) =>
     log.warn({ err }, "the workload's credential cannot be read yet"),
   )
 }
 
-/** What to set for the workload. The secret itself is not printed: its file says it. */
+/** The variables to set for the workload. The secret itself is not printed, only the path of its file. */
 function environmentLines({ listen: where, secretFile, metadata }: AgentSettings, port = 0): readonly string[] {
   const secret = `"$(cat ${quote(secretFile)})"`
   if ('socket' in where) {
     return [
-      '# SDKs need a port; ask over the socket with:',
+      '# SDKs need a port. Send requests over the socket with:',
       `# curl --unix-socket ${quote(where.socket)} -H "authorization: Bearer "${secret} http://localhost/tokens ...`,
     ]
   }
@@ -87,7 +90,7 @@ function environmentLines({ listen: where, secretFile, metadata }: AgentSettings
   ]
 }
 
-/** A word for a shell. */
+/** A text as one word of a shell. */
 const quote = (text: string): string => (/^[\w./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`)
 
 async function print(lines: readonly string[]): Promise<void> {

@@ -8,31 +8,34 @@ import type { Grant } from '../broker/authorization/authorize.ts'
 import type { Events, IssuedToken, TokenSource, Upstream } from '../broker/events.ts'
 import { BrokerError, type ReasonOf } from '../errors.ts'
 import { readAll } from '../outbound/issuers/document.ts'
-import { parentFailure, type ParentAnswer } from './parent-failure.ts'
+import { parentFailure, type ParentResponse } from './parent-failure.ts'
 import type { WorkloadCredential } from './workload-credential.ts'
 
-/** Which broker, and in whose name. */
+/** The central broker, and the credential of the workload. */
 export interface ParentBrokerOptions {
   /** The central broker's origin. */
   readonly url: string
+  /** Reads the workload's credential; called for each request. */
   readonly credential: () => Promise<WorkloadCredential>
   readonly clock: Clock
-  readonly asked: Events['asked']
+  /** Called after each token request. */
+  readonly upstreamCalled: Events['upstreamCalled']
 }
 
-/** The central broker as the one that is asked. */
+/** The central broker as an upstream, for health and metrics. */
 export const parentUpstream = (url: string): Upstream => ({ kind: 'authority', name: url })
 
-/** Seconds; a broker that has just begun to replace a token is not asked again before. */
-const leastRefreshIn = 15
-/** Seconds; no access token of Entra lives so long. */
-const longestLife = 7 * 24 * 3600
+/** Seconds before the agent refreshes a token at the earliest, so that a broker that refreshes it now has time to. */
+const minRefreshIn = 15
+/** Seconds; longer than the life of every access token of Entra. */
+const maxLifetime = 7 * 24 * 3600
 
 /**
- * Tokens from another broker's `POST /tokens`, in the name of the workload whose credential is sent. That broker decides,
- * and its refusal is passed on. No redirects; each fetch has a connection of its own, so that renewed files are used.
+ * Gets tokens from the central broker's `POST /tokens` with the workload's credential. That broker decides, and its
+ * refusal is passed on. Does not retry and follows no redirect. Each fetch opens its own connection, so that renewed
+ * files are used. Rejects with a {@link BrokerError}.
  */
-export function parentBroker({ url, credential, clock, asked }: ParentBrokerOptions): TokenSource {
+export function parentBroker({ url, credential, clock, upstreamCalled }: ParentBrokerOptions): TokenSource {
   return (grant, signal) =>
     timed(
       async () => {
@@ -48,24 +51,24 @@ export function parentBroker({ url, credential, clock, asked }: ParentBrokerOpti
         return issuedToken(grant, response.text)
       },
       clock,
-      (seconds, error) => asked(parentUpstream(url), seconds, error),
+      (seconds, error) => upstreamCalled(parentUpstream(url), seconds, error),
     )
 }
 
 /**
- * Resolves once a broker answers at all, whatever it says: then its name, its certificate and the credential's files are
- * right.
+ * Resolves if the broker responds with a status below 500: its name, its certificate and the workload's TLS files are
+ * usable. Whether the broker accepts the credential is not checked. Rejects otherwise.
  */
-export async function reachParent(
+export async function checkReachable(
   { url, credential }: Pick<ParentBrokerOptions, 'url' | 'credential'>,
   signal: AbortSignal,
 ): Promise<void> {
   const { tls } = await credential()
   const { status } = await send(new URL('/livez', url), { method: 'GET', ...tls, signal }, undefined)
-  if (status >= 500) throw new Error(`the broker answered HTTP ${status}`)
+  if (status >= 500) throw new Error(`the broker responded HTTP ${status}`)
 }
 
-async function send(url: URL, options: RequestOptions, body: string | undefined): Promise<ParentAnswer> {
+async function send(url: URL, options: RequestOptions, body: string | undefined): Promise<ParentResponse> {
   const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>()
   const start = url.protocol === 'https:' ? httpsRequest : httpRequest
   try {
@@ -83,32 +86,32 @@ async function send(url: URL, options: RequestOptions, body: string | undefined)
   }
 }
 
-/** The token, if it is the one that was asked for. What is in it was checked where it came from. */
+/** The token, if it is the requested one. The central broker has already checked its claims. */
 function issuedToken(grant: Grant, text: string): IssuedToken {
-  const answer = membersOfJson(text)
-  const { access_token: token, expires_in: expiresIn, refresh_in: refreshIn } = answer
-  if (typeof token !== 'string' || token === '' || !isLife(expiresIn)) {
-    throw unusable('unusable', 'has no token or no valid expiry')
+  const body = membersOfJson(text)
+  const { access_token: token, expires_in: expiresIn, refresh_in: refreshIn } = body
+  if (typeof token !== 'string' || token === '' || !isLifetime(expiresIn)) {
+    throw unusable('unusable', 'has no access_token or no valid expires_in')
   }
   if (expiresIn === 0) {
-    const detail = "The broker's token expires this second."
+    const detail = "The broker's token expires within this second."
     throw new BrokerError('upstream_unavailable', detail, { reason: 'expired' })
   }
-  if (answer['scope'] !== grant.scope) throw unusable('wrong_audience', 'is for another scope')
-  if (isGuid(grant.tenant) && answer['tenant'] !== grant.tenant) throw unusable('wrong_tenant', 'is for another tenant')
-  if (!isGuid(grant.application) && answer['application'] !== grant.application) {
+  if (body['scope'] !== grant.scope) throw unusable('wrong_audience', 'is for another scope')
+  if (isGuid(grant.tenant) && body['tenant'] !== grant.tenant) throw unusable('wrong_tenant', 'is for another tenant')
+  if (!isGuid(grant.application) && body['application'] !== grant.application) {
     throw unusable('wrong_application', 'is for another application')
   }
   return {
     token,
     expiresIn,
-    ...(isLife(refreshIn) && { refreshIn: Math.max(refreshIn, leastRefreshIn) }),
+    ...(isLifetime(refreshIn) && { refreshIn: Math.max(refreshIn, minRefreshIn) }),
   }
 }
 
-/** Whether it can be seconds of a token's life: a whole number of them, which JSON's `1e999` is not. */
-const isLife = (value: unknown): value is number =>
-  typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= longestLife
+/** Whether a value can be a token's lifetime in seconds: a whole number, which JSON's `1e999` is not. */
+const isLifetime = (value: unknown): value is number =>
+  typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= maxLifetime
 
 const unusable = (reason: ReasonOf<'upstream_invalid'>, what: string) =>
   new BrokerError('upstream_invalid', `The broker's response ${what}; it was discarded.`, { reason })

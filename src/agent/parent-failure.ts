@@ -2,18 +2,19 @@ import { membersOf, membersOfJson } from '../broker/lib/json-members.ts'
 import { BrokerError, errorTable, type ErrorCode, type UpstreamFacts } from '../errors.ts'
 import { isUpstreamCode, readId, retryAfterPart } from '../outbound/entra/entra-failure.ts'
 
-/** An answer of the broker, read to its end. */
-export interface ParentAnswer {
+/** A complete response of the broker. */
+export interface ParentResponse {
   readonly status: number
   readonly text: string
+  /** The header `Retry-After`. */
   readonly retryAfter: string | undefined
 }
 
-/** Statuses of `POST /tokens` that say something of the request, the caller or an upstream, and that are passed on. */
-const passedOn = new Set([400, 401, 403, 422, 429, 502, 503])
+/** Statuses of `POST /tokens` that concern the request, the caller or an upstream. The agent forwards their errors. */
+const forwardedStatuses = new Set([400, 401, 403, 422, 429, 502, 503])
 
-/** What a status means where the body does not say it in words that are known. */
-const byStatus: Readonly<Record<number, ErrorCode>> = {
+/** The error code of a status if the body has no known code. */
+const codeByStatus: Readonly<Record<number, ErrorCode>> = {
   400: 'invalid_request',
   401: 'invalid_token',
   403: 'not_permitted',
@@ -22,37 +23,39 @@ const byStatus: Readonly<Record<number, ErrorCode>> = {
 const maxTextLength = 1000
 const maxCodes = 8
 
-/** Whether a broker said so itself: the reason of what {@link parentFailure} passes on. */
-export const isWordOfParent = ({ reason }: BrokerError): boolean => reason === 'broker'
+/** Whether an error was forwarded from the broker by {@link parentFailure}. */
+export const isBrokerRefusal = ({ reason }: BrokerError): boolean => reason === 'broker'
 
 /**
- * What a broker's refusal means: its own words, under its own code. Anything else that answers in its place (a proxy, a
- * page, a broker of another version) is judged by the status.
+ * Makes the error of a broker's response that has no token. The broker's own code and detail are forwarded. If
+ * something else responds in its place (a proxy, a web page, a broker of another version), the status decides.
  *
  * @param now milliseconds since 1970, to read a Retry-After that is a date
  */
-export function parentFailure({ status, text, retryAfter }: ParentAnswer, now: number): BrokerError {
-  if (!passedOn.has(status)) return status >= 500 ? failed(status) : strange(status)
+export function parentFailure({ status, text, retryAfter }: ParentResponse, now: number): BrokerError {
+  if (!forwardedStatuses.has(status)) return status >= 500 ? serverError(status) : protocolError(status)
   const { code, detail, remedy, upstream, request_id: id } = membersOfJson(text)
   const facts = upstreamFacts(upstream)
   const known = isCode(code) && errorTable[code].status === status ? code : undefined
   const waits = status === 429 || status === 503
-  return new BrokerError(known ?? byStatus[status] ?? 'upstream_unavailable', describe(status, words(detail)), {
+  return new BrokerError(known ?? codeByStatus[status] ?? 'upstream_unavailable', describe(status, safeText(detail)), {
     reason: 'broker',
     ...(facts && { upstream: facts }),
     ...(waits && retryAfterPart(status, retryAfter, now)),
-    ...(words(remedy) !== undefined && { remedy: `${words(remedy)} (request_id of the broker: ${words(id)})` }),
+    ...(safeText(remedy) !== undefined && {
+      remedy: `${safeText(remedy)} (request_id of the broker: ${safeText(id)})`,
+    }),
   })
 }
 
-function describe(status: number, detail = `It responded HTTP ${status}.`): string {
+function describe(status: number, detail = `The broker responded HTTP ${status}.`): string {
   if (status === 401) return `The broker rejected the workload's credential: ${detail}`
   return detail
 }
 
-/** What the broker repeats of Entra's answer, as it is read from Entra itself: a word, numbers and ids. */
-function upstreamFacts(told: unknown): UpstreamFacts | undefined {
-  const { error, codes, trace_id, correlation_id } = membersOf(told)
+/** Entra's error as the broker reports it: the OAuth error, codes and ids, with the same checks as for Entra itself. */
+function upstreamFacts(reported: unknown): UpstreamFacts | undefined {
+  const { error, codes, trace_id, correlation_id } = membersOf(reported)
   const word = typeof error === 'string' && /^[a-z_]{1,64}$/.test(error) ? error : undefined
   const numbers = Array.isArray(codes) ? codes.filter(isUpstreamCode).slice(0, maxCodes) : []
   const [traceId, correlationId] = [readId(trace_id), readId(correlation_id)]
@@ -67,15 +70,15 @@ function upstreamFacts(told: unknown): UpstreamFacts | undefined {
 
 const isCode = (code: unknown): code is ErrorCode => typeof code === 'string' && Object.hasOwn(errorTable, code)
 
-/** A text of the broker, if it is one, in a length that can be repeated. */
-const words = (text: unknown): string | undefined =>
+/** A text of the broker, shortened and without control characters; `undefined` if it is not a string. */
+const safeText = (text: unknown): string | undefined =>
   typeof text === 'string' ? text.replace(/\p{Cc}/gu, ' ').slice(0, maxTextLength) : undefined
 
-const failed = (status: number) =>
+const serverError = (status: number) =>
   new BrokerError('upstream_unavailable', `The broker responded with an error (HTTP ${status}).`, { reason: 'status' })
 
-const strange = (status: number) =>
+const protocolError = (status: number) =>
   new BrokerError('upstream_invalid', `The broker's response (HTTP ${status}) does not follow the protocol.`, {
     reason: status >= 300 && status < 400 ? 'redirect' : 'unreadable',
-    remedy: 'Check that --broker names the broker itself.',
+    remedy: 'Check that --broker is the URL of the broker itself.',
   })

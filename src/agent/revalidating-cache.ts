@@ -7,63 +7,70 @@ import { momentOf, type Moment } from '../broker/tokens/freshness.ts'
 import type { Grant } from '../broker/authorization/authorize.ts'
 import type { TokenSource } from '../broker/events.ts'
 
-/** How often, for how long, and about what a source is asked again. */
+/** When a {@link RevalidatingCache} revalidates a token, how long that takes at most, and which errors revoke it. */
 export interface RevalidatingCacheOptions {
   readonly clock: Clock
-  /** Seconds for which a token is handed out before the source is asked again whether it still may be. */
-  readonly everySeconds: number
-  /** Milliseconds for one question, whatever hangs. */
+  /** Seconds for which a token is issued before the source must confirm it again. */
+  readonly revalidateSeconds: number
+  /** Milliseconds that one revalidation takes at most, even if the source hangs. */
   readonly timeoutMs: number
-  /** Milliseconds of it that somebody whose token is held waits at most. */
+  /** Milliseconds of it for which a caller waits at most if its token is cached. */
   readonly maxWaitMs: number
-  /** Keys to remember; as many as the cache holds. */
+  /** Keys that are remembered; as many as the cache has at most. */
   readonly maxEntries: number
-  /** Whether an error takes back what the source gave before, rather than saying that it cannot be asked. */
+  /** Whether an error revokes what the source has granted before. */
   readonly revokes: (error: BrokerError) => boolean
-  /** Whether an error that takes nothing back is the source's own word; with any other it could not be asked. */
-  readonly isResponse: (error: BrokerError) => boolean
-  /** Told when a token that was held is taken back. */
+  /**
+   * Whether an error that revokes nothing comes from the source itself. With any other error, the source is
+   * unavailable.
+   */
+  readonly isSourceError: (error: BrokerError) => boolean
+  /** Called when a cached token is revoked. */
   readonly revoked: (grant: Grant, error: BrokerError) => void
 }
 
-/** When the source was asked last of a key whose token is held. */
-interface LastConfirmation {
+/** The last revalidation of a key. */
+interface Confirmation {
   readonly at: Moment
-  /** Milliseconds after which it is asked again while the token is still handed out. */
+  /** Milliseconds from then until the next request for the key starts a revalidation. */
   readonly freshForMs: number
 }
 
-/** What the source refused, and when. */
+/** A refusal of the source, and when it came. */
 interface Refusal {
   readonly at: Moment
   readonly error: BrokerError
 }
 
-/** Share of the period after which a token that is asked for is confirmed in the background, so that nobody waits. */
-const earlyShare = 0.8
-/** Milliseconds between two questions to a source that cannot be asked, and for which nobody waits for another. */
-const longestPauseMs = 15_000
-/** Milliseconds for which a refusal is answered without asking again. */
-const refusedMs = 5_000
+/** After this share of the period, a request revalidates the token in the background, so that no caller waits. */
+const backgroundShare = 0.8
+/**
+ * While the source is unavailable: the longest time between two revalidations of a key, in milliseconds, and the time
+ * for which no caller with a cached token waits for the source.
+ */
+const retryMs = 15_000
+/** Milliseconds for which requests get the same refusal without a request to the source. */
+const refusalTtlMs = 5_000
 
 /**
- * Makes sure that a cache hands out nothing that its source has taken back. For a source that decides who may have what,
- * as the central broker does for an agent: there a token that is held is no permission.
+ * A cache that issues no token which its source has revoked. It is for a source that decides who gets which token, as
+ * the central broker does for an agent: a cached token is no permission to use it.
  *
- * Each key is confirmed by asking the source again, at the latest when a request comes more than `everySeconds` after the
- * last answer. While the source cannot be asked, tokens are handed out as long as they live, and nobody waits for it
- * longer than `patienceMs`. When it refuses, the key's token is dropped, and the refusal is answered for five seconds
- * before the source is asked again. What is remembered here keeps no token away and no token alive: whatever is forgotten
- * is asked for.
+ * - Each key is revalidated with a request to the source: in the background after four fifths of `revalidateSeconds`,
+ *   and before the token is issued after all of it.
+ * - While the source is unavailable, cached tokens are issued as long as they live. A caller waits for the source for
+ *   `maxWaitMs` at most.
+ * - If the source refuses, the key's token is dropped, and requests get the same refusal for five seconds.
+ * - An entry that is evicted here neither hides nor keeps a token: its key is revalidated at the next request.
  */
 export class RevalidatingCache {
   readonly #source: TokenSource
   readonly #options: RevalidatingCacheOptions
-  readonly #confirmations: LRUCache<string, LastConfirmation>
+  readonly #confirmations: LRUCache<string, Confirmation>
   readonly #refusals: LRUCache<string, Refusal>
   readonly #revalidations = new Map<string, Promise<void>>()
   #cache: Pick<ManagedCache, 'purge'> | undefined
-  /** Monotonic milliseconds until which nobody waits for the source. */
+  /** Monotonic milliseconds until which no caller with a cached token waits for the source. */
   #unavailableUntil = Number.NEGATIVE_INFINITY
 
   constructor(source: TokenSource, options: RevalidatingCacheOptions) {
@@ -73,7 +80,7 @@ export class RevalidatingCache {
     this.#refusals = new LRUCache({ max: options.maxEntries })
   }
 
-  /** The source for the cache: what comes of its fetches counts as an answer. */
+  /** The source for the cache. A fetch of the cache counts as a revalidation too. */
   readonly source: TokenSource = async (grant, signal) => {
     const at = momentOf(this.#options.clock)
     try {
@@ -85,59 +92,63 @@ export class RevalidatingCache {
     }
   }
 
-  /** The cache, with the question before it. What is taken back is dropped from it. */
+  /** The cache with revalidation in front of it. Revoked tokens are purged from `cache`. */
   wrap(cache: Pick<ManagedCache, 'get' | 'purge'>): TokenCache {
     this.#cache = cache
     return {
       get: (grant, minExpiresIn) => {
         const refusal = this.#refusals.get(grant.key)
-        if (refusal !== undefined && this.#ageMs(refusal) < refusedMs) return Promise.reject(refusal.error)
+        if (refusal !== undefined && this.#ageMs(refusal) < refusalTtlMs) return Promise.reject(refusal.error)
         const served = cache.get(grant, minExpiresIn)
         if (served instanceof Promise) return served
-        const standing = this.#confirmations.get(grant.key)
-        const age = standing === undefined ? Number.POSITIVE_INFINITY : this.#ageMs(standing)
-        if (standing !== undefined && age < standing.freshForMs) return served
-        const question = this.#revalidate(grant)
-        const isLate = age >= this.#options.everySeconds * 1000
-        if (isLate && !this.#isUnavailable()) return this.#wait(question).then(() => cache.get(grant, minExpiresIn))
-        question.catch(() => undefined)
+        const confirmation = this.#confirmations.get(grant.key)
+        const age = confirmation === undefined ? Number.POSITIVE_INFINITY : this.#ageMs(confirmation)
+        if (confirmation !== undefined && age < confirmation.freshForMs) return served
+        const revalidation = this.#revalidate(grant)
+        const isOverdue = age >= this.#options.revalidateSeconds * 1000
+        if (isOverdue && !this.#isUnavailable())
+          return this.#waitBriefly(revalidation).then(() => cache.get(grant, minExpiresIn))
+        revalidation.catch(() => undefined)
         return served
       },
     }
   }
 
-  /** Resolves when the key's token may be handed out: it was granted again, or the source cannot be asked. */
+  /**
+   * Resolves when the key's token may be issued: the source granted it again or is unavailable. Rejects if it is
+   * revoked.
+   */
   #revalidate(grant: Grant): Promise<void> {
     const running = this.#revalidations.get(grant.key)
     if (running) return running
-    const question = this.#revalidateOnce(grant).finally(() => this.#revalidations.delete(grant.key))
-    this.#revalidations.set(grant.key, question)
-    return question
+    const revalidation = this.#revalidateOnce(grant).finally(() => this.#revalidations.delete(grant.key))
+    this.#revalidations.set(grant.key, revalidation)
+    return revalidation
   }
 
   async #revalidateOnce(grant: Grant): Promise<void> {
-    const { timeoutMs, revokes: withdraws } = this.#options
+    const { timeoutMs, revokes } = this.#options
     try {
       await withDeadline(
         signal => this.source(grant, signal),
         timeoutMs,
-        () => this.#failed(grant, noAnswer(timeoutMs)),
+        () => this.#failed(grant, timeoutError(timeoutMs)),
       )
     } catch (thrown) {
-      if (withdraws(asBrokerError(thrown))) throw thrown
-      this.#pause(grant)
+      if (revokes(asBrokerError(thrown))) throw thrown
+      this.#postpone(grant)
     }
   }
 
-  /** Waits for an answer, and no longer than callers are to; the question goes on. */
-  async #wait(question: Promise<void>): Promise<void> {
+  /** Waits for a revalidation, for `maxWaitMs` at most. The revalidation itself goes on. */
+  async #waitBriefly(revalidation: Promise<void>): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>()
     const timer = setTimeout(() => {
       this.#markUnavailable()
       resolve()
     }, this.#options.maxWaitMs)
     try {
-      await Promise.race([question, promise])
+      await Promise.race([revalidation, promise])
     } finally {
       clearTimeout(timer)
     }
@@ -146,19 +157,19 @@ export class RevalidatingCache {
   #granted({ key }: Grant, at: Moment): void {
     this.#unavailableUntil = Number.NEGATIVE_INFINITY
     const refusal = this.#refusals.peek(key)
-    // What was asked before the key was taken back says nothing of what is granted since.
+    // A request that began before the key was revoked must not undo the refusal.
     if (refusal !== undefined && refusal.at.monotonic > at.monotonic) return
     this.#refusals.delete(key)
-    this.#confirmations.set(key, { at, freshForMs: this.#options.everySeconds * 1000 * earlyShare })
+    this.#confirmations.set(key, { at, freshForMs: this.#options.revalidateSeconds * 1000 * backgroundShare })
   }
 
   #failed(grant: Grant, error: BrokerError): BrokerError {
-    const { isResponse: answers, revokes: withdraws } = this.#options
-    if (withdraws(error) || answers(error)) this.#unavailableUntil = Number.NEGATIVE_INFINITY
+    const { isSourceError, revokes } = this.#options
+    if (revokes(error) || isSourceError(error)) this.#unavailableUntil = Number.NEGATIVE_INFINITY
     else this.#markUnavailable()
-    if (withdraws(error)) this.#revoke(grant, error)
-    // A key without a token has no standing, so that it pushes out no other's.
-    else if (this.#confirmations.has(grant.key)) this.#pause(grant)
+    if (revokes(error)) this.#revoke(grant, error)
+    // A key without a token gets no confirmation, so that it does not evict another key's.
+    else if (this.#confirmations.has(grant.key)) this.#postpone(grant)
     return error
   }
 
@@ -170,26 +181,26 @@ export class RevalidatingCache {
     if (dropped > 0) this.#options.revoked(grant, error)
   }
 
-  /** Nothing is asked of the key for a while. */
-  #pause({ key }: Grant): void {
-    const { clock, everySeconds } = this.#options
-    this.#confirmations.set(key, { at: momentOf(clock), freshForMs: Math.min(longestPauseMs, everySeconds * 200) })
+  /** Starts no revalidation of the key for a while. */
+  #postpone({ key }: Grant): void {
+    const { clock, revalidateSeconds: everySeconds } = this.#options
+    this.#confirmations.set(key, { at: momentOf(clock), freshForMs: Math.min(retryMs, everySeconds * 200) })
   }
 
   #markUnavailable(): void {
-    this.#unavailableUntil = this.#options.clock.monotonic() + longestPauseMs
+    this.#unavailableUntil = this.#options.clock.monotonic() + retryMs
   }
 
   #isUnavailable(): boolean {
     return this.#options.clock.monotonic() < this.#unavailableUntil
   }
 
-  /** By whichever clock says more: a machine that slept has confirmed nothing meanwhile. */
+  /** The larger age by the two clocks: the monotonic clock can stand still while a machine sleeps. */
   #ageMs({ at }: { readonly at: Moment }): number {
     const { now, monotonic } = momentOf(this.#options.clock)
     return Math.max(now - at.now, monotonic - at.monotonic)
   }
 }
 
-const noAnswer = (ms: number) =>
+const timeoutError = (ms: number) =>
   new BrokerError('upstream_unavailable', `The broker did not confirm a token within ${ms} ms.`, { reason: 'timeout' })

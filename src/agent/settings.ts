@@ -42,113 +42,113 @@ export function readFlags(
   const flags: Flags = Object.fromEntries(
     Object.entries(given).flatMap(([name, value]) => (value === undefined ? [] : [[name, String(value)]])),
   )
-  const faults: ConfigurationError[] = []
+  const errors: ConfigurationError[] = []
   const settings: AgentSettings = {
-    broker: readBroker(flags, faults),
-    tenant: readTenant(flags, faults),
-    credential: readCredentialFiles(flags, faults),
-    listen: readAddress(flags, faults),
-    secretFile: readSecretFile(flags, environment, faults),
+    broker: readBroker(flags, errors),
+    tenant: readTenant(flags, errors),
+    credential: readCredentialFiles(flags, errors),
+    listen: readAddress(flags, errors),
+    secretFile: readSecretFile(flags, environment, errors),
     metadata: flags['metadata'] !== undefined,
-    revalidateSeconds: readNumber(flags, 'revalidate', { defaultValue: 300, least: 10, most: 3600 }, faults),
-    logLevel: readLogLevel(flags, faults),
+    revalidateSeconds: readNumber(flags, 'revalidate', { defaultValue: 300, min: 10, max: 3600 }, errors),
+    logLevel: readLogLevel(flags, errors),
   }
-  if (faults.length > 0) throw new InvalidConfigurationError('The flags are invalid', faults)
+  if (errors.length > 0) throw new InvalidConfigurationError('The flags are invalid', errors)
   return Object.freeze(settings)
 }
 
-function readBroker({ broker }: Flags, faults: ConfigurationError[]): string {
+function readBroker({ broker }: Flags, errors: ConfigurationError[]): string {
   const origin = broker === undefined ? undefined : originOf(broker)
   if (origin !== undefined) return origin
   const url = 'an https URL (http on loopback only) without a path'
-  faults.push({
+  errors.push({
     where: '--broker',
     what: broker === undefined ? `is required (the broker's URL: ${url})` : `must be ${url}; got "${broker}"`,
   })
   return ''
 }
 
-function readTenant({ tenant }: Flags, faults: ConfigurationError[]): string {
+function readTenant({ tenant }: Flags, errors: ConfigurationError[]): string {
   if (tenant !== undefined && new RegExp(`^${tenantPattern}$`).test(tenant)) {
     return isGuid(tenant) ? tenant.toLowerCase() : tenant
   }
   const text = "a tenant's id, or its name (in lower case) in the broker's policy"
   const what = tenant === undefined ? `is required (${text})` : `must be ${text}; got "${tenant}"`
-  faults.push({ where: '--tenant', what })
+  errors.push({ where: '--tenant', what })
   return ''
 }
 
-function readCredentialFiles(flags: Flags, faults: ConfigurationError[]): CredentialFiles {
+function readCredentialFiles(flags: Flags, errors: ConfigurationError[]): CredentialFiles {
   const { 'token-file': tokenFile, 'api-key-file': apiKeyFile, cert, key, 'ca-file': caFile } = flags
   if (tokenFile !== undefined && apiKeyFile !== undefined) {
-    faults.push({
+    errors.push({
       where: '--api-key-file',
       what: 'cannot be combined with --token-file, since a request carries only one of them',
     })
   }
   if ((cert === undefined) !== (key === undefined)) {
-    faults.push({
+    errors.push({
       where: cert === undefined ? '--cert' : '--key',
       what: `is required with ${cert === undefined ? '--key' : '--cert'}`,
     })
   }
   if (tokenFile === undefined && apiKeyFile === undefined && cert === undefined && key === undefined) {
     const what = "is required, or --api-key-file, or --cert and --key (the workload's own credential)"
-    faults.push({ where: '--token-file', what })
+    errors.push({ where: '--token-file', what })
   }
   const certificate = cert !== undefined && key !== undefined ? { certFile: cert, keyFile: key } : undefined
   return { tokenFile, apiKeyFile, certificate, caFile }
 }
 
-function readAddress(flags: Flags, faults: ConfigurationError[]): LocalAddress {
+function readAddress(flags: Flags, errors: ConfigurationError[]): LocalAddress {
   const { host = '127.0.0.1', socket } = flags
   if (socket !== undefined) {
     for (const name of ['host', 'port', 'metadata'] as const) {
-      if (flags[name] !== undefined) faults.push({ where: `--${name}`, what: 'has no effect with --socket' })
+      if (flags[name] !== undefined) errors.push({ where: `--${name}`, what: 'has no effect with --socket' })
     }
     return { socket }
   }
   if (!/^(127(\.\d{1,3}){3}|::1|localhost)$/.test(host)) {
     const what = 'must be a loopback address such as 127.0.0.1, because the agent serves its own host only'
-    faults.push({ where: '--host', what: `${what}; got "${host}"` })
+    errors.push({ where: '--host', what: `${what}; got "${host}"` })
   }
   // A hosts file can map a name to any address.
   const address = host === 'localhost' ? '127.0.0.1' : host
-  return { host: address, port: readNumber(flags, 'port', { defaultValue: 8081, least: 0, most: 65_535 }, faults) }
+  return { host: address, port: readNumber(flags, 'port', { defaultValue: 8081, min: 0, max: 65_535 }, errors) }
 }
 
-function readSecretFile(flags: Flags, environment: Environment, faults: ConfigurationError[]): string {
+function readSecretFile(flags: Flags, environment: Environment, errors: ConfigurationError[]): string {
   const file = flags['secret-file']
   if (file !== undefined && file !== '') return file
   const folder = environment['RUNTIME_DIRECTORY']?.split(':', 1)[0] || environment['XDG_RUNTIME_DIR']
   if (folder !== undefined && folder !== '') return join(folder, 'token-broker-agent.secret')
   const what = 'is required if neither RUNTIME_DIRECTORY nor XDG_RUNTIME_DIR names a folder for the secret'
-  faults.push({ where: '--secret-file', what })
+  errors.push({ where: '--secret-file', what })
   return ''
 }
 
 interface Range {
   readonly defaultValue: number
-  readonly least: number
-  readonly most: number
+  readonly min: number
+  readonly max: number
 }
 
-function readNumber(flags: Flags, name: 'port' | 'revalidate', range: Range, faults: ConfigurationError[]): number {
+function readNumber(flags: Flags, name: 'port' | 'revalidate', range: Range, errors: ConfigurationError[]): number {
   const given = flags[name]
   if (given === undefined) return range.defaultValue
   const number = /^\d{1,9}$/.test(given) ? Number(given) : Number.NaN
-  if (number >= range.least && number <= range.most) return number
-  faults.push({
+  if (number >= range.min && number <= range.max) return number
+  errors.push({
     where: `--${name}`,
-    what: `must be a whole number from ${range.least} to ${range.most}; got "${given}"`,
+    what: `must be a whole number from ${range.min} to ${range.max}; got "${given}"`,
   })
   return range.defaultValue
 }
 
-function readLogLevel(flags: Flags, faults: ConfigurationError[]): AgentSettings['logLevel'] {
+function readLogLevel(flags: Flags, errors: ConfigurationError[]): AgentSettings['logLevel'] {
   const given = flags['log-level'] ?? logLevels[0]
   const level = logLevels.find(each => each === given)
   if (level === undefined)
-    faults.push({ where: '--log-level', what: `must be one of ${logLevels.join(', ')}; got "${given}"` })
+    errors.push({ where: '--log-level', what: `must be one of ${logLevels.join(', ')}; got "${given}"` })
   return level ?? logLevels[0]
 }

@@ -3,8 +3,8 @@ import { connect } from 'node:net'
 import { codeOf } from '../errors.ts'
 
 /**
- * Removes a Unix socket that a process left behind when it ended.
- * @throws Error when something else has the path, or somebody listens there
+ * Removes a Unix socket that an ended process has left.
+ * @throws Error if the path is not a socket, or another process listens there
  */
 export async function removeStaleSocket(path: string): Promise<void> {
   const found = await lstat(path).catch((thrown: unknown) => {
@@ -12,15 +12,18 @@ export async function removeStaleSocket(path: string): Promise<void> {
     throw thrown
   })
   if (found === undefined) return
-  if (!found.isSocket()) throw new Error(`${path} is there already and is no socket`)
-  if (await isAnswered(path)) throw new Error(`another process listens at ${path}`)
+  if (!found.isSocket()) throw new Error(`${path} already exists and is not a socket`)
+  if (await hasListener(path)) throw new Error(`another process listens at ${path}`)
   await unlink(path)
 }
 
-/** Lets only its owner connect. Nobody else could before either: that takes the right to write. */
-export const closeToOthers = (path: string): Promise<void> => chmod(path, 0o600)
+/**
+ * Sets the mode of a socket to 0600, so that only its owner can connect. Until then the umask decides: connecting needs
+ * the permission to write, which the usual umask of 022 gives to the owner only.
+ */
+export const restrictToOwner = (path: string): Promise<void> => chmod(path, 0o600)
 
-function isAnswered(path: string): Promise<boolean> {
+function hasListener(path: string): Promise<boolean> {
   const { promise, resolve, reject } = Promise.withResolvers<boolean>()
   const socket = connect(path)
   socket.once('connect', () => {

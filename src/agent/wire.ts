@@ -11,12 +11,12 @@ import type { BrokerError } from '../errors.ts'
 import { buildApp } from '../http/server/app.ts'
 import { identityEndpoint, metadataEndpoints, refuseMetadata } from '../http/token-endpoints/identity.ts'
 import { localOnly } from './local-only.ts'
-import { addOperations, countAnswers, type Operations } from '../http/operations/operations.ts'
+import { addOperations, countResponses, type Operations } from '../http/operations/operations.ts'
 import { addTokenEndpoint } from '../http/token-endpoints/token-endpoint.ts'
 import { tokensEndpoint } from '../http/token-endpoints/tokens.ts'
-import { createSubscribers } from '../service/subscribers.ts'
-import { parentBroker, parentUpstream, reachParent, type ParentBrokerOptions } from './parent-broker.ts'
-import { isWordOfParent } from './parent-failure.ts'
+import { createSubscribers, type SubscriberSettings } from '../service/subscribers.ts'
+import { parentBroker, parentUpstream, checkReachable, type ParentBrokerOptions } from './parent-broker.ts'
+import { isBrokerRefusal } from './parent-failure.ts'
 import { readCredential } from './workload-credential.ts'
 import { closeListener } from '../service/listeners.ts'
 import { notReadyYet } from '../telemetry/not-ready.ts'
@@ -26,27 +26,29 @@ import { authorizeByFlags, policyOfFlags } from './flag-policy.ts'
 import type { AgentSettings } from './settings.ts'
 
 const maxEntries = 1_000
-/** Questions to the broker at once. */
+/** Concurrent requests to the broker at most. */
 const concurrency = 16
 const minRemainingSeconds = 60
-/** More than a broker takes for an exchange, retries included. */
+/** Longer than a broker takes for an exchange with its retries, by default. */
 const timeoutMs = 10_000
-/** Of that, what a workload waits at most while it could have a token that is held. */
-const patienceMs = 1_500
+/** How long a workload whose token is cached waits for the broker at most. */
+const maxWaitMs = 1_500
+/** Milliseconds beyond {@link timeoutMs} in which open requests may end when the agent stops. */
 const graceMs = 1_000
 
-/** The statuses with which a broker takes back what it granted. With any other it says that it cannot tell. */
-const withdrawing = new Set([400, 401, 403])
-const withdraws = ({ status }: BrokerError): boolean => withdrawing.has(status)
+/** The statuses with which the broker revokes what it granted. Any other means that it cannot decide now. */
+const revokingStatuses = new Set([400, 401, 403])
+const revokes = ({ status }: BrokerError): boolean => revokingStatuses.has(status)
 
-/** An agent that is put together but does not listen yet. */
+/** An agent whose parts are connected, but that does not listen yet. */
 export type AgentService = Omit<Service, 'management' | 'reload' | 'watchPolicy'>
 
 /**
- * Plugs an agent together: what {@link ../wire.ts} makes, with a central broker in the place of Entra, the local secret in
- * the place of issuers, and the flags in the place of a policy.
+ * Makes the parts of an agent and connects them. It has the parts of a broker, except that a central broker replaces
+ * Entra, the local secret replaces issuers, and flags replace the policy file.
  *
- * @param secret what its one caller holds
+ * @param secret the local secret, which its only caller must send
+ * @param sink where log and audit lines are written
  */
 export function wireAgent(
   settings: AgentSettings,
@@ -60,31 +62,25 @@ export function wireAgent(
   const isReady = () => readiness.isReady() && !isDraining()
   const policy = policyOfFlags(tenant)
   const { log, events, telemetry } = createSubscribers(
-    {
-      audit: 'summary',
-      logLevel: settings.logLevel,
-      secrets: [secret],
-      certificates: false,
-      upstreams: () => [parentUpstream(url)],
-    },
+    subscriberSettings(settings, secret),
     createActivePolicy(policy, clock),
     sink,
     { clock, isReady, isDraining, cache: () => view.statistics(), circuit: () => 'closed' },
   )
-  const parent = { url, credential: () => readCredential(files), clock, asked: events.asked }
+  const parent = { url, credential: () => readCredential(files), clock, upstreamCalled: events.upstreamCalled }
   const { tokens, view } = connectParent(parent, settings, random, { log, events })
   const deciders = {
     authenticate: createSecretAuthenticate(secret, policy),
     authorize: authorizeByFlags(tenant),
-    limits: { request: () => undefined },
+    limits: { chargeRequest: () => undefined },
   }
   const tokenService = createTokenService(deciders, tokens, events)
   const readiness = createReadiness([reachable(parent)], notReadyYet(log), random)
   const authorizeOperation = createAuthorizeOperation(events.forbidden)
   const operations = { ...telemetry, tokenService, authorizeOperation, cache: view }
   const app = buildApp(
-    { log, isDraining, answered: events.answered },
-    routesOf(settings, secret, tokenService, operations),
+    { log, isDraining, responded: events.responded },
+    agentRoutes(settings, secret, tokenService, operations),
   )
 
   return {
@@ -102,26 +98,34 @@ export function wireAgent(
   }
 }
 
-/** The broker's tokens, cached, and handed out as long as the broker does not take them back. */
+const subscriberSettings = ({ broker, logLevel }: AgentSettings, secret: string): SubscriberSettings => ({
+  audit: 'summary',
+  logLevel,
+  secrets: [secret],
+  certificates: false,
+  upstreams: () => [parentUpstream(broker)],
+})
+
+/** The tokens of the central broker, cached, and revalidated with it. */
 function connectParent(
   parent: ParentBrokerOptions,
-  { tenant, revalidateSeconds: everySeconds }: AgentSettings,
+  { tenant, revalidateSeconds }: AgentSettings,
   random: () => number,
   { log, events }: Pick<ReturnType<typeof createSubscribers>, 'log' | 'events'>,
 ) {
   const { clock } = parent
-  const confirmation = new RevalidatingCache(parentBroker(parent), {
+  const revalidation = new RevalidatingCache(parentBroker(parent), {
     clock,
-    everySeconds,
+    revalidateSeconds,
     timeoutMs,
-    maxWaitMs: patienceMs,
+    maxWaitMs,
     maxEntries,
-    revokes: withdraws,
-    isResponse: isWordOfParent,
+    revokes,
+    isSourceError: isBrokerRefusal,
     revoked: ({ scope, application }, { code, message }) =>
-      log.warn({ event: 'token.withdrawn', tenant, scope, application, code }, message),
+      log.warn({ event: 'token.revoked', tenant, scope, application, code }, message),
   })
-  const cache = createCache(confirmation.source, {
+  const cache = createCache(revalidation.source, {
     clock,
     random,
     maxEntries,
@@ -131,20 +135,20 @@ function connectParent(
     events: {
       negativeCacheHit: events.negativeCacheHit,
       refreshed: (grant, outcome, error) => {
-        // What was taken back is told as such, and is not served any more.
-        if (error === undefined || !withdraws(error)) events.refreshed(grant, outcome, error)
+        // A revoked token is reported as revoked, not as a failed refresh that still has a valid token.
+        if (error === undefined || !revokes(error)) events.refreshed(grant, outcome, error)
       },
     },
   })
-  return { tokens: confirmation.wrap(cache), view: cache.view }
+  return { tokens: revalidation.wrap(cache), view: cache.view }
 }
 
 const reachable = (parent: ParentBrokerOptions): Need => ({
   name: 'the broker',
-  get: () => reachParent(parent, AbortSignal.timeout(timeoutMs)),
+  get: () => checkReachable(parent, AbortSignal.timeout(timeoutMs)),
 })
 
-function routesOf(
+function agentRoutes(
   { tenant, metadata }: AgentSettings,
   secret: string,
   tokenService: TokenService,
@@ -161,7 +165,7 @@ function routesOf(
       if (!metadata) refuseMetadata(scope)
     },
     (scope: FastifyInstance) => {
-      countAnswers(scope, operations.answered)
+      countResponses(scope, operations.responded)
       addOperations(scope, { ...operations, openMetrics: true })
     },
   ]

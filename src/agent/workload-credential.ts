@@ -1,10 +1,11 @@
 import { messageOf, BrokerError } from '../errors.ts'
 import { readLimitedFile } from '../outbound/files/files.ts'
 
-/** Where a workload outside Azure keeps what it authenticates with. Paths; at least one of the first three. */
+/** The paths of a workload's credential. At least one of the first three is set. */
 export interface CredentialFiles {
-  /** A token, replaced as it rotates. */
+  /** A token; its file is replaced when it rotates. */
   readonly tokenFile: string | undefined
+  /** An API key. */
   readonly apiKeyFile: string | undefined
   /** A client certificate and its key, in PEM. */
   readonly certificate: { readonly certFile: string; readonly keyFile: string } | undefined
@@ -12,19 +13,21 @@ export interface CredentialFiles {
   readonly caFile: string | undefined
 }
 
-/** What a request to the broker carries. */
+/** The credential in a request to the broker. */
 export interface WorkloadCredential {
+  /** For the header `Authorization`. */
   readonly bearer: string | undefined
+  /** PEM texts. */
   readonly tls: { readonly ca?: string; readonly cert?: string; readonly key?: string }
 }
 
 const maxFileBytes = 256 * 1024
 
 /**
- * Reads the workload's credential, anew each time: a kubelet, an agent of SPIRE or a person replaces such files while
- * they are in use.
+ * Reads the workload's credential. It is read for each request, because a kubelet, a SPIRE agent or a person can
+ * replace its files at any time.
  *
- * Rejects with `identity_unavailable`, naming the file and nothing of what is in it.
+ * @throws BrokerError `identity_unavailable`; its cause names the file and never has its content
  */
 export async function readCredential(files: CredentialFiles): Promise<WorkloadCredential> {
   const { tokenFile, apiKeyFile, certificate, caFile } = files
@@ -35,7 +38,8 @@ export async function readCredential(files: CredentialFiles): Promise<WorkloadCr
     read(certificate?.certFile),
     read(certificate?.keyFile),
   ])
-  if (bearer !== undefined && !/^[!-~]+$/.test(bearer)) throw unusable(`${bearerFile} does not hold one credential`)
+  if (bearer !== undefined && !/^[!-~]+$/.test(bearer))
+    throw unusable(`${bearerFile} must contain exactly one credential, without white space`)
   return { bearer, tls: { ...(ca && { ca }), ...(cert && { cert }), ...(key && { key }) } }
 }
 

@@ -5,22 +5,22 @@ import type { TokenRequest, Policy } from './policy/model.ts'
 import type { BrokerError, ConfigurationError } from '../errors.ts'
 import type { RequestFacts } from './lib/request-facts.ts'
 
-/** A token as a source hands it over, already checked against the grant it is for. */
+/** A token that a source returned. It was already compared with its grant. */
 export interface IssuedToken {
   readonly token: string
   /** Seconds from the moment the fetch began. Always positive. */
   readonly expiresIn: number
-  /** The token's own `exp`, in milliseconds since 1970, where it is a readable JWT. */
+  /** The token's own `exp`, in milliseconds since 1970. Absent if the token is not a readable JWT. */
   readonly expiresAt?: number
-  /** Seconds after which the issuer suggests a newer one. */
+  /** Seconds after which the issuer suggests to fetch a newer token. */
   readonly refreshIn?: number
-  /** The issuer's own ids of the exchange, for its support. */
+  /** The ids of the exchange at the issuer, for its support. */
   readonly traceId?: string
   readonly correlationId?: string
 }
 
 /**
- * Where tokens come from: Entra, or anything wrapped around it. Rejects with a {@link BrokerError}.
+ * The source of tokens: Entra, Entra with retries, or the central broker of an agent. Rejects with a {@link BrokerError}.
  * Must settle when `signal` aborts.
  */
 export type TokenSource = (grant: Grant, signal: AbortSignal) => Promise<IssuedToken>
@@ -32,103 +32,110 @@ export interface Assertion {
   readonly expiresAt: number
 }
 
-/** Where the client assertion comes from. */
+/** The source of the client assertion. */
 export interface AssertionSource {
-  /** The assertion that is held, or a new one. Rejects with `identity_unavailable`. */
+  /** Returns the cached assertion, or a new one. Rejects with `identity_unavailable`. */
   readonly get: (signal: AbortSignal) => Promise<Assertion>
   /**
-   * A new assertion after `refused` was not accepted upstream. May resolve to the same token: the platform repeats one
-   * until it chooses otherwise.
+   * Returns a new assertion after Entra rejected `refused`. May resolve to the same token, because the platform decides
+   * when it issues a new one.
    */
   readonly renew: (refused: Assertion, signal: AbortSignal) => Promise<Assertion>
-  /** The identity's own tenant id in lower case, once known. */
+  /** The tenant id of the identity itself, in lower case, once known. */
   readonly homeTenant: () => string | undefined
 }
 
-/** Reads a JSON document over the network: bounded in size and time, no redirects. Rejects with a plain `Error`. */
+/** Reads a JSON document over the network, with limits for size and time and without redirects. Rejects with an `Error`. */
 export type FetchDocument = (url: URL) => Promise<unknown>
 
-/** How the cache came by the token it serves (RFC 9211). */
+/** How the cache got the token that it serves: the `Cache-Status` of a response (RFC 9211). */
 export type CacheOutcome = (typeof cacheOutcomes)[number]
 
 /** Every {@link CacheOutcome}. */
 export const cacheOutcomes = ['hit', 'due', 'refresh-failed', 'miss', 'collapsed', 'expired', 'request'] as const
 
-/** A token that is handed out. One object per fetched token, so that listeners can remember what they derived of it. */
+/** A token that is issued. There is one object per fetched token, so that subscribers can cache values for it. */
 export interface TokenFacts {
   readonly token: string
-  /** What stands for the token in logs. */
+  /** Identifies the token in logs. */
   readonly fingerprint: string
   readonly traceId: string | undefined
   readonly correlationId: string | undefined
 }
 
-/** Somebody the broker asks: Entra's authority by its origin, the identity endpoint, an issuer by its name in the policy. */
+/**
+ * A service that the broker calls. Its name is the origin of Entra's authority, the source of the identity, or the issuer's
+ * name in the policy.
+ */
 export interface Upstream {
   readonly kind: (typeof upstreamKinds)[number]
   readonly name: string
 }
 
-/** Kinds of {@link Upstream}. */
+/** Every kind of {@link Upstream}. */
 export const upstreamKinds = ['authority', 'identity', 'issuer'] as const
 
-/** closed: the authority is asked. open: it is not, since it did not answer lately. half-open: once, to find out. */
+/**
+ * The state of the circuit breaker of the authority. closed: requests are sent. open: none is sent, because the exchanges of
+ * too many tenants failed. half-open: one request is sent as a probe.
+ */
 export type CircuitState = (typeof circuitStates)[number]
 
 /** Every {@link CircuitState}. */
 export const circuitStates = ['closed', 'open', 'half-open'] as const
 
-/** How a refresh in the background ended: `not_yet` brought no token that lives longer. */
+/** How a background refresh ended. `not_yet`: the new token does not live longer than the cached one. */
 export type RefreshOutcome = (typeof refreshOutcomes)[number]
 
 /** Every {@link RefreshOutcome}. */
 export const refreshOutcomes = ['replaced', 'not_yet', 'failed'] as const
 
-/** The tokens, fetches and failures that are meant. An absent field stands for all values. */
+/** Selects tokens, fetches and cached failures. An absent field matches all values. */
 export interface FetchFilter {
   readonly clientId?: string | undefined
   readonly tenant?: string | undefined
   readonly scope?: string | undefined
 }
 
-/** What the broker announces. Listeners (audit, metrics, health) must be quick and must not throw. */
+/** What the broker reports. Subscribers (audit, metrics, health) must return quickly and must not throw. */
 export interface Events {
-  /** A token was handed out. */
+  /** A token was issued. */
   readonly issued: (request: RequestFacts, grant: Grant, token: TokenFacts, how: CacheOutcome) => void
-  /** An authenticated caller got no token: forbidden, or permitted but not to be had. */
+  /** An authenticated caller got an error and no token. Without a grant, the policy did not permit it. */
   readonly refused: (
     request: RequestFacts,
     caller: Caller,
-    ask: TokenRequest,
+    tokenRequest: TokenRequest,
     error: BrokerError,
     grant?: Grant,
   ) => void
-  /** A request came without an acceptable credential. */
+  /** A request had no credential, or one that was not accepted. */
   readonly unauthenticated: (request: RequestFacts, error: BrokerError) => void
-  /** An authenticated caller lacks a permission of the operations endpoints. */
+  /** An authenticated caller lacks the permission for an operations endpoint. */
   readonly forbidden: OperationDenied
+  /** A credential was verified or refused. */
   readonly verification: Verification
-  /** A background refresh settled. If it failed, callers are served the token that is held. */
+  /** A background refresh ended. If it failed, the cached token stays in use. */
   readonly refreshed: (grant: Grant, outcome: RefreshOutcome, error?: BrokerError) => void
-  /** A caller is answered with a failure that is remembered: nobody was asked for its sake. */
+  /** A request got an error from the negative cache; no upstream was called for it. */
   readonly negativeCacheHit: (grant: Grant, error: BrokerError) => void
-  /** Tokens were forgotten on demand. A part of the filter that is absent stands for all. */
+  /** A caller purged the cache. `dropped` is the number of tokens that were removed. */
   readonly purged: (request: RequestFacts, caller: Caller, filter: FetchFilter, dropped: number) => void
-  /** The circuit of the authority changed. */
+  /** The circuit breaker of the authority changed its state; `since` is in milliseconds since 1970. */
   readonly circuit: (state: CircuitState, since: number) => void
-  /** An upstream was asked and answered, or failed to. */
-  readonly asked: (upstream: Upstream, seconds: number, error?: BrokerError) => void
-  /** A token came that is no readable JWT, so that nothing could be checked before it was stored. */
-  readonly unreadable: (grant: Grant) => void
-  /** A request was answered: `ok`, or the error's code. Hand-outs are announced by {@link issued} alone. */
-  readonly answered: (endpoint: string, outcome: string) => void
-  /** Somebody who is no trusted proxy sent a header that says who a proxy's peer is; it was passed over. */
+  /** A request to an upstream ended, with the error if it failed. */
+  readonly upstreamCalled: (upstream: Upstream, seconds: number, error?: BrokerError) => void
+  /** A token is not a readable JWT, so it was stored without the check of its claims. */
+  readonly opaqueToken: (grant: Grant) => void
+  /** A response was sent: `ok`, or the error's code. Not reported for issued tokens; {@link issued} is. */
+  readonly responded: (endpoint: string, outcome: string) => void
+  /** A header with a forwarded certificate was ignored, because its sender is not a trusted proxy. */
   readonly headerIgnored: (header: string) => void
   /**
-   * Another version of the policy is in force, or the same one: with other keys from the files that it names, or after a
-   * faulty version that was taken back.
+   * A policy was activated. It is the same as `before` if only the keys in its files changed, or if an invalid version of the
+   * file was reverted.
    */
   readonly policyLoaded: (policy: Policy, before: Policy) => void
-  /** The policy file is faulty; `running` stays in force. */
-  readonly policyRefused: (running: Policy, faults: readonly ConfigurationError[]) => void
+  /** The policy file is invalid; `active` stays active. */
+  readonly policyRefused: (active: Policy, errors: readonly ConfigurationError[]) => void
 }

@@ -33,8 +33,9 @@ export interface UpstreamHealth {
 
 /** The health of the upstreams, derived from the broker's own traffic. */
 export interface Health {
-  readonly asked: Events['asked']
+  readonly upstreamCalled: Events['upstreamCalled']
   readonly circuit: Events['circuit']
+  /** The health of every upstream now, in the order of the list. */
   readonly report: () => readonly UpstreamHealth[]
   /** Replaces the list of upstreams; those that stay keep their health. */
   readonly follow: (upstreams: readonly Upstream[]) => void
@@ -55,7 +56,7 @@ export function createHealth(upstreams: readonly Upstream[], clock: Pick<Clock, 
   follow(upstreams)
   return {
     follow,
-    asked: (upstream, _seconds, error) => {
+    upstreamCalled: (upstream, _seconds, error) => {
       const state = states.get(keyOf(upstream))
       if (state) states.set(keyOf(upstream), next(state, error, clock.now()))
     },
@@ -81,17 +82,17 @@ const unknownYet = (upstream: Upstream, since: number): UpstreamHealth => ({
 })
 
 function next(state: UpstreamHealth, error: BrokerError | undefined, now: number): UpstreamHealth {
-  if (!error) return { ...turned(state, 'ok', now), lastSuccess: now, failures: 0 }
-  // One tenant's missing consent, or a request that Entra refuses, shows that Entra can be reached, and nothing else.
-  if (!error.handling.ownTrouble) return stillTroubled(state) ? state : { ...turned(state, 'ok', now), failures: 0 }
+  if (!error) return { ...withStatus(state, 'ok', now), lastSuccess: now, failures: 0 }
+  // An error of one tenant or request (missing consent, a refusal) only shows that the upstream can be reached.
+  if (!error.handling.ownTrouble) return mayPersist(state) ? state : { ...withStatus(state, 'ok', now), failures: 0 }
   const { code, reason, message: detail, parts } = error
   const lastError: HealthError = { code, reason, detail, upstreamCodes: parts.upstream?.codes ?? [], at: now }
-  return { ...turned(state, 'failing', now), lastError, failures: state.failures + 1 }
+  return { ...withStatus(state, 'failing', now), lastError, failures: state.failures + 1 }
 }
 
-const turned = (state: UpstreamHealth, status: HealthStatus, now: number): UpstreamHealth =>
+const withStatus = (state: UpstreamHealth, status: HealthStatus, now: number): UpstreamHealth =>
   status === state.status ? state : { ...state, status, since: now }
 
-/** Whether the earlier failure may persist although Entra responded: a response only disproves that Entra is unavailable. */
-const stillTroubled = ({ status, lastError }: UpstreamHealth): boolean =>
+/** Whether an earlier failure may persist although Entra responded: a response only shows that Entra is available. */
+const mayPersist = ({ status, lastError }: UpstreamHealth): boolean =>
   status === 'failing' && lastError?.code !== 'upstream_unavailable'

@@ -1,98 +1,96 @@
 import { asBrokerError, type LimitFacts } from '../errors.ts'
-import type { Authenticate, Caller, PresentedBy } from './authentication/authenticate.ts'
+import type { Authenticate, Caller, GetCertificate } from './authentication/authenticate.ts'
 import type { Served, TokenCache } from './tokens/cache.ts'
-import type { Limits } from './authorization/rate-limits.ts'
+import type { RateLimits } from './authorization/rate-limits.ts'
 import type { TokenRequest } from './policy/model.ts'
 import type { Authorize, Grant } from './authorization/authorize.ts'
 import type { Events } from './events.ts'
 import type { RequestFacts } from './lib/request-facts.ts'
 
-/** A token for a caller, with the permission it is handed out under. */
+/** A token that was issued to a caller, with the grant it was issued under. */
 export interface Issued {
   readonly grant: Grant
   readonly served: Served
-  /** How the caller's limit of requests stands, where it has one. */
+  /** The state of the caller's request limit; `undefined` if it has none. */
   readonly limit: LimitFacts | undefined
 }
 
-/** The data path: what every endpoint that hands out a token calls, in this order. */
+/** The data path of every token endpoint. An endpoint calls {@link authenticate} first, and then {@link issue}. */
 export interface TokenService {
   /**
-   * Rejects with `unauthenticated`, `invalid_token`, `issuer_unavailable`.
+   * Throws, or rejects with, `unauthenticated`, `invalid_token`, `issuer_unavailable` or `rate_limited`.
    *
-   * @param token the bearer credential, where one came
-   * @param certificate looks up the client certificate, where one may have come
+   * @param token the bearer credential, if the request has one
+   * @param getCertificate reads the client certificate; absent if it does not count
    */
   readonly authenticate: (
     token: string | undefined,
     request: RequestFacts,
-    certificate?: PresentedBy,
+    getCertificate?: GetCertificate,
   ) => Caller | Promise<Caller>
-  /** Rejects with `not_permitted`, `rate_limited` and whatever Entra or the managed identity stand in the way with. */
-  readonly issue: (caller: Caller, ask: TokenRequest, request: RequestFacts) => Issued | Promise<Issued>
+  /** Throws `not_permitted`, `identity_unavailable` or `rate_limited`; rejects with the errors of {@link TokenCache.get}. */
+  readonly issue: (caller: Caller, tokenRequest: TokenRequest, request: RequestFacts) => Issued | Promise<Issued>
 }
 
-/** Who decides before anything is looked up. */
+/** The parts that decide before the cache is read. */
 export interface TokenServiceParts {
   readonly authenticate: Authenticate
   readonly authorize: Authorize
-  readonly limits: Pick<Limits, 'request'>
+  readonly limits: Pick<RateLimits, 'chargeRequest'>
 }
 
 /**
- * Plugs the path together: who are you → may you have it, so often → here it is. Nothing is awaited that is already there: a
- * remembered caller with a cached token is served in the same turn of the event loop. Every outcome is announced once.
+ * Connects the stations of a request. It awaits nothing that is available at once: a cached token for a cached caller is
+ * returned in the same turn of the event loop. Every token that is issued and every error is reported once.
  */
 export function createTokenService(
   { authenticate, authorize, limits }: TokenServiceParts,
   cache: TokenCache,
   events: Pick<Events, 'issued' | 'refused' | 'unauthenticated'>,
 ): TokenService {
-  const reject = (request: RequestFacts, thrown: unknown): never => {
-    const error = asBrokerError(thrown)
-    events.unauthenticated(request, error)
-    throw error
-  }
-  const refuse = (request: RequestFacts, caller: Caller, ask: TokenRequest, thrown: unknown, grant?: Grant): never => {
-    const error = asBrokerError(thrown)
-    events.refused(request, caller, ask, error, grant)
-    throw error
-  }
-  const handOut = (request: RequestFacts, grant: Grant, served: Served, limit: LimitFacts | undefined): Issued => {
+  const reportIssued = (request: RequestFacts, grant: Grant, limit: LimitFacts | undefined) => (served: Served) => {
     events.issued(request, grant, served.token, served.how)
     return { grant, served, limit }
   }
-  const grantFor = (request: RequestFacts, caller: Caller, ask: TokenRequest) => {
-    let grant: Grant | undefined
-    try {
-      grant = authorize(caller, ask)
-      return { grant, limit: limits.request(grant) }
-    } catch (thrown) {
-      return refuse(request, caller, ask, thrown, grant)
-    }
-  }
 
   return {
-    authenticate(token, request, certificate) {
+    authenticate(token, request, getCertificate) {
+      const reject = (thrown: unknown): never => {
+        const error = asBrokerError(thrown)
+        events.unauthenticated(request, error)
+        throw error
+      }
       try {
-        // Who is asking?
-        const caller = authenticate(token, certificate, request.address)
-        return caller instanceof Promise ? caller.catch(thrown => reject(request, thrown)) : caller
+        // Who is the caller?
+        const caller = authenticate(token, getCertificate, request.address)
+        return caller instanceof Promise ? caller.catch(reject) : caller
       } catch (thrown) {
-        return reject(request, thrown)
+        return reject(thrown)
       }
     },
 
-    issue(caller, ask, request) {
-      // May this caller have this token, and as often?
-      const { grant, limit } = grantFor(request, caller, ask)
-      // Is it here, or can it be had?
-      const served = cache.get(grant, ask.minExpiresIn)
-      if (!(served instanceof Promise)) return handOut(request, grant, served, limit)
-      return served.then(
-        fetched => handOut(request, grant, fetched, limit),
-        thrown => refuse(request, caller, ask, thrown, grant),
-      )
+    issue(caller, tokenRequest, request) {
+      let grant: Grant | undefined
+      let limit: LimitFacts | undefined
+      let served: Served | Promise<Served>
+      const refuse = (thrown: unknown): never => {
+        const error = asBrokerError(thrown)
+        events.refused(request, caller, tokenRequest, error, grant)
+        throw error
+      }
+      try {
+        // May the caller get this token?
+        grant = authorize(caller, tokenRequest)
+        // May it make another request now?
+        limit = limits.chargeRequest(grant)
+        // Is the token cached, or can it be fetched?
+        served = cache.get(grant, tokenRequest.minExpiresIn)
+      } catch (thrown) {
+        return refuse(thrown)
+      }
+      // Who has to know that it was issued?
+      const issued = reportIssued(request, grant, limit)
+      return served instanceof Promise ? served.then(issued, refuse) : issued(served)
     },
   }
 }

@@ -1,14 +1,15 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 
-/** A latch: not ready until everything it waits for was obtained once, then ready for good. */
+/** Not ready until every need was obtained once; then ready for good. */
 export interface Readiness {
   readonly isReady: () => boolean
-  /** Settles once ready, or when `signal` aborts; retries until then. Never rejects. */
+  /** Obtains the needs, and retries each until it succeeds. Resolves once ready, or when `signal` aborts. Never rejects. */
   readonly reach: (signal: AbortSignal) => Promise<void>
 }
 
 /** Something that must succeed once before the service is ready. */
 export interface Need {
+  /** For log messages. */
   readonly name: string
   readonly get: () => Promise<unknown>
 }
@@ -17,22 +18,26 @@ const firstPauseMs = 250
 const longestPauseMs = 10_000
 
 /**
- * Obtains what the service cannot work without at the start, not on the first request. It stays ready afterwards whatever
- * happens upstream, so an outage takes no replica with valid tokens out of service.
+ * Creates the readiness of a service: it obtains at the start, and not on the first request, what the service cannot work
+ * without. It stays ready if an upstream fails later, so an outage takes no replica with valid tokens out of service.
+ *
+ * Starts nothing before `reach` is called. After a failed attempt it pauses for up to 250 ms, then up to 500 ms … 10 s, and
+ * for at least half of that.
  *
  * @param failed called after every failed attempt
+ * @param random uniform in [0, 1)
  */
 export function createReadiness(
   needs: readonly Need[],
   failed: (need: string, error: unknown) => void,
   random: () => number,
 ): Readiness {
-  let met = 0
-  const meet = async (need: Need, signal: AbortSignal): Promise<void> => {
+  let obtained = 0
+  const obtain = async (need: Need, signal: AbortSignal): Promise<void> => {
     for (let pause = firstPauseMs; !signal.aborted; pause = Math.min(pause * 2, longestPauseMs)) {
       try {
         await need.get()
-        met++
+        obtained++
         return
       } catch (thrown) {
         failed(need.name, thrown)
@@ -41,9 +46,9 @@ export function createReadiness(
     }
   }
   return {
-    isReady: () => met === needs.length,
+    isReady: () => obtained === needs.length,
     reach: async signal => {
-      await Promise.all(needs.map(need => meet(need, signal)))
+      await Promise.all(needs.map(need => obtain(need, signal)))
     },
   }
 }

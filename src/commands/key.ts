@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { isName } from '../broker/lib/identifiers.ts'
-import { keyHash, keyOf } from '../broker/authentication/new-key.ts'
+import { hashKey, encodeKey } from '../broker/authentication/api-keys.ts'
 import { exitCodes } from '../exit.ts'
 import { usage, type Command } from './command.ts'
 
@@ -36,8 +36,8 @@ export const newKeyCommand: Command = {
     if (!(life <= mostDays))
       throw usage(`--days must be a whole number from 1 to ${mostDays}; got "${String(days)}"`, name)
     const expires = new Date(now() + life * day).toISOString().slice(0, 10)
-    const key = keyOf(randomBytes(32))
-    const lines = `apiKeys:\n  ${keyName}: { sha256: ${keyHash(key)}, expires: ${expires} }`
+    const key = encodeKey(randomBytes(32))
+    const lines = `apiKeys:\n  ${keyName}: { sha256: ${hashKey(key)}, expires: ${expires} }`
     out(
       `The key, which is shown only once:\n\n${key}\n\nFor the policy (the key expires on ${expires} at 00:00 UTC):\n\n${lines}\n`,
     )

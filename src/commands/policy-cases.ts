@@ -6,9 +6,9 @@ import type { CallerFacts } from '../broker/policy/caller-facts.ts'
 import { explain, explainPermission, type Explanation } from '../broker/policy/explain.ts'
 import { guidPattern, isGuid, scopePattern, tenantPattern } from '../broker/lib/identifiers.ts'
 import { membersOf } from '../broker/lib/json-members.ts'
-import type { FaultAt } from '../broker/policy/schema.ts'
+import type { SchemaError } from '../broker/policy/schema.ts'
 import type { Policy } from '../broker/policy/model.ts'
-import { pathText, shapeFaults } from '../broker/policy/schema-errors.ts'
+import { pathText, schemaErrors } from '../broker/policy/schema-errors.ts'
 import { InvalidConfigurationError, messageOf } from '../errors.ts'
 
 const closed = { additionalProperties: false } as const
@@ -84,18 +84,18 @@ export function parseCases(file: string, content: string): Cases {
     throw new InvalidConfigurationError('The cases are not valid YAML', [{ where: file, what: broken.message }])
   const value: unknown = document.toJS({ maxAliasCount: 100 })
   if (casesCheck.Check(value)) return value
-  const faults = faultsOf(value).map(({ at, what }) => ({ where: at.length === 0 ? file : pathText(at), what }))
-  throw new InvalidConfigurationError('The cases are invalid', faults)
+  const errors = errorsOf(value).map(({ at, what }) => ({ where: at.length === 0 ? file : pathText(at), what }))
+  throw new InvalidConfigurationError('The cases are invalid', errors)
 }
 
-function faultsOf(value: unknown): readonly FaultAt[] {
+function errorsOf(value: unknown): readonly SchemaError[] {
   const { cases } = membersOf(value)
   const ofCases = (Array.isArray(cases) ? cases : []).flatMap((each: unknown, nth) => {
     const [schema, check] =
       membersOf(each)['permission'] === undefined ? [tokenCase, tokenCheck] : [permissionCase, permissionCheck]
-    return shapeFaults(schema, check.Errors(each), each).map(fault => ({ ...fault, at: ['cases', nth, ...fault.at] }))
+    return schemaErrors(schema, check.Errors(each), each).map(error => ({ ...error, at: ['cases', nth, ...error.at] }))
   })
-  return [...shapeFaults(outline, outlineCheck.Errors(value), value), ...ofCases]
+  return [...schemaErrors(outline, outlineCheck.Errors(value), value), ...ofCases]
 }
 
 /**

@@ -18,7 +18,7 @@ export const policyCheckCommand: Command = {
     for (const warning of warnings) out(`warning: ${warning}\n`)
     const { rules, denials, issuers, apiKeys, version } = policy
     const counts = [`rules: ${rules.length}`, `denials: ${denials.length}`, `issuers: ${issuers.length}`]
-    out(`${file} is good (${[...counts, `API keys: ${apiKeys.length}`].join(', ')})\nSHA-256 ${version}\n`)
+    out(`${file} is valid (${[...counts, `API keys: ${apiKeys.length}`].join(', ')})\nSHA-256 ${version}\n`)
     return exitCodes.stopped
   },
 }

@@ -1,6 +1,11 @@
 import { hash } from 'node:crypto'
 import { decodeJwt, type JWTPayload } from 'jose'
-import { describeClaims, describeKey, describeNames, type Described } from '../broker/authentication/describe-caller.ts'
+import {
+  describeClaims,
+  describeKey,
+  describeNames,
+  type CallerDescription,
+} from '../broker/authentication/describe-caller.ts'
 import { explain, explainPermission, type Explanation } from '../broker/policy/explain.ts'
 import { isGuid, scopePattern, tenantPattern } from '../broker/lib/identifiers.ts'
 import { isObject } from '../broker/lib/json-members.ts'
@@ -53,13 +58,13 @@ export const policyExplainCommand: Command = {
     const { options, out, now } = input
     const request = requestOf(options)
     const policy = await readPolicy(input.taken[0] ?? '')
-    const { facts, faults } = await callerOf(policy, options, now())
+    const { facts, refusals } = await callerOf(policy, options, now())
     const explanation =
       'permission' in request
         ? explainPermission(policy, facts, request.permission)
         : explain(policy, facts, request, textOf(options, 'home-tenant')?.toLowerCase())
-    out(textOfExplanation(explanation, faults))
-    return explanation.granted && faults.length === 0 ? exitCodes.stopped : exitCodes.mismatch
+    out(textOfExplanation(explanation, refusals))
+    return explanation.granted && refusals.length === 0 ? exitCodes.stopped : exitCodes.mismatch
   },
 }
 
@@ -89,7 +94,7 @@ function requestOf(options: Options) {
 
 const wellFormed = (pattern: string, text: string): boolean => new RegExp(`^${pattern}$`).test(text)
 
-async function callerOf(policy: Policy, options: Options, now: number): Promise<Described> {
+async function callerOf(policy: Policy, options: Options, now: number): Promise<CallerDescription> {
   const kinds = ['token', 'claims', 'api-key', 'san'] as const
   const [kind, ...others] = kinds.filter(each => options[each] !== undefined)
   if (kind === undefined || others.length > 0) {
@@ -107,12 +112,12 @@ async function callerOf(policy: Policy, options: Options, now: number): Promise<
   }
 }
 
-function describeCredential(policy: Policy, credential: string, now: number): Described {
+function describeCredential(policy: Policy, credential: string, now: number): CallerDescription {
   const sha256 = hash('sha256', credential, 'hex')
   const key = policy.apiKeys.find(each => each.sha256 === sha256)
   if (!key) return describeClaims(policy, decode(credential), now)
-  const faults = key.expiresAt <= now ? [`The API key has expired (${key.expires}).`] : []
-  return { facts: { kind: 'apiKey', key: key.name, expires: key.expires }, faults }
+  const refusals = key.expiresAt <= now ? [`The API key has expired (${key.expires}).`] : []
+  return { facts: { kind: 'apiKey', key: key.name, expires: key.expires }, refusals }
 }
 
 function decode(credential: string): JWTPayload {
@@ -134,7 +139,7 @@ function claimsOf(text: string): JWTPayload {
   return claims
 }
 
-function textOfExplanation({ summary, rules }: Explanation, faults: readonly string[]): string {
-  const rejections = faults.map(fault => `the caller would not be authenticated: ${fault}\n`).join('')
+function textOfExplanation({ summary, rules }: Explanation, refusals: readonly string[]): string {
+  const rejections = refusals.map(refusal => `the caller would not be authenticated: ${refusal}\n`).join('')
   return `${rejections}${summary}\n\n${columns(rules.map(rule => [rule.name, rule.why]))}`
 }

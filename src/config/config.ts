@@ -1,5 +1,5 @@
 import { isGuid } from '../broker/lib/identifiers.ts'
-import { networkFault } from '../broker/lib/networks.ts'
+import { networkError } from '../broker/lib/networks.ts'
 import { originOf } from '../broker/lib/origin.ts'
 import { InvalidConfigurationError } from '../errors.ts'
 import { EnvironmentReader, type Environment } from './environment.ts'
@@ -98,7 +98,7 @@ export function readConfig(environment: Environment): Config {
   }
   refuseContradictions(read)
   read.warnOfUnknown(['BROKER_', 'TLS_', 'MANAGEMENT_'])
-  if (read.faults.length > 0) throw new InvalidConfigurationError('The configuration is invalid', read.faults)
+  if (read.errors.length > 0) throw new InvalidConfigurationError('The configuration is invalid', read.errors)
   return Object.freeze(config)
 }
 
@@ -106,8 +106,8 @@ function readTls(read: EnvironmentReader): Config['tls'] {
   const certFile = read.text('TLS_CERT_FILE')
   const keyFile = read.text('TLS_KEY_FILE')
   if (certFile === undefined && keyFile === undefined) return undefined
-  if (certFile === undefined) read.fault('TLS_CERT_FILE', 'is required with TLS_KEY_FILE')
-  if (keyFile === undefined) read.fault('TLS_KEY_FILE', 'is required with TLS_CERT_FILE')
+  if (certFile === undefined) read.addError('TLS_CERT_FILE', 'is required with TLS_KEY_FILE')
+  if (keyFile === undefined) read.addError('TLS_KEY_FILE', 'is required with TLS_CERT_FILE')
   return { certFile: certFile ?? '', keyFile: keyFile ?? '' }
 }
 
@@ -120,11 +120,11 @@ function readClients(read: EnvironmentReader, tls: Config['tls']): Pick<Config, 
       ?.split(',')
       .map(each => each.trim()) ?? []
   for (const network of trustedProxies) {
-    const what = networkFault(network)
-    if (what !== undefined) read.fault('BROKER_TRUSTED_PROXIES', `${what}; got "${network}"`)
+    const what = networkError(network)
+    if (what !== undefined) read.addError('BROKER_TRUSTED_PROXIES', `${what}; got "${network}"`)
   }
   if (clientCaFile !== undefined && !tls && trustedProxies.length === 0) {
-    read.fault(
+    read.addError(
       'TLS_CLIENT_CA_FILE',
       'has no effect without TLS_CERT_FILE and TLS_KEY_FILE, or BROKER_TRUSTED_PROXIES: no client certificate reaches the broker',
     )
@@ -141,7 +141,7 @@ function readHost(
 ): string {
   const host = read.text(name) ?? defaultHost
   if (!isEncrypted && !/^(127(\.\d+){3}|::1|localhost)$/.test(host)) {
-    read.fault(
+    read.addError(
       name,
       `must be a loopback address without TLS, because callers' tokens must not be sent over plain http; got "${host}"; ` +
         'set TLS_CERT_FILE and TLS_KEY_FILE, or BROKER_BEHIND_TLS_PROXY=true if a proxy on this host or in this pod ' +
@@ -158,12 +158,12 @@ function readManagement(read: EnvironmentReader, mainPort: number, isEncrypted: 
   const port = read.integer('MANAGEMENT_PORT', -1, 0, 65_535)
   if (port === -1) {
     if (read.text('MANAGEMENT_HOST') !== undefined && read.text('MANAGEMENT_PORT') === undefined) {
-      read.fault('MANAGEMENT_HOST', 'has no effect without MANAGEMENT_PORT; set both or neither')
+      read.addError('MANAGEMENT_HOST', 'has no effect without MANAGEMENT_PORT; set both or neither')
     }
     return undefined
   }
   if (port !== 0 && port === mainPort)
-    read.fault('MANAGEMENT_PORT', `must be another port than PORT; got ${port} for both`)
+    read.addError('MANAGEMENT_PORT', `must be another port than PORT; got ${port} for both`)
   return { host: readHost(read, 'MANAGEMENT_HOST', '127.0.0.1', isEncrypted), port }
 }
 
@@ -172,7 +172,7 @@ function readPublicUrl(read: EnvironmentReader): string | undefined {
   const origin = text === undefined ? undefined : originOf(text)
   if (text !== undefined && origin === undefined) {
     const what = 'must be an https origin (http on loopback only) without a path, such as https://broker.example'
-    read.fault('BROKER_PUBLIC_URL', `${what}; got "${text}"`)
+    read.addError('BROKER_PUBLIC_URL', `${what}; got "${text}"`)
   }
   return origin
 }
@@ -182,12 +182,12 @@ function readAuthority(read: EnvironmentReader): string {
   const unsafe = read.boolean('BROKER_UNSAFE_AUTHORITY')
   const url = URL.canParse(text) ? new URL(text) : undefined
   if (url?.protocol !== 'https:' || url.href !== `${url.origin}/`) {
-    read.fault('BROKER_AUTHORITY', `must be an https origin such as ${publicCloud}; got "${text}"`)
+    read.addError('BROKER_AUTHORITY', `must be an https origin such as ${publicCloud}; got "${text}"`)
     return publicCloud
   }
   if (!clouds.has(url.origin) && !unsafe) {
     const known = [...clouds.keys()].join(', ')
-    read.fault(
+    read.addError(
       'BROKER_AUTHORITY',
       `must be one of Entra's origins (${known}), because the identity's token is sent there; got "${text}"; ` +
         'for an emulator, set BROKER_UNSAFE_AUTHORITY=true',
@@ -206,18 +206,19 @@ function readIdentity(read: EnvironmentReader, authority: string): IdentitySetti
   const audience = read.text('BROKER_IDENTITY_AUDIENCE') ?? clouds.get(authority) ?? defaultAudience
   if (source === 'workload-identity') {
     const homeTenant = read.required('AZURE_TENANT_ID', "the identity's tenant id; AKS workload identity sets it")
-    if (homeTenant !== '' && !isGuid(homeTenant)) read.fault('AZURE_TENANT_ID', `must be a GUID; got "${homeTenant}"`)
+    if (homeTenant !== '' && !isGuid(homeTenant))
+      read.addError('AZURE_TENANT_ID', `must be a GUID; got "${homeTenant}"`)
     const tokenFile = read.required('AZURE_FEDERATED_TOKEN_FILE', 'AKS workload identity sets it')
     return { source, tokenFile, homeTenant: homeTenant.toLowerCase() }
   }
   if (clientId === undefined) {
-    read.fault('BROKER_IDENTITY_CLIENT_ID', 'is required (the client id of the user-assigned managed identity)')
+    read.addError('BROKER_IDENTITY_CLIENT_ID', 'is required (the client id of the user-assigned managed identity)')
   } else if (!isGuid(clientId)) {
-    read.fault('BROKER_IDENTITY_CLIENT_ID', `must be a GUID; got "${clientId}"`)
+    read.addError('BROKER_IDENTITY_CLIENT_ID', `must be a GUID; got "${clientId}"`)
   }
   const endpoint = read.required('IDENTITY_ENDPOINT', platformHint(read))
   if (endpoint !== '' && !/^https?:/.test(URL.canParse(endpoint) ? new URL(endpoint).protocol : '')) {
-    read.fault('IDENTITY_ENDPOINT', 'must be an http or https URL')
+    read.addError('IDENTITY_ENDPOINT', 'must be an http or https URL')
   }
   const header = read.required('IDENTITY_HEADER', platformHint(read))
   return { source, clientId: clientId ?? '', endpoint, header, audience }
@@ -233,15 +234,15 @@ function refuseContradictions(read: EnvironmentReader): void {
   if (read.text('NODE_TLS_REJECT_UNAUTHORIZED') === '0') {
     const what = "accepts any certificate, also where the identity's token is sent; use NODE_EXTRA_CA_CERTS instead"
     if (read.boolean('BROKER_UNSAFE_AUTHORITY')) read.warnings.push(`NODE_TLS_REJECT_UNAUTHORIZED=0 ${what}`)
-    else read.fault('NODE_TLS_REJECT_UNAUTHORIZED', what)
+    else read.addError('NODE_TLS_REJECT_UNAUTHORIZED', what)
   }
   for (const name of ['AZURE_REGIONAL_AUTHORITY_NAME', 'MSAL_FORCE_REGION']) {
     if (read.text(name) !== undefined) {
-      read.fault(name, 'would send exchanges to another host than BROKER_AUTHORITY; unset it')
+      read.addError(name, 'would send exchanges to another host than BROKER_AUTHORITY; unset it')
     }
   }
   if (read.text('IDENTITY_SERVER_THUMBPRINT') !== undefined) {
-    read.fault(
+    read.addError(
       'IDENTITY_SERVER_THUMBPRINT',
       'would make the Azure SDK use Service Fabric, which is not supported; unset it',
     )

@@ -1,37 +1,47 @@
 import type { ConfigurationError } from '../errors.ts'
-import { nearestName } from './did-you-mean.ts'
+import { nearestName } from '../broker/lib/did-you-mean.ts'
 
 /** Environment variables by name, as in `process.env`. */
 export type Environment = Readonly<Record<string, string | undefined>>
 
 /**
  * Reads variables one by one and collects their errors, so that all of them are reported together. An empty variable
- * counts as absent. For an invalid variable the default is returned; the caller must check {@link faults} before it uses
+ * counts as absent. For an invalid variable the default is returned; the caller must check {@link errors} before it uses
  * any value.
  */
 export class EnvironmentReader {
-  readonly faults: ConfigurationError[] = []
+  /** The errors so far, in the order in which variables were read. */
+  readonly errors: ConfigurationError[] = []
+  /** Problems so far that do not prevent a start. */
   readonly warnings: string[] = []
   readonly #environment: Environment
   readonly #read = new Set<string>()
 
+  /** @param environment is only read, never changed */
   constructor(environment: Environment) {
     this.#environment = environment
   }
 
-  fault(where: string, what: string): void {
-    this.faults.push({ where, what })
+  /** @param where the variable's name */
+  addError(where: string, what: string): void {
+    this.errors.push({ where, what })
   }
 
+  /** The variable's text; `undefined` if it is absent or empty. */
   text(name: string): string | undefined {
     this.#read.add(name)
     const value = this.#environment[name]
     return value === '' ? undefined : value
   }
 
+  /**
+   * The variable's text; an error and an empty text if it is absent or empty.
+   *
+   * @param hint what the variable is, or who sets it
+   */
   required(name: string, hint: string): string {
     const value = this.text(name)
-    if (value === undefined) this.fault(name, `is required (${hint})`)
+    if (value === undefined) this.addError(name, `is required (${hint})`)
     return value ?? ''
   }
 
@@ -47,14 +57,15 @@ export class EnvironmentReader {
     }
     const number = /^\d{1,9}$/.test(value) ? Number(value) : Number.NaN
     if (number >= least && number <= most) return number
-    this.fault(name, `must be a whole number from ${least} to ${most}; got "${value}"`)
+    this.addError(name, `must be a whole number from ${least} to ${most}; got "${value}"`)
     return defaultValue
   }
 
+  /** Whether the variable is `true`. Absent is false; any other value than `true` and `false` is an error. */
   boolean(name: string): boolean {
     const value = this.text(name)
     if (value !== undefined && value !== 'true' && value !== 'false') {
-      this.fault(name, `must be true or false; got "${value}"`)
+      this.addError(name, `must be true or false; got "${value}"`)
     }
     return value === 'true'
   }
@@ -64,7 +75,7 @@ export class EnvironmentReader {
     const value = this.text(name)
     const chosen = choices.find(choice => choice === value)
     if (value !== undefined && chosen === undefined) {
-      this.fault(name, `must be one of ${choices.join(', ')}; got "${value}"`)
+      this.addError(name, `must be one of ${choices.join(', ')}; got "${value}"`)
     }
     return chosen ?? choices[0]
   }

@@ -1,6 +1,6 @@
-import { answered, outside, reason, type Handling, type ReasonRow } from './row.ts'
+import { authorityResponse, outside, reason, type Handling, type ReasonRow } from './row.ts'
 
-/** The authority is in trouble: it gave no response, or 5xx. */
+/** The authority failed: no response, or 5xx. */
 const failure: Handling = {
   origin: 'exchange',
   retry: true,
@@ -8,42 +8,45 @@ const failure: Handling = {
   remembered: 'key',
   ownTrouble: true,
 }
-/** The authority responded that it cannot at the moment. */
-const passing: Handling = { ...failure, circuit: 'answered' }
-/** A failure of an agent's broker, which says nothing about the authority. */
+/** The authority responded that it cannot serve the request now. */
+const passing: Handling = { ...failure, circuit: 'response' }
+/** The broker of an agent failed, which says nothing about the authority. */
 const ofAgent: Handling = { ...outside('agent', true), remembered: 'key' }
 
-/** All tenants use the application's credential and one assertion. */
-const ofApplication = answered('application', true)
+/** Concerns the whole application, since all its tenants use the same federated credential and assertion. */
+const ofApplication = authorityResponse('application', true)
 /**
- * What one tenant alone can bring about. Remembered for the whole application, it would let a caller who may name any
- * tenant shut out all others.
+ * Concerns one tenant, which can cause it by itself. If it were cached for the whole application, one tenant could block
+ * all others.
  */
-const ofTenant = answered('tenant', false)
-/** The resource or scope of this request. */
-const ofRequest = answered('key', false)
-/** A response that is not Entra's, or a token that was not requested. */
-const unusable = answered('key', true)
+const ofTenant = authorityResponse('tenant', false)
+/** Concerns the resource or scope of one request. */
+const ofRequest = authorityResponse('key', false)
+/** The response is not Entra's, or its token does not match the request. */
+const unusable = authorityResponse('key', true)
 const identity = outside('identity', true)
 
-/** Reasons of codes that an exchange can end with, the identity's token and the cache around it included. */
+/**
+ * Reasons of the codes with which a fetch of a token can end: the exchange with Entra, the identity's token before it, and
+ * the cache and queue around it.
+ */
 export const exchangeReasons = {
   consent_required: {
     consent: reason(
       ofTenant,
       'the application has no usable service principal in the tenant, no consent for the resource, or no role of it; or Entra responded `unauthorized_client` without a known code',
-      'do what `remedy` says; without one, look up the numbers under `upstream.codes`. If it is every tenant: compare the client id under `applications` with the registration',
+      'do what `remedy` says; without one, look up the numbers under `upstream.codes`. If every tenant is affected, compare the client id under `applications` with the registration',
     ),
   },
   upstream_rejected: {
     request: reason(
       ofRequest,
       'Entra does not know the tenant, the resource or the scope',
-      'do what `remedy` says, if there is one; the usual cause is a misspelt id in the policy or a resource that the tenant does not have',
+      'do what `remedy` says; usually an id in the policy is misspelt, or the tenant does not have the resource',
     ),
     unknown: reason(
       ofRequest,
-      'a refusal that is not in the table of codes, or Conditional Access',
+      'an AADSTS code that the broker does not know, or Conditional Access',
       'look up the number under `upstream.codes` at <https://login.microsoftonline.com/error>',
     ),
   },
@@ -58,8 +61,8 @@ export const exchangeReasons = {
     ),
     assertion: reason(
       ofApplication,
-      'the credential fits, but Entra refused the token itself: it is outside its validity, or has an unknown signature',
-      "compare this machine's clock with the real time; the broker has already requested another token once, and tried again if it got one",
+      "the credential matches, but Entra refused the identity's token: it has expired, is not valid yet, or its signature is unknown",
+      "compare this machine's clock with the real time; the broker has already retried with another token, if it got one",
     ),
     client: reason(
       ofTenant,
@@ -75,38 +78,38 @@ export const exchangeReasons = {
   upstream_invalid: {
     unreadable: reason(
       unusable,
-      "the response is not JSON, not an OAuth error, longer than 256 KiB, or cut off: usually a proxy's own page",
-      'let the proxy pass `BROKER_AUTHORITY`',
+      'the response is not JSON, not an OAuth error, longer than 256 KiB, or incomplete; usually it comes from a proxy',
+      'configure the proxy to allow `BROKER_AUTHORITY`',
     ),
     redirect: reason(
       unusable,
-      'the response is a redirect, which the broker never follows: the assertion would travel on',
-      'let the proxy pass `BROKER_AUTHORITY`, and check that setting',
+      'the response is a redirect, which the broker never follows, because it would send the assertion elsewhere',
+      'configure the proxy to allow `BROKER_AUTHORITY`, and check that setting',
     ),
     no_expiry: reason(
       unusable,
       'the token has no usable `expires_in`',
-      "find out who responds; if it is really Entra: Microsoft's support",
+      'check whether a proxy responds in place of Entra; if not, contact the support of Microsoft',
     ),
     expired: reason(
       { ...unusable, origin: 'cache' },
-      'the token had no useful life left when it came',
-      'compare the clocks',
+      'the token was about to expire when it arrived',
+      "compare this machine's clock with the real time",
     ),
     wrong_tenant: reason(
       unusable,
       "the token's `tid` is another tenant",
-      '**take it seriously**: something between the broker and Entra mixes responses up',
+      '**act at once**: a proxy between the broker and Entra may mix up responses',
     ),
     wrong_application: reason(
       unusable,
       "the token's `appid` or `azp` is another application",
-      '**take it seriously**: something between the broker and Entra mixes responses up',
+      '**act at once**, as for `wrong_tenant`',
     ),
     wrong_audience: reason(
       unusable,
-      "the token's `aud` is neither the resource nor a client id that may stand for it",
-      '**take it seriously**, as above; for an API of your own, compare the scope with its Application ID URI',
+      "the token's `aud` is neither the resource nor a client id that stands for it",
+      '**act at once**, as for `wrong_tenant`; for an API of your own, compare the scope with its Application ID URI',
     ),
     wrong_expiry: reason(
       unusable,
@@ -122,104 +125,108 @@ export const exchangeReasons = {
   upstream_unavailable: {
     network: reason(
       failure,
-      "no response came: refused, reset, unknown host name, or TLS; `cause` has the system's code",
-      'if it does not pass: DNS, firewall, proxy, `NODE_EXTRA_CA_CERTS`',
+      "no response: the connection was refused or reset, the host name is unknown, or TLS failed; `cause` has the system's code",
+      'if it does not pass, check DNS, firewall, proxy and `NODE_EXTRA_CA_CERTS`',
     ),
     timeout: reason(
       { ...failure, retry: false },
-      'no token came within `BROKER_UPSTREAM_TIMEOUT_MS`, which includes the wait in the queue and all attempts',
-      "if it does not pass: the network's latency; raise the setting only if callers can wait that long. With `token_broker_fair_queue_length` above 0: `BROKER_UPSTREAM_CONCURRENCY`",
+      'no token arrived within `BROKER_UPSTREAM_TIMEOUT_MS`, which includes the wait in the queue and all attempts',
+      'if it does not pass, check the latency of the network, or raise the setting if callers can wait longer. If `token_broker_fair_queue_length` is above 0, raise `BROKER_UPSTREAM_CONCURRENCY`',
     ),
     server_error: reason(
       failure,
       'Entra responded 408 or 5xx, to the last attempt too',
-      "Azure's status page; `trace_id` for Microsoft",
+      "check Azure's status page; give `trace_id` to Microsoft",
     ),
     throttled: reason(
       passing,
       'Entra responded 429',
-      'find out who requests so many tokens: many tenants at once after a start, or a client that bypasses the broker',
+      'find the cause of so many requests: many tenants at once after a start, or a client that bypasses the broker',
     ),
     transient: reason(
       passing,
-      'Entra responded 4xx with an error that passes by itself',
-      'wait; `trace_id` for Microsoft',
+      'Entra responded 4xx with a temporary error',
+      'wait; give `trace_id` to Microsoft if it does not pass',
     ),
     circuit_open: reason(
       outside('circuit', true),
-      'the broker did not contact Entra: Entra had not responded, or responded 5xx, for at least three tenants and half of all; after two seconds one request finds out',
-      'as for `network`, `timeout` and `server_error`, which the lines before it have',
+      'the circuit breaker is open: the broker sends nothing to Entra after too many failures',
+      'do what the earlier lines need: `network`, `timeout` or `server_error`',
     ),
-    withdrawn: reason(
+    aborted: reason(
       outside('circuit', true),
-      'the broker gave the exchange up before it ended',
+      'the broker aborted the exchange because it had not ended by its deadline',
       'it passes; if it does not, report it',
     ),
     min_expires_in: reason(
       outside('lifetime', true),
-      'no token with the life that the caller requires is available now; `available_expires_in` says what there is',
+      'no token lives as long as the caller requires; `available_expires_in` is the life of the cached one',
       'use a smaller `min_expires_in`, or try again after `Retry-After`; the broker replaces a token for this at most once a minute',
     ),
     status: reason(ofAgent, 'agent only: the broker failed (HTTP 5xx) without a reason', "see the broker's log"),
     expired: reason(
       ofAgent,
-      "agent only: the broker's token expires this second",
-      'it passes; if it does not, compare the clocks',
+      "agent only: the broker's token expires within this second",
+      'if it does not pass, compare the clocks',
     ),
   },
   identity_unavailable: {
     network: reason(
       identity,
       "the identity endpoint cannot be reached; `cause` has the system's code",
-      '`IDENTITY_ENDPOINT` and `IDENTITY_HEADER` belong to the platform: do not set them; restart the replica',
+      'do not set `IDENTITY_ENDPOINT` and `IDENTITY_HEADER`, because the platform sets them; restart the replica',
     ),
     timeout: reason(
       identity,
-      'it did not respond within four fifths of `BROKER_UPSTREAM_TIMEOUT_MS`',
-      'if it does not pass: restart the replica',
+      'the endpoint did not respond within four fifths of `BROKER_UPSTREAM_TIMEOUT_MS`',
+      'if it does not pass, restart the replica',
     ),
     refused: reason(
       identity,
-      'it responded 4xx: the identity does not exist here. **Does not pass by itself**, although callers get `Retry-After`',
+      'the endpoint responded 4xx: the app does not have the identity. This **does not pass by itself**, although callers get `Retry-After`',
       'assign the identity to the app, or correct `BROKER_IDENTITY_CLIENT_ID`: the client id, not the principal id',
     ),
-    status: reason(identity, 'it responded 429, 5xx or a redirect', 'wait: it is a problem of the platform'),
+    status: reason(identity, 'the endpoint responded 429, 5xx or a redirect', 'wait: it is a problem of the platform'),
     unusable: reason(
       identity,
-      'it responded 200 without a token or an expiry',
+      'the endpoint responded 200 without a token or an expiry',
       'restart the replica; check that nothing else listens at `IDENTITY_ENDPOINT`',
     ),
-    expired: reason(identity, "its token has already expired, by this machine's clock", 'compare the clocks'),
+    expired: reason(
+      identity,
+      "the identity's token has already expired by this machine's clock",
+      "compare this machine's clock with the real time",
+    ),
     file: reason(
       identity,
-      'AKS: the file of the service-account token cannot be read or holds no JWT with an expiry',
-      'check `AZURE_FEDERATED_TOKEN_FILE`, the label `azure.workload.identity/use: "true"` of the pod and its service account',
+      'AKS: the file with the service-account token cannot be read, or contains no JWT with an expiry',
+      'check `AZURE_FEDERATED_TOKEN_FILE`, and the label `azure.workload.identity/use: "true"` of the pod and its service account',
     ),
     identity_unavailable: reason(
       outside('policy', true),
       'the broker does not know its own tenant yet, so it cannot decide whether a rule for `"*"` covers the requested tenant',
-      'it passes with the first identity token; look for `not ready yet`',
+      'look for `not ready yet`; it passes with the first identity token',
     ),
   },
   overloaded: {
     queue: reason(
       outside('cache'),
-      'no place in the queue is left for this caller; in `token.refresh_failed`: for refreshes',
-      'let that caller (`caller` in the line) request fewer new tokens at once. If many are refused: Entra is slow (`token_broker_exchange_duration_seconds`), `BROKER_UPSTREAM_CONCURRENCY` is small, or there are too few replicas',
+      'the queue has no place left for this caller; in `token.refresh_failed`: for refreshes',
+      'that caller must request fewer new tokens at once. If many callers are refused, Entra is slow (`token_broker_exchange_duration_seconds`), `BROKER_UPSTREAM_CONCURRENCY` is too small, or there are too few replicas',
     ),
   },
 } as const satisfies Readonly<Record<string, Readonly<Record<string, ReasonRow>>>>
 
-const passedOn = (handling: Handling): Handling => ({ ...handling, origin: 'agent', remembered: 'key' })
+const relayed = (handling: Handling): Handling => ({ ...handling, origin: 'agent', remembered: 'key' })
 
 /**
- * How an agent handles a code that its broker gave (reason `broker`). It is remembered for the key: whether it concerns
- * more than that, the broker's own memory knows. Codes that are not here are neither counted nor remembered.
+ * How an agent handles a code that its broker returned (reason `broker`). The agent caches it for the key only; the
+ * broker's own negative cache covers the tenant or the application. Errors with other codes are not cached.
  */
 export const brokerHandling: Readonly<Record<string, Handling>> = {
-  consent_required: passedOn(ofTenant),
-  upstream_rejected: passedOn(ofRequest),
-  federation_misconfigured: passedOn(ofApplication),
-  upstream_invalid: passedOn(unusable),
+  consent_required: relayed(ofTenant),
+  upstream_rejected: relayed(ofRequest),
+  federation_misconfigured: relayed(ofApplication),
+  upstream_invalid: relayed(unusable),
   upstream_unavailable: ofAgent,
 }

@@ -5,7 +5,7 @@ const caller = outside('caller')
 const policy = outside('policy')
 const limits = outside('limits')
 
-/** Reasons of codes that are decided before any exchange: the request's form, the caller, the policy, the limits. */
+/** Reasons of the codes that are decided before any exchange: by the form of the request, the caller, the policy, the limits. */
 export const requestReasons = {
   invalid_request: {
     unsupported_grant_type: reason(
@@ -19,20 +19,20 @@ export const requestReasons = {
   unauthenticated: {
     unauthenticated: reason(
       caller,
-      'no bearer credential came: the header is absent or empty, or has another scheme (Basic)',
-      'let the client send `Authorization: Bearer <token>`',
+      'the header `Authorization` is absent or empty, or has another scheme (Basic)',
+      'the client must send `Authorization: Bearer <token>`',
     ),
   },
   invalid_token: {
     malformed: reason(
       caller,
-      'neither an API key of the policy nor a JWT in compact form, or not verifiable at all (an RSA key of less than 2048 bits); two `Authorization` headers count as one malformed',
-      'let the client send its token whole, once',
+      'neither an API key of the policy nor a JWT in compact form; a JWT that cannot be verified (an RSA key of less than 2048 bits); two `Authorization` headers',
+      'the client must send its whole token, once',
     ),
     issuer: reason(
       caller,
-      "`iss` is none of the policy's `issuers`, compared byte for byte (a slash at the end counts)",
-      'write `issuer` exactly as in the token; of Entra: `https://sts.windows.net/<tenant>/` in v1.0 tokens, `https://login.microsoftonline.com/<tenant>/v2.0` in v2.0',
+      "`iss` is none of the policy's `issuers`, byte for byte (a slash at the end counts)",
+      'write `issuer` exactly as in the token. Entra has `https://sts.windows.net/<tenant>/` in v1.0 tokens, `https://login.microsoftonline.com/<tenant>/v2.0` in v2.0 tokens',
     ),
     type: reason(
       caller,
@@ -42,12 +42,12 @@ export const requestReasons = {
     audience: reason(
       caller,
       "`aud` is none of the issuer's `audiences`",
-      "request a token for the broker's audience, or correct `audiences`; Entra's v2.0 tokens have the client id, not `api://…`",
+      "request a token for the broker's audience, or correct `audiences`; v2.0 tokens of Entra have the client id, not `api://…`",
     ),
     expired: reason(
       caller,
-      "`exp` passed 30 s ago or more by this machine's clock; or the client certificate, one above it, or the API key has expired",
-      'renew token, certificate or key in time; compare the clocks',
+      "`exp` passed 30 s ago or more by this machine's clock; or the API key, the client certificate or another certificate of its chain has expired",
+      'renew the token, certificate or key in time; compare the clocks',
     ),
     not_yet_valid: reason(
       caller,
@@ -58,43 +58,43 @@ export const requestReasons = {
     subject: reason(caller, '`sub` is missing', 'use an issuer that sets it'),
     claims: reason(
       caller,
-      '`sub` is empty or not a text, or an Entra token names no application (`azp`, `appid`): an ID token',
-      "send an application's access token",
+      '`sub` is empty or not a text, or an Entra token names no application (`azp`, `appid`), such as an ID token',
+      'send the access token of an application',
     ),
     delegated: reason(
       caller,
       'the token of Entra has `scp`: it acts for a user',
-      'let the caller get a token as itself (client credentials, managed identity)',
+      'the caller must get a token for itself (client credentials, managed identity)',
     ),
     confirmation: reason(
       caller,
-      'bound (`cnf`) to a client certificate that did not come with the request, or to something else',
-      'connect with that certificate; use tokens that are unbound or have `x5t#S256` alone',
+      'the token is bound (`cnf`) to a client certificate that the request does not have, or to something else',
+      'connect with that certificate; use tokens without `cnf`, or with `x5t#S256` alone',
     ),
     certificate: reason(
       caller,
-      "the client certificate is of no authority of `TLS_CLIENT_CA_FILE`, an authority's own, not for clients, or without a URI or DNS name; or a trusted proxy's header does not hold exactly one",
-      'inspect it with `openssl x509 -text`; if a proxy forwards it, the file must hold the very authority that signed it',
+      "the client certificate is not signed by an authority in `TLS_CLIENT_CA_FILE`, is a CA certificate, is not for clients, or has no URI or DNS name; or a trusted proxy's header does not contain exactly one certificate",
+      'inspect it with `openssl x509 -text`; if a proxy forwards it, the file must contain the authority that signed it directly',
     ),
     algorithm: reason(
       caller,
-      'an algorithm other than RS, PS, ES 256/384/512 and EdDSA, such as `none` or HMAC',
+      'the algorithm is not RS, PS or ES 256/384/512 or EdDSA, but for example `none` or HMAC',
       'if this is not your own client, it is an attack',
     ),
     key: reason(
       caller,
-      'no published key of the issuer fits, not even after a new fetch (one every ten seconds at most)',
-      'a new key works within ten seconds of its publication; else the token is not from that issuer',
+      'no published key of the issuer matches, even after a new fetch (at most one every ten seconds)',
+      'a new key works within ten seconds of its publication; otherwise the token is not from that issuer',
     ),
-    signature: reason(caller, 'the signature does not fit', 'if this is not your own client, it is an attack'),
+    signature: reason(caller, 'the signature is invalid', 'if this is not your own client, it is an attack'),
     unsupported: reason(
       caller,
-      'a critical header (`crit`), or an unsupported kind of key',
-      'use another kind of token or key at the issuer',
+      'the token has a critical header (`crit`), or its key has an unsupported type',
+      'use another type of token or key at the issuer',
     ),
     secret: reason(
       outside('agent'),
-      'agent only: the credential is not its local secret',
+      "agent only: the credential is not the agent's local secret",
       'set `IDENTITY_HEADER` as the agent prints it; the secret is in `--secret-file`',
     ),
   },
@@ -111,13 +111,13 @@ export const requestReasons = {
     ),
     denied: reason(
       policy,
-      'a denial names it and wins over every rule; for an operation, a denial of the caller alone',
-      'if it should not: change `deny`',
+      'a denial matches and overrides every rule; for an operation, a denial of the caller alone',
+      'change `deny` if this is not intended',
     ),
     no_rule: reason(
       policy,
-      'no rule names this caller together with this tenant, scope and application (or this permission)',
-      'compare the line with the rules: the scope byte for byte; `"*"` does not cover the home tenant, which a rule must name; a rule without `applications` covers `default` only',
+      'no rule grants this caller this tenant, scope and application together (or this permission)',
+      'compare the line with the rules, the scope byte for byte; `"*"` does not cover the home tenant, which a rule must name; a rule without `applications` covers `default` only',
     ),
   },
   not_found: {
@@ -134,8 +134,8 @@ export const requestReasons = {
   rate_limited: {
     requests: reason(
       limits,
-      'the caller has made as many requests as `requestLimit` of its rule allows',
-      'let the caller keep tokens until `refresh_in`; or raise the limit',
+      'the caller has sent as many requests as `requestLimit` of its rule allows',
+      'the caller must keep tokens for `refresh_in` seconds; or raise the limit',
     ),
     exchanges: reason(
       limits,
@@ -144,21 +144,21 @@ export const requestReasons = {
     ),
     bad_credentials: reason(
       limits,
-      'more than 100 bad credentials came from this address (IPv6: its /64 network), or more than 10 a second for longer; this credential is not known yet',
-      'look for `caller.refused` with this `address`; behind a proxy, set `BROKER_TRUSTED_PROXIES`, or all callers share its address',
+      'this address (IPv6: its /64 network) sent more than 100 bad credentials at once, or more than 10 a second for longer, and this credential is not known yet',
+      'look for `caller.refused` with this `address`; behind a proxy, set `BROKER_TRUSTED_PROXIES`, because all callers share its address otherwise',
     ),
   },
   headers_too_large: {},
   issuer_unavailable: {
     issuer_unavailable: reason(
       outside('caller', true),
-      'there are no keys to verify with',
-      "from the broker's network, read the discovery document below the issuer, or the `jwksUri`; Kubernetes API servers refuse anonymous reads: use `jwksFile`",
+      'the broker has no keys to verify the token',
+      "read the discovery document of the issuer, or its `jwksUri`, from the broker's network; Kubernetes API servers refuse anonymous reads, so use `jwksFile`",
     ),
     keys: reason(
       outside('issuer', true),
-      'one fetch of the keys failed: in `/health`, and for all issuers in `not ready yet`; in no audit line',
-      'as above; callers are served while older keys are valid',
+      'one fetch of the keys failed; only in `/health` and `not ready yet`, in no audit line',
+      'as for `issuer_unavailable`; callers are served while older keys are used',
     ),
   },
 } as const satisfies Readonly<Record<string, Readonly<Record<string, ReasonRow>>>>

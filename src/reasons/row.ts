@@ -1,4 +1,4 @@
-/** Where a failed exchange is remembered: for an application, for an application in one tenant, or for one cache key. */
+/** Which requests a failed exchange is cached for: of an application, of an application in one tenant, or of one key. */
 export type FailureLevel = 'application' | 'tenant' | 'key'
 
 /** All of them, the widest first. */
@@ -19,34 +19,55 @@ export type Origin =
   | 'agent'
   | 'bug'
 
-/** What the broker does about one reason of one code. */
+/**
+ * What the broker does about one reason of one code. Each column has one reader, so that a new reason is handled
+ * everywhere once it has a row. Nothing else in the broker may compare reasons to decide these things.
+ */
 export interface Handling {
+  /** Which part of the broker gives the reason. Only the test of docs/metrics.md reads it, to know the reasons of a metric. */
   readonly origin: Origin
-  /** Whether the exchange may be tried again within its deadline. */
+  /**
+   * Whether the exchange may be tried again within its deadline. `outbound/entra/retry.ts` reads it; a pause that does
+   * not fit into the deadline prevents the retry all the same.
+   */
   readonly retry: boolean
   /**
-   * What the circuit of the authority makes of it: a `failure` of the authority, a response (`answered`: 4xx, 429 and
-   * unusable tokens too), or nothing (`ignored`), because no request was sent.
+   * How the circuit breaker of the authority counts it: as a `failure` of the authority, as a `response` (4xx, 429 and
+   * unusable tokens too), or not at all (`ignored`), because no request reached the authority.
+   * `outbound/entra/circuit-breaker.ts` reads it, to decide whether the circuit opens.
    */
-  readonly circuit: 'failure' | 'answered' | 'ignored'
-  /** Which fetches get the same error without an exchange for a while. An AADSTS code may say another level. */
+  readonly circuit: 'failure' | 'response' | 'ignored'
+  /**
+   * Which requests get the same error from the negative cache for a while, without an exchange; `nowhere` if none.
+   * `broker/tokens/negative-cache-rules.ts` reads it; the row of an AADSTS code may name another level.
+   */
   readonly remembered: FailureLevel | 'nowhere'
-  /** Whether the upstream or the broker's own set-up is in trouble, and not one tenant or request: `GET /health`. */
+  /**
+   * Whether the error shows that the upstream or the broker's own set-up has a problem, rather than one tenant or one
+   * request. `broker/health.ts` reads it, to decide whether the upstream is `failing` in `GET /health` and in the metrics.
+   */
   readonly ownTrouble: boolean
 }
 
-/** One reason: how it is handled, and the words of `docs/errors.md` for operators. Neither is sent to callers. */
+/**
+ * One reason: how it is handled, and its row in `docs/errors.md` for operators. Only the test of that page reads the two
+ * texts, and compares them with it. Neither is sent to callers.
+ */
 export interface ReasonRow extends Handling {
-  /** What it means. */
-  readonly means: string
-  /** What the operator does about it. */
+  /** What the reason means: the second column of the page. */
+  readonly meaning: string
+  /** What the operator does about it: the third column. */
   readonly remedy: string
 }
 
-/** A reason with its handling and its words. */
-export const reason = (handling: Handling, means: string, remedy: string): ReasonRow => ({ ...handling, means, remedy })
+/** A reason with its handling and its texts. */
+export const reason = (handling: Handling, meaning: string, remedy: string): ReasonRow => ({
+  ...handling,
+  meaning,
+  remedy,
+})
 
-/** Of what happens before an exchange, or beside it: nothing is retried or remembered. */
+/** The handling of errors that occur before an exchange, or without one: nothing is retried or cached. */
 export const outside = (origin: Origin, ownTrouble = false): Handling => ({
   origin,
   retry: false,
@@ -55,11 +76,11 @@ export const outside = (origin: Origin, ownTrouble = false): Handling => ({
   ownTrouble,
 })
 
-/** Of a response that the authority gave, which the same request would get again. */
-export const answered = (remembered: FailureLevel, ownTrouble: boolean): Handling => ({
+/** The handling of a response of the authority that the same request would get again. */
+export const authorityResponse = (remembered: FailureLevel, ownTrouble: boolean): Handling => ({
   origin: 'exchange',
   retry: false,
-  circuit: 'answered',
+  circuit: 'response',
   remembered,
   ownTrouble,
 })

@@ -9,38 +9,42 @@ import { tokenEndpoints } from '../http/token-endpoints/all.ts'
 import { addEntraDocument } from '../http/token-endpoints/entra.ts'
 import { addOAuthMetadata } from '../http/token-endpoints/oauth.ts'
 import { addTokenEndpoint } from '../http/token-endpoints/token-endpoint.ts'
-import { addOperations, countAnswers, type Operations } from '../http/operations/operations.ts'
+import { addOperations, countResponses, type Operations } from '../http/operations/operations.ts'
 import { createOverloadDetector, sampleMs, shedLoad } from '../http/server/load-shedding.ts'
 import { addPurge, type Purge } from '../http/operations/purge.ts'
 import type { FollowedAuthorities } from '../outbound/files/client-authorities.ts'
 import { readTlsPair, watchTlsPair, type TlsPair } from '../outbound/files/tls-files.ts'
 import { packageRoot } from './package.ts'
 
-/** Milliseconds after the deadline of an exchange in which its response is still written. */
+/** Milliseconds after the deadline of an exchange for writing its response. */
 const graceMs = 1_000
 
-type Shown = Omit<Operations, 'openMetrics'>
+/** What both listeners' operations endpoints need; only the credential of `/metrics` differs. */
+type SharedOperations = Omit<Operations, 'openMetrics'>
 
 interface Surroundings extends Pick<AppOptions, 'log' | 'isDraining'> {
-  readonly events: Pick<Events, 'answered' | 'headerIgnored'>
+  readonly events: Pick<Events, 'responded' | 'headerIgnored'>
   readonly loopTime: () => number
 }
 
-/** Builds the main server, and the operators' server if the configuration has one. They do not listen yet. */
+/**
+ * Builds the main server, and the management server if the configuration has one. They do not listen yet.
+ * @throws InvalidConfigurationError if the TLS files cannot be used
+ */
 export async function buildListeners(
   config: Config,
-  { log, isDraining, loopTime, events: { answered, headerIgnored } }: Surroundings,
-  parts: Shown & Purge & { readonly tokenService: TokenService },
+  { log, isDraining, loopTime, events: { responded, headerIgnored } }: Surroundings,
+  parts: SharedOperations & Purge & { readonly tokenService: TokenService },
   authorities: FollowedAuthorities | undefined,
 ) {
   const tls = config.tls && (await readTlsPair(config.tls))
   const operations = (openMetrics: boolean) => (scope: FastifyInstance) => {
-    countAnswers(scope, answered)
+    countResponses(scope, responded)
     addOperations(scope, { ...parts, openMetrics })
     addDocs(scope, packageRoot)
   }
   const documents = (scope: FastifyInstance) => {
-    countAnswers(scope, answered)
+    countResponses(scope, responded)
     addOAuthMetadata(scope, config.publicUrl)
     addEntraDocument(scope, config)
   }
@@ -54,7 +58,7 @@ export async function buildListeners(
   const { trustedProxies } = config
   const current = () => authorities?.current()
   const peers = { trustedProxies, authorities: current, headerIgnored }
-  const settings = { log, isDraining, answered, peers, tls: tls && { ...tls, ca: current()?.pem } }
+  const settings = { log, isDraining, responded, peers, tls: tls && { ...tls, ca: current()?.pem } }
   const { management: own } = config
   const app = buildApp(settings, own ? main : [...main, operations(false)])
   const management = own && buildApp(settings, [operations(true)])
@@ -79,8 +83,8 @@ function watchLoop(time: () => number) {
 }
 
 /**
- * Closes a server, after its requests in progress are answered. Every response is written within `giveUpMs` milliseconds;
- * connections that are still open then belong to clients that never finish their request, and are cut.
+ * Closes a server after the responses to its requests in progress are written. That takes less than `giveUpMs`
+ * milliseconds. Connections that are still open then belong to clients that never finish their request, and are closed.
  */
 export async function closeListener(app: FastifyInstance, giveUpMs: number): Promise<void> {
   const giveUp = setTimeout(() => app.server.closeAllConnections(), giveUpMs)
@@ -88,7 +92,7 @@ export async function closeListener(app: FastifyInstance, giveUpMs: number): Pro
   clearTimeout(giveUp)
 }
 
-/** What the log says about new TLS files. */
+/** Log messages about new TLS files. */
 export const tlsMessages = {
   renewed: 'TLS certificate reloaded',
   refused: 'the new TLS files cannot be used; the previous certificate stays in use',
@@ -110,10 +114,10 @@ function followTls(
     }
     log.info(message)
   }
-  const failed = (what: string) => (err: unknown) => log.error({ err }, what)
+  const failed = (message: string) => (err: unknown) => log.error({ err }, message)
   authorities?.watch(() => {
     renew('client CA certificates reloaded')
-    // Connections that are in use are closed after their answer: see addPeers.
+    // Connections that are in use are closed after their response: see addPeerLookup.
     for (const app of apps) app?.server.closeIdleConnections()
   }, failed('the new client CA certificates cannot be used; the previous ones stay in use'))
   const unwatch =

@@ -9,8 +9,8 @@ import { connectIssuers, type ConnectedIssuer, type IssuerKeysOptions } from '..
 import { loadPolicy } from '../outbound/files/policy-file.ts'
 import { watchFiles, type FileWatch } from '../outbound/files/watch-files.ts'
 
-/** The errors of a policy that contradicts this configuration. */
-export const faultsBeside = ({ identity }: Config, policy: Policy): readonly ConfigurationError[] =>
+/** The errors of a policy that contradicts this configuration; none if the two fit. */
+export const configurationConflicts = ({ identity }: Config, policy: Policy): readonly ConfigurationError[] =>
   identity.source === 'managed-identity' ? checkExchangeAudience(policy, identity.audience) : []
 
 /** Keeps the active policy up to date with its file. */
@@ -20,13 +20,15 @@ export interface PolicyReloader {
    * Reads the policy file again, and the files that it names. A valid policy becomes active at once and as a whole. An
    * invalid one is reported as an event and changes nothing. Never rejects.
    *
-   * @param aloud reports errors even if they were reported before
+   * @param repeat reports errors even if the same ones were reported before
    */
-  readonly reload: (aloud?: boolean) => Promise<void>
-  /** From now on, reloads by itself whenever the files may have changed. */
+  readonly reload: (repeat?: boolean) => Promise<void>
+  /** From now on, reloads by itself whenever the files may have changed. `failed` is called if they cannot be watched. */
   readonly watch: (failed: (error: unknown) => void) => void
   readonly close: () => void
 }
+
+type ReloadOptions = IssuerKeysOptions & Pick<Events, 'policyLoaded' | 'policyRefused'>
 
 /**
  * Makes the first policy active.
@@ -34,57 +36,69 @@ export interface PolicyReloader {
  */
 export async function startPolicyReloader(
   config: Config,
-  running: ActivePolicy,
-  options: IssuerKeysOptions & Pick<Events, 'policyLoaded' | 'policyRefused'>,
+  active: ActivePolicy,
+  options: ReloadOptions,
 ): Promise<PolicyReloader> {
-  const { policy: first } = running.status()
-  let issuers = await connectIssuers(first.issuers, options)
-  running.replace(createAdmission(first, issuers))
-
-  const load = async (before: Policy): Promise<void> => {
-    const policy = await loadPolicy(config.policyFile, 'BROKER_POLICY_FILE', before)
-    const faults = faultsBeside(config, policy)
-    if (faults.length > 0) throw new InvalidConfigurationError('The policy is faulty', faults)
-    const connected = await connectIssuers(policy.issuers, options, issuers)
-    const isSame = connected.length === issuers.length && connected.every((issuer, nth) => issuer === issuers[nth])
-    if (policy === before && isSame) {
-      const { rejection: refusal } = running.status()
-      running.unchanged()
-      // Without this, the last log line would still be the refusal, although the old version was restored.
-      return refusal && options.policyLoaded(policy, before)
-    }
-    issuers = connected
-    running.replace(createAdmission(policy, connected))
-    options.policyLoaded(policy, before)
-  }
-  const reload = async (aloud: boolean): Promise<void> => {
-    const { policy: before, rejection: refusal } = running.status()
+  const loader = await createLoader(config, active, options)
+  const reload = async (repeat: boolean): Promise<void> => {
+    const { policy, rejection } = active.status()
     try {
-      await load(before)
+      await loader.load(policy)
     } catch (thrown) {
-      const faults =
-        thrown instanceof InvalidConfigurationError ? thrown.errors : [{ where: 'file', what: messageOf(thrown) }]
-      const isKnown = JSON.stringify(faults) === JSON.stringify(refusal?.faults)
-      running.rejected(faults)
-      if (aloud || !isKnown) options.policyRefused(before, faults)
+      const errors = errorsOf(thrown)
+      const isKnown = JSON.stringify(errors) === JSON.stringify(rejection?.errors)
+      active.rejected(errors)
+      if (repeat || !isKnown) options.policyRefused(policy, errors)
     }
   }
+  const files = () => [config.policyFile, ...loader.issuers().flatMap(({ settings }) => filesOf(settings))]
   let last = Promise.resolve()
   let watching: FileWatch | undefined
-  const files = () => [config.policyFile, ...issuers.flatMap(({ settings }) => filesOf(settings))]
-  const next = (aloud = false): Promise<void> => {
-    last = last.then(() => reload(aloud)).then(() => watching?.follow(files()))
+  // One reload after the other: a slower earlier one must not replace the policy of a later one.
+  const enqueue = (repeat = false): Promise<void> => {
+    last = last.then(() => reload(repeat)).then(() => watching?.follow(files()))
     return last
   }
   return {
-    issuers: () => issuers,
-    reload: next,
+    issuers: loader.issuers,
+    reload: enqueue,
     watch: failed => {
-      watching = watchFiles(files(), () => void next(), failed)
+      watching = watchFiles(files(), () => void enqueue(), failed)
     },
     close: () => watching?.close(),
   }
 }
+
+/** Makes the first policy active. The loader replaces it by what the file contains later, with its issuers. */
+async function createLoader(config: Config, active: ActivePolicy, options: ReloadOptions) {
+  const { policy: first } = active.status()
+  let issuers = await connectIssuers(first.issuers, options)
+  active.replace(createAdmission(first, issuers))
+  return {
+    issuers: () => issuers,
+    /** Throws if the file, or a file that it names, is invalid. */
+    load: async (before: Policy): Promise<void> => {
+      const policy = await loadPolicy(config.policyFile, 'BROKER_POLICY_FILE', before)
+      const conflicts = configurationConflicts(config, policy)
+      if (conflicts.length > 0) throw new InvalidConfigurationError('The policy is invalid', conflicts)
+      const connected = await connectIssuers(policy.issuers, options, issuers)
+      const isSame = connected.length === issuers.length && connected.every((issuer, nth) => issuer === issuers[nth])
+      if (policy === before && isSame) {
+        const { rejection } = active.status()
+        active.unchanged()
+        // Without this, the last log line would still be the refusal, although the old version was restored.
+        if (rejection) options.policyLoaded(policy, before)
+        return
+      }
+      issuers = connected
+      active.replace(createAdmission(policy, connected))
+      options.policyLoaded(policy, before)
+    },
+  }
+}
+
+const errorsOf = (thrown: unknown): readonly ConfigurationError[] =>
+  thrown instanceof InvalidConfigurationError ? thrown.errors : [{ where: 'file', what: messageOf(thrown) }]
 
 const filesOf = ({ jwksFile, caFile }: IssuerSettings): readonly string[] =>
   [jwksFile, caFile].filter(file => file !== undefined)

@@ -4,7 +4,7 @@ import { codeOf } from '../errors.ts'
 import { ExitError, exitCodes } from '../exit.ts'
 import type { Logs } from '../telemetry/log.ts'
 
-/** What the broker and the agent have in common as processes: they listen, and a signal stops them. */
+/** What the broker and the agent share as processes: they listen, and a signal stops them. */
 
 /** An address to listen on, with the names of the settings that determine it. */
 export interface Address {
@@ -49,9 +49,9 @@ const sameSignalMs = 100
 
 /**
  * Stops the service on SIGTERM or SIGINT. It becomes unready at once and serves for the drain time, so that a load
- * balancer that follows readiness loses no request. Then the listener closes, and requests in progress are answered.
- * A second signal ends the process at once. After an unexpected error, requests in progress are still answered, without
- * the drain time; a second unexpected error ends the process at once.
+ * balancer that follows readiness loses no request. Then the listener closes, after the responses to the requests in
+ * progress. A second signal ends the process at once. After an unexpected error, requests in progress still get their
+ * responses, without the drain time; a second unexpected error ends the process at once.
  */
 export function stopOnSignal(service: Stoppable, { drainSeconds }: { readonly drainSeconds: number }): void {
   const { log } = service

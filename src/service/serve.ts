@@ -7,7 +7,7 @@ import { ExitError, exitCodes } from '../exit.ts'
 import { subscriberSettingsOf, warnOfPolicy } from './subscribers.ts'
 import { loadPolicy } from '../outbound/files/policy-file.ts'
 import { listen, stopOnSignal } from './process.ts'
-import { faultsBeside } from './policy-reload.ts'
+import { configurationConflicts } from './policy-reload.ts'
 import { bufferedOutput } from '../telemetry/output.ts'
 import { wire, type Service } from './wire.ts'
 
@@ -46,10 +46,10 @@ export async function serve(environment: Environment, handOverSignals: () => voi
 
 /** Reads the environment and the policy file, and reports all errors of both together. */
 async function readSettings(environment: Environment): Promise<{ config: Config; policy: Policy }> {
-  const faults: ConfigurationError[] = []
+  const errors: ConfigurationError[] = []
   const collect = (thrown: unknown): undefined => {
     if (!(thrown instanceof InvalidConfigurationError)) throw thrown
-    faults.push(...thrown.errors)
+    errors.push(...thrown.errors)
   }
   let config: Config | undefined
   try {
@@ -59,9 +59,9 @@ async function readSettings(environment: Environment): Promise<{ config: Config;
   }
   const policyFile = environment['BROKER_POLICY_FILE']
   const policy = policyFile ? await loadPolicy(policyFile).catch(collect) : undefined
-  if (config && policy) faults.push(...faultsBeside(config, policy))
-  if (config && policy && faults.length === 0) return { config, policy }
-  return asExitError(new InvalidConfigurationError('The broker cannot start', faults))
+  if (config && policy) errors.push(...configurationConflicts(config, policy))
+  if (config && policy && errors.length === 0) return { config, policy }
+  return asExitError(new InvalidConfigurationError('The broker cannot start', errors))
 }
 
 function asExitError(thrown: unknown): never {

@@ -9,7 +9,7 @@ const stop = (): never => process.exit(0)
 
 for (const signal of signals) process.on(signal, stop)
 
-/** Removes this module's signal handlers. Call it once other handlers are in place. */
+/** Removes this module's signal handlers. Must be called only once other handlers are in place. */
 export function handOverSignals(): void {
   for (const signal of signals) process.off(signal, stop)
 }

@@ -29,12 +29,12 @@ export interface SubscriberSettings extends Pick<Config, 'audit' | 'logLevel'> {
 }
 
 /**
- * Creates the subscribers of the broker's events (log, audit, metrics and health), and what the operations endpoints show
- * of them.
+ * Creates the subscribers of the broker's events (log, audit, metrics and health), and what the operations endpoints
+ * report of them.
  */
 export function createSubscribers(
   settings: SubscriberSettings,
-  running: Pick<ActivePolicy, 'status'>,
+  active: Pick<ActivePolicy, 'status'>,
   sink: LineSink,
   { clock, isReady, isDraining, cache, circuit }: Observed,
 ) {
@@ -42,11 +42,11 @@ export function createSubscribers(
   const audit = createAudit(logs, sink, {
     mode: settings.audit,
     now: clock.now,
-    policyVersion: () => running.status().policy.version,
+    policyVersion: () => active.status().policy.version,
   })
-  const health = createHealth(settings.upstreams(running.status().policy), clock)
-  const observed = { isReady, policy: running.status, upstreams: health.report }
-  const metrics = createMetrics({ ...observed, cache, circuit, version })
+  const health = createHealth(settings.upstreams(active.status().policy), clock)
+  const state = { isReady, policy: active.status, upstreams: health.report }
+  const metrics = createMetrics({ ...state, cache, circuit, version })
   const events: Events = {
     issued: both(audit.issued, metrics.issued),
     refused: both(audit.refused, metrics.refused),
@@ -56,11 +56,11 @@ export function createSubscribers(
     negativeCacheHit: metrics.negativeCacheHit,
     purged: both(audit.purged, metrics.purged),
     circuit: health.circuit,
-    asked: both(health.asked, metrics.asked),
+    upstreamCalled: both(health.upstreamCalled, metrics.upstreamCalled),
     verification: metrics.verification,
     headerIgnored: metrics.headerIgnored,
-    unreadable: metrics.unreadable,
-    answered: metrics.answered,
+    opaqueToken: metrics.opaqueToken,
+    responded: metrics.responded,
     policyLoaded: (policy, before) => {
       audit.policyLoaded(policy, before)
       metrics.policyLoaded(policy, before)
@@ -73,8 +73,8 @@ export function createSubscribers(
     audit.close()
     metrics.close()
   }
-  const shown = { ...observed, isDraining, metrics }
-  const telemetry = { ...shown, answered: events.answered, version, startedAt: clock.now(), close }
+  const { responded } = events
+  const telemetry = { ...state, isDraining, metrics, responded, version, startedAt: clock.now(), close }
   return { log: logs.log, events, telemetry }
 }
 
@@ -85,8 +85,9 @@ export function warnOfPolicy(
   { certificates }: Pick<SubscriberSettings, 'certificates'>,
   clock: Clock,
 ): void {
-  const surroundings = { now: clock.now(), certificates }
-  for (const warning of policyWarnings(policy, surroundings)) log.warn({ source: 'policy' }, warning)
+  for (const warning of policyWarnings(policy, { now: clock.now(), certificates })) {
+    log.warn({ source: 'policy' }, warning)
+  }
 }
 
 const both =

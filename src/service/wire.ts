@@ -3,12 +3,12 @@ import type { FastifyInstance } from 'fastify'
 import type { Observer } from '../broker/lib/timed.ts'
 import { createAuthenticate, type Issuer } from '../broker/authentication/authenticate.ts'
 import { createCache } from '../broker/tokens/cache.ts'
-import { createCertificates } from '../broker/authentication/client-certificates.ts'
+import { createCertificateVerifier } from '../broker/authentication/client-certificates.ts'
 import { chance, type Clock, type Surroundings } from '../broker/lib/clock.ts'
 import { createTokenService } from '../broker/issue-token.ts'
 import { createAssertionCache } from '../broker/tokens/assertion-cache.ts'
 import { readyKeys } from '../broker/authentication/jwks.ts'
-import { createLimits } from '../broker/authorization/rate-limits.ts'
+import { createRateLimits } from '../broker/authorization/rate-limits.ts'
 import { createAuthorizeOperation } from '../broker/authorization/authorize-operation.ts'
 import { createAuthorize } from '../broker/authorization/authorize.ts'
 import type { Policy } from '../broker/policy/model.ts'
@@ -38,7 +38,7 @@ export interface Service {
   readonly log: Logs['log']
   /** Fetches what readiness waits for. Settles once ready, or on {@link drain} or {@link close}. */
   readonly warmUp: () => Promise<void>
-  /** Whether it should get requests: it has had everything it needs, and is not draining. */
+  /** Whether it should get requests: everything it needs has been fetched at least once, and it is not draining. */
   readonly isReady: () => boolean
   /** Makes it unready. Requests are still served; each connection is closed after its response. */
   readonly drain: () => void
@@ -46,7 +46,7 @@ export interface Service {
   readonly reload: () => Promise<void>
   /** From now on, reloads the policy whenever its files may have changed. */
   readonly watchPolicy: () => void
-  /** Answers requests in progress, then stops. */
+  /** Writes the responses to requests in progress, then stops. */
   readonly close: () => Promise<void>
 }
 
@@ -61,8 +61,8 @@ export async function wire(config: Config, policy: Policy, sink: LineSink, aroun
   const stopping = new AbortController()
   const isDraining = () => stopping.signal.aborted
   const isReady = () => readiness.isReady() && !isDraining()
-  const running = createActivePolicy(policy, clock)
-  const { log, events, telemetry } = createSubscribers(subscriberSettingsOf(config), running, sink, {
+  const active = createActivePolicy(policy, clock)
+  const { log, events, telemetry } = createSubscribers(subscriberSettingsOf(config), active, sink, {
     clock,
     isReady,
     isDraining,
@@ -70,14 +70,14 @@ export async function wire(config: Config, policy: Policy, sink: LineSink, aroun
     circuit: () => circuit.state(),
   })
   const { upstreamTimeoutMs: timeoutMs } = config
-  const reloader = await startPolicyReloader(config, running, { clock, timeoutMs, ...events })
-  const assertions = connectIdentity(config, around, events.asked)
+  const reloader = await startPolicyReloader(config, active, { clock, timeoutMs, ...events })
+  const assertions = connectIdentity(config, around, events.upstreamCalled)
   const authorities = config.clientCaFile === undefined ? undefined : await followAuthorities(config.clientCaFile)
-  const deciders = createDeciders(running, authorities, assertions, clock, events)
+  const deciders = createDeciders(active, authorities, assertions, clock, events)
   const { circuit, source } = connectEntra(config, around, assertions, events)
   const cache = createCache(source, {
     ...around,
-    charge: deciders.limits.exchange,
+    charge: deciders.limits.chargeExchange,
     maxEntries: config.cacheMaxEntries,
     minRemainingSeconds: config.minRemainingSeconds,
     timeoutMs,
@@ -116,18 +116,18 @@ function createDeciders(
   clock: Clock,
   { verification }: Events,
 ) {
-  const certificates = createCertificates(() => authorities?.current(), clock)
+  const certificates = createCertificateVerifier(() => authorities?.current(), clock)
   const failedCredentials = createFailedCredentialLimiter(clock, sleep)
   return {
     authenticate: createAuthenticate({
       admission,
       certificates,
-      failedCredentials: failedCredentials,
+      failedCredentials,
       clock,
       verification,
     }),
     authorize: createAuthorize(homeTenant),
-    limits: createLimits(clock),
+    limits: createRateLimits(clock),
   }
 }
 
@@ -148,10 +148,10 @@ function connectEntra(
 function connectIdentity(
   { identity, upstreamTimeoutMs }: Config,
   around: Surroundings,
-  asked: Events['asked'],
+  upstreamCalled: Events['upstreamCalled'],
 ): AssertionSource {
   const upstream = identityUpstream(identity)
-  const fetched: Observer = (seconds, error) => asked(upstream, seconds, error)
+  const fetched: Observer = (seconds, error) => upstreamCalled(upstream, seconds, error)
   return identity.source === 'managed-identity'
     ? createAssertionCache(managedIdentity(identity, around.clock), {
         ...around,
@@ -161,7 +161,7 @@ function connectIdentity(
     : workloadIdentity(identity.tokenFile, identity.homeTenant, { clock: around.clock, fetched })
 }
 
-/** The names in the line `not ready yet`. */
+/** Values of `waiting_for` in the log line `not ready yet`. */
 export const needNames = { identity: "the managed identity's token", issuers: "an issuer's keys" } as const
 
 /** What readiness waits for: the identity's token, and the keys of at least one issuer. */

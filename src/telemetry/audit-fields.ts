@@ -8,7 +8,7 @@ import { describeCause } from './log.ts'
 
 /** The fields of the audit log, by subject. Every event uses the same names. */
 
-/** Every event of the audit trail. */
+/** Every event of the audit log. */
 export const auditEvents = [
   'token.issued',
   'token.denied',
@@ -28,7 +28,7 @@ export interface AuditLine {
 
 const maxSubjectLength = 256
 
-/** Which request it was. */
+/** The request that caused the line. */
 export const requestFields = ({ requestId, endpoint, address }: RequestFacts) => ({
   request_id: requestId,
   endpoint,
@@ -36,7 +36,7 @@ export const requestFields = ({ requestId, endpoint, address }: RequestFacts) =>
 })
 
 /** The fields under `caller`, by its `kind`. */
-export const callerMembers = {
+export const callerFieldNames = {
   jwt: ['issuer', 'subject'],
   apiKey: ['key', 'expires'],
   certificate: ['name', 'fingerprint'],
@@ -45,7 +45,7 @@ export const callerMembers = {
 
 type CallerFields = {
   readonly [Kind in Caller['kind']]: { readonly kind: Kind } & Readonly<
-    Record<(typeof callerMembers)[Kind][number], string>
+    Record<(typeof callerFieldNames)[Kind][number], string>
   >
 }[Caller['kind']]
 
@@ -62,7 +62,7 @@ export function callerFields(caller: Caller): CallerFields {
 }
 
 /** What was requested, as the caller wrote it: the policy may not define it. */
-export const askFields = ({ tenant, scope, application }: TokenRequest) => ({ tenant, scope, application })
+export const requestedFields = ({ tenant, scope, application }: TokenRequest) => ({ tenant, scope, application })
 
 /** The filter of a purge. An absent part matches everything. */
 export const filterFields = ({ clientId, tenant, scope }: FetchFilter) => ({ client_id: clientId, tenant, scope })

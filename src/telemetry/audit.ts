@@ -4,7 +4,7 @@ import type { RequestFacts } from '../broker/lib/request-facts.ts'
 import type { BrokerError } from '../errors.ts'
 import {
   type AuditLine,
-  askFields,
+  requestedFields,
   callerFields,
   errorFields,
   filterFields,
@@ -25,7 +25,7 @@ export interface Audit extends Pick<
   readonly close: () => void
 }
 
-/** How an audit trail is written. */
+/** How the audit log is written. */
 export interface AuditOptions {
   /**
    * `every` writes each token issued; `summary` writes the first of a (caller, rule, key, token) at once and its
@@ -39,26 +39,26 @@ export interface AuditOptions {
 }
 
 /** Keeps the line short; `/health` lists all errors. */
-const maxFaults = 20
+const maxErrors = 20
 
-/** Makes the audit trail. Lines of issued tokens go to `sink` as they are, all others through the logger. */
+/** Creates the audit log. Lines of issued tokens go straight to `sink`, all others through the logger. */
 export function createAudit({ audit, scrub }: Logs, sink: LineSink, options: AuditOptions): Audit {
-  const handOuts = options.mode === 'every' ? everyIssuance(sink, scrub) : summarizedIssuance(sink, scrub, options.now)
+  const issuance = options.mode === 'every' ? everyIssuance(sink, scrub) : summarizedIssuance(sink, scrub, options.now)
   const write = (error: BrokerError, message: string, fields: AuditLine & Record<string, unknown>): void => {
-    const mustAct = error.status >= 500 && error.retryAfter === undefined
-    audit[mustAct ? 'error' : 'warn']({ ...fields, ...errorFields(error) }, message)
+    const needsOperator = error.status >= 500 && error.retryAfter === undefined
+    audit[needsOperator ? 'error' : 'warn']({ ...fields, ...errorFields(error) }, message)
   }
   const refreshFailures = createOncePerMinute(options.now)
   const by = (request: RequestFacts, caller: Caller) => ({ ...requestFields(request), caller: callerFields(caller) })
   const policy = () => ({ policy: options.policyVersion() })
   return {
-    issued: handOuts.issued,
-    close: handOuts.close,
-    refused: (request, caller, ask, error, grant) => {
+    issued: issuance.issued,
+    close: issuance.close,
+    refused: (request, caller, tokenRequest, error, grant) => {
       const denied = error.code === 'not_permitted'
       const event: AuditLine['event'] = denied ? 'token.denied' : 'token.failed'
-      const asked = grant ? grantFields(grant) : { ...askFields(ask), policy: caller.policy.version }
-      write(error, denied ? 'token denied' : 'token failed', { event, ...by(request, caller), ...asked })
+      const target = grant ? grantFields(grant) : { ...requestedFields(tokenRequest), policy: caller.policy.version }
+      write(error, denied ? 'token denied' : 'token failed', { event, ...by(request, caller), ...target })
     },
     unauthenticated: (request, error) => {
       write(error, 'caller not authenticated', { event: 'caller.refused', ...requestFields(request), ...policy() })
@@ -93,10 +93,9 @@ const policyLines = (audit: Logs['audit']): Pick<Audit, 'policyLoaded' | 'policy
     const event: AuditLine['event'] = 'policy.loaded'
     audit.info({ event, policy: version, previous: before.version, ...counts }, 'policy active')
   },
-  policyRefused: ({ version }, faults) => {
-    const reported = faults.slice(0, maxFaults)
+  policyRefused: ({ version }, errors) => {
     const event: AuditLine['event'] = 'policy.refused'
-    const fields = { event, policy: version, count: faults.length, errors: reported }
+    const fields = { event, policy: version, count: errors.length, errors: errors.slice(0, maxErrors) }
     audit.error(fields, 'the new policy is invalid; the previous policy stays active')
   },
 })

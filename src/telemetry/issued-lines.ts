@@ -20,8 +20,8 @@ const event = JSON.stringify(issued).slice(1, -1)
 
 /**
  * Builds lines from text that was serialised once per caller and rule, of which there are few. A line cached for each
- * grant and token would take more memory than many tokens do. The rest of a line is the broker's own words, GUIDs, hashes
- * and a network address, none of which needs escaping.
+ * grant and token would take more memory than many tokens do. The rest of a line is constants, GUIDs, hashes and a network
+ * address, none of which needs escaping.
  */
 class LineWriter {
   readonly #sink: LineSink
@@ -98,17 +98,17 @@ const maxRepeats = 10_000
 
 /** Finds the count for a grant and token: first by the grant object, which is fast, then by the grant's content. */
 function createRepeats() {
-  const ofGrant = new WeakMap<Grant, Repeats>()
-  const ofCaller = new LRUCache<string, Repeats>({ max: maxRepeats })
+  const byGrant = new WeakMap<Grant, Repeats>()
+  const byContent = new LRUCache<string, Repeats>({ max: maxRepeats })
   return (grant: Grant, token: TokenFacts): Repeats => {
-    const quick = ofGrant.get(grant)
+    const quick = byGrant.get(grant)
     if (quick?.token === token) return quick
     const { caller, rule, policyVersion } = grant
     const key = JSON.stringify([caller.id, callerFields(caller), rule, grant.key, policyVersion])
-    const known = ofCaller.get(key)
+    const known = byContent.get(key)
     const repeats = known?.token === token ? known : { grant, token, isWritten: false, count: 0, first: 0, last: 0 }
-    ofCaller.set(key, repeats)
-    ofGrant.set(grant, repeats)
+    byContent.set(key, repeats)
+    byGrant.set(grant, repeats)
     return repeats
   }
 }

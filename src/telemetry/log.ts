@@ -2,7 +2,7 @@ import pino, { type Logger, type LoggerOptions } from 'pino'
 import { BrokerError, codeOf } from '../errors.ts'
 import type { LineSink } from './output.ts'
 
-/** The process' loggers. Both write JSON lines to the same place, and both lines pass the same scrubber. */
+/** The loggers of the process. Both write JSON lines to the same sink, through the same scrubber. */
 export interface Logs {
   /** For people: starts, stops, errors. */
   readonly log: Logger
@@ -23,6 +23,9 @@ const maxStackLength = 2000
 const maxCauses = 3
 
 /**
+ * Creates the loggers of the process.
+ *
+ * @param level the least level of lines of {@link Logs.log}
  * @param secrets exact texts that must never appear, such as `IDENTITY_HEADER`
  */
 export function createLogs(level: string, sink: LineSink, secrets: readonly string[]): Logs {
@@ -44,8 +47,8 @@ export function createLogs(level: string, sink: LineSink, secrets: readonly stri
 }
 
 /**
- * Replaces everything that looks like a JWT (its JSON header makes it start with `eyJ`), and each secret, in a finished line:
- * the last guard, also for texts that came from elsewhere inside an error.
+ * Replaces everything that looks like a JWT (its JSON header makes it start with `eyJ`), and each secret, in a finished
+ * line. This is the last guard; it also covers texts from a library or an upstream inside an error.
  */
 export function scrubber(secrets: readonly string[]): Scrub {
   const written = secrets.filter(secret => secret !== '').map(secret => JSON.stringify(secret).slice(1, -1))
@@ -69,7 +72,7 @@ export function timestamp(): string {
   return timestampText
 }
 
-/** An error for the log: cut to a length, with its causes, and with a stack where it may be a bug. */
+/** An error for the log: texts cut to a length, its causes, and a stack unless it is a {@link BrokerError}. */
 export const describeError = (thrown: unknown): Readonly<Record<string, unknown>> => ({
   ...describeCause(thrown),
   ...(thrown instanceof Error && !(thrown instanceof BrokerError) && { stack: thrown.stack?.slice(0, maxStackLength) }),

@@ -160,10 +160,12 @@ export const metricTable = {
 /** The name of a metric. */
 export type MetricName = keyof typeof metricTable
 
-/** Who waits in the queue of exchanges: values of the label `queue`. */
+/** Which part of the fair queue is counted: values of the label `queue`. */
 export const waiting = ['callers', 'background'] as const
+/** One of {@link waiting}. */
 export type Waiting = (typeof waiting)[number]
 
-/** What became of a new version of the policy: values of the label `outcome`. */
+/** How the reload of a new version of the policy ended: values of the label `outcome`. */
 export const reloadOutcomes = ['loaded', 'refused'] as const
+/** One of {@link reloadOutcomes}. */
 export type ReloadOutcome = (typeof reloadOutcomes)[number]

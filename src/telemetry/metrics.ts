@@ -22,6 +22,7 @@ export interface Metrics extends Omit<Events, 'unauthenticated' | 'circuit'> {
   /** The text exposition format, version 0.0.4, of everything in {@link metricTable}. */
   readonly scrape: () => Promise<string>
   readonly contentType: string
+  /** Stops measuring the event loop. */
   readonly close: () => void
 }
 
@@ -29,7 +30,7 @@ export interface Metrics extends Omit<Events, 'unauthenticated' | 'circuit'> {
 const buckets = [0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]
 const loopResolutionMs = 20
 
-/** Makes the metrics. Until it is closed, it watches how late the event loop is. */
+/** Creates the metrics. They measure the delay of the event loop until they are closed. */
 export function createMetrics(gauges: Gauges): Metrics {
   const registry = new Registry()
   const settings = (name: MetricName) => settingsOf(name, registry)
@@ -54,8 +55,8 @@ export function createMetrics(gauges: Gauges): Metrics {
       requests.inc({ endpoint, outcome: 'issued' })
       served.inc({ result: how })
     },
-    answered: (endpoint, outcome) => requests.inc({ endpoint, outcome }),
-    refused: ({ endpoint }, _caller, _ask, { code, reason }) => {
+    responded: (endpoint, outcome) => requests.inc({ endpoint, outcome }),
+    refused: ({ endpoint }, _caller, _request, { code, reason }) => {
       if (code === 'not_permitted') denials.inc({ endpoint, reason })
     },
     forbidden: ({ endpoint }, _caller, _permission, { reason }) => denials.inc({ endpoint, reason }),
@@ -64,10 +65,10 @@ export function createMetrics(gauges: Gauges): Metrics {
     refreshed: (_grant, outcome, error) => refreshes.inc({ outcome: error?.reason ?? outcome }),
     negativeCacheHit: (_grant, { reason }) => negativeHits.inc({ reason }),
     purged: (_request, _caller, _filter, dropped) => purged.inc(dropped),
-    unreadable: () => opaque.inc(),
+    opaqueToken: () => opaque.inc(),
     policyLoaded: () => reloaded('loaded'),
     policyRefused: () => reloaded('refused'),
-    asked: countUpstreamRequests(registry),
+    upstreamCalled: countUpstreamRequests(registry),
     scrape: () => {
       // Read once for all gauges of this scrape.
       statistics = gauges.cache()
@@ -79,7 +80,7 @@ export function createMetrics(gauges: Gauges): Metrics {
 }
 
 /** Measures requests to upstreams: their duration, or their number. */
-function countUpstreamRequests(registry: Registry): Events['asked'] {
+function countUpstreamRequests(registry: Registry): Events['upstreamCalled'] {
   const settings = (name: MetricName) => settingsOf(name, registry)
   const exchanges = new Histogram({ ...settings('token_broker_exchange_duration_seconds'), buckets })
   const identity = new Histogram({ ...settings('token_broker_identity_fetch_duration_seconds'), buckets })
@@ -97,7 +98,7 @@ function settingsOf(name: MetricName, registry: Registry) {
   return { name, help, labelNames: [...labels] as string[], registers: [registry] }
 }
 
-/** A metric that is read at each scrape. */
+/** Adds a metric without labels that is read at each scrape. */
 function onScrape(registry: Registry, name: MetricName, read: () => number): void {
   const settings = { ...settingsOf(name, registry), registers: [] }
   const metric =
@@ -118,7 +119,7 @@ function onScrape(registry: Registry, name: MetricName, read: () => number): voi
   registry.registerMetric(metric)
 }
 
-/** The same with labels: a series that is no longer read disappears. */
+/** Adds a gauge with labels that is read at each scrape. A series that `read` no longer returns disappears. */
 function seriesOnScrape(
   registry: Registry,
   name: MetricName,
@@ -174,7 +175,10 @@ function readState(registry: Registry, { circuit, isReady, policy, upstreams, ve
   )
 }
 
-/** Measures this process. The library's own set has timers, and names that `promtool check metrics` rejects. */
+/**
+ * Adds the metrics of the process. The library's own set has timers, and names that `promtool check metrics` rejects.
+ * @returns a function that stops measuring
+ */
 function watchProcess(registry: Registry): () => void {
   const delay = monitorEventLoopDelay({ resolution: loopResolutionMs })
   delay.enable()

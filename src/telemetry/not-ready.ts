@@ -2,7 +2,7 @@ import { BrokerError } from '../errors.ts'
 import { errorFields } from './audit-fields.ts'
 import type { Logs } from './log.ts'
 
-/** What the log says then. */
+/** The log message while the service is not ready. */
 export const notReadyMessage = 'not ready yet'
 
 /** Logs what the service still waits for before it is ready, why, and the remedy if it is known. */

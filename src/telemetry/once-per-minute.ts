@@ -11,7 +11,10 @@ export interface OncePerMinute {
 
 const everyMs = 60_000
 
-/** @param now milliseconds since 1970 */
+/**
+ * Creates a limiter. Its state grows with the number of different texts, and is never cleared.
+ * @param now milliseconds since 1970
+ */
 export function createOncePerMinute(now: () => number): OncePerMinute {
   const written = new Map<string, { readonly at: number; suppressed: number }>()
   return {

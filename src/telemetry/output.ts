@@ -8,8 +8,8 @@ export interface LineSink {
 }
 
 /**
- * A file descriptor that receives the lines of one turn of the event loop in one write: at thousands of lines a second a
- * system call for each would cost more than the rest of the request. Nothing waits longer than the turn, and `flush` is
+ * Writes to a file descriptor, all lines of one turn of the event loop at once: at thousands of lines a second, a system
+ * call for each would cost more than the rest of the request. No line waits longer than the turn, and `flush` is
  * synchronous, so that nothing is lost on exit.
  */
 export function bufferedOutput(fd: number): LineSink {

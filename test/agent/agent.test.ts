@@ -14,7 +14,7 @@ const agent = await startAgent({ after }, world, broker)
 const withMetadata = await startAgent({ after }, world, broker, ['--metadata'])
 const tidOf = ({ json }: Reply) => decodeJws(String(json['access_token']))?.payload['tid']
 
-describe('it hands the workload what the broker grants it', () => {
+describe('it issues to the workload what the broker grants', () => {
   test('by the identity protocol, without a tenant in the path', async () => {
     const reply = await agent.identity()
     assert.equal(reply.status, 200, reply.text)
@@ -26,12 +26,12 @@ describe('it hands the workload what the broker grants it', () => {
 
   test('by POST /tokens, from its cache', async () => {
     const first = await agent.ask()
-    const asked = broker.events('token.issued').length
+    const issued = broker.events('token.issued').length
     const reply = await agent.ask()
     assert.equal(tidOf(reply), sample.contoso)
     assert.match(String(reply.headers['cache-status']), /^token-broker; hit; ttl=\d+$/)
     assert.equal(reply.json['access_token'], first.json['access_token'])
-    assert.equal(broker.events('token.issued').length, asked, 'the broker was not asked')
+    assert.equal(broker.events('token.issued').length, issued, 'no request to the broker')
   })
 
   test('of the application whose client id the SDK names: the broker knows it', async () => {
@@ -58,7 +58,7 @@ const refused: readonly (readonly [why: string, reply: () => Promise<Reply>, sta
     403,
     'not_permitted',
   ],
-  ['an application nobody knows', () => agent.identity({ client_id: sample.homeTenant }), 403, 'not_permitted'],
+  ['an unknown application', () => agent.identity({ client_id: sample.homeTenant }), 403, 'not_permitted'],
   ['no secret', () => agent.identity({}, {}), 401, 'unauthenticated'],
   ['another secret', () => agent.identity({}, { 'x-identity-header': `${secret}x` }), 401, 'invalid_token'],
   [
@@ -77,9 +77,9 @@ const refused: readonly (readonly [why: string, reply: () => Promise<Reply>, sta
   ['a path that there is at the broker', () => agent.send('/identity/contoso/token'), 400, 'not_found'],
 ]
 describe('it refuses, in the words of the protocol', () => {
-  for (const [why, ask, status, code] of refused)
+  for (const [why, request, status, code] of refused)
     test(`${status} ${code}: ${why}`, async () => {
-      const reply = await ask()
+      const reply = await request()
       assert.deepEqual(
         [reply.status, reply.json['error'], reply.json['statusCode']],
         [status, code, status],
@@ -141,7 +141,7 @@ const paths = [
   '/readyz',
   '/metrics',
 ]
-describe('it serves its own host only, whoever holds the secret', () => {
+describe('it serves its own host only, even to a holder of the secret', () => {
   for (const [why, headers] of foreign)
     test(`refused: ${why}`, async () => {
       for (const path of paths) {
@@ -166,7 +166,7 @@ describe('the metadata protocol', () => {
   const path = '/metadata/identity/oauth2/token'
   const query = '?api-version=2018-02-01&resource=https://graph.microsoft.com'
   const metadata = { metadata: 'true' }
-  test('is off unless it is asked for, since it carries no secret, and says so: SDKs try 404 again for a minute', async () => {
+  test('is off by default, because it has no secret, and responds 400: SDKs retry 404 for a minute', async () => {
     for (const at of [path, `${path}/`, '/metadata/instance']) {
       const { status, json, text } = await agent.send(at + query, { headers: metadata })
       assert.deepEqual([status, json['error']], [400, 'not_found'], text)
@@ -174,7 +174,7 @@ describe('the metadata protocol', () => {
     assert.match((await agent.send(path + query, { headers: metadata })).text, /Start it with --metadata/)
   })
   for (const slash of ['', '/'])
-    test(`answers with${slash ? '' : 'out'} a slash at the end as a virtual machine does`, async () => {
+    test(`responds with${slash ? '' : 'out'} a slash at the end as a virtual machine does`, async () => {
       const reply = await withMetadata.send(path + slash + query, { headers: metadata })
       assert.equal(reply.status, 200, reply.text)
       assert.equal(tidOf(reply), sample.contoso)
@@ -187,7 +187,7 @@ describe('the metadata protocol', () => {
       })
     })
   const bad: readonly (readonly [why: string, path: string, headers: Record<string, string>])[] = [
-    ['without Metadata: true, as a browser or a simple proxy asks', path + query, {}],
+    ['without Metadata: true, as a browser or a simple proxy sends it', path + query, {}],
     ['with Metadata of another value', path + query, { metadata: '1' }],
     ['without a resource', path, metadata],
     ['at another path of the metadata service', '/metadata/instance', metadata],
@@ -219,7 +219,7 @@ describe('who looks at it', () => {
   })
 })
 
-test('it is ready once the broker answers, and stays so', async t => {
+test('it is ready once the broker responds, and stays ready', async t => {
   const here = await world.broker(t)
   const own = await startAgent(t, world, here)
   assert.equal((await own.send('/readyz')).status, 503)

@@ -27,11 +27,11 @@ const identity = (fields: Fields = {}, headers: Headers = holder) =>
 const metadata = (fields: Fields = {}, headers: Headers = { metadata: 'true' }) =>
   agent.send(metadataPath + query(fields), { headers })
 
-type Answers = readonly [tokens: string, identity: string, metadata: string]
-const told = ({ status, json: members }: Reply): string =>
-  [status, members['error'] ?? members['code']].join(' ').trim()
-const assertAnswers = async (replies: readonly Promise<Reply>[], expected: Answers) =>
-  assert.deepEqual((await Promise.all(replies)).map(told), expected)
+type Responses = readonly [tokens: string, identity: string, metadata: string]
+const statusAndCode = ({ status, json: fields }: Reply): string =>
+  [status, fields['error'] ?? fields['code']].join(' ').trim()
+const assertResponses = async (replies: readonly Promise<Reply>[], expected: Responses) =>
+  assert.deepEqual((await Promise.all(replies)).map(statusAndCode), expected)
 
 const resources: readonly (readonly [why: string, text: string, asScope: string, asResource: string])[] = [
   ['a scope', graph, '200', '200'],
@@ -50,7 +50,7 @@ const resources: readonly (readonly [why: string, text: string, asScope: string,
 describe('a scope or a resource that is', () => {
   for (const [why, text, asScope, asResource] of resources)
     test(why, () =>
-      assertAnswers(
+      assertResponses(
         [tokens({ tenant: 'contoso', scope: text }), identity({ resource: text }), metadata({ resource: text })],
         [asScope, asResource, asResource],
       ),
@@ -69,13 +69,13 @@ const tenants: readonly (readonly [why: string, tenant: string, expected: string
 ]
 describe('a tenant that is', () => {
   for (const [why, tenant, expected] of tenants)
-    test(why, async () => assert.equal(told(await tokens({ tenant, scope: graph })), expected))
+    test(why, async () => assert.equal(statusAndCode(await tokens({ tenant, scope: graph })), expected))
 })
 
 const good = { tenant: 'contoso', scope: graph }
 const tooLarge = 'x'.repeat(1_000_000)
 const form = { 'content-type': 'application/x-www-form-urlencoded' }
-const requests: readonly (readonly [why: string, replies: () => readonly Promise<Reply>[], expected: Answers])[] = [
+const requests: readonly (readonly [why: string, replies: () => readonly Promise<Reply>[], expected: Responses])[] = [
   [
     'has an unknown parameter: only JSON is closed',
     () => [tokens({ ...good, foo: 'x' }), identity({ foo: 'x' }), metadata({ foo: 'x', bypass_cache: 'true' })],
@@ -88,7 +88,7 @@ const requests: readonly (readonly [why: string, replies: () => readonly Promise
       identity({ resource: [graph, graph] }),
       metadata({ resource: [graph, graph] }),
     ],
-    // JSON.parse takes the last of two members.
+    // JSON.parse takes the last of two equal names.
     ['400 invalid_scope', '400 invalid_request', '400 invalid_request'],
   ],
   [
@@ -147,5 +147,5 @@ const requests: readonly (readonly [why: string, replies: () => readonly Promise
   ],
 ]
 describe('a request that', () => {
-  for (const [why, replies, expected] of requests) test(why, () => assertAnswers(replies(), expected))
+  for (const [why, replies, expected] of requests) test(why, () => assertResponses(replies(), expected))
 })

@@ -40,7 +40,7 @@ test('its certificate is its credential, and may be renewed: the files are read 
 
   await put(leaf({ names: ['spiffe://prod.example/ns/web/sa/worker'] }))
   world.clock.advance(301)
-  assert.equal((await agent.identity()).status, 403, 'what the new certificate may not have is taken away')
+  assert.equal((await agent.identity()).status, 403, 'a token that the new certificate may not get is revoked')
 })
 
 test('a pair that does not belong together is no reason to drop a valid token', async t => {
@@ -52,7 +52,7 @@ test('a pair that does not belong together is no reason to drop a valid token', 
   assert.deepEqual([reply.status, reply.json['access_token']], [200, json['access_token']])
 })
 
-test('only a broker that the CA file vouches for is asked, and the file may change', async t => {
+test('only a broker with a certificate of the CA file gets a request, and the file may change', async t => {
   const { broker, agent, trust } = await beside(t, createAuthority('another CA'))
   const { status, json } = await agent.identity()
   assert.deepEqual([status, json['error']], [503, 'upstream_unavailable'])

@@ -11,7 +11,7 @@ const { emulator, clock } = world
 const arm = 'https://management.azure.com/.default'
 const rules = [{ name: 'both', callers: [sampleCaller], tenants: ['contoso'], scopes: [graph, arm] }]
 
-test("consent that is missing for one resource keeps no other from the workload, and Entra's code is told", async t => {
+test("consent that is missing for one resource does not block another, and Entra's code is reported", async t => {
   const agent = await startAgent(t, world, await world.broker(t, { policy: { rules } }))
   emulator.fault({ kind: 'aadsts', at: 'token', code: 65001, times: 1, tenant: sample.contoso })
   const { status, json } = await agent.ask()
@@ -20,25 +20,25 @@ test("consent that is missing for one resource keeps no other from the workload,
   assert.equal((await agent.ask({ scope: arm })).status, 200)
 })
 
-test("a fault of the federation is the broker's to remember: the agent asks it for every other key", async t => {
+test('the broker, not the agent, caches an error of the federation: every other key is a request to the broker', async t => {
   const broker = await world.broker(t, { policy: { rules } })
   const agent = await startAgent(t, world, broker)
   emulator.fault({ kind: 'aadsts', at: 'token', code: 700213, times: 1, tenant: sample.contoso })
   assert.equal((await agent.ask()).json['code'], 'federation_misconfigured')
   const failed = broker.events('token.failed').length
   assert.equal((await agent.ask({ scope: arm })).json['code'], 'federation_misconfigured')
-  assert.equal(broker.events('token.failed').length, failed + 1, 'the broker answered it')
+  assert.equal(broker.events('token.failed').length, failed + 1, 'the broker responded')
 })
 
-test('where a token is held, a broker that hangs is waited for once, and for less than its time', async t => {
+test('with a cached token, the agent waits once for a broker that hangs, and for less than its deadline', async t => {
   const port = await freePort()
   const broker = await world.broker(t, { policy: { rules }, environment: { PORT: String(port) } })
   const agent = await startAgent(t, world, broker)
   assert.equal((await agent.ask()).status, 200)
   assert.equal((await agent.ask({ scope: arm })).status, 200)
   await broker.service.close()
-  let asked = 0
-  const hung = createServer(() => asked++)
+  let requests = 0
+  const hung = createServer(() => requests++)
   const { promise, resolve } = Promise.withResolvers<void>()
   hung.listen(port, '127.0.0.1', resolve)
   await promise
@@ -54,10 +54,10 @@ test('where a token is held, a broker that hangs is waited for once, and for les
   assert.equal((await agent.ask({ scope: arm })).status, 200)
   assert.equal((await agent.ask()).status, 200)
   assert.ok(performance.now() - began - first < 1000, 'the second key does not wait')
-  await until('both questions', () => asked === 2)
+  await until('both requests', () => requests === 2)
 })
 
-test('the line "not ready yet" tells its cause once', async t => {
+test('the line "not ready yet" has its cause once', async t => {
   const agent = await startAgent(t, world, { url: `http://127.0.0.1:${await freePort()}` })
   void agent.service.warmUp()
   await until('the line', () => agent.logText().includes('not ready yet'))

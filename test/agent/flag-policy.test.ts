@@ -10,7 +10,7 @@ const secret = 'a-secret-of-256-bits-in-base64url-0123456789'
 const policy = policyOfFlags('contoso')
 const holder = await createSecretAuthenticate(secret, policy)(secret)
 const clientId = '6f3c0b1e-9d2a-4c55-8a10-0d5b7e6f1a01'
-const ask = (changes: Partial<TokenRequest> = {}): TokenRequest => ({
+const requestOf = (changes: Partial<TokenRequest> = {}): TokenRequest => ({
   tenant: 'contoso',
   scope: graph,
   application: 'default',
@@ -18,39 +18,39 @@ const ask = (changes: Partial<TokenRequest> = {}): TokenRequest => ({
   ...changes,
 })
 
-describe('the holder of the secret is granted whatever is asked for in the one tenant', () => {
+describe('the holder of the secret is granted every scope and application in the one tenant', () => {
   for (const application of ['default', 'reporting', clientId])
     test(`of the application ${application}, which only the broker knows`, () => {
-      const grant = authorizeByFlags('contoso')(holder, ask({ application }))
+      const grant = authorizeByFlags('contoso')(holder, requestOf({ application }))
       assert.deepEqual(
         [grant.tenant, grant.scope, grant.application, grant.clientId, grant.rule, grant.policyVersion],
         ['contoso', graph, application, application, '--tenant contoso', policy.version],
       )
     })
 
-  test('what is asked for again is looked up, not decided: the same grant', () => {
+  test('a repeated request is a look-up, not a decision: the same grant', () => {
     const authorize = authorizeByFlags('contoso')
-    const first = authorize(holder, ask())
-    assert.equal(authorize(holder, ask()), first)
+    const first = authorize(holder, requestOf())
+    assert.equal(authorize(holder, requestOf()), first)
     for (const other of [{ scope: arm }, { application: 'reporting' }]) {
-      const grant = authorize(holder, ask(other))
+      const grant = authorize(holder, requestOf(other))
       assert.notEqual(grant, first)
       assert.notEqual(grant.key, first.key)
-      assert.equal(authorize(holder, ask(other)), grant)
+      assert.equal(authorize(holder, requestOf(other)), grant)
     }
   })
 })
 
 test('another tenant is refused, also after the one was granted', () => {
   const authorize = authorizeByFlags('contoso')
-  authorize(holder, ask())
+  authorize(holder, requestOf())
   for (const tenant of ['fabrikam', 'Contoso', clientId])
-    assert.throws(() => authorize(holder, ask({ tenant })), { code: 'not_permitted', reason: 'unknown_target' })
+    assert.throws(() => authorize(holder, requestOf({ tenant })), { code: 'not_permitted', reason: 'unknown_target' })
 })
 
-test('nobody else is granted anything', async () => {
+test('no other caller is granted anything', async () => {
   const stranger = await callerWith({}, policy)
-  assert.throws(() => authorizeByFlags('contoso')(stranger, ask()), { code: 'not_permitted' })
+  assert.throws(() => authorizeByFlags('contoso')(stranger, requestOf()), { code: 'not_permitted' })
 })
 
 test('the holder may look at the agent, and make it forget nothing', () => {

@@ -9,7 +9,7 @@ import { startAgent, type TestAgent } from './world.ts'
 const world = await startWorld()
 const { emulator, clock } = world
 
-/** An agent that holds a token, and its broker, which can end and start again on the same port. */
+/** An agent with a cached token, and its broker, which can end and start again on the same port. */
 async function start(t: TestContext, flags: readonly string[] = []) {
   const port = await freePort()
   const begin = (policy = {}) => world.broker(t, { policy, environment: { PORT: String(port) } })
@@ -21,19 +21,19 @@ async function start(t: TestContext, flags: readonly string[] = []) {
 }
 
 const stop = ({ service }: TestBroker) => service.close()
-const nobody = {
-  rules: [{ name: 'nobody', callers: [{ ...sampleCaller, subject: 'x' }], tenants: ['contoso'], scopes: [graph] }],
+const noCaller = {
+  rules: [{ name: 'no caller', callers: [{ ...sampleCaller, subject: 'x' }], tenants: ['contoso'], scopes: [graph] }],
 }
 async function outcome(agent: TestAgent): Promise<unknown> {
   const { status, json } = await agent.identity()
   return status === 200 ? json['access_token'] : status
 }
 
-/** A server in the place of the broker that answers everything with one status. */
-async function answering(t: TestContext, port: number, status: number) {
-  let asked = 0
+/** A server in the place of the broker that responds with one status to every request. */
+async function respondingServer(t: TestContext, port: number, status: number) {
+  let requests = 0
   const server = createServer((_request, response) => {
-    asked++
+    requests++
     response.writeHead(status).end('<html>')
   })
   const listening = Promise.withResolvers<void>()
@@ -45,11 +45,11 @@ async function answering(t: TestContext, port: number, status: number) {
     await closed.promise
   }
   t.after(close)
-  return { asked: () => asked, close }
+  return { requests: () => requests, close }
 }
 
-describe('while the broker is away', () => {
-  test('a token is served as long as it lives, and the agent stays ready; then the answer is 503', async t => {
+describe('while the broker is unavailable', () => {
+  test('a token is served as long as it lives, and the agent stays ready; then the response is 503', async t => {
     const { broker, agent, token } = await start(t)
     await agent.service.warmUp()
     await stop(broker)
@@ -63,7 +63,7 @@ describe('while the broker is away', () => {
     assert.deepEqual([status, headers['retry-after'], json['error']], [503, '1', 'upstream_unavailable'])
   })
 
-  test('it may start again: no request fails, and a token is had as soon as it is there', async t => {
+  test('it may restart: no request fails, and the agent gets a new token as soon as the broker is back', async t => {
     const { broker, begin, agent, token } = await start(t)
     await stop(broker)
     clock.advance(301)
@@ -83,36 +83,36 @@ describe('while the broker is away', () => {
     [429, 'it limits the workload'],
     [404, 'another server has its name'],
   ] as const)
-    test(`or answers ${status}, because ${why}, a valid token is served`, async t => {
+    test(`or responds ${status}, because ${why}, a valid token is served`, async t => {
       const { port, broker, agent, token } = await start(t)
       await stop(broker)
-      const server = await answering(t, port, status)
+      const server = await respondingServer(t, port, status)
       clock.advance(301)
       assert.equal(await outcome(agent), token)
-      assert.equal(server.asked(), 1)
+      assert.equal(server.requests(), 1)
     })
 })
 
 for (const status of [400, 401, 403])
-  test(`a broker that answers ${status} takes the token back, and nothing else is served afterwards`, async t => {
+  test(`a broker that responds ${status} revokes the token, and nothing else is served afterwards`, async t => {
     const { port, broker, agent, token } = await start(t)
     await stop(broker)
-    const server = await answering(t, port, status)
+    const server = await respondingServer(t, port, status)
     clock.advance(239)
     assert.equal(await outcome(agent), token, 'confirmed a moment ago')
     clock.advance(62)
     assert.equal(await outcome(agent), status)
-    assert.match(agent.logText(), /"event":"token\.withdrawn"/)
+    assert.match(agent.logText(), /"event":"token\.revoked"/)
     await server.close()
     clock.advance(5)
-    assert.equal(await outcome(agent), 503, 'the broker is away, and the token is gone')
+    assert.equal(await outcome(agent), 503, 'the broker is unavailable, and the token is gone')
   })
 
-test('while the broker hangs, whoever asks often never waits for it', async t => {
+test('while the broker hangs, frequent requests never wait for it', async t => {
   const { port, broker, agent, token } = await start(t)
   await stop(broker)
-  let asked = 0
-  const server = createServer(() => asked++)
+  let requests = 0
+  const server = createServer(() => requests++)
   const { promise, resolve } = Promise.withResolvers<void>()
   server.listen(port, '127.0.0.1', resolve)
   await promise
@@ -122,31 +122,31 @@ test('while the broker hangs, whoever asks often never waits for it', async t =>
   })
   clock.advance(241)
   for (let nth = 0; nth < 5; nth++) assert.equal(await outcome(agent), token)
-  await until('the question that hangs', () => asked > 0)
-  assert.equal(asked, 1)
+  await until('the request that hangs', () => requests > 0)
+  assert.equal(requests, 1)
 })
 
-describe('what the broker takes back', () => {
-  test('is handed out no more as soon as the agent hears of it, 300 s after the last answer at the latest', async t => {
+describe('a token that the broker revokes', () => {
+  test('is not issued any more as soon as the broker refuses it, 300 s after the last response at the latest', async t => {
     const { broker, begin, agent, token } = await start(t)
     await stop(broker)
-    const strict = await begin(nobody)
+    const strict = await begin(noCaller)
     clock.advance(239)
     assert.equal(await outcome(agent), token, 'confirmed a moment ago')
     clock.advance(62)
     assert.equal(await outcome(agent), 403)
     assert.equal(strict.events('token.denied').length, 1)
-    assert.match(agent.logText(), /"event":"token\.withdrawn"/)
+    assert.match(agent.logText(), /"event":"token\.revoked"/)
     await stop(strict)
     await begin()
     clock.advance(5)
     assert.equal(typeof (await outcome(agent)), 'string', 'granted again')
   })
 
-  test('stays away while the broker is away afterwards, and whatever else it refused', async t => {
+  test('stays revoked while the broker is unavailable afterwards, and after many other refusals', async t => {
     const { broker, begin, agent } = await start(t)
     await stop(broker)
-    const strict = await begin(nobody)
+    const strict = await begin(noCaller)
     clock.advance(301)
     assert.equal(await outcome(agent), 403)
     for (let nth = 0; nth < 1100; nth += 100) {
@@ -158,10 +158,10 @@ describe('what the broker takes back', () => {
     assert.equal(await outcome(agent), 503)
   })
 
-  test('costs it one question in 5 s, however often the workload asks', async t => {
+  test('costs the broker one request in 5 s, with any number of requests of the workload', async t => {
     const { broker, begin, agent } = await start(t)
     await stop(broker)
-    const strict = await begin(nobody)
+    const strict = await begin(noCaller)
     clock.advance(301)
     for (let nth = 0; nth < 20; nth++) assert.equal(await outcome(agent), 403)
     assert.equal(strict.events('token.denied').length, 1)
@@ -170,19 +170,19 @@ describe('what the broker takes back', () => {
     assert.equal(strict.events('token.denied').length, 2)
   })
 
-  test('is heard of in the background by those who ask often, so that they never wait', async t => {
+  test('is found in the background with frequent requests, so that they never wait', async t => {
     const { broker, begin, agent, token } = await start(t)
     await stop(broker)
-    await begin(nobody)
+    await begin(noCaller)
     clock.advance(241)
     assert.equal(await outcome(agent), token)
-    await until('the agent hears of it', async () => (await outcome(agent)) === 403)
+    await until('the agent drops the token', async () => (await outcome(agent)) === 403)
   })
 
   test('--revalidate moves that moment', async t => {
     const { broker, begin, agent, token } = await start(t, ['--revalidate', '10'])
     await stop(broker)
-    await begin(nobody)
+    await begin(noCaller)
     clock.advance(7)
     assert.equal(await outcome(agent), token)
     clock.advance(4)
@@ -208,7 +208,7 @@ describe("the workload's credential", () => {
     assert.equal(await outcome(agent), 503)
   })
 
-  test('that has expired takes every token away: 401', async t => {
+  test('that has expired revokes every token: 401', async t => {
     const { agent } = await start(t)
     await writeFile(agent.tokenFile, await emulator.mintCallerToken({}, { expiresIn: -3600 }))
     clock.advance(301)

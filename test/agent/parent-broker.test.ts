@@ -10,7 +10,7 @@ import { describe, test, type TestContext } from 'node:test'
 import { createAuthority } from '../../emulator/certificates.ts'
 import type { TokenRequest } from '../../src/broker/policy/model.ts'
 import type { BrokerError } from '../../src/errors.ts'
-import { parentBroker, reachParent } from '../../src/agent/parent-broker.ts'
+import { parentBroker, checkReachable } from '../../src/agent/parent-broker.ts'
 import { type CredentialFiles, readCredential } from '../../src/agent/workload-credential.ts'
 import { graph, grantFor, ids } from '../support/callers.ts'
 import { movableClock } from '../support/clock.ts'
@@ -25,7 +25,7 @@ const good = {
   application: 'default',
 }
 
-interface Answer {
+interface Response {
   readonly status?: number
   readonly headers?: Readonly<Record<string, string>>
   readonly body?: unknown
@@ -48,13 +48,13 @@ const listen = async (t: TestContext, server: Server): Promise<number> => {
   return (server.address() as AddressInfo).port
 }
 
-const write = (response: ServerResponse, { status = 200, headers = {}, body = good }: Answer): void => {
+const write = (response: ServerResponse, { status = 200, headers = {}, body = good }: Response): void => {
   response.writeHead(status, { 'content-type': 'application/json', ...headers })
   response.end(typeof body === 'string' ? body : JSON.stringify(body))
 }
 
-/** A stand-in for a broker that answers as it is told, and a source that asks it. */
-async function parent(t: TestContext, answer: Answer | ((response: ServerResponse) => void) = {}) {
+/** A stand-in for a broker that sends the given response, and a source that uses it. */
+async function parent(t: TestContext, reply: Response | ((response: ServerResponse) => void) = {}) {
   const folder = await mkdtemp(join(tmpdir(), 'token-broker-parent-'))
   t.after(() => rm(folder, { recursive: true, force: true }))
   const file = (name: string) => join(folder, name)
@@ -63,8 +63,8 @@ async function parent(t: TestContext, answer: Answer | ((response: ServerRespons
   const server = createServer((request, response) => {
     void readText(request).then(body => {
       seen.push({ method: request.method, url: request.url, headers: request.headers, body })
-      if (typeof answer === 'function') answer(response)
-      else write(response, answer)
+      if (typeof reply === 'function') reply(response)
+      else write(response, reply)
     })
   })
   const url = `http://127.0.0.1:${await listen(t, server)}`
@@ -74,28 +74,29 @@ async function parent(t: TestContext, answer: Answer | ((response: ServerRespons
     certificate: undefined,
     caFile: undefined,
   }
-  const asked: string[] = []
+  const reported: string[] = []
   const make = (changes: Partial<CredentialFiles> = {}, at = url) =>
     parentBroker({
       url: at,
       credential: () => readCredential({ ...files, ...changes }),
       clock: movableClock(),
-      asked: ({ kind, name }, _seconds, error) => void asked.push(`${kind} ${name} ${error?.reason ?? 'ok'}`),
+      upstreamCalled: ({ kind, name }, _seconds, error) =>
+        void reported.push(`${kind} ${name} ${error?.reason ?? 'ok'}`),
     })
-  const fetch = (ask: Partial<TokenRequest> = {}, signal = AbortSignal.timeout(5000), source = make()) =>
-    source(grantFor(ask), signal)
-  return { url, server, seen, asked, file, make, fetch }
+  const fetch = (request: Partial<TokenRequest> = {}, signal = AbortSignal.timeout(5000), source = make()) =>
+    source(grantFor(request), signal)
+  return { url, server, seen, reported, file, make, fetch }
 }
 
-test('a token is asked for as any caller does, with the credential of the workload', async t => {
-  const { fetch, seen, asked, url } = await parent(t)
+test('a token request is that of any caller, with the credential of the workload', async t => {
+  const { fetch, seen, reported, url } = await parent(t)
   assert.deepEqual(await fetch(), { token: 'eyJ-a-token', expiresIn: 3000, refreshIn: 2000 })
   const [request] = seen
   assert.deepEqual([request?.method, request?.url], ['POST', '/tokens'])
   assert.equal(request?.headers.authorization, 'Bearer workload-token')
   assert.equal(request?.headers['content-type'], 'application/json')
   assert.deepEqual(JSON.parse(request?.body ?? ''), { tenant: ids.contoso, scope: graph, application: 'default' })
-  assert.deepEqual(asked, [`authority ${url} ok`])
+  assert.deepEqual(reported, [`authority ${url} ok`])
 })
 
 test('the credential is read for every request: it rotates', async t => {
@@ -112,11 +113,11 @@ test('the credential is read for every request: it rotates', async t => {
 const unreadable: readonly (readonly [why: string, content: string | undefined])[] = [
   ['it is not there yet', undefined],
   ['it is empty', ' \n'],
-  ['it holds two lines, which would be two headers', 'one\r\nx-evil: two'],
+  ['it has two lines, which would be two headers', 'one\r\nx-evil: two'],
   ['it is huge', 'x'.repeat(300_000)],
 ]
 for (const [why, content] of unreadable)
-  test(`without a credential nobody is asked, and nothing of it is told: ${why}`, async t => {
+  test(`without a valid credential there is no request, and its content is not reported: ${why}`, async t => {
     const { fetch, seen, file } = await parent(t)
     await rm(file('token'))
     if (content !== undefined) await writeFile(file('token'), content)
@@ -135,7 +136,7 @@ test('an API key is sent in the place of a token', async t => {
   assert.equal(seen[0]?.headers.authorization, 'Bearer tb_key')
 })
 
-test('refresh_in of a broker that is replacing its token is not taken for now', async t => {
+test('refresh_in of a broker that is replacing its token does not cause a refresh at once', async t => {
   const { fetch } = await parent(t, { body: { ...good, refresh_in: 0 } })
   assert.equal((await fetch()).refreshIn, 15)
 })
@@ -151,7 +152,7 @@ test('a token that ends this second is worth another try, not an error for good'
   await assert.rejects(fetch(), { code: 'upstream_unavailable', reason: 'expired' })
 })
 
-describe('an answer that is not what was asked for is discarded', () => {
+describe('a response that is not for the request is discarded', () => {
   const wrong: readonly (readonly [why: string, body: unknown, reason: string])[] = [
     ['another scope', { ...good, scope: 'https://vault.azure.net/.default' }, 'wrong_audience'],
     ['another tenant', { ...good, tenant: ids.fabrikam }, 'wrong_tenant'],
@@ -174,11 +175,14 @@ describe('an answer that is not what was asked for is discarded', () => {
     })
 })
 
-test('a refusal is passed on, and the broker is asked once', async t => {
-  const { fetch, seen, asked, url } = await parent(t, { status: 403, body: { code: 'not_permitted', detail: 'No.' } })
+test('a refusal is passed on, after one request to the broker', async t => {
+  const { fetch, seen, reported, url } = await parent(t, {
+    status: 403,
+    body: { code: 'not_permitted', detail: 'No.' },
+  })
   await assert.rejects(fetch(), { code: 'not_permitted', message: 'No.' })
   assert.equal(seen.length, 1)
-  assert.deepEqual(asked, [`authority ${url} broker`])
+  assert.deepEqual(reported, [`authority ${url} broker`])
 })
 
 test('a redirect is not followed', async t => {
@@ -187,35 +191,35 @@ test('a redirect is not followed', async t => {
   assert.equal(seen.length, 1)
 })
 
-describe('a broker that is away is upstream_unavailable', () => {
-  test('nobody listens', async t => {
+describe('an unavailable broker is upstream_unavailable', () => {
+  test('nothing listens', async t => {
     const { fetch, server } = await parent(t)
     server.close()
     server.closeAllConnections()
     await assert.rejects(fetch(), { code: 'upstream_unavailable', reason: 'network' })
   })
-  const silent: readonly (readonly [why: string, answer: (response: ServerResponse) => void])[] = [
-    ['it never answers', () => undefined],
-    ['it stops in the middle of its answer', response => void response.write('{"access_token":')],
+  const silent: readonly (readonly [why: string, respond: (response: ServerResponse) => void])[] = [
+    ['it never responds', () => undefined],
+    ['it stops in the middle of its response', response => void response.write('{"access_token":')],
   ]
-  for (const [why, answer] of silent)
+  for (const [why, respond] of silent)
     test(`${why}, and the deadline ends it`, async t => {
-      const { fetch } = await parent(t, answer)
+      const { fetch } = await parent(t, respond)
       await assert.rejects(fetch({}, AbortSignal.timeout(50)), { code: 'upstream_unavailable', reason: 'timeout' })
     })
-  test('its answer is larger than any', async t => {
+  test('its response is larger than the limit', async t => {
     const { fetch } = await parent(t, response => void response.write('x'.repeat(600_000)))
     await assert.rejects(fetch(), { code: 'upstream_unavailable', reason: 'network' })
   })
 })
 
-test('over https, only a broker of the CA file is told the credential', async t => {
+test('over https, only a broker with a certificate of the CA file gets the credential', async t => {
   const { file, make, fetch } = await parent(t)
   const [authority, other] = [createAuthority(), createAuthority()]
   const { certPem, keyPem } = authority.issue()
-  let asked = 0
+  let requests = 0
   const server = createTlsServer({ cert: certPem, key: keyPem }, (_request, response) => {
-    asked++
+    requests++
     write(response, {})
   })
   const url = `https://localhost:${await listen(t, server)}`
@@ -227,20 +231,15 @@ test('over https, only a broker of the CA file is told the credential', async t 
       code: 'upstream_unavailable',
       reason: 'network',
     })
-  assert.equal(asked, 1)
+  assert.equal(requests, 1)
 })
 
 describe('a broker is reachable', () => {
   const credential = () => Promise.resolve({ bearer: undefined, tls: {} })
-  for (const [status, isReachable] of [
-    [200, true],
-    [404, true],
-    [500, false],
-    [503, false],
-  ] as const)
-    test(`${isReachable ? '' : 'not '}when it answers ${status}`, async t => {
-      const { url, seen } = await parent(t, { status })
-      const reach = reachParent({ url, credential }, AbortSignal.timeout(5000))
+  for (const [status, isReachable] of Object.entries({ 200: true, 404: true, 500: false, 503: false }))
+    test(`${isReachable ? '' : 'not '}when it responds ${status}`, async t => {
+      const { url, seen } = await parent(t, { status: Number(status) })
+      const reach = checkReachable({ url, credential }, AbortSignal.timeout(5000))
       await (isReachable ? reach : assert.rejects(reach))
       assert.deepEqual([seen[0]?.method, seen[0]?.url, seen[0]?.headers.authorization], ['GET', '/livez', undefined])
     })

@@ -37,14 +37,14 @@ const others: readonly (readonly [
   ['400 of a proxy', 400, '', undefined, 'invalid_request', undefined],
   ['422 of another version', 422, problem('new_code'), undefined, 'upstream_rejected', undefined],
   ['a code that has another status', 403, problem('invalid_request'), undefined, 'not_permitted', undefined],
-  ['a code like a member of every object', 403, problem('constructor'), undefined, 'not_permitted', undefined],
+  ['a code like a property of every object', 403, problem('constructor'), undefined, 'not_permitted', undefined],
   ['500: its own failure is not ours', 500, problem('internal_error'), undefined, 'upstream_unavailable', 1],
   ['502 of a proxy', 502, page, undefined, 'upstream_unavailable', 1],
   ['404: this is no broker', 404, problem('not_found'), undefined, 'upstream_invalid', undefined],
   ['a redirect', 307, '', undefined, 'upstream_invalid', undefined],
-  ['an answer of success without one', 204, '', undefined, 'upstream_invalid', undefined],
+  ['a success without a token', 204, '', undefined, 'upstream_invalid', undefined],
 ]
-describe('what answers in its place is judged by the status', () => {
+describe('the status decides about a response of something else', () => {
   for (const [why, status, text, retryAfter, code, waits] of others)
     test(`${why}: ${code}`, () => {
       const error = failure(status, text, retryAfter)
@@ -58,7 +58,7 @@ test('its words are cut to a length, and hold no line break', () => {
   assert.ok(!message.includes('\n'))
 })
 
-describe("what it repeats of Entra's answer is repeated where it can be meant", () => {
+describe("what it reports of Entra's response is passed on if it has the right form", () => {
   const rows: readonly (readonly [why: string, upstream: unknown, expected: unknown])[] = [
     [
       'all of it',
@@ -72,7 +72,7 @@ describe("what it repeats of Entra's answer is repeated where it can be meant", 
       { codes: Array.from({ length: 1000 }, () => 1) },
       { codes: Array(8).fill(1) },
     ],
-    ['a word that is none', { error: 'a\nb', trace_id: 'x'.repeat(65), codes: [] }, undefined],
+    ['an error that is not a word', { error: 'a\nb', trace_id: 'x'.repeat(65), codes: [] }, undefined],
     ['nothing', undefined, undefined],
     ['a text', 'AADSTS65001', undefined],
   ]

@@ -1,30 +1,30 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { arm } from '../support/callers.ts'
-import { confirmed, grantOf, hour, settled } from './revalidating-cache-world.ts'
+import { revalidatedCache, grantOf, hour, settled } from './revalidating-cache-world.ts'
 
 const vault = 'https://vault.azure.net/.default'
-/** The source's time is out long after the test is over. */
-const patient = { timeoutMs: 5_000, patienceMs: 5 }
+/** The source's deadline is long after the end of the test. */
+const longDeadline = { timeoutMs: 5_000, maxWaitMs: 5 }
 
-test('whose token is held waits for a source that hangs as long as callers are to, and the question goes on', async () => {
-  const { world, clock, tokens, get, code } = confirmed(patient)
+test('with a cached token a caller waits for a source that hangs for maxWaitMs only, and the revalidation goes on', async () => {
+  const { world, clock, tokens, get, code } = revalidatedCache(longDeadline)
   await get()
-  world.answer = 'hangs'
+  world.response = 'hangs'
   clock.advance(301_000)
   assert.equal(await get(), 'first')
   assert.ok(!(tokens.get(grantOf(), 0) instanceof Promise), 'and once only')
-  assert.equal(world.asked, 2, 'it is one question')
+  assert.equal(world.requests, 2, 'it is one request')
   world.refuses = true
-  for (const answer of world.waiting) answer()
+  for (const respond of world.waiting) respond()
   await settled()
-  assert.equal(await code(), 'not_permitted', 'its answer counts when it comes')
+  assert.equal(await code(), 'not_permitted', 'its response counts when it comes')
 })
 
-test('while a source is away, nobody waits for it: for 15 s after the last question that failed', async () => {
-  const { world, clock, tokens, get } = confirmed()
+test('while a source is unavailable, no caller waits for it, until 15 s after the last request that failed', async () => {
+  const { world, clock, tokens, get } = revalidatedCache()
   for (const scope of [undefined, arm, vault]) await get(scope)
-  world.answer = 'upstream_unavailable'
+  world.response = 'upstream_unavailable'
   clock.advance(301_000)
   const waits = (scope: string) => {
     const served = tokens.get(grantOf(scope), 0)
@@ -33,23 +33,23 @@ test('while a source is away, nobody waits for it: for 15 s after the last quest
   await get()
   clock.advance(14_999)
   assert.equal(waits(arm), false)
-  assert.equal(world.asked, 5, 'but it is asked')
+  assert.equal(world.requests, 5, 'but there is a request')
   await settled()
   clock.advance(15_000)
   assert.equal(waits(vault), true)
 })
 
-test('a source that answers again is waited for, whatever it answers', async () => {
-  for (const answer of [hour, 'not_permitted', 'upstream_rejected'] as const) {
-    const { world, clock, get, code } = confirmed()
+test('callers wait again for a source that responds, with any response', async () => {
+  for (const response of [hour, 'not_permitted', 'upstream_rejected'] as const) {
+    const { world, clock, get, code } = revalidatedCache()
     for (const scope of [undefined, arm, vault]) await get(scope)
-    world.answer = 'upstream_unavailable'
+    world.response = 'upstream_unavailable'
     clock.advance(301_000)
     await get()
-    world.answer = answer
+    world.response = response
     await get(arm)
     await settled()
-    world.answer = 'not_permitted'
-    assert.equal(await code(vault), 'not_permitted', JSON.stringify(answer))
+    world.response = 'not_permitted'
+    assert.equal(await code(vault), 'not_permitted', JSON.stringify(response))
   }
 })

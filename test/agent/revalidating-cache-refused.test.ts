@@ -1,43 +1,43 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { arm } from '../support/callers.ts'
-import { confirmed, grantOf, hour, settled } from './revalidating-cache-world.ts'
+import { revalidatedCache, grantOf, hour, settled } from './revalidating-cache-world.ts'
 
-test('what was taken back stays away however many other refusals come after it', async () => {
-  const { world, clock, get, code } = confirmed()
+test('a revoked token stays revoked after many other refusals', async () => {
+  const { world, clock, get, code } = revalidatedCache()
   await get()
-  world.answer = 'not_permitted'
+  world.response = 'not_permitted'
   clock.advance(301_000)
   assert.equal(await code(), 'not_permitted')
   for (let nth = 0; nth < 30; nth++) assert.equal(await code(`https://x${nth}.example/.default`), 'not_permitted')
-  assert.equal(world.asked, 32)
-  world.answer = 'upstream_unavailable'
+  assert.equal(world.requests, 32)
+  world.response = 'upstream_unavailable'
   assert.equal(await code(), 'upstream_unavailable')
 })
 
-test('what the source refuses, or has not, pushes no confirmed key out of memory', async () => {
-  for (const answer of ['not_permitted', 'upstream_unavailable'] as const) {
-    const { world, get, code } = confirmed()
+test('a key that is refused or fails evicts no confirmed key', async () => {
+  for (const response of ['not_permitted', 'upstream_unavailable'] as const) {
+    const { world, get, code } = revalidatedCache()
     await get()
-    world.answer = answer
+    world.response = response
     for (let nth = 0; nth < 30; nth++) await code(`https://x${nth}.example/.default`)
-    const { asked } = world
+    const { requests } = world
     assert.equal(await get(), 'first')
-    assert.equal(world.asked, asked, answer)
+    assert.equal(world.requests, requests, response)
   }
 })
 
-test('a refusal is answered for 5 s without asking again, and to its key only', async () => {
-  const { world, clock, get, code } = confirmed()
+test('requests for its key get the same refusal for 5 s without another request to the source', async () => {
+  const { world, clock, get, code } = revalidatedCache()
   await get()
   await get(arm)
-  world.answer = 'not_permitted'
+  world.response = 'not_permitted'
   clock.advance(301_000)
   for (let nth = 0; nth < 50; nth++) assert.equal(await code(), 'not_permitted')
   clock.advance(4_999)
   assert.equal(await code(), 'not_permitted')
-  assert.equal(world.asked, 3)
-  world.answer = hour
+  assert.equal(world.requests, 3)
+  world.response = hour
   assert.equal(await code(arm), 'first')
   assert.equal(await code(), 'not_permitted')
   clock.advance(1)
@@ -45,34 +45,34 @@ test('a refusal is answered for 5 s without asking again, and to its key only', 
   assert.equal(await code(), 'first', 'the refusal is forgotten')
 })
 
-test('a grant of what is asked for after the refusal ends the memory of it', async () => {
-  const { world, source, code } = confirmed()
-  world.answer = 'not_permitted'
+test('a grant that is requested after the refusal ends the refusal', async () => {
+  const { world, source, code } = revalidatedCache()
+  world.response = 'not_permitted'
   assert.equal(await code(), 'not_permitted')
-  world.answer = hour
+  world.response = hour
   await source(grantOf(), new AbortController().signal)
   assert.equal(await code(), 'first')
 })
 
 test('a remembered refusal ends by the wall clock too', async () => {
-  const { world, clock, code } = confirmed()
-  world.answer = 'invalid_token'
+  const { world, clock, code } = revalidatedCache()
+  world.response = 'invalid_token'
   assert.equal(await code(), 'invalid_token')
-  world.answer = hour
+  world.response = hour
   clock.jumpWall(5_000)
   assert.equal(await code(), 'first')
 })
 
-test('a token that was asked for before the refusal and comes after it is not kept', async () => {
-  const { world, clock, source, tokens, code, held } = confirmed()
-  world.answer = 'hangs'
+test('a token that was requested before the refusal and comes after it is not cached', async () => {
+  const { world, clock, source, tokens, code, entries } = revalidatedCache()
+  world.response = 'hangs'
   const early = tokens.get(grantOf(), 0)
   await settled()
   clock.advance(1000)
-  world.answer = 'not_permitted'
+  world.response = 'not_permitted'
   await assert.rejects(source(grantOf(), new AbortController().signal))
-  for (const answer of world.waiting) answer()
+  for (const respond of world.waiting) respond()
   await early
-  assert.equal(held(), 0)
+  assert.equal(entries(), 0)
   assert.equal(await code(), 'not_permitted')
 })

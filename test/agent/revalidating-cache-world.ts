@@ -8,51 +8,51 @@ import { BrokerError, type ErrorCode } from '../../src/errors.ts'
 import { graph, ids } from '../support/callers.ts'
 import { movableClock } from '../support/clock.ts'
 
-export type Answer = IssuedToken | ErrorCode | 'hangs'
+export type Response = IssuedToken | ErrorCode | 'hangs'
 export const hour: IssuedToken = { token: 'first', expiresIn: 3600, refreshIn: 2700 }
 
 const secret = 'a-secret-of-256-bits-in-base64url-0123456789'
 const holder = await createSecretAuthenticate(secret, policyOfFlags(ids.contoso))(secret)
 const authorize = authorizeByFlags(ids.contoso)
 
-/** A grant as an agent makes it: of whatever scope, since the source decides. */
+/** A grant as an agent makes it: of any scope, since the source decides. */
 export const grantOf = (scope = graph): Grant =>
   authorize(holder, { tenant: ids.contoso, scope, application: 'default', minExpiresIn: 0 })
 
-/** A cache over a source that answers as `world.answer` says, confirmed every 300 s. */
-export function confirmed({ maxEntries = 10, timeoutMs = 20, patienceMs = 5 } = {}) {
+/** A cache over a source that returns `world.response`, revalidated every 300 s. */
+export function revalidatedCache({ maxEntries = 10, timeoutMs = 20, maxWaitMs = 5 } = {}) {
   const clock = movableClock()
   const world = {
-    answer: hour as Answer,
-    asked: 0,
-    withdrawn: [] as string[],
+    response: hour as Response,
+    requests: 0,
+    revoked: [] as string[],
     waiting: [] as (() => void)[],
     refuses: false,
   }
   const source = async (): Promise<IssuedToken> => {
-    world.asked++
-    const { answer } = world
-    if (answer === 'hangs') {
+    world.requests++
+    const { response } = world
+    if (response === 'hangs') {
       const { promise, resolve } = Promise.withResolvers<void>()
       world.waiting.push(resolve)
       await promise
       if (world.refuses) throw new BrokerError('not_permitted', 'No.')
       return hour
     }
-    if (typeof answer === 'string') throw new BrokerError(answer, 'No.')
-    return answer
+    if (typeof response === 'string') throw new BrokerError(response, 'No.')
+    return response
   }
-  const confirmation = new RevalidatingCache(source, {
+  const revalidation = new RevalidatingCache(source, {
     clock,
-    everySeconds: 300,
+    revalidateSeconds: 300,
     timeoutMs,
-    maxWaitMs: patienceMs,
+    maxWaitMs,
     maxEntries,
     revokes: ({ status }) => status < 404,
-    isResponse: ({ code }) => code === 'upstream_rejected',
-    revoked: (grant, { code }) => void world.withdrawn.push(`${grant.scope} ${code}`),
+    isSourceError: ({ code }) => code === 'upstream_rejected',
+    revoked: (grant, { code }) => void world.revoked.push(`${grant.scope} ${code}`),
   })
-  const cache = createCache(confirmation.source, {
+  const cache = createCache(revalidation.source, {
     clock,
     random: () => 0.5,
     maxEntries: 10,
@@ -61,13 +61,13 @@ export function confirmed({ maxEntries = 10, timeoutMs = 20, patienceMs = 5 } = 
     concurrency: 4,
     events: { refreshed: () => undefined, negativeCacheHit: () => undefined },
   })
-  const tokens = confirmation.wrap(cache)
+  const tokens = revalidation.wrap(cache)
   const get = async (scope?: string) => (await tokens.get(grantOf(scope), 0)).token.token
   return {
     world,
     clock,
-    held: () => cache.view.statistics().entries,
-    source: confirmation.source,
+    entries: () => cache.view.statistics().entries,
+    source: revalidation.source,
     tokens,
     get,
     code: (scope?: string) =>
@@ -78,5 +78,5 @@ export function confirmed({ maxEntries = 10, timeoutMs = 20, patienceMs = 5 } = 
   }
 }
 
-/** Once what was answered has arrived. */
+/** Resolves once every response has arrived. */
 export const settled = () => new Promise(resolve => setImmediate(resolve))

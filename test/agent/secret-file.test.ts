@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, test, type TestContext } from 'node:test'
 import { InvalidConfigurationError } from '../../src/errors.ts'
-import { readOrMakeSecret } from '../../src/agent/secret-file.ts'
+import { readOrCreateSecret } from '../../src/agent/secret-file.ts'
 
 async function place(t: TestContext): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'token-broker-secret-'))
@@ -16,29 +16,29 @@ const modeOf = async (path: string): Promise<string> => ((await stat(path)).mode
 
 test('a secret that is not there is made: 256 bits, for its owner only, and the same at the next start', async t => {
   const path = await place(t)
-  const secret = await readOrMakeSecret(path, '--secret-file')
+  const secret = await readOrCreateSecret(path, '--secret-file')
   assert.match(secret, /^[\w-]{43}$/)
   assert.equal(await readFile(path, 'utf8'), secret)
   assert.equal(await modeOf(path), '600')
-  assert.equal(await readOrMakeSecret(path, '--secret-file'), secret)
+  assert.equal(await readOrCreateSecret(path, '--secret-file'), secret)
 })
 
 test('two are never the same', async t => {
-  const secrets = await Promise.all([place(t), place(t)].map(async path => readOrMakeSecret(await path, 'x')))
+  const secrets = await Promise.all([place(t), place(t)].map(async path => readOrCreateSecret(await path, 'x')))
   assert.notEqual(secrets[0], secrets[1])
 })
 
-test('it is for its owner only whatever the umask says', async t => {
+test('it is for its owner only with any umask', async t => {
   const path = await place(t)
   const before = process.umask(0)
-  await readOrMakeSecret(path, '--secret-file').finally(() => process.umask(before))
+  await readOrCreateSecret(path, '--secret-file').finally(() => process.umask(before))
   assert.equal(await modeOf(path), '600')
 })
 
 test('a symbolic link is not followed to make a file elsewhere', async t => {
   const path = await place(t)
   await symlink(`${path}-elsewhere`, path)
-  await assert.rejects(readOrMakeSecret(path, '--secret-file'), InvalidConfigurationError)
+  await assert.rejects(readOrCreateSecret(path, '--secret-file'), InvalidConfigurationError)
   await assert.rejects(stat(`${path}-elsewhere`))
 })
 
@@ -56,13 +56,13 @@ const files: readonly (readonly [why: string, content: string, mode: number, isU
   ['a blank in it', `${good} ${good}`, 0o600, false],
   ['a whole file of something else', 'x'.repeat(5000), 0o600, false],
 ]
-describe('a file that is there is read, if nobody else can', () => {
+describe('a file that exists is read, if no other user can read it', () => {
   for (const [why, content, mode, isUsed] of files)
     test(`${isUsed ? 'used' : 'refused'}: ${why}`, async t => {
       const path = await place(t)
       await writeFile(path, content)
       await chmod(path, mode)
-      const read = readOrMakeSecret(path, '--secret-file')
+      const read = readOrCreateSecret(path, '--secret-file')
       if (isUsed) return assert.equal(await read, content.trim())
       return assert.rejects(read, (thrown: InvalidConfigurationError) => {
         assert.deepEqual(
@@ -81,8 +81,8 @@ test(
   async t => {
     const path = await place(t)
     await writeFile(path, good, { mode: 0o600 })
-    assert.equal(await readOrMakeSecret(path, '--secret-file'), good)
+    assert.equal(await readOrCreateSecret(path, '--secret-file'), good)
     await chown(path, 12_345, 12_345)
-    await assert.rejects(readOrMakeSecret(path, '--secret-file'), /belongs to another user/)
+    await assert.rejects(readOrCreateSecret(path, '--secret-file'), /belongs to another user/)
   },
 )

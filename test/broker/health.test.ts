@@ -17,10 +17,10 @@ function healthWorld() {
   return { clock, health, seen }
 }
 
-const away = (detail = 'away') => new BrokerError('upstream_unavailable', detail, { reason: 'network' })
+const unavailable = (detail = 'unavailable') => new BrokerError('upstream_unavailable', detail, { reason: 'network' })
 
 describe('the status of an upstream', () => {
-  test('is unknown since the start until it is asked, one row for each upstream in their order', () => {
+  test('is unknown until the first request to it; the report has one row per upstream, in the order of the list', () => {
     const { health } = healthWorld()
     assert.deepEqual(
       health.report(),
@@ -36,19 +36,19 @@ describe('the status of an upstream', () => {
     )
   })
 
-  test('has its circuit beside it, if it is an authority: neither changes the other', () => {
+  test('has a circuit if it is an authority; status and circuit do not change each other', () => {
     const { clock, health, seen } = healthWorld()
     clock.advance(1000)
-    health.asked(entra, 0.1, away())
+    health.upstreamCalled(entra, 0.1, unavailable())
     health.circuit('open', noon + 900)
     assert.partialDeepStrictEqual(seen(entra), { status: 'failing', circuit: { state: 'open', since: noon + 900 } })
     clock.advance(1000)
-    health.asked(entra, 0.1)
+    health.upstreamCalled(entra, 0.1)
     assert.partialDeepStrictEqual(seen(entra), { status: 'ok', circuit: { state: 'open', since: noon + 900 } })
     for (const upstream of [identity, onprem]) assert.ok(!('circuit' in (seen(upstream) ?? {})))
   })
 
-  test('is what the last attempt said; "since" moves only when the status does', () => {
+  test('follows the last request; `since` changes only with the status', () => {
     const { clock, health, seen } = healthWorld()
     const steps: readonly (readonly [
       error: BrokerError | undefined,
@@ -58,68 +58,68 @@ describe('the status of an upstream', () => {
     ])[] = [
       [undefined, 'ok', 1, 0],
       [undefined, 'ok', 1, 0],
-      [away(), 'failing', 3, 1],
-      [away(), 'failing', 3, 2],
-      [away(), 'failing', 3, 3],
+      [unavailable(), 'failing', 3, 1],
+      [unavailable(), 'failing', 3, 2],
+      [unavailable(), 'failing', 3, 3],
       [undefined, 'ok', 6, 0],
-      [away(), 'failing', 7, 1],
+      [unavailable(), 'failing', 7, 1],
     ]
     for (const [error, status, since, failures] of steps) {
       clock.advance(1000)
-      health.asked(entra, 0.1, error)
+      health.upstreamCalled(entra, 0.1, error)
       assert.partialDeepStrictEqual(seen(entra), { status, since: noon + since * 1000, failures })
     }
   })
 
-  test('from unknown to failing: the first attempt may be the one that fails', () => {
+  test('changes from unknown to failing if the first request fails', () => {
     const { clock, health, seen } = healthWorld()
     clock.advance(5000)
-    health.asked(identity, 0.1, away())
+    health.upstreamCalled(identity, 0.1, unavailable())
     const state = seen(identity)
     assert.partialDeepStrictEqual(state, { status: 'failing', since: noon + 5000, failures: 1 })
     assert.equal(state?.lastSuccess, undefined)
   })
 
-  test('is kept while nobody asks: hours change nothing', () => {
+  test('does not change without requests, even for hours', () => {
     const { clock, health, seen } = healthWorld()
-    health.asked(entra, 0.1)
+    health.upstreamCalled(entra, 0.1)
     const before = seen(entra)
     clock.advance(10 * 3_600_000)
     assert.deepEqual(seen(entra), before)
   })
 
-  test('of one upstream says nothing of another, of the same kind or the same name', () => {
+  test('is independent of other upstreams of the same kind or the same name', () => {
     const clock = movableClock()
     const twins: readonly Upstream[] = [onprem, { kind: 'issuer', name: 'entra' }, { kind: 'identity', name: 'onprem' }]
     const health = createHealth(twins, clock)
-    health.asked({ kind: 'issuer', name: 'onprem' }, 0.1, away())
+    health.upstreamCalled({ kind: 'issuer', name: 'onprem' }, 0.1, unavailable())
     assert.deepEqual(
       health.report().map(({ status }) => status),
       ['failing', 'unknown', 'unknown'],
     )
   })
 
-  test('of somebody who is no upstream is passed over: what is announced adds no row', () => {
+  test('ignores events of upstreams that are not in the list', () => {
     const { health } = healthWorld()
-    health.asked({ kind: 'issuer', name: 'stranger' }, 0.1, away())
+    health.upstreamCalled({ kind: 'issuer', name: 'stranger' }, 0.1, unavailable())
     assert.equal(health.report().length, 3)
     assert.ok(health.report().every(({ status }) => status === 'unknown'))
   })
 
-  test('a report is a picture: what happens later does not change it', () => {
+  test('is a snapshot: later events do not change a report', () => {
     const { health } = healthWorld()
     const before = health.report()
-    health.asked(entra, 0.1, away())
+    health.upstreamCalled(entra, 0.1, unavailable())
     assert.ok(before.every(({ status }) => status === 'unknown'))
   })
 })
 
 describe('the last error', () => {
-  test('is kept when all is well again, with the time of the failure', () => {
+  test('is kept after the upstream recovers, with the time of the failure', () => {
     const { clock, health, seen } = healthWorld()
     const upstream = { error: 'invalid_client', codes: [700213], traceId: 'trace-1' }
     clock.advance(1000)
-    health.asked(
+    health.upstreamCalled(
       entra,
       0.1,
       new BrokerError('federation_misconfigured', 'It does not fit.', {
@@ -129,7 +129,7 @@ describe('the last error', () => {
       }),
     )
     clock.advance(1000)
-    health.asked(entra, 0.1)
+    health.upstreamCalled(entra, 0.1)
     const lastError = {
       code: 'federation_misconfigured',
       reason: 'federation',
@@ -148,57 +148,57 @@ describe('the last error', () => {
     })
   })
 
-  test('is replaced by the next one; the last success stays', () => {
+  test('is replaced by the next error; the last success is kept', () => {
     const { clock, health, seen } = healthWorld()
-    health.asked(entra, 0.1)
+    health.upstreamCalled(entra, 0.1)
     clock.advance(1000)
-    health.asked(entra, 0.1, away('first'))
-    health.asked(entra, 0.1, away('second'))
+    health.upstreamCalled(entra, 0.1, unavailable('first'))
+    health.upstreamCalled(entra, 0.1, unavailable('second'))
     assert.equal(seen(entra)?.lastError?.detail, 'second')
     assert.deepEqual(seen(entra)?.lastError?.upstreamCodes, [])
     assert.equal(seen(entra)?.lastSuccess, noon)
   })
 })
 
-describe('what says that an upstream fails', () => {
-  /** Entra has answered: about one tenant, or one request. */
-  const answers: readonly (readonly [code: ErrorCode, reason: ReasonOf<ErrorCode>, why: string])[] = [
+describe('which errors make an upstream failing', () => {
+  /** Errors of one tenant or one request: they show that Entra responds. */
+  const reachable: readonly (readonly [code: ErrorCode, reason: ReasonOf<ErrorCode>, why: string])[] = [
     ['consent_required', 'consent', 'one tenant has not consented'],
     ['upstream_rejected', 'request', 'one tenant id or scope is wrong'],
     ['upstream_rejected', 'unknown', "one tenant's conditional access"],
     ['federation_misconfigured', 'cloud', 'one tenant is in another national cloud'],
   ]
-  for (const [code, reason, why] of answers)
+  for (const [code, reason, why] of reachable)
     test(`not ${code} (${reason}): ${why}`, () => {
       const { health, seen } = healthWorld()
-      health.asked(entra, 0.1, away())
-      health.asked(entra, 0.1, new BrokerError(code, 'no', { reason }))
+      health.upstreamCalled(entra, 0.1, unavailable())
+      health.upstreamCalled(entra, 0.1, new BrokerError(code, 'no', { reason }))
       const state = seen(entra)
       assert.partialDeepStrictEqual(state, { status: 'ok', failures: 0, lastSuccess: undefined })
       assert.equal(state?.lastError?.reason, 'network')
     })
 
-  test('an answer about one tenant does not hide that the broker is not trusted', () => {
+  test('an error of one tenant does not hide that the federated credential is wrong', () => {
     const { health, seen } = healthWorld()
-    health.asked(entra, 0.1, new BrokerError('federation_misconfigured', 'no', { reason: 'federation' }))
-    health.asked(entra, 0.1, new BrokerError('consent_required', 'no', { reason: 'consent' }))
+    health.upstreamCalled(entra, 0.1, new BrokerError('federation_misconfigured', 'no', { reason: 'federation' }))
+    health.upstreamCalled(entra, 0.1, new BrokerError('consent_required', 'no', { reason: 'consent' }))
     assert.partialDeepStrictEqual(seen(entra), { status: 'failing', failures: 1 })
   })
 
   const troubles: readonly (readonly [code: ErrorCode, why: string])[] = [
-    ['upstream_unavailable', 'no answer, a time-out, 429 or 5xx'],
-    ['upstream_invalid', 'an answer that the protocol does not know, or the wrong token'],
+    ['upstream_unavailable', 'no connection, a time-out, 429 or 5xx'],
+    ['upstream_invalid', 'a response that is not of the protocol, or the wrong token'],
     ['federation_misconfigured', "the broker's own set-up"],
-    ['identity_unavailable', "no identity's token"],
-    ['issuer_unavailable', 'no keys'],
-    ['internal_error', 'a bug on the way there'],
+    ['identity_unavailable', 'no token of the managed identity'],
+    ['issuer_unavailable', 'no keys of an issuer'],
+    ['internal_error', 'a bug'],
   ]
   for (const [code, why] of troubles)
     test(`${code}: ${why}`, () => {
       const { health, seen } = healthWorld()
-      health.asked(entra, 0.1, new BrokerError(code, 'no'))
+      health.upstreamCalled(entra, 0.1, new BrokerError(code, 'no'))
       assert.equal(seen(entra)?.status, 'failing')
-      // The code stands in for a finer reason.
+      // Without a reason, the code is the reason.
       assert.deepEqual([seen(entra)?.lastError?.code, seen(entra)?.lastError?.reason], [code, code])
     })
 })

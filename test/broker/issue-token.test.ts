@@ -3,29 +3,29 @@ import { describe, test } from 'node:test'
 import type { Authenticate } from '../../src/broker/authentication/authenticate.ts'
 import type { TokenCache } from '../../src/broker/tokens/cache.ts'
 import { createTokenService } from '../../src/broker/issue-token.ts'
-import type { Limits } from '../../src/broker/authorization/rate-limits.ts'
+import type { RateLimits } from '../../src/broker/authorization/rate-limits.ts'
 import type { Authorize } from '../../src/broker/authorization/authorize.ts'
 import type { Events } from '../../src/broker/events.ts'
 import type { RequestFacts } from '../../src/broker/lib/request-facts.ts'
 import { BrokerError } from '../../src/errors.ts'
 import { cacheWorld } from './tokens/cache-world.ts'
-import { askFor, callerWith, grantFor } from '../support/callers.ts'
+import { tokenRequest, callerWith, grantFor } from '../support/callers.ts'
 
 const request: RequestFacts = { requestId: 'r1', endpoint: 'tokens', address: '127.0.0.1' }
 const caller = await callerWith()
 const grant = grantFor()
 const forbidden = new BrokerError('not_permitted', 'no', { reason: 'no_rule' })
 const refusedToken = new BrokerError('invalid_token', 'no', { reason: 'expired' })
-const away = new BrokerError('upstream_unavailable', 'away')
+const unavailable = new BrokerError('upstream_unavailable', 'unavailable')
 
 interface Parts {
   readonly authenticate?: Authenticate
   readonly authorize?: Authorize
-  readonly request?: Limits['request']
+  readonly request?: RateLimits['chargeRequest']
   readonly cache?: TokenCache
 }
 
-/** An issuer that permits and serves everything but what `parts` say, with the list of what it announced and called. */
+/** A token service that permits and issues everything, except for `parts`, with the events that it reported and the parts that it called. */
 function setUp(parts: Parts = {}) {
   const happened: unknown[][] = []
   const events: Pick<Events, 'issued' | 'refused' | 'unauthenticated'> = {
@@ -40,16 +40,16 @@ function setUp(parts: Parts = {}) {
   }
   const { authenticate = () => caller, authorize = () => grant, request: count = () => undefined } = parts
   const { cache = cacheWorld().cache } = parts
-  const issuer = createTokenService(
+  const service = createTokenService(
     {
       authenticate: credential => called('authenticate', authenticate)(credential),
-      authorize: (who, ask) => called('authorize', authorize)(who, ask),
-      limits: { request: given => called('limits', count)(given) },
+      authorize: (who, wanted) => called('authorize', authorize)(who, wanted),
+      limits: { chargeRequest: given => called('limits', count)(given) },
     },
     { get: (given, min) => called('cache', cache).get(given, min) },
     events,
   )
-  return { issuer, happened, calls }
+  return { service, happened, calls }
 }
 
 const fails = (failure: unknown): TokenCache => ({
@@ -58,48 +58,48 @@ const fails = (failure: unknown): TokenCache => ({
   },
 })
 
-describe('who is asking', () => {
-  test('a caller that is remembered costs no wait, and announces nothing yet', () => {
-    const { issuer, happened } = setUp()
-    assert.equal(issuer.authenticate('token', request), caller)
+describe('who is the caller', () => {
+  test('a cached caller is returned at once, and nothing is reported yet', () => {
+    const { service, happened } = setUp()
+    assert.equal(service.authenticate('token', request), caller)
     assert.deepEqual(happened, [])
   })
 
-  test('a caller that is verified first', async () => {
-    const { issuer, happened } = setUp({ authenticate: () => Promise.resolve(caller) })
-    assert.equal(await issuer.authenticate('token', request), caller)
+  test('a caller that is verified first is returned later', async () => {
+    const { service, happened } = setUp({ authenticate: () => Promise.resolve(caller) })
+    assert.equal(await service.authenticate('token', request), caller)
     assert.deepEqual(happened, [])
   })
 
-  test('a refusal that needs no wait is announced once', () => {
+  test('a refusal without waiting is reported once', () => {
     const missing = new BrokerError('unauthenticated', 'nothing came')
-    const { issuer, happened } = setUp({
+    const { service, happened } = setUp({
       authenticate: () => {
         throw missing
       },
     })
-    assert.throws(() => issuer.authenticate(undefined, request), missing)
+    assert.throws(() => service.authenticate(undefined, request), missing)
     assert.deepEqual(
       happened.map(([what]) => what),
       ['unauthenticated'],
     )
   })
 
-  test('an empty credential is a bad one', async () => {
-    const { issuer } = setUp({ authenticate: () => Promise.reject(refusedToken) })
-    await assert.rejects(async () => issuer.authenticate('', request), refusedToken)
+  test('an empty credential is refused', async () => {
+    const { service } = setUp({ authenticate: () => Promise.reject(refusedToken) })
+    await assert.rejects(async () => service.authenticate('', request), refusedToken)
   })
 
-  test('a bad credential is announced once', async () => {
-    const { issuer, happened } = setUp({ authenticate: () => Promise.reject(refusedToken) })
-    await assert.rejects(async () => issuer.authenticate('token', request), refusedToken)
+  test('a bad credential is reported once', async () => {
+    const { service, happened } = setUp({ authenticate: () => Promise.reject(refusedToken) })
+    await assert.rejects(async () => service.authenticate('token', request), refusedToken)
     assert.deepEqual(happened, [['unauthenticated', request, refusedToken]])
   })
 
-  test('a bug is announced as internal_error and says nothing about itself', async () => {
-    const { issuer, happened } = setUp({ authenticate: () => Promise.reject(new TypeError('secret')) })
+  test('a bug is reported as internal_error, without its message', async () => {
+    const { service, happened } = setUp({ authenticate: () => Promise.reject(new TypeError('secret')) })
     await assert.rejects(
-      async () => issuer.authenticate('token', request),
+      async () => service.authenticate('token', request),
       (thrown: unknown) =>
         thrown instanceof BrokerError && thrown.code === 'internal_error' && !thrown.message.includes('secret'),
     )
@@ -107,71 +107,71 @@ describe('who is asking', () => {
   })
 })
 
-describe('may this caller have this token, and here it is', () => {
-  test('a token that is held is handed out without waiting, and announced once', async () => {
+describe('may the caller get this token, and where does it come from', () => {
+  test('a cached token is issued without waiting, and reported once', async () => {
     const { cache, get } = cacheWorld()
     await get()
-    const { issuer, happened, calls } = setUp({ cache })
-    const issued = issuer.issue(caller, askFor(), request)
+    const { service, happened, calls } = setUp({ cache })
+    const issued = service.issue(caller, tokenRequest(), request)
     assert.ok(!(issued instanceof Promise))
     assert.equal(issued.grant, grant)
     assert.deepEqual(happened, [['issued', request, grant, issued.served.token, 'hit']])
     assert.deepEqual(calls, ['authorize', 'limits', 'cache'])
   })
 
-  test('a token that is fetched is announced once it is there', async () => {
-    const { issuer, happened } = setUp()
-    const pending = issuer.issue(caller, askFor(), request)
+  test('a fetched token is reported once it is available', async () => {
+    const { service, happened } = setUp()
+    const pending = service.issue(caller, tokenRequest(), request)
     assert.deepEqual(happened, [])
     const issued = await pending
     assert.deepEqual(happened, [['issued', request, grant, issued.served.token, 'miss']])
   })
 
-  test('each caller of one fetch is announced', async () => {
-    const { issuer, happened } = setUp()
-    await Promise.all([issuer.issue(caller, askFor(), request), issuer.issue(caller, askFor(), request)])
+  test('each caller of one fetch is reported', async () => {
+    const { service, happened } = setUp()
+    await Promise.all([service.issue(caller, tokenRequest(), request), service.issue(caller, tokenRequest(), request)])
     assert.deepEqual(
       happened.map(facts => facts.at(-1)),
       ['miss', 'collapsed'],
     )
   })
 
-  test('what the policy refuses is announced once, and neither cache nor source hears of it', () => {
+  test('what the policy refuses is reported once, and the cache is not called', () => {
     const authorize = () => {
       throw forbidden
     }
-    const { issuer, happened, calls } = setUp({ authorize })
-    const ask = askFor()
-    assert.throws(() => issuer.issue(caller, ask, request), forbidden)
-    assert.deepEqual(happened, [['refused', request, caller, ask, forbidden, undefined]])
+    const { service, happened, calls } = setUp({ authorize })
+    const wanted = tokenRequest()
+    assert.throws(() => service.issue(caller, wanted, request), forbidden)
+    assert.deepEqual(happened, [['refused', request, caller, wanted, forbidden, undefined]])
     assert.deepEqual(calls, ['authorize'])
   })
 
-  test('what cannot be had is announced once, with the grant', async () => {
-    const { issuer, happened } = setUp({ cache: fails(away) })
-    const ask = askFor()
-    await assert.rejects(async () => issuer.issue(caller, ask, request), away)
-    assert.deepEqual(happened, [['refused', request, caller, ask, away, grant]])
+  test('a failed fetch is reported once, with the grant', async () => {
+    const { service, happened } = setUp({ cache: fails(unavailable) })
+    const wanted = tokenRequest()
+    await assert.rejects(async () => service.issue(caller, wanted, request), unavailable)
+    assert.deepEqual(happened, [['refused', request, caller, wanted, unavailable, grant]])
   })
 
-  test('a bug below is announced once, as internal_error', async () => {
-    const { issuer, happened } = setUp({ cache: fails(new TypeError('secret')) })
-    await assert.rejects(async () => issuer.issue(caller, askFor(), request), { code: 'internal_error' })
+  test('a bug in the cache is reported once, as internal_error', async () => {
+    const { service, happened } = setUp({ cache: fails(new TypeError('secret')) })
+    await assert.rejects(async () => service.issue(caller, tokenRequest(), request), { code: 'internal_error' })
     assert.equal(happened.length, 1)
   })
 
-  test('the least remaining life reaches the cache', async () => {
-    const asked: number[] = []
+  test('the requested remaining life reaches the cache', async () => {
+    const requested: number[] = []
     const { cache } = cacheWorld()
-    const { issuer } = setUp({
+    const { service } = setUp({
       cache: {
         get: (given, minExpiresIn) => {
-          asked.push(minExpiresIn)
+          requested.push(minExpiresIn)
           return cache.get(given, minExpiresIn)
         },
       },
     })
-    await issuer.issue(caller, askFor({ minExpiresIn: 600 }), request)
-    assert.deepEqual(asked, [600])
+    await service.issue(caller, tokenRequest({ minExpiresIn: 600 }), request)
+    assert.deepEqual(requested, [600])
   })
 })

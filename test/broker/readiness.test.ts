@@ -3,20 +3,20 @@ import { describe, test } from 'node:test'
 import { createReadiness } from '../../src/broker/readiness.ts'
 
 const never = new AbortController().signal
-/** The shortest pauses there are. */
+/** The shortest pauses. */
 const random = () => 0
 
-/** A need that fails a number of times before it is met. */
+/** A need that fails so many times before it is obtained. */
 function need(name: string, failures: number) {
   const state = { tries: 0 }
   const get = async (): Promise<void> => {
-    if (state.tries++ < failures) throw new Error(`${name} is away`)
+    if (state.tries++ < failures) throw new Error(`${name} is unavailable`)
   }
   return { name, get, state }
 }
 
 describe('readiness', () => {
-  test('is reached when everything was had once', async () => {
+  test('is reached once every need was obtained', async () => {
     const [one, two] = [need('one', 0), need('two', 0)]
     const readiness = createReadiness([one, two], () => assert.fail('nothing failed'), random)
     assert.equal(readiness.isReady(), false)
@@ -25,7 +25,7 @@ describe('readiness', () => {
     assert.deepEqual([one.state.tries, two.state.tries], [1, 1])
   })
 
-  test('is not reached before the last of it was had', async () => {
+  test('is not reached before the last need was obtained', async () => {
     const gate = Promise.withResolvers<void>()
     const readiness = createReadiness(
       [need('one', 0), { name: 'two', get: () => gate.promise }],
@@ -40,30 +40,30 @@ describe('readiness', () => {
     assert.equal(readiness.isReady(), true)
   })
 
-  test('does not ask on the way in: nothing is fetched before it is told to', async () => {
+  test('fetches nothing before `reach` is called', async () => {
     const one = need('one', 0)
     createReadiness([one], () => undefined, random)
     assert.equal(one.state.tries, 0)
   })
 
-  test('tries again after a failure, and tells of each', async () => {
-    const told: string[] = []
+  test('retries after a failure, and reports each failure', async () => {
+    const reported: string[] = []
     const one = need('one', 1)
-    const readiness = createReadiness([one], (name, error) => told.push(`${name}: ${String(error)}`), random)
+    const readiness = createReadiness([one], (name, error) => reported.push(`${name}: ${String(error)}`), random)
     await readiness.reach(never)
     assert.equal(readiness.isReady(), true)
-    assert.deepEqual(told, ['one: Error: one is away'])
+    assert.deepEqual(reported, ['one: Error: one is unavailable'])
   })
 
-  test('stays once it is reached, whatever fails later', async () => {
+  test('is kept once reached, even if a need fails later', async () => {
     const one = need('one', 0)
     const readiness = createReadiness([one], () => undefined, random)
     await readiness.reach(never)
-    one.get = () => Promise.reject(new Error('away'))
+    one.get = () => Promise.reject(new Error('unavailable'))
     assert.equal(readiness.isReady(), true)
   })
 
-  test('is given up at once when the process stops, and never rejects', async () => {
+  test('`reach` resolves at once when the process stops, and never rejects', async () => {
     const stopping = new AbortController()
     const failed = Promise.withResolvers<void>()
     const readiness = createReadiness([need('one', Infinity)], () => failed.resolve(), random)

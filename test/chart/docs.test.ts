@@ -70,7 +70,7 @@ test('the values, files and messages that it names exist', async () => {
     assert.ok(page.includes(code) && code in errorTable, code)
   for (const [words, fault] of [
     ['AKS workload identity sets it', faultsOf({ BROKER_IDENTITY_SOURCE: 'workload-identity' }).join()],
-    ['are no certificate and its key', await tlsFault()],
+    ['must be a certificate and its private key', await tlsFault()],
   ] as const)
     assert.ok(page.includes(words) && fault.includes(words), words)
 })

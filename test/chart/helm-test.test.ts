@@ -69,13 +69,13 @@ describe('helm test', () => {
     const [certFile, keyFile] = [await fileWith(t, leaf.certPem), await fileWith(t, leaf.keyPem)]
     const environment = { TLS_CERT_FILE: certFile, TLS_KEY_FILE: keyFile, MANAGEMENT_PORT: '9090' }
     const { service, url, managementUrl } = await world.broker(t, { environment })
-    const ask = { MANAGEMENT_URL: managementUrl, SERVICE_URL: url, CA_FILE: await fileWith(t, ca.caPem) }
-    const before = await runScript(ask)
+    const target = { MANAGEMENT_URL: managementUrl, SERVICE_URL: url, CA_FILE: await fileWith(t, ca.caPem) }
+    const before = await runScript(target)
     assert.deepEqual([before.code, before.stdout], [1, ''])
     assert.match(before.stderr, /^FAIL {2}GET .*\/readyz: not ready: /)
 
     await service.warmUp()
-    const { code, stdout } = await runScript(ask)
+    const { code, stdout } = await runScript(target)
     assert.equal(
       stdout,
       `ok    GET ${managementUrl}/readyz: a replica is ready\nok    POST ${url}/tokens: no token without a credential\n`,
@@ -89,13 +89,13 @@ describe('helm test', () => {
   })
 
   test('waits until a replica becomes ready', async t => {
-    let asked = 0
+    let requests = 0
     const url = await listen(t, (request, response) =>
-      request.url === '/readyz' && ++asked < 3 ? response.writeHead(503).end() : good(request, response),
+      request.url === '/readyz' && ++requests < 3 ? response.writeHead(503).end() : good(request, response),
     )
     const environment = { MANAGEMENT_URL: url, SERVICE_URL: url, WITHIN_SECONDS: '15', PAUSE_MS: '1' }
     assert.equal((await runScript(environment)).code, 0)
-    assert.equal(asked, 3)
+    assert.equal(requests, 3)
   })
 
   for (const [what, { tls, trusted, says }] of Object.entries({
@@ -140,8 +140,8 @@ describe('helm test', () => {
     const url = await listen(t, good)
     const plain = await runScript({ MANAGEMENT_URL: url.replace('http:', 'https:'), SERVICE_URL: url })
     assert.deepEqual([plain.code, /the TLS handshake failed/.test(plain.stderr)], [1, true], plain.stderr)
-    const nobody = await runScript({ MANAGEMENT_URL: 'http://127.0.0.1:1', SERVICE_URL: url })
-    assert.deepEqual([nobody.code, /no replica is ready/.test(nobody.stderr)], [1, true], nobody.stderr)
+    const unreachable = await runScript({ MANAGEMENT_URL: 'http://127.0.0.1:1', SERVICE_URL: url })
+    assert.deepEqual([unreachable.code, /no replica is ready/.test(unreachable.stderr)], [1, true], unreachable.stderr)
   })
 
   test('never leaves a certificate unverified', () => {

@@ -6,7 +6,7 @@ import { parseAllDocuments } from 'yaml'
 
 /** The Helm with which the stored copies were made: the one to install. */
 export const helmVersion = 'v4.3.1'
-/** Installs it where the tests look first; wants Go. */
+/** The command that installs it where the tests look first; it needs Go. */
 export const installHelm = `GOBIN="$PWD/.tools/bin" go install helm.sh/helm/v4/cmd/helm@${helmVersion}`
 
 const root = join(import.meta.dirname, '../..')
@@ -27,7 +27,7 @@ function isHelm4(command: string): boolean {
   }
 }
 
-/** One Kubernetes object, as far as every object is alike. */
+/** One Kubernetes object: the fields that every object has. */
 export interface Manifest {
   readonly apiVersion: string
   readonly kind: string
@@ -39,16 +39,16 @@ export interface Manifest {
   }
 }
 
-/** The value files by which the chart is tested: `aks`, `minimal`, … */
+/** The value files with which the chart is tested: `aks`, `minimal`, … */
 export const valueFiles: readonly string[] = globSync('test/chart/values/*.yaml', { cwd: root })
   .map(path => basename(path, '.yaml'))
   .toSorted()
 
 const release = ['token-broker', chart, '--namespace', 'token-broker']
-/** No cluster, whatever this machine is set up for. */
+/** No cluster, however this machine is configured. */
 const environment = { ...process.env, KUBECONFIG: '/dev/null' }
 
-/** Runs Helm in the project's folder; rejects with what it says. */
+/** Runs Helm in the project's folder. Rejects with its output. */
 export async function runHelm(...args: readonly string[]): Promise<string> {
   if (helm === undefined) throw new Error(installHelm)
   const { stdout } = await run(helm, args, { cwd: root, env: environment, encoding: 'utf8' })
@@ -60,7 +60,7 @@ const valuesOf = (name: string): string => `test/chart/values/${name}.yaml`
 const renderings = new Map<string, Promise<string>>()
 
 /**
- * The chart's manifests as text; the same question is asked once.
+ * The chart's manifests as text. The same arguments are rendered once.
  * @param name a value file
  * @param args more of `helm template`, such as `--set`
  */
@@ -71,16 +71,16 @@ export function render(name: string, ...args: readonly string[]): Promise<string
   return rendering
 }
 
-/** What Helm prints after installing. */
+/** The notes that Helm prints after an installation. */
 export async function renderNotes(name: string, ...args: readonly string[]): Promise<string> {
   const text = await runHelm('install', ...release, '--dry-run=client', '--values', valuesOf(name), ...args)
   return text.split('\nNOTES:\n')[1] ?? ''
 }
 
-/** `helm lint --strict`: rejects when it finds anything but advice. */
+/** `helm lint --strict`. Rejects if it finds anything but advice. */
 export const lint = (name: string): Promise<string> => runHelm('lint', '--strict', chart, '--values', valuesOf(name))
 
-/** What Helm says when it refuses values. */
+/** Helm's error for values that it refuses. */
 export async function refusal(name: string, ...args: readonly string[]): Promise<string> {
   try {
     await render(name, ...args)

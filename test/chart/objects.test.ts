@@ -55,7 +55,7 @@ describe('the broker is configured by the chart', withHelm, () => {
     })
   }
 
-  test('workload identity: the pod has the label that the webhook wants, the service account the annotations', async () => {
+  test('workload identity: the pod has the label that the webhook requires, the service account the annotations', async () => {
     const { one, pod } = await renderObjects('aks')
     assert.equal(one('Deployment').spec?.template.metadata?.labels?.['azure.workload.identity/use'], 'true')
     assert.equal(pod.serviceAccountName, one('ServiceAccount').metadata?.name)
@@ -77,7 +77,7 @@ describe('the broker is configured by the chart', withHelm, () => {
     assert.equal(env['AZURE_TENANT_ID'], '0f0e0d0c-0000-4000-8000-000000000004')
   })
 
-  test('large numbers stay whole numbers', async () => {
+  test('large numbers are not rendered in scientific notation', async () => {
     const { env } = await renderObjects('minimal', '--set-json', 'settings.cacheMaxEntries=10000000')
     assert.equal(env['BROKER_CACHE_MAX_ENTRIES'], '10000000')
   })
@@ -96,7 +96,7 @@ describe('the broker is configured by the chart', withHelm, () => {
   }
 })
 
-describe('the policy arrives as it was written', withHelm, () => {
+describe('the policy is mounted unchanged', withHelm, () => {
   for (const name of valueFiles.filter(file => file !== 'mesh')) {
     test(`${name}.yaml: it is valid, and the pods have the number that the audit log has`, async () => {
       const { one } = await renderObjects(name)
@@ -115,7 +115,7 @@ describe('the policy arrives as it was written', withHelm, () => {
     ['a template', 'rules: [{ name: "{{ .Values.policy }}" }]\n'],
     ['a tab and an umlaut', 'rules: [] # \tä\n'],
   ] as const) {
-    test(`${what} are kept byte by byte`, async () => {
+    test(`${what} are kept byte for byte`, async () => {
       const { one } = await renderObjects('minimal', '--set-json', `policy=${JSON.stringify(text)}`)
       assert.equal(one('ConfigMap').data?.['policy.yaml'], text)
       const checksum = one('Deployment').spec?.template.metadata?.annotations?.['checksum/policy']
@@ -131,7 +131,7 @@ describe('the policy arrives as it was written', withHelm, () => {
   })
 })
 
-describe('the objects belong together', withHelm, () => {
+describe('the objects refer to each other correctly', withHelm, () => {
   for (const name of valueFiles) {
     test(`${name}.yaml: every selector finds the broker's pods, and not the pod of helm test`, async () => {
       const { one, of } = await renderObjects(name)
@@ -150,7 +150,7 @@ describe('the objects belong together', withHelm, () => {
       }
     })
 
-    test(`${name}.yaml: Services and probes lead to ports that the container has`, async () => {
+    test(`${name}.yaml: Services and probes use ports that the container has`, async () => {
       const { pod, of } = await renderObjects(name)
       const [container] = pod.containers
       const ports = container?.ports?.map(port => port.name)
@@ -165,7 +165,7 @@ describe('the objects belong together', withHelm, () => {
       )
     })
 
-    test(`${name}.yaml: labels of objects and pods are there, and no object has two of one name`, async () => {
+    test(`${name}.yaml: objects and pods have their labels, each once`, async () => {
       const { all } = await renderObjects(name)
       const names = all.map(({ kind, metadata }) => `${kind} ${metadata.name}`)
       assert.equal(new Set(names).size, names.length)
@@ -214,7 +214,7 @@ describe('the objects belong together', withHelm, () => {
     ])
   })
 
-  test('the longest names still fit', async () => {
+  test('the longest release name is within the limits of Kubernetes', async () => {
     const { all } = await renderObjects('minimal', '--set', `fullnameOverride=${'x'.repeat(80)}`)
     assert.ok(all.every(({ metadata }) => metadata.name.length <= 63))
   })
@@ -226,7 +226,7 @@ describe('the objects belong together', withHelm, () => {
     assert.equal(one('Pod').spec?.containers[0]?.image, image)
   })
 
-  test('Kubernetes replaces nothing in the script of helm test', async () => {
+  test('Kubernetes expands no variable in the script of helm test', async () => {
     assert.doesNotMatch((await renderObjects('minimal')).one('Pod').spec?.containers[0]?.args?.[0] ?? '$(', /\$\(/)
   })
 })

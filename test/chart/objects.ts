@@ -22,16 +22,16 @@ interface Kinds {
   readonly ServiceMonitor: IServiceMonitor
 }
 
-/** A rendered chart, by kind. The types are held to the objects by the compiler in chart-types.test.ts. */
+/** A rendered chart, by kind. In types.test.ts the compiler checks that the objects have these types. */
 export interface Rendered {
   readonly all: readonly Manifest[]
   /** Every object of a kind. */
   readonly of: <K extends keyof Kinds>(kind: K) => readonly Kinds[K][]
-  /** The only object of a kind; with a name, the only one that is called so. */
+  /** The only object of a kind; with a name, the only one with that name. */
   readonly one: <K extends keyof Kinds>(kind: K, name?: string) => Kinds[K]
-  /** What the broker's pods are made of. */
+  /** The pod template of the Deployment. */
   readonly pod: IPodSpec
-  /** The environment of the broker's container; what is read from elsewhere as an empty text. */
+  /** The environment of the broker's container. A variable whose value is from another object is an empty string. */
   readonly env: Readonly<Record<string, string>>
 }
 

@@ -8,7 +8,7 @@ const refused = [
   { what: 'a misspelt key', set: 'tls.secretname=x', says: /at '\/tls': additional properties 'secretname'/ },
   { what: 'a misspelt setting', set: 'settings.drain=5', says: /at '\/settings': additional properties 'drain'/ },
   {
-    what: 'a misspelt key deep down',
+    what: 'a misspelt nested key',
     set: 'identity.projectedToken.audiences=x',
     says: /at '\/identity\/projectedToken': additional properties 'audiences'/,
   },
@@ -44,7 +44,7 @@ const refused = [
     says: /- identity\.clientId: must be one of the policy's applications .*; got 6f3c0b1e-0000-4000-8000-00000000000a/,
   },
   {
-    what: 'a token of its own without a tenant',
+    what: 'a projected token without a tenant',
     set: 'identity.projectedToken.enabled=true',
     says: /- identity\.tenantId: is required with identity\.projectedToken/,
   },
@@ -73,7 +73,7 @@ const refused = [
     says: /- podAnnotations: checksum\/policy is set by the chart/,
   },
   {
-    what: 'a pod label that would take pods away from the Deployment',
+    what: 'a pod label with which pods would not belong to the Deployment',
     set: 'podLabels.app\\.kubernetes\\.io/name=x',
     says: /- podLabels: app\.kubernetes\.io\/name is set by the chart/,
   },
@@ -83,7 +83,7 @@ const refused = [
     says: /- autos/,
   },
   {
-    what: 'autoscaling by a CPU request that is not made',
+    what: 'autoscaling without a CPU request',
     set: 'autoscaling.enabled=true,resources.requests.cpu=null',
     says: /- resources\.requests\.cpu: is required/,
   },
@@ -93,7 +93,7 @@ const refused = [
     says: /at '\/podDisruptionBudget\/maxUnavailable'/,
   },
   {
-    what: 'metrics that no peer may collect',
+    what: 'a ServiceMonitor without a peer that may scrape it',
     set: 'serviceMonitor.enabled=true',
     says: /- networkPolicy\.management: is required with serviceMonitor/,
   },
@@ -103,12 +103,12 @@ const refused = [
     says: /- service\.externalTrafficPolicy: /,
   },
   { what: 'a name that no Service may have', set: 'fullnameOverride=broker.internal', says: /at '\/fullnameOverride'/ },
-  { what: 'a digest that is none', set: 'image.digest=abc', says: /at '\/image\/digest'/ },
+  { what: 'an invalid digest', set: 'image.digest=abc', says: /at '\/image\/digest'/ },
 ] as const
 
-/** What is accepted although it is unusual. */
+/** Unusual values that are accepted. */
 const accepted = [
-  { what: "Helm's own `global` for charts below another one", set: 'global.region=eu' },
+  { what: "Helm's own `global` for subcharts", set: 'global.region=eu' },
   { what: 'a policy that is delivered by other means', set: 'policy=,existingPolicyConfigMap=x' },
   { what: 'no limits', set: 'resources=null' },
   { what: 'a zero where zero is in the range', set: 'settings.minRemainingSeconds=0,settings.drainSeconds=0' },
@@ -119,13 +119,13 @@ describe('values that cannot work are refused, each with its key', withHelm, () 
     test(what, async () => assert.match(await refusal('minimal', '--set', set), says))
   }
 
-  test('a policy that is an object instead of a text', async () =>
+  test('a policy that is an object instead of a string', async () =>
     assert.match(
       await refusal('minimal', '--set-json', 'policy={"rules":[]}'),
       /at '\/policy': got object, want string/,
     ))
 
-  test('everything that is missing is told at once', async () => {
+  test('everything that is missing is reported at once', async () => {
     const said = await refusal('minimal', '--set', 'policy=,tls.secretName=,identity.clientId=')
     for (const key of ['policy', 'tls', 'identity.clientId']) assert.ok(said.includes(`  - ${key}: `), said)
   })

@@ -5,11 +5,11 @@ import { basename, join } from 'node:path'
 import { describe, test } from 'node:test'
 import { lint, render, renderNotes, valueFiles, withHelm } from './helm.ts'
 
-/** `UPDATE_RENDERED=1` writes the copies anew; read the difference before you commit it. */
+/** `UPDATE_RENDERED=1` writes the copies again. Read the difference before you commit it. */
 const update = process.env['UPDATE_RENDERED'] === '1'
 const folder = join(import.meta.dirname, './rendered')
 
-/** Holds a text to its stored copy, or stores it. */
+/** Compares a text with its stored copy, or stores it. */
 function compare(file: string, text: string): void {
   const path = join(folder, file)
   if (update) writeFileSync(path, text)
@@ -19,14 +19,13 @@ function compare(file: string, text: string): void {
   } catch {
     // Missing: as good as empty.
   }
-  assert.equal(text, stored, `test/chart/rendered/${file} is another text. If the new one is right: UPDATE_RENDERED=1`)
+  assert.equal(text, stored, `test/chart/rendered/${file} is different. If the new text is right: UPDATE_RENDERED=1`)
 }
 
 describe('the chart, rendered by Helm 4', withHelm, () => {
   for (const name of valueFiles) {
-    test(`${name}.yaml gives what is stored`, async () => compare(`${name}.yaml`, await render(name)))
-    test(`${name}.yaml gives the notes that are stored`, async () =>
-      compare(`${name}.notes.txt`, await renderNotes(name)))
+    test(`${name}.yaml renders to the stored copy`, async () => compare(`${name}.yaml`, await render(name)))
+    test(`${name}.yaml has the stored notes`, async () => compare(`${name}.notes.txt`, await renderNotes(name)))
     test(`${name}.yaml passes helm lint --strict`, async () => assert.match(await lint(name), / 0 chart\(s\) failed/))
   }
 

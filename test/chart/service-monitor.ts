@@ -1,7 +1,7 @@
 /**
  * What the chart uses of the Prometheus Operator's ServiceMonitor, monitoring.coreos.com/v1, as its API reference has it
- * (https://prometheus-operator.dev/docs/api-reference/api/). It is no kind of Kubernetes' own, so `kubernetes-models`
- * does not have it.
+ * (https://prometheus-operator.dev/docs/api-reference/api/). It is not a kind of Kubernetes itself, so
+ * `kubernetes-models` does not have it.
  */
 export interface IServiceMonitor {
   apiVersion: 'monitoring.coreos.com/v1'

@@ -10,15 +10,15 @@ const models = join(root, 'node_modules/kubernetes-models')
 
 /**
  * Compiles objects as literals of their Kubernetes types, so that fields that do not exist, are missing or have another
- * type are errors. One run of the compiler for all of them.
+ * type are errors. The compiler runs once for all of them.
  *
  * @param sets objects by name
- * @returns the compiler's complaints, by the same names; none for a good set
+ * @returns the compiler's errors, by the same names; none for a valid set
  */
 export async function typeCheck(
   sets: ReadonlyMap<string, readonly Manifest[]>,
 ): Promise<ReadonlyMap<string, readonly string[]>> {
-  // Inside the project: the compiler looks for packages from there upwards.
+  // Inside the project, because the compiler looks for packages from there upwards.
   await mkdir(join(root, '.tmp'), { recursive: true })
   const folder = await mkdtemp(join(root, '.tmp/chart-'))
   try {
@@ -48,7 +48,7 @@ const compilerOptions = {
   skipLibCheck: true,
 }
 
-/** The compiler's complaints, one line each. */
+/** The compiler's errors, one line each. */
 async function compile(folder: string): Promise<readonly string[]> {
   const tsc = join(root, 'node_modules/typescript/bin/tsc')
   try {
@@ -56,7 +56,7 @@ async function compile(folder: string): Promise<readonly string[]> {
     return []
   } catch (thrown) {
     const { stdout = '' } = thrown as { stdout?: string }
-    // What follows a complaint is indented.
+    // The details of an error are indented.
     const lines = stdout.split('\n').filter(line => /^\S/.test(line))
     if (lines.length === 0) throw thrown
     return lines
@@ -80,6 +80,6 @@ function literals(manifests: readonly Manifest[]): string {
 function moduleOf({ apiVersion, kind }: Manifest): string {
   if (apiVersion === 'monitoring.coreos.com/v1') return join(import.meta.dirname, 'service-monitor.ts')
   const path = `${apiVersion}/${kind}`
-  if (!existsSync(join(models, `${path}.d.ts`))) throw new Error(`${path} is no kind that Kubernetes has`)
+  if (!existsSync(join(models, `${path}.d.ts`))) throw new Error(`${path} is not a kind of Kubernetes`)
   return `kubernetes-models/${path}`
 }

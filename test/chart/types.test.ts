@@ -3,7 +3,7 @@ import { describe, test } from 'node:test'
 import { type Manifest, parseManifests, render, valueFiles, withHelm } from './helm.ts'
 import { typeCheck } from './type-check.ts'
 
-/** A mistake made in a rendered text, and what the compiler must say to it. */
+/** A mistake in a rendered text, and the error that the compiler must report. */
 const mistakes = [
   {
     what: 'a misspelt field deep in the pod',
@@ -24,13 +24,13 @@ const mistakes = [
     says: /"port"' does not exist in type 'IContainerPort'/,
   },
   {
-    what: 'a text where a number belongs',
+    what: 'a string in place of a number',
     from: 'periodSeconds: 10',
     to: 'periodSeconds: "10"',
     says: /'string' is not assignable to type 'number'/,
   },
   {
-    what: 'a number where a text belongs',
+    what: 'a number in place of a string',
     from: 'value: "8080"',
     to: 'value: 8080',
     says: /'number' is not assignable to type 'string'/,

@@ -16,17 +16,17 @@ const agent = await startAgent({ after }, world, { url: broker.publicUrl }, flag
 delete process.env['IDENTITY_ENDPOINT']
 delete process.env['IDENTITY_HEADER']
 process.env['AZURE_POD_IDENTITY_AUTHORITY_HOST'] = agent.url
-const ask = (resource = graph) => broker.watch(() => new ManagedIdentityCredential().getToken(resource))
+const requestToken = (resource = graph) => broker.watch(() => new ManagedIdentityCredential().getToken(resource))
 
 test('it gets a token of the right tenant with one request to the broker', async () => {
-  const { result, error, requests } = await ask()
+  const { result, error, requests } = await requestToken()
   assert.equal(error, '')
   assert.equal(decodeJws((result as { token: string }).token)?.payload['tid'], sample.contoso)
   assert.deepEqual(requests, ['POST /tokens'])
 })
 
 test('it reports why the broker refuses a request, after one request', async () => {
-  const { error, requests, seconds } = await ask('https://vault.azure.net/.default')
+  const { error, requests, seconds } = await requestToken('https://vault.azure.net/.default')
   assert.match(error, /No rule of the policy/)
   assert.deepEqual(requests, ['POST /tokens'])
   assert.ok(seconds < 2, `${seconds} s`)

@@ -14,17 +14,17 @@ const broker = await startHttpsBroker({ after }, world)
 const agent = await startAgent({ after }, world, { url: broker.publicUrl }, ['--ca-file', broker.caFile])
 process.env['IDENTITY_ENDPOINT'] = `${agent.url}/identity/token`
 process.env['IDENTITY_HEADER'] = secret
-const ask = (resource = graph) => broker.watch(() => new ManagedIdentityCredential().getToken(resource))
+const requestToken = (resource = graph) => broker.watch(() => new ManagedIdentityCredential().getToken(resource))
 
 test('it gets a token of the right tenant with one request to the broker', async () => {
-  const { result, error, requests } = await ask()
+  const { result, error, requests } = await requestToken()
   assert.equal(error, '')
   assert.equal(decodeJws((result as { token: string }).token)?.payload['tid'], sample.contoso)
   assert.deepEqual(requests, ['POST /tokens'])
 })
 
 test('it reports the message of the broker if that refuses a request, after one request', async () => {
-  const { error, requests, seconds } = await ask('https://vault.azure.net/.default')
+  const { error, requests, seconds } = await requestToken('https://vault.azure.net/.default')
   assert.match(error, /not_permitted: .*No rule of the policy/)
   assert.deepEqual(requests, ['POST /tokens'])
   assert.ok(seconds < 2, `${seconds} s`)
@@ -37,7 +37,7 @@ test('while the broker has no token it fails within ten seconds, with one reques
     new ManagedIdentityCredential({ clientId: sample.application }).getToken(graph),
   )
   assert.match(error, /upstream_unavailable: .*Entra is temporarily unavailable/)
-  // The agent caches the failure and answers the client's retries.
+  // The agent caches the failure and responds to the client's retries with it.
   assert.deepEqual(requests, ['POST /tokens'])
   assert.ok(seconds < 10, `${seconds} s`)
 })

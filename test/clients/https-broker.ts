@@ -82,7 +82,7 @@ export async function startHttpsBroker(t: Closing, world: World): Promise<HttpsB
   }
 }
 
-/** Adds up the delays of the timers that end from now on, whoever set them: a limit for them is one for the client. */
+/** Adds up the delays of the timers that end from now on, whatever code set them: a limit for them is one for the client. */
 function watchDelays() {
   const original = globalThis.setTimeout
   let total = 0

@@ -15,7 +15,7 @@ process.env['IDENTITY_ENDPOINT'] = `${broker.publicUrl}/identity/contoso/token`
 process.env['IDENTITY_HEADER'] = await readFile(broker.tokenFile, 'utf8')
 
 const one = ['GET /identity/contoso/token']
-const ask = (resource = graph, clientId?: string) =>
+const requestToken = (resource = graph, clientId?: string) =>
   broker.watch(() =>
     new ManagedIdentityCredential(...(clientId === undefined ? [] : [{ clientId }])).getToken(resource),
   )
@@ -25,7 +25,7 @@ let first = ''
 test('it gets a token of the right tenant, with one request', async () => {
   // Less than five minutes: the SDK treats such a token as expired and requests another.
   emulator.configure({ expiresIn: 200 })
-  const { result, error, requests } = await ask()
+  const { result, error, requests } = await requestToken()
   assert.equal(error, '')
   first = tokenOf(result)
   assert.equal(decodeJws(first)?.payload['tid'], sample.contoso)
@@ -35,13 +35,13 @@ test('it gets a token of the right tenant, with one request', async () => {
 test('it gets a fresh token after the first has expired', async () => {
   emulator.configure({ expiresIn: 3599 })
   clock.advance(200)
-  const { result, requests } = await ask()
+  const { result, requests } = await requestToken()
   assert.deepEqual(requests, one)
   assert.notEqual(tokenOf(result), first)
 })
 
 test('it caches a token until it expires', async () => {
-  assert.deepEqual((await ask()).requests, [])
+  assert.deepEqual((await requestToken()).requests, [])
 })
 
 const refused: readonly (readonly [why: string, resource: string, clientId: string | undefined, error: RegExp])[] = [
@@ -51,11 +51,16 @@ const refused: readonly (readonly [why: string, resource: string, clientId: stri
     undefined,
     /not_permitted: .*No rule of the policy/,
   ],
-  ['an unknown identity', graph, '3b000000-0000-4000-8000-0000000000ff', /client_id is no client id/],
+  [
+    'an unknown identity',
+    graph,
+    '3b000000-0000-4000-8000-0000000000ff',
+    /client_id must be the client id of an application that the broker knows/,
+  ],
 ]
 for (const [why, resource, clientId, error] of refused)
   test(`it reports the error of ${why}, after one request`, async () => {
-    const seen = await ask(resource, clientId)
+    const seen = await requestToken(resource, clientId)
     assert.match(seen.error, error)
     assert.match(seen.error, /request_id/)
     assert.deepEqual(seen.requests, one)
@@ -66,7 +71,7 @@ test('if the broker returns 503, it sends four requests within ten seconds, then
   emulator.fault({ kind: 'server-error', at: 'token' })
   // Another key of the SDK's cache. The broker's cached token has expired.
   clock.advance(3600)
-  const { error, requests, seconds } = await ask(graph, sample.application)
+  const { error, requests, seconds } = await requestToken(graph, sample.application)
   assert.match(error, /upstream_unavailable: .*Entra is temporarily unavailable/)
   assert.deepEqual(requests, [...one, ...one, ...one, ...one])
   assert.ok(seconds < 10, `${seconds} s`)
@@ -75,7 +80,7 @@ test('if the broker returns 503, it sends four requests within ten seconds, then
 test('it does not wait a minute: it gets a token as soon as the broker has one', async () => {
   emulator.clearFaults()
   clock.advance(5)
-  const { error, requests } = await ask(graph, sample.application)
+  const { error, requests } = await requestToken(graph, sample.application)
   assert.equal(error, '')
   assert.deepEqual(requests, one)
 })

@@ -62,7 +62,7 @@ for (const { name, environment, make, reads } of configurations)
       // The clock has moved, so the token must be new.
       await writeFile(broker.tokenFile, await emulator.mintCallerToken())
     })
-    const ask = (credential: Credential, scope = graph) => broker.watch(() => credential.getToken(scope))
+    const requestToken = (credential: Credential, scope = graph) => broker.watch(() => credential.getToken(scope))
     const requestsAt = (tenant: string, posts = 1) => [
       ...reads.map(path => path.replace('TENANT', tenant)),
       ...Array.from({ length: posts }, () => `POST /${tenant}/oauth2/v2.0/token`),
@@ -71,7 +71,7 @@ for (const { name, environment, make, reads } of configurations)
 
     for (const tenant of ['contoso', sample.contoso])
       test(`gets a token of the right tenant, named as ${tenant}`, async () => {
-        const { result, error, requests } = await ask(make(tenant))
+        const { result, error, requests } = await requestToken(make(tenant))
         assert.equal(error, '')
         assert.equal(decodeJws(tokenOf(result))?.payload['tid'], sample.contoso)
         assert.deepEqual(requests, requestsAt(tenant))
@@ -94,7 +94,7 @@ for (const { name, environment, make, reads } of configurations)
     ]
     for (const [why, tenant, scope, expected] of refused)
       test(`reports the error of ${why}, after one attempt`, async () => {
-        const { error, requests, seconds } = await ask(make(tenant), scope)
+        const { error, requests, seconds } = await requestToken(make(tenant), scope)
         assert.match(error, expected)
         assert.deepEqual(requests, requestsAt(tenant))
         assert.ok(seconds < 2, `${seconds} s`)
@@ -105,7 +105,7 @@ for (const { name, environment, make, reads } of configurations)
       clock.advance(3600)
       await writeFile(broker.tokenFile, await emulator.mintCallerToken())
       emulator.fault({ kind: 'reset', at: 'token' })
-      const { error, requests, seconds } = await ask(credential)
+      const { error, requests, seconds } = await requestToken(credential)
       assert.match(error, /temporarily_unavailable: .*Entra could not be reached/)
       assert.deepEqual(requests, requestsAt('contoso', 4))
       assert.ok(seconds < 10, `${seconds} s`)
@@ -113,7 +113,7 @@ for (const { name, environment, make, reads } of configurations)
       // The time for which the broker caches the failure.
       clock.advance(5)
       // MSAL blocks the key for the Retry-After time, which was one second.
-      await until('a token', async () => (await ask(credential)).error === '')
+      await until('a token', async () => (await requestToken(credential)).error === '')
     })
 
     test('gets a fresh token after the first has expired', async () => {
@@ -121,9 +121,9 @@ for (const { name, environment, make, reads } of configurations)
       clock.advance(3600)
       await writeFile(broker.tokenFile, await emulator.mintCallerToken())
       const credential = make('contoso')
-      const first = await ask(credential)
+      const first = await requestToken(credential)
       clock.advance(200)
-      const second = await ask(credential)
+      const second = await requestToken(credential)
       assert.deepEqual([first.error, second.error], ['', ''])
       assert.notEqual(tokenOf(first.result), tokenOf(second.result))
       assert.equal(second.requests.at(-1), 'POST /contoso/oauth2/v2.0/token')

@@ -22,7 +22,7 @@ const workload: Environment = {
   AZURE_FEDERATED_TOKEN_FILE: '/var/run/secrets/azure/tokens/azure-identity-token',
 }
 
-function faultsOf(environment: Environment): readonly ConfigurationError[] {
+function errorsOf(environment: Environment): readonly ConfigurationError[] {
   try {
     readConfig(environment)
     return []
@@ -32,7 +32,7 @@ function faultsOf(environment: Environment): readonly ConfigurationError[] {
   }
 }
 
-const faultyNames = (environment: Environment): readonly string[] => faultsOf(environment).map(({ where }) => where)
+const invalidNames = (environment: Environment): readonly string[] => errorsOf(environment).map(({ where }) => where)
 
 describe('the required variables', () => {
   test('leave everything else at its default', () => {
@@ -81,13 +81,13 @@ describe('the required variables', () => {
   ]
   for (const [environment, name] of required) {
     test(`${name} is required, and empty is absent`, () => {
-      assert.deepEqual(faultyNames({ ...environment, [name]: undefined }), [name])
-      assert.deepEqual(faultyNames({ ...environment, [name]: '' }), [name])
+      assert.deepEqual(invalidNames({ ...environment, [name]: undefined }), [name])
+      assert.deepEqual(invalidNames({ ...environment, [name]: '' }), [name])
     })
   }
 
   test('without any variable, all missing ones are reported together', () => {
-    assert.deepEqual(faultyNames({}).toSorted(), Object.keys(least).toSorted())
+    assert.deepEqual(invalidNames({}).toSorted(), Object.keys(least).toSorted())
   })
 })
 
@@ -111,8 +111,8 @@ test('all errors are reported together, without any secret', () => {
     BROKER_UNSAFE_AUTHORITY: '1',
     MSAL_FORCE_REGION: 'westeurope',
   }
-  const { IDENTITY_HEADER: _header, TLS_CERT_FILE: _empty, ...faulty } = environment
-  assert.deepEqual(faultyNames(environment).toSorted(), Object.keys(faulty).toSorted())
+  const { IDENTITY_HEADER: _header, TLS_CERT_FILE: _empty, ...invalid } = environment
+  assert.deepEqual(invalidNames(environment).toSorted(), Object.keys(invalid).toSorted())
   assert.throws(
     () => readConfig(environment),
     (thrown: Error) => !thrown.message.includes('secret-header'),
@@ -146,14 +146,14 @@ describe('where it listens', () => {
   ]
   for (const [environment, why] of refused) {
     test(`plain http is refused on ${environment['HOST']}: ${why}`, () => {
-      assert.deepEqual(faultyNames({ ...least, ...environment }), ['HOST'])
+      assert.deepEqual(invalidNames({ ...least, ...environment }), ['HOST'])
     })
   }
 
   test('a certificate needs its key, and a key its certificate', () => {
     assert.deepEqual(readConfig({ ...least, ...tls }).tls, { certFile: '/cert.pem', keyFile: '/key.pem' })
-    assert.deepEqual(faultyNames({ ...least, TLS_CERT_FILE: '/cert.pem' }), ['TLS_KEY_FILE'])
-    assert.deepEqual(faultyNames({ ...least, TLS_KEY_FILE: '/key.pem' }), ['TLS_CERT_FILE'])
+    assert.deepEqual(invalidNames({ ...least, TLS_CERT_FILE: '/cert.pem' }), ['TLS_KEY_FILE'])
+    assert.deepEqual(invalidNames({ ...least, TLS_KEY_FILE: '/key.pem' }), ['TLS_CERT_FILE'])
   })
 })
 
@@ -197,7 +197,7 @@ describe('the authority, to which the identity token is sent', () => {
   for (const [authority, unsafe, why] of refused) {
     test(`${authority} is refused: ${why}`, () => {
       const environment = { ...least, BROKER_AUTHORITY: authority, BROKER_UNSAFE_AUTHORITY: unsafe }
-      assert.deepEqual(faultyNames(environment), ['BROKER_AUTHORITY'])
+      assert.deepEqual(invalidNames(environment), ['BROKER_AUTHORITY'])
     })
   }
 

@@ -30,7 +30,7 @@ describe('a whole number', () => {
       const number = read.integer('SIZE', 7, 1, 100)
       if (expected !== undefined) assert.equal(number, expected)
       assert.deepEqual(
-        read.faults.map(({ where }) => where),
+        read.errors.map(({ where }) => where),
         expected === undefined ? ['SIZE'] : [],
       )
     })
@@ -38,7 +38,7 @@ describe('a whole number', () => {
 })
 
 describe('a boolean', () => {
-  const table: readonly [value: string | undefined, expected: boolean, faults: number, why: string][] = [
+  const table: readonly [value: string | undefined, expected: boolean, errors: number, why: string][] = [
     ['true', true, 0, 'true'],
     ['false', false, 0, 'false'],
     [undefined, false, 0, 'absent is false'],
@@ -47,28 +47,28 @@ describe('a boolean', () => {
     ['1', false, 1, 'a number'],
     ['yes', false, 1, 'a word'],
   ]
-  for (const [value, expected, faults, why] of table) {
+  for (const [value, expected, errors, why] of table) {
     test(`${JSON.stringify(value)}: ${why}`, () => {
       const read = new EnvironmentReader({ FLAG: value })
       assert.equal(read.boolean('FLAG'), expected)
-      assert.equal(read.faults.length, faults)
+      assert.equal(read.errors.length, errors)
     })
   }
 })
 
 describe('a choice', () => {
-  const table: readonly [value: string | undefined, expected: string, faults: number, why: string][] = [
+  const table: readonly [value: string | undefined, expected: string, errors: number, why: string][] = [
     [undefined, 'every', 0, 'absent: the first'],
     ['', 'every', 0, 'empty is absent'],
     ['summary', 'summary', 0, 'one of them'],
     ['Summary', 'every', 1, 'case counts'],
     ['toString', 'every', 1, 'an inherited property is not a choice'],
   ]
-  for (const [value, expected, faults, why] of table) {
+  for (const [value, expected, errors, why] of table) {
     test(`${JSON.stringify(value)}: ${why}`, () => {
       const read = new EnvironmentReader({ AUDIT: value })
       assert.equal(read.choice('AUDIT', ['every', 'summary']), expected)
-      assert.equal(read.faults.length, faults)
+      assert.equal(read.errors.length, errors)
     })
   }
 })
@@ -193,16 +193,16 @@ describe('the identity', () => {
   ]
   for (const [changes, what, why] of refused) {
     test(`${Object.keys(changes).join()} is refused: ${why}`, () => {
-      const [fault, ...others] = faultsOf({ ...least, ...changes })
-      assert.match(fault ?? '', what)
+      const [error, ...others] = faultsOf({ ...least, ...changes })
+      assert.match(error ?? '', what)
       assert.deepEqual(others, [])
     })
   }
 
   test('if there is an AKS token file but no identity endpoint, workload-identity is suggested', () => {
     const { IDENTITY_ENDPOINT: _, ...rest } = least
-    const [fault] = faultsOf({ ...rest, AZURE_FEDERATED_TOKEN_FILE: '/token' })
-    assert.match(fault ?? '', /BROKER_IDENTITY_SOURCE=workload-identity/)
+    const [error] = faultsOf({ ...rest, AZURE_FEDERATED_TOKEN_FILE: '/token' })
+    assert.match(error ?? '', /BROKER_IDENTITY_SOURCE=workload-identity/)
   })
 
   test('on AKS the home tenant is a GUID', () => {

@@ -12,7 +12,7 @@ const least: Environment = {
   IDENTITY_HEADER: 'secret-header',
 }
 
-function faultyNames(environment: Environment): readonly string[] {
+function invalidNames(environment: Environment): readonly string[] {
   try {
     readConfig(environment)
     return []
@@ -34,10 +34,10 @@ describe("where callers' certificates come from", () => {
   })
 
   test('from nowhere is an error, since the setting would have no effect', () => {
-    assert.deepEqual(faultyNames({ ...least, ...ca }), ['TLS_CLIENT_CA_FILE'])
+    assert.deepEqual(invalidNames({ ...least, ...ca }), ['TLS_CLIENT_CA_FILE'])
   })
 
-  const networks: readonly [text: string, faults: number, why: string][] = [
+  const networks: readonly [text: string, errors: number, why: string][] = [
     ['10.0.0.0/8', 0, 'a network'],
     ['10.0.0.7', 0, 'an address'],
     [' 10.0.0.7 , 2001:db8::/32,::1', 0, 'a list, with spaces, and IPv6'],
@@ -61,11 +61,11 @@ describe("where callers' certificates come from", () => {
     ['10.0.0.1,,10.0.0.2', 1, 'an empty entry'],
     ['x,y', 2, 'every entry that is wrong'],
   ]
-  for (const [text, faults, why] of networks) {
+  for (const [text, errors, why] of networks) {
     test(`${text}: ${why}`, () => {
       assert.deepEqual(
-        faultyNames({ ...least, BROKER_TRUSTED_PROXIES: text }),
-        Array(faults).fill('BROKER_TRUSTED_PROXIES'),
+        invalidNames({ ...least, BROKER_TRUSTED_PROXIES: text }),
+        Array(errors).fill('BROKER_TRUSTED_PROXIES'),
       )
     })
   }
@@ -109,7 +109,7 @@ describe('the management listener', () => {
   ]
   for (const [environment, name, why] of refused)
     test(`${JSON.stringify(environment)} is refused: ${why}`, () => {
-      assert.deepEqual(faultyNames({ ...least, ...environment }), [name])
+      assert.deepEqual(invalidNames({ ...least, ...environment }), [name])
     })
 
   test('what Kubernetes injects for a Service named "management" opens none, and causes a warning', () => {

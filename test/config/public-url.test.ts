@@ -12,7 +12,7 @@ const withUrl = (url: string) =>
     BROKER_PUBLIC_URL: url,
   })
 
-const isFault = (thrown: unknown): boolean => {
+const isErrorOfUrl = (thrown: unknown): boolean => {
   assert.ok(thrown instanceof InvalidConfigurationError)
   assert.deepEqual(
     thrown.errors.map(({ where }) => where),
@@ -46,7 +46,7 @@ describe('the origin under which clients reach the broker', () => {
   ]
   for (const [url, why] of refused) {
     test(`${url} is refused: ${why}`, () => {
-      assert.throws(() => withUrl(url), isFault)
+      assert.throws(() => withUrl(url), isErrorOfUrl)
     })
   }
 })

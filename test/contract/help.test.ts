@@ -27,7 +27,7 @@ describe('--help fits a terminal of 120 columns', () => {
   }
 })
 
-test('a long second column goes on below itself, broken between words and with none lost', () => {
+test('a long second column is wrapped between words, below itself, without losing one', () => {
   const words = Array.from({ length: 40 }, (_, n) => `word${n}`).join(' ')
   const rows = [
     ['--a FILE', words],
@@ -39,5 +39,5 @@ test('a long second column goes on below itself, broken between words and with n
   assert.ok(long.length > 1 && long.every(line => line.length <= 60))
   assert.equal(long.map(line => line.slice(12)).join(' '), words)
   assert.ok(long.slice(1).every(line => line.startsWith(' '.repeat(12))))
-  assert.equal(columns(rows).split('\n').length, 3, 'unless a width is given, nothing is broken')
+  assert.equal(columns(rows).split('\n').length, 3, 'without a width nothing is wrapped')
 })

@@ -67,7 +67,7 @@ const partOf = (path: string): string =>
     .filter(part => path === part || path.startsWith(`${part}/`))
     .toSorted((a, b) => b.length - a.length)[0] ?? path
 
-describe('imports run one way, folder by folder', () => {
+describe('imports run in one direction, folder by folder', () => {
   for (const path of sources) {
     test(path, () => {
       const part = partOf(path)
@@ -79,7 +79,7 @@ describe('imports run one way, folder by folder', () => {
     })
   }
 
-  test('no part of the source is left out of the rule, and no rule is about nothing', () => {
+  test('every part of the source has a rule, and every rule has a part', () => {
     assert.deepEqual(
       sources.filter(path => !(partOf(path) in allowed)),
       [],

@@ -7,7 +7,7 @@ const from = 'job="token-broker",instance="a"'
 /** Samples a minute apart, in promtool's notation (https://prometheus.io/docs/prometheus/latest/configuration/unit_testing_rules/). */
 type Samples = readonly (readonly [series: string, values: string])[]
 
-/** The notation repeats numbers, and NaN is none to it. */
+/** The notation can repeat numbers only, and NaN is not a number in it. */
 const nan = (minutes: number) => Array.from({ length: minutes }, () => 'NaN').join(' ')
 
 /** What happened for an hour, and which alerts fire at one minute of it. */
@@ -42,7 +42,7 @@ const calm: Samples = [
   [`up{${from}}`, '1x60'],
 ]
 const keyExpiry = `token_broker_api_key_expiry_timestamp_seconds{${from},key="erp"}`
-/** The calm, with something else instead or besides. */
+/** The quiet series, some replaced or with others added. */
 const but = (...changes: Samples): Samples => {
   const changed = new Set(changes.map(([series]) => series))
   return [...calm.filter(([series]) => !changed.has(series)), ...changes]
@@ -50,9 +50,9 @@ const but = (...changes: Samples): Samples => {
 const exchanged = (outcome: string, values: string) => [`${exchanges}{${from},outcome="${outcome}"}`, values] as const
 const failing = `${refreshes}{${from},outcome="timeout"}`
 
-/** By what happens. */
+/** The scenarios, by what happens. */
 export const rows: Readonly<Record<string, Row>> = {
-  'nothing fires while all is well, NaN included': { samples: calm, at: 60, fires: {} },
+  'no alert fires while all is well, NaN included': { samples: calm, at: 60, fires: {} },
   'a token at risk: not with six minutes left': {
     samples: but([`${usableSeconds}{${from}}`, `${nan(11)} 780-60x7`]),
     at: 18,
@@ -103,7 +103,7 @@ export const rows: Readonly<Record<string, Row>> = {
     at: 30,
     fires: { TokenBrokerExchangeErrorsHigh: true },
   },
-  'every exchange, where none has ever succeeded': {
+  'every exchange, when none has ever succeeded': {
     samples: [exchanged('network', '0+1x60')],
     at: 30,
     fires: { TokenBrokerExchangeErrorsHigh: true },
@@ -157,7 +157,7 @@ export const rows: Readonly<Record<string, Row>> = {
     at: 30,
     fires: { TokenBrokerNegativeCacheHitsHigh: false },
   },
-  'a bug, once': {
+  'one unexpected error': {
     samples: but([`token_broker_requests_total{${from},endpoint="tokens",outcome="internal_error"}`, '_x10 1x20']),
     at: 12,
     fires: { TokenBrokerInternalErrors: true },
@@ -188,7 +188,7 @@ export const rows: Readonly<Record<string, Row>> = {
     at: 10,
     fires: { TokenBrokerPolicyInvalid: true },
   },
-  // The time begins at 0.
+  // The test's clock begins at 0.
   'an API key with 13 days left': {
     samples: but([keyExpiry, `${13 * 86_400}x60`]),
     at: 10,

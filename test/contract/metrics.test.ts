@@ -23,7 +23,7 @@ const blocksWith = (start: string) => blocks.filter(block => block.startsWith(st
 describe('docs/metrics.md lists the metrics of the source', () => {
   const rows = new Map(rowsBelow('All metrics').map(([name, ...cells]) => [codes(name)[0] ?? '', cells]))
 
-  test('all of them, in their order, and no others', () => {
+  test('all metrics, in their order, and no others', () => {
     assert.deepEqual([...rows.keys()], Object.keys(metrics))
   })
 
@@ -38,7 +38,7 @@ describe('docs/metrics.md lists the metrics of the source', () => {
       if (name.endsWith('_bytes')) assert.equal(unit, 'bytes')
     })
 
-  test('each label of each metric has one row of values, and no row speaks of anything else', () => {
+  test('each label of each metric has one row of values, and there are no other rows', () => {
     const wanted = Object.entries(metrics).flatMap(([name, { labels }]) => labels.map(label => `${label} of ${name}`))
     const listed = rowsBelow('Label values').flatMap(([names, of]) =>
       codes(of).flatMap(name => codes(names).map(label => `${label} of ${name}`)),
@@ -54,10 +54,10 @@ const from = (origin: Origin, code?: ErrorCode): readonly string[] =>
 /** The endpoints that issue tokens, those of an agent included. */
 const issuing = [...tokenEndpoints(), ...metadataEndpoints({ tenant: 'contoso', credential: 'x' })]
 
-describe('it lists the values that the source can give a label', () => {
+describe('docs/metrics.md lists the values that the source can give a label', () => {
   const refusals = from('caller', 'invalid_token')
   const [exchange, identity] = [from('exchange'), from('identity')]
-  // What the exchanges' own histogram does not see: nobody was asked, or the answer was good and of no use.
+  // Not in the histogram of the exchanges: Entra was not called, or its response was valid and could not be used.
   const cache = from('cache')
   const remembered = reasons.filter(each => each.remembered !== 'nowhere' && each.origin !== 'agent')
   const rows: readonly (readonly [metric: string, label: string, values: readonly string[]])[] = [
@@ -112,15 +112,15 @@ const questions = rowsBelow('Useful queries').flatMap(([question = '', cell]) =>
 )
 const queries = [...alerts, ...questions]
 
-describe('its PromQL asks for what there is', () => {
-  test('there is some', () => assert.ok(alerts.length > 10 && questions.length > 10))
+describe('the PromQL of docs/metrics.md uses metrics and labels that exist', () => {
+  test('the page has PromQL', () => assert.ok(alerts.length > 10 && questions.length > 10))
 
   for (const { alert, expr } of queries)
     test(`${alert}: ${expr.replace(/\s+/g, ' ').slice(0, 60)}`, () => {
       for (const [, series = ''] of expr.matchAll(/\b((?:token_broker|process|nodejs)_\w+)/g)) {
         const metric = metricOf(series)
         assert.ok(metric in metrics, series)
-        assert.equal(metric !== series, metrics[metric]?.type === 'histogram', `${series} is not what is scraped`)
+        assert.equal(metric !== series, metrics[metric]?.type === 'histogram', `${series} is not scraped`)
       }
       for (const [, series = '', matchers = ''] of expr.matchAll(/\b(token_broker_\w+)\{([^}]*)\}/g))
         for (const [, label = '', operator = '', value = ''] of matchers.matchAll(/(\w+)(=~|!~|!?=)"([^"]*)"/g)) {
@@ -163,13 +163,13 @@ describe('promtool', { skip: withoutPromtool }, () => {
       assert.equal(status, 0, said)
     })
 
-  test('would not accept a wrong query', () => {
+  test('rejects a wrong query', () => {
     const { status } = check('groups: [{ name: x, rules: [{ alert: x, expr: "rate(x)" }] }]', 'check', 'rules')
     assert.notEqual(status, 0)
   })
 })
 
-test('the rule for the scraper is one that the broker accepts', () => {
+test('the broker accepts the rule for the scraper', () => {
   const [block = ''] = blocksWith('rules:')
   const { rules: shown } = parse(block) as { rules: object[] }
   const issuers = { cluster: { issuer: 'https://kubernetes.example.internal', audiences: ['token-broker'] } }

@@ -8,16 +8,16 @@ import { read } from '../support/sources.ts'
 const shipped: unknown = JSON.parse(read('policy.schema.json'))
 
 describe('policy.schema.json', () => {
-  test('is what the broker checks: run "node scripts/policy-schema.ts" after a change', () => {
+  test('is up to date: run "node scripts/policy-schema.ts" after a change', () => {
     assert.deepEqual(shipped, JSON.parse(JSON.stringify(policySchema)))
   })
 
-  test('is a schema that stands for itself: nothing of it is elsewhere', () => {
+  test('is complete, without references to other files', () => {
     assert.doesNotMatch(JSON.stringify(shipped), /"\$ref"|"\$dynamicRef"/)
     assert.match(String((shipped as { $schema: unknown }).$schema), /2020-12/)
   })
 
-  test("accepts the README's policy, and not one with a misspelt key", () => {
+  test("accepts the README's policy, and refuses one with a misspelt key", () => {
     const sample =
       /```yaml\n(# yaml-language-server[^\n]*\napplications:[\s\S]+?)```/.exec(read('README.md'))?.[1] ?? ''
     const schema = Compile(shipped as typeof policySchema)
@@ -26,7 +26,7 @@ describe('policy.schema.json', () => {
     assert.ok(!schema.Check({ ...policy, rules: [...policy.rules, { name: 'x', caller: [] }] }))
   })
 
-  test("is what the README's policy names, in a comment that editors understand", () => {
+  test("is named in the README's policy, in a comment that editors understand", () => {
     assert.match(read('README.md'), /^# yaml-language-server: \$schema=\.\/policy\.schema\.json$/m)
   })
 })

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { after, describe, type TestContext, test } from 'node:test'
 import type { Json } from '../../emulator/jws.ts'
 import { graph, policyOf, send, startWorld, type TestBroker, until } from '../support/broker.ts'
-import { auditEvents, callerMembers } from '../../src/telemetry/audit-fields.ts'
+import { auditEvents, callerFieldNames } from '../../src/telemetry/audit-fields.ts'
 import { sectionOf } from './tables.ts'
 import { read } from '../support/sources.ts'
 
@@ -27,15 +27,15 @@ const tablesBelow = (heading: string): readonly (readonly string[])[] =>
     )
 
 const events = tablesBelow('## Events')
-const memberRows = tablesBelow('## Fields')
+const fieldRows = tablesBelow('## Fields')
 const shapes = new Map(
-  memberRows.filter(cells => cells.length === 2).map(([event = '', members = '']) => [event, members]),
+  fieldRows.filter(cells => cells.length === 2).map(([event = '', fields = '']) => [event, fields]),
 )
 const meanings = new Map(
-  memberRows.filter(cells => cells.length === 3).map(([member = '', type = '']) => [codes(member)[0] ?? '', type]),
+  fieldRows.filter(cells => cells.length === 3).map(([field = '', type = '']) => [codes(field)[0] ?? '', type]),
 )
 
-/** What each event takes to happen. */
+/** What causes each event. */
 type Occasion = (broker: TestBroker, t: TestContext) => Promise<unknown>
 const occasions: Readonly<Record<string, readonly Occasion[]>> = {
   '`token.issued`': [broker => broker.ask(), async broker => (await broker.ask(), broker.ask())],
@@ -85,7 +85,7 @@ async function purge(broker: TestBroker, query: string): Promise<unknown> {
   return assert.equal(status, 200)
 }
 
-/** The usual policy, with somebody who may purge. */
+/** The usual policy, with a caller who may purge. */
 const policy = {
   ...policyOf(emulator),
   rules: [
@@ -116,7 +116,7 @@ describe('docs/audit.md', () => {
   test('has every kind of caller of the sources with its fields', () => {
     const listed = tablesBelow('## Callers').map(([kind, members]) => [codes(kind)[0], codes(members)])
     // Only an agent has the last one.
-    const { secret: _, ...ofBroker } = callerMembers
+    const { secret: _, ...ofBroker } = callerFieldNames
     assert.deepEqual(listed, Object.entries(ofBroker))
   })
 
@@ -140,12 +140,12 @@ function assertAsDocumented(event: string, line: Json): void {
   const must = new Set([...codes(shapes.get('every event')), ...codes(required)])
   const may = new Set([...must, ...codes(optional)])
   const has = new Set(Object.keys(line))
-  assert.deepEqual([...must.difference(has)], [], 'documented, but not there')
-  assert.deepEqual([...has.difference(may)], [], 'there, but not documented')
-  for (const [member, value] of Object.entries(line)) {
-    const type = { text: 'string', number: 'number', object: 'object', list: 'object' }[meanings.get(member) ?? '']
-    assert.equal(typeof value, type, member)
-    assert.equal(Array.isArray(value), meanings.get(member) === 'list', member)
+  assert.deepEqual([...must.difference(has)], [], 'documented, but not in the line')
+  assert.deepEqual([...has.difference(may)], [], 'in the line, but not documented')
+  for (const [field, value] of Object.entries(line)) {
+    const type = { text: 'string', number: 'number', object: 'object', list: 'object' }[meanings.get(field) ?? '']
+    assert.equal(typeof value, type, field)
+    assert.equal(Array.isArray(value), meanings.get(field) === 'list', field)
   }
   const levels = codes(events.find(([name]) => codes(name)[0] === line['event'])?.[1])
   assert.ok(levels.includes(String(line['level'])), String(line['level']))

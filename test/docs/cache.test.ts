@@ -21,7 +21,7 @@ import { cacheStatus } from '../../src/http/token-endpoints/token-response.ts'
 import { circuitDefaults } from '../../src/outbound/entra/circuit-breaker.ts'
 import { readRetryAfter, retryAfterPart } from '../../src/outbound/entra/entra-failure.ts'
 import { aadstsCodes } from '../../src/outbound/entra/aadsts-codes.ts'
-import { firstPauseMs, maxRetries } from '../../src/outbound/entra/retry.ts'
+import { firstBackoffMs, maxRetries } from '../../src/outbound/entra/retry.ts'
 import type { FailureLevel } from '../../src/reasons/row.ts'
 import { identityShare } from '../../src/service/wire.ts'
 import { metricTable } from '../../src/telemetry/metric-table.ts'
@@ -44,16 +44,16 @@ const config = readConfig({
   IDENTITY_HEADER: 'header',
 })
 
-/** Milliseconds after which a token of so many seconds is due, and expired; without jitter, or with the most of it. */
+/** Milliseconds after which a token of so many seconds is due and expired. `random` 0.5: no jitter; 1: the most. */
 function turningPoints(expiresIn: number, random = 0.5) {
-  const asked = { now: 0, monotonic: 0 }
-  const life = planLife({ expiresIn }, asked, config.minRemainingSeconds, () => random)
-  const end = remainingMs(life, asked)
+  const start = { now: 0, monotonic: 0 }
+  const life = planLife({ expiresIn }, start, config.minRemainingSeconds, () => random)
+  const end = remainingMs(life, start)
   assert.equal(freshness(life, life.dueBeforeEnd), 'due')
   return { due: end - life.dueBeforeEnd, expired: end - life.minRemaining, end }
 }
 
-/** How long a failure is remembered, at least and at most, in milliseconds. */
+/** The shortest and the longest time for which a failure is cached, in milliseconds. */
 function period(code: ErrorCode, level: FailureLevel, failures = 1, parts: ErrorParts = {}) {
   const error = new BrokerError(code, '', parts)
   return [0, 1].map(random => failurePeriodMs(level, error, failures, () => random)) as [number, number]
@@ -64,19 +64,19 @@ const levelOf = <Code extends ErrorCode>(code: Code, reason: ReasonOf<Code>) =>
   failureLevel(new BrokerError<ErrorCode>(code, '', { reason }))
 const levelsOf = (...codes: readonly number[]) => codes.map(each => failureLevel(refusedWith([each])))
 
-/** How many slots each of so many callers gets, if all of them ask for everything. */
+/** How many slots each of so many callers gets if all of them use what they can get. */
 function slots(callers: number): number {
-  const turns = createFairQueue({ limit: config.upstreamConcurrency, overloaded: () => new Error('overloaded') })
-  const begun = new Map<number, number>()
+  const queue = createFairQueue({ limit: config.upstreamConcurrency, overloaded: () => new Error('overloaded') })
+  const started = new Map<number, number>()
   for (let n = 0; n < 100 * callers; n++) {
     const caller = n % callers
     const work = () => {
-      begun.set(caller, (begun.get(caller) ?? 0) + 1)
+      started.set(caller, (started.get(caller) ?? 0) + 1)
       return new Promise<never>(() => undefined)
     }
-    turns.task(work, () => undefined).join(String(caller))
+    queue.task(work, () => undefined).join(String(caller))
   }
-  return Math.max(...begun.values())
+  return Math.max(...started.values())
 }
 
 const hour = turningPoints(3600)
@@ -88,7 +88,7 @@ const transient = `\`Retry-After\`, and up to ${pauses[0]} s, ${pauses[1]} s, ${
 const permanent = range(period('upstream_rejected', 'key'))
 const forApplication = range(period('federation_misconfigured', 'application'))
 
-/** Everything with a number in it that the page says, made of the sources. */
+/** Every statement of the page that has a number, with the numbers of the sources. */
 const facts: readonly string[] = [
   `0 min ${due} min ${expired} min ${end} min`,
   `${percent(hour.due / hour.end)} of its life is over`,
@@ -105,7 +105,7 @@ const facts: readonly string[] = [
   `\`BROKER_UPSTREAM_TIMEOUT_MS\` (${grouped(config.upstreamTimeoutMs)})`,
   `${errorTable.upstream_unavailable.status} \`upstream_unavailable\`. A caller`,
   `tried up to ${maxRetries} times more (no connection, 408, 429, 5xx): after up to ` +
-    `${firstPauseMs} ms, then up to ${firstPauseMs * 2} ms`,
+    `${firstBackoffMs} ms, then up to ${firstBackoffMs * 2} ms`,
   `has ${percent(identityShare)} of the time`,
   `no response in time, 408, 429, 5xx, a code for a temporary condition | ${status('upstream_unavailable')} | this ${levelOf('upstream_unavailable', 'network')} | ${transient} |`,
   `refused | ${status('federation_misconfigured')} | the ${levelOf('federation_misconfigured', 'federation')}, all its keys | ${forApplication} |`,
@@ -140,26 +140,26 @@ const facts: readonly string[] = [
 ]
 
 describe('docs/cache.md', () => {
-  test('says what the sources say', () => {
+  test('agrees with the sources', () => {
     for (const fact of facts) assert.ok(page.includes(fact), fact)
   })
 
-  test('has no number that the sources do not have', () => {
+  test('has no number besides those of the sources', () => {
     let rest = page
     for (const fact of facts.toSorted((a, b) => b.length - a.length)) rest = rest.replaceAll(fact, '')
     assert.deepEqual(rest.match(/.{0,30}\d.{0,30}/g) ?? [], [])
   })
 
-  test('the codes that are remembered elsewhere than their class are these', () => {
+  test('lists the AADSTS codes that are cached at another level than their class', () => {
     assert.deepEqual(levelsOf(65_001, 650_056, 501_051, 700_016), ['key', 'key', 'key', 'tenant'])
     assert.deepEqual(levelsOf(90_002, 900_023, 500_011), ['tenant', 'tenant', 'key'])
     const moved = [...aadstsCodes].filter(([, { level }]) => level !== undefined).map(([code]) => code)
     assert.deepEqual(new Set(moved), new Set([65_001, 650_056, 501_051, 90_002, 900_023]))
   })
 
-  test('has a row for every code that is remembered, and for no other', () => {
+  test('has a row for every code that is cached, and for no other', () => {
     const remembered = reasons.filter(each => each.remembered !== 'nowhere').map(({ code }) => code)
-    // The last column of what is remembered nowhere is a dash.
+    // The last column of a row that is not cached is a dash.
     const rows = sectionOf(raw, '## When a fetch fails')
       .split('\n')
       .filter(line => / s( more)? \|$/.test(line))
@@ -167,21 +167,21 @@ describe('docs/cache.md', () => {
     assert.deepEqual(new Set(listed), new Set([...remembered, 'identity_unavailable']))
   })
 
-  test('what is remembered for nobody is remembered nowhere', () => {
+  test('says rightly what is not cached by the negative cache', () => {
     assert.equal(levelOf('overloaded', 'queue'), undefined)
     assert.equal(levelOf('upstream_unavailable', 'circuit_open'), undefined)
     assert.equal(levelOf('identity_unavailable', 'network'), undefined)
   })
 
-  test('lists every Cache-Status there is, and no other', () => {
-    const answered = cacheOutcomes.map(how => cacheStatus(how, '…'))
+  test('lists every Cache-Status, and no other', () => {
+    const sent = cacheOutcomes.map(how => cacheStatus(how, '…'))
     const listed = [...raw.matchAll(/\| `(token-broker; .+)` \|$/gm)].map(([, text]) => text)
-    assert.deepEqual(new Set(listed), new Set(answered))
+    assert.deepEqual(new Set(listed), new Set(sent))
     assert.equal(listed.length, 7)
-    assert.equal(answered.length, 7)
+    assert.equal(sent.length, 7)
   })
 
-  test('names metrics that there are, by labels that they have', () => {
+  test('names metrics and labels that exist', () => {
     const rows = [...raw.matchAll(/^\| .+\? \| (.+) \|$/gm)].map(([, cell = '']) => cell)
     assert.ok(rows.length >= 5)
     for (const [, name = '', label] of rows.join(', ').matchAll(/`(token_broker_\w+)`(?: by `(\w+)`)?/g)) {

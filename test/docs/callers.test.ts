@@ -3,7 +3,7 @@ import { X509Certificate } from 'node:crypto'
 import { describe, test } from 'node:test'
 import { createAuthority, type LeafOptions } from '../../emulator/certificates.ts'
 import { createAdmission, createAuthenticate, type Caller } from '../../src/broker/authentication/authenticate.ts'
-import { createCertificates } from '../../src/broker/authentication/client-certificates.ts'
+import { createCertificateVerifier } from '../../src/broker/authentication/client-certificates.ts'
 import { algorithms } from '../../src/broker/authentication/jwt.ts'
 import { coolDownMs, graceMs, maxKeys, refreshAfterMs, staleAfterMs } from '../../src/broker/authentication/jwks.ts'
 import { authorize } from '../../src/broker/authorization/authorize.ts'
@@ -18,7 +18,7 @@ import { runCommand } from '../../src/commands/command.ts'
 import { BrokerError } from '../../src/errors.ts'
 import { serverOptions } from '../../src/http/server/app.ts'
 import { maxDocumentBytes } from '../../src/outbound/issuers/document.ts'
-import { askFor, goodClaims, ids, issuerWith, type Json, makeKey, mint } from '../support/callers.ts'
+import { tokenRequest, goodClaims, ids, issuerWith, type Json, makeKey, mint } from '../support/callers.ts'
 import { movableClock } from '../support/clock.ts'
 import { blocksOf, rowsOf, sectionOf } from './tables.ts'
 import { read } from '../support/sources.ts'
@@ -34,7 +34,7 @@ const policyOf = (section: string) => parsePolicy(`${head}${blocksOf(sectionOf(p
 /** A credential: claims of a token that is signed well, the text of a key, or a client certificate. */
 type Credential = Json | string | X509Certificate
 
-/** The rule that grants a credential a token in contoso, or the reason for which it gets none. */
+/** The rule that grants a credential a token in contoso, or the reason why it gets none. */
 async function verdict(section: string, credential: Credential, header: Json = {}): Promise<string> {
   const clock = movableClock(Date.now())
   const policy = policyOf(section)
@@ -43,12 +43,12 @@ async function verdict(section: string, credential: Credential, header: Json = {
     policy.issuers.map(({ name, issuer, audiences }) => issuerWith([key.jwk], { name, issuer, audiences })),
   )
   const authorities = { certificates: [new X509Certificate(clients.caPem)] }
-  const certificates = createCertificates(() => authorities, clock)
-  const suspects = createFailedCredentialLimiter(clock, () => Promise.resolve())
+  const certificates = createCertificateVerifier(() => authorities, clock)
+  const failedCredentials = createFailedCredentialLimiter(clock, () => Promise.resolve())
   const authenticate = createAuthenticate({
     admission: () => admission,
     certificates,
-    failedCredentials: suspects,
+    failedCredentials,
     clock,
   })
   try {
@@ -57,7 +57,7 @@ async function verdict(section: string, credential: Credential, header: Json = {
       : authenticate(
           typeof credential === 'string' ? credential : mint(key, goodClaims(credential, clock.now()), header),
         ))
-    return authorize(policy, caller, askFor({ tenant: 'contoso' }), ids.home).rule
+    return authorize(policy, caller, tokenRequest({ tenant: 'contoso' }), ids.home).rule
   } catch (thrown) {
     assert.ok(thrown instanceof BrokerError, String(thrown))
     return thrown.reason
@@ -123,7 +123,7 @@ const cases: readonly [section: string, credential: Credential, expected: string
   ['Kubernetes', { ...onprem, sub: 'system:serviceaccount:billing-2:any' }, 'no_rule', 'another namespace'],
   ['GitHub Actions', github, 'releases are registered in contoso', 'a job of the repository, in the environment'],
   ['GitHub Actions', { ...github, repository_id: '1' }, 'no_rule', 'another repository'],
-  ['GitHub Actions', { ...github, repository_id: 456789 }, 'no_rule', 'ids are texts'],
+  ['GitHub Actions', { ...github, repository_id: 456789 }, 'no_rule', 'ids are strings'],
   ['GitHub Actions', { ...github, environment: undefined }, 'no_rule', 'a job without the environment'],
   ['SPIFFE', svid, contoso, 'a JWT-SVID', { typ: 'JOSE' }],
   ['SPIFFE', { iss: 'https://spire.factory.example', sub: 'spiffe://factory.example/billing' }, contoso, 'by a bundle'],
@@ -153,20 +153,20 @@ describe('docs/callers.md', () => {
     test(`${section}: ${why}: ${expected}`, async () =>
       assert.equal(await verdict(section, credential, header), expected))
 
-  test('the audience of assertions is refused at load, as it says', () => {
+  test('the audience of assertions is refused at load, as the page says', () => {
     const [entra = ''] = blocksOf(sectionOf(page, '## Entra'), 'yaml')
     const text = entra.replace(/audiences: \[7b.*\]/, 'audiences: [api://AzureADTokenExchange]')
     assert.throws(() => parsePolicy(`${head}${text}`), /audience of client assertions/)
   })
 
-  test('nothing of any policy on it is warned of', () => {
+  test('no policy on the page causes a warning', () => {
     const sections = [...page.matchAll(/^## (.+)$/gm)].map(([, name = '']) => name).filter(name => name !== 'Tokens')
     assert.equal(sections.length, 7)
     for (const section of sections) assert.deepEqual(policyOf(section).warnings, [], section)
   })
 })
 
-describe('docs/callers.md: what every token must be', () => {
+describe('docs/callers.md: the requirements of every token', () => {
   const rows = [...sectionOf(page, '## Tokens').matchAll(/^\| (?!otherwise)(.+) \| (`.+`) \|$/gm)]
   const reasons = new Set(rows.flatMap(([, , cell = '']) => [...cell.matchAll(/`(\w+)`/g)].map(([, word]) => word)))
 
@@ -177,7 +177,7 @@ describe('docs/callers.md: what every token must be', () => {
   })
 
   const text = sectionOf(page, '## Tokens').replace(/\s+/g, ' ')
-  test('names the algorithms, bounds and times of the sources', () => {
+  test('names the algorithms, limits and times of the sources', () => {
     const named = ['RS', 'PS', 'ES'].flatMap(family => [256, 384, 512].map(bits => `${family}${bits}`))
     assert.deepEqual([...named, 'EdDSA'].toSorted(), algorithms.toSorted())
     assert.ok(text.includes('RS, PS or ES 256, 384, 512 or EdDSA'))
@@ -203,13 +203,13 @@ describe('docs/callers.md: API keys', () => {
     return written
   }
 
-  test('the command prints what is shown', async () => {
+  test('the command prints the output on the page', async () => {
     assert.match(line, /^\$ token-broker key new /)
     const gaps = printed.join('\n').split('…')
     assert.match(await run(), new RegExp(`^${gaps.map(part => RegExp.escape(part)).join('[^\\n]*?')}$`))
   })
 
-  test('a key that it makes is found by the expression, and known by its hash once it is in the policy', async () => {
+  test('the expression finds a new key, and the hash in the policy authenticates it', async () => {
     const written = await run()
     const expression = /`(tb_\[.+?)`/.exec(section)?.[1] ?? ''
     const [made = ''] = new RegExp(`\\b${expression}\\b`).exec(written) ?? []

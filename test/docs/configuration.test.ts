@@ -19,7 +19,7 @@ const around = (name: string): Environment => ({
 })
 
 describe('docs/configuration.md names', () => {
-  test('every variable that is read: settings in the table and under a heading, refused ones in a table of their own', () => {
+  test('every variable that is read: settings in the table and under a heading, refused variables in their own table', () => {
     const refused = rowsOf(sectionOf(page, '## Variables of Node.js and the Azure SDK')).map(([name]) => name ?? '')
     const settings = rows.map(([name]) => name ?? '')
     assert.deepEqual([...settings, ...refused].toSorted(), namesRead())
@@ -39,7 +39,7 @@ describe('docs/configuration.md names', () => {
   })
 })
 
-/** The value of the configuration in which a default shows. */
+/** The value of the configuration that a default sets. */
 const values: Readonly<Record<string, (config: Config) => unknown>> = {
   HOST: config => config.host,
   PORT: config => config.port,

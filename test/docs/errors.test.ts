@@ -35,27 +35,27 @@ describe('docs/errors.md is true', () => {
     assert.deepEqual(listed.toSorted(), known.toSorted())
   })
 
-  test('it says of every reason what the table says: what it means, and what to do', () => {
+  test('it has the meaning and the remedy of every reason, as in the table', () => {
     const plain = (text = '') => text.replace(/\[([^\]]+)\]\([^)]+\)/g, '$1')
-    for (const { code, reason, means, remedy } of reasons) {
+    for (const { code, reason, meaning: means, remedy } of reasons) {
       const row = rowsOf(sectionOf(page, `### ${code}`)).find(([word]) => word === reason)
       assert.deepEqual(row?.slice(1).map(plain), [means, remedy], `${code} ${reason}`)
     }
   })
 
-  test('it says what the reason is where the broker of an agent gave the code', () => {
+  test("it names the reason of a code that an agent's broker returned", () => {
     assert.match(sectionOf(page, '## Reasons'), /reason `broker` under any code/)
   })
 })
 
-test('docs/aadsts.md lists every AADSTS code that is known, with its class and where it is remembered, and no other', () => {
+test('docs/aadsts.md lists every known AADSTS code, with its error code and where it is cached, and no other', () => {
   const known = [...aadstsCodes].map(([code, row]) => [String(code), row.class, failureLevel(refusedWith([code]))])
   const listed = [...read('docs/aadsts.md').matchAll(/^\| (\d{4,9}) \| `(\w+)` \| (\w+) \| .+ \| .+ \|$/gm)]
   assert.deepEqual(new Set(listed.map(([, ...cells]) => cells.join(' '))), new Set(known.map(cells => cells.join(' '))))
   assert.equal(listed.length, known.length)
 })
 
-/** What makes each of the page's log lines. */
+/** What causes each of the page's log lines. */
 const occasions: Readonly<Record<string, (broker: TestBroker) => unknown>> = {
   federation: broker => (emulator.fault({ kind: 'aadsts', code: 700213, at: 'token' }), broker.ask()),
   redirect: broker => (emulator.fault({ kind: 'redirect', at: 'token' }), broker.ask()),
@@ -66,7 +66,7 @@ const occasions: Readonly<Record<string, (broker: TestBroker) => unknown>> = {
 }
 const anotherIdentity = { BROKER_IDENTITY_CLIENT_ID: '20000000-0000-4000-8000-0000000000ff' }
 
-/** A line without what differs each time. */
+/** A line without the parts that differ each time. */
 function stable({ time, request_id: id, policy, upstream, ...rest }: Json): Json {
   assert.ok([time, id, policy].every(value => typeof value === 'string'))
   return { ...rest, ...(upstream !== undefined && { upstream: { codes: (upstream as Json)['codes'] } }) }
@@ -74,7 +74,7 @@ function stable({ time, request_id: id, policy, upstream, ...rest }: Json): Json
 
 describe('its log lines are those that the broker writes', () => {
   const lines = blocksOf(page, 'json').map(block => JSON.parse(block) as Json)
-  test('one for each occasion', () => {
+  test('one line for each cause', () => {
     assert.deepEqual(lines.map(line => String(line['reason'])).toSorted(), Object.keys(occasions).toSorted())
   })
   for (const line of lines)

@@ -7,7 +7,7 @@ import { read } from '../support/sources.ts'
 
 const root = join(import.meta.dirname, '../..')
 
-describe('what a page points to is there', () => {
+describe('every link and file name on a page leads to something that exists', () => {
   for (const page of pages()) {
     const text = read(page)
     test(`${page}: links`, () => {

@@ -23,7 +23,7 @@ const page = read('docs/policy.md')
 const folder = await mkdtemp(join(tmpdir(), 'token-broker-test-'))
 after(() => rm(folder, { recursive: true, force: true }))
 
-/** The files on the page by their names: a comment in the first line; the policy itself has the editors' line there. */
+/** The files on the page by their names, which a comment in the first line gives. The policy has the editors' line there. */
 const files = new Map(
   blocksOf(page, 'yaml').map(block => [/^# ([a-z]+\.yaml)\n/.exec(block)?.[1] ?? 'policy.yaml', block]),
 )
@@ -31,11 +31,11 @@ for (const [name, content] of files) await writeFile(join(folder, name), content
 
 const commands: readonly Command[] = [policyCheckCommand, policyExplainCommand, policyTestCommand]
 
-/** Runs a command line of the page in the folder of its files: what it writes to either stream, and its exit code. */
+/** Runs a command line of the page in the folder of its files. Returns the output of both streams, and the exit code. */
 async function run(line: string): Promise<{ readonly written: string; readonly code: number }> {
   const words = [...line.matchAll(/'([^']*)'|(\S+)/g)].map(([, quoted, plain]) => quoted ?? plain ?? '')
   const command = commands.find(({ name }) => line.startsWith(`token-broker ${name} `))
-  assert.ok(command, `nobody knows how to run ${line}`)
+  assert.ok(command, `this test cannot run ${line}`)
   const args = words
     .slice(1 + command.name.split(' ').length)
     .map(word => (files.has(word) ? join(folder, word) : word))
@@ -54,7 +54,7 @@ async function run(line: string): Promise<{ readonly written: string; readonly c
   return { written: written.replaceAll(`${folder}/`, ''), code }
 }
 
-/** A text in which `…` stands for anything within a line. */
+/** A pattern in which `…` matches anything within a line. */
 const withGaps = (text: string): RegExp =>
   new RegExp(
     `^${text
@@ -63,7 +63,7 @@ const withGaps = (text: string): RegExp =>
       .join('[^\\n]*')}$`,
   )
 
-/** Each command of the page with what it prints. */
+/** Each command of the page with its output. */
 const shown = blocksOf(page, 'console').flatMap(block =>
   block
     .split(/^\$ /m)
@@ -78,7 +78,7 @@ describe('docs/policy.md: the commands', () => {
       assert.match(written, withGaps(printed), written)
     })
 
-  test('there is one of each, and the exit codes are those that the page names', async () => {
+  test('every command is shown, and the exit codes are those that the page names', async () => {
     const codes = new Map<string, Set<number>>()
     for (const [line] of shown) {
       const name = commands.find(each => line.includes(each.name))?.name ?? line
@@ -95,11 +95,11 @@ describe('docs/policy.md: the commands', () => {
 describe('docs/policy.md: the files', () => {
   test('are these three', () => assert.deepEqual([...files.keys()], ['policy.yaml', 'draft.yaml', 'cases.yaml']))
 
-  test('the whole one is acted upon whole: nothing is warned of', () => {
+  test('the complete policy causes no warning', () => {
     assert.deepEqual(parsePolicy(files.get('policy.yaml') ?? '').warnings, [])
   })
 
-  test('the whole one shows every key but four', () => {
+  test('the complete policy shows every key except four', () => {
     const text = files.get('policy.yaml') ?? ''
     const absent = [...keysIn(policySchema)].filter(key => !new RegExp(`\\b${key}:`).test(text))
     assert.deepEqual(absent.toSorted(), ['caFile', 'jwksUri', 'next', 'requestLimit'])
@@ -118,11 +118,11 @@ function keysIn(schema: unknown, found = new Set<string>()): ReadonlySet<string>
 }
 
 describe('docs/policy.md: the tables', () => {
-  const members = sectionOf(page, '## Fields')
+  const fields = sectionOf(page, '## Fields')
 
   test('name every key of the schema, and no other', () => {
     const keys = keysIn(policySchema)
-    const cells = [...members.matchAll(/^(?:\| |\*\*)((?:`[^`]+`(?:, )?)+)/gm)].flatMap(([, cell = '']) =>
+    const cells = [...fields.matchAll(/^(?:\| |\*\*)((?:`[^`]+`(?:, )?)+)/gm)].flatMap(([, cell = '']) =>
       [...cell.matchAll(/\w+/g)].map(([word]) => word),
     )
     assert.deepEqual(new Set(cells), keys)
@@ -130,10 +130,10 @@ describe('docs/policy.md: the tables', () => {
 
   test('say of each of them whether it is required', () => {
     const { required } = policySchema
-    const topLevel = [...members.matchAll(/^\*\*`(\w+)`\*\* \(required\)/gm)].map(([, name]) => name)
+    const topLevel = [...fields.matchAll(/^\*\*`(\w+)`\*\* \(required\)/gm)].map(([, name]) => name)
     assert.deepEqual(topLevel, required)
     const rule = policySchema.properties.rules.items
-    const inTable = rowsOf(members)
+    const inTable = rowsOf(fields)
       .filter(([name = '', second]) => name in rule.properties && second === 'required')
       .map(([name]) => name)
     assert.deepEqual(inTable, rule.required)
@@ -152,13 +152,13 @@ describe('docs/policy.md: the patterns', () => {
       }),
     )
     const { facts } = isSan ? describeNames([name]) : describeClaims(policy, goodClaims({ sub: name }), 0)
-    const ask = { tenant: ids.contoso, scope: graph, application: 'default', minExpiresIn: 0 }
-    return decide(policy, facts, ask, ids.home).verdict === 'granted'
+    const request = { tenant: ids.contoso, scope: graph, application: 'default', minExpiresIn: 0 }
+    return decide(policy, facts, request, ids.home).verdict === 'granted'
   }
   const rows = rowsOf(sectionOf(page, '## Patterns'))
   const namesIn = (cell = ''): readonly string[] => [...cell.matchAll(/`([^`]+)`/g)].map(([, name]) => name ?? '')
 
-  test('are read', () => assert.equal(rows.length, 4))
+  test('the test reads all four', () => assert.equal(rows.length, 4))
   for (const [pattern = '', yes, no] of rows)
     test(pattern, () => {
       assert.ok(namesIn(yes).length > 0 && namesIn(no).length > 0)
@@ -167,7 +167,7 @@ describe('docs/policy.md: the patterns', () => {
     })
 })
 
-test('docs/policy.md: the metrics and events that it names are there', () => {
+test('docs/policy.md: the metrics and events that it names exist', () => {
   const metrics: readonly string[] = Object.keys(metricTable)
   for (const [name] of page.matchAll(/\btoken_broker_\w+/g)) assert.ok(metrics.includes(name), name)
   const known: readonly string[] = auditEvents

@@ -10,7 +10,7 @@ import { read, sourcesBelow } from '../support/sources.ts'
 
 const readme = read('README.md')
 
-/** What the first cells of the rows of the table below a heading name. */
+/** The names in the first cells of the table below a heading. */
 function firstCells(heading: string): readonly string[] {
   const section = readme.split(`## ${heading}\n`)[1]?.split('\n## ')[0] ?? ''
   return [...section.matchAll(/^\| ((?:`[^`]+`(?:, )?)+) \|/gm)].flatMap(([, cell = '']) =>
@@ -18,7 +18,7 @@ function firstCells(heading: string): readonly string[] {
   )
 }
 
-/** What is missing in an environment, by the variables' names. */
+/** The names of the variables that are missing in an environment. */
 function missingIn(environment: Environment): readonly string[] {
   try {
     readConfig(environment)
@@ -30,7 +30,7 @@ function missingIn(environment: Environment): readonly string[] {
 }
 
 describe('the README is true', () => {
-  test('it lists every setting without which the broker does not start, and no setting that there is not', () => {
+  test('it lists every setting without which the broker does not start, and only settings that exist', () => {
     const listed = firstCells('Deploy')
     const all = new Set(rowsOf(sectionOf(read('docs/configuration.md'), '## All settings')).map(([name]) => name))
     assert.deepEqual(
@@ -45,8 +45,8 @@ describe('the README is true', () => {
 
   test('it is at most 200 lines', () => assert.ok(readme.trimEnd().split('\n').length <= 200))
 
-  // docs-errors.test.ts holds that page to every code, with its status.
-  test('it leaves the codes of errors to docs/errors.md, and names none that there is not', () => {
+  // test/docs/errors.test.ts compares that page with every code and its status.
+  test('it leaves error codes to docs/errors.md, and names only codes that exist', () => {
     assert.ok(readme.includes('[docs/errors.md](docs/errors.md) has every code'))
     for (const [, code = ''] of readme.matchAll(/\(`(\w+)`\)/g))
       assert.ok(code in errorTable || code.toUpperCase() === code, code)
@@ -68,7 +68,7 @@ describe('the README is true', () => {
     )
   })
 
-  test('its policy is one that the broker accepts and acts upon whole', () => {
+  test('the broker accepts its policy, without a warning', () => {
     const policy = /```yaml\n(#[^\n]*\napplications:[\s\S]+?)```/.exec(readme)?.[1]
     assert.deepEqual(parsePolicy(policy ?? '').warnings, [])
   })

@@ -7,7 +7,7 @@ const section = sectionOf(read('docs/threat-model.md'), '## Attacks')
 const threats = [...section.matchAll(/^\| (.+) \| .+ \| (`.+) \|$/gm)]
 
 describe('every attack of docs/threat-model.md names tests that exist', () => {
-  test('and the table is read whole', () => {
+  test('the test reads the whole table', () => {
     assert.ok(threats.length >= 54)
     assert.equal(threats.length, section.split('\n').filter(line => line.startsWith('| ')).length - 1)
   })

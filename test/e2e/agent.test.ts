@@ -42,7 +42,7 @@ async function variables({ stdout }: Run): Promise<Readonly<Record<string, strin
   return Object.fromEntries(await Promise.all(values))
 }
 
-test('it prints what to set for the workload, and with that a token is had', async t => {
+test('it prints the variables for the workload, and a request with them gets a token', async t => {
   const { agent, secretFile } = await start(t, ['--port', '0'])
   const { IDENTITY_ENDPOINT: endpoint = '', IDENTITY_HEADER: header = '' } = await variables(agent)
   assert.match(endpoint, /^http:\/\/127\.0\.0\.1:\d+\/identity\/token$/)
@@ -59,7 +59,7 @@ test('it prints what to set for the workload, and with that a token is had', asy
   assert.equal(await agent.exited, 0)
 })
 
-test('a SIGHUP is told of, and ends nothing: there is nothing to load anew', async t => {
+test('a SIGHUP is logged and ends nothing: there is nothing to reload', async t => {
   const { agent } = await start(t, ['--port', '0'])
   agent.signal('SIGHUP')
   await until('the line', () => agent.messages().some(message => message.startsWith('SIGHUP')) || agent.hasExited())
@@ -85,7 +85,7 @@ test('the workload keeps its secret when the agent starts again', async t => {
   assert.equal((await variables(agent))['IDENTITY_HEADER'], 'the-secret-that-the-workload-has-had-all-along')
 })
 
-test('a workload whose token comes later is told so, and not kept waiting', async t => {
+test('a token file that appears later is a warning in the log, and does not delay the start', async t => {
   const { args, folder } = await place(t)
   await rm(join(folder, 'token'))
   const agent = run(t, [...args, '--port', '0'])
@@ -96,7 +96,7 @@ test('a workload whose token comes later is told so, and not kept waiting', asyn
 const refusals: readonly (readonly [why: string, flags: readonly string[], exitCode: number, said: RegExp])[] = [
   ['every address', ['--host', '0.0.0.0'], 3, /--host: must be a loopback address .*; got "0\.0\.0\.0"/],
   ['a tenant that is none', ['--tenant', 'common'], 3, /--tenant: must be a tenant.s id, or its name .*; got "common"/],
-  ['a flag that nobody knows', ['--frob'], 2, /Unknown option '--frob'/],
+  ['an unknown flag', ['--frob'], 2, /Unknown option '--frob'/],
   ['an argument', ['here'], 2, /agent --help/],
 ]
 describe('it does not start with', () => {
@@ -130,17 +130,17 @@ test('--help says what there is', async t => {
 async function askOver(socketPath: string, bearer: string) {
   const headers = { authorization: `Bearer ${bearer}`, 'content-type': 'application/json', host: 'localhost' }
   const { promise, resolve, reject } = Promise.withResolvers<{ status: number; text: string }>()
-  const asked = request({ socketPath, path: '/tokens', method: 'POST', headers, timeout: 10_000 }, response => {
+  const sent = request({ socketPath, path: '/tokens', method: 'POST', headers, timeout: 10_000 }, response => {
     text(response).then(body => resolve({ status: response.statusCode ?? 0, text: body }), reject)
   })
-  asked.on('error', reject)
-  asked.end(JSON.stringify({ tenant: 'contoso', scope: graph }))
+  sent.on('error', reject)
+  sent.end(JSON.stringify({ tenant: 'contoso', scope: graph }))
   return promise
 }
 
 describe('on a Unix socket', () => {
   const sign = 'curl --unix-socket'
-  test('it serves its owner, and still asks for the secret', async t => {
+  test('it serves its owner, and still requires the secret', async t => {
     const { folder, args, secretFile } = await place(t)
     const socket = join(folder, 'agent.sock')
     const agent = run(t, [...args, '--socket', socket])
@@ -152,7 +152,7 @@ describe('on a Unix socket', () => {
     assert.equal((await askOver(socket, 'x'.repeat(43))).status, 401)
   })
 
-  test('it takes the place of a socket that a dead process left behind, and of nothing else', async t => {
+  test('it replaces a socket that an ended process has left, and nothing else', async t => {
     const { folder, args } = await place(t)
     const socket = join(folder, 'agent.sock')
     const first = run(t, [...args, '--socket', socket])
@@ -171,7 +171,7 @@ describe('on a Unix socket', () => {
   })
 })
 
-test('nobody reaches it from another address of this host', async t => {
+test('it is unreachable from another address of this host', async t => {
   const { agent } = await start(t, ['--port', '0'])
   const { port } = new URL((await variables(agent))['IDENTITY_ENDPOINT'] ?? '')
   const socket = connect(Number(port), '127.0.0.2')

@@ -14,15 +14,15 @@ async function exitCodeOf(then: string): Promise<unknown> {
 }
 
 for (const signal of ['SIGTERM', 'SIGINT'])
-  test(`${signal} before anything is served ends the process in order, also as the first one of a container`, async () => {
+  test(`${signal} during startup ends the process with exit code 0, also as process 1 of a container`, async () => {
     assert.equal(await exitCodeOf(`process.kill(process.pid, '${signal}')`), 0)
   })
 
-test('after that it leaves signals to others', async () => {
+test('after the hand-over it no longer handles signals', async () => {
   const others = `handOverSignals(); process.on('SIGTERM', () => process.exit(7)); process.kill(process.pid, 'SIGTERM')`
   assert.equal(await exitCodeOf(others), 7)
 })
 
-test('the command loads it before anything else of its own', () => {
+test('the command imports it before its other modules', () => {
   assert.equal(importsOf('src/cli.ts')[0], 'src/service/startup-signals.ts')
 })

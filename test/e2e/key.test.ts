@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { parse } from 'yaml'
-import { isKey, keyHash } from '../../src/broker/authentication/new-key.ts'
+import { isKey, hashKey } from '../../src/broker/authentication/api-keys.ts'
 import { run } from './process.ts'
 
 const day = 86_400_000
@@ -20,7 +20,7 @@ for (const [args, days] of [
     assert.deepEqual(more, [])
     const lines = command.stdout().slice(command.stdout().indexOf('apiKeys:'))
     const { apiKeys } = parse(lines) as { apiKeys: { erp: { sha256: string; expires: string } } }
-    assert.equal(apiKeys.erp.sha256, keyHash(key))
+    assert.equal(apiKeys.erp.sha256, hashKey(key))
     assert.ok([begun, date(days)].includes(apiKeys.erp.expires))
     assert.equal(command.stderr(), '')
   })

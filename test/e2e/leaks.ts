@@ -20,7 +20,7 @@ export class Leaks {
   readonly #outputs: (readonly [where: string, text: string])[] = []
 
   secret(name: string, value: string): void {
-    assert.ok(piecesOf(value).length > 0, `${name} is too short to be looked for`)
+    assert.ok(piecesOf(value).length > 0, `${name} is too short to search for`)
     this.#secrets.set(value, name)
   }
 
@@ -28,8 +28,8 @@ export class Leaks {
     this.#outputs.push([where, text])
   }
 
-  /** An answer; the `access_token` of a 200 is a secret, and the only place where one may be. */
-  answer(where: string, { status, headers, text, json }: Reply): void {
+  /** A response. The `access_token` of a 200 is a secret, and the only place where a secret may be. */
+  response(where: string, { status, headers, text, json }: Reply): void {
     const token = status === 200 ? json['access_token'] : undefined
     if (typeof token === 'string') this.secret('an access token', token)
     const rest = typeof token === 'string' ? text.replace(JSON.stringify(token), '""') : text

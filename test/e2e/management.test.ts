@@ -15,7 +15,7 @@ async function managementOf(broker: { readonly messages: () => readonly string[]
   return addresses()[1] ?? ''
 }
 
-test('the management listener is its own, ready when the broker is, and drains with it', async t => {
+test('the management listener is separate, is ready when the broker is, and drains with it', async t => {
   const broker = await serve(t, await environmentOf(t, emulator, { MANAGEMENT_PORT: '0' }))
   const management = await managementOf(broker)
   const readyz = async () => (await send(`${management}/readyz`)).status
@@ -34,7 +34,7 @@ test('the management listener is its own, ready when the broker is, and drains w
   assert.equal(await broker.exited, 0)
 })
 
-test('a management port that is taken is one clear line, exit code 4, and nothing left listening', async t => {
+test('a management port in use is reported in one line, with exit code 4, and no listener stays open', async t => {
   const other = createServer()
   await new Promise<void>(resolve => other.listen(0, '127.0.0.1', resolve))
   t.after(() => void other.close())

@@ -43,13 +43,16 @@ describe('policy check', () => {
   test('a valid file is reported with its counts, its SHA-256 and its warnings', async t => {
     const { code, stdout } = await ended(t, ['policy', 'check', policy])
     assert.equal(code, 0)
-    assert.match(stdout, /is good \(rules: 3, denials: 1, issuers: 2, API keys: 2\)\nSHA-256 [0-9a-f]{64}\n$/)
+    assert.match(stdout, /is valid \(rules: 3, denials: 1, issuers: 2, API keys: 2\)\nSHA-256 [0-9a-f]{64}\n$/)
     assert.match(stdout, /^warning: API key "old" has expired/m)
   })
 
   test('all errors of an invalid file are reported with line and column, and exit code 3', async t => {
-    const faulty = await file('faulty.yaml', 'applications: { default: x }\nrules: [{ name: a, callers: [], b: 1 }]\n')
-    const { code, stdout, stderr } = await ended(t, ['policy', 'check', faulty])
+    const invalid = await file(
+      'invalid.yaml',
+      'applications: { default: x }\nrules: [{ name: a, callers: [], b: 1 }]\n',
+    )
+    const { code, stdout, stderr } = await ended(t, ['policy', 'check', invalid])
     assert.deepEqual([code, stdout], [3, ''])
     for (const where of [
       'applications.default (line 1, column 26)',
@@ -76,21 +79,31 @@ describe('policy explain', () => {
     [['--api-key', 'erp', '--tenant', ids.contoso.toUpperCase(), '--scope', graph], 0, /"billing"/, 'a tenant by id'],
     [['--san', 'spiffe://prod.example/a', ...contoso], 0, /granted by the rule "mesh"/, 'a certificate'],
     [['--claims', claims({ role: 'ops' }), '--permission', 'observe'], 0, /"look"/, 'a permission'],
-    [['--claims', claims(), '--permission', 'purge'], 5, /look +permissions: "purge" is none of them/, 'none'],
+    [['--claims', claims(), '--permission', 'purge'], 5, /look +permissions: "purge" is not listed/, 'none'],
     [['--token', expired, ...contoso], 5, /would not be authenticated: The token has expired/, 'a token of 1970'],
     [['--claims', claims({ aud: 'x' }), ...contoso], 5, /another audience[\s\S]*granted/, 'another audience'],
     [['--api-key', 'old', ...contoso], 5, /The API key has expired/, 'an expired key'],
     [['--claims', claims({ iss: 'x' }), ...contoso], 5, /^$/, 'an issuer that is not listed'],
     [['--claims', claims({ iss: undefined }), ...contoso], 5, /^$/, 'claims without an issuer'],
     [['--claims', claims({ sub: 'x' }), ...contoso], 5, /the subject is "x", not "system:/, 'another subject'],
-    [['--claims', claims(), '--tenant', 'contoso', '--scope', arm], 5, /scopes: ".*" is none/, 'another scope'],
-    [['--claims', claims(), '--tenant', 'fabrikam', '--scope', graph], 5, /denied: deny\[0\] names it/, 'a denial'],
-    [['--claims', claims(), '--tenant', 'nowhere', '--scope', graph], 5, /no tenant is named "nowhere"/, 'nowhere'],
-    [['--claims', claims(), ...contoso, '--application', 'x'], 5, /no application is named "x"/, 'no application'],
+    [['--claims', claims(), '--tenant', 'contoso', '--scope', arm], 5, /scopes: ".*" is not listed/, 'another scope'],
+    [['--claims', claims(), '--tenant', 'fabrikam', '--scope', graph], 5, /denied: deny\[0\] matches it/, 'a denial'],
+    [
+      ['--claims', claims(), '--tenant', 'nowhere', '--scope', graph],
+      5,
+      /unknown tenant "nowhere": not a GUID and not defined under tenants/,
+      'nowhere',
+    ],
+    [
+      ['--claims', claims(), ...contoso, '--application', 'x'],
+      5,
+      /unknown application "x": not defined under applications/,
+      'no application',
+    ],
     [
       ['--san', 'spiffe://prod.example/a', ...contoso, '--home-tenant', ids.contoso],
       5,
-      /mesh +tenants: "\*" does not speak of the home tenant/,
+      /mesh +tenants: "\*" does not include the home tenant/,
       'the home tenant',
     ],
   ]
@@ -134,16 +147,16 @@ describe('policy explain', () => {
 })
 
 describe('policy test', () => {
-  const asked = { tenant: 'contoso', scope: graph }
+  const request = { tenant: 'contoso', scope: graph }
   const billing = { issuer: 'onprem', subject: 'system:serviceaccount:billing:a' }
   const passing = [
-    { name: 'billing may', caller: billing, ...asked, expect: 'granted', rule: 'billing' },
-    { caller: { apiKey: 'erp' }, ...asked, expect: 'granted' },
-    { caller: { san: ['spiffe://prod.example/a', 'a.example'] }, ...asked, tenant: ids.other, expect: 'granted' },
-    { caller: { san: 'spiffe://prod.example/a' }, ...asked, tenant: ids.home, expect: 'denied' },
+    { name: 'billing may', caller: billing, ...request, expect: 'granted', rule: 'billing' },
+    { caller: { apiKey: 'erp' }, ...request, expect: 'granted' },
+    { caller: { san: ['spiffe://prod.example/a', 'a.example'] }, ...request, tenant: ids.other, expect: 'granted' },
+    { caller: { san: 'spiffe://prod.example/a' }, ...request, tenant: ids.home, expect: 'denied' },
     { caller: { ...billing, claims: { role: 'ops' } }, permission: 'observe', expect: 'granted', rule: 'look' },
     { caller: { apiKey: 'erp' }, permission: 'purge', expect: 'denied' },
-    { caller: billing, ...asked, tenant: 'fabrikam', expect: 'denied' },
+    { caller: billing, ...request, tenant: 'fabrikam', expect: 'denied' },
   ]
 
   test('cases that pass are listed one by one, with exit code 0', async t => {
@@ -157,11 +170,11 @@ describe('policy test', () => {
     const cases = await file('failing.yaml', {
       cases: [
         passing[0],
-        { caller: billing, ...asked, expect: 'denied' },
-        { caller: billing, ...asked, expect: 'granted', rule: 'mesh' },
-        { caller: billing, ...asked, expect: 'granted', rule: 'nothing' },
-        { caller: { issuer: 'nobody', subject: 'x' }, ...asked, expect: 'denied' },
-        { caller: { apiKey: 'nobody' }, ...asked, expect: 'denied' },
+        { caller: billing, ...request, expect: 'denied' },
+        { caller: billing, ...request, expect: 'granted', rule: 'mesh' },
+        { caller: billing, ...request, expect: 'granted', rule: 'nothing' },
+        { caller: { issuer: 'missing', subject: 'x' }, ...request, expect: 'denied' },
+        { caller: { apiKey: 'missing' }, ...request, expect: 'denied' },
       ],
     })
     const { code, stdout } = await ended(t, ['policy', 'test', policy, cases])
@@ -170,15 +183,15 @@ describe('policy test', () => {
       /^FAIL {2}case 2: expected denied, but it is granted by the rule "billing"$/m,
       /^FAIL {2}case 3: expected the rule "mesh", but it is granted by the rule "billing"$/m,
       /^FAIL {2}case 4: the policy has no rule "nothing"$/m,
-      /^FAIL {2}case 5: the policy has no issuer "nobody"$/m,
-      /^FAIL {2}case 6: the policy has no API key "nobody"$/m,
+      /^FAIL {2}case 5: the policy has no issuer "missing"$/m,
+      /^FAIL {2}case 6: the policy has no API key "missing"$/m,
       /^6 cases, 5 failed$/m,
     ]
     for (const line of lines) assert.match(stdout, line)
   })
 
   test('invalid cases are errors: a misspelt one would pass silently', async t => {
-    const unknown = 'unknown key: there is name, caller, expect, rule'
+    const unknown = 'unknown key; allowed keys: name, caller, expect, rule'
     const broken: readonly (readonly [content: unknown, where: string])[] = [
       ['', 'broken.yaml: must be a mapping with cases'],
       [{ cases: [] }, '  cases: must not be empty'],
@@ -189,7 +202,7 @@ describe('policy test', () => {
       [{ cases: [passing[0], { ...passing[0], expect: 'maybe' }] }, '  cases[1].expect: must be granted or denied'],
       [{ cases: [{ ...passing[0], scope: 'graph' }] }, '  cases[0].scope: must be <resource>/.default'],
       [{ cases: [{ ...passing[0], scope: undefined }] }, '  cases[0].scope: is required'],
-      [{ cases: [passing[0]], hometenant: ids.home }, '  hometenant: unknown key: there is homeTenant, cases'],
+      [{ cases: [passing[0]], hometenant: ids.home }, '  hometenant: unknown key; allowed keys: homeTenant, cases'],
       ['cases: [', 'broken.yaml'],
     ]
     for (const [nth, [content, where]] of broken.entries()) {

@@ -14,7 +14,7 @@ const keepAlive = { connection: 'keep-alive' }
 const askAt = async (url: string, tenant = 'contoso') =>
   send(`${url}/tokens`, {
     method: 'POST',
-    // Asked for, so that a connection that is closed is the broker's own wish.
+    // Requested, so that only the broker closes a connection.
     headers: {
       ...keepAlive,
       authorization: `Bearer ${await emulator.mintCallerToken()}`,
@@ -25,7 +25,7 @@ const askAt = async (url: string, tenant = 'contoso') =>
 const readiness = async (url: string) => (await send(`${url}/readyz`)).status
 const untilReady = (url: string) => until('ready', async () => (await readiness(url)) === 200, 20)
 
-test('it says that it listens and that it is ready, in lines of JSON and nothing else', async t => {
+test('it logs that it listens and that it is ready, in JSON lines only', async t => {
   const broker = await serve(t, await environmentOf(t, emulator))
   await until('ready', () => broker.messages().includes('ready'), 20)
   const lines = broker.stdout().trimEnd().split('\n').map(parseObject)
@@ -53,7 +53,7 @@ test("it is not ready without any issuer's keys", async t => {
   assert.equal((await send(`${broker.url}/livez`)).status, 200)
 })
 
-test('readiness is a latch: the identity token and keys once, whatever happens upstream afterwards', async t => {
+test('readiness needs an identity token and keys once, and does not depend on upstreams afterwards', async t => {
   t.after(() => emulator.clearFaults())
   emulator.fault({ kind: 'server-error', at: 'identity' })
   const broker = await serve(t, await environmentOf(t, emulator))
@@ -67,18 +67,18 @@ test('readiness is a latch: the identity token and keys once, whatever happens u
   emulator.fault({ kind: 'refused', at: 'identity' })
   emulator.fault({ kind: 'refused', at: 'token' })
   assert.equal(await readiness(broker.url), 200)
-  const held = await askAt(broker.url)
-  assert.equal(held.json['access_token'], before.json['access_token'])
+  const cached = await askAt(broker.url)
+  assert.equal(cached.json['access_token'], before.json['access_token'])
   assert.equal((await askAt(broker.url, 'fabrikam')).status, 503)
   assert.equal(await readiness(broker.url), 200)
 })
 
 for (const signal of ['SIGTERM', 'SIGINT'] as const)
-  test(`${signal} drains: unready at once, still serving, then the end with exit code 0`, async t => {
+  test(`${signal} drains: unready at once, still serving, then exit code 0`, async t => {
     const broker = await serve(t, await environmentOf(t, emulator))
     await untilReady(broker.url)
     assert.equal((await askAt(broker.url)).headers.connection, 'keep-alive')
-    const asked = performance.now()
+    const stoppedAt = performance.now()
     broker.signal(signal)
     await until('draining', async () => (await readiness(broker.url)) === 503)
     const { status, headers } = await askAt(broker.url)
@@ -86,21 +86,21 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const)
     assert.equal(headers.connection, 'close')
     assert.equal((await send(`${broker.url}/readyz`, { headers: keepAlive })).headers.connection, 'close')
     assert.equal(await broker.exited, 0)
-    assert.ok(performance.now() - asked >= 990, 'did not wait for the drain time')
+    assert.ok(performance.now() - stoppedAt >= 990, 'did not wait for the drain time')
     assert.equal(broker.messages().at(-2), 'stopped')
     await assert.rejects(askAt(broker.url), /ECONNREFUSED/)
   })
 
-test('what is under way when it stops is answered', async t => {
+test('requests in progress when it stops get their responses', async t => {
   t.after(() => emulator.configure({ latency: {} }))
   const broker = await serve(t, await environmentOf(t, emulator, { BROKER_DRAIN_SECONDS: '0' }))
   await untilReady(broker.url)
   emulator.configure({ latency: { token: 800 } })
   emulator.resetCounts()
-  const answer = askAt(broker.url)
+  const response = askAt(broker.url)
   await until('the exchange', () => emulator.counts().maxConcurrentTokenRequests === 1)
   broker.signal('SIGTERM')
-  assert.equal((await answer).status, 200)
+  assert.equal((await response).status, 200)
   assert.equal(await broker.exited, 0)
 })
 
@@ -110,13 +110,13 @@ test('a second signal ends it at once, with exit code 1', async t => {
   await until('draining', async () => (await readiness(broker.url)) === 503)
   // npm and terminals send one signal twice: what comes within a tenth of a second is the same.
   await new Promise(resolve => setTimeout(resolve, 150))
-  const asked = performance.now()
+  const stoppedAt = performance.now()
   broker.signal('SIGTERM')
   assert.equal(await broker.exited, 1)
-  assert.ok(performance.now() - asked < 3000)
+  assert.ok(performance.now() - stoppedAt < 3000)
 })
 
-test('one signal that is delivered twice, by npm and by the terminal, drains all the same', async t => {
+test('one signal that is delivered twice, by npm and by the terminal, still drains', async t => {
   const broker = await serve(t, await environmentOf(t, emulator))
   await untilReady(broker.url)
   broker.signal('SIGINT')
@@ -149,7 +149,7 @@ test('all errors of the environment and of the policy are reported together, wit
   assert.equal(broker.stdout(), '')
 })
 
-test('a policy file that is not there is told by its path, with exit code 3', async t => {
+test('a missing policy file is reported by its path, with exit code 3', async t => {
   const environment = await environmentOf(t, emulator, { BROKER_POLICY_FILE: '/nowhere/policy.yaml' })
   const broker = run(t, ['serve'], environment)
   assert.equal(await broker.exited, 3)
@@ -166,21 +166,21 @@ for (const args of misuse)
   })
 
 for (const args of [['--help'], ['-h'], ['serve', '--help']])
-  test(`"token-broker ${args.join(' ')}" explains itself`, async t => {
+  test(`"token-broker ${args.join(' ')}" prints its help or version`, async t => {
     const command = run(t, args)
     assert.equal(await command.exited, 0)
     assert.match(command.stdout(), /^token-broker( serve)?: [\s\S]*Usage:[\s\S]*serve[\s\S]*Exit codes:/)
     assert.equal(command.stderr(), '')
   })
 
-test('a client that never finishes its request does not hold up the stop', async t => {
+test('a client that never finishes its request does not delay the stop', async t => {
   const broker = await serve(
     t,
     await environmentOf(t, emulator, { BROKER_DRAIN_SECONDS: '0', BROKER_UPSTREAM_TIMEOUT_MS: '500' }),
   )
   const socket = connect(Number(new URL(broker.url).port), '127.0.0.1').on('error', () => undefined)
   t.after(() => void socket.destroy())
-  // A whole request before it: its answer says that the broker has the connection.
+  // A whole request before it: its response shows that the broker has the connection.
   socket.write('GET /livez HTTP/1.1\r\nHost: x\r\n\r\n')
   await once(socket, 'data')
   await new Promise(resolve => socket.write('POST /tokens HTTP/1.1\r\nHost: x\r\n', resolve))

@@ -28,7 +28,7 @@ const denial = { deny: [{ tenants: ['contoso'] }] }
 test('the policy is read again when its file changes', async t => {
   const { broker, status, write } = await start(t)
   await write(denial)
-  // The line may arrive after the answer that it explains: the two come by different ways.
+  // The line may arrive after the response that it explains.
   const reported = () => broker.messages().filter(message => message === 'policy active').length
   await until('denied', async () => (await status()) === 403)
   await until('the first line', () => reported() === 1)
@@ -37,13 +37,13 @@ test('the policy is read again when its file changes', async t => {
   await until('the second line', () => reported() === 2)
 })
 
-test('SIGHUP reads it at once, and tells again of a fault that was reported before', async t => {
+test('SIGHUP reads it at once, and reports an error again that was reported before', async t => {
   const { broker, status, write } = await start(t)
-  const faults = () => broker.messages().filter(message => message.startsWith('the new policy is invalid')).length
+  const refusals = () => broker.messages().filter(message => message.startsWith('the new policy is invalid')).length
   await write({ rules: [] })
-  await until('the fault', () => faults() === 1, 20)
+  await until('the error', () => refusals() === 1, 20)
   broker.signal('SIGHUP')
-  await until('the fault again', () => faults() === 2, 20)
+  await until('the error again', () => refusals() === 2, 20)
   assert.equal(await status(), 200)
   await write(denial)
   broker.signal('SIGHUP')

@@ -8,7 +8,7 @@ import { Leaks } from './leaks.ts'
 const world = await startWorld()
 const { emulator, clock } = world
 
-/** An identity endpoint that repeats the secret it is asked with; set before MSAL reads the environment. */
+/** An identity endpoint that repeats the secret of the request; set before MSAL reads the environment. */
 let say: (header: string) => { status: number; type: string; body: string } = () => ({
   status: 500,
   type: '',
@@ -26,7 +26,7 @@ after(() => {
 const endpoint = `http://127.0.0.1:${(server.address() as AddressInfo).port}/msi/token`
 process.env['IDENTITY_ENDPOINT'] = endpoint
 
-const json = (status: number, members: object) => ({ status, type: 'application/json', body: JSON.stringify(members) })
+const json = (status: number, fields: object) => ({ status, type: 'application/json', body: JSON.stringify(fields) })
 const page = (status: number, text: string) => ({ status, type: 'text/html', body: `<html>${text}</html>` })
 const token = 'opaque-identity-token-that-no-scrubber-can-recognise'
 const rows: readonly (readonly [what: string, say: typeof say])[] = [
@@ -42,17 +42,17 @@ const rows: readonly (readonly [what: string, say: typeof say])[] = [
   ['a token beside an error', () => json(400, { access_token: token, message: token, error: token })],
 ]
 const broker = await world.broker({ after }, { environment: { LOG_LEVEL: 'trace', IDENTITY_ENDPOINT: endpoint } })
-for (const [what, answer] of rows)
-  test(`an identity endpoint makes nothing of this appear: ${what}`, async () => {
+for (const [what, response] of rows)
+  test(`no secret in a response of the identity endpoint appears: ${what}`, async () => {
     const leaks = new Leaks()
     leaks.secret('IDENTITY_HEADER', emulator.identityHeader)
     leaks.secret('the token of the identity', token)
-    say = answer
-    // Whatever is remembered of the failure before is over.
+    say = response
+    // After that, the previous failure is no longer cached.
     clock.advance(301)
     const reply = await broker.ask()
     assert.deepEqual([reply.status, reply.json['code']], [503, 'identity_unavailable'])
-    leaks.answer('the answer', reply)
+    leaks.response('the response', reply)
     leaks.output('the log', broker.logText())
     assert.deepEqual(leaks.found(), [])
   })

@@ -18,7 +18,7 @@ async function callerToken(leaks: Leaks, ...options: Parameters<typeof emulator.
   return token
 }
 
-/** The identity's token as Entra receives it: the emulator shows it to nobody, an authority of the test's own sees it. */
+/** The identity's token as Entra receives it: the emulator does not expose it, but the test's own authority receives it. */
 async function learnAssertion(t: TestContext, leaks: Leaks): Promise<void> {
   const authority = await hostileAuthority(t, ({ method }) =>
     method === 'POST' ? { status: 400, body: '' } : undefined,
@@ -30,7 +30,7 @@ async function learnAssertion(t: TestContext, leaks: Leaks): Promise<void> {
   leaks.secret('the assertion', assertion)
 }
 
-test('the search finds what it looks for', async () => {
+test('the search finds a secret', async () => {
   const leaks = new Leaks()
   const token = await callerToken(leaks)
   leaks.output('nothing', `eyJhbGciOi ${token.split('.')[0]}`)
@@ -87,7 +87,7 @@ test('no secret is in any log line, error or header, whatever callers send', asy
     [body, good, `/%zz${token}`],
   ]
   for (const [sent, headers, path = '/tokens'] of requests) {
-    leaks.answer(
+    leaks.response(
       `${path.slice(0, 20)} ${sent.slice(0, 60)}`,
       await send(broker.url + path, { method: 'POST', headers, body: sent }),
     )
@@ -132,9 +132,10 @@ test('no secret is in any log line, error or header, whatever goes wrong upstrea
   leaks.secret('IDENTITY_HEADER', emulator.identityHeader)
   for (const fault of faults) {
     const broker = await world.broker(t, { environment })
-    if (fault.at !== 'callers') leaks.answer('a good answer', await broker.ask({ tenant: 'fabrikam', scope: graph }))
+    if (fault.at !== 'callers')
+      leaks.response('a successful response', await broker.ask({ tenant: 'fabrikam', scope: graph }))
     emulator.fault(fault)
-    leaks.answer(JSON.stringify(fault), await broker.ask(contoso, { token: await callerToken(leaks) }))
+    leaks.response(JSON.stringify(fault), await broker.ask(contoso, { token: await callerToken(leaks) }))
     emulator.clearFaults()
     leaks.output(`the log after ${JSON.stringify(fault)}`, broker.logText())
   }
@@ -142,7 +143,7 @@ test('no secret is in any log line, error or header, whatever goes wrong upstrea
 })
 
 const quoted = (text: string) => JSON.stringify(text).slice(1, -1)
-const says = (status: number, members: object): Said => ({ status, body: JSON.stringify(members) })
+const says = (status: number, fields: object): Said => ({ status, body: JSON.stringify(fields) })
 const description = (status: number, text: string) =>
   says(status, { error: 'invalid_client', error_description: `AADSTS700213: ${text}`, error_codes: [700213] })
 const page = (status: number, text: string): Said => ({
@@ -172,7 +173,7 @@ const echoes: readonly (readonly [what: string, say: (assertion: string, form: s
   ['an access token as a server error', () => says(500, { access_token: opaque, expires_in: 3599 })],
 ]
 for (const [what, say] of echoes)
-  test(`an upstream that repeats what it was sent, or more, makes nothing of it appear: ${what}`, async t => {
+  test(`no secret that an upstream repeats appears: ${what}`, async t => {
     const leaks = new Leaks()
     leaks.secret('an access token', opaque)
     const authority = await hostileAuthority(t, ({ method, body }) => {
@@ -183,7 +184,7 @@ for (const [what, say] of echoes)
     })
     const broker = await world.broker(t, { environment: { ...environment, BROKER_AUTHORITY: authority.url } })
     const token = await callerToken(leaks)
-    leaks.answer('the answer', await broker.ask(contoso, { token }))
+    leaks.response('the response', await broker.ask(contoso, { token }))
     leaks.output('the log', broker.logText())
     assert.equal(broker.events('token.failed').length, 1)
     assert.deepEqual(leaks.found(), [])

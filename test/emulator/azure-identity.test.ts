@@ -3,12 +3,12 @@ import { test } from 'node:test'
 import { getCACertificates, setDefaultCACertificates } from 'node:tls'
 import { ClientAssertionCredential } from '@azure/identity'
 import { sample } from '../../emulator/options.ts'
-import { askIdentity, claims, emulate, object } from './client.ts'
+import { requestIdentityToken, claims, emulate, object } from './client.ts'
 
 test('the Azure SDK exchanges an identity token for a customer tenant’s token', async t => {
   const emulator = await emulate(t)
   setDefaultCACertificates([...getCACertificates('default'), emulator.caPem])
-  const assertion = String(object((await askIdentity(emulator)).text)['access_token'])
+  const assertion = String(object((await requestIdentityToken(emulator)).text)['access_token'])
   const credential = new ClientAssertionCredential(sample.homeTenant, sample.application, async () => assertion, {
     additionallyAllowedTenants: ['*'],
     authorityHost: emulator.entraUrl,

@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { createLocalJWKSet, decodeProtectedHeader, jwtVerify } from 'jose'
-import { ask, claims, emulate, object } from './client.ts'
+import { send, claims, emulate, object } from './client.ts'
 
 test('a valid token verifies against the published keys of every named issuer', async t => {
   const emulator = await emulate(t)
   for (const issuer of [emulator.callerIssuer, `${emulator.callerIssuer}/second`]) {
-    const document = object((await ask(`${issuer}/.well-known/openid-configuration`)).text)
+    const document = object((await send(`${issuer}/.well-known/openid-configuration`)).text)
     assert.equal(document['issuer'], issuer)
-    const keys = createLocalJWKSet(JSON.parse((await ask(String(document['jwks_uri']))).text))
+    const keys = createLocalJWKSet(JSON.parse((await send(String(document['jwks_uri']))).text))
     const { payload } = await jwtVerify(await emulator.mintCallerToken({}, { issuer }), keys, {
       issuer,
       audience: 'token-broker',

@@ -13,7 +13,7 @@ export interface Reply {
 }
 
 /** Sends one request over its own connection. Rejects after `timeout` ms of silence, or if the body exceeds `limit` characters. */
-export async function ask(
+export async function send(
   url: string,
   options: {
     method?: string
@@ -26,8 +26,8 @@ export async function ask(
 ): Promise<Reply> {
   const { promise, resolve, reject } = Promise.withResolvers<Reply>()
   const { method = 'GET', headers = {}, body, ca, timeout = 20_000, limit = 1_000_000 } = options
-  const send = url.startsWith('https:') ? httpsRequest : httpRequest
-  const request = send(url, { method, headers, ...(ca ? { ca } : {}), agent: false, timeout }, response => {
+  const startRequest = url.startsWith('https:') ? httpsRequest : httpRequest
+  const request = startRequest(url, { method, headers, ...(ca ? { ca } : {}), agent: false, timeout }, response => {
     let text = ''
     response.on('data', (chunk: Buffer) => {
       text += chunk.toString()
@@ -74,7 +74,7 @@ export function post(
   form: URLSearchParams | string,
   options: { headers?: Record<string, string>; timeout?: number; method?: string } = {},
 ): Promise<Reply> {
-  return ask(`${emulator.entraUrl}/${tenant}/oauth2/v2.0/token`, {
+  return send(`${emulator.entraUrl}/${tenant}/oauth2/v2.0/token`, {
     method: 'POST',
     ca: emulator.caPem,
     body: form.toString(),
@@ -84,12 +84,12 @@ export function post(
 }
 
 /** Requests a token with a valid request. */
-export async function askToken(emulator: Emulator, timeout?: number): Promise<Reply> {
+export async function requestToken(emulator: Emulator, timeout?: number): Promise<Reply> {
   return post(emulator, sample.contoso, await goodForm(emulator), timeout ? { timeout } : {})
 }
 
 /** Sends the identity endpoint a request like the platform's clients do. `changes` replace or remove parameters. */
-export function askIdentity(
+export function requestIdentityToken(
   emulator: Emulator,
   changes: Record<string, string | undefined> = {},
   header = emulator.identityHeader,
@@ -103,7 +103,7 @@ export function askIdentity(
   const query = new URLSearchParams(
     Object.entries(fields).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])),
   )
-  return ask(`${emulator.identityEndpoint}?${query.toString()}`, { headers: { 'x-identity-header': header } })
+  return send(`${emulator.identityEndpoint}?${query.toString()}`, { headers: { 'x-identity-header': header } })
 }
 
 /** Parses a JSON object. Throws for anything else. */

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Emulator } from '../../emulator/emulator.ts'
-import { askToken, ask, claims, emulate, object, type Reply } from './client.ts'
+import { requestToken, send, claims, emulate, object, type Reply } from './client.ts'
 
 function control(
   emulator: Emulator,
@@ -11,18 +11,18 @@ function control(
 ): Promise<Reply> {
   const [method = '', path = ''] = call.split(' ')
   const text = typeof body === 'string' ? body : JSON.stringify(body)
-  return ask(`${emulator.localUrl}/control${path}`, { method, headers, ...(body === undefined ? {} : { body: text }) })
+  return send(`${emulator.localUrl}/control${path}`, { method, headers, ...(body === undefined ? {} : { body: text }) })
 }
 
 test('faults are set, listed and cleared', async t => {
   const emulator = await emulate(t)
   const set = await control(emulator, 'PUT /faults', [{ kind: 'throttled', at: 'token', times: 2 }])
   assert.equal(set.status, 200)
-  assert.equal((await askToken(emulator)).status, 429)
+  assert.equal((await requestToken(emulator)).status, 429)
   const state = object((await control(emulator, 'GET ')).text)
   assert.deepEqual(state['faults'], [{ kind: 'throttled', at: 'token', times: 1 }])
   await control(emulator, 'DELETE /faults')
-  assert.equal((await askToken(emulator)).status, 200)
+  assert.equal((await requestToken(emulator)).status, 200)
 })
 
 test('tokens are minted, keys rotated and settings changed', async t => {
@@ -32,7 +32,7 @@ test('tokens are minted, keys rotated and settings changed', async t => {
   const rotated = object((await control(emulator, 'POST /rotate', { drop: true })).text)
   assert.equal(emulator.callerJwks().keys[0]?.kid, rotated['kid'])
   await control(emulator, 'PUT /settings', { expiresIn: 10 })
-  assert.equal(object((await askToken(emulator)).text)['expires_in'], 10)
+  assert.equal(object((await requestToken(emulator)).text)['expires_in'], 10)
 })
 
 const refused = [
@@ -65,5 +65,5 @@ for (const headers of [
   test(`control refuses a browser's ${JSON.stringify(headers)}`, async t => {
     const emulator = await emulate(t)
     assert.equal((await control(emulator, 'PUT /settings', { expiresIn: 1 }, headers)).status, 403)
-    assert.equal(object((await askToken(emulator)).text)['expires_in'], 3599)
+    assert.equal(object((await requestToken(emulator)).text)['expires_in'], 3599)
   })

@@ -6,12 +6,12 @@ import { startEmulator } from '../../emulator/emulator.ts'
 import { type Fault, parseFault } from '../../emulator/faults.ts'
 import { sample } from '../../emulator/options.ts'
 import { until } from '../support/broker.ts'
-import { ask, askIdentity, askToken, claims, emulate, object } from './client.ts'
+import { send, requestIdentityToken, requestToken, claims, emulate, object } from './client.ts'
 
 test('each fault without a response is visible to the client and ends after its time', async t => {
   const emulator = await emulate(t)
   const silent = [
-    // Silence: these end by the patience of the one who waits.
+    // These do not respond: they end when the client's time limit is over.
     ['hung', /timed out/, 500],
     ['stalled-body', /timed out|aborted/, 500],
     ['reset', /ECONNRESET/, undefined],
@@ -19,24 +19,24 @@ test('each fault without a response is visible to the client and ends after its 
   ] as const
   for (const [kind, seen, patienceMs] of silent) {
     emulator.fault({ kind, at: 'token', times: 1 })
-    await assert.rejects(askToken(emulator, patienceMs), seen, kind)
-    // One that gives up before its request was read has met nothing.
+    await assert.rejects(requestToken(emulator, patienceMs), seen, kind)
+    // A client that closes before its request was read has not reached the fault.
     await until('that the fault has struck', () => emulator.counts().endpoints.token.outcomes[kind] === 1)
-    assert.equal((await askToken(emulator)).status, 200, `after ${kind}`)
+    assert.equal((await requestToken(emulator)).status, 200, `after ${kind}`)
   }
 })
 
 test('a refused server closes its port until the fault is cleared', async t => {
   const emulator = await emulate(t)
-  await askToken(emulator)
+  await requestToken(emulator)
   emulator.fault({ kind: 'refused', at: 'token' })
-  await assert.rejects(askToken(emulator), /ECONNREFUSED/)
+  await assert.rejects(requestToken(emulator), /ECONNREFUSED/)
   emulator.clearFaults()
   emulator.fault({ kind: 'refused', at: 'identity' })
-  assert.equal((await askToken(emulator)).status, 200)
-  await assert.rejects(askIdentity(emulator), /ECONNREFUSED/)
+  assert.equal((await requestToken(emulator)).status, 200)
+  await assert.rejects(requestIdentityToken(emulator), /ECONNREFUSED/)
   emulator.clearFaults()
-  assert.equal((await askIdentity(emulator)).status, 200)
+  assert.equal((await requestIdentityToken(emulator)).status, 200)
 })
 
 interface Row extends Omit<Fault, 'at'> {
@@ -79,7 +79,7 @@ for (const { sees, ...fault } of rows)
   test(`the token endpoint with the fault ${JSON.stringify(fault)}`, async t => {
     const emulator = await emulate(t)
     emulator.fault({ ...fault, at: 'token' })
-    sees(await askToken(emulator))
+    sees(await requestToken(emulator))
     assert.equal(emulator.counts().tenants[sample.contoso]?.outcomes[fault.kind], 1)
   })
 
@@ -87,24 +87,24 @@ test('the other endpoints fail in their own formats', async t => {
   const emulator = await emulate(t)
   const discovery = `${emulator.entraUrl}/${sample.contoso}/v2.0/.well-known/openid-configuration`
   for (const at of ['identity', 'discovery', 'callers'] as const) emulator.fault({ kind: 'throttled', at, times: 1 })
-  assert.equal(object((await askIdentity(emulator)).text)['statusCode'], 429)
-  assert.deepEqual(object((await ask(discovery, { ca: emulator.caPem })).text)['error_codes'], [90055])
-  assert.equal((await ask(`${emulator.callerIssuer}/jwks`)).status, 429)
+  assert.equal(object((await requestIdentityToken(emulator)).text)['statusCode'], 429)
+  assert.deepEqual(object((await send(discovery, { ca: emulator.caPem })).text)['error_codes'], [90055])
+  assert.equal((await send(`${emulator.callerIssuer}/jwks`)).status, 429)
   emulator.fault({ kind: 'no-expiry', at: 'identity', times: 1 })
-  assert.ok(!('expires_on' in object((await askIdentity(emulator)).text)))
+  assert.ok(!('expires_on' in object((await requestIdentityToken(emulator)).text)))
   emulator.fault({ kind: 'expired', at: 'identity', times: 1 })
-  assert.ok(Number(object((await askIdentity(emulator)).text)['expires_on']) * 1000 < Date.now())
+  assert.ok(Number(object((await requestIdentityToken(emulator)).text)['expires_on']) * 1000 < Date.now())
   emulator.fault({ kind: 'wrong-audience', at: 'identity', times: 1 })
-  assert.match(String(claims(object((await askIdentity(emulator)).text)['access_token'])['aud']), /wrong/)
+  assert.match(String(claims(object((await requestIdentityToken(emulator)).text)['access_token'])['aud']), /wrong/)
 })
 
 test('a fault applies to its tenant only, and a followed redirect is counted', async t => {
   const emulator = await emulate(t)
   emulator.fault({ kind: 'redirect', at: 'token', tenant: sample.fabrikam })
-  assert.equal((await askToken(emulator)).status, 200)
+  assert.equal((await requestToken(emulator)).status, 200)
   emulator.fault({ kind: 'redirect', at: 'token', tenant: sample.contoso.toUpperCase() })
-  const { headers } = await askToken(emulator)
-  await ask(String(headers.location), { ca: emulator.caPem })
+  const { headers } = await requestToken(emulator)
+  await send(String(headers.location), { ca: emulator.caPem })
   assert.equal(emulator.counts().redirectsFollowed, 1)
 })
 
@@ -132,7 +132,7 @@ test('latency delays responses, and the largest number of concurrent token reque
   const emulator = await emulate(t)
   emulator.configure({ latency: { token: 30 } })
   const started = performance.now()
-  await Promise.all([askToken(emulator), askToken(emulator), askToken(emulator)])
+  await Promise.all([requestToken(emulator), requestToken(emulator), requestToken(emulator)])
   assert.ok(performance.now() - started >= 29)
   assert.equal(emulator.counts().maxConcurrentTokenRequests, 3)
 })
@@ -140,7 +140,7 @@ test('latency delays responses, and the largest number of concurrent token reque
 test('close() does not wait for hung requests, silent connections or refused servers', async () => {
   const emulator = await startEmulator()
   emulator.fault({ kind: 'hung', at: 'token' })
-  const hung = assert.rejects(askToken(emulator))
+  const hung = assert.rejects(requestToken(emulator))
   const silent = connect(Number(new URL(emulator.entraUrl).port), '127.0.0.1').on('error', () => undefined)
   await once(silent, 'connect')
   const gone = once(silent, 'close')
@@ -157,5 +157,5 @@ test('close() immediately after a refused server starts to listen again leaves n
   emulator.fault({ kind: 'refused', at: 'token' })
   emulator.clearFaults()
   await emulator.close()
-  await assert.rejects(askToken(emulator), /ECONNREFUSED/)
+  await assert.rejects(requestToken(emulator), /ECONNREFUSED/)
 })

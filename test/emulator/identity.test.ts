@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { sample } from '../../emulator/options.ts'
-import { askIdentity, askToken, claims, emulate, object } from './client.ts'
+import { requestIdentityToken, requestToken, claims, emulate, object } from './client.ts'
 
 const none = /^No User Assigned or Delegated Managed Identity found for specified ClientId/
 const rows = [
@@ -14,28 +14,28 @@ const rows = [
 for (const [why, changes, header, status, message] of rows)
   test(`the identity endpoint refuses ${why}`, async t => {
     const emulator = await emulate(t)
-    const reply = await askIdentity(emulator, changes, header)
+    const reply = await requestIdentityToken(emulator, changes, header)
     assert.equal(reply.status, status)
     assert.match(String(object(reply.text)['message']), message)
   })
 
 test('the response has the documented fields and a v2.0 token of the identity', async t => {
   const emulator = await emulate(t)
-  const body = object((await askIdentity(emulator)).text)
+  const body = object((await requestIdentityToken(emulator)).text)
   assert.deepEqual(Object.keys(body), ['access_token', 'expires_on', 'resource', 'token_type', 'client_id'])
   assert.match(String(body['expires_on']), /^\d+$/)
   const { iss, sub, oid, aud, tid, azp, ver } = claims(body['access_token'])
   assert.equal(iss, `${emulator.entraUrl}/${sample.homeTenant}/v2.0`)
   assert.deepEqual([sub, oid], [sample.identity.objectId, sample.identity.objectId])
   assert.deepEqual([aud, tid, azp, ver], [sample.audience, sample.homeTenant, sample.identity.clientId, '2.0'])
-  const byObject = await askIdentity(emulator, { client_id: undefined, object_id: sample.identity.objectId })
+  const byObject = await requestIdentityToken(emulator, { client_id: undefined, object_id: sample.identity.objectId })
   assert.equal(object(byObject.text)['access_token'], body['access_token'])
 })
 
 test('the same token is repeated until it expires or is renewed', async t => {
   let now = 1_800_000_000_000
   const emulator = await emulate(t, { now: () => now })
-  const token = async (): Promise<unknown> => object((await askIdentity(emulator)).text)['access_token']
+  const token = async (): Promise<unknown> => object((await requestIdentityToken(emulator)).text)['access_token']
   const first = await token()
   now += 86_399_000
   assert.equal(await token(), first)
@@ -51,8 +51,8 @@ test('the same token is repeated until it expires or is renewed', async t => {
 
 test('requests are recorded without secrets', async t => {
   const emulator = await emulate(t)
-  await askIdentity(emulator)
-  await askToken(emulator)
+  await requestIdentityToken(emulator)
+  await requestToken(emulator)
   const [identity, token] = emulator.requests()
   assert.equal(identity?.headers['x-identity-header'], '[secret]')
   assert.equal(identity?.query['resource'], sample.audience)

@@ -5,7 +5,7 @@ import { type Emulator, startEmulator } from '../../emulator/emulator.ts'
 import { refusals } from '../../emulator/errors.ts'
 import { createSigningKey, signJws } from '../../emulator/jws.ts'
 import { sample } from '../../emulator/options.ts'
-import { ask, claims, emulate, goodForm, object, post } from './client.ts'
+import { send, claims, emulate, goodForm, object, post } from './client.ts'
 
 const elsewhere = '30000000-0000-4000-8000-00000000000'
 const cluster = await createSigningKey('RS256', 'cluster-1')
@@ -102,7 +102,7 @@ test('a valid request returns a v1.0 token that the published keys verify', asyn
   assert.equal(reply.status, 200)
   assert.equal(body['expires_in'], 3599)
   assert.ok(!('refresh_in' in body))
-  const keys = await ask(`${emulator.entraUrl}/${sample.contoso}/discovery/v2.0/keys`, { ca: emulator.caPem })
+  const keys = await send(`${emulator.entraUrl}/${sample.contoso}/discovery/v2.0/keys`, { ca: emulator.caPem })
   const { payload } = await jwtVerify(String(body['access_token']), createLocalJWKSet(JSON.parse(keys.text)))
   const { ver, iss, aud, tid, appid, idtyp } = claims(body['access_token'])
   assert.deepEqual(
@@ -192,10 +192,10 @@ test('credentials, consent and settings can be changed while it runs', async t =
 
 test('discovery names endpoints on its own host and refuses unknown tenants', async () => {
   const path = 'v2.0/.well-known/openid-configuration'
-  const known = await ask(`${emulator.entraUrl}/${sample.contoso}/${path}`, { ca: emulator.caPem })
+  const known = await send(`${emulator.entraUrl}/${sample.contoso}/${path}`, { ca: emulator.caPem })
   const base = `${emulator.entraUrl}/${sample.contoso}`
   assert.equal(object(known.text)['issuer'], `${base}/v2.0`)
   assert.equal(object(known.text)['token_endpoint'], `${base}/oauth2/v2.0/token`)
-  const unknown = await ask(`${emulator.entraUrl}/${sample.fabrikam}/${path}`, { ca: emulator.caPem })
+  const unknown = await send(`${emulator.entraUrl}/${sample.fabrikam}/${path}`, { ca: emulator.caPem })
   assert.deepEqual([unknown.status, object(unknown.text)['error_codes']], [400, [90002]])
 })

@@ -59,7 +59,7 @@ describe('what ships', () => {
 describe('the bundle, with only Node installed', () => {
   const bare = { cwd: '/', env: {}, timeout: 20_000 }
 
-  test('answers --help', async () => {
+  test('prints --help', async () => {
     const { stdout } = await promisify(execFile)(process.execPath, [program, '--help'], bare)
     assert.match(stdout, /^Usage: token-broker/m)
   })

@@ -5,19 +5,21 @@ import { isObject, type Json } from '../../emulator/jws.ts'
 import type { Reply } from '../support/broker.ts'
 import { read } from '../support/sources.ts'
 
-/** openapi.yaml as tests read it, references resolved by hand: independent of the code that makes it. */
+/** openapi.yaml as tests read it. References are resolved here, independently of the code that builds the document. */
 
 interface Example {
   readonly summary: string
   readonly value: unknown
 }
 
+/** A response, with its references resolved. */
 export interface Response {
   readonly description: string
   readonly headers: Readonly<Record<string, { readonly required?: boolean; readonly schema: Json }>>
   readonly content: Readonly<Record<string, { readonly schema: Json; readonly examples?: Json }>>
 }
 
+/** A parameter of an operation. */
 export interface Parameter {
   readonly name: string
   readonly in: string
@@ -25,6 +27,7 @@ export interface Parameter {
   readonly examples: Readonly<Record<string, Example>>
 }
 
+/** An operation of the document. */
 export interface Operation {
   readonly path: string
   /** In upper case. */
@@ -39,6 +42,7 @@ export interface Operation {
   readonly responses: Readonly<Record<string, Json>>
 }
 
+/** `openapi.yaml`, parsed. */
 export const document = parse(read('openapi.yaml')) as Json & {
   readonly paths: Readonly<Record<string, Readonly<Record<string, Omit<Operation, 'path' | 'method'>>>>>
   readonly components: {
@@ -48,6 +52,7 @@ export const document = parse(read('openapi.yaml')) as Json & {
   }
 }
 
+/** Every operation of the document. */
 export const operations: readonly Operation[] = Object.entries(document.paths).flatMap(([path, methods]) =>
   Object.entries(methods).map(([method, operation]) => ({ ...operation, path, method: method.toUpperCase() })),
 )
@@ -55,34 +60,37 @@ export const operations: readonly Operation[] = Object.entries(document.paths).f
 /** Whether an operation is in another protocol than problem details. */
 export const isOfOthers = ({ tags }: Operation): boolean => tags.includes('protocols')
 
+/** The operation with this id; fails if there is none. */
 export function operationOf(operationId: string): Operation {
   const found = operations.find(operation => operation.operationId === operationId)
   assert.ok(found, `openapi.yaml has no operation ${operationId}`)
   return found
 }
 
-/** What a reference leads to, or the thing itself where it is none. */
+/** The target of a reference, or the value itself if it is not a reference. Fails if the target does not exist. */
 export function resolve(value: unknown): unknown {
   if (!isObject(value) || typeof value['$ref'] !== 'string') return value
   const found = value['$ref']
     .split('/')
     .slice(1)
     .reduce<unknown>((place, key) => (isObject(place) ? place[key] : undefined), document)
-  assert.ok(found, `${value['$ref']} leads nowhere`)
+  assert.ok(found, `${value['$ref']} has no target`)
   return resolve(found)
 }
 
+/** A response of an operation, resolved. */
 export const responseOf = (value: unknown): Response => resolve(value) as Response
+/** An example, resolved. */
 export const exampleOf = (value: unknown): Example => resolve(value) as Example
 
-/** The named examples of a response's problems, of whichever media type; none where it has none. */
+/** The named examples of a response's problems, of any media type; empty if there are none. */
 export function problemsOf(response: Json): readonly Json[] {
   const { content } = responseOf(response)
   const examples = Object.values(content['application/problem+json']?.examples ?? {})
   return examples.map(example => exampleOf(example).value as Json)
 }
 
-/** The codes that an operation lists, of whichever status; those of its `default` response are not among them. */
+/** The codes that an operation lists, of any status, without those of its `default` response. */
 export const codesOf = ({ responses }: Operation): readonly string[] => [
   ...new Set(
     Object.entries(responses)
@@ -91,7 +99,7 @@ export const codesOf = ({ responses }: Operation): readonly string[] => [
   ),
 ]
 
-/** Later versions may add fields to responses; those of this version must be in the document. */
+/** Later versions may add fields to responses. Those of this version must be in the document. */
 const closed = (value: unknown): unknown =>
   Array.isArray(value)
     ? value.map(closed)

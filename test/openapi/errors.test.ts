@@ -15,18 +15,18 @@ import {
   problemsOf,
   resolve,
 } from './document.ts'
-import { afterBadCredentials, askInCrowd, brokerOptions, documentedWorld } from './world.ts'
+import { afterBadCredentials, requestInCrowd, brokerOptions, documentedWorld } from './world.ts'
 
-/** Every error that the document has, met for real: it must be as the document says, in the words of the example. */
+/** Causes every error of the document. Each must be as the document describes it, with the text of the example. */
 
 const world = await documentedWorld()
 const { emulator, clock } = world
 const fresh = (t: TestContext, environment = {}, late = false) =>
   world.broker(t, { ...brokerOptions(world, environment), loopTime: eventLoop(late).time })
 
-/** The documented errors that were met: `issueToken invalid_tenant`. */
-const met = new Set<string>()
-/** Every problem that was met. */
+/** The documented errors that occurred, such as `issueToken invalid_tenant`. */
+const occurred = new Set<string>()
+/** Every problem that occurred. */
 const problems: Json[] = []
 
 /** Asserts that a response is the documented error with this code, in the words of one of its examples. */
@@ -39,11 +39,11 @@ function assertError(operation: Operation, code: string, reply: Reply): void {
     details.includes(reply.json['detail']),
     `"${String(reply.json['detail'])}" is not "${details.join('" or "')}"`,
   )
-  met.add(`${operation.operationId} ${code}`)
+  occurred.add(`${operation.operationId} ${code}`)
   problems.push(reply.json)
 }
 
-/** The one seam that a test can break from outside: authentication reads the clock. */
+/** The one part that a test can break from outside: authentication reads the clock. */
 async function withBrokenClock<T>(act: () => Promise<T>): Promise<T> {
   const { monotonic } = clock
   clock.monotonic = () => {
@@ -58,7 +58,7 @@ async function withBrokenClock<T>(act: () => Promise<T>): Promise<T> {
 
 type Provoke = (broker: TestBroker) => Promise<Reply>
 const token = { tenant: 'contoso', scope: graph }
-const faulty =
+const withFault =
   (fault: Fault): Provoke =>
   broker => {
     emulator.fault(fault)
@@ -79,7 +79,7 @@ const tokenErrors: readonly (readonly [code: string, provoke: Provoke])[] = [
   ['invalid_scope', broker => broker.ask({ ...token, scope: 'User.Read' })],
   ['unauthenticated', broker => broker.ask(token, { headers: json })],
   ['invalid_token', async broker => broker.ask(token, await expired())],
-  ['issuer_unavailable', faulty({ kind: 'server-error', at: 'callers' })],
+  ['issuer_unavailable', withFault({ kind: 'server-error', at: 'callers' })],
   ['not_permitted', broker => broker.ask({ ...token, tenant: 'fabrikam' })],
   ['consent_required', broker => broker.ask({ ...token, tenant: 'tailspin' })],
   ['too_large', broker => broker.ask(JSON.stringify(token).padEnd(16 * 1024 + 1))],
@@ -90,10 +90,10 @@ const tokenErrors: readonly (readonly [code: string, provoke: Provoke])[] = [
       return broker.ask(token, { headers: { authorization, 'content-type': 'text/plain' } })
     },
   ],
-  ['upstream_rejected', faulty({ kind: 'aadsts', at: 'token', code: 90002 })],
-  ['federation_misconfigured', faulty({ kind: 'aadsts', at: 'token', code: 700213 })],
-  ['upstream_invalid', faulty({ kind: 'wrong-tenant', at: 'token' })],
-  ['upstream_unavailable', faulty({ kind: 'throttled', at: 'token', retryAfter: 5 })],
+  ['upstream_rejected', withFault({ kind: 'aadsts', at: 'token', code: 90002 })],
+  ['federation_misconfigured', withFault({ kind: 'aadsts', at: 'token', code: 700213 })],
+  ['upstream_invalid', withFault({ kind: 'wrong-tenant', at: 'token' })],
+  ['upstream_unavailable', withFault({ kind: 'throttled', at: 'token', retryAfter: 5 })],
   [
     'upstream_unavailable',
     broker => {
@@ -101,7 +101,7 @@ const tokenErrors: readonly (readonly [code: string, provoke: Provoke])[] = [
       return broker.ask({ ...token, min_expires_in: 900 })
     },
   ],
-  ['identity_unavailable', faulty({ kind: 'reset', at: 'identity' })],
+  ['identity_unavailable', withFault({ kind: 'reset', at: 'identity' })],
   ['rate_limited', limited('requestLimit')],
   ['rate_limited', limited('exchangeLimit')],
   ['rate_limited', broker => afterBadCredentials(credential => broker.ask(token, credential))],
@@ -125,10 +125,10 @@ describe('POST /tokens', () => {
 
 test('POST /tokens: overloaded', async t => {
   const broker = await fresh(t, { BROKER_UPSTREAM_CONCURRENCY: '1', BROKER_UPSTREAM_TIMEOUT_MS: '60000' })
-  assertError(operationOf('issueToken'), 'overloaded', await askInCrowd(broker, world))
+  assertError(operationOf('issueToken'), 'overloaded', await requestInCrowd(broker, world))
 })
 
-/** An operation of those who look after the broker, as one of them unless there is another token. */
+/** A request to an operations endpoint, as an operator unless another token is given. */
 async function operate(
   { url }: TestBroker,
   { method, path }: Operation,
@@ -165,7 +165,7 @@ for (const operation of operated) {
   })
 }
 
-test('DELETE /tokens with a query that is malformed, or names nothing to drop', async t => {
+test('DELETE /tokens with a malformed query, or without a filter', async t => {
   const broker = await fresh(t)
   const purge = operationOf('purgeTokens')
   assertError(purge, 'invalid_request', await operate(broker, purge))
@@ -174,19 +174,19 @@ test('DELETE /tokens with a query that is malformed, or names nothing to drop', 
   assertError(purge, 'invalid_scope', await operate(broker, purge, '?scope=User.Read'))
 })
 
-test('GET /cache/entries with a query that is malformed', async t => {
+test('GET /cache/entries with a malformed query', async t => {
   const broker = await fresh(t)
   const operation = operationOf('listCacheEntries')
   assertError(operation, 'invalid_request', await broker.get('/cache/entries?limit=0'))
   assertError(operation, 'invalid_tenant', await broker.get('/cache/entries?tenant=a/b'))
 })
 
-test('GET /.well-known/oauth-authorization-server of a broker that does not know its URL', async t => {
+test('GET /.well-known/oauth-authorization-server without BROKER_PUBLIC_URL', async t => {
   const { url } = await fresh(t)
   assertError(operationOf('getOAuthMetadata'), 'not_found', await send(`${url}/.well-known/oauth-authorization-server`))
 })
 
-test('GET /docs/{file} of a file that is no part of the page', async t => {
+test('GET /docs/{file} for a file that is not part of the page', async t => {
   const { url } = await fresh(t)
   assertError(operationOf('getDocsAsset'), 'not_found', await send(`${url}/docs/package.json`))
 })
@@ -198,7 +198,7 @@ test('a request without Host to any path', async t => {
   )) {
     const request = `${operation.method} ${operation.path.replace('{file}', 'start.js')} HTTP/1.1\r\nConnection: close\r\n\r\n`
     const reply = await sendRaw(url, request)
-    // These have examples of their own for this code.
+    // These have their own examples for this code.
     if (['listCacheEntries', 'purgeTokens'].includes(operation.operationId)) assertDocumented(operation, reply)
     else assertError(operation, 'invalid_request', reply)
   }
@@ -209,13 +209,13 @@ after(() => {
   const failing = ({ operationId }: Operation) => [`${operationId} internal_error`]
   const open = operations.filter(({ security }) => security.length === 0)
   assert.deepEqual(
-    documented.filter(error => !met.has(error)).toSorted(),
+    documented.filter(error => !occurred.has(error)).toSorted(),
     // A route without any upstream fails for a bug only; test/http/operations/docs.test.ts has that of a missing file.
     open
       .filter(each => each.operationId !== 'getOpenIdConfiguration')
       .flatMap(failing)
       .toSorted(),
-    'documented, but not met',
+    'documented, but did not occur',
   )
 
   const { properties = {} } = document.components.schemas['Problem'] ?? {}

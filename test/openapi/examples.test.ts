@@ -18,29 +18,29 @@ for (const [name, { value }] of bodies) {
   })
 }
 
-test('a token comes from each place that the examples of Cache-Status name', async t => {
+test('a token comes from each source that the examples of Cache-Status name', async t => {
   const { emulator, clock } = world
   const here = await world.broker(t, brokerOptions(world))
   const seen = new Set<string>()
-  const ask = async (minExpiresIn = 0) => {
+  const requestToken = async (minExpiresIn = 0) => {
     const reply = await here.ask({ tenant: 'contoso', scope: graph, min_expires_in: minExpiresIn })
     assert.equal(reply.status, 200, reply.text)
     assertDocumented(issueToken, reply)
     seen.add(String(reply.headers['cache-status']).replace(/ttl=\d+/, 'ttl=n'))
   }
   emulator.configure({ latency: { token: 250 } })
-  await Promise.all([ask(), ask()])
-  await ask()
+  await Promise.all([requestToken(), requestToken()])
+  await requestToken()
   emulator.fault({ kind: 'server-error', at: 'token' })
   clock.advance(3000)
-  await ask()
+  await requestToken()
   await until('the refresh fails', () => here.events('token.refresh_failed').length > 0)
-  await ask()
+  await requestToken()
   emulator.clearFaults()
   clock.advance(3600)
-  await ask()
+  await requestToken()
   clock.advance(2400)
-  await ask(1800)
+  await requestToken(1800)
 
   const header = resolve(document.components.headers['CacheStatus']) as { schema: { examples: readonly string[] } }
   const named = header.schema.examples.map(example => example.replace(/ttl=\d+/, 'ttl=n'))
@@ -104,7 +104,7 @@ test('GET /readyz and GET /health once ready, and after a failure', async t => {
   }
 })
 
-test('a response that is not as documented is noticed', async () => {
+test('a response that is not as documented is detected', async () => {
   const reply = await broker.ask()
   assert.equal(reply.status, 200, reply.text)
   const wrong = (change: object, headers = reply.headers) => {

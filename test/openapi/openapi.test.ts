@@ -26,7 +26,7 @@ const documented = operations.map(({ method, path }) => `${method} ${path}`).toS
 const root = join(import.meta.dirname, '../..')
 const run = promisify(execFile)
 
-test('openapi.yaml is what openapi/build.ts makes of the routes', async () => {
+test('openapi.yaml is up to date with openapi/build.ts', async () => {
   assert.equal(read('openapi.yaml'), await openapiText(), 'run "npm run openapi"')
 })
 
@@ -34,7 +34,7 @@ describe('it has every route of the broker, and no other', async () => {
   const world = await startWorld()
   const listeners = [
     ['one listener', {}],
-    ['a listener for operators', { MANAGEMENT_PORT: '9090' }],
+    ['a management listener', { MANAGEMENT_PORT: '9090' }],
   ] as const
   for (const [what, environment] of listeners) {
     test(`with ${what}`, async t => {
@@ -48,12 +48,12 @@ describe('it has every route of the broker, and no other', async () => {
 describe('it has every error', () => {
   const listed = operations.flatMap(({ responses }) => Object.entries(responses))
 
-  test('each code of the table is an example somewhere, and no other code is', () => {
+  test('every code of the table has an example, and no other code has one', () => {
     const codes = new Set(listed.flatMap(([, response]) => problemsOf(response).map(({ code }) => String(code))))
     assert.deepEqual([...codes].toSorted(), Object.keys(errorTable).toSorted())
   })
 
-  test('each stands under its status, with its title', () => {
+  test('each is listed under its status, with its title', () => {
     for (const [status, response] of listed) {
       for (const { code, status: own, title } of problemsOf(response)) {
         const row = Object.entries(errorTable).find(([name]) => name === code)?.[1]
@@ -63,7 +63,7 @@ describe('it has every error', () => {
     }
   })
 
-  test('where a credential is needed, those of a credential are listed, and nowhere else', () => {
+  test('operations list the errors of credentials if they need a credential, and only then', () => {
     for (const operation of operations.filter(each => !isOfOthers(each))) {
       const codes = codesOf(operation)
       for (const code of ['unauthenticated', 'invalid_token', 'issuer_unavailable']) {
@@ -76,7 +76,7 @@ describe('it has every error', () => {
 describe('every error is problem details, except in other protocols', () => {
   const others = tokenEndpoints().filter(({ protocol }) => protocol !== problemDetails)
   const inOtherProtocols = new Set([...others.map(({ operationId }) => operationId), 'getOpenIdConfiguration'])
-  // GET /readyz has a 503 that is no error.
+  // GET /readyz has a 503 that is not an error.
   for (const { operationId, responses } of operations.filter(each => each.operationId !== 'getReadiness'))
     test(operationId, () => {
       const mediaTypes = Object.entries(responses)
@@ -87,7 +87,7 @@ describe('every error is problem details, except in other protocols', () => {
     })
 })
 
-describe('its examples are what its schemas say', () => {
+describe('its examples match its schemas', () => {
   for (const { operationId, requestBody, responses, parameters = [] } of operations) {
     test(operationId, () => {
       const { schema = {}, examples = {} } = Object.values(requestBody?.content ?? {})[0] ?? {}
@@ -105,15 +105,15 @@ describe('its examples are what its schemas say', () => {
     })
   }
 
-  test('bodies of requests are closed, those of responses open', () => {
+  test('request bodies are closed, response bodies are open', () => {
     for (const [name, schema] of Object.entries(document.components.schemas)) {
-      // Forms of other protocols may hold what their clients send of themselves.
+      // Forms of other protocols may have fields that clients add.
       assert.equal(schema['additionalProperties'], !name.endsWith('Request'), name)
     }
   })
 })
 
-test('redocly lint finds nothing, without a network', async () => {
+test('redocly lint finds no problem, without a network', async () => {
   const networkOff = join(root, 'test/support/network-off.ts')
   const redocly = join(root, 'node_modules/@redocly/cli/bin/cli.js')
   const env = { ...process.env, REDOCLY_TELEMETRY: 'off', REDOCLY_SUPPRESS_UPDATE_NOTICE: 'true' }

@@ -39,7 +39,7 @@ function posted(operationId: string, path: string, credential = token, change: R
 const identity = (query: string, headers: Readonly<Record<string, string>> = { 'x-identity-header': token }) =>
   send(`${broker.url}/identity/contoso/token?resource=${encodeURIComponent(graph)}${query}`, { headers })
 
-const rows: readonly (readonly [operationId: string, status: number, ask: () => readonly Promise<Reply>[]])[] = [
+const rows: readonly (readonly [operationId: string, status: number, request: () => readonly Promise<Reply>[]])[] = [
   ['issueOAuthToken', 200, () => posted('issueOAuthToken', '/oauth2/token')],
   ['issueOAuthToken', 400, () => posted('issueOAuthToken', '/oauth2/token', token, { tenant: 'fabrikam' })],
   ['issueOAuthToken', 401, () => posted('issueOAuthToken', '/oauth2/token', expired).slice(0, 1)],
@@ -57,30 +57,30 @@ const rows: readonly (readonly [operationId: string, status: number, ask: () => 
   ['getOpenIdConfiguration', 400, () => [send(`${broker.url}/common/v2.0/.well-known/openid-configuration`)]],
 ]
 
-describe('a response in another protocol is as the document says', () => {
-  for (const [nth, [operationId, status, ask]] of rows.entries())
+describe('a response in another protocol is as documented', () => {
+  for (const [nth, [operationId, status, request]] of rows.entries())
     test(`${nth}: ${operationId} ${status}`, async () => {
-      for (const reply of await Promise.all(ask())) {
+      for (const reply of await Promise.all(request())) {
         assert.equal(reply.status, status, reply.text)
         assertDocumented(operationOf(operationId), reply)
       }
     })
 
-  test('so is every error of an endpoint without a managed identity, with Retry-After', async t => {
+  test('every error while the managed identity is unavailable is as documented, with Retry-After', async t => {
     const here = await world.broker(t, brokerOptions(world))
     emulator.fault({ kind: 'reset', at: 'identity' })
     t.after(() => emulator.clearFaults())
     const endpoints = await tokenEndpointsOf(world, here)
-    for (const { endpoint, send: ask } of endpointRows) {
+    for (const { endpoint, send: request } of endpointRows) {
       const fields = 'client_id' in propertiesOf(endpoint.body?.schema) ? { client_id: clientId } : {}
-      const reply = await ask(endpoints, { fields })
+      const reply = await request(endpoints, { fields })
       assert.equal(errorIn(reply), expectedError(endpoint, 'identity_unavailable').error)
       assertDocumented(operationOf(endpoint.operationId), reply)
     }
   })
 })
 
-test('every token endpoint is in the description, with its path, method, parameters and errors', () => {
+test('every token endpoint is in the document, with its path, method, parameters and errors', () => {
   for (const endpoint of tokenEndpoints()) {
     const { operationId, path, method, body, params, query, protocol } = endpoint
     const operation = operationOf(operationId)

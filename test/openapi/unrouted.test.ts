@@ -6,11 +6,11 @@ import { type Reply, send, type SendOptions } from '../support/broker.ts'
 import { assertDocumented, isOfOthers, operations } from './document.ts'
 import { brokerOptions, documentedWorld } from './world.ts'
 
-/** Responses to requests that reach no operation: the default response of every one. */
+/** Responses to requests that reach no operation: the default response of every operation. */
 
 const world = await documentedWorld()
 
-describe('what no operation sees', () => {
+describe('requests that reach no operation', () => {
   const unrouted = async (reply: Promise<Reply>, code: string) => {
     for (const operation of operations) {
       const { responses } = operation
@@ -37,10 +37,10 @@ describe('what no operation sees', () => {
     await unrouted(sendRaw(url, 'GET / HTTP/3.7\r\nHost: x\r\n\r\n'), 'invalid_request')
   })
 
-  test('so is 408', async t => {
+  test('408 is too', async t => {
     const { service, url } = await world.broker(t, brokerOptions(world))
     const { server } = service.app
-    // What Node says after requestTimeout, without the wait.
+    // Node's error after requestTimeout, without the wait.
     const late = Object.assign(new Error('late'), { code: 'ERR_HTTP_REQUEST_TIMEOUT' })
     server.once('connection', (socket: Socket) => setImmediate(() => server.emit('clientError', late, socket)))
     await unrouted(sendRaw(url, 'GET / HTTP/1.1\r\n'), 'request_timeout')

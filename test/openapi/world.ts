@@ -19,12 +19,14 @@ const [, contoso = '', application = ''] = /\/([0-9a-f-]{36})\/adminconsent\?cli
   JSON.stringify(value),
 ) ?? ['', '', '']
 
+/** A world with the tenants and the application of the document's examples. */
 export const documentedWorld = (): Promise<World> =>
   startWorld({
     applications: [{ clientId: application }],
     tenants: [{ id: contoso }, { id: sample.tailspin, consented: [] }],
   })
 
+/** Options of a broker whose policy fits the document's examples. */
 export const brokerOptions = ({ emulator }: World, environment = {}): BrokerOptions => ({
   environment,
   policy: {
@@ -52,14 +54,14 @@ export const brokerOptions = ({ emulator }: World, environment = {}): BrokerOpti
   },
 })
 
-/** A caller's share of the 10,000 places in the queue. */
+/** A caller's share of the queue's 10,000 entries. */
 const share = 5_000
 
 /**
- * The response to a caller whose share of the queue is used up: it waits for thousands of tokens, and Entra is silent.
+ * The response to a caller whose share of the queue is used up: it waits for thousands of tokens, and Entra does not respond.
  * Needs a broker with `BROKER_UPSTREAM_CONCURRENCY=1`.
  */
-export async function askInCrowd(broker: TestBroker, { emulator }: World): Promise<Reply> {
+export async function requestInCrowd(broker: TestBroker, { emulator }: World): Promise<Reply> {
   const authorization = `Bearer ${await emulator.mintCallerToken()}`
   const inject = (tenant: string) =>
     broker.service.app.inject({
@@ -78,7 +80,7 @@ export async function askInCrowd(broker: TestBroker, { emulator }: World): Promi
   const waiting = Array.from({ length: share }, (_, n) => inject(tenantOf(n)))
   await until('the queue', () => shows('waiting', share), 60)
   const reply = await broker.ask({ tenant: tenantOf(share), scope: graph })
-  // It breaks off, and the next attempt fails for the whole application: that ends all waiting.
+  // It is reset, and the next attempt fails for the whole application, which ends all waiting.
   emulator.fault({ kind: 'refused', at: 'token' })
   emulator.clearFaults()
   emulator.fault({ kind: 'aadsts', code: 700213, at: 'token' })
@@ -86,7 +88,7 @@ export async function askInCrowd(broker: TestBroker, { emulator }: World): Promi
   return reply
 }
 
-/** The response to one of many bad credentials at once, after many others: none of them waits for long. */
+/** The refusal of one of many concurrent bad credentials, after many others. No request waits for long. */
 export async function afterBadCredentials(act: (credential: { token: string }) => Promise<Reply>): Promise<Reply> {
   for (let nth = 0; nth < 100; nth++) await act({ token: `bad-${nth}` })
   const replies = await Promise.all(Array.from({ length: 30 }, (_, nth) => act({ token: `worse-${nth}` })))

@@ -12,7 +12,7 @@ const broker = await world.broker({ after })
 const mint = (...options: Parameters<typeof emulator.mintCallerToken>) => emulator.mintCallerToken(...options)
 const nowSeconds = () => clock.now() / 1000
 
-/** The token's signature over the same claims, made as HMAC with what anybody can read: the issuer's public key. */
+/** The token's signature over the same claims, made as HMAC with a public value: the issuer's public key. */
 async function hmacWithPublicKey(): Promise<string> {
   const [jwk] = emulator.callerJwks().keys
   const unsigned = await mint({}, { header: { alg: 'none', kid: jwk?.kid } })
@@ -35,7 +35,7 @@ const attacks: readonly Attack[] = [
   ['an HMAC under the public key (RFC 8725 §2.1)', hmacWithPublicKey],
   ['an algorithm that the key does not have', () => mint({}, { header: { alg: 'ES384' } })],
   ['a foreign key under a known key id', () => mint({}, { key: 'foreign' })],
-  ['a key id nobody publishes', () => mint({}, { header: { kid: 'unknown' } })],
+  ['a key id that is not published', () => mint({}, { header: { kid: 'unknown' } })],
   [
     'a key of its own in the header (RFC 8725 §3.10)',
     () => mint({}, { key: 'foreign', header: { jwk: emulator.callerJwks().keys[0] } }),
@@ -63,7 +63,7 @@ const attacks: readonly Attack[] = [
   ['the type of a logout token', () => mint({}, { header: { typ: 'logout+jwt' } })],
   ['a type that is a number', () => mint({}, { header: { typ: 5 } })],
   ['an unknown critical header', () => mint({}, { header: { crit: ['x'], x: 1 } })],
-  ['a binding to a key that the request does not prove to hold', () => mint({ cnf: { jkt: 'x' } })],
+  ['a binding to a key that the request does not prove to have', () => mint({ cnf: { jkt: 'x' } })],
   ['four parts', async () => `${await mint()}.x`],
   ['no dots', async () => 'nonsense'],
   ["the identity's token (its issuer is no caller's)", () => emulator.mintIdentityToken({ aud: 'token-broker' })],
@@ -138,7 +138,7 @@ test('a new key is accepted at once, and a dropped one no longer after the refre
   assertRefused(await here.ask(undefined, { token: old }), old)
 })
 
-test('tokens with key ids nobody knows do not make the broker ask the issuer again and again', async t => {
+test('tokens with unknown key ids do not make the broker call the issuer again and again', async t => {
   const here = await world.broker(t)
   await here.ask()
   emulator.resetCounts()
@@ -148,7 +148,7 @@ test('tokens with key ids nobody knows do not make the broker ask the issuer aga
 })
 
 for (const kind of ['refused', 'hung', 'server-error', 'html', 'broken-json', 'redirect', 'huge-body'] as const)
-  test(`an issuer that is away (${kind}) is 503 issuer_unavailable with Retry-After, and heals`, async t => {
+  test(`an unavailable issuer (${kind}) is 503 issuer_unavailable with Retry-After, and heals`, async t => {
     const here = await world.broker(t, { environment: { BROKER_UPSTREAM_TIMEOUT_MS: '400' } })
     emulator.fault({ kind, at: 'callers' })
     const token = await mint()
@@ -161,7 +161,7 @@ for (const kind of ['refused', 'hung', 'server-error', 'html', 'broken-json', 'r
     assert.equal((await here.ask(undefined, { token })).status, 200)
   })
 
-test('an issuer that goes away takes no caller with it', async t => {
+test('callers are still accepted while their issuer is unavailable', async t => {
   const here = await world.broker(t)
   await here.ask()
   emulator.fault({ kind: 'server-error', at: 'callers' })
@@ -193,7 +193,7 @@ test('keys from a jwksUri need no discovery document', async t => {
   assert.equal(emulator.counts().endpoints.callers.total, 1)
 })
 
-test('a rule for one issuer does not speak of the same subject of another', async t => {
+test('a rule for one issuer does not match the same subject of another', async t => {
   const other = { issuer: `${emulator.callerIssuer}/other`, audiences: ['token-broker'] }
   const here = await world.broker(t, { policy: { issuers: { emulator: issuer, other } } })
   const { status } = await here.ask(undefined, { token: await mint({}, { issuer: other.issuer }) })

@@ -10,10 +10,10 @@ const token = await emulator.mintCallerToken({}, { expiresIn: 36_000 })
 
 describe('requestLimit', async () => {
   const broker = await start({ requestLimit: '3/m' })
-  const ask = () => broker.ask(undefined, { token })
+  const request = () => broker.ask(undefined, { token })
 
-  test('is told on every answer; the request beyond it is 429 rate_limited with Retry-After', async () => {
-    const replies = [await ask(), await ask(), await ask(), await ask()]
+  test('is in every response; the request beyond it is 429 rate_limited with Retry-After', async () => {
+    const replies = [await request(), await request(), await request(), await request()]
     assert.deepEqual(
       replies.map(({ status, headers }) => [status, headers['ratelimit-policy'], headers['ratelimit']]),
       [
@@ -26,11 +26,11 @@ describe('requestLimit', async () => {
     const { json, headers } = replies[3] ?? assert.fail()
     assert.deepEqual([json['code'], json['retry_after'], headers['retry-after']], ['rate_limited', 20, '20'])
     clock.advance(20)
-    assert.equal((await ask()).status, 200)
+    assert.equal((await request()).status, 200)
   })
 
-  test('is a line of the audit trail, with the rule that the caller is not told', async () => {
-    await ask()
+  test('is a line of the audit trail, with the rule, which the response does not name', async () => {
+    await request()
     const line = broker.events('token.failed').at(-1)
     assert.partialDeepStrictEqual(line, { outcome: 'rate_limited', reason: 'requests', rule: 'a', level: 'warn' })
   })
@@ -41,31 +41,32 @@ describe('requestLimit', async () => {
       assert.equal((await broker.ask({ tenant: 'nowhere', scope: graph }, { token })).status, 403)
       assert.equal((await broker.ask('{', { token })).status, 400)
     }
-    assert.equal((await ask()).status, 200)
+    assert.equal((await request()).status, 200)
   })
 })
 
 describe('exchangeLimit', async () => {
   const broker = await start({ exchangeLimit: '2/m' })
-  const ask = (tenant: string) => broker.ask({ tenant, scope: graph }, { token })
+  const request = (tenant: string) => broker.ask({ tenant, scope: graph }, { token })
 
-  test('counts exchanges, not requests: what is cached is had as often as one likes', async () => {
-    for (let nth = 0; nth < 5; nth++) assert.equal((await ask('contoso')).status, 200)
-    assert.equal((await ask('fabrikam')).status, 200)
+  test('counts exchanges, not requests: cached tokens are not limited', async () => {
+    for (let nth = 0; nth < 5; nth++) assert.equal((await request('contoso')).status, 200)
+    assert.equal((await request('fabrikam')).status, 200)
     emulator.resetCounts()
-    const { status, json, headers } = await ask('tailspin')
+    const { status, json, headers } = await request('tailspin')
     assert.deepEqual([status, json['code'], headers['ratelimit-policy']], [429, 'rate_limited', '"exchanges";q=2;w=60'])
     assert.equal(emulator.counts().endpoints.token.total, 0)
-    assert.equal((await ask('contoso')).status, 200)
+    assert.equal((await request('contoso')).status, 200)
   })
 
-  test('never costs a caller a valid token: a refresh that it does not allow is left for later', async () => {
+  test('never costs a caller a valid token: a refresh that it does not allow is skipped', async () => {
     clock.advance(2700)
-    for (const tenant of ['contoso', 'fabrikam', 'contoso', 'fabrikam']) assert.equal((await ask(tenant)).status, 200)
+    for (const tenant of ['contoso', 'fabrikam', 'contoso', 'fabrikam'])
+      assert.equal((await request(tenant)).status, 200)
   })
 })
 
-test('without limits no answer speaks of any', async t => {
+test('without limits no response has their headers', async t => {
   const broker = await world.broker(t, { policy: { rules: [rule] } })
   const { headers } = await broker.ask(undefined, { token })
   assert.ok(!('ratelimit' in headers) && !('ratelimit-policy' in headers))

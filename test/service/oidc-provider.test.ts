@@ -7,7 +7,7 @@ import { type Adapter, type ClientMetadata, type JWK, Provider } from 'oidc-prov
 import { createAuthority } from '../../emulator/certificates.ts'
 import { graph, send, startWorld, type TestBroker } from '../support/broker.ts'
 
-/** Callers whose issuer is somebody else's authorization server: discovery, keys and tokens as `oidc-provider` makes them. */
+/** Callers whose issuer is a third-party authorization server: discovery, keys and tokens as `oidc-provider` makes them. */
 
 const world = await startWorld()
 const { clock } = world
@@ -37,7 +37,7 @@ const clients = [
   client('bound', { tls_client_certificate_bound_access_tokens: true }),
 ]
 
-/** Nothing that is asked of the server here needs to be remembered by it. */
+/** The server stores nothing, because no test needs it. */
 const nothing = () => Promise.resolve(undefined)
 const forgetful: Adapter = {
   upsert: nothing,
@@ -62,9 +62,9 @@ const providerWith = (issuer: string, keys: readonly JWK[]): Provider =>
       mTLS: { enabled: true, certificateBoundAccessTokens: true, getCertificate: () => certPem },
       resourceIndicators: {
         enabled: true,
-        getResourceServerInfo: (_context, asked) => ({
+        getResourceServerInfo: (_context, indicator) => ({
           scope: '',
-          audience: asked.endsWith('/other') ? 'another-service' : audience,
+          audience: indicator.endsWith('/other') ? 'another-service' : audience,
           accessTokenFormat: 'jwt',
           accessTokenTTL: 86_400,
           jwt: { sign: { alg: 'ES256' } },
@@ -80,15 +80,15 @@ after(() => {
   server.closeAllConnections()
 })
 const issuer = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
-let asked: string[] = []
-let answer = providerWith(issuer, [first]).callback()
+let paths: string[] = []
+let handle = providerWith(issuer, [first]).callback()
 server.on('request', (request, response) => {
-  asked.push(String(request.url))
-  void answer(request, response)
+  paths.push(String(request.url))
+  void handle(request, response)
 })
 /** The server publishes these keys from now on, and signs with the first of them. */
 const publish = (...keys: readonly JWK[]): void => {
-  answer = providerWith(issuer, keys).callback()
+  handle = providerWith(issuer, keys).callback()
 }
 
 /** A token by client credentials (RFC 6749 §4.4). Without a resource it is opaque. */
@@ -107,7 +107,7 @@ async function tokenOf(id = 'billing', of: string | undefined = resource): Promi
 const kidOf = (token: string): unknown =>
   (JSON.parse(Buffer.from(token.split('.')[0] ?? '', 'base64url').toString()) as { kid: unknown }).kid
 
-/** A broker that knows this issuer, and what the server is asked from now on. */
+/** A broker that knows this issuer, and records the requests to the server from now on. */
 async function start(t: TestContext): Promise<TestBroker> {
   publish(first)
   const broker = await world.broker(t, {
@@ -126,12 +126,12 @@ async function start(t: TestContext): Promise<TestBroker> {
       ],
     },
   })
-  asked = []
+  paths = []
   return broker
 }
 const discovery = '/.well-known/openid-configuration'
-/** What the server was asked about keys. */
-const askedForKeys = (): readonly string[] => asked.filter(path => path !== '/token')
+/** The requests for keys to the server. */
+const keyRequests = (): readonly string[] => paths.filter(path => path !== '/token')
 const reasons = (broker: TestBroker): unknown[] => broker.events('caller.refused').map(line => line['reason'])
 
 test('its tokens authenticate, by its own discovery document and keys, which many callers cost it once', async t => {
@@ -139,7 +139,7 @@ test('its tokens authenticate, by its own discovery document and keys, which man
   const tokens = await Promise.all(Array.from({ length: 10 }, () => tokenOf()))
   const replies = await Promise.all(tokens.map(token => broker.ask(undefined, { token })))
   assert.deepEqual(new Set(replies.map(({ status }) => status)), new Set([200]))
-  assert.deepEqual(askedForKeys(), [discovery, '/jwks'])
+  assert.deepEqual(keyRequests(), [discovery, '/jwks'])
   const caller = { kind: 'jwt', issuer: 'corp', subject: 'billing' }
   assert.partialDeepStrictEqual(broker.events('token.issued')[0], { caller })
 })
@@ -169,34 +169,34 @@ test('the confirmation in its bound tokens is the one that the broker compares (
   assert.deepEqual(cnf, { 'x5t#S256': hash('sha256', new X509Certificate(certPem).raw, 'base64url') })
 })
 
-test('it rotates its keys: the new one is accepted at once, the old one until it is gone, for nobody beyond that', async t => {
+test('it rotates its keys: the new one is accepted at once, the old one until it is removed, and not after that', async t => {
   const broker = await start(t)
   const statusOf = async (token: string) => (await broker.ask(undefined, { token })).status
-  const [remembered, unseen] = [await tokenOf(), await tokenOf()]
-  assert.equal(await statusOf(remembered), 200)
-  assert.equal(kidOf(remembered), 'first')
+  const [cached, unseen] = [await tokenOf(), await tokenOf()]
+  assert.equal(await statusOf(cached), 200)
+  assert.equal(kidOf(cached), 'first')
 
   publish(second, first)
-  asked = []
+  paths = []
   const tokens = await Promise.all(Array.from({ length: 10 }, () => tokenOf()))
   assert.equal(kidOf(tokens[0] ?? ''), 'second')
   assert.deepEqual(new Set(await Promise.all(tokens.map(statusOf))), new Set([200]))
-  assert.deepEqual(askedForKeys(), [discovery, '/jwks'], 'one fetch for all that have the unknown key id')
-  assert.deepEqual([await statusOf(remembered), await statusOf(unseen)], [200, 200])
+  assert.deepEqual(keyRequests(), [discovery, '/jwks'], 'one fetch for all that have the unknown key id')
+  assert.deepEqual([await statusOf(cached), await statusOf(unseen)], [200, 200])
 
   publish(second)
-  asked = []
-  assert.equal(await statusOf(remembered), 200, 'nobody has asked for the keys since')
+  paths = []
+  assert.equal(await statusOf(cached), 200, 'the keys were not fetched since')
   clock.advance(331)
   const fresh = await tokenOf()
   assert.equal(await statusOf(fresh), 200)
-  assert.deepEqual(askedForKeys(), [discovery, '/jwks'])
-  assert.deepEqual([await statusOf(remembered), await statusOf(unseen)], [401, 401])
+  assert.deepEqual(keyRequests(), [discovery, '/jwks'])
+  assert.deepEqual([await statusOf(cached), await statusOf(unseen)], [401, 401])
   assert.deepEqual(reasons(broker), ['key', 'key'])
   assert.equal(await statusOf(tokens[0] ?? ''), 200, 'the callers of the new key are still there')
 })
 
-test('a caller who is remembered falls with the key also where nobody else asks', async t => {
+test('a cached caller is refused once the key is removed, without any other request', async t => {
   const broker = await start(t)
   const token = await tokenOf()
   const status = async () => (await broker.ask(undefined, { token })).status

@@ -3,7 +3,7 @@ import { describe, test } from 'node:test'
 import type { Fault } from '../../emulator/faults.ts'
 import { send, startWorld } from '../support/broker.ts'
 
-/** Outages that last for as long as a token lives: nobody notices before it has ended, and the broker stays ready. */
+/** Outages that last as long as a token lives: no caller notices before it has expired, and the broker stays ready. */
 const { emulator, clock, broker: startBroker } = await startWorld()
 const token = await emulator.mintCallerToken({}, { expiresIn: 86_400 })
 
@@ -27,28 +27,28 @@ const outages: readonly Fault[] = [
   { kind: 'server-error', at: 'identity', status: 500 },
 ]
 
-describe('an outage for as long as a token is valid costs no caller anything', () => {
+describe('an outage does not affect callers as long as their token is valid', () => {
   for (const fault of outages) {
     const name = [fault.kind, fault.code, fault.status].filter(each => each !== undefined).join(' ')
     test(`${name} at ${fault.at}`, async t => {
       const broker = await startBroker(t, { environment: { BROKER_UPSTREAM_TIMEOUT_MS: '500' } })
-      // The identity's token ends before the access token is due.
+      // The identity's token expires before the access token is due.
       emulator.configure({ identityTokenLife: 1800 })
       emulator.renewIdentityToken()
       await broker.service.warmUp()
-      const ask = () => broker.ask(undefined, { token })
-      const first = await ask()
+      const request = () => broker.ask(undefined, { token })
+      const first = await request()
       assert.equal(first.status, 200, first.text)
       emulator.fault(fault)
       // 60 s are left after 58 minutes and 59 seconds.
       for (let minute = 1; minute < 59; minute++) {
         clock.advance(60)
-        const { status, json } = await ask()
+        const { status, json } = await request()
         assert.deepEqual([status, json['access_token']], [200, first.json['access_token']], `minute ${minute}`)
       }
       assert.equal((await send(`${broker.url}/readyz`)).status, 200)
       clock.advance(60)
-      assert.ok((await ask()).status >= 400, 'then they are told')
+      assert.ok((await request()).status >= 400, 'then callers get an error')
       assert.equal((await send(`${broker.url}/readyz`)).status, 200)
     })
   }

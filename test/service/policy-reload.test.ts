@@ -11,8 +11,8 @@ import { base, looks, rule, start, world } from './reload-world.ts'
 const { emulator } = world
 const sha256 = (text: string): string => hash('sha256', text, 'hex')
 
-describe('a new version takes effect at the next request', () => {
-  test('a grant that disappears, although it was remembered and the token is cached', async t => {
+describe('a new version takes effect for the next request', () => {
+  test('a removed grant, although it was remembered and the token is cached', async t => {
     const { change, statusFor } = await start(t)
     assert.equal(await statusFor(), 200)
     assert.equal(await statusFor(), 200)
@@ -21,23 +21,23 @@ describe('a new version takes effect at the next request', () => {
     assert.equal(await statusFor('fabrikam'), 200)
   })
 
-  test('a denial that appears', async t => {
+  test('a new denial', async t => {
     const { change, statusFor } = await start(t)
     assert.equal(await statusFor(), 200)
     await change({ deny: [{ tenants: ['contoso'] }] })
     assert.equal(await statusFor(), 403)
     await change({})
-    assert.equal(await statusFor(), 200, 'and one that disappears')
+    assert.equal(await statusFor(), 200, 'a removed denial')
   })
 
-  test('a grant that appears', async t => {
+  test('a new grant', async t => {
     const { change, statusFor } = await start(t, { rules: [looks] })
     assert.equal(await statusFor(), 403)
     await change({})
     assert.equal(await statusFor(), 200)
   })
 
-  test('an API key that is withdrawn, and the one that comes in its place', async t => {
+  test('a removed API key, and the one that replaces it', async t => {
     const rules = [{ ...rule, callers: [{ apiKey: 'erp' }] }]
     const keyed = (key: string) => ({ rules, apiKeys: { erp: { sha256: sha256(key), expires: '2999-01-01' } } })
     const { broker, change } = await start(t, keyed('one'))
@@ -47,7 +47,7 @@ describe('a new version takes effect at the next request', () => {
     assert.deepEqual([await status('one'), await status('two')], [401, 200])
   })
 
-  test('a tenant whose name now means another id', async t => {
+  test('a tenant name that now means another id', async t => {
     const { broker, change, token } = await start(t)
     const first = await broker.ask(undefined, { token })
     const { tenants } = base as { tenants: Json }
@@ -59,7 +59,7 @@ describe('a new version takes effect at the next request', () => {
 })
 
 describe('callers and issuers', () => {
-  test('a caller whose issuer is removed is no longer known, although he was remembered', async t => {
+  test('a caller whose issuer is removed is not authenticated, although it was remembered', async t => {
     const other = { issuer: 'https://other.example', audiences: ['token-broker'] }
     const { change, statusFor } = await start(t)
     assert.equal(await statusFor(), 200)
@@ -68,14 +68,14 @@ describe('callers and issuers', () => {
     assert.equal(await statusFor(), 401)
   })
 
-  test("an issuer's name that now means another issuer lets in nobody of the first", async t => {
+  test("an issuer's name that now means another issuer authenticates no caller of the first", async t => {
     const { change, statusFor } = await start(t)
     assert.equal(await statusFor(), 200)
     await change({ issuers: { emulator: { issuer: 'https://other.example', audiences: ['token-broker'] } } })
     assert.equal(await statusFor(), 401)
   })
 
-  test('an issuer that did not change keeps its keys: nobody is asked for them again', async t => {
+  test('an issuer that did not change keeps its keys, without another fetch', async t => {
     const { broker, change, statusFor } = await start(t)
     await statusFor()
     emulator.resetCounts()
@@ -86,14 +86,14 @@ describe('callers and issuers', () => {
     assert.equal(emulator.counts().endpoints.callers.total, 0)
   })
 
-  test('audiences that change are asked for at once', async t => {
+  test('changed audiences are required at once', async t => {
     const { change, statusFor } = await start(t)
     assert.equal(await statusFor(), 200)
     await change({ issuers: { emulator: { issuer: emulator.callerIssuer, audiences: ['another'] } } })
     assert.equal(await statusFor(), 401)
   })
 
-  test('keys from a file that changes are read again, although the policy says the same', async t => {
+  test('keys from a changed file are read again, although the policy is the same', async t => {
     const folder = await mkdtemp(join(tmpdir(), 'token-broker-test-'))
     t.after(() => rm(folder, { recursive: true, force: true }))
     const jwksFile = join(folder, 'jwks.json')
@@ -106,11 +106,11 @@ describe('callers and issuers', () => {
     await writeFile(jwksFile, JSON.stringify(emulator.callerJwks()))
     await broker.service.reload()
     assert.equal((await broker.ask()).status, 200)
-    assert.equal(await statusFor(), 401, 'the old one is no longer there')
+    assert.equal(await statusFor(), 401, 'the old key is no longer in the file')
     assert.equal(broker.events('policy.loaded').length, 1)
   })
 
-  test('a key file that became faulty changes nothing, and is told', async t => {
+  test('a key file that became invalid changes nothing, and is reported', async t => {
     const folder = await mkdtemp(join(tmpdir(), 'token-broker-test-'))
     t.after(() => rm(folder, { recursive: true, force: true }))
     const jwksFile = join(folder, 'jwks.json')
@@ -126,17 +126,17 @@ describe('callers and issuers', () => {
   })
 })
 
-test('a request that is under way ends under the version that it began with', async t => {
+test('a running request ends under the version with which it began', async t => {
   t.after(() => emulator.configure({ latency: {} }))
   const { broker, change, statusFor, token } = await start(t)
   emulator.configure({ latency: { token: 300 } })
   emulator.resetCounts()
   const before = sha256(JSON.stringify({ ...base, rules: [rule, looks] }))
-  const answer = broker.ask(undefined, { token })
+  const running = broker.ask(undefined, { token })
   await until('the exchange', () => emulator.counts().maxConcurrentTokenRequests === 1)
   await change({ deny: [{ tenants: ['contoso'] }] })
-  assert.equal(await statusFor(), 403, 'the next one does not')
-  assert.equal((await answer).status, 200)
+  assert.equal(await statusFor(), 403, 'the next request is under the new version')
+  assert.equal((await running).status, 200)
   const [issued] = broker.events('token.issued')
   const [denied] = broker.events('token.denied')
   assert.equal(issued?.['policy'], before)

@@ -8,7 +8,7 @@ import { graph, policyOf, sampleCaller, startWorld } from '../support/broker.ts'
 
 export const world = await startWorld()
 const { emulator } = world
-/** The policy that {@link start} begins with, as far as it is not replaced. */
+/** The policy with which {@link start} begins, unless parts of it are replaced. */
 export const base = policyOf(emulator)
 export const rule = { name: 'sample', callers: [sampleCaller], tenants: ['contoso', 'fabrikam'], scopes: [graph] }
 export const looks = { name: 'looks', callers: [sampleCaller], permissions: ['observe'] }

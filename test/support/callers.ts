@@ -8,7 +8,7 @@ import {
   type Issuer,
   type Verification,
 } from '../../src/broker/authentication/authenticate.ts'
-import { createCertificates } from '../../src/broker/authentication/client-certificates.ts'
+import { createCertificateVerifier } from '../../src/broker/authentication/client-certificates.ts'
 import type { Clock } from '../../src/broker/lib/clock.ts'
 import { fixedJwks, type Jwks, parseJwks } from '../../src/broker/authentication/jwks.ts'
 import type { TokenRequest, Policy } from '../../src/broker/policy/model.ts'
@@ -117,10 +117,10 @@ export function authenticator(
   policy = idle,
 ): Authenticate {
   const admission = createAdmission(policy, issuers)
-  const certificates = createCertificates(() => undefined, clock)
+  const certificates = createCertificateVerifier(() => undefined, clock)
   const failedCredentials = createFailedCredentialLimiter(clock, () => Promise.resolve())
-  const recognised = { admission: () => admission, certificates, failedCredentials, clock }
-  return createAuthenticate({ ...recognised, ...(verification && { verification }) })
+  const parts = { admission: () => admission, certificates, failedCredentials, clock }
+  return createAuthenticate({ ...parts, ...(verification && { verification }) })
 }
 
 /** A caller that authenticated with a JWT. */
@@ -153,7 +153,7 @@ export const cast = {
 }
 
 /** A request for {@link graph} in contoso, with changes. */
-export const askFor = (changes: Partial<TokenRequest> = {}): TokenRequest => ({
+export const tokenRequest = (changes: Partial<TokenRequest> = {}): TokenRequest => ({
   tenant: ids.contoso,
   scope: graph,
   application: 'default',
@@ -177,4 +177,4 @@ const worker = await callerWith()
 
 /** A grant for any tenant except the home tenant, any application of {@link cast}, and {@link graph} or {@link arm}. */
 export const grantFor = (changes: Partial<TokenRequest> = {}, caller = worker): Grant =>
-  authorize(everything, caller, askFor(changes), ids.home)
+  authorize(everything, caller, tokenRequest(changes), ids.home)

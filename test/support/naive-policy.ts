@@ -34,22 +34,23 @@ export interface PlainCaller {
 export function naively(
   policy: PlainPolicy,
   caller: CallerFacts,
-  ask: TokenRequest,
+  request: TokenRequest,
   home: string | undefined,
 ): readonly string[] | 'denied' | 'undecided' | 'unknown' {
   const idOf = (tenant: string): string | undefined =>
     /^[0-9a-f-]{36}$/i.test(tenant) ? tenant.toLowerCase() : policy.tenants?.[tenant]?.toLowerCase()
-  const tenant = idOf(ask.tenant)
-  if (tenant === undefined || policy.applications[ask.application] === undefined) return 'unknown'
+  const tenant = idOf(request.tenant)
+  if (tenant === undefined || policy.applications[request.application] === undefined) return 'unknown'
 
   const appliesTo = ({ tenants, scopes, applications, callers }: PlainEntry, whole: boolean): boolean => {
     const otherwise = !whole
     const inTenants = tenants === '*' || (tenants?.some(each => idOf(each) === tenant) ?? otherwise)
-    const inApplications = applications?.includes(ask.application) ?? (otherwise || ask.application === 'default')
+    const inApplications =
+      applications?.includes(request.application) ?? (otherwise || request.application === 'default')
     return (
       inTenants &&
       inApplications &&
-      (scopes?.includes(ask.scope) ?? otherwise) &&
+      (scopes?.includes(request.scope) ?? otherwise) &&
       (callers?.some(each => isCaller(each, caller)) ?? otherwise)
     )
   }

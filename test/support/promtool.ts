@@ -5,7 +5,7 @@ import { delimiter, join } from 'node:path'
 const folders = [join(import.meta.dirname, '../../.tools/bin'), ...(process.env['PATH'] ?? '').split(delimiter)]
 const path = folders.map(folder => join(folder, 'promtool')).find(file => existsSync(file))
 
-/** For a test's `skip`: why promtool cannot run here, or `false`. */
+/** The `skip` option of a test: why promtool cannot run here, or `false`. */
 export const withoutPromtool = path === undefined && 'promtool is neither in .tools/bin nor in PATH'
 
 /**

@@ -1,30 +1,30 @@
 import { readConfig } from '../../src/config/config.ts'
 import type { Environment } from '../../src/config/environment.ts'
 
-/** The least that must be said, with each source of the identity. */
+/** The smallest valid configuration, for each source of the identity. */
 export const platform: Environment = {
   IDENTITY_ENDPOINT: 'http://localhost:42356/msi/token',
   IDENTITY_HEADER: 'secret',
 }
-/** …where the platform has a managed identity. */
+/** With a managed identity of the platform. */
 export const managed: Environment = {
   ...platform,
   BROKER_POLICY_FILE: 'policy.yaml',
   BROKER_IDENTITY_CLIENT_ID: '20000000-0000-4000-8000-000000000001',
 }
-/** What AKS workload identity sets. */
+/** The variables that AKS workload identity sets. */
 export const aks: Environment = {
   AZURE_TENANT_ID: '10000000-0000-4000-8000-000000000001',
   AZURE_FEDERATED_TOKEN_FILE: '/var/run/secrets/azure/tokens/azure-identity-token',
 }
-/** …with it. */
+/** With AKS workload identity. */
 export const workload: Environment = {
   ...aks,
   BROKER_POLICY_FILE: 'policy.yaml',
   BROKER_IDENTITY_SOURCE: 'workload-identity',
 }
 
-/** Every variable that is asked for by its name. */
+/** Every variable that the configuration reads by its name. */
 export function namesRead(): readonly string[] {
   const names = new Set<string>()
   for (const environment of [managed, workload]) {

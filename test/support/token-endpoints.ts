@@ -120,7 +120,7 @@ export async function tokenEndpointsOf(
   }
 }
 
-/** A request to any token endpoint; what is absent is as in a good request. */
+/** Changes to a valid request to any token endpoint. */
 export interface EndpointRequest {
   readonly tenant?: string
   readonly scope?: string

@@ -5,10 +5,10 @@ import { BrokerError, type ErrorCode, type ReasonOf } from '../../src/errors.ts'
 import { callerFields } from '../../src/telemetry/audit-fields.ts'
 import { createAudit } from '../../src/telemetry/audit.ts'
 import { createLogs } from '../../src/telemetry/log.ts'
-import { askFor, grantFor, graph } from '../support/callers.ts'
+import { tokenRequest, grantFor, graph } from '../support/callers.ts'
 import { movableClock } from '../support/clock.ts'
 
-/** An audit trail whose lines can be read. */
+/** An audit log with its lines. */
 function setUp() {
   const clock = movableClock()
   const lines: Json[] = []
@@ -25,10 +25,11 @@ const tenant = (n: number) => `00000000-0000-4000-8000-${String(n).padStart(12, 
 const failure = <Code extends ErrorCode>(code: Code, reason: ReasonOf<Code>) =>
   new BrokerError<ErrorCode>(code, 'no', { reason })
 const timeout = failure('upstream_unavailable', 'timeout')
-const told = (lines: readonly Json[]) => lines.map(line => [line['application'], line['reason'], line['suppressed']])
+const summaryOf = (lines: readonly Json[]) =>
+  lines.map(line => [line['application'], line['reason'], line['suppressed']])
 
 describe('refreshes that fail', () => {
-  test('of a thousand keys are one line, with the first of them', () => {
+  test('of a thousand keys are one line, for the first key', () => {
     const { lines, fail } = setUp()
     fail(1000, timeout)
     assert.equal(lines.length, 1)
@@ -44,7 +45,7 @@ describe('refreshes that fail', () => {
     assert.ok(!('suppressed' in (lines[0] ?? {})))
   })
 
-  test('for longer are a line a minute, with the number of those that had none', () => {
+  test('that continue are one line a minute, with the number of suppressed lines', () => {
     const { lines, fail, clock } = setUp()
     fail(1000, timeout)
     clock.advance(59_999)
@@ -59,13 +60,13 @@ describe('refreshes that fail', () => {
     )
   })
 
-  test('of another application, with another code or for another reason are lines of their own', () => {
+  test('of another application, with another code or reason are lines of their own', () => {
     const { lines, fail } = setUp()
     fail(2, timeout)
     fail(2, timeout, 'other')
     fail(2, failure('upstream_unavailable', 'network'))
     fail(2, failure('identity_unavailable', 'timeout'))
-    assert.deepEqual(told(lines), [
+    assert.deepEqual(summaryOf(lines), [
       ['default', 'timeout', undefined],
       ['other', 'timeout', undefined],
       ['default', 'network', undefined],
@@ -73,7 +74,7 @@ describe('refreshes that fail', () => {
     ])
   })
 
-  test('and those that succeed are none, and end no minute', () => {
+  test('refreshes that succeed are no line, and do not reset the minute', () => {
     const { lines, audit, fail } = setUp()
     audit.refreshed(grantFor(), 'replaced')
     audit.refreshed(grantFor(), 'not_yet')
@@ -85,15 +86,15 @@ describe('refreshes that fail', () => {
   })
 })
 
-test('requests that fail are written each, however alike they are', () => {
+test('every request that fails is logged, even if the failures are the same', () => {
   const { lines, audit } = setUp()
   const grant = grantFor()
   const request = { requestId: 'a-1', endpoint: 'tokens', address: '127.0.0.1' }
-  for (let n = 0; n < 10; n++) audit.refused(request, grant.caller, askFor(), timeout, grant)
+  for (let n = 0; n < 10; n++) audit.refused(request, grant.caller, tokenRequest(), timeout, grant)
   assert.equal(lines.filter(line => line['event'] === 'token.failed').length, 10)
 })
 
-describe('a purge is a line that says who made the broker forget what, and how much that was', () => {
+describe('a purge is one line with the caller, the filter and the number of tokens removed', () => {
   const { caller } = grantFor()
   const request = { requestId: 'a-1', endpoint: 'purge', address: '127.0.0.1' }
   const always = {
@@ -114,7 +115,7 @@ describe('a purge is a line that says who made the broker forget what, and how m
     assert.deepEqual(line, { ...always, client_id: 'c', tenant: tenant(1), scope: graph, dropped: 12 })
   })
 
-  test('each, also when it dropped nothing; without a filter it was everything', () => {
+  test('even if it removed nothing; without a filter, everything was purged', () => {
     const { lines, audit } = setUp()
     audit.purged(request, caller, {}, 0)
     audit.purged(request, caller, {}, 0)

@@ -8,7 +8,7 @@ import { graph, startWorld, until } from '../support/broker.ts'
 const world = await startWorld()
 const { emulator, clock } = world
 
-/** A line without what differs each time: its time, and an id that is only looked at. */
+/** A line without its time and request id, which differ each time; only their form is checked. */
 function stable({ time, request_id: id = 'none-0', ...rest }: Json = {}): Json {
   assert.match(String(time), /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/)
   assert.ok(typeof id === 'string' && /^[\da-z]+-[\da-z]+$/.test(id))
@@ -19,7 +19,7 @@ const request = { endpoint: 'tokens', address: '127.0.0.1' }
 const target = { tenant: sample.contoso, scope: graph, application: 'default' }
 const policyVersion = /^[\da-f]{64}$/
 
-test('a token that is handed out is a line that says who got what by which rule, and how', async t => {
+test('each token issued is one line with the caller, the rule, the target and the cache result', async t => {
   const broker = await world.broker(t)
   const { json } = await broker.ask()
   await broker.ask()
@@ -43,12 +43,12 @@ test('a token that is handed out is a line that says who got what by which rule,
 })
 
 const denials: readonly (readonly [what: string, tenant: string, reason: string])[] = [
-  ['something nobody granted', sample.homeTenant, 'no_rule'],
-  ['a tenant nobody knows', 'unknown', 'unknown_target'],
-  ['something a denial speaks of', 'fabrikam', 'denied'],
+  ['a target that no rule grants', sample.homeTenant, 'no_rule'],
+  ['an unknown tenant', 'unknown', 'unknown_target'],
+  ['a target that a denial names', 'fabrikam', 'denied'],
 ]
 for (const [what, tenant, reason] of denials)
-  test(`a denial of ${what} is a line with the ask as it was written, and the reason the caller is not told`, async t => {
+  test(`the denial of ${what} is one line with the request as written, and the reason that the response does not have`, async t => {
     const broker = await world.broker(t, { policy: { deny: [{ tenants: ['fabrikam'] }] } })
     const reply = await broker.ask({ tenant, scope: graph })
     const [line] = broker.events('token.denied')
@@ -69,7 +69,7 @@ for (const [what, tenant, reason] of denials)
     assert.ok(!reply.text.includes(reason))
   })
 
-test('a failure is a line with the rule, what Entra said in numbers, and the remedy', async t => {
+test('a failure is one line with the rule, the codes and ids of Entra, and the remedy', async t => {
   const broker = await world.broker(t)
   emulator.fault({ kind: 'aadsts', code: 700213, at: 'token' })
   const reply = await broker.ask()
@@ -82,7 +82,7 @@ test('a failure is a line with the rule, what Entra said in numbers, and the rem
   assert.deepEqual(Object.keys(ids), ['trace_id', 'correlation_id'])
   assert.equal(remedy, reply.json['remedy'])
   assert.deepEqual(rest, {
-    // Nobody but an operator can end it.
+    // It does not pass by itself: an operator must act.
     level: 'error',
     event: 'token.failed',
     ...request,
@@ -120,7 +120,7 @@ const refusals: readonly (readonly [
   ['nonsense', async () => 'nonsense', 'invalid_token', 'malformed'],
 ]
 for (const [what, mint, outcome, reason] of refusals)
-  test(`a caller with ${what} is a line that says why, and nothing that nobody verified`, async t => {
+  test(`a caller with ${what} is one line with the reason, and without unverified data`, async t => {
     const broker = await world.broker(t)
     const token = await mint()
     const headers = token === undefined ? {} : { authorization: `Bearer ${token}` }
@@ -139,7 +139,7 @@ for (const [what, mint, outcome, reason] of refusals)
     })
   })
 
-test('a failed refresh is a line of its own: nobody was refused anything', async t => {
+test('a failed refresh is an event of its own, because no caller was refused', async t => {
   const broker = await world.broker(t)
   await broker.ask()
   clock.advance(2700)
@@ -154,7 +154,7 @@ test('a failed refresh is a line of its own: nobody was refused anything', async
   assert.equal(broker.events('token.failed').length, 0)
 })
 
-test('what is malformed is no decision, and no line', async t => {
+test('a malformed request is not logged, because no decision was made', async t => {
   const broker = await world.broker(t)
   await broker.ask('{')
   assert.deepEqual(
@@ -163,7 +163,7 @@ test('what is malformed is no decision, and no line', async t => {
   )
 })
 
-test('a subject cannot write a line of its own, nor a long one', async t => {
+test('a subject cannot add a line, nor make a line long', async t => {
   const subject = `a\n{"event":"token.issued"}\u2028"\\${'x'.repeat(500)}`
   const rules = [
     { name: 'x', callers: [{ issuer: 'emulator', claims: { role: 'r' } }], tenants: ['contoso'], scopes: [graph] },
@@ -176,7 +176,7 @@ test('a subject cannot write a line of its own, nor a long one', async t => {
 })
 
 for (const level of ['error', 'fatal'])
-  test(`the audit trail does not depend on LOG_LEVEL=${level}`, async t => {
+  test(`the audit log does not depend on LOG_LEVEL=${level}`, async t => {
     const broker = await world.broker(t, { environment: { LOG_LEVEL: level } })
     await broker.ask()
     await broker.ask({ tenant: 'unknown', scope: graph })

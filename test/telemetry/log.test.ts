@@ -34,16 +34,16 @@ function logged(level: string, write: (logs: ReturnType<typeof createLogs>) => v
   return text
 }
 
-const members = ['authorization', 'access_token', 'client_assertion', 'assertion', 'token', 'secret']
-for (const name of members)
-  test(`a member called ${name} is never written, up to two objects deep`, () => {
+const fieldNames = ['authorization', 'access_token', 'client_assertion', 'assertion', 'token', 'secret']
+for (const name of fieldNames)
+  test(`a field ${name} is redacted, up to two objects deep`, () => {
     const opaque = 'opaque-credential'
     const text = logged('info', ({ log }) => log.info({ [name]: opaque, a: { [name]: opaque, b: { [name]: opaque } } }))
     assert.ok(!text.includes(opaque))
     assert.equal(text.split('[redacted]').length, 4)
   })
 
-test('both loggers pass the scrubber, in messages, members and errors', () => {
+test('both loggers use the scrubber, for messages, fields and errors', () => {
   const text = logged('info', ({ log, audit }) => {
     for (const logger of [log, audit]) {
       logger.info(`message ${jwt} ${secret}`)
@@ -55,7 +55,7 @@ test('both loggers pass the scrubber, in messages, members and errors', () => {
   assert.ok(!text.includes(jwt.slice(0, 20)) && !text.includes(JSON.stringify(secret).slice(1, -1)), text)
 })
 
-test('LOG_LEVEL is for people: the audit trail is written whatever it says', () => {
+test('LOG_LEVEL does not affect the audit log', () => {
   const text = logged('fatal', ({ log, audit }) => {
     log.error('not written')
     audit.info('written')
@@ -71,7 +71,7 @@ test('an error is described with its code and causes, cut to a length', () => {
   assert.deepEqual([code, message?.length], ['ECONNREFUSED', 500])
 })
 
-test('an expected error needs no stack; a bug does', () => {
+test('a BrokerError has no stack; any other error has one', () => {
   assert.ok(!('stack' in describeError(new BrokerError('upstream_unavailable', 'x'))))
   assert.match(String(describeError(new TypeError('x'))['stack']), /log\.test\.ts/)
 })
@@ -82,12 +82,12 @@ test('an error that is its own cause does not end the process', () => {
   assert.doesNotThrow(() => describeError(error))
 })
 
-test('what is thrown and no error is described, too', () => {
+test('a thrown value that is not an error is described too', () => {
   assert.deepEqual(describeError('x'.repeat(600)), { message: 'x'.repeat(500) })
   assert.deepEqual(describeError(undefined), { message: 'undefined' })
 })
 
-test('a fingerprint is what sha256sum says, cut to 32 digits', () => {
+test('a fingerprint is the first 32 digits of what sha256sum prints', () => {
   // printf %s abc | sha256sum | cut -c1-32 (FIPS 180-4, example B.1)
   assert.equal(fingerprint('abc'), 'ba7816bf8f01cfea414140de5dae2223')
 })

@@ -105,7 +105,7 @@ const kinds: readonly Request[] = [
 
 const seriesOf = async (broker: TestBroker) => [...(await metrics.scrape(broker)).series.keys()].toSorted()
 
-test('the number of series does not depend on what callers send, and nothing of it is in a scrape', async t => {
+test('the number of series does not depend on what callers send, and a scrape contains nothing of it', async t => {
   const broker = await metrics.broker(t, { policy })
   let sent = 0
   const sendUntil = async (count: number) => {
@@ -131,9 +131,9 @@ test('the number of series does not depend on what callers send, and nothing of 
     assert.ok(outcomes.has(outcome), outcome)
 })
 
-test('labels are escaped: a name of the policy cannot make a line of its own', async () => {
+test('labels are escaped: a name in the policy cannot add a line', async () => {
   const name = 'https://login.example/"} 1\nfaked_total 1\\'
-  const told = createMetrics({
+  const metricsUnderTest = createMetrics({
     cache: () => ({
       entries: 0,
       maxEntries: 1,
@@ -159,8 +159,8 @@ test('labels are escaped: a name of the policy cannot make a line of its own', a
     policy: () => ({ policy: parsePolicy(JSON.stringify(policyOf(emulator))), loadedAt: 0, rejection: undefined }),
     version: '1.2.3',
   })
-  const text = await told.scrape()
-  told.close()
+  const text = await metricsUnderTest.scrape()
+  metricsUnderTest.close()
   const healthy = [...readScrape(text).series.values()].filter(each => each.name === 'token_broker_upstream_healthy')
   assert.deepEqual(
     healthy.map(({ labels, value }) => [labels['name'], value]),

@@ -55,7 +55,7 @@ const rows: Readonly<Record<string, Row>> = {
     happens: ask,
     moves: { [issued]: 1, [served('miss')]: 1, [exchanged('ok')]: 1 },
   },
-  'a request for a token that is held: hit': {
+  'a request for a cached token: hit': {
     before: ask,
     happens: ask,
     moves: { [issued]: 1, [served('hit')]: 1 },
@@ -69,12 +69,12 @@ const rows: Readonly<Record<string, Row>> = {
     },
     moves: { [issued]: 2, [served('miss')]: 1, [served('collapsed')]: 1, [exchanged('ok')]: 1 },
   },
-  'a request for a token that is due: due, and one refresh': {
+  'a request for a token whose refresh is due: due, and one refresh': {
     before: due,
     happens: askAndRefresh,
     moves: { [issued]: 1, [served('due')]: 1, [refreshed('replaced')]: 1, [exchanged('ok')]: 1 },
   },
-  'a refresh that brings nothing that lives longer: not_yet': {
+  'a refresh that returns no token that lives longer: not_yet': {
     before: async broker => {
       await due(broker)
       emulator.configure({ expiresIn: 600 })
@@ -90,7 +90,7 @@ const rows: Readonly<Record<string, Row>> = {
     happens: askAndRefresh,
     moves: { [issued]: 1, [served('due')]: 1, [refreshed('federation')]: 1, [exchanged('federation')]: 1 },
   },
-  'a refresh that meets a remembered failure: nobody is asked, and nobody is told': {
+  'a refresh that hits the negative cache: no exchange, and no event': {
     before: async broker => {
       await due(broker)
       emulator.fault({ kind: 'aadsts', code: 700213, at: 'token' })
@@ -99,7 +99,7 @@ const rows: Readonly<Record<string, Row>> = {
     happens: askAndRefresh,
     moves: { [issued]: 1, [served('due')]: 1, [refreshed('federation')]: 1 },
   },
-  'a request after a refresh failed, while the next one waits: refresh-failed': {
+  'a request after a failed refresh, before the next one: refresh-failed': {
     before: failing,
     happens: ask,
     moves: { [issued]: 1, [served('refresh-failed')]: 1 },
@@ -112,7 +112,7 @@ const rows: Readonly<Record<string, Row>> = {
     happens: ask,
     moves: { [issued]: 1, [served('expired')]: 1, [exchanged('ok')]: 1 },
   },
-  'a request for more life than is left: request': {
+  'a request with a min_expires_in above the remaining life: request': {
     before: async broker => {
       await ask(broker)
       clock.advance(2000)
@@ -120,30 +120,30 @@ const rows: Readonly<Record<string, Row>> = {
     happens: broker => ask(broker, { ...contoso, min_expires_in: 1800 }),
     moves: { [issued]: 1, [served('request')]: 1, [exchanged('ok')]: 1 },
   },
-  'a request for more life than can be had: no token, so nothing of the cache': {
+  'a request with a min_expires_in that no token has: no token, so no cache result': {
     before: async () => emulator.configure({ expiresIn: 600 }),
     happens: broker => ask(broker, { ...contoso, min_expires_in: 1800 }),
     moves: { 'token_broker_requests_total{endpoint="tokens",outcome="upstream_unavailable"}': 1, [exchanged('ok')]: 1 },
   },
-  'a token that pushes another out: an eviction': {
+  'a token for which another is evicted: an eviction': {
     // Fabrikam's is there.
     environment: { BROKER_CACHE_MAX_ENTRIES: '1' },
     happens: ask,
     moves: { [issued]: 1, [served('miss')]: 1, [exchanged('ok')]: 1, token_broker_cache_evictions_total: 1 },
   },
-  'a token that is no JWT: unreadable': {
+  'a token that is not a JWT: opaque': {
     before: async () => emulator.configure({ opaqueTokens: true }),
     happens: ask,
     moves: { [issued]: 1, [served('miss')]: 1, [exchanged('ok')]: 1, token_broker_opaque_tokens_total: 1 },
   },
-  'a request that Entra refuses: no token, so nothing of the cache': {
+  'a request that Entra refuses: no token, so no cache result': {
     happens: broker => ask(broker, { ...contoso, tenant: 'tailspin' }),
     moves: {
       'token_broker_requests_total{endpoint="tokens",outcome="consent_required"}': 1,
       [exchanged('consent')]: 1,
     },
   },
-  'the same request again: the failure is remembered, and nobody is asked': {
+  'the same request again: the failure is served from the negative cache, without an exchange': {
     before: broker => ask(broker, { ...contoso, tenant: 'tailspin' }),
     happens: broker => ask(broker, { ...contoso, tenant: 'tailspin' }),
     moves: {
@@ -159,7 +159,7 @@ const rows: Readonly<Record<string, Row>> = {
     },
     moves: { 'token_broker_requests_total{endpoint="purge",outcome="ok"}': 1, token_broker_cache_purged_total: 2 },
   },
-  'a purge that drops nothing': {
+  'a purge that removes nothing': {
     happens: async ({ url }) => {
       const authorization = `Bearer ${observer}`
       await send(`${url}/tokens?tenant=tailspin`, { method: 'DELETE', headers: { authorization } })

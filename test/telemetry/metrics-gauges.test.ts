@@ -15,31 +15,31 @@ const read = async (broker: TestBroker, ...keys: readonly string[]) => {
 }
 
 describe('the cache', () => {
-  test('entries, their most, fetches under way', async t => {
+  test('entries, maximum, fetches in flight', async t => {
     const broker = await metrics.bareBroker(t, { environment: { BROKER_CACHE_MAX_ENTRIES: '2' } })
     const gauges = () => read(broker, 'cache_entries', 'cache_max_entries', 'cache_fetches_in_flight')
     assert.deepEqual(await gauges(), [0, 2, 0])
     await ask(broker)
     assert.deepEqual(await gauges(), [1, 2, 0])
     emulator.configure({ latency: { token: 200 } })
-    const answer = ask(broker, { tenant: 'fabrikam', scope: graph })
+    const response = ask(broker, { tenant: 'fabrikam', scope: graph })
     await until('the fetch', async () => (await gauges())[2] === 1)
-    await answer
+    await response
     assert.deepEqual(await gauges(), [2, 2, 0])
   })
 
-  test('an expired entry that nobody asks for again is still counted as one', async t => {
+  test('an expired entry is still counted, although it is not requested again', async t => {
     const broker = await metrics.broker(t)
     clock.advance(86_400)
     assert.deepEqual(await read(broker, 'cache_entries'), [1])
   })
 })
 
-describe('entries at risk, and the seconds to the first loss', () => {
+describe('entries at risk, and the seconds until the first becomes unusable', () => {
   const risk = (broker: TestBroker) => read(broker, 'cache_entries_at_risk', 'cache_at_risk_usable_seconds')
   const none = [0, Number.NaN]
 
-  /** The refresh of fabrikam's token has failed, with 839 s left in which it is handed out. */
+  /** The refresh of fabrikam's token has failed, and it is usable for 839 s more. */
   async function failing(t: TestContext, environment: Record<string, string> = {}) {
     const broker = await metrics.broker(t, { environment })
     clock.advance(2700)
@@ -52,11 +52,11 @@ describe('entries at risk, and the seconds to the first loss', () => {
   const settles = (broker: TestBroker, expected: readonly number[]) =>
     until(`${expected.join()} at risk`, async () => String(await risk(broker)) === String(expected))
 
-  test('none, and no number, while all is well', async t => {
+  test('are 0 and NaN while no refresh fails', async t => {
     assert.deepEqual(await risk(await metrics.broker(t)), none)
   })
 
-  test('appear once the key is asked for again after its refresh failed, and count down', async t => {
+  test('appear once the key is requested after its refresh failed, and count down', async t => {
     const broker = await failing(t)
     assert.deepEqual(await risk(broker), none)
     await ask(broker, fabrikam)
@@ -67,11 +67,11 @@ describe('entries at risk, and the seconds to the first loss', () => {
     assert.deepEqual(await risk(broker), [1, 838])
   })
 
-  test('go away on success', async t => {
+  test('disappear on success', async t => {
     const broker = await failing(t)
     await ask(broker, fabrikam)
     emulator.clearFaults()
-    // The failure is remembered for 22.5 s, which is longer than the refresh backs off.
+    // The failure is cached for 22.5 s, which is longer than the refresh backs off.
     clock.advance(23)
     await ask(broker, fabrikam)
     await settles(broker, none)
@@ -79,7 +79,7 @@ describe('entries at risk, and the seconds to the first loss', () => {
     assert.deepEqual(await risk(broker), none)
   })
 
-  test('go away when the token is lost', async t => {
+  test('disappear when the token becomes unusable', async t => {
     const broker = await failing(t)
     await ask(broker, fabrikam)
     clock.advance(838)
@@ -88,7 +88,7 @@ describe('entries at risk, and the seconds to the first loss', () => {
     assert.deepEqual(await risk(broker), none)
   })
 
-  test('go away with an eviction', async t => {
+  test('disappear with an eviction', async t => {
     const broker = await failing(t, { BROKER_CACHE_MAX_ENTRIES: '1' })
     await ask(broker, fabrikam)
     assert.deepEqual(await risk(broker), [1, 839])
@@ -124,7 +124,7 @@ describe('the upstreams', () => {
     assert.deepEqual(await all(broker), [1, 1, 1])
   })
 
-  test("one tenant's refusal is no ill health", async t => {
+  test('a refusal for one tenant does not make the authority unhealthy', async t => {
     const broker = await metrics.broker(t)
     await ask(broker, { tenant: 'tailspin', scope: graph })
     assert.deepEqual(await all(broker), [1, 1, 1])
@@ -132,7 +132,7 @@ describe('the upstreams', () => {
 })
 
 describe('the service', () => {
-  test('is ready as /readyz says', async t => {
+  test('is ready when /readyz reports it', async t => {
     const broker = await metrics.broker(t)
     assert.deepEqual(await read(broker, 'ready'), [0])
     await broker.service.warmUp()
@@ -141,7 +141,7 @@ describe('the service', () => {
     assert.deepEqual(await read(broker, 'ready'), [0])
   })
 
-  test('names its policy by the SHA-256 of the file, and when it was loaded', async t => {
+  test('reports the SHA-256 of its policy file, and when it was loaded', async t => {
     const started = clock.now() / 1000
     const broker = await metrics.broker(t)
     clock.advance(60)
@@ -151,7 +151,7 @@ describe('the service', () => {
     assert.deepEqual(found, [1, started])
   })
 
-  test('names its version and that of Node.js', async t => {
+  test('reports its version and that of Node.js', async t => {
     const { version } = JSON.parse(readFileSync(join(import.meta.dirname, '../../package.json'), 'utf8')) as {
       version: string
     }
@@ -159,7 +159,7 @@ describe('the service', () => {
     assert.deepEqual(await read(broker, `build_info{version="${version}",node="${process.version}"}`), [1])
   })
 
-  test('measures how late the event loop runs, since the last scrape', async t => {
+  test('measures the event loop delay since the last scrape', async t => {
     const broker = await metrics.broker(t)
     const delays = () => read(broker, 'event_loop_delay_p99_seconds', 'event_loop_delay_max_seconds')
     const turn = () => new Promise(resolve => setTimeout(resolve, 40))

@@ -22,7 +22,7 @@ const read = async (broker: TestBroker, ...keys: readonly string[]) => {
   return keys.map(key => series.get(`token_broker_${key}`)?.value)
 }
 
-describe('exchanges and the queue for one', () => {
+describe('exchanges and the fair queue', () => {
   const load = (broker: TestBroker) =>
     read(
       broker,
@@ -31,12 +31,12 @@ describe('exchanges and the queue for one', () => {
       'fair_queue_length{queue="background"}',
     )
 
-  test('are counted while they last: one at once, and the others wait', async t => {
+  test('are counted while they last: one exchange at once, and the others wait', async t => {
     const broker = await start(t, { BROKER_UPSTREAM_CONCURRENCY: '1' })
     await askFor(broker, 0)
     assert.deepEqual(await load(broker), [0, 0, 0])
     emulator.configure({ latency: { token: 400 } })
-    const answers = [askFor(broker, 1), askFor(broker, 2), askFor(broker, 3)]
+    const responses = [askFor(broker, 1), askFor(broker, 2), askFor(broker, 3)]
     await until('the queue', async () => String(await load(broker)) === '1,2,0')
     assert.partialDeepStrictEqual((await broker.get('/cache', { token: metrics.observer })).json, {
       fetching: 3,
@@ -44,11 +44,11 @@ describe('exchanges and the queue for one', () => {
       waiting: 2,
       waiting_background: 0,
     })
-    assert.ok((await Promise.all(answers)).every(({ status }) => status === 200))
+    assert.ok((await Promise.all(responses)).every(({ status }) => status === 200))
     assert.deepEqual(await load(broker), [0, 0, 0])
   })
 
-  test('refreshes wait in a lane of their own', async t => {
+  test('refreshes wait in a queue of their own', async t => {
     const broker = await start(t, { BROKER_UPSTREAM_CONCURRENCY: '1' })
     for (const n of [0, 1, 2]) await askFor(broker, n)
     clock.advance(2700)
@@ -61,7 +61,7 @@ describe('exchanges and the queue for one', () => {
   })
 })
 
-test('failures that are remembered, by what they stand for and by reason, and gone with a success', async t => {
+test('failures in the negative cache, by level and reason; they disappear with a success', async t => {
   const broker = await start(t)
   const failures = () => read(broker, 'negative_cache_entries{level="tenant",reason="consent"}')
   const body = async () => (await broker.get('/cache', { token: metrics.observer })).json['failures']
@@ -76,7 +76,7 @@ test('failures that are remembered, by what they stand for and by reason, and go
   assert.deepEqual([await failures(), await body()], [[undefined], []])
 })
 
-test('the circuit: opens when several tenants get no answer, is half-open for one, and closes', async t => {
+test('the circuit opens when several tenants get no response, is half-open for one exchange, and closes', async t => {
   const broker = await start(t)
   const circuit = () =>
     read(broker, ...['closed', 'open', 'half-open'].map(state => `upstream_circuit_state{state="${state}"}`))

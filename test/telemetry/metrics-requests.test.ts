@@ -76,7 +76,7 @@ describe('a request is counted once, by endpoint and outcome', () => {
     assert.deepEqual(await moves(broker, () => broker.get('/readyz')), { [counted('readyz', 'ok')]: 1 })
   })
 
-  test('looking at the metrics is counted too, one scrape later', async t => {
+  test('a scrape is counted too, in the next scrape', async t => {
     const broker = await metrics.broker(t)
     const count = async () => (await metrics.scrape(broker)).series.get(counted('metrics', 'ok'))?.value
     assert.deepEqual([await count(), await count(), await count()], [undefined, 1, 2])
@@ -129,14 +129,14 @@ describe('a denial is counted by endpoint and reason', () => {
         })
       })
 
-  test('metrics: whoever may not see them is counted in them', async t => {
+  test('metrics: a caller without the permission is counted in them', async t => {
     const broker = await metrics.broker(t, { policy })
     const moved = await moves(broker, () => broker.get('/metrics', { token: caller }))
     assert.deepEqual(moved, { [denied('metrics', 'no_rule')]: 1 })
   })
 })
 
-describe('a credential that is checked is counted by its issuer and outcome; one that is remembered is not', () => {
+describe('a verified credential is counted by its issuer and outcome; a cached verification is not', () => {
   const mint = (...how: Parameters<typeof emulator.mintCallerToken>) => emulator.mintCallerToken(...how)
   const rows: readonly (readonly [issuer: string, outcome: string, make: () => Promise<string>])[] = [
     ['emulator', 'expired', () => mint({}, { expiresIn: -31 })],
@@ -165,7 +165,7 @@ describe('a credential that is checked is counted by its issuer and outcome; one
       })
     })
 
-  test('a good one is counted the first time only', async t => {
+  test('a valid one is counted the first time only', async t => {
     const broker = await metrics.broker(t)
     const token = await mint()
     await ask(broker)

@@ -14,7 +14,7 @@ const issued = refused('issued')
 const exchanged = (outcome: string) => `token_broker_exchange_duration_seconds_count{outcome="${outcome}"}`
 const identity = (outcome: string) => `token_broker_identity_fetch_duration_seconds_count{outcome="${outcome}"}`
 
-describe('an exchange is counted under the class of its outcome, and no others move', () => {
+describe('an exchange is counted under its outcome, and no other series changes', () => {
   const entra = (kind: Fault['kind'], more: Partial<Fault> = {}): Fault => ({ kind, at: 'token', ...more })
   const says = (code: number) => entra('aadsts', { code })
   const rows: readonly (readonly [fault: Fault, outcome: string, code: string, attempts?: number])[] = [
@@ -50,7 +50,7 @@ describe('an exchange is counted under the class of its outcome, and no others m
       if (fault.kind !== 'refused') assert.equal(emulator.counts().endpoints.token.total, attempts)
     })
 
-  test('an attempt that fails and one that succeeds: both', async t => {
+  test('a failed attempt and a successful one: both are counted', async t => {
     const broker = await metrics.broker(t)
     emulator.fault(entra('reset', { times: 1 }))
     assert.deepEqual(await moves(broker, () => ask(broker)), {
@@ -70,7 +70,7 @@ describe('an exchange is counted under the class of its outcome, and no others m
     })
   })
 
-  test('an assertion that Entra refuses is fetched again; with nothing newer there is one exchange', async t => {
+  test('a refused assertion is fetched again; without a newer one there is one exchange', async t => {
     const broker = await metrics.broker(t)
     emulator.fault(says(700024))
     assert.deepEqual(await moves(broker, () => ask(broker)), {
@@ -80,7 +80,7 @@ describe('an exchange is counted under the class of its outcome, and no others m
     })
   })
 
-  test('with a newer assertion there are two: the refused one and the good one', async t => {
+  test('with a newer assertion there are two exchanges: the refused one and the successful one', async t => {
     const broker = await metrics.broker(t)
     emulator.fault({ ...says(700024), times: 1 })
     emulator.renewIdentityToken()
@@ -93,14 +93,14 @@ describe('an exchange is counted under the class of its outcome, and no others m
     })
   })
 
-  test('the seconds of an exchange are in the buckets', async t => {
+  test('the duration of an exchange is in the buckets', async t => {
     const broker = await metrics.broker(t)
     emulator.configure({ latency: { token: 200 } })
-    const answer = ask(broker)
+    const response = ask(broker)
     // The broker's clock stands still but for this.
     while (emulator.counts().maxConcurrentTokenRequests === 0) await new Promise(resolve => setImmediate(resolve))
     clock.advance(0.3)
-    await answer
+    await response
     const { series } = await metrics.scrape(broker)
     const value = (suffix: string) => series.get(`token_broker_exchange_duration_seconds_${suffix}`)?.value
     // One of fabrikam in no time, one in 0.3 s.
@@ -170,7 +170,7 @@ describe("a fetch of an issuer's keys is counted by issuer and outcome", () => {
   const askAsOnprem = async (broker: TestBroker) =>
     broker.ask(undefined, { token: await emulator.mintCallerToken({}, { issuer: onprem.issuer }) })
 
-  test('keys that are there: ok', async t => {
+  test('keys that can be fetched: ok', async t => {
     const broker = await metrics.broker(t, { policy })
     assert.deepEqual(await moves(broker, () => askAsOnprem(broker)), {
       [fetched('ok')]: 1,

@@ -19,21 +19,21 @@ import { movesBetween, type Scrape, scrape } from './scrape.ts'
 
 const thirtyDays = 30 * 86_400
 
-/** Whatever a test makes happen: docs/metrics.md must tell of every label value that comes of it. */
+/** Checks that docs/metrics.md lists every label value that a test causes. */
 function assertDocumented({ series }: Scrape): void {
   for (const { name, labels } of series.values()) {
     const metric = metricOf(name)
     for (const [label, value] of Object.entries(labels).filter(([each]) => each !== 'le'))
       assert.ok(
         documented.has(`${metric} ${label}`) || documented.has(`${metric} ${label} ${value}`),
-        `docs/metrics.md does not tell of ${metric}{${label}="${value}"}`,
+        `docs/metrics.md does not list ${metric}{${label}="${value}"}`,
       )
   }
 }
 
 /**
  * A world in which a counter moves for one reason only: the issuer's keys are read from a file, and the tokens of the
- * caller and of the observer outlive every test, so that nobody is verified twice and no keys are fetched by the way.
+ * caller and of the observer outlive every test, so that no caller is verified twice and no keys are fetched besides.
  */
 export async function metricsWorld(emulated: EmulatorOptions = {}) {
   const world = await startWorld(emulated)
@@ -59,12 +59,12 @@ export async function metricsWorld(emulated: EmulatorOptions = {}) {
     ...world,
     issuers,
     observers,
-    /** A broker that knows nobody yet. */
+    /** A broker that has verified no caller yet. */
     bareBroker,
     caller,
     observer,
     ask,
-    /** A broker that knows the caller, the observer and the identity's token already, and holds fabrikam's token. */
+    /** A broker that knows the caller, the observer and the identity's token already, and has fabrikam's token in its cache. */
     broker: async (t: Closing, options: BrokerOptions = {}): Promise<TestBroker> => {
       const broker = await bareBroker(t, options)
       await ask(broker, { tenant: 'fabrikam', scope: graph })

@@ -25,7 +25,7 @@ async function eventful() {
   await ask(broker)
   await until('the failed refresh', () => broker.events('token.refresh_failed').length === 1)
   await ask(broker)
-  // The failure is the application's, and remembered for all its tenants.
+  // The failure is cached for all tenants of the application.
   await ask(broker, { tenant: 'tailspin', scope: graph })
   await metrics.scrape(broker)
   return broker
@@ -34,7 +34,7 @@ const broker = await eventful()
 const reply = await broker.get('/metrics', { token: metrics.observer })
 const scrape = readScrape(reply.text)
 
-test('the answer is the text format, version 0.0.4, and is not stored', () => {
+test('the response has the text format, version 0.0.4, and must not be stored', () => {
   assert.equal(reply.status, 200)
   assert.equal(reply.headers['content-type'], 'text/plain; version=0.0.4; charset=utf-8')
   assert.equal(reply.headers['cache-control'], 'no-store')
@@ -44,14 +44,14 @@ test('the answer is the text format, version 0.0.4, and is not stored', () => {
 describe('promtool check metrics', { skip: withoutPromtool }, () => {
   const check = (text: string) => promtool(['check', 'metrics'], text)
 
-  test('finds no fault', () => assert.deepEqual(check(reply.text), { status: 0, said: '' }))
+  test('finds no error', () => assert.deepEqual(check(reply.text), { status: 0, said: '' }))
 
-  test('finds no fault with a broker to which nothing has happened yet', async t => {
+  test('finds no error in the metrics of a broker without any request', async t => {
     const fresh = await metrics.bareBroker(t)
     assert.deepEqual(check((await fresh.get('/metrics')).text), { status: 0, said: '' })
   })
 
-  test('would find one', () => {
+  test('would find an error', () => {
     const { status, said } = check('# HELP tokens Tokens.\n# TYPE tokens counter\ntokens 1\n')
     assert.equal(status, 3)
     assert.match(said, /_total/)
@@ -64,8 +64,8 @@ const metricOf = (name: string) => (name in table ? name : name.replace(/_(bucke
 describe('the metrics are those of the table', () => {
   test('no more and no fewer', () => {
     assert.deepEqual([...scrape.types.keys()].toSorted(), Object.keys(table).toSorted())
-    const shown = new Set([...scrape.series.values()].map(({ name }) => metricOf(name)))
-    assert.deepEqual([...shown].toSorted(), Object.keys(table).toSorted())
+    const scraped = new Set([...scrape.series.values()].map(({ name }) => metricOf(name)))
+    assert.deepEqual([...scraped].toSorted(), Object.keys(table).toSorted())
   })
 
   for (const [name, { type, help, labels }] of Object.entries(table))
@@ -91,7 +91,7 @@ describe("the names follow Prometheus' conventions (https://prometheus.io/docs/p
     })
 })
 
-test('a histogram counts what is below each bound, and all of it in the last', () => {
+test('a histogram counts values up to each bound, and all values in the last', () => {
   for (const name of Object.keys(table).filter(each => table[each]?.type === 'histogram')) {
     const ofBucket = [...scrape.series.values()].filter(
       each => each.name === `${name}_bucket` && each.labels['outcome'] === 'ok',

@@ -8,12 +8,12 @@ function setUp() {
   return { clock, ...createOncePerMinute(clock.now) }
 }
 
-describe('the same thing', () => {
-  test('is to be written the first time, with nothing suppressed before it', () => {
+describe('the same text', () => {
+  test('is written the first time, with none suppressed before it', () => {
     assert.equal(setUp().seen('a'), 0)
   })
 
-  test('is not to be written again within the minute, and then with the number of those that were not', () => {
+  test('is suppressed within the minute, and written afterwards with the number of suppressed lines', () => {
     const { clock, seen } = setUp()
     seen('a')
     for (const wait of [0, 0, 59_999]) {
@@ -24,7 +24,7 @@ describe('the same thing', () => {
     assert.equal(seen('a'), 3)
   })
 
-  test('begins a minute anew with each line: nothing is counted twice', () => {
+  test('starts a new minute with each line: no line is counted twice', () => {
     const { clock, seen } = setUp()
     seen('a')
     seen('a')
@@ -39,7 +39,7 @@ describe('the same thing', () => {
   })
 })
 
-test('another thing has a minute of its own', () => {
+test('another text has its own minute', () => {
   const { clock, seen } = setUp()
   seen('a')
   clock.advance(30_000)

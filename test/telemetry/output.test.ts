@@ -45,7 +45,7 @@ test('flush writes at once, and nothing twice', async t => {
   assert.equal(written(), 'one\ntwo\n')
 })
 
-test('more than a pipe holds arrives whole, although the process exits at once', () => {
+test('more than the buffer of a pipe arrives completely, although the process exits at once', () => {
   const module = join(import.meta.dirname, '../../src/telemetry/output.ts')
   const program = `
     import { bufferedOutput } from ${JSON.stringify(module)}

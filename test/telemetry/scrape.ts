@@ -8,7 +8,7 @@ export interface Series {
   readonly value: number
 }
 
-/** What `/metrics` answered, read. */
+/** A parsed response of `/metrics`. */
 export interface Scrape {
   readonly text: string
   /** Metric → its `# TYPE`. */
@@ -54,7 +54,7 @@ function readSeries(line: string): Series & { readonly key: string } {
   return { key, name, labels, value }
 }
 
-/** Asks a broker for its metrics. */
+/** Requests the metrics of a broker. */
 export async function scrape(broker: TestBroker, token?: string): Promise<Scrape> {
   const { status, text } = await broker.get('/metrics', token === undefined ? {} : { token })
   assert.equal(status, 200, text)

@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import * as fc from 'fast-check'
 import { authorize, type Grant } from '../../src/broker/authorization/authorize.ts'
 import { summarizedIssuance } from '../../src/telemetry/issued-lines.ts'
-import { askFor, callerWith, cast, graph, ids, type Json, policyOf, under } from '../support/callers.ts'
+import { tokenRequest, callerWith, cast, graph, ids, type Json, policyOf, under } from '../support/callers.ts'
 import { noon } from '../support/clock.ts'
 import { runs } from '../support/runs.ts'
 
@@ -29,49 +29,49 @@ const people = await Promise.all(
 const grantOf = (person: number, policy: number, tenant: string): Grant => {
   const [who, which] = [people[person], policies[policy]]
   assert.ok(who && which)
-  return authorize(which, under(which, who), askFor({ tenant }), ids.home)
+  return authorize(which, under(which, who), tokenRequest({ tenant }), ids.home)
 }
 
 function setUp() {
   const written: Json[] = []
   const sink = { write: (line: string) => void written.push(JSON.parse(line) as Json), flush: () => undefined }
-  const handOuts = summarizedIssuance(
+  const issuance = summarizedIssuance(
     sink,
     line => line,
     () => noon,
   )
-  return { handOuts, written }
+  return { issuance, written }
 }
 
 /** What lines say: who got which token by which rule under which policy. */
 const of = ({ caller, rule, tenant, policy, token }: Json) => JSON.stringify([caller, rule, tenant, policy, token])
 
-test('a caller that comes with a new token each time is told of once, and then counted', () => {
-  const { handOuts, written } = setUp()
+test('a caller with a new credential for each request gets one line, and is then counted', () => {
+  const { issuance, written } = setUp()
   const [token] = tokens
   assert.ok(token)
-  for (let nth = 0; nth < 100; nth++) handOuts.issued(request, grantOf(0, 0, 'contoso'), token, 'hit')
-  handOuts.close()
+  for (let nth = 0; nth < 100; nth++) issuance.issued(request, grantOf(0, 0, 'contoso'), token, 'hit')
+  issuance.close()
   assert.deepEqual(
     written.map(line => line['repeated']),
     [undefined, 99],
   )
 })
 
-test('callers whose subjects begin alike for as long as a line has room are two', async () => {
-  const { handOuts, written } = setUp()
+test('callers whose subjects have the same first 256 characters are counted separately', async () => {
+  const { issuance, written } = setUp()
   const [token] = tokens
   const [policy] = policies
   assert.ok(token && policy)
   for (const end of ['1', '2']) {
     const who = await callerWith({ sub: `system:serviceaccount:${'x'.repeat(300)}${end}:worker` })
-    handOuts.issued(request, authorize(policy, under(policy, who), askFor(), ids.home), token, 'hit')
+    issuance.issued(request, authorize(policy, under(policy, who), tokenRequest(), ids.home), token, 'hit')
   }
   assert.equal(written.length, 2)
 })
 
-test('whatever is handed out to whom, lines and counts add up, for each of them and at any time', t => {
-  const handOut = fc.record({
+test('lines and counts add up for every caller and token, in any order of events', t => {
+  const issue = fc.record({
     person: fc.nat(2),
     policy: fc.nat(1),
     tenant: fc.constantFrom('contoso', 'fabrikam'),
@@ -80,8 +80,8 @@ test('whatever is handed out to whom, lines and counts add up, for each of them 
   })
   t.mock.timers.enable({ apis: ['setInterval'] })
   fc.assert(
-    fc.property(fc.array(handOut, { maxLength: 80 }), moves => {
-      const { handOuts, written } = setUp()
+    fc.property(fc.array(issue, { maxLength: 80 }), moves => {
+      const { issuance, written } = setUp()
       const expected = new Map<string, number>()
       const grants = new Map<string, Grant>()
       for (const { person, policy, tenant, token, flush } of moves) {
@@ -91,20 +91,20 @@ test('whatever is handed out to whom, lines and counts add up, for each of them 
         grants.set(words, grant)
         const facts = tokens[token]
         assert.ok(facts)
-        handOuts.issued(request, grant, facts, 'hit')
+        issuance.issued(request, grant, facts, 'hit')
         const key = `${words} ${token}`
         expected.set(key, (expected.get(key) ?? 0) + 1)
         if (flush) t.mock.timers.tick(60_000)
       }
-      handOuts.close()
-      const told = new Map<string, number>()
+      issuance.close()
+      const actual = new Map<string, number>()
       for (const line of written) {
         const count = typeof line['repeated'] === 'number' ? line['repeated'] : 1
         assert.ok(count > 0)
-        told.set(of(line), (told.get(of(line)) ?? 0) + count)
+        actual.set(of(line), (actual.get(of(line)) ?? 0) + count)
       }
       const counts = (map: ReadonlyMap<string, number>) => [...map.values()].toSorted((a, b) => a - b)
-      assert.deepEqual(counts(told), counts(expected))
+      assert.deepEqual(counts(actual), counts(expected))
     }),
     { numRuns: runs(200) },
   )

@@ -6,31 +6,31 @@ const world = await startWorld()
 const { emulator, clock } = world
 const start = (t: TestContext) => world.broker(t, { environment: { BROKER_AUDIT: 'summary' } })
 
-/** What each line of hand-outs says of how many there were. */
-const told = (broker: TestBroker) =>
+/** The tenant and the count of each `token.issued` line. */
+const linesOf = (broker: TestBroker) =>
   broker.events('token.issued').map(line => [line['tenant'], line['cache'] ?? line['repeated']])
 const contoso = '40000000-0000-4000-8000-000000000001'
 const fabrikam = '40000000-0000-4000-8000-000000000002'
 
-test('the first hand-out is told at once, its repeats when it closes, and none is lost or told twice', async t => {
+test('the first token issued is logged at once, its repetitions on close, and none is lost or logged twice', async t => {
   const broker = await start(t)
   const token = await emulator.mintCallerToken()
   for (let i = 0; i < 7; i++) await broker.ask(undefined, { token })
   await broker.ask({ tenant: 'fabrikam', scope: graph }, { token })
-  assert.deepEqual(told(broker), [
+  assert.deepEqual(linesOf(broker), [
     [contoso, 'miss'],
     [fabrikam, 'miss'],
   ])
   await broker.service.close()
   // One for fabrikam would be a repeat that never was.
-  assert.deepEqual(told(broker), [
+  assert.deepEqual(linesOf(broker), [
     [contoso, 'miss'],
     [fabrikam, 'miss'],
     [contoso, 6],
   ])
 })
 
-test('the repeats say when the first and the last of them was', async t => {
+test('repetitions have the times of the first and the last', async t => {
   const broker = await start(t)
   const token = await emulator.mintCallerToken()
   await broker.ask(undefined, { token })
@@ -47,7 +47,7 @@ test('the repeats say when the first and the last of them was', async t => {
   assert.equal(line?.['msg'], 'token issued repeatedly')
 })
 
-test('a new token is told at once again, and the repeats of the old one are not lost', async t => {
+test('a new token is logged at once, and repetitions of the old one are not lost', async t => {
   const broker = await start(t)
   const token = await emulator.mintCallerToken({}, { expiresIn: 10_000 })
   for (let i = 0; i < 3; i++) await broker.ask(undefined, { token })
@@ -63,23 +63,23 @@ test('a new token is told at once again, and the repeats of the old one are not 
   assert.deepEqual([lines[2]?.['token'], lines[3]?.['token']], [lines[0]?.['token'], lines[1]?.['token']])
 })
 
-test('the repeats are told once a minute', async t => {
+test('repetitions are logged once a minute', async t => {
   t.mock.timers.enable({ apis: ['setInterval'] })
   const broker = await start(t)
   const token = await emulator.mintCallerToken()
   for (let i = 0; i < 3; i++) await broker.ask(undefined, { token })
   t.mock.timers.tick(59_999)
-  assert.equal(told(broker).length, 1)
+  assert.equal(linesOf(broker).length, 1)
   t.mock.timers.tick(1)
-  assert.deepEqual(told(broker).at(-1), [contoso, 2])
+  assert.deepEqual(linesOf(broker).at(-1), [contoso, 2])
   t.mock.timers.tick(60_000)
-  assert.equal(told(broker).length, 2, 'nothing happened since')
+  assert.equal(linesOf(broker).length, 2, 'nothing happened since')
   await broker.ask(undefined, { token })
   t.mock.timers.tick(60_000)
-  assert.deepEqual(told(broker).at(-1), [contoso, 1])
+  assert.deepEqual(linesOf(broker).at(-1), [contoso, 1])
 })
 
-test('denials are always told each', async t => {
+test('every denial is logged', async t => {
   const broker = await start(t)
   for (let i = 0; i < 3; i++) await broker.ask({ tenant: 'unknown', scope: graph })
   assert.equal(broker.events('token.denied').length, 3)

@@ -2,7 +2,7 @@ import { hash } from 'node:crypto'
 import { LRUCache } from 'lru-cache'
 import { asBrokerError, BrokerError } from '../../errors.ts'
 import { createApiKeys, type ApiKeyCaller, type ApiKeys } from './api-keys.ts'
-import type { CertificateCaller, Certificates, PresentedCertificate } from './client-certificates.ts'
+import type { CertificateCaller, CertificateVerifier, PresentedCertificate } from './client-certificates.ts'
 import type { Clock } from '../lib/clock.ts'
 import { issuerOf, verifyJwt, type Issuer, type JwtCaller, type VerifiedJwt } from './jwt.ts'
 import type { SecretCaller } from './local-secret.ts'
@@ -12,34 +12,38 @@ import type { FailedCredentialLimiter } from './failed-credential-limiter.ts'
 export type { Issuer } from './jwt.ts'
 
 /**
- * An authenticated caller, of whichever kind. Only an {@link Authenticate} hands one out. It belongs to the version of
- * the policy under which it was authenticated (`policy`) and is judged by that one; `id` names who it is, in the same
- * words whatever its credential's own life.
+ * An authenticated caller of any kind. Only an {@link Authenticate} returns one. It belongs to the version of the policy
+ * under which it was authenticated (`policy`), and that version decides about it. `id` identifies the caller; it stays the
+ * same when the credential is renewed.
  */
 export type Caller = JwtCaller | ApiKeyCaller | CertificateCaller | SecretCaller
 
-/** Looks up the client certificate that a request came with: not before it is needed. */
-export type PresentedBy = () => PresentedCertificate | undefined
+/** Reads the client certificate of the request. Called only if the certificate is needed. */
+export type GetCertificate = () => PresentedCertificate | undefined
 
 /**
- * Turns a bearer credential (RFC 6750 §2.1) or, where there is none, a client certificate into a caller; without waiting,
- * where it was verified before.
+ * Turns a bearer credential (RFC 6750 §2.1) or, if there is none, a client certificate into a caller. Returns the caller
+ * itself, and no promise, if the credential was verified before.
  */
 export type Authenticate = (
   token: string | undefined,
-  certificate?: PresentedBy,
-  /** Where the request came from; bad credentials are counted by it. */
+  getCertificate?: GetCertificate,
+  /** The client's address. Failed credentials are counted by it. */
   address?: string,
 ) => Caller | Promise<Caller>
 
-/** Whom one version of the policy lets in. A new version is a new value. */
+/** The credentials that one version of the policy accepts. A new version is a new value. */
 export interface Admission {
   readonly policy: Policy
+  /** By `iss`. */
   readonly issuers: ReadonlyMap<string, Issuer>
   readonly apiKeys: ApiKeys
 }
 
-/** @param issuers the policy's, with the source of their keys */
+/**
+ * Creates the admission of a policy.
+ * @param issuers the issuers of the policy, with the source of their keys
+ */
 export const createAdmission = (policy: Policy, issuers: readonly Issuer[]): Admission => ({
   policy,
   issuers: new Map(issuers.map(issuer => [issuer.issuer, issuer])),
@@ -47,101 +51,111 @@ export const createAdmission = (policy: Policy, issuers: readonly Issuer[]): Adm
 })
 
 /**
- * Told of every JWT that was checked and not merely remembered, and of every other credential that was refused:
- * `verified`, or the reason of the refusal.
+ * Observes the verification of credentials: `verified`, or the reason of the refusal. It is called for every JWT that was
+ * verified, but not for one that was found in the cache, and for every other credential that was refused.
  *
- * @param issuer its name in the policy, where the credential names one that is there
+ * @param issuer its name in the policy, if the credential names an issuer of the policy
  */
 export type Verification = (issuer: string | undefined, outcome: string) => void
 
-const rememberedCallers = 10_000
+const maxCachedJwts = 10_000
 
-/** What {@link createAuthenticate} looks at. */
+/** The parts of {@link createAuthenticate}. */
 export interface AuthenticateOptions {
-  /** Looked at for each request: what it returns may change. */
+  /** Called for each request, because the active policy may change. */
   readonly admission: () => Admission
-  readonly certificates: Certificates
+  readonly certificates: CertificateVerifier
   readonly failedCredentials: FailedCredentialLimiter
   readonly clock: Clock
   readonly verification?: Verification
 }
 
 /**
- * Recognises callers by their credential. What has the hash of an API key of the policy is that key, whatever it looks
- * like; any other bearer must be a JWT. Verified JWTs are remembered by their SHA-256 until they expire, their issuer's
- * keys change, or the policy does; one that is bound to a certificate is accepted with that certificate only.
+ * Authenticates callers by their credential. A bearer whose hash is that of an API key of the policy is that key, whatever
+ * its form; any other bearer must be a JWT. Verified JWTs are cached by their SHA-256 until they expire, the keys of their
+ * issuer change, or the policy changes. A JWT that is bound to a certificate is accepted only with that certificate.
  *
- * Rejects with `unauthenticated`, `invalid_token`, `issuer_unavailable` or, where an address has sent many bad credentials
- * and this one is not known, `rate_limited`.
+ * Throws, or rejects with, `unauthenticated`, `invalid_token`, `issuer_unavailable`, or `rate_limited` if the address sent
+ * many bad credentials and this one is not known.
  */
-export function createAuthenticate(recognised: AuthenticateOptions): Authenticate {
-  const {
-    admission,
-    certificates,
-    failedCredentials: failedCredentials,
-    clock,
-    verification = () => undefined,
-  } = recognised
-  const remembered = new RememberedJwts(clock)
-
-  const verify = async (token: string, { policy, issuers }: Admission, address: string): Promise<VerifiedJwt> => {
-    let issuer: Issuer | undefined
-    try {
-      issuer = issuerOf(token, issuers)
-      const verified = await verifyJwt(token, issuer, policy, clock)
-      failedCredentials.released(address)
-      verification(issuer.name, 'verified')
-      return verified
-    } catch (thrown) {
-      const { code, reason } = asBrokerError(thrown)
-      failedCredentials[code === 'invalid_token' ? 'failed' : 'released'](address)
-      verification(issuer?.name, reason)
-      throw thrown
-    }
-  }
-  /** Tells of a refusal; these are looked up on every request, so that what is good is not told of. */
-  const announcing = <T>(look: () => T): T => {
-    try {
-      return look()
-    } catch (thrown) {
-      verification(undefined, asBrokerError(thrown).reason)
-      throw thrown
-    }
-  }
-  const bound = ({ caller, boundTo }: VerifiedJwt, certificate: PresentedBy | undefined): JwtCaller => {
-    if (boundTo !== undefined) announcing(() => checkBinding(boundTo, certificate?.(), caller.policy, certificates))
+export function createAuthenticate(options: AuthenticateOptions): Authenticate {
+  const { admission, certificates, failedCredentials, clock, verification = () => undefined } = options
+  const cachedJwts = new VerifiedJwtCache(clock)
+  const verifyUnknown = createJwtVerifier(failedCredentials, clock, verification)
+  const checkBound = ({ caller, boundTo }: VerifiedJwt, getCertificate: GetCertificate | undefined): JwtCaller => {
+    if (boundTo === undefined) return caller
+    reportRefusal(verification, () => checkBinding(boundTo, getCertificate?.(), caller.policy, certificates))
     return caller
   }
 
-  return (token, certificate, address = '') => {
-    const now = admission()
+  return (token, getCertificate, address = '') => {
+    const current = admission()
+    // No bearer: is there a client certificate?
     if (token === undefined) {
-      const presented = announcing(() => certificate?.())
+      const presented = reportRefusal(verification, () => getCertificate?.())
       if (!presented) throw missingCredential()
-      return announcing(() => certificates.holderOf(presented, now.policy))
+      return reportRefusal(verification, () => certificates.verify(presented, current.policy))
     }
+    // Is it a JWT that was verified before?
     const fingerprint = hash('sha256', token, 'base64url')
-    const known = remembered.find(fingerprint, now)
-    if (known) return bound(known, certificate)
-    const key = announcing(() => now.apiKeys.find(fingerprint, clock.now()))
-    if (key) return key
-    const wait = announcing(() => failedCredentials.acquire(address))
-    const verified = wait ? wait.then(() => verify(token, now, address)) : verify(token, now, address)
-    return verified.then(jwt => {
-      remembered.keep(fingerprint, jwt, now)
-      return bound(jwt, certificate)
+    const cached = cachedJwts.find(fingerprint, current)
+    if (cached) return checkBound(cached, getCertificate)
+    // Is it an API key?
+    const keyCaller = reportRefusal(verification, () => current.apiKeys.find(fingerprint, clock.now()))
+    if (keyCaller) return keyCaller
+    // Is it a valid JWT?
+    return verifyUnknown(token, current, address).then(verified => {
+      cachedJwts.store(fingerprint, verified, current)
+      return checkBound(verified, getCertificate)
     })
   }
 }
 
-/** RFC 8705 §3: the token is good for the holder of one certificate, which must be good itself. */
+/** Verifies a JWT that is not cached. Throws `rate_limited`; rejects with `invalid_token` or `issuer_unavailable`. */
+type JwtVerifier = (token: string, admission: Admission, address: string) => Promise<VerifiedJwt>
+
+/** Verifies JWTs under the failed-credential limiter, and reports every outcome. */
+function createJwtVerifier(limiter: FailedCredentialLimiter, clock: Clock, verification: Verification): JwtVerifier {
+  const verify: JwtVerifier = async (token, { policy, issuers }, address) => {
+    let issuer: Issuer | undefined
+    try {
+      issuer = issuerOf(token, issuers)
+      const verified = await verifyJwt(token, issuer, policy, clock)
+      limiter.released(address)
+      verification(issuer.name, 'verified')
+      return verified
+    } catch (thrown) {
+      const { code, reason } = asBrokerError(thrown)
+      // Unavailable keys say nothing about the credential, so they do not count against the address.
+      limiter[code === 'invalid_token' ? 'failed' : 'released'](address)
+      verification(issuer?.name, reason)
+      throw thrown
+    }
+  }
+  return (token, admission, address) => {
+    const wait = reportRefusal(verification, () => limiter.acquire(address))
+    return wait ? wait.then(() => verify(token, admission, address)) : verify(token, admission, address)
+  }
+}
+
+/** Runs a check and reports a refusal. A success is not reported, because these checks run for every request. */
+function reportRefusal<T>(verification: Verification, check: () => T): T {
+  try {
+    return check()
+  } catch (thrown) {
+    verification(undefined, asBrokerError(thrown).reason)
+    throw thrown
+  }
+}
+
+/** RFC 8705 §3: the token is valid only with one client certificate, and that certificate must be valid itself. */
 function checkBinding(
   boundTo: string,
   presented: PresentedCertificate | undefined,
   policy: Policy,
-  { holderOf }: Certificates,
+  certificates: CertificateVerifier,
 ): void {
-  const holder = presented && holderOf(presented, policy)
+  const holder = presented && certificates.verify(presented, policy)
   if (holder?.fingerprint === boundTo) return
   const what = holder
     ? 'another client certificate than this one'
@@ -151,32 +165,33 @@ function checkBinding(
 
 const missingCredential = () => new BrokerError('unauthenticated', 'Send "Authorization: Bearer <token or API key>".')
 
-/** Verified tokens of one version of the policy, by SHA-256. */
-class RememberedJwts {
+/** The verified JWTs of one version of the policy, by SHA-256. */
+class VerifiedJwtCache {
   readonly #clock: Clock
-  readonly #byFingerprint = new LRUCache<string, VerifiedJwt>({ max: rememberedCallers })
-  #under: Admission | undefined
+  readonly #byFingerprint = new LRUCache<string, VerifiedJwt>({ max: maxCachedJwts })
+  #admission: Admission | undefined
 
   constructor(clock: Clock) {
     this.#clock = clock
   }
 
-  find(fingerprint: string, under: Admission): VerifiedJwt | undefined {
-    if (this.#under !== under) {
+  /** Returns a JWT that is still valid: not expired, and its issuer's keys and the policy have not changed. */
+  find(fingerprint: string, admission: Admission): VerifiedJwt | undefined {
+    if (this.#admission !== admission) {
       this.#byFingerprint.clear()
-      this.#under = under
+      this.#admission = admission
     }
-    const known = this.#byFingerprint.get(fingerprint)
-    if (known === undefined) return undefined
-    if (this.#isGood(known) && known.issuer.keys.current() === known.keys) return known
+    const cached = this.#byFingerprint.get(fingerprint)
+    if (cached === undefined) return undefined
+    if (this.#isUnexpired(cached) && cached.issuer.keys.current() === cached.keys) return cached
     this.#byFingerprint.delete(fingerprint)
     return undefined
   }
 
-  /** Not kept when the policy has changed while it was being verified. */
-  keep(fingerprint: string, verified: VerifiedJwt, under: Admission): void {
-    if (this.#under === under && this.#isGood(verified)) this.#byFingerprint.set(fingerprint, verified)
+  /** Does nothing if the policy changed while the JWT was being verified. */
+  store(fingerprint: string, verified: VerifiedJwt, admission: Admission): void {
+    if (this.#admission === admission && this.#isUnexpired(verified)) this.#byFingerprint.set(fingerprint, verified)
   }
 
-  #isGood = ({ expiresAt }: VerifiedJwt): boolean => this.#clock.now() < expiresAt
+  #isUnexpired = ({ expiresAt }: VerifiedJwt): boolean => this.#clock.now() < expiresAt
 }

@@ -1,28 +1,31 @@
 import type { X509Certificate } from 'node:crypto'
 
-/** The names in a certificate by which rules know its holder. */
+/** The names in a certificate that rules match. */
 export interface CertificateNames {
   readonly uris: readonly string[]
   /** In lower case. */
   readonly dnsNames: readonly string[]
 }
 
-/** One name as Node writes it: with a kind, and as a JSON text where it holds anything out of the ordinary. */
+/** One name as Node writes it: its kind and its value, which is a JSON string if it contains special characters. */
 const oneName = /([A-Za-z][A-Za-z0-9 ]*):("(?:[^"\\]|\\.)*"|[^",]*)(?:, |$)/y
 
 /**
- * The subject alternative names of a certificate (RFC 5280 §4.2.1.6); of its subject nothing is read (RFC 9525 §2).
+ * Returns the URIs and DNS names among the subject alternative names of a certificate (RFC 5280 §4.2.1.6). The subject
+ * itself, with its common name, is not read (RFC 9525 §2).
  *
- * @returns `undefined` where the names cannot be told apart with certainty
+ * @returns `undefined` if the text cannot be split into names with certainty
  */
-export function namesOf({ subjectAltName }: Pick<X509Certificate, 'subjectAltName'>): CertificateNames | undefined {
+export function subjectAltNamesOf({
+  subjectAltName,
+}: Pick<X509Certificate, 'subjectAltName'>): CertificateNames | undefined {
   const uris: string[] = []
   const dnsNames: string[] = []
   const text = subjectAltName ?? ''
   oneName.lastIndex = 0
   for (let at = 0; at < text.length; at = oneName.lastIndex) {
     const [, kind, written = ''] = oneName.exec(text) ?? []
-    const name = kind === undefined ? undefined : plain(written)
+    const name = kind === undefined ? undefined : unquoted(written)
     if (name === undefined) return undefined
     if (kind === 'URI' && name !== '') uris.push(name)
     if (kind === 'DNS' && name !== '') dnsNames.push(name.toLowerCase())
@@ -30,7 +33,7 @@ export function namesOf({ subjectAltName }: Pick<X509Certificate, 'subjectAltNam
   return { uris, dnsNames }
 }
 
-function plain(written: string): string | undefined {
+function unquoted(written: string): string | undefined {
   if (!written.startsWith('"')) return written
   try {
     const name: unknown = JSON.parse(written)

@@ -2,36 +2,36 @@ import type { X509Certificate } from 'node:crypto'
 import { LRUCache } from 'lru-cache'
 import { BrokerError, type ReasonOf } from '../../errors.ts'
 import type { CertificateFacts } from '../policy/caller-facts.ts'
-import { namesOf, type CertificateNames } from './certificate-names.ts'
+import { subjectAltNamesOf, type CertificateNames } from './certificate-names.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { Policy } from '../policy/model.ts'
 
-/** The authorities whose certificates authenticate callers. New files make a new object. */
+/** The authorities whose certificates authenticate callers. When their file changes, there is a new object. */
 export interface ClientAuthorities {
   readonly certificates: readonly X509Certificate[]
 }
 
-/** A client certificate that came with a request, and what is known of it already. */
+/** The client certificate of a request, with what the TLS handshake found out about it. */
 export interface PresentedCertificate {
   readonly certificate: X509Certificate
-  /** What TLS found out in the handshake; `undefined` where a proxy only says that its peer has the certificate. */
+  /** The result of the TLS handshake; `undefined` if a proxy forwarded the certificate of its peer. */
   readonly handshake?: {
-    /** Under which authorities the chain was verified. */
-    readonly under: ClientAuthorities
-    /** OpenSSL's name of what is wrong with the chain; `undefined` when nothing is. */
+    /** The authorities under which the chain was verified. */
+    readonly authorities: ClientAuthorities
+    /** OpenSSL's error code for the chain; `undefined` if the chain is valid. */
     readonly error: string | undefined
   }
 }
 
-/** A caller with a client certificate: made only here, from one that was verified. */
-class AuthenticatedHolder implements CertificateFacts {
+/** A caller with a client certificate. Only this file creates one, from a certificate that was verified. */
+class AuthenticatedCertificate implements CertificateFacts {
   readonly kind = 'certificate'
   readonly id: string
   readonly uris: readonly string[]
   readonly dnsNames: readonly string[]
   readonly fingerprint: string
   readonly policy: Policy
-  /** Makes the type nominal: an object that merely looks like a caller is none. */
+  /** Makes the type nominal: an object with the same fields is not a caller. */
   protected readonly verified = true
 
   constructor({ uris, dnsNames }: CertificateNames, fingerprint: string, policy: Policy) {
@@ -44,61 +44,69 @@ class AuthenticatedHolder implements CertificateFacts {
   }
 }
 
-/** A caller with a verified client certificate. Only this file makes one. */
-export type CertificateCaller = AuthenticatedHolder
+/** A caller with a verified client certificate. Only this file creates one. */
+export type CertificateCaller = AuthenticatedCertificate
 
-/** A certificate that was looked at, as long as nothing it was judged by changes. */
-interface Judged {
+/** A cached result, valid while the authorities and the policy stay the same. */
+interface VerifiedCertificate {
   readonly caller: CertificateCaller
-  readonly under: ClientAuthorities
-  /** When the first of the chain expires, in milliseconds since 1970. */
-  readonly until: number
+  readonly authorities: ClientAuthorities
+  /** When the first certificate of the chain expires, in milliseconds since 1970. */
+  readonly expiresAt: number
 }
 
-const rememberedCertificates = 10_000
+const maxCachedCertificates = 10_000
 /** id-kp-clientAuth and anyExtendedKeyUsage (RFC 5280 §4.2.1.12). */
 const clientUsages = new Set(['1.3.6.1.5.5.7.3.2', '2.5.29.37.0'])
-const longestChain = 8
+const maxChainLength = 8
 
 /** Turns client certificates into callers. */
-export interface Certificates {
+export interface CertificateVerifier {
   /**
-   * The holder of a certificate, under a version of the policy. Checks the chain up to an authority, the dates (on every
-   * request), that it is for clients and no authority itself, and its names; asks nobody whether it was revoked.
+   * Returns the caller of a certificate, under a version of the policy. Checks the chain up to an authority, the dates (for
+   * every request), that the certificate is for clients and is not an authority itself, and its names. Does not check
+   * whether it was revoked.
    *
    * @throws BrokerError `invalid_token`
    */
-  readonly holderOf: (presented: PresentedCertificate, policy: Policy) => CertificateCaller
+  readonly verify: (presented: PresentedCertificate, policy: Policy) => CertificateCaller
 }
 
-/** @param authorities looked at for each request; `undefined` where certificates authenticate nobody */
-export function createCertificates(authorities: () => ClientAuthorities | undefined, clock: Clock): Certificates {
-  const judged = new LRUCache<string, Judged>({ max: rememberedCertificates })
+/**
+ * Creates the verifier, which caches its results by the SHA-256 of the certificate.
+ * @param authorities called for each request; returns `undefined` if the broker accepts no client certificates
+ */
+export function createCertificateVerifier(
+  authorities: () => ClientAuthorities | undefined,
+  clock: Clock,
+): CertificateVerifier {
+  const cache = new LRUCache<string, VerifiedCertificate>({ max: maxCachedCertificates })
   return {
-    holderOf: (presented, policy) => {
-      const under = authorities()
-      if (!under) throw refusal('certificate', 'Client certificates are not accepted here.')
+    verify: (presented, policy) => {
+      const current = authorities()
+      if (!current) throw refusal('certificate', 'Client certificates are not accepted here.')
       const { certificate, handshake } = presented
       checkDates(certificate, clock.now())
       if (handshake?.error !== undefined) throw chainRefusal(handshake.error)
       const key = `${handshake ? 'tls' : 'proxy'} ${certificate.fingerprint256}`
-      const known = judged.get(key)
-      if (known?.under === under && known.caller.policy === policy) {
-        if (clock.now() > known.until) throw expired()
-        return known.caller
+      const cached = cache.get(key)
+      if (cached?.authorities === current && cached.caller.policy === policy) {
+        if (clock.now() > cached.expiresAt) throw expired()
+        return cached.caller
       }
       checkUse(certificate)
-      const chain = handshake?.under === under ? sentWith(certificate) : verifiedChain(certificate, under)
-      for (const each of chain) checkDates(each, clock.now())
-      const caller = new AuthenticatedHolder(checkNames(certificate), fingerprintOf(certificate), policy)
-      const until = Math.min(...chain.map(({ validToDate }) => validToDate.getTime()))
-      judged.set(key, { caller, under, until })
+      const isVerified = handshake?.authorities === current
+      const chain = isVerified ? presentedChain(certificate) : verifyChain(certificate, current)
+      for (const link of chain) checkDates(link, clock.now())
+      const caller = new AuthenticatedCertificate(checkNames(certificate), fingerprintOf(certificate), policy)
+      const expiresAt = Math.min(...chain.map(({ validToDate }) => validToDate.getTime()))
+      cache.set(key, { caller, authorities: current, expiresAt })
       return caller
     },
   }
 }
 
-/** SHA-256 of a certificate in DER: what `cnf.x5t#S256` (RFC 8705 §3.1) holds, in lower-case hex. */
+/** The SHA-256 of a certificate in DER, in lower-case hex: the value of `cnf.x5t#S256` (RFC 8705 §3.1) in another encoding. */
 export const fingerprintOf = ({ fingerprint256 }: X509Certificate): string =>
   fingerprint256.replaceAll(':', '').toLowerCase()
 
@@ -109,16 +117,16 @@ function checkDates({ validFromDate, validToDate }: X509Certificate, now: number
 
 function checkUse({ ca, keyUsage }: X509Certificate): void {
   if (ca) throw refusal('certificate', "The client certificate is an authority's, not a client's.")
-  // Node's name for the extended key usage. Without the extension, any use is meant.
+  // Node's name for the extended key usage. A certificate without the extension may be used for anything.
   const usages: readonly string[] | undefined = keyUsage
   if (usages && !usages.some(usage => clientUsages.has(usage))) {
     throw refusal('certificate', 'The client certificate is not for clients (extended key usage).')
   }
 }
 
-/** A SPIFFE ID is the only URI of its certificate (X.509-SVID §2). */
+/** A SPIFFE ID must be the only URI of its certificate (X.509-SVID §2). */
 function checkNames(certificate: X509Certificate): CertificateNames {
-  const names = namesOf(certificate)
+  const names = subjectAltNamesOf(certificate)
   if (!names || names.uris.length + names.dnsNames.length === 0) {
     throw refusal('certificate', 'The client certificate has no name: it needs a URI or a DNS name (SAN).')
   }
@@ -128,24 +136,24 @@ function checkNames(certificate: X509Certificate): CertificateNames {
   return names
 }
 
-/** A certificate and those above it that came along with it. */
-function sentWith(leaf: X509Certificate): readonly X509Certificate[] {
+/** A certificate and the issuers above it that the client sent. */
+function presentedChain(leaf: X509Certificate): readonly X509Certificate[] {
   const chain = [leaf]
-  for (let above = leaf.issuerCertificate; above && chain.length < longestChain; above = above.issuerCertificate) {
+  for (let above = leaf.issuerCertificate; above && chain.length < maxChainLength; above = above.issuerCertificate) {
     chain.push(above)
   }
   return chain
 }
 
 /**
- * The chain of a certificate that TLS did not verify under the authorities of now: over those that came along with it up
- * to one of the authorities. Constraints that an authority lays upon those below it (RFC 5280 §4.2.1.9, §4.2.1.10) are
- * OpenSSL's to check in a handshake; so of a proxy's certificates, which come alone, one of the authorities themselves
- * must have signed each.
+ * Returns the chain of a certificate that TLS did not verify under the current authorities: from the certificate over the
+ * issuers that came with it to one of the authorities. It does not check the constraints that an authority sets for those
+ * below it (RFC 5280 §4.2.1.9, §4.2.1.10); OpenSSL does so in a handshake. A certificate that a proxy forwards comes
+ * without its chain, so one of the authorities itself must have signed it.
  */
-function verifiedChain(leaf: X509Certificate, { certificates }: ClientAuthorities): readonly X509Certificate[] {
+function verifyChain(leaf: X509Certificate, { certificates }: ClientAuthorities): readonly X509Certificate[] {
   const chain: X509Certificate[] = []
-  for (const link of sentWith(leaf)) {
+  for (const link of presentedChain(leaf)) {
     const below = chain.at(-1)
     if (below && !isIssuer(link, below)) break
     chain.push(link)
@@ -159,12 +167,12 @@ function isIssuer(issuer: X509Certificate, subject: X509Certificate): boolean {
   try {
     return issuer.ca && subject.checkIssued(issuer) && subject.verify(issuer.publicKey)
   } catch {
-    // A key or an algorithm that OpenSSL cannot use.
+    // OpenSSL does not support the key or the algorithm.
     return false
   }
 }
 
-/** @param error OpenSSL's name of it */
+/** @param error OpenSSL's error code */
 function chainRefusal(error = ''): BrokerError {
   if (error === 'CERT_HAS_EXPIRED') return expired()
   if (error === 'CERT_NOT_YET_VALID') return notYetValid()

@@ -4,87 +4,88 @@ import { BrokerError } from '../../errors.ts'
 import type { Clock } from '../lib/clock.ts'
 import { TokenBucket } from '../lib/token-bucket.ts'
 
-/** Addresses from which bad credentials come. */
+/** Limits the bad credentials of each address. An address is an IPv4 address or an IPv6 network of 64 bits. */
 export interface FailedCredentialLimiter {
   /**
-   * Asked before a credential that nobody knows yet is verified. Waits, where many bad ones came from the address.
+   * Call it before an unknown credential is verified, and then {@link failed} or {@link released}. The promise resolves
+   * when the credential may be verified.
    *
-   * @returns `undefined` where there is nothing to wait for
-   * @throws BrokerError `rate_limited` when the wait would be long
+   * @returns `undefined` if there is no need to wait
+   * @throws BrokerError `rate_limited` if the wait would be longer than {@link longestWaitSeconds}
    */
   readonly acquire: (address: string) => Promise<void> | undefined
-  /** A credential from this address, which had passed, was bad. */
+  /** The credential was bad: counts against the address. */
   readonly failed: (address: string) => void
-  /** A credential from this address, which had passed, was not bad: good, or nobody could tell. */
+  /** The credential was good, or could not be verified: does not count. */
   readonly released: (address: string) => void
 }
 
-/** Bad credentials that an address may send at once. */
+/** Number of bad credentials that an address may send at once. */
 export const burst = 100
-/** Bad credentials a second that it may go on sending. */
+/** Number of bad credentials a second that it may send after that. */
 export const perSecond = 10
-/** Seconds that a credential waits at most. */
+/** The longest time that a credential waits, in seconds. */
 export const longestWaitSeconds = 2
-const rememberedAddresses = 10_000
+const maxAddresses = 10_000
 
 const rate = { count: burst, seconds: burst / perSecond }
 
 interface AddressState {
   readonly bucket: TokenBucket
   waiting: number
-  /** Those that passed and of which nobody knows yet: each may turn out to be bad. */
-  open: number
+  /** Credentials that are being verified. Each may turn out to be bad. */
+  pending: number
 }
 
 /**
- * Only what is bad is counted, so that many good callers behind one address are none the worse for it; and only what is
- * unknown waits: a caller who is remembered is not even asked about.
+ * Creates the limiter: a token bucket for each address that sent a bad credential. Only bad credentials are counted, so
+ * that many good callers can share one address. Only unknown credentials wait: cached callers do not reach the limiter.
  *
- * @param pause resolves after so many milliseconds
+ * @param pause resolves after this number of milliseconds
  */
 export function createFailedCredentialLimiter(
   clock: Pick<Clock, 'monotonic'>,
   pause: (ms: number) => Promise<unknown>,
 ): FailedCredentialLimiter {
-  const suspects = new LRUCache<string, AddressState>({ max: rememberedAddresses })
+  const addresses = new LRUCache<string, AddressState>({ max: maxAddresses })
   return {
     acquire: address => {
-      const suspect = suspects.get(addressGroupOf(address))
-      if (!suspect) return undefined
-      suspect.bucket.refill(rate, clock.monotonic())
-      const unclaimed = suspect.bucket.tokens - suspect.open
-      if (unclaimed >= 1 && suspect.waiting === 0) {
-        suspect.open++
+      const state = addresses.get(addressGroupOf(address))
+      if (!state) return undefined
+      state.bucket.refill(rate, clock.monotonic())
+      const available = state.bucket.tokens - state.pending
+      if (available >= 1 && state.waiting === 0) {
+        state.pending++
         return undefined
       }
-      const seconds = (1 - Math.max(0, unclaimed) + suspect.waiting) / perSecond
+      const seconds = (1 - Math.max(0, available) + state.waiting) / perSecond
       if (seconds > longestWaitSeconds) throw tooMany()
-      suspect.waiting++
+      state.waiting++
       return pause(seconds * 1000).then(() => {
-        suspect.waiting--
-        suspect.open++
+        state.waiting--
+        state.pending++
       })
     },
     failed: address => {
       const key = addressGroupOf(address)
       const now = clock.monotonic()
-      const suspect = suspects.get(key) ?? { bucket: new TokenBucket(rate, now), waiting: 0, open: 0 }
-      close(suspect)
-      suspect.bucket.refill(rate, now)
-      // It leaves no debt, which would punish an address for longer the more often it tried.
-      suspect.bucket.take()
-      suspects.set(key, suspect)
+      const state = addresses.get(key) ?? { bucket: new TokenBucket(rate, now), waiting: 0, pending: 0 }
+      settle(state)
+      state.bucket.refill(rate, now)
+      // The bucket never goes below zero. Otherwise an address would be blocked longer the more often it tried.
+      state.bucket.take()
+      addresses.set(key, state)
     },
     released: address => {
-      const suspect = suspects.get(addressGroupOf(address))
-      if (suspect) close(suspect)
+      const state = addresses.get(addressGroupOf(address))
+      if (state) settle(state)
     },
   }
 }
 
-/** What passed before the address was suspected is not among the open ones. */
-function close(suspect: AddressState): void {
-  suspect.open = Math.max(0, suspect.open - 1)
+/** Never below zero: a credential that was let through before the address had a state was not counted as pending. */
+function settle(state: AddressState): void {
+  state.pending = Math.max(0, state.pending - 1)
 }
 
 const tooMany = () =>
@@ -97,7 +98,7 @@ const tooMany = () =>
     },
   )
 
-/** An IPv4 address, or the network of 64 bits that an IPv6 address is in: nobody has less of those. */
+/** Returns an IPv4 address as it is, and for an IPv6 address its network of 64 bits, the smallest that a site is assigned. */
 export function addressGroupOf(address: string): string {
   if (!isIPv6(address)) return address
   const [head = '', tail] = address.toLowerCase().split('::')

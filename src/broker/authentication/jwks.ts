@@ -3,43 +3,44 @@ import { BrokerError, messageOf } from '../../errors.ts'
 import { timed, type Observer } from '../lib/timed.ts'
 import type { Clock } from '../lib/clock.ts'
 
-/** The keys of one issuer at one moment. A new object whenever, and only when, the keys changed. */
+/** The keys of one issuer at one moment. There is a new object if, and only if, the keys changed. */
 export interface PublishedKeys {
   /** Finds the key for a JWS header; throws jose's `JWKSNoMatchingKey` or `JWKSMultipleMatchingKeys`. */
   readonly find: ReturnType<typeof createLocalJWKSet>
-  /** Canonical text of the keys, to notice a change. */
+  /** The keys as JSON text, to detect a change. */
   readonly text: string
 }
 
 /** The keys of one issuer over time. */
 export interface Jwks {
   /**
-   * The keys as they are known, without waiting; starts a background fetch when they are due. `undefined` when there
-   * are none or they are too old to be trusted.
+   * Returns the cached keys without waiting, and starts a background fetch if they are due. Returns `undefined` if there
+   * are none, or if they are too old to be trusted.
    */
   readonly current: () => PublishedKeys | undefined
-  /** The keys as they are known, fetched first if there are none. Rejects with `issuer_unavailable`. */
+  /** Returns the cached keys, and fetches them first if there are none. Rejects with `issuer_unavailable`. */
   readonly ready: () => Promise<PublishedKeys>
-  /** Newer keys than `seen`, for a key id that `seen` lacks; resolves to `seen` while cooling down or on failure. */
+  /** Returns newer keys than `seen`, for a key id that `seen` lacks. Resolves to `seen` during the cool-down or on failure. */
   readonly newerThan: (seen: PublishedKeys) => Promise<PublishedKeys>
 }
 
-/** Milliseconds after which keys are fetched again on use: how long a withdrawn key goes on working, give or take the grace. */
+/** Age in milliseconds from which keys are fetched again on use. A withdrawn key works for this long, plus {@link graceMs}. */
 export const refreshAfterMs = 5 * 60_000
-/** Milliseconds for which keys that are due still serve while they are fetched in the background. */
+/** Milliseconds for which keys that are due are still used while they are fetched in the background. */
 export const graceMs = 30_000
-/** Milliseconds for which keys are trusted while the issuer is unreachable. */
+/** Age in milliseconds up to which keys are trusted while the issuer is unavailable. */
 export const staleAfterMs = 60 * 60_000
-/** Least milliseconds between two fetches that failed or that an unknown key id asked for. */
+/** Milliseconds between two fetches after a failure, and between two fetches for unknown key ids. */
 export const coolDownMs = 10_000
-/** Keys of one issuer. */
+/** The maximum number of keys of one issuer. */
 export const maxKeys = 100
 
 /**
- * Checks a JWK Set (RFC 7517 §5) and makes it searchable. Keys for encryption are left out. `use: jwt-svid`
- * (SPIFFE JWT-SVID §3.2) means signature keys, under a name that jose does not look for.
- * Entries that are no public signature key are left out too (RFC 7517 §5), private and symmetric ones among them.
- * @throws Error when it is not a JWK Set or holds no usable key.
+ * Parses a JWK Set (RFC 7517 §5). Entries that are not public signature keys are ignored, among them encryption keys,
+ * private keys and symmetric keys. `use: jwt-svid` (SPIFFE JWT-SVID §3.2) also marks a signature key; jose does not know
+ * this value, so it is removed.
+ *
+ * @throws Error if the document is not a JWK Set, has more than {@link maxKeys} keys, or has no usable key
  */
 export function parseJwks(document: unknown): PublishedKeys {
   const listed = typeof document === 'object' && document !== null && 'keys' in document ? document.keys : undefined
@@ -51,23 +52,23 @@ export function parseJwks(document: unknown): PublishedKeys {
     const { use, ...jwk } = key as JWK
     if (use === undefined || use === 'sig' || use === 'jwt-svid') keys.push(jwk)
   }
-  if (keys.length === 0) throw new Error('the JWK Set holds no key for signatures')
+  if (keys.length === 0) throw new Error('the JWK Set has no key for signatures')
   const jwks: JSONWebKeySet = { keys }
   return { find: createLocalJWKSet(jwks), text: JSON.stringify(jwks) }
 }
 
-/** Keys that never change while the process runs, such as those of a file. */
+/** Keys that never change, such as those of one version of a file. */
 export function fixedJwks(keys: PublishedKeys): Jwks {
   return { current: () => keys, ready: () => Promise.resolve(keys), newerThan: () => Promise.resolve(keys) }
 }
 
 /**
- * Keys that are fetched on use. One fetch at a time; after a failure, and after a fetch that an unknown key id asked
- * for, none for {@link coolDownMs}, however many forged tokens arrive; old keys serve for {@link staleAfterMs} while the
- * issuer is away.
+ * Keys that are fetched on use, one fetch at a time. A failed fetch is repeated after {@link coolDownMs} at the earliest.
+ * Unknown key ids cause one fetch in {@link coolDownMs}, however many forged tokens arrive. While the issuer is unavailable,
+ * its last keys are used up to an age of {@link staleAfterMs}.
  *
- * @param fetchKeys reads the issuer's JWK Set: bounded in size and time by whoever supplies it
- * @param fetched told of every fetch
+ * @param fetchKeys reads the issuer's JWK Set; must limit its size and its time
+ * @param fetched observes every fetch
  */
 export function fetchedJwks(
   issuer: string,
@@ -85,9 +86,9 @@ class FetchedJwks implements Jwks {
   readonly #fetched: Observer
   #keys: PublishedKeys | undefined
   #fetchedAt = Number.NEGATIVE_INFINITY
-  /** After a failure. */
+  /** The end of the cool-down after a failure. */
   #notBefore = Number.NEGATIVE_INFINITY
-  /** After a fetch for the sake of an unknown key id: does not hold up the refresh of keys that are due. */
+  /** The end of the cool-down after a fetch for an unknown key id. It does not delay the refresh of keys that are due. */
   #unknownNotBefore = Number.NEGATIVE_INFINITY
   #fetching: Promise<void> | undefined
   #lastFailure: unknown
@@ -103,13 +104,13 @@ class FetchedJwks implements Jwks {
     const age = this.#clock.monotonic() - this.#fetchedAt
     if (age < refreshAfterMs) return this.#keys
     void this.#fetch()
-    const isAway = this.#lastFailure !== undefined
-    return age < (isAway ? staleAfterMs : refreshAfterMs + graceMs) ? this.#keys : undefined
+    const isUnavailable = this.#lastFailure !== undefined
+    return age < (isUnavailable ? staleAfterMs : refreshAfterMs + graceMs) ? this.#keys : undefined
   }
 
   ready = async (): Promise<PublishedKeys> => {
-    const known = this.current()
-    if (known) return known
+    const cached = this.current()
+    if (cached) return cached
     await this.#fetch()
     const fetched = this.current()
     if (fetched) return fetched
@@ -130,7 +131,7 @@ class FetchedJwks implements Jwks {
     return this.#keys ?? seen
   }
 
-  /** Never rejects: whoever waits looks at what there is afterwards. */
+  /** Never rejects: the caller reads `#keys` afterwards. */
   #fetch(): Promise<void> {
     if (this.#fetching) return this.#fetching
     if (this.#clock.monotonic() < this.#notBefore) return Promise.resolve()
@@ -154,32 +155,32 @@ class FetchedJwks implements Jwks {
   }
 }
 
-/** An issuer, as far as its keys go. */
+/** The name and the keys of an issuer. */
 interface Publisher {
   readonly name: string
   readonly keys: Pick<Jwks, 'ready'>
 }
 
 /**
- * Resolves once the keys of one of these issuers are there; at once where there are no issuers.
- * Rejects with `issuer_unavailable`, saying of each issuer why its keys are not.
+ * Resolves once the keys of one of these issuers are available, or at once if there are no issuers. Rejects with
+ * `issuer_unavailable`, and says for each issuer why its keys are unavailable.
  */
 export async function readyKeys(issuers: readonly Publisher[]): Promise<void> {
   if (issuers.length === 0) return
-  const tries = issuers.map(({ keys }) => keys.ready())
-  await Promise.any(tries).catch(async () => {
-    const outcomes = await Promise.allSettled(tries)
-    const whys = outcomes.map((outcome, n) => `${issuers[n]?.name ?? ''} (${whyNot(outcome)})`)
-    throw new BrokerError('issuer_unavailable', `No issuer's keys could be fetched: ${whys.join('; ')}.`, {
+  const attempts = issuers.map(({ keys }) => keys.ready())
+  await Promise.any(attempts).catch(async () => {
+    const outcomes = await Promise.allSettled(attempts)
+    const failures = outcomes.map((outcome, n) => `${issuers[n]?.name ?? ''} (${failureText(outcome)})`)
+    throw new BrokerError('issuer_unavailable', `No issuer's keys could be fetched: ${failures.join('; ')}.`, {
       reason: 'keys',
       remedy:
         "From the broker's network, read each issuer's discovery document or jwksUri, and correct its issuer, jwksUri " +
-        'or caFile in the policy; where anonymous reads are refused, as by Kubernetes API servers, use jwksFile.',
+        'or caFile in the policy; if the issuer refuses anonymous reads, as Kubernetes API servers do, use jwksFile.',
     })
   })
 }
 
-function whyNot(outcome: PromiseSettledResult<unknown>): string {
+function failureText(outcome: PromiseSettledResult<unknown>): string {
   const thrown: unknown = outcome.status === 'rejected' ? outcome.reason : undefined
   return messageOf(thrown instanceof BrokerError ? (thrown.cause ?? thrown) : thrown)
 }

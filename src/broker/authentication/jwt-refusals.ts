@@ -2,17 +2,18 @@ import { errors, type JWTPayload } from 'jose'
 import { asBrokerError, BrokerError, type ReasonOf } from '../../errors.ts'
 import { isEntraIssuer } from '../lib/identifiers.ts'
 
-/** Why a token is refused, and the words for its caller. */
+/** Why a token is refused: the reason, and the detail for the caller. */
 type Refusal = readonly [reason: ReasonOf<'invalid_token'>, detail: string]
 
-/** Seconds by which clocks may differ. */
+/** The number of seconds by which clocks may differ. */
 export const clockToleranceSeconds = 30
 
 /**
- * Entra signs delegated tokens and ID tokens with the same keys and the same `typ` as application tokens
+ * Why a token of Entra is refused although its signature is valid; `undefined` if it is an application token. Entra signs
+ * delegated tokens and ID tokens with the same keys and the same `typ` as application tokens
  * (https://learn.microsoft.com/entra/identity-platform/access-token-claims-reference).
  */
-export function entraFault(payload: JWTPayload): Refusal | undefined {
+export function entraRefusal(payload: JWTPayload): Refusal | undefined {
   if (typeof payload['azp'] !== 'string' && typeof payload['appid'] !== 'string') {
     return ['claims', 'A token of Entra must name the calling application (azp or appid): an ID token does not.']
   }
@@ -23,19 +24,19 @@ export function entraFault(payload: JWTPayload): Refusal | undefined {
 }
 
 /**
- * Why a token with these claims would be refused although its signature is good, as far as the claims tell: for people
- * who ask why. the verification itself decides.
+ * Returns every reason to refuse a token with these claims that the claims alone show, as sentences for `policy explain`.
+ * It decides nothing: `verifyJwt` does.
  *
  * @param now milliseconds since 1970
  */
-export function claimFaults(
+export function reasonsToRefuse(
   payload: JWTPayload,
   { issuer, audiences }: { readonly issuer: string; readonly audiences: readonly string[] },
   now: number,
 ): readonly string[] {
   const { aud, exp, nbf, sub } = payload
   const seconds = now / 1000
-  const entra = isEntraIssuer(issuer) ? entraFault(payload)?.[1] : undefined
+  const entra = isEntraIssuer(issuer) ? entraRefusal(payload)?.[1] : undefined
   return [
     ...([aud].flat().some(each => each !== undefined && audiences.includes(each)) ? [] : [claimRefusals['aud']?.[1]]),
     ...(typeof exp === 'number' ? [] : [claimRefusals['exp']?.[1]]),
@@ -43,10 +44,10 @@ export function claimFaults(
     ...(typeof nbf === 'number' && nbf > seconds + clockToleranceSeconds ? [claimRefusals['nbf']?.[1]] : []),
     ...(typeof sub === 'string' && sub !== '' ? [] : [claimRefusals['sub']?.[1]]),
     entra,
-  ].filter(fault => fault !== undefined)
+  ].filter(detail => detail !== undefined)
 }
 
-/** jose's closed set of error codes → why, in words that help and hold nothing of the token. */
+/** jose's error codes and what they mean for the caller. The details contain nothing of the token. */
 const refusals: Readonly<Record<string, Refusal>> = {
   ERR_JWT_EXPIRED: ['expired', 'The token has expired.'],
   ERR_JOSE_ALG_NOT_ALLOWED: ['algorithm', 'The token is signed with an algorithm that is not accepted.'],
@@ -63,10 +64,14 @@ const claimRefusals: Readonly<Record<string, Refusal>> = {
   sub: ['subject', 'The token has no subject (sub).'],
 }
 
-/** What jose and the Web Crypto API throw speaks of the token or its key; anything else is a bug, and stays one. */
+/**
+ * Turns an error of jose or the Web Crypto API, which is about the token or its key, into `invalid_token`. Any other error
+ * is a bug: it becomes `internal_error`, unless it is a BrokerError already.
+ */
 export function asRefusal(thrown: unknown): BrokerError {
-  const isOfToken = thrown instanceof errors.JOSEError || thrown instanceof TypeError || thrown instanceof DOMException
-  if (!isOfToken) return asBrokerError(thrown)
+  const isAboutToken =
+    thrown instanceof errors.JOSEError || thrown instanceof TypeError || thrown instanceof DOMException
+  if (!isAboutToken) return asBrokerError(thrown)
   const known =
     thrown instanceof errors.JWTClaimValidationFailed
       ? claimRefusals[thrown.claim]

@@ -5,11 +5,11 @@ import type { JwtFacts } from '../policy/caller-facts.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { PublishedKeys, Jwks } from './jwks.ts'
 import { isEntraIssuer } from '../lib/identifiers.ts'
-import { asRefusal, clockToleranceSeconds, entraFault } from './jwt-refusals.ts'
+import { asRefusal, clockToleranceSeconds, entraRefusal } from './jwt-refusals.ts'
 import { membersOf } from '../lib/json-members.ts'
 import type { Policy } from '../policy/model.ts'
 
-/** One issuer whose JWTs authenticate callers. */
+/** An issuer whose JWTs authenticate callers. */
 export interface Issuer {
   /** Its name in the policy. */
   readonly name: string
@@ -21,18 +21,19 @@ export interface Issuer {
 }
 
 /**
- * The signature algorithms a caller's JWT may use (RFC 7518 §3.1, RFC 8037 §3.1): asymmetric ones only, so that neither
- * `none` nor an HMAC under the public key can pass (RFC 8725 §2.1, §3.1).
+ * The signature algorithms that a caller's JWT may use (RFC 7518 §3.1, RFC 8037 §3.1). All are asymmetric, so that neither
+ * `none` nor an HMAC with the public key is accepted (RFC 8725 §2.1, §3.1).
  */
 export const algorithms = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA']
 
-/** `typ` values (RFC 7515 §4.1.9) of tokens that may stand for a caller; others, such as logout tokens, may not. */
+/** `typ` values (RFC 7515 §4.1.9) of tokens that authenticate a caller. Others, such as logout tokens, do not. */
 const acceptedTypes = new Set(['jwt', 'at+jwt', 'jose'])
-/** Several keys under one `kid` are tried one after the other, at most this many. */
+/** If several keys have the same `kid`, at most this many are tried. */
 const maxCandidateKeys = 4
-const longestPlainId = 200
+/** A longer subject is hashed in the caller's id. */
+const maxSubjectLength = 200
 
-/** A caller with a JWT: made only here, from a token that was verified. */
+/** A caller with a JWT. Only this file creates one, from a token that was verified. */
 class AuthenticatedJwt implements JwtFacts {
   readonly kind = 'jwt'
   readonly id: string
@@ -40,7 +41,7 @@ class AuthenticatedJwt implements JwtFacts {
   readonly subject: string
   readonly claims: Readonly<JWTPayload>
   readonly policy: Policy
-  /** Makes the type nominal: an object that merely looks like a caller is none. */
+  /** Makes the type nominal: an object with the same fields is not a caller. */
   protected readonly verified = true
 
   constructor(issuer: string, subject: string, claims: Readonly<JWTPayload>, policy: Policy) {
@@ -53,28 +54,28 @@ class AuthenticatedJwt implements JwtFacts {
   }
 }
 
-/** A caller with a verified JWT. Only this file makes one. */
+/** A caller with a verified JWT. Only this file creates one. */
 export type JwtCaller = AuthenticatedJwt
 
-/** Subjects can be long, and ids are kept. */
+/** Bounded in length, because ids are kept in memory. */
 const idOf = (issuer: string, subject: string): string =>
-  `jwt ${issuer} ${subject.length > longestPlainId ? `sha256:${hash('sha256', subject, 'base64url')}` : subject}`
+  `jwt ${issuer} ${subject.length > maxSubjectLength ? `sha256:${hash('sha256', subject, 'base64url')}` : subject}`
 
-/** What was found out about a token. */
+/** A verified token. */
 export interface VerifiedJwt {
   readonly caller: JwtCaller
   readonly issuer: Issuer
-  /** The keys among which its own was. */
+  /** The keys of the issuer that contained the signing key. */
   readonly keys: PublishedKeys
   /** Milliseconds since 1970. */
   readonly expiresAt: number
-  /** SHA-256, in hex, of the client certificate without which the token is nobody's; `undefined` for a mere bearer token. */
+  /** The SHA-256, in hex, of the client certificate that must come with the token; `undefined` if it is not bound to one. */
   readonly boundTo: string | undefined
 }
 
 /**
- * Checks the signature, `iss`, `aud`, `exp` (required), `nbf`, `iat`, `sub` (required) and `typ` of a caller's JWT. It does not
- * ask whether the issuer has revoked the token, and it does not decide what the caller may have.
+ * Verifies the signature, `iss`, `aud`, `exp` (required), `nbf`, `iat`, `sub` (required) and `typ` of a caller's JWT. It does
+ * not check whether the issuer has revoked the token, and it does not decide what the caller may do.
  *
  * Rejects with `invalid_token` or `issuer_unavailable`.
  */
@@ -85,33 +86,35 @@ export async function verifyJwt(token: string, issuer: Issuer, policy: Policy, c
   if (typeof sub !== 'string' || sub === '' || exp === undefined || !Number.isFinite(exp)) {
     throw refusal('claims', 'The token needs a subject (sub) and an expiry (exp).')
   }
-  // No honest issuer makes one (RFC 7519 §4.1.6 leaves the check to whoever reads it).
+  // No honest issuer issues a token in the future. RFC 7519 §4.1.6 does not require this check.
   if (iat !== undefined && iat > clock.now() / 1000 + clockToleranceSeconds) {
     throw refusal('not_yet_valid', 'The token was issued in the future (iat).')
   }
-  const entra = isEntraIssuer(issuer.issuer) ? entraFault(payload) : undefined
-  if (entra) throw refusal(...entra)
+  const refused = isEntraIssuer(issuer.issuer) ? entraRefusal(payload) : undefined
+  if (refused) throw refusal(...refused)
   const boundTo = payload['cnf'] === undefined ? undefined : fingerprintIn(payload['cnf'])
   const caller = new AuthenticatedJwt(issuer.name, sub, payload, policy)
   return { caller, issuer, keys, expiresAt: exp * 1000, boundTo }
 }
 
 /**
- * The certificate that a confirmation (RFC 7800 §3.1) names: `x5t#S256` alone (RFC 8705 §3.1). Others, such as `jkt`, are
- * proofs that nobody asks for here, and a token that needs one must not pass without.
+ * Returns the fingerprint in a confirmation (RFC 7800 §3.1), which must be `x5t#S256` alone (RFC 8705 §3.1). The broker
+ * checks no other proof, such as `jkt`, and a token that needs one must not be accepted without it.
  */
 function fingerprintIn(cnf: unknown): string {
-  const members = Object.entries(membersOf(cnf))
-  const [[name, value] = []] = members
-  if (members.length === 1 && name === 'x5t#S256' && typeof value === 'string' && /^[\w-]{43}$/.test(value)) {
+  const entries = Object.entries(membersOf(cnf))
+  const [[name, value] = []] = entries
+  if (entries.length === 1 && name === 'x5t#S256' && typeof value === 'string' && /^[\w-]{43}$/.test(value)) {
     return Buffer.from(value, 'base64url').toString('hex')
   }
   throw refusal('confirmation', 'The token is bound (cnf) to something else than a client certificate.')
 }
 
 /**
- * Which issuer's keys to try. Nothing read here is trusted: jose checks `iss` again under the signature.
- * @throws BrokerError `invalid_token`
+ * Returns the issuer that a token names, to choose the keys. The token is not verified yet: jose checks `iss` again with
+ * the signature.
+ *
+ * @throws BrokerError `invalid_token` if the token is not a JWT, or its issuer is unknown
  */
 export function issuerOf(token: string, byIss: ReadonlyMap<string, Issuer>): Issuer {
   const { iss } = readUnverified(() => decodeJwt(token))
@@ -136,7 +139,7 @@ function readUnverified<T>(decode: () => T): T {
   }
 }
 
-/** Verifies with the keys that are known; once more with newer ones if none of them fits. */
+/** Verifies with the cached keys, and once more with newer ones if none of them matches. */
 async function verifyWithRefresh(token: string, issuer: Issuer, clock: Clock) {
   const keys = await issuer.keys.ready()
   try {

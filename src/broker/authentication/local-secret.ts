@@ -3,12 +3,12 @@ import { BrokerError } from '../../errors.ts'
 import type { SecretFacts } from '../policy/caller-facts.ts'
 import type { Policy } from '../policy/model.ts'
 
-/** Whoever holds an agent's secret: made only here, from a credential that is that secret. */
+/** A caller with an agent's secret. Only this file creates one, for a credential that is the secret. */
 class AuthenticatedSecret implements SecretFacts {
   readonly kind = 'secret'
   readonly id = 'secret local'
   readonly policy: Policy
-  /** Makes the type nominal: an object that merely looks like a caller is none. */
+  /** Makes the type nominal: an object with the same fields is not a caller. */
   protected readonly verified = true
 
   constructor(policy: Policy) {
@@ -17,26 +17,26 @@ class AuthenticatedSecret implements SecretFacts {
   }
 }
 
-/** An agent's caller, with the verified local secret. Only this file makes one. */
+/** An agent's caller, with the verified local secret. Only this file creates one. */
 export type SecretCaller = AuthenticatedSecret
 
 /**
- * Authenticates whoever holds one secret, in constant time. It is the only caller of an agent, and what it may have is
- * decided by the central broker.
+ * Authenticates every client that sends the secret, as one caller. The comparison takes constant time. An agent has no
+ * other caller; the central broker decides which tokens the agent gets.
  *
- * Rejects with `unauthenticated`, `invalid_token`.
+ * Throws `unauthenticated` without a credential; rejects with `invalid_token` for a wrong one.
  *
- * @param policy what its caller is judged by
+ * @param policy the policy that decides about the caller
  */
 export function createSecretAuthenticate(
   secret: string,
   policy: Policy,
 ): (credential: string | undefined) => SecretCaller | Promise<SecretCaller> {
-  const expected = digest(secret)
+  const expected = sha256(secret)
   const caller = new AuthenticatedSecret(policy)
   return credential => {
-    if (credential === undefined) throw missing()
-    return timingSafeEqual(digest(credential), expected)
+    if (credential === undefined) throw missingSecret()
+    return timingSafeEqual(sha256(credential), expected)
       ? caller
       : Promise.reject(
           new BrokerError('invalid_token', 'The credential is not the local secret of this agent.', {
@@ -46,10 +46,10 @@ export function createSecretAuthenticate(
   }
 }
 
-const missing = () =>
+const missingSecret = () =>
   new BrokerError(
     'unauthenticated',
     'Send the local secret of this agent as X-IDENTITY-HEADER or "Authorization: Bearer".',
   )
 
-const digest = (text: string): Buffer => createHash('sha256').update(text).digest()
+const sha256 = (text: string): Buffer => createHash('sha256').update(text).digest()

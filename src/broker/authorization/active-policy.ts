@@ -3,43 +3,46 @@ import type { Admission } from '../authentication/authenticate.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { Policy } from '../policy/model.ts'
 
-/** Why the newest version of the policy file is not the one in force. */
+/** Why the newest version of the policy file is not active. */
 export interface PolicyRejection {
-  readonly faults: readonly ConfigurationError[]
-  /** Milliseconds since 1970: when the file was first found to be faulty. */
+  readonly errors: readonly ConfigurationError[]
+  /** When the file was first found to be invalid, in milliseconds since 1970. */
   readonly since: number
 }
 
-/** The policy in force and how it came to be. */
+/** The active policy and its state. */
 export interface PolicyStatus {
   readonly policy: Policy
-  /** Milliseconds since 1970. */
+  /** When the active policy was loaded, in milliseconds since 1970. */
   readonly loadedAt: number
-  /** Since then; `undefined` while the file says what is in force. */
+  /** Why a newer file was rejected; `undefined` while the active policy is that of the file. */
   readonly rejection: PolicyRejection | undefined
 }
 
-/** One version of the policy after the other. Whoever needs it asks each time and keeps what it got for one request. */
+/** The policy that decides now. Read it once for each request, because it can be replaced at any time. */
 export interface ActivePolicy {
   readonly status: () => PolicyStatus
-  /** Whom the policy in force lets in. */
+  /** The credentials that the active policy accepts. Throws until {@link replace} was called. */
   readonly admission: () => Admission
-  /** Puts a version in force, whole and at once. */
+  /** Activates a version, as a whole and at once. */
   readonly replace: (next: Admission) => void
-  /** The file says what is in force. */
+  /** The file is the active policy again: ends a rejection. */
   readonly unchanged: () => void
-  /** The file is faulty: the version in force stays. */
-  readonly rejected: (faults: readonly ConfigurationError[]) => void
+  /** The file is invalid: records why. The active version does not change. */
+  readonly rejected: (errors: readonly ConfigurationError[]) => void
 }
 
-/** @param first the policy to begin with; nobody is let in before {@link ActivePolicy.replace} says who */
+/**
+ * Creates the active policy. No caller can be authenticated before the first {@link ActivePolicy.replace}.
+ * @param first the policy in {@link ActivePolicy.status} until then
+ */
 export function createActivePolicy(first: Policy, { now }: Pick<Clock, 'now'>): ActivePolicy {
   let admission: Admission | undefined
   let status: PolicyStatus = { policy: first, loadedAt: now(), rejection: undefined }
   return {
     status: () => status,
     admission: () => {
-      if (admission === undefined) throw new Error('the policy is asked before it is in force')
+      if (admission === undefined) throw new Error('the policy was read before it was active')
       return admission
     },
     replace: next => {
@@ -50,8 +53,8 @@ export function createActivePolicy(first: Policy, { now }: Pick<Clock, 'now'>): 
     unchanged: () => {
       if (status.rejection) status = { ...status, rejection: undefined }
     },
-    rejected: faults => {
-      status = { ...status, rejection: { faults, since: status.rejection?.since ?? now() } }
+    rejected: errors => {
+      status = { ...status, rejection: { errors, since: status.rejection?.since ?? now() } }
     },
   }
 }

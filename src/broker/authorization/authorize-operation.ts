@@ -31,7 +31,7 @@ export function createAuthorizeOperation(denied: OperationDenied): AuthorizeOper
 }
 
 /**
- * Decides whether a caller has a permission. Only denials that name callers and nothing else count: those with tenants,
+ * Decides whether a caller has a permission. Only denials that name callers and nothing else count: denials with tenants,
  * scopes or applications are about tokens.
  *
  * @throws BrokerError `not_permitted`

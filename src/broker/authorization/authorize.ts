@@ -3,10 +3,10 @@ import type { Caller } from '../authentication/authenticate.ts'
 import { decide, type DenialReason } from '../policy/decide.ts'
 import type { TokenRequest, Limit, Policy, Rule, Target } from '../policy/model.ts'
 
-/** Permission for one caller to have one kind of token: made only here, by a rule. */
+/** The permission of one caller to get one kind of token. Only this file creates one, from a rule. */
 class PolicyGrant {
   readonly caller: Caller
-  /** The rule that grants it; the first in the file, if there are several. */
+  /** The name of the rule that grants it. If several rules do, the first in the file. */
   readonly rule: string
   /** The application's name in the policy. */
   readonly application: string
@@ -15,12 +15,12 @@ class PolicyGrant {
   readonly tenant: string
   readonly scope: string
   readonly policyVersion: string
-  /** Exchanges and requests that the caller may cause, by the most generous of the rules that grant it. */
+  /** The limits of the most generous rules that grant it; `undefined` if there is no limit. */
   readonly exchangeLimit: Limit | undefined
   readonly requestLimit: Limit | undefined
-  /** What a cached token is found by: application, tenant and scope, never the caller. */
+  /** The key of a cached token: client id, tenant and scope, but not the caller. */
   readonly key: string
-  /** Makes the type nominal: an object that merely looks like a grant is none. */
+  /** Makes the type nominal: an object with the same fields is not a grant. */
   protected readonly granted = true
 
   constructor(caller: Caller, policyVersion: string, target: Target, rules: readonly [Rule, ...Rule[]]) {
@@ -33,36 +33,42 @@ class PolicyGrant {
     this.exchangeLimit = mostGenerous(rules.map(({ exchangeLimit }) => exchangeLimit))
     this.requestLimit = mostGenerous(rules.map(({ requestLimit }) => requestLimit))
     this.key = `${target.clientId} ${target.tenant} ${target.scope}`
-    // The rule's own string, so that remembered grants do not keep those of requests.
+    // The rule's own string, so that cached grants do not keep the strings of requests in memory.
     this.scope = rules[0].scopes.values().find(scope => scope === target.scope) ?? target.scope
     Object.freeze(this)
   }
 }
 
-/** A permission to have a token. Only {@link authorize} makes one. */
+/** The permission to get a token. Only {@link authorize} creates one. */
 export type Grant = PolicyGrant
 
-/** One sentence for everything that is refused, so that nobody learns which tenants or applications there are. */
-const notPermitted = (why: DenialReason) =>
+/** The detail is the same for every refusal, so that callers do not learn which tenants or applications exist. */
+const notPermitted = (reason: DenialReason) =>
   new BrokerError('not_permitted', 'No rule of the policy grants this caller this tenant, scope and application.', {
-    reason: why,
+    reason,
     remedy: 'Request a rule from the operator of the broker; quote request_id.',
   })
 
 /**
- * {@link decide}, as a permission or an error. While the home tenant is unknown, what only a rule for `*` would grant is
- * `identity_unavailable`.
+ * Turns the decision of the policy into a grant or an error. While the home tenant is unknown, a request that only a rule
+ * for `*` would grant is refused with `identity_unavailable`.
  *
+ * @param homeTenant the tenant of the broker's own identity, once known
  * @throws BrokerError `not_permitted`, `identity_unavailable`
  */
-export function authorize(policy: Policy, caller: Caller, ask: TokenRequest, homeTenant: string | undefined): Grant {
-  const decision = decide(policy, caller, ask, homeTenant)
+export function authorize(
+  policy: Policy,
+  caller: Caller,
+  request: TokenRequest,
+  homeTenant: string | undefined,
+): Grant {
+  const decision = decide(policy, caller, request, homeTenant)
   if (decision.verdict === 'granted') return new PolicyGrant(caller, policy.version, decision.target, decision.rules)
   if (decision.verdict === 'denied') throw notPermitted(decision.reason)
   throw new BrokerError('identity_unavailable', 'The broker does not know its own tenant yet, so it cannot decide.')
 }
 
-/** The limit that allows most; none where one of the rules has none. The one with the longer period, of two alike. */
+/** The limit with the highest rate, and of two equal rates the one with the longer period. None if a rule has no limit. */
 function mostGenerous(limits: readonly (Limit | undefined)[]): Limit | undefined {
   return limits.reduce((best, each) => {
     if (best === undefined || each === undefined) return undefined
@@ -71,40 +77,43 @@ function mostGenerous(limits: readonly (Limit | undefined)[]): Limit | undefined
   })
 }
 
-/** Decides an ask of a caller under the version of the policy that the caller was authenticated under. */
-export type Authorize = (caller: Caller, ask: TokenRequest) => Grant
+/**
+ * Decides a request by the policy under which the caller was authenticated.
+ * Throws `not_permitted` or `identity_unavailable`.
+ */
+export type Authorize = (caller: Caller, request: TokenRequest) => Grant
 
-const maxRememberedGrants = 100_000
+const maxCachedGrants = 100_000
 
 /**
- * {@link authorize} with the grants of each caller remembered. Refusals are not: whoever asks for what nobody granted
- * pushes nothing out. A grant does not depend on anything that changes while the caller stays: a new policy makes new
- * callers. Forgets all when full.
+ * {@link authorize} with a cache of the grants of each caller. Refusals are not cached, so that forbidden requests evict
+ * nothing. A cached grant stays true as long as its caller exists, because a new policy leads to new callers. The cache is
+ * cleared when it is full.
  *
- * @param decided decides what is not remembered
+ * @param decideGrant decides requests that are not cached
  */
-export function createAuthorize(homeTenant: () => string | undefined, decided = authorize): Authorize {
-  let grants = new WeakMap<Caller, Grants>()
+export function createAuthorize(homeTenant: () => string | undefined, decideGrant = authorize): Authorize {
+  let cache = new WeakMap<Caller, Grants>()
   let count = 0
-  return (caller, ask) => {
-    const known = grants.get(caller)?.get(ask.scope)?.get(ask.application)?.get(ask.tenant)
-    if (known) return known
+  return (caller, request) => {
+    const cached = cache.get(caller)?.get(request.scope)?.get(request.application)?.get(request.tenant)
+    if (cached) return cached
     const home = homeTenant()
-    const grant = decided(caller.policy, caller, ask, home)
-    // A rule for "*" may yet turn out to speak of it, and be the more generous one.
+    const grant = decideGrant(caller.policy, caller, request, home)
+    // Once the home tenant is known, a rule for "*" may grant the same request with a more generous limit.
     if (home === undefined && caller.policy.rules.some(({ tenants }) => tenants === '*')) return grant
-    if (++count > maxRememberedGrants) {
-      grants = new WeakMap()
+    if (++count > maxCachedGrants) {
+      cache = new WeakMap()
       count = 1
     }
-    grants
+    cache
       .getOrInsertComputed(caller, (): Grants => new Map())
-      .getOrInsertComputed(ask.scope, () => new Map())
-      .getOrInsertComputed(ask.application, () => new Map())
-      .set(ask.tenant === grant.tenant ? grant.tenant : ask.tenant, grant)
+      .getOrInsertComputed(request.scope, () => new Map())
+      .getOrInsertComputed(request.application, () => new Map())
+      .set(request.tenant === grant.tenant ? grant.tenant : request.tenant, grant)
     return grant
   }
 }
 
-/** The grants of one caller by scope, application and tenant, as they were asked for: three look-ups without a new text. */
+/** The grants of one caller by the requested scope, application and tenant. Nested maps need no concatenated key. */
 type Grants = Map<string, Map<string, Map<string, Grant>>>

@@ -5,31 +5,32 @@ import type { Grant } from './authorize.ts'
 import type { Limit } from '../policy/model.ts'
 import { TokenBucket } from '../lib/token-bucket.ts'
 
-/** What rules limit: requests for tokens, and exchanges with Entra that they cause. */
-export interface Limits {
+/** The limits of rules: for requests for tokens, and for the exchanges with Entra that the requests cause. */
+export interface RateLimits {
   /**
    * Counts a request.
-   * @returns what is left; `undefined` where nothing limits it
+   * @returns the state of the limit; `undefined` if there is no limit
    * @throws BrokerError `rate_limited`
    */
-  readonly request: (grant: Grant) => LimitFacts | undefined
+  readonly chargeRequest: (grant: Grant) => LimitFacts | undefined
   /**
-   * Counts an exchange: to be asked once for each fetch, before it begins, by the grant that causes it. Who joins a fetch
-   * that is under way causes none.
+   * Counts an exchange. Call it once for each fetch, before it begins, with the grant that causes it. A request that joins
+   * a running fetch causes no exchange.
    *
    * @throws BrokerError `rate_limited`
    */
-  readonly exchange: (grant: Grant) => void
+  readonly chargeExchange: (grant: Grant) => void
 }
 
-const rememberedBuckets = 10_000
+const maxBuckets = 10_000
 
 /**
- * One token bucket for each caller and rule, per replica: it holds as many as the limit counts, and fills evenly over its
- * period. Callers who have not been seen for long enough that ten thousand others came begin with a full one.
+ * Creates the limits: one token bucket for each kind of limit, rule and caller, per replica. Its capacity is the count of
+ * the limit, and it fills evenly over the period. The least recently used of ten thousand buckets is evicted; its caller
+ * starts again with a full one.
  */
-export function createLimits(clock: Pick<Clock, 'monotonic'>): Limits {
-  const buckets = new LRUCache<string, TokenBucket>({ max: rememberedBuckets })
+export function createRateLimits(clock: Pick<Clock, 'monotonic'>): RateLimits {
+  const buckets = new LRUCache<string, TokenBucket>({ max: maxBuckets })
 
   const take = (what: LimitFacts['what'], { caller }: Grant, limit: Limit): LimitFacts => {
     const now = clock.monotonic()
@@ -52,8 +53,8 @@ export function createLimits(clock: Pick<Clock, 'monotonic'>): Limits {
   }
 
   return {
-    request: grant => grant.requestLimit && take('requests', grant, grant.requestLimit),
-    exchange: grant => void (grant.exchangeLimit && take('exchanges', grant, grant.exchangeLimit)),
+    chargeRequest: grant => grant.requestLimit && take('requests', grant, grant.requestLimit),
+    chargeExchange: grant => void (grant.exchangeLimit && take('exchanges', grant, grant.exchangeLimit)),
   }
 }
 

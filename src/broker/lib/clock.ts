@@ -6,19 +6,19 @@ export interface Clock {
   readonly monotonic: () => number
 }
 
-/** The system's own clocks. */
+/** The system's clocks. */
 export const systemClock: Clock = Object.freeze({ now: () => Date.now(), monotonic: () => performance.now() })
 
-/** What a test may replace: time and chance. */
+/** What tests can replace: clocks and random numbers. */
 export interface Surroundings {
   readonly clock: Clock
   /** Uniform in [0, 1). */
   readonly random: () => number
-  /** Milliseconds by which it is seen how late the event loop is; those of the clock stand still in tests. */
+  /** Monotonic milliseconds with which the lateness of the event loop is measured. Separate, since tests stop the clock. */
   readonly loopTime: () => number
 }
 
-/** The system's clock, and real chance. */
+/** The system's clocks, and `Math.random`. */
 export const chance: Surroundings = {
   clock: systemClock,
   random: Math.random,

@@ -1,8 +1,8 @@
 /**
- * Runs work that must settle in time: its signal aborts after `ms`, and the result rejects then even if the work goes on
- * regardless.
+ * Runs work with a deadline: after `ms` its signal aborts, and the returned promise rejects, even if the work continues.
  *
- * @param expired makes the error to reject with
+ * @param ms milliseconds
+ * @param expired creates the error with which it rejects
  */
 export async function withDeadline<T>(
   work: (signal: AbortSignal) => Promise<T>,

@@ -1,39 +1,42 @@
-/** The textual forms of the nouns that requests and the policy share. */
+/** The formats of identifiers that requests and the policy have in common. */
 
-/** A GUID in any case. */
+/** A regular expression for a GUID in any case. */
 export const guidPattern = '[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}'
 
 const guid = new RegExp(`^${guidPattern}$`)
 const guids = new RegExp(guidPattern, 'g')
 
-/** A name that the policy gives to a tenant, an application or an issuer. */
+/** A regular expression for a name of the policy: of a tenant, an application, an issuer or an API key. */
 export const namePattern = '[a-z0-9](?:[a-z0-9.-]{0,61}[a-z0-9])?'
 
 const name = new RegExp(`^${namePattern}$`)
 
-/** Entra's words for "any tenant", which are never one tenant. As names they are refused too. */
+/** Entra's reserved words, which never stand for one tenant. They are refused as names too. */
 const sharedTenants = ['common', 'organizations', 'consumers']
 
-/** What names one tenant: its id in any case, or its name in the policy. */
+/** A regular expression for one tenant: its id in any case, or its name in the policy. */
 export const tenantPattern = `(?!(?:${sharedTenants.join('|')})$)(?:${guidPattern}|${namePattern})`
 
-/** One resource's `.default`: the only form of scope the client-credentials grant takes. */
+/** A regular expression for one resource's `.default`, the only form of scope that the client-credentials grant accepts. */
 export const scopePattern = '[\\x21-\\x7e]{1,480}/\\.default'
 
-/** Whether `text` is a GUID, in any case, and nothing else. */
+/** Whether the whole `text` is a GUID, in any case. */
 export const isGuid = (text: string): boolean => guid.test(text)
-/** Whether `text` can be a name; one that reads as a GUID cannot. */
+/** Whether `text` can be a name. A GUID cannot. */
 export const isName = (text: string): boolean => name.test(text) && !guid.test(text)
-/** Whether `text`, in lower case, is one of Entra's words for "any tenant". */
+/** Whether `text`, which must be in lower case, is one of Entra's reserved words. */
 export const isSharedTenant = (text: string): boolean => sharedTenants.includes(text)
 
-/** The resource that a scope names: `https://graph.microsoft.com/.default` → `https://graph.microsoft.com`. */
+/**
+ * The resource of a scope, which must end with `/.default`: `https://graph.microsoft.com/.default` →
+ * `https://graph.microsoft.com`.
+ */
 export const resourceOf = (scopeText: string): string => scopeText.slice(0, -'/.default'.length)
 
 /** Every GUID in a text, in lower case. */
 export const guidsIn = (text: string): readonly string[] => (text.match(guids) ?? []).map(each => each.toLowerCase())
 
-/** Hosts whose tokens follow Entra's rules: `azp`/`appid` required, delegated tokens refused. */
+/** Hosts of Entra's issuers. Their tokens must have `azp` or `appid`, and delegated tokens are refused. */
 const entraHosts = new Set([
   'login.microsoftonline.com',
   'login.microsoftonline.us',
@@ -43,6 +46,6 @@ const entraHosts = new Set([
   'sts.chinacloudapi.cn',
 ])
 
-/** Whether an issuer is Entra, in any cloud, of version 1 or 2. */
+/** Whether an issuer is Entra, in any cloud, with v1.0 or v2.0 tokens. */
 export const isEntraIssuer = (issuer: string): boolean =>
   URL.canParse(issuer) && entraHosts.has(new URL(issuer).hostname)

@@ -1,13 +1,13 @@
-/** An object, an array included, whose members are not known. */
+/** An object or an array whose members are not known. */
 export type Members = Readonly<Record<string, unknown>>
 
-/** Whether a value is an object, an array included, and not `null`. */
+/** Whether a value is an object or an array, and not `null`. */
 export const isObject = (value: unknown): value is Members => typeof value === 'object' && value !== null
 
-/** The members of a value that came from outside; none where it is no object. */
+/** The members of a value of unknown type; empty if it is not an object. */
 export const membersOf = (value: unknown): Members => (isObject(value) ? value : {})
 
-/** The members of a JSON text; none where it is not JSON or no object. */
+/** The members of a JSON text; empty if it is not JSON or not an object. Never throws. */
 export function membersOfJson(text: string): Members {
   try {
     return membersOf(JSON.parse(text))

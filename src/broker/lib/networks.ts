@@ -1,7 +1,7 @@
 import { BlockList, isIP } from 'node:net'
 
 /** Why a text is not an IP address or CIDR network of proxies, as `must …`; `undefined` if it is one. */
-export function networkFault(text: string): string | undefined {
+export function networkError(text: string): string | undefined {
   const [address = '', prefix, ...more] = text.split('/')
   const family = isIP(address)
   const most = family === 6 ? 128 : 32
@@ -13,7 +13,7 @@ export function networkFault(text: string): string | undefined {
   return Number(prefix) === 0 ? 'must not be every address: every client could then claim to be another one' : undefined
 }
 
-/** The networks of a list in which {@link networkFault} finds no error. */
+/** The networks of a list. {@link networkError} must accept each of them. */
 export function networksOf(list: readonly string[]): BlockList {
   const networks = new BlockList()
   for (const each of list) {

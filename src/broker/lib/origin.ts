@@ -1,10 +1,10 @@
-/** Whether a URL's host is this machine itself, as a name or an address. */
+/** Whether a URL's host is loopback: `localhost`, `[::1]` or 127.0.0.0/8. */
 export const isLoopback = (host: string): boolean =>
   host === 'localhost' || host === '[::1]' || /^127(\.\d+){3}$/.test(host)
 
 /**
- * The origin that a text is, without a trailing slash, where credentials may be sent: https, or http on loopback.
- * `undefined` for anything else, a URL with a path, a query or a user name included.
+ * Parses an origin to which credentials may be sent: https, or http on loopback. Returns it without a trailing slash;
+ * `undefined` for anything else, such as a URL with a path, a query or a user name.
  */
 export function originOf(text: string): string | undefined {
   if (!URL.canParse(text)) return undefined

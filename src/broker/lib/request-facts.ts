@@ -1,7 +1,7 @@
-/** What the events of one request say about it, whatever its outcome is. */
+/** What all events of one request have in common, whatever its outcome is. */
 export interface RequestFacts {
   readonly requestId: string
-  /** The endpoint's name in metrics and the audit log: `tokens`. */
+  /** The endpoint's name in metrics and the audit log, such as `tokens`. */
   readonly endpoint: string
   /** The peer's address. */
   readonly address: string

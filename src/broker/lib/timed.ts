@@ -1,18 +1,18 @@
 import { asBrokerError, type BrokerError } from '../../errors.ts'
 import type { Clock } from './clock.ts'
 
-/** Told how long something took, in seconds, and what went wrong if it did. */
+/** Is called with the duration of some work in seconds, and with its error if it failed. */
 export type Observer = (seconds: number, error?: BrokerError) => void
 
 /**
- * Runs work and tells once how it ended. The outcome is passed on unchanged.
+ * Runs work and calls the observer once when it ends. The result is returned, and an error thrown, unchanged.
  *
- * @param asError makes an announceable error of what the work threw; default: {@link asBrokerError}
+ * @param asError turns what the work threw into the error for the observer; default: {@link asBrokerError}
  */
 export async function timed<T>(
   work: () => Promise<T>,
   clock: Clock,
-  told: Observer,
+  observer: Observer,
   asError: (thrown: unknown) => BrokerError = asBrokerError,
 ): Promise<T> {
   const began = clock.monotonic()
@@ -21,9 +21,9 @@ export async function timed<T>(
   try {
     result = await work()
   } catch (thrown) {
-    told(seconds(), asError(thrown))
+    observer(seconds(), asError(thrown))
     throw thrown
   }
-  told(seconds())
+  observer(seconds())
   return result
 }

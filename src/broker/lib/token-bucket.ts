@@ -1,16 +1,16 @@
-/** So many in so many seconds; both are whole numbers, 1 or more. */
+/** A rate of `count` in `seconds`. Both are whole numbers, 1 or more. */
 export interface Rate {
   readonly count: number
   readonly seconds: number
 }
 
 /**
- * Holds as many tokens as its rate counts, and fills evenly over the rate's period. Begins full. It is as old as the last
- * {@link refill}: call that before anything else.
+ * A token bucket. Its capacity is the rate's count, it refills evenly over the rate's period, and it is full at first. Its
+ * state is that of the last {@link refill}, so call that before anything else.
  */
 export class TokenBucket {
   #rate: Rate
-  /** Each millisecond adds the rate's count, and a token is the rate's period in milliseconds, so that sums stay exact. */
+  /** Each millisecond adds the rate's count, and a token costs the rate's period in milliseconds, so that sums stay exact. */
   #credit: number
   #at: number
 
@@ -26,7 +26,7 @@ export class TokenBucket {
   }
 
   /**
-   * Adds what has come back since the last time. Where the rate is another than before, what was taken stays taken.
+   * Adds the tokens since the last refill. If the rate has changed, the tokens that were taken stay taken.
    *
    * @param now monotonic milliseconds
    */
@@ -36,17 +36,17 @@ export class TokenBucket {
     this.#at = now
   }
 
-  /** How many there are; the last one may be there in part. */
+  /** The number of tokens, which may be fractional. */
   get tokens(): number {
     return this.#credit / this.#token
   }
 
-  /** Takes one, or what is left of it: there is no debt. */
+  /** Takes one token, or the rest if there is less. It never becomes negative. */
   take(): void {
     this.#credit = Math.max(0, this.#credit - this.#token)
   }
 
-  /** Milliseconds until there are so many tokens, when none is taken meanwhile; not positive when there are. */
+  /** Milliseconds until there are `tokens`, if none is taken meanwhile; zero or negative if there are already. */
   timeUntil(tokens: number): number {
     return (tokens * this.#token - this.#credit) / this.#rate.count
   }

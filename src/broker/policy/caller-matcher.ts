@@ -2,34 +2,34 @@ import type { CallerFacts, CertificateFacts, JwtFacts } from './caller-facts.ts'
 import { claimMatcher, claimPath, dnsMatcher, textMatcher, valueAt, type Matcher } from './patterns.ts'
 import type { CallerText } from './schema.ts'
 
-/** Whether a caller is one that a rule or a denial speaks of. */
+/** Decides whether a caller is one that a rule or a denial lists. */
 export interface CallerMatcher {
-  /** How the callers authenticate that it can match. */
+  /** The kind of credential of the callers that it can match. */
   readonly kind: CallerFacts['kind']
   readonly matches: (caller: CallerFacts) => boolean
-  /** The first thing that does not match, in words for people; `undefined` when everything does. */
+  /** The first condition that does not match, as text for people; `undefined` if all match. */
   readonly mismatch: (caller: CallerFacts) => string | undefined
 }
 
-/** One claim that a test compares. */
-interface ClaimTest {
+/** One claim that a matcher compares. */
+interface ClaimMatcher {
   readonly name: string
   readonly path: readonly string[]
   readonly expected: string | number | boolean
   readonly matches: Matcher
 }
 
-/** A checked caller of the policy file, compiled. */
+/** Compiles a caller of a valid policy file. */
 export function compileCaller(text: CallerText): CallerMatcher {
-  if (text.apiKey !== undefined) return keyTest(text.apiKey)
-  if (text.san !== undefined) return sanTest(text.san)
-  return jwtTest(text.issuer ?? '', text)
+  if (text.apiKey !== undefined) return keyMatcher(text.apiKey)
+  if (text.san !== undefined) return sanMatcher(text.san)
+  return jwtMatcher(text.issuer ?? '', text)
 }
 
-/** Whether a SAN in the policy means a URI; any other is a DNS name. */
+/** Whether a SAN in the policy is a URI; any other is a DNS name. */
 export const isUriPattern = (san: string): boolean => san.includes(':')
 
-const keyTest = (name: string): CallerMatcher => ({
+const keyMatcher = (name: string): CallerMatcher => ({
   kind: 'apiKey',
   matches: caller => caller.kind === 'apiKey' && caller.key === name,
   mismatch: caller => {
@@ -38,7 +38,7 @@ const keyTest = (name: string): CallerMatcher => ({
   },
 })
 
-function sanTest(san: string): CallerMatcher {
+function sanMatcher(san: string): CallerMatcher {
   const isUri = isUriPattern(san)
   const matcher = isUri ? textMatcher(san) : dnsMatcher(san)
   const namesOf = ({ uris, dnsNames }: CertificateFacts) => (isUri ? uris : dnsNames)
@@ -50,14 +50,14 @@ function sanTest(san: string): CallerMatcher {
       const names = namesOf(caller)
       if (names.some(matcher)) return undefined
       const has = names.length === 0 ? `no ${isUri ? 'URI' : 'DNS name'}` : names.map(name => `"${name}"`).join(', ')
-      return `the certificate's names hold ${has}, not "${san}"`
+      return `the certificate has ${has}, not "${san}"`
     },
   }
 }
 
-function jwtTest(issuer: string, text: CallerText): CallerMatcher {
+function jwtMatcher(issuer: string, text: CallerText): CallerMatcher {
   const subject = text.subject === undefined ? undefined : textMatcher(text.subject)
-  const claims: readonly ClaimTest[] = Object.entries(text.claims ?? {}).map(([name, expected]) => {
+  const claims: readonly ClaimMatcher[] = Object.entries(text.claims ?? {}).map(([name, expected]) => {
     return { name, path: claimPath(name) ?? [], expected, matches: claimMatcher(expected) }
   })
   const matches = (caller: JwtFacts): boolean =>
@@ -71,7 +71,7 @@ function jwtTest(issuer: string, text: CallerText): CallerMatcher {
   }
 }
 
-function jwtMismatch(caller: JwtFacts, issuer: string, { subject }: CallerText, claims: readonly ClaimTest[]) {
+function jwtMismatch(caller: JwtFacts, issuer: string, { subject }: CallerText, claims: readonly ClaimMatcher[]) {
   if (caller.issuer !== issuer) return `the issuer is "${caller.issuer}", not "${issuer}"`
   if (subject !== undefined && !textMatcher(subject)(caller.subject)) {
     return `the subject is "${caller.subject}", not "${subject}"`
@@ -79,6 +79,6 @@ function jwtMismatch(caller: JwtFacts, issuer: string, { subject }: CallerText, 
   const failed = claims.find(({ path, matches }) => !matches(valueAt(caller.claims, path)))
   if (!failed) return undefined
   const value = valueAt(caller.claims, failed.path)
-  const is = value === undefined ? 'is not there' : `is ${JSON.stringify(value)}`
+  const is = value === undefined ? 'is absent' : `is ${JSON.stringify(value)}`
   return `the claim "${failed.name}" ${is}, not ${JSON.stringify(failed.expected)}`
 }

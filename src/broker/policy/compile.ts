@@ -3,7 +3,11 @@ import { beginningOf, keyInstances } from './api-key-entries.ts'
 import type { ApiKeySettings, Denial, IssuerSettings, Limit, Policy, PolicyIndex, Rule } from './model.ts'
 import type { DenialText, PolicyText, RuleText } from './schema.ts'
 
-/** A checked policy text as sets and matchers. */
+/**
+ * Compiles a valid policy text into sets and matchers. It does not validate: an invalid text gives a wrong policy.
+ *
+ * @param version SHA-256 of the file's bytes, in hex
+ */
 export function compilePolicy(text: PolicyText, version: string): Policy {
   const tenants = new Map(Object.entries(text.tenants ?? {}).map(([name, id]) => [name, id.toLowerCase()]))
   const tenantIds = (names: readonly string[]) => new Set(names.map(name => tenants.get(name) ?? name.toLowerCase()))
@@ -47,7 +51,7 @@ function compileRule(rule: RuleText, order: number, tenantIds: TenantIds): Rule 
 
 const secondsOf: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600 }
 
-/** `60/m`. */
+/** Reads a limit such as `60/m`. */
 function limitOf(text: string, rule: string): Limit {
   const [count, unit = ''] = text.split('/')
   return Object.freeze({ count: Number(count), seconds: secondsOf[unit] ?? 1, rule })
@@ -63,25 +67,25 @@ function compileDenial(denial: DenialText, order: number, tenantIds: TenantIds):
   })
 }
 
-/** What can be meant, but hardly is: callers who are let in and whom no rule grants anything. */
+/** Warnings about issuers and API keys whose callers are authenticated, while no rule grants them anything. */
 function warningsOf(text: PolicyText): readonly string[] {
   const callers = text.rules.flatMap(rule => rule.callers)
   const unused = (kind: 'issuers' | 'apiKeys', key: 'issuer' | 'apiKey') =>
     Object.keys(text[kind] ?? {})
       .filter(name => !callers.some(caller => caller[key] === name))
-      .map(name => `${kind}.${name}: no rule names it, so its callers get nothing`)
+      .map(name => `${kind}.${name}: no rule refers to it, so its callers are granted nothing`)
   return [...unused('issuers', 'issuer'), ...unused('apiKeys', 'apiKey')]
 }
 
 /**
- * Finds rules and denials by tenant, of which long policies have many. A decision tries only the entries that name its
- * tenant and those for every tenant, so it takes longer the more of them there are.
+ * Indexes rules and denials by tenant, since long policies have many tenants. A decision tries only the entries that list
+ * its tenant and those for every tenant, so its time grows with their number.
  */
 export function indexPolicy(rules: readonly Rule[], denials: readonly Denial[]): PolicyIndex {
   return { rules: byTenant(rules), denials: byTenant(denials) }
 }
 
-/** A rule without tenants grants no token and is in no list; a denial without tenants is for every tenant. */
+/** A rule without tenants has an empty set, so it is in no list. A denial without tenants applies to every tenant. */
 function byTenant<T extends Rule | Denial>(entries: readonly T[]): (tenant: string) => readonly T[] {
   const everywhere: T[] = []
   const lists = new Map<string, T[]>()

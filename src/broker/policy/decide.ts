@@ -6,35 +6,38 @@ import type { TokenRequest, Denial, Policy, Rule, Target } from './model.ts'
 /** Why a request is denied. */
 export type DenialReason = Exclude<ReasonOf<'not_permitted'>, 'broker'>
 
-/** What a policy says to an ask, before anybody acts upon it. */
+/** What a policy decides about a request. It has no effect yet: no grant is made, and no limit is charged. */
 export type Decision =
   | { readonly verdict: 'granted'; readonly target: Target; readonly rules: readonly [Rule, ...Rule[]] }
-  /** Only a rule for `*` would grant it, and whether that speaks of the tenant is not known yet. */
+  /** Only a rule for `*` would grant it, and the home tenant, which `*` does not include, is not known yet. */
   | { readonly verdict: 'undecided' }
   | { readonly verdict: 'denied'; readonly reason: DenialReason }
 
 /**
- * Decides one ask. Denials first; then every rule that names the caller, the tenant, the scope and the application grants
- * it. The order of either does not matter.
+ * Decides one request. Denials take precedence. Otherwise every rule that lists the caller, the tenant, the scope and the
+ * application grants it. The order of rules and of denials does not matter.
  *
- * @param homeTenant the managed identity's own tenant: a rule for `*` does not speak of it
- * @returns the rules that grant it, in the order of the file
+ * @param homeTenant the managed identity's own tenant, which a rule for `*` does not include; `undefined` if not known
+ * @returns the decision; if it is `granted`, with the rules that grant it in the order of the file
  */
 export function decide(
   policy: Policy,
   caller: CallerFacts,
-  ask: TokenRequest,
+  request: TokenRequest,
   homeTenant: string | undefined,
 ): Decision {
   let refusal: Decision | undefined
-  for (const target of targetsOf(policy, ask)) {
+  for (const target of targetsOf(policy, request)) {
     const decision = decideTarget(policy, caller, target, homeTenant)
     if (decision.verdict === 'granted') return decision
-    // Of several, the one that may pass by itself.
+    // Of several applications with one client id, `undecided` counts: it ends when the home tenant is known.
     if (refusal?.verdict !== 'undecided') refusal = decision
   }
   return (
-    refusal ?? { verdict: 'denied', reason: isUnknownClientId(policy, ask) ? 'unknown_client_id' : 'unknown_target' }
+    refusal ?? {
+      verdict: 'denied',
+      reason: isUnknownClientId(policy, request) ? 'unknown_client_id' : 'unknown_target',
+    }
   )
 }
 
@@ -54,14 +57,17 @@ function decideTarget(policy: Policy, caller: CallerFacts, target: Target, homeT
   return undecided ? { verdict: 'undecided' } : { verdict: 'denied', reason: 'no_rule' }
 }
 
-/** What an ask can mean: nothing, one application by its name, or each that has the client id. */
+/** The targets of a request: none if it is unknown, one application by its name, or each that has the client id. */
 function targetsOf(policy: Policy, { application, tenant: named, scope }: TokenRequest): readonly Target[] {
   const tenant = isGuid(named) ? named : policy.tenants.get(named)
   if (tenant === undefined) return []
   return applicationsOf(policy, application).map(each => ({ ...each, tenant, scope }))
 }
 
-/** The applications that a name or a client id in lower case stands for; a client id can be that of several. */
+/**
+ * The applications that have a name, or a client id in lower case. Several can have the same client id; empty if none
+ * has it.
+ */
 export function applicationsOf(
   { applications }: Policy,
   wanted: string,
@@ -78,7 +84,7 @@ export function applicationsOf(
 const isUnknownClientId = (policy: Policy, { application }: TokenRequest): boolean =>
   isGuid(application) && applicationsOf(policy, application).length === 0
 
-/** Whether a rule's tenants, scopes and applications hold the target; that `*` leaves out the home tenant is not looked at. */
+/** Whether a rule's tenants, scopes and applications include the target. It does not check that `*` excludes the home tenant. */
 export function coversTarget(rule: Rule, target: Target): boolean {
   return (
     (rule.tenants === '*' || rule.tenants.has(target.tenant)) &&
@@ -87,7 +93,7 @@ export function coversTarget(rule: Rule, target: Target): boolean {
   )
 }
 
-/** Whether every part of a denial that is there matches. */
+/** Whether every part that a denial has matches. */
 export function denies(denial: Denial, caller: CallerFacts, target: Target): boolean {
   return (
     (denial.tenants?.has(target.tenant) ?? true) &&

@@ -4,34 +4,35 @@ import { applicationsOf, decide, denies, coversTarget, type Decision } from './d
 import type { TokenRequest, Permission, Policy } from './model.ts'
 import type { Rule, Target } from './model.ts'
 
-/** Why a policy decides as it does: for people, and as slow as it is thorough. */
+/** Why a policy decides as it does, as text for people. Slow, since it tries every rule; not for the data path. */
 export interface Explanation {
   readonly granted: boolean
   /** The verdict and its reason in one sentence. */
   readonly summary: string
-  /** What each rule comes to: that it grants, or the first thing that does not match. */
+  /** For each rule, in the order of the file: `grants it`, or the first condition that does not match. */
   readonly rules: readonly { readonly name: string; readonly why: string }[]
 }
 
 /**
  * Explains the decision that {@link decide} makes.
- * @param homeTenant as for {@link decide}; unknown: no tenant of the ask is taken for it
+ *
+ * @param homeTenant as for {@link decide}, but if it is `undefined`, no tenant counts as the home tenant
  */
 export function explain(
   policy: Policy,
   caller: CallerFacts,
-  ask: TokenRequest,
+  request: TokenRequest,
   homeTenant: string | undefined,
 ): Explanation {
-  const decision = decide(policy, caller, ask, homeTenant ?? '')
+  const decision = decide(policy, caller, request, homeTenant ?? '')
   return {
     granted: decision.verdict === 'granted',
-    summary: summaryOf(policy, caller, ask, decision),
-    rules: policy.rules.map(rule => ({ name: rule.name, why: whyOf(policy, rule, caller, ask, homeTenant) })),
+    summary: summaryOf(policy, caller, request, decision),
+    rules: policy.rules.map(rule => ({ name: rule.name, why: whyOf(policy, rule, caller, request, homeTenant) })),
   }
 }
 
-function summaryOf(policy: Policy, caller: CallerFacts, ask: TokenRequest, decision: Decision): string {
+function summaryOf(policy: Policy, caller: CallerFacts, request: TokenRequest, decision: Decision): string {
   if (decision.verdict === 'granted') {
     const [first, ...others] = decision.rules
     const more = others.length === 0 ? '' : ` (and by ${others.map(({ name }) => `"${name}"`).join(', ')})`
@@ -40,18 +41,18 @@ function summaryOf(policy: Policy, caller: CallerFacts, ask: TokenRequest, decis
   if (decision.verdict === 'undecided') return 'undecided while the home tenant is not known'
   if (decision.reason === 'no_rule') return 'denied: no rule grants it'
   if (decision.reason === 'unknown_target' || decision.reason === 'unknown_client_id')
-    return `denied: ${unknownIn(policy, ask)}`
-  const targets = targetsIn(policy, ask)
+    return `denied: ${unknownIn(policy, request)}`
+  const targets = targetsIn(policy, request)
   const denial = policy.denials.find(each => targets.some(target => denies(each, caller, target)))
-  return `denied: deny[${denial?.order ?? '?'}] names it, whatever the rules say`
+  return `denied: deny[${denial?.order ?? '?'}] matches it, and denials take precedence over rules`
 }
 
 const unknownIn = (policy: Policy, { tenant, application }: TokenRequest): string =>
   applicationsOf(policy, application).length > 0
-    ? `no tenant is named "${tenant}", and it is no id`
-    : `no application ${isGuid(application) ? 'has the client id' : 'is named'} "${application}"`
+    ? `unknown tenant "${tenant}": not a GUID and not defined under tenants`
+    : `unknown ${isGuid(application) ? 'client id' : 'application'} "${application}": not defined under applications`
 
-/** The ask's targets as far as the policy knows them: several where applications share a client id. */
+/** The targets of a request whose applications are known, although its tenant may be unknown. Several can share a client id. */
 const targetsIn = (policy: Policy, { tenant, scope, application }: TokenRequest): readonly Target[] =>
   applicationsOf(policy, application).map(each => ({ ...each, tenant: policy.tenants.get(tenant) ?? tenant, scope }))
 
@@ -59,29 +60,29 @@ function whyOf(
   policy: Policy,
   rule: Rule,
   caller: CallerFacts,
-  ask: TokenRequest,
+  request: TokenRequest,
   homeTenant: string | undefined,
 ): string {
   if (rule.scopes.size === 0) return 'grants permissions only, no tokens'
-  const targets = targetsIn(policy, ask)
+  const targets = targetsIn(policy, request)
   const ofRule = targets.find(({ application }) => rule.applications.has(application))
-  const target = ofRule ?? targets[0] ?? { ...ask, clientId: '' }
+  const target = ofRule ?? targets[0] ?? { ...request, clientId: '' }
   const { tenant, scope } = target
-  if (rule.tenants !== '*' && !rule.tenants.has(tenant)) return `tenants: "${ask.tenant}" is none of them`
-  if (rule.tenants === '*' && tenant === homeTenant) return 'tenants: "*" does not speak of the home tenant'
-  if (!rule.scopes.has(scope)) return `scopes: "${scope}" is none of them`
-  if (!rule.applications.has(target.application)) return `applications: "${ask.application}" is none of them`
-  return callersOf(rule, caller) ?? (coversTarget(rule, target) ? 'grants it' : 'does not speak of it')
+  if (rule.tenants !== '*' && !rule.tenants.has(tenant)) return `tenants: "${request.tenant}" is not listed`
+  if (rule.tenants === '*' && tenant === homeTenant) return 'tenants: "*" does not include the home tenant'
+  if (!rule.scopes.has(scope)) return `scopes: "${scope}" is not listed`
+  if (!rule.applications.has(target.application)) return `applications: "${request.application}" is not listed`
+  return callersMismatch(rule, caller) ?? (coversTarget(rule, target) ? 'grants it' : 'does not apply to it')
 }
 
-/** Why none of a rule's callers is this one; `undefined` when one is. */
-function callersOf({ callers }: Rule, caller: CallerFacts): string | undefined {
+/** Why none of a rule's callers matches; `undefined` if one does. */
+function callersMismatch({ callers }: Rule, caller: CallerFacts): string | undefined {
   const mismatches = callers.map(test => test.mismatch(caller))
   if (mismatches.includes(undefined)) return undefined
   return mismatches.map((mismatch, nth) => `callers[${nth}]: ${mismatch}`).join('; ')
 }
 
-/** The same for a permission of the operations endpoints. */
+/** Explains whether a caller has a permission of the operations endpoints. Only denials with nothing but callers count. */
 export function explainPermission(policy: Policy, caller: CallerFacts, permission: Permission): Explanation {
   const denial = policy.denials.find(
     ({ tenants, scopes, applications, callers }) =>
@@ -90,11 +91,11 @@ export function explainPermission(policy: Policy, caller: CallerFacts, permissio
   const rules = policy.rules.map(rule => ({
     name: rule.name,
     why: rule.permissions.has(permission)
-      ? (callersOf(rule, caller) ?? 'grants it')
-      : `permissions: "${permission}" is none of them`,
+      ? (callersMismatch(rule, caller) ?? 'grants it')
+      : `permissions: "${permission}" is not listed`,
   }))
   const granting = rules.find(({ why }) => why === 'grants it')
-  if (denial) return { granted: false, summary: `denied: deny[${denial.order}] names the caller`, rules }
+  if (denial) return { granted: false, summary: `denied: deny[${denial.order}] matches the caller`, rules }
   if (!granting) return { granted: false, summary: 'denied: no rule grants it', rules }
   return { granted: true, summary: `granted by the rule "${granting.name}"`, rules }
 }

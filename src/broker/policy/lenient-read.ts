@@ -2,17 +2,18 @@ import { isObject, membersOf, type Members } from '../lib/json-members.ts'
 import { policyFileSchema, type PolicyText } from './schema.ts'
 
 /**
- * Makes a file fit the schema's types by leaving out what is unknown, and by empty texts and lists in place of what is
- * missing or of another type. So errors of meaning can be reported together with errors of shape. Lists keep their
- * length, so that indexes stay true. The result is for checking only; it is never compiled.
+ * Makes a file fit the schema's types: it drops unknown keys, and puts plain values such as empty texts and lists in place
+ * of required values that are absent, and of values that have another type. So `validatePolicy` can report its errors
+ * together with those of the schema. Lists keep their length, so that indexes stay right. The result is for validation
+ * only; it is never compiled.
  */
 export function readLeniently(raw: unknown): PolicyText {
   const fitted = fit(policyFileSchema, raw)
-  if (!isFitted(fitted)) throw new TypeError('The schema has a part that nothing is fitted to.')
+  if (!isFitted(fitted)) throw new TypeError('The schema uses a type that the lenient read does not support.')
   return fitted
 }
 
-/** Looks only at what every file must have: {@link fit} sees to the rest. */
+/** Checks only what every file must have; {@link fit} made the rest. */
 const isFitted = (value: unknown): value is PolicyText =>
   isObject(value) && isObject(value['applications']) && Array.isArray(value['rules'])
 
@@ -25,22 +26,22 @@ function fit(schema: unknown, value: unknown): unknown {
   const given: Members = Array.isArray(value) ? {} : membersOf(value)
   if (properties === undefined) {
     const [each] = Object.values(membersOf(patternProperties))
-    return Object.fromEntries(Object.entries(given).map(([key, member]) => [key, fit(each, member)]))
+    return Object.fromEntries(Object.entries(given).map(([key, field]) => [key, fit(each, field)]))
   }
   return Object.fromEntries(
     Object.entries(membersOf(properties))
       .filter(([key]) => Object.hasOwn(given, key) || (Array.isArray(required) && required.includes(key)))
-      .map(([key, member]) => [key, fit(member, given[key])]),
+      .map(([key, field]) => [key, fit(field, given[key])]),
   )
 }
 
-/** Stand for values of another type. */
+/** The values that replace those of another type. */
 const plain = new Map<unknown, unknown>([
   ['string', ''],
   ['number', 0],
   ['boolean', true],
 ])
 
-/** As the branch that takes the value as it is; else as the last one. */
+/** The value itself if a branch accepts it unchanged; otherwise it is fitted to the last branch. */
 const fitUnion = (branches: readonly unknown[], value: unknown): unknown =>
   branches.some(branch => fit(branch, value) === value) ? value : fit(branches.at(-1), value)

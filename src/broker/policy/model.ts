@@ -1,30 +1,30 @@
 import type { CallerMatcher } from './caller-matcher.ts'
 
-/** What a caller asks for: well-formed, but neither known nor permitted yet. */
+/** What a caller requests. It is well-formed; whether the policy knows and permits it is not decided yet. */
 export interface TokenRequest {
   /** A tenant id in lower case, or a tenant's name in the policy. */
   readonly tenant: string
   /** `<resource>/.default`, byte for byte as the caller wrote it. */
   readonly scope: string
-  /** The name of an application in the policy, or a client id in lower case: an application that has it. */
+  /** The name of an application in the policy, or a client id in lower case, which stands for every application that has it. */
   readonly application: string
-  /** Seconds; the least remaining life the caller needs. 0 when it does not care. */
+  /** The minimum remaining lifetime of the token, in seconds. 0 if any lifetime will do. */
   readonly minExpiresIn: number
 }
 
-/** Where an issuer's tokens are checked, as the policy says. */
+/** An issuer of the policy, and where its keys are. */
 export interface IssuerSettings {
   readonly name: string
   readonly issuer: string
   readonly audiences: readonly string[]
-  /** Path of a JWK Set; else {@link jwksUri}; else the issuer's discovery document leads to it. */
+  /** Path of a JWK Set. Without it, {@link jwksUri} is used; without both, the issuer's discovery document says where it is. */
   readonly jwksFile?: string
   readonly jwksUri?: string
-  /** Path of the PEM certificates to trust for the issuer's own servers instead of the system's. */
+  /** Path of the PEM certificates to trust for the issuer's servers instead of the system's. */
   readonly caFile?: string
 }
 
-/** An API key, known by its hash only. A name has two of them while one replaces the other. */
+/** An API key of the policy, of which only the hash is known. A name has two of them while one replaces the other. */
 export interface ApiKeySettings {
   readonly name: string
   /** SHA-256 of the whole key, in lower-case hex. */
@@ -35,38 +35,38 @@ export interface ApiKeySettings {
   readonly expiresAt: number
 }
 
-/** What the operations endpoints ask for: to see the broker's state, to make it forget tokens. */
+/** What the operations endpoints require: `observe` to read the broker's state, `purge` to remove tokens from the cache. */
 export type Permission = 'observe' | 'purge'
 
-/** So many in so many seconds. */
+/** A limit of `count` in `seconds`. It is counted per caller and rule. */
 export interface Limit {
   readonly count: number
   readonly seconds: number
-  /** The rule that says so: what is counted is counted per caller and rule. */
+  /** The name of the rule that has the limit. */
   readonly rule: string
 }
 
-/** What a rule grants to the callers it names. */
+/** A rule: what it grants, and to which callers. */
 export interface Rule {
   readonly name: string
-  /** Its place in the file. */
+  /** Its index in the file, from 0. */
   readonly order: number
   readonly callers: readonly CallerMatcher[]
-  /** Tenant ids, or every tenant but the home tenant. */
+  /** Tenant ids in lower case; or `*`, which is every tenant except the home tenant. */
   readonly tenants: ReadonlySet<string> | '*'
   readonly scopes: ReadonlySet<string>
   /** Application names. */
   readonly applications: ReadonlySet<string>
   readonly permissions: ReadonlySet<Permission>
-  /** Exchanges that a caller may cause. */
+  /** How many exchanges a caller may cause. */
   readonly exchangeLimit?: Limit
-  /** Requests that a caller may make. */
+  /** How many requests a caller may make. */
   readonly requestLimit?: Limit
 }
 
-/** What is refused before any rule is asked. A part that is absent matches everything. */
+/** An entry of `deny`. It takes precedence over all rules. A part that is absent matches everything. */
 export interface Denial {
-  /** Its place in the file. */
+  /** Its index in the file, from 0. */
   readonly order: number
   readonly callers?: readonly CallerMatcher[]
   readonly tenants?: ReadonlySet<string>
@@ -74,7 +74,7 @@ export interface Denial {
   readonly applications?: ReadonlySet<string>
 }
 
-/** An ask whose tenant and application the policy knows. */
+/** What a request is for, with a tenant and an application that the policy knows. */
 export interface Target {
   readonly application: string
   readonly clientId: string
@@ -83,13 +83,13 @@ export interface Target {
   readonly scope: string
 }
 
-/** The entries of a policy that can matter for a tenant, by its id in lower case: all that match, and some that do not. */
+/** The entries of a policy that can match a tenant, by its id in lower case: every entry that does, and those for all tenants. */
 export interface PolicyIndex {
   readonly rules: (tenant: string) => readonly Rule[]
   readonly denials: (tenant: string) => readonly Denial[]
 }
 
-/** A policy file, checked and compiled. Frozen: a new version is a new value. */
+/** A policy file, validated and compiled. It is frozen: a new version is a new value. */
 export interface Policy {
   /** SHA-256 of the file's bytes, in hex. */
   readonly version: string
@@ -101,8 +101,8 @@ export interface Policy {
   readonly apiKeys: readonly ApiKeySettings[]
   readonly denials: readonly Denial[]
   readonly rules: readonly Rule[]
-  /** The rules and denials that can matter for a decision. */
+  /** The rules and denials by tenant. */
   readonly index: PolicyIndex
-  /** What can be meant, but hardly is. */
+  /** What is valid but probably a mistake. */
   readonly warnings: readonly string[]
 }

@@ -4,23 +4,24 @@ import { Settings } from 'typebox/system'
 import { isMap, isNode, isScalar, LineCounter, parseDocument, type Document, type Scalar } from 'yaml'
 import { InvalidConfigurationError, type ConfigurationError } from '../../errors.ts'
 import type { Policy } from './model.ts'
-import { checkPolicy } from './validate.ts'
+import { validatePolicy } from './validate.ts'
 import { compilePolicy } from './compile.ts'
 import { readLeniently } from './lenient-read.ts'
-import { policyFileSchema, type FaultAt, type Path } from './schema.ts'
-import { pathText, shapeFaults } from './schema-errors.ts'
+import { policyFileSchema, type SchemaError, type Path } from './schema.ts'
+import { pathText, schemaErrors } from './schema-errors.ts'
 
 /** Bytes of the largest policy that is read. */
 export const maxPolicyBytes = 4 * 1024 * 1024
 const maxAliases = 100
 
-// TypeBox stops at eight errors unless told otherwise; a policy is reported whole.
+// TypeBox stops at eight errors by default; all errors of a policy are reported.
 Settings.Set({ maxErrors: 1000 })
-const shape = Compile(policyFileSchema)
+const schema = Compile(policyFileSchema)
 
 /**
- * The policy file's text as a frozen {@link Policy}.
- * @throws InvalidConfigurationError with every fault, each with its path, line and column; nothing is half loaded
+ * Parses, validates and compiles the text of a policy file. The result is frozen.
+ *
+ * @throws InvalidConfigurationError with every error, each with its path, line and column
  */
 export function parsePolicy(text: string): Policy {
   const lines = new LineCounter()
@@ -30,38 +31,40 @@ export function parsePolicy(text: string): Policy {
     what: code === 'BAD_ALIAS' ? `${message}: a text that begins with "*" needs quotes` : message,
   }))
   if (document.directives?.yaml.version !== '1.2') {
-    syntax.push({ where: 'line 1, column 1', what: 'only YAML 1.2 is read: remove the %YAML directive' })
+    syntax.push({ where: 'line 1, column 1', what: 'YAML 1.2 is required: remove the %YAML directive' })
   }
   if (syntax.length > 0) throw new InvalidConfigurationError('The policy is not valid YAML', syntax)
 
   const value = toValue(document)
-  const locate = ({ at, what, ofKey = false }: FaultAt): ConfigurationError => ({
+  const locate = ({ at, what, ofKey = false }: SchemaError): ConfigurationError => ({
     where: `${pathText(at)}${positionOf(document, lines, at, ofKey)}`,
     what,
   })
-  if (!shape.Check(value)) {
-    const misshapen = shapeFaults(policyFileSchema, shape.Errors(value), value)
-    const meant = checkPolicy(readLeniently(value)).filter(({ at }) => !misshapen.some(fault => leadsTo(fault.at, at)))
-    throw new InvalidConfigurationError('The policy is faulty', [...misshapen, ...meant].map(locate))
+  if (!schema.Check(value)) {
+    const ofSchema = schemaErrors(policyFileSchema, schema.Errors(value), value)
+    const ofMeaning = validatePolicy(readLeniently(value)).filter(
+      ({ at }) => !ofSchema.some(error => contains(error.at, at)),
+    )
+    throw new InvalidConfigurationError('The policy is invalid', [...ofSchema, ...ofMeaning].map(locate))
   }
-  const faults = checkPolicy(value)
-  if (faults.length > 0) throw new InvalidConfigurationError('The policy is faulty', faults.map(locate))
+  const errors = validatePolicy(value)
+  if (errors.length > 0) throw new InvalidConfigurationError('The policy is invalid', errors.map(locate))
   return compilePolicy(value, createHash('sha256').update(text).digest('hex'))
 }
 
-/** Whether `at` is `place` or lies within it: what is misshapen is not judged further. */
-const leadsTo = (place: Path, at: Path): boolean =>
+/** Whether `at` is `place` or lies within it: a value that breaks the schema is not validated further. */
+const contains = (place: Path, at: Path): boolean =>
   place.length <= at.length && place.every((part, i) => part === at[i])
 
 function toValue(document: Document): unknown {
   try {
     return document.toJS({ maxAliasCount: maxAliases })
   } catch (thrown) {
-    throw new InvalidConfigurationError('The policy is faulty', [{ where: 'file', what: String(thrown) }])
+    throw new InvalidConfigurationError('The policy is invalid', [{ where: 'file', what: String(thrown) }])
   }
 }
 
-/** Line and column of the key that a path ends with, or of the nearest thing at or above the path that stands in the file. */
+/** Line and column of the key that a path ends with, or of the nearest value at or above the path that the file has. */
 function positionOf(document: Document, lines: LineCounter, path: Path, ofKey: boolean): string {
   const key = ofKey ? keyNode(document, path) : undefined
   if (key?.range) return ` (${position(lines, key.range[0])})`

@@ -1,28 +1,31 @@
 import { isObject } from '../lib/json-members.ts'
 
-/** Tests one value of a caller against what a rule names. */
+/** Whether one value of a caller matches what a rule or a denial expects. */
 export type Matcher = (value: unknown) => boolean
 
-/** What `*` stands for: one or more characters that separate nothing in subjects, claims and SPIFFE IDs. */
+/** What `*` stands for: one or more characters that are no separators in subjects, claims and SPIFFE IDs. */
 const anything = /^[A-Za-z0-9._~-]+$/
 /** In DNS names: never more than one label. */
 const anyLabel = /^[A-Za-z0-9_~-]+$/
 
-/** Why a pattern cannot be meant, or `undefined` when it can. */
-export function patternFault(pattern: string): string | undefined {
+/** Why a pattern is refused, as text for people; `undefined` if it is accepted. */
+export function patternError(pattern: string): string | undefined {
   if (pattern === '') return 'must not be empty'
-  if (pattern === '*') return '"*" alone would match everybody: write what comes before or after it'
-  if (pattern.split('*').length > 2) return 'may hold one "*" at most'
+  if (pattern === '*') return '"*" alone would match every value; add text before or after it'
+  if (pattern.split('*').length > 2) return 'must contain at most one "*"'
   return undefined
 }
 
-/** A matcher for text in which one `*` stands for one or more of `[A-Za-z0-9._~-]`. */
+/** Returns a matcher for text in which one `*` stands for one or more of `[A-Za-z0-9._~-]`. */
 export const textMatcher = (pattern: string): Matcher => matcher(pattern, anything)
 
-/** The same for DNS names, which have no case and in which `*` does not stand for a dot. Give it names in lower case. */
+/**
+ * Returns a matcher for DNS names, in which case does not matter and `*` does not stand for a dot. It must be called with
+ * names in lower case.
+ */
 export const dnsMatcher = (pattern: string): Matcher => matcher(pattern.toLowerCase(), anyLabel)
 
-/** No expression is made of the pattern: ten thousand of them would each be compiled when it is first used. */
+/** Does not turn the pattern into a regular expression: each of ten thousand would be compiled on its first use. */
 function matcher(pattern: string, wildcard: RegExp): Matcher {
   const [before = '', after] = pattern.split('*')
   if (after === undefined) return value => value === pattern
@@ -33,15 +36,18 @@ function matcher(pattern: string, wildcard: RegExp): Matcher {
     wildcard.test(value.slice(before.length, value.length - after.length))
 }
 
-/** A matcher for a claim: text as a pattern, numbers and booleans exactly; an array matches by any of its members. */
+/**
+ * Returns a matcher for a claim. A text is a pattern; numbers and booleans are compared exactly. An array matches if one
+ * of its items does.
+ */
 export function claimMatcher(expected: string | number | boolean): Matcher {
   const one: Matcher = typeof expected === 'string' ? textMatcher(expected) : value => value === expected
   return value => (Array.isArray(value) ? value.some(one) : one(value))
 }
 
 /**
- * Where a claim's name points: a top-level name, or a JSON pointer (RFC 6901) if it starts with `/`.
- * `undefined` when the pointer is malformed.
+ * The path of a claim's name, which is a top-level name, or a JSON pointer (RFC 6901) if it starts with `/`.
+ * `undefined` if the name is empty or the pointer is malformed.
  */
 export function claimPath(name: string): readonly string[] | undefined {
   if (!name.startsWith('/')) return name === '' ? undefined : [name]
@@ -52,7 +58,7 @@ export function claimPath(name: string): readonly string[] | undefined {
     .map(part => part.replaceAll('~1', '/').replaceAll('~0', '~'))
 }
 
-/** The value at a path of own properties; inherited ones (`constructor`, `__proto__`) are not there. */
+/** The value at a path of own properties; `undefined` for inherited ones (`constructor`, `__proto__`). */
 export function valueAt(claims: unknown, path: readonly string[]): unknown {
   let value = claims
   for (const part of path) {

@@ -1,39 +1,39 @@
 import type { TLocalizedValidationError } from 'typebox/error'
 import { membersOf, type Members } from '../lib/json-members.ts'
-import type { FaultAt, Path } from './schema.ts'
+import type { SchemaError, Path } from './schema.ts'
 
 /**
- * Faults of shape, one per place, in words: descriptions in the schema complete "must be …". What a union's branches
- * complain about is said once, by the union.
+ * Turns TypeBox's errors into one error per place, as text for people: descriptions in the schema complete "must be …".
+ * The errors of a union's branches are left out; the union itself has one.
  *
  * @param schema what `value` was checked against
  */
-export function shapeFaults(
+export function schemaErrors(
   schema: unknown,
   errors: readonly TLocalizedValidationError[],
   value: unknown,
-): readonly FaultAt[] {
-  const faults: FaultAt[] = []
+): readonly SchemaError[] {
+  const found: SchemaError[] = []
   for (const error of errors) {
     if (error.schemaPath.includes('/anyOf/') || error.keyword === 'boolean' || error.keyword === 'propertyNames')
       continue
     const at = pointerPath(error.instancePath, value)
     if (error.keyword === 'additionalProperties') {
       const known = Object.keys(membersOf(schemaAt(schema, error.schemaPath)['properties'])).join(', ')
-      const what = known === '' ? 'unknown key' : `unknown key: there is ${known}`
-      for (const key of error.params.additionalProperties) faults.push({ at: [...at, key], what, ofKey: true })
+      const what = known === '' ? 'unknown key' : `unknown key; allowed keys: ${known}`
+      for (const key of error.params.additionalProperties) found.push({ at: [...at, key], what, ofKey: true })
     } else if (error.keyword === 'required') {
-      for (const key of error.params.requiredProperties) faults.push({ at: [...at, key], what: 'is required' })
+      for (const key of error.params.requiredProperties) found.push({ at: [...at, key], what: 'is required' })
     } else {
-      faults.push({ at, what: shapeText(schema, error) })
+      found.push({ at, what: schemaErrorText(schema, error) })
     }
   }
-  return faults
+  return found
 }
 
-function shapeText(schema: unknown, error: { schemaPath: string; keyword: string; message: string }): string {
+function schemaErrorText(schema: unknown, error: { schemaPath: string; keyword: string; message: string }): string {
   if (error.schemaPath.endsWith('/propertyNames')) {
-    return 'is not a name: use lower-case letters, digits, dots and hyphens, 63 characters at most'
+    return 'must be a name: at most 63 lower-case letters, digits, dots and hyphens'
   }
   const description = describedAt(schema, error.schemaPath)
   if (description === undefined) return error.message
@@ -42,7 +42,7 @@ function shapeText(schema: unknown, error: { schemaPath: string; keyword: string
     : `must be ${description}`
 }
 
-/** The `description` of the schema that a schema path names. */
+/** The `description` of the schema at a schema path. */
 function describedAt(schema: unknown, schemaPath: string): string | undefined {
   const { description } = schemaAt(schema, schemaPath)
   return typeof description === 'string' ? description : undefined
@@ -66,7 +66,7 @@ function pointerPath(pointer: string, value: unknown): Path {
   return path
 }
 
-/** A path as text: `rules[2].callers[0]`; `file` for the whole. */
+/** A path as text: `rules[2].callers[0]`; `file` for the empty path. */
 export const pathText = (path: Path): string =>
   path
     .map(part => (typeof part === 'number' ? `[${part}]` : `.${/^[\w.-]+$/.test(part) ? part : JSON.stringify(part)}`))

@@ -2,30 +2,31 @@ import { Type, type Static } from 'typebox'
 import { guidPattern, namePattern, scopePattern } from '../lib/identifiers.ts'
 
 /**
- * The shape of the policy file: what can be said key by key. What two places must agree on (names that exist, rules that
- * grant something, scopes that must not be granted) is checked in policy-check.ts.
+ * The schema of the policy file, key by key. `validate.ts` checks what concerns several keys: names that must be defined,
+ * rules that must grant something, scopes that must not be granted.
  */
 
 /** A place in the file: `['rules', 2, 'callers', 0]`. */
 export type Path = readonly (string | number)[]
 
-/** A fault before it has a line number. */
-export interface FaultAt {
+/** An error in a file, before its line and column are known. */
+export interface SchemaError {
   readonly at: Path
+  /** What is wrong and what to write instead. */
   readonly what: string
-  /** Whether it is the last part of the path, the key itself, that should not be there. */
+  /** Whether the key itself, the last part of the path, is wrong, and not its value. Default: false. */
   readonly ofKey?: boolean
 }
 
 const closed = { additionalProperties: false } as const
 const whole = (pattern: string): string => `^${pattern}$`
-/** Descriptions complete "must be …" in faults; titles are for editors. */
+/** Descriptions complete "must be …" in errors; titles are for editors. */
 const list = <T extends Parameters<typeof Type.Array>[0]>(item: T, what: string, title?: string) =>
   Type.Array(item, { minItems: 1, description: what, ...(title !== undefined && { title }) })
 
 const guid = Type.String({ pattern: whole(guidPattern), description: 'a GUID' })
 const name = { additionalProperties: false, propertyNames: { pattern: whole(namePattern) } } as const
-const text = Type.String({ minLength: 1, maxLength: 2048, description: 'a text' })
+const text = Type.String({ minLength: 1, maxLength: 2048, description: 'a text of 1 to 2,048 characters' })
 const limit = (title: string) =>
   Type.String({ title, pattern: '^[1-9][0-9]{0,6}/(?:s|m|h)$', description: 'a limit such as 60/m' })
 
@@ -40,7 +41,7 @@ const caller = Type.Object(
     claims: Type.Optional(
       Type.Record(Type.String(), claimValue, {
         minProperties: 1,
-        description: 'at least one claim with the value it must have',
+        description: 'a mapping of claims to the values that they must have, with at least one',
       }),
     ),
     san: Type.Optional(text),
@@ -51,8 +52,12 @@ const caller = Type.Object(
 
 const issuer = Type.Object(
   {
-    issuer: Type.String({ minLength: 1, maxLength: 1024, description: 'an https URL' }),
-    audiences: list(text, 'the audiences of which a token must carry one'),
+    issuer: Type.String({
+      minLength: 1,
+      maxLength: 1024,
+      description: 'the exact iss of the tokens, of 1 to 1,024 characters',
+    }),
+    audiences: list(text, 'a list of audiences, of which a token must have one'),
     jwksUri: Type.Optional(text),
     jwksFile: Type.Optional(text),
     caFile: Type.Optional(text),
@@ -69,7 +74,7 @@ const scopes = list(
 
 const rule = Type.Object(
   {
-    name: Type.String({ minLength: 1, maxLength: 200, description: "the rule's name" }),
+    name: Type.String({ minLength: 1, maxLength: 200, description: 'a name of 1 to 200 characters' }),
     callers,
     tenants: Type.Optional(
       Type.Union([Type.Literal('*'), names], { description: 'a list of tenants, or the plain word "*"' }),
@@ -79,7 +84,10 @@ const rule = Type.Object(
     exchangeLimit: Type.Optional(limit('Exchanges with Entra that each caller may cause, per replica.')),
     requestLimit: Type.Optional(limit('Requests that each caller may make, per replica.')),
     permissions: Type.Optional(
-      list(Type.Union([Type.Literal('observe'), Type.Literal('purge')], { description: 'observe or purge' }), 'a list'),
+      list(
+        Type.Union([Type.Literal('observe'), Type.Literal('purge')], { description: 'observe or purge' }),
+        'a list of observe and purge',
+      ),
     ),
   },
   closed,
@@ -92,7 +100,7 @@ const denial = Type.Object(
     scopes: Type.Optional(scopes),
     applications: Type.Optional(names),
   },
-  { ...closed, minProperties: 1, description: 'at least one of callers, tenants, scopes, applications' },
+  { ...closed, minProperties: 1, description: 'a mapping with at least one of callers, tenants, scopes, applications' },
 )
 
 const key = {
@@ -104,36 +112,41 @@ const key = {
 export const policyFileSchema = Type.Object(
   {
     applications: Type.Record(Type.String(), guid, {
-      title: 'Application registrations: name → client id. Requests that name none mean "default".',
+      title: 'Application registrations: name → client id. A request without an application uses "default".',
       minProperties: 1,
-      description: 'names and client ids, at least one',
+      description: 'a mapping of names to client ids, with at least one',
       ...name,
     }),
     tenants: Type.Optional(Type.Record(Type.String(), guid, { title: 'Tenants: name → tenant id.', ...name })),
     issuers: Type.Optional(
-      Type.Record(Type.String(), issuer, { title: 'Whose tokens authenticate callers, by name.', ...name }),
+      Type.Record(Type.String(), issuer, { title: 'Issuers whose tokens authenticate callers, by name.', ...name }),
     ),
     apiKeys: Type.Optional(
       Type.Record(Type.String(), Type.Object({ ...key, next: Type.Optional(Type.Object(key, closed)) }, closed), name),
     ),
-    deny: Type.Optional(list(denial, 'a list of denials', 'What is refused, whatever the rules say.')),
-    rules: list(rule, 'a list of rules', 'What is granted, and to whom: what no rule names is refused.'),
+    deny: Type.Optional(
+      list(denial, 'a list of denials', 'Denials: requests that are refused whatever the rules say.'),
+    ),
+    rules: list(rule, 'a list of rules', 'Rules: what is granted to which callers. Everything else is refused.'),
   },
   { ...closed, description: 'a mapping with applications and rules' },
 )
 
-/** The policy file as it is written, of the right shape. It may still be wrong in meaning. */
+/** The content of a policy file that fits the schema. `validatePolicy` may still find errors in it. */
 export type PolicyText = Static<typeof policyFileSchema>
 /** One rule of the file. */
 export type RuleText = Static<typeof rule>
 /** One entry of `deny`. */
 export type DenialText = Static<typeof denial>
-/** One caller that a rule or a denial names. */
+/** One caller of a rule or a denial. */
 export type CallerText = Static<typeof caller>
 /** One entry of `issuers`. */
 export type IssuerText = Static<typeof issuer>
 
-/** The same for editors, as `policy.schema.json` holds it. What it cannot say, `token-broker policy check` does. */
+/**
+ * The content of `policy.schema.json`, for editors. It cannot express everything that `token-broker policy check`
+ * reports.
+ */
 export const policySchema = {
   $schema: 'https://json-schema.org/draft/2020-12/schema',
   title: 'Policy of the tenant token broker',

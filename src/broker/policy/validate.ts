@@ -1,13 +1,14 @@
 import type { ConfigurationError } from '../../errors.ts'
-import { claimPath, patternFault } from './patterns.ts'
-import { guidsIn, isGuid, isName, isSharedTenant, resourceOf } from '../lib/identifiers.ts'
+import { claimPath, patternError } from './patterns.ts'
+import { guidsIn, isName, isSharedTenant, resourceOf } from '../lib/identifiers.ts'
 import { isLoopback } from '../lib/origin.ts'
-import { checkKeys } from './api-key-entries.ts'
+import { validateKeys } from './api-key-entries.ts'
 import type { Policy } from './model.ts'
-import type { CallerText, FaultAt, IssuerText, Path, PolicyText, RuleText } from './schema.ts'
+import { referenceCheckOf, type ReferenceCheck } from './references.ts'
+import type { CallerText, SchemaError, IssuerText, Path, PolicyText, RuleText } from './schema.ts'
 
-/** Claims that every token of an issuer shares or that say nothing about who holds it. */
-const untellingClaims = new Set(['iss', 'aud', 'tid', 'ver', 'exp', 'iat', 'nbf', 'jti'])
+/** Claims that are the same in every token of an issuer, or that do not identify a caller. */
+const commonClaims = new Set(['iss', 'aud', 'tid', 'ver', 'exp', 'iat', 'nbf', 'jti'])
 /** The audience of client assertions by its URIs, in each cloud, and as a client id. */
 const exchangeAudience = 'api://azureadtokenexchange'
 const exchangeClientId = 'fb60f99c-7a34-4190-8149-302f77469936'
@@ -17,201 +18,213 @@ const isExchange = (audience: string): boolean => {
   return text.startsWith(exchangeAudience) || guidsIn(text).includes(exchangeClientId)
 }
 
-/** What cannot be meant, or must not be, in a policy file. All of it. */
-export function checkPolicy(policy: PolicyText): readonly FaultAt[] {
+/**
+ * All errors of a policy file that has the right shape: names that are not defined, callers that do not distinguish
+ * anyone, scopes and audiences with which a caller could impersonate another one. Empty if it is valid.
+ */
+export function validatePolicy(policy: PolicyText): readonly SchemaError[] {
+  const checkReference = referenceCheckOf(policy)
   return [
-    ...checkNames(policy),
-    ...checkIssuers(policy),
-    ...checkKeys(policy.apiKeys),
+    ...validateNames(policy),
+    ...validateIssuers(policy),
+    ...validateKeys(policy.apiKeys),
     ...(policy.deny ?? []).flatMap((denial, index) => {
       const at: Path = ['deny', index]
       return [
-        ...(denial.callers ?? []).flatMap((caller, nth) => checkCaller(policy, caller, [...at, 'callers', nth], false)),
-        ...checkTargets(policy, denial.tenants ?? [], denial.applications ?? [], at),
-        ...(denial.scopes ?? []).flatMap((scope, nth) => checkWildcard(scope, [...at, 'scopes', nth])),
+        ...(denial.callers ?? []).flatMap((caller, nth) =>
+          validateCaller(checkReference, caller, [...at, 'callers', nth], false),
+        ),
+        ...validateTargets(checkReference, denial.tenants ?? [], denial.applications ?? [], at),
+        ...(denial.scopes ?? []).flatMap((scope, nth) => validateWildcard(scope, [...at, 'scopes', nth])),
       ]
     }),
-    ...checkRuleNames(policy.rules),
-    ...policy.rules.flatMap((rule, index) => checkRule(policy, rule, ['rules', index])),
+    ...validateRuleNames(policy.rules),
+    ...policy.rules.flatMap((rule, index) => validateRule(policy, checkReference, rule, ['rules', index])),
   ]
 }
 
-function checkNames(policy: PolicyText): readonly FaultAt[] {
+function validateNames(policy: PolicyText): readonly SchemaError[] {
   const kinds = ['applications', 'tenants', 'issuers', 'apiKeys'] as const
   return kinds.flatMap(kind =>
     Object.keys(policy[kind] ?? {}).flatMap(name => {
-      if (!isName(name)) return [{ at: [kind, name], what: 'looks like a GUID, which a name must not' }]
+      if (!isName(name)) return [{ at: [kind, name], what: 'must not look like a GUID' }]
       if (kind !== 'tenants' || !isSharedTenant(name)) return []
-      return [{ at: [kind, name], what: 'is what Entra calls a group of tenants: choose another name' }]
+      return [{ at: [kind, name], what: 'is a reserved word of Entra, not one tenant; choose another name' }]
     }),
   )
 }
 
-function checkIssuers(policy: PolicyText): readonly FaultAt[] {
+function validateIssuers(policy: PolicyText): readonly SchemaError[] {
   const seen = new Map<string, string>()
   return Object.entries(policy.issuers ?? {}).flatMap(([name, issuer]) => {
     const at: Path = ['issuers', name]
-    const faults: FaultAt[] = []
+    const errors: SchemaError[] = []
     const twin = seen.get(issuer.issuer)
-    if (twin !== undefined) faults.push({ at: [...at, 'issuer'], what: `is the issuer that "${twin}" already names` })
+    if (twin !== undefined) errors.push({ at: [...at, 'issuer'], what: `is already the issuer of "${twin}"` })
     seen.set(issuer.issuer, name)
-    return [...faults, ...checkAddresses(issuer, at), ...checkAudiences(issuer, at)]
+    return [...errors, ...validateAddresses(issuer, at), ...validateAudiences(issuer, at)]
   })
 }
 
-function checkAddresses(issuer: IssuerText, at: Path): readonly FaultAt[] {
-  const faults: FaultAt[] = []
+function validateAddresses(issuer: IssuerText, at: Path): readonly SchemaError[] {
+  const errors: SchemaError[] = []
   // The keys of a file need no network: such an issuer's name is compared, never called.
   const urls = issuer.jwksFile === undefined ? (['issuer', 'jwksUri'] as const) : (['jwksUri'] as const)
   for (const key of urls) {
     const what = issuer[key] === undefined ? undefined : addressFault(issuer[key])
-    if (what !== undefined) faults.push({ at: [...at, key], what })
+    if (what !== undefined) errors.push({ at: [...at, key], what })
   }
   if (issuer.jwksFile !== undefined && (issuer.jwksUri !== undefined || issuer.caFile !== undefined)) {
-    faults.push({ at: [...at, 'jwksFile'], what: 'excludes jwksUri and caFile: a file is not fetched' })
+    errors.push({
+      at: [...at, 'jwksFile'],
+      what: 'cannot be combined with jwksUri or caFile, because keys in a file are not fetched',
+    })
   }
-  return faults
+  return errors
 }
 
-/** Why keys must not be fetched from a URL, or `undefined` when they may. */
+/** Why keys must not be fetched from a URL, as `must …`; `undefined` if they may. */
 export function addressFault(text: string): string | undefined {
   if (!URL.canParse(text)) return 'must be a URL'
   const { protocol, hostname, username, password } = new URL(text)
-  if (username !== '' || password !== '') return 'must not hold a user name or a password'
+  if (username !== '' || password !== '') return 'must not contain a user name or a password'
   if (protocol === 'https:' || (protocol === 'http:' && isLoopback(hostname))) return undefined
-  return "must be https: keys read over plain http could be anybody's (http is accepted on loopback only)"
+  return 'must be https, because keys fetched over plain http could be forged (http is accepted on loopback only)'
 }
 
-function checkAudiences(issuer: IssuerText, at: Path): readonly FaultAt[] {
+function validateAudiences(issuer: IssuerText, at: Path): readonly SchemaError[] {
+  const what =
+    'must not be the audience of client assertions, because callers would send the broker their own assertions'
   return issuer.audiences.flatMap((audience, index) =>
-    isExchange(audience)
-      ? [
-          {
-            at: [...at, 'audiences', index],
-            what: 'is the audience of client assertions: callers would hand the broker their own',
-          },
-        ]
-      : [],
+    isExchange(audience) ? [{ at: [...at, 'audiences', index], what }] : [],
   )
 }
 
-function checkRuleNames(rules: readonly RuleText[]): readonly FaultAt[] {
+function validateRuleNames(rules: readonly RuleText[]): readonly SchemaError[] {
   const seen = new Set<string>()
   return rules.flatMap(({ name }, index) => {
     const isTwin = seen.has(name)
     seen.add(name)
-    const what = 'is the name of an earlier rule: the audit log could not tell them apart'
+    const what = 'is already the name of an earlier rule; must be unique, because the audit log refers to rules by name'
     return isTwin ? [{ at: ['rules', index, 'name'], what }] : []
   })
 }
 
-function checkRule(policy: PolicyText, rule: RuleText, at: Path): readonly FaultAt[] {
-  const faults: FaultAt[] = []
+function validateRule(
+  policy: PolicyText,
+  checkReference: ReferenceCheck,
+  rule: RuleText,
+  at: Path,
+): readonly SchemaError[] {
+  const errors: SchemaError[] = []
   const grantsTokens = rule.tenants !== undefined || rule.scopes !== undefined || rule.applications !== undefined
   if (!grantsTokens && rule.permissions === undefined) {
-    faults.push({ at, what: 'grants nothing: it needs tenants and scopes, or permissions' })
+    errors.push({ at, what: 'grants nothing; must have tenants and scopes, or permissions' })
   }
   for (const needed of ['tenants', 'scopes'] as const) {
-    if (grantsTokens && rule[needed] === undefined) faults.push({ at: [...at, needed], what: 'is required' })
+    if (grantsTokens && rule[needed] === undefined) errors.push({ at: [...at, needed], what: 'is required' })
   }
   const tenants = typeof rule.tenants === 'object' ? rule.tenants : []
   return [
-    ...faults,
-    ...rule.callers.flatMap((caller, nth) => checkCaller(policy, caller, [...at, 'callers', nth], true)),
-    ...checkTargets(policy, tenants, rule.applications ?? (grantsTokens ? ['default'] : []), at),
-    ...(rule.scopes ?? []).flatMap((scope, nth) => checkScope(policy, scope, [...at, 'scopes', nth])),
+    ...errors,
+    ...rule.callers.flatMap((caller, nth) => validateCaller(checkReference, caller, [...at, 'callers', nth], true)),
+    ...validateTargets(checkReference, tenants, rule.applications ?? (grantsTokens ? ['default'] : []), at),
+    ...(rule.scopes ?? []).flatMap((scope, nth) => validateScope(policy, scope, [...at, 'scopes', nth])),
   ]
 }
 
-function checkCaller(policy: PolicyText, caller: CallerText, at: Path, mustTell: boolean): readonly FaultAt[] {
+/** @param isOfRule whether a rule grants something to the caller, so that it must not match every token of an issuer */
+function validateCaller(
+  checkReference: ReferenceCheck,
+  caller: CallerText,
+  at: Path,
+  isOfRule: boolean,
+): readonly SchemaError[] {
   const kinds = [caller.issuer, caller.san, caller.apiKey].filter(kind => kind !== undefined)
-  if (kinds.length !== 1) return [{ at, what: 'needs exactly one of issuer, san and apiKey' }]
-  const faults: FaultAt[] = []
+  if (kinds.length !== 1) return [{ at, what: 'must have exactly one of issuer, san, apiKey' }]
+  const errors: SchemaError[] = []
   if (caller.issuer === undefined && (caller.subject !== undefined || caller.claims !== undefined)) {
-    faults.push({ at, what: 'subject and claims are for callers of an issuer' })
+    errors.push({ at, what: 'must not have subject or claims without issuer' })
   }
-  if (caller.issuer !== undefined && !Object.hasOwn(policy.issuers ?? {}, caller.issuer)) {
-    faults.push({ at: [...at, 'issuer'], what: `names no issuer: "${caller.issuer}" is not under issuers` })
-  }
-  if (caller.apiKey !== undefined && !Object.hasOwn(policy.apiKeys ?? {}, caller.apiKey)) {
-    faults.push({ at: [...at, 'apiKey'], what: `names no key: "${caller.apiKey}" is not under apiKeys` })
+  for (const [key, section] of [
+    ['issuer', 'issuers'],
+    ['apiKey', 'apiKeys'],
+  ] as const) {
+    const what = caller[key] === undefined ? undefined : checkReference(section, caller[key])
+    if (what !== undefined) errors.push({ at: [...at, key], what })
   }
   for (const key of ['subject', 'san'] as const) {
-    const what = caller[key] === undefined ? undefined : patternFault(caller[key])
-    if (what !== undefined) faults.push({ at: [...at, key], what })
+    const what = caller[key] === undefined ? undefined : patternError(caller[key])
+    if (what !== undefined) errors.push({ at: [...at, key], what })
   }
-  faults.push(...checkClaims(caller, at))
-  if (mustTell && caller.issuer !== undefined && !tells(caller)) {
-    const common = [...untellingClaims].join(', ')
-    faults.push({ at, what: `would match every token of the issuer: name a subject or a claim other than ${common}` })
+  errors.push(...validateClaims(caller, at))
+  if (isOfRule && caller.issuer !== undefined && !distinguishesCallers(caller)) {
+    const common = [...commonClaims].join(', ')
+    errors.push({ at, what: `would match every token of the issuer: add a subject, or a claim other than ${common}` })
   }
-  return faults
+  return errors
 }
 
-function checkClaims(caller: CallerText, at: Path): readonly FaultAt[] {
+function validateClaims(caller: CallerText, at: Path): readonly SchemaError[] {
   return Object.entries(caller.claims ?? {}).flatMap(([name, expected]) => {
     const here: Path = [...at, 'claims', name]
-    if (!claimPath(name)) return [{ at: here, what: 'is neither a claim nor a JSON pointer (RFC 6901)' }]
-    const what = typeof expected === 'string' ? patternFault(expected) : undefined
+    if (!claimPath(name)) return [{ at: here, what: 'must be the name of a claim, or a JSON pointer (RFC 6901)' }]
+    const what = typeof expected === 'string' ? patternError(expected) : undefined
     return what === undefined ? [] : [{ at: here, what }]
   })
 }
 
-const tells = (caller: CallerText): boolean =>
+const distinguishesCallers = (caller: CallerText): boolean =>
   caller.subject !== undefined ||
-  Object.keys(caller.claims ?? {}).some(name => !untellingClaims.has(claimPath(name)?.[0] ?? 'iss'))
+  Object.keys(caller.claims ?? {}).some(name => !commonClaims.has(claimPath(name)?.[0] ?? 'iss'))
 
-function checkTargets(
-  policy: PolicyText,
+function validateTargets(
+  checkReference: ReferenceCheck,
   tenants: readonly string[],
   applications: readonly string[],
   at: Path,
-): readonly FaultAt[] {
+): readonly SchemaError[] {
   return [
     ...tenants.flatMap((tenant, nth) => {
-      if (isGuid(tenant) || Object.hasOwn(policy.tenants ?? {}, tenant)) return []
-      const what =
-        tenant === '*'
-          ? '"*" stands by itself, not in a list: tenants: "*"'
-          : `names no tenant: "${tenant}" is neither a GUID nor under tenants`
-      return [{ at: [...at, 'tenants', nth], what }]
+      const what = tenant === '*' ? wildcardTenant(at) : checkReference('tenants', tenant)
+      return what === undefined ? [] : [{ at: [...at, 'tenants', nth], what }]
     }),
-    ...applications.flatMap((application, nth) =>
-      Object.hasOwn(policy.applications, application)
-        ? []
-        : [
-            {
-              at: [...at, 'applications', nth],
-              what: `names no application: "${application}" is not under applications`,
-            },
-          ],
-    ),
+    ...applications.flatMap((application, nth) => {
+      const what = checkReference('applications', application)
+      return what === undefined ? [] : [{ at: [...at, 'applications', nth], what }]
+    }),
   ]
 }
 
-const checkWildcard = (scope: string, at: Path): readonly FaultAt[] =>
-  scope.includes('*') ? [{ at, what: 'must name one resource: scopes have no wildcards' }] : []
+const wildcardTenant = (at: Path): string =>
+  at[0] === 'deny'
+    ? 'must not be "*": a denial without tenants applies to every tenant'
+    : 'must not be "*" in a list: for every tenant, write tenants: "*"'
 
-/** A caller that could get a token for the broker itself, or a new client assertion, would grant itself everything. */
-function checkScope(policy: PolicyText, scope: string, at: Path): readonly FaultAt[] {
-  if (scope.includes('*')) return checkWildcard(scope, at)
+const validateWildcard = (scope: string, at: Path): readonly SchemaError[] =>
+  scope.includes('*') ? [{ at, what: 'must not contain "*": a scope names one resource' }] : []
+
+/** A caller with a token for the broker itself, or with a new client assertion, could grant itself everything. */
+function validateScope(policy: PolicyText, scope: string, at: Path): readonly SchemaError[] {
+  if (scope.includes('*')) return validateWildcard(scope, at)
   const resource = comparable(resourceOf(scope))
+  const could = 'because a caller with such a token could impersonate'
   if (isExchange(resource)) {
-    return [{ at, what: 'is the audience of client assertions: its holder could pose as the application' }]
+    return [{ at, what: `must not be the audience of client assertions, ${could} the application` }]
   }
   const guids = new Set(guidsIn(resource))
   const own = Object.values(policy.issuers ?? {})
     .flatMap(issuer => issuer.audiences)
     .find(audience => comparable(audience) === resource || guidsIn(audience).some(guid => guids.has(guid)))
   if (own === undefined) return []
-  return [{ at, what: `is for the audience "${own}" of this broker's own callers: its holder could pose as one` }]
+  return [{ at, what: `must not be for the audience "${own}" of this broker's callers, ${could} another one` }]
 }
 
 const comparable = (text: string): string => text.toLowerCase().replace(/\/+$/, '')
 
 /**
- * What a policy must not say beside the audience that this broker's own client assertions carry, where that is none of
- * the well-known ones: see {@link checkPolicy} for why.
+ * The errors of a policy that follow from the audience of this broker's own client assertions, if that is not one of the
+ * well-known ones: {@link validatePolicy} reports those. Empty if there are none.
  */
 export function checkExchangeAudience(policy: Policy, audience: string): readonly ConfigurationError[] {
   const guids = new Set(guidsIn(audience))
@@ -220,7 +233,7 @@ export function checkExchangeAudience(policy: Policy, audience: string): readonl
   return [
     ...policy.issuers
       .filter(({ audiences }) => audiences.some(isSame))
-      .map(({ name }) => ({ where: `issuers.${name}.audiences`, what: 'must not hold BROKER_IDENTITY_AUDIENCE' })),
+      .map(({ name }) => ({ where: `issuers.${name}.audiences`, what: 'must not contain BROKER_IDENTITY_AUDIENCE' })),
     ...policy.rules
       .filter(({ scopes }) => [...scopes].some(scope => isSame(resourceOf(scope))))
       .map(({ name }) => ({ where: `rule "${name}"`, what: 'must not grant the scope of BROKER_IDENTITY_AUDIENCE' })),

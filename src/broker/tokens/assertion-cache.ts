@@ -13,19 +13,25 @@ export interface AssertionCacheOptions {
   readonly clock: Clock
   /** Uniform in [0, 1). */
   readonly random: () => number
-  /** Milliseconds for one fetch. */
+  /** The longest time of one fetch, in milliseconds. */
   readonly timeoutMs: number
-  /** Told of every fetch. */
+  /** Called after every fetch. */
   readonly fetched: Observer
 }
 
-/** Assertions with less life than this are not sent: the exchange must arrive while they are valid. */
+/**
+ * An assertion is not sent if it ends within this many seconds, or within the last tenth of its life if that is less: it
+ * must be valid when the exchange reaches Entra.
+ */
 export const minRemainingSeconds = 60
 
 /**
- * Keeps the identity's token while it lives and replaces it in the background once it is due, so that an identity
- * endpoint that is away costs nothing until then. One fetch at a time. After a failure none is made for up to a second, then
- * two, … 30 s (full jitter, on top of Retry-After): whoever has no assertion meanwhile gets that failure at once.
+ * Caches the managed identity's token, the client assertion. Once the token is due, one fetch in the background replaces
+ * it; the cached one is served until it expires. So an unavailable identity endpoint does no harm until then.
+ *
+ * There is one fetch at a time. After a failure there is no fetch for `Retry-After` and up to 1 s, 2 s, 4 s … 30 s more
+ * (full jitter). Meanwhile requests without a valid assertion get that failure at once. A refresh that fails or returns
+ * no newer token is followed by a pause, as in the token cache.
  */
 export function createAssertionCache(
   fetchAssertion: (signal: AbortSignal) => Promise<Assertion>,
@@ -40,9 +46,10 @@ class AssertionCache implements AssertionSource {
   #cached: { readonly assertion: Assertion; readonly life: Life } | undefined
   #tenant: string | undefined
   #fetching: Promise<Assertion> | undefined
-  /** The last fetch, if it failed: no other is made for some time. */
+  /** The last fetch, if it failed. There is no other before `until`, in monotonic milliseconds. */
   #failure: { readonly error: BrokerError; readonly count: number; readonly until: number } | undefined
-  #failures = 0
+  /** Consecutive refreshes that failed or returned no newer token. */
+  #failedRefreshes = 0
   #refreshNotBefore = Number.NEGATIVE_INFINITY
 
   constructor(fetchAssertion: (signal: AbortSignal) => Promise<Assertion>, options: AssertionCacheOptions) {
@@ -63,18 +70,19 @@ class AssertionCache implements AssertionSource {
   }
 
   renew = (refused: Assertion): Promise<Assertion> => {
-    const held = this.#cached?.assertion
-    return held === undefined || held.token === refused.token ? this.#fetch() : Promise.resolve(held)
+    const cached = this.#cached?.assertion
+    return cached === undefined || cached.token === refused.token ? this.#fetch() : Promise.resolve(cached)
   }
 
-  /** A refresh that fails or that brings the same token again waits longer before the next one. */
-  #refresh(held: Assertion, life: Life): void {
+  /** Each refresh in a row that fails or returns no newer token makes the pause before the next one longer. */
+  #refresh(cached: Assertion, life: Life): void {
     if (this.#fetching) return
     const settled = (fetched?: Assertion) => {
-      this.#failures = fetched && fetched.expiresAt > held.expiresAt ? 0 : this.#failures + 1
-      const moment = momentOf(this.#options.clock)
-      const servedFor = usableMs(life, moment)
-      const wait = this.#failures === 0 ? 0 : refreshBackOffMs(this.#failures, servedFor, this.#options.random)
+      this.#failedRefreshes = fetched && fetched.expiresAt > cached.expiresAt ? 0 : this.#failedRefreshes + 1
+      if (this.#failedRefreshes === 0) return
+      const { clock, random } = this.#options
+      const moment = momentOf(clock)
+      const wait = refreshBackOffMs(this.#failedRefreshes, usableMs(life, moment), random)
       this.#refreshNotBefore = moment.monotonic + wait
     }
     this.#fetch().then(settled, () => settled())
@@ -95,7 +103,7 @@ class AssertionCache implements AssertionSource {
     return this.#fetching
   }
 
-  /** Without its cause, which can hold a request; a bug is not remembered. */
+  /** Without its cause, which can contain a request. A bug (`internal_error`) is not remembered. */
   #remember(failed: BrokerError): void {
     if (failed.code !== 'identity_unavailable') return
     const { clock, random } = this.#options
@@ -108,22 +116,22 @@ class AssertionCache implements AssertionSource {
 
   async #fetchOnce(): Promise<Assertion> {
     const { clock, random, timeoutMs } = this.#options
-    const asked = momentOf(clock)
-    const assertion = await withDeadline(this.#fetchAssertion, timeoutMs, () => noAnswer(timeoutMs))
-    const expiresIn = (assertion.expiresAt - asked.now) / 1000
+    const requestedAt = momentOf(clock)
+    const assertion = await withDeadline(this.#fetchAssertion, timeoutMs, () => noResponse(timeoutMs))
+    const expiresIn = (assertion.expiresAt - requestedAt.now) / 1000
     if (expiresIn <= 0) {
       throw new BrokerError('identity_unavailable', "The managed identity's token has already expired.", {
         reason: 'expired',
         remedy: 'Compare the clock of this machine with the real time.',
       })
     }
-    this.#cached = { assertion, life: planLife({ expiresIn }, asked, minRemainingSeconds, random) }
+    this.#cached = { assertion, life: planLife({ expiresIn }, requestedAt, minRemainingSeconds, random) }
     this.#tenant = issuingTenantOf(assertion.token) ?? this.#tenant
     return assertion
   }
 }
 
-const noAnswer = (ms: number) =>
+const noResponse = (ms: number) =>
   new BrokerError('identity_unavailable', `The identity endpoint did not respond within ${ms} ms.`, {
     reason: 'timeout',
   })

@@ -1,24 +1,25 @@
 import { BrokerError } from '../../errors.ts'
 
-/** Milliseconds in which `min_expires_in` causes one fetch of a key at most. */
+/** `min_expires_in` causes at most one fetch per key in this time, in milliseconds. */
 export const replaceOnceMs = 60_000
 
-/** For a caller, or the background, whose share of the queue is used up. */
+/** The error if a caller, or all background refreshes together, used up their share of the queue. */
 export const overloaded = () =>
   new BrokerError('overloaded', 'The queue of token requests to Entra has no place left for this caller.', {
     reason: 'queue',
     remedy: 'Request fewer new tokens at once; cached tokens are not affected.',
   })
 
-/** For a token that is expired when it comes. */
+/** The error if a fetch returned a token that is expired already. */
 export const expiredOnArrival = () =>
   new BrokerError('upstream_invalid', 'Entra issued a token that has already expired.', { reason: 'expired' })
 
 /**
- * For a caller whose `min_expires_in` cannot be had.
+ * The error if no token that lives for `min_expires_in` could be obtained.
  *
- * @param remaining milliseconds of life of the token that is held
+ * @param remaining milliseconds for which the available token lives; the caller gets them in seconds
  * @param retryAfter seconds
+ * @param cause why the fetch failed, if it did
  */
 export function lifetimeUnavailable(
   remaining: number,

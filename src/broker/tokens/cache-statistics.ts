@@ -1,10 +1,10 @@
-import type { LRUCache } from 'lru-cache'
 import type { CachedToken } from './cached-token.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { CachedFailure } from './negative-cache.ts'
 import type { FailureLevel } from '../../reasons/row.ts'
 import { freshness, momentOf, remainingMs, usableMs, type Freshness, type Moment } from './freshness.ts'
 import type { QueueLoad } from './fair-queue.ts'
+import type { TokenStore } from './token-store.ts'
 
 /** Cache statistics. */
 export interface CacheStatistics {
@@ -54,10 +54,10 @@ export interface CacheEntry {
 
 /** Which cached tokens to list. */
 export interface EntryQuery {
-  /** A tenant id in lower case; all tenants without. */
+  /** A tenant id in lower case; absent: all tenants. */
   readonly tenant?: string | undefined
   readonly limit: number
-  /** The `next` of the page before. */
+  /** {@link EntryPage.next} of the page before; absent: from the start. */
   readonly after?: number | undefined
 }
 
@@ -68,51 +68,40 @@ export interface EntryPage {
   readonly next: number | undefined
 }
 
-/** The cache as operators see it. */
+/** What operators see of a cache. */
 export interface CacheInspector {
   readonly statistics: () => CacheStatistics
   /**
-   * Entries in the order in which they were fetched. One that is refreshed between two pages moves to the end, so it may
-   * be seen twice, and none that stays is missed. Passes over all keys before the page: for people and dashboards.
+   * Entries in the order in which they were fetched. An entry that is refreshed between two pages moves to the end, so it
+   * may be listed twice. No entry that stays in the cache is missed. Iterates over all entries before the page: for people
+   * and dashboards, not for hot paths.
    */
   readonly page: (query: EntryQuery) => EntryPage
 }
 
-/** What a view looks at; the cache goes on owning it. */
+/** The parts of a cache that an inspector reads. */
 export interface InspectedCache {
-  readonly tokens: LRUCache<string, CachedToken>
-  /** The cached tokens by their ids, in the order of these. */
-  readonly order: ReadonlyMap<number, CachedToken>
+  readonly tokens: TokenStore
   readonly fetching: () => number
   readonly load: () => QueueLoad
   readonly failures: () => Iterable<CachedFailure>
-  readonly atRisk: ReadonlySet<CachedToken>
-  readonly evictions: () => number
   readonly clock: Clock
 }
 
-/** Shows a cache to operators. It changes nothing, and none of its results holds a token. */
-export function createCacheInspector({
-  tokens: held,
-  order,
-  fetching,
-  load,
-  failures,
-  atRisk,
-  evictions,
-  clock,
-}: InspectedCache): CacheInspector {
+/** Reports on a cache. It changes nothing, not even what is evicted next, and none of its results has a token. */
+export function createCacheInspector(inspected: InspectedCache): CacheInspector {
+  const { tokens, fetching, load, failures, clock } = inspected
   return {
     statistics: () => ({
-      entries: held.size,
-      maxEntries: held.max,
+      entries: tokens.size,
+      maxEntries: tokens.max,
       fetching: fetching(),
       load: load(),
       failures: countFailures(failures()),
-      evictions: evictions(),
-      ...riskOf(atRisk, momentOf(clock)),
+      evictions: tokens.evictions,
+      ...riskOf(tokens.atRisk, momentOf(clock)),
     }),
-    page: query => pageOf(order, query, momentOf(clock)),
+    page: query => pageOf(tokens.byId, query, momentOf(clock)),
   }
 }
 
@@ -125,28 +114,28 @@ function countFailures(failures: Iterable<CachedFailure>): readonly FailureCount
   return [...counts.values()]
 }
 
-/** One pass: in an outage all tokens may be at risk. */
+/** Without a list in between: in an outage all tokens may be at risk. */
 function riskOf(
   tokens: Iterable<CachedToken>,
   moment: Moment,
 ): Pick<CacheStatistics, 'atRisk' | 'atRiskUsableSeconds'> {
   let atRisk = 0
-  let first = Number.POSITIVE_INFINITY
+  let shortest = Number.POSITIVE_INFINITY
   for (const token of tokens) {
-    const left = usableMs(token.life, moment)
-    if (left <= 0) continue
+    const usable = usableMs(token.life, moment)
+    if (usable <= 0) continue
     atRisk++
-    first = Math.min(first, left)
+    shortest = Math.min(shortest, usable)
   }
-  return { atRisk, atRiskUsableSeconds: atRisk === 0 ? undefined : first / 1000 }
+  return { atRisk, atRiskUsableSeconds: atRisk === 0 ? undefined : shortest / 1000 }
 }
 
-function pageOf(order: InspectedCache['order'], { tenant, limit, after = 0 }: EntryQuery, moment: Moment): EntryPage {
+function pageOf(byId: TokenStore['byId'], { tenant, limit, after = 0 }: EntryQuery, moment: Moment): EntryPage {
   const entries: CacheEntry[] = []
   let last: number | undefined
-  for (const [id, token] of order) {
+  for (const [id, token] of byId) {
     if (id <= after || (tenant !== undefined && token.tenant !== tenant)) continue
-    // There is one more, so there is a next page.
+    // The page is full, and this is one more: there is a next page.
     if (entries.length === limit) return { entries, next: last }
     entries.push(entryOf(token, moment))
     last = id

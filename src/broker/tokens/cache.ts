@@ -1,14 +1,15 @@
 import { LRUCache } from 'lru-cache'
 import { asBrokerError } from '../../errors.ts'
-import { overloaded, replaceOnceMs, expiredOnArrival, lifetimeUnavailable } from './cache-errors.ts'
+import type { Grant } from '../authorization/authorize.ts'
+import type { CacheOutcome, Events, FetchFilter, IssuedToken, TokenSource } from '../events.ts'
+import type { Clock } from '../lib/clock.ts'
+import { expiredOnArrival, lifetimeUnavailable, overloaded, replaceOnceMs } from './cache-errors.ts'
 import { createCacheInspector, type CacheInspector } from './cache-statistics.ts'
 import { cachedToken, type CachedToken } from './cached-token.ts'
-import type { Clock } from '../lib/clock.ts'
-import { createNegativeCache, matches, type NegativeCache } from './negative-cache.ts'
-import type { FetchFilter } from '../events.ts'
-import { createSingleFlight, type SingleFlight } from './single-flight.ts'
+import { createFairQueue } from './fair-queue.ts'
 import {
   freshness,
+  livesLonger,
   longestWaitMs,
   momentOf,
   planLife,
@@ -17,11 +18,11 @@ import {
   usableMs,
   type Moment,
 } from './freshness.ts'
-import type { Grant } from '../authorization/authorize.ts'
-import { createFairQueue } from './fair-queue.ts'
-import type { CacheOutcome, Events, IssuedToken, TokenSource } from '../events.ts'
+import { createNegativeCache, matches, type NegativeCache } from './negative-cache.ts'
+import { createSingleFlight, type SingleFlight } from './single-flight.ts'
+import { TokenStore } from './token-store.ts'
 
-/** A token that may be handed out now. */
+/** A token that the cache serves, and how it got it. */
 export interface Served {
   readonly token: CachedToken
   /** Milliseconds until the token ends. */
@@ -32,20 +33,25 @@ export interface Served {
 /** Tokens by application, tenant and scope. */
 export interface TokenCache {
   /**
-   * The token a grant stands for: at once when one is held, else as soon as the source has it. A failed fetch never
-   * costs a caller a token that is valid by then. Rejects with whatever the source rejects with.
+   * Returns the token for a grant: at once if a valid one is cached, else when the source has issued one. A caller gets
+   * an error only if no valid token is cached when its fetch fails, or if that token lives shorter than `minExpiresIn`.
    *
-   * @param minExpiresIn seconds; a held token with less life is replaced first, at most once per key and minute
+   * Rejects with a `BrokerError`: the source's, one from the negative cache, `overloaded`, or what `charge` throws.
+   *
+   * @param minExpiresIn seconds; 0: any valid token. A cached token with less life is replaced first, at most once per
+   *   key and minute
    */
   readonly get: (grant: Grant, minExpiresIn: number) => Served | Promise<Served>
 }
 
-/** A cache as operators have it: they can look into it, and make it forget. */
+/** A cache that operators can inspect and purge. */
 export interface ManagedCache extends TokenCache {
   readonly view: CacheInspector
   /**
-   * Forgets what matches: tokens, remembered failures, and what comes of the fetches that are under way. Tokens that were
-   * handed out stay valid. Returns how many tokens were dropped.
+   * Drops the tokens and the cached failures that match, and the results of matching fetches that are under way: callers
+   * who wait for them get the result, but it is not stored. Issued tokens stay valid.
+   *
+   * @returns the number of dropped tokens
    */
   readonly purge: (filter: FetchFilter) => number
 }
@@ -57,20 +63,20 @@ export interface CacheOptions {
   readonly random: () => number
   readonly maxEntries: number
   readonly minRemainingSeconds: number
-  /** Milliseconds that a caller waits at most, whatever hangs. */
+  /** The longest time that a caller waits, in milliseconds. */
   readonly timeoutMs: number
-  /** Fetches at once. */
+  /** The largest number of fetches at once. */
   readonly concurrency: number
   readonly events: Pick<Events, 'refreshed' | 'negativeCacheHit'>
-  /** Counts a fetch against the one who causes it; throws where it must not be made. */
+  /** Counts a fetch towards the limit of the caller that causes it. Throws if that caller may not cause one now. */
   readonly charge?: (grant: Grant) => void
 }
 
 /**
- * A bounded LRU over a token source, with one fetch per key at a time, a limit to fetches at once that is fair to callers,
- * and a memory of failures. It has no timers: a key that nobody asks for is not refreshed and leaves by age.
+ * Creates a cache over a token source: a bounded LRU, one fetch per key at a time, a limit to concurrent fetches that is
+ * fair to callers, and a negative cache. It has no timers: a key that is not requested is not refreshed.
  *
- * @param source settles within `timeoutMs`, or when its signal aborts
+ * @param source must settle within `timeoutMs`, or when its signal aborts
  */
 export function createCache(source: TokenSource, options: CacheOptions): ManagedCache {
   return new LruTokenCache(source, options)
@@ -79,66 +85,53 @@ export function createCache(source: TokenSource, options: CacheOptions): Managed
 class LruTokenCache implements ManagedCache {
   readonly view: CacheInspector
   readonly #options: CacheOptions
-  readonly #tokens: LRUCache<string, CachedToken>
+  readonly #tokens: TokenStore
   readonly #singleFlight: SingleFlight
   readonly #negativeCache: NegativeCache
   /** Key → monotonic milliseconds of the last fetch that `min_expires_in` caused. */
   readonly #lastReplaced: LRUCache<string, number>
-  /** Tokens whose last refresh failed and that were asked for since it did first. */
-  readonly #atRisk = new Set<CachedToken>()
-  /** Tokens in the order in which they were fetched, by their ids. */
-  readonly #order = new Map<number, CachedToken>()
+  /** Fetched tokens so far: the last {@link CachedToken.id}. */
   #fetched = 0
-  #evictions = 0
 
   constructor(source: TokenSource, options: CacheOptions) {
     this.#options = options
-    this.#tokens = new LRUCache({
-      max: options.maxEntries,
-      dispose: (token, _key, reason) => {
-        this.#atRisk.delete(token)
-        this.#order.delete(token.id)
-        if (reason === 'evict') this.#evictions++
-      },
-    })
+    this.#tokens = new TokenStore(options.maxEntries)
     this.#lastReplaced = new LRUCache({ max: options.maxEntries })
-    const turns = createFairQueue({ limit: options.concurrency, overloaded })
     this.#negativeCache = createNegativeCache(options)
+    const queue = createFairQueue({ limit: options.concurrency, overloaded })
     this.#singleFlight = createSingleFlight({
       ...options,
       source,
-      queue: turns,
+      queue,
       negativeCache: this.#negativeCache,
       store: this.#store,
       negativeCacheHit: options.events.negativeCacheHit,
     })
     this.view = createCacheInspector({
       tokens: this.#tokens,
-      order: this.#order,
       fetching: this.#singleFlight.size,
-      load: turns.load,
+      load: queue.load,
       failures: this.#negativeCache.all,
-      atRisk: this.#atRisk,
-      evictions: () => this.#evictions,
       clock: options.clock,
     })
   }
 
   get = (grant: Grant, minExpiresIn: number): Served | Promise<Served> => {
-    const held = this.#tokens.get(grant.key)
-    if (held === undefined) return this.#fetch(grant, 'miss', minExpiresIn)
+    const token = this.#tokens.get(grant.key)
+    if (token === undefined) return this.#fetch(grant, 'miss', minExpiresIn)
     const moment = momentOf(this.#options.clock)
-    const remaining = remainingMs(held.life, moment)
-    const state = freshness(held.life, remaining)
+    const remaining = remainingMs(token.life, moment)
+    const state = freshness(token.life, remaining)
     if (state === 'expired') return this.#fetch(grant, 'expired', minExpiresIn)
     if (remaining < minExpiresIn * 1000) return this.#replace(grant, remaining, minExpiresIn, moment)
-    if (state === 'fresh') return { token: held, remaining, how: 'hit' }
-    this.#refresh(grant, held, moment)
-    if (held.failure === undefined) return { token: held, remaining, how: 'due' }
-    this.#atRisk.add(held)
-    return { token: held, remaining, how: 'refresh-failed' }
+    if (state === 'fresh') return { token, remaining, how: 'hit' }
+    this.#refresh(grant, token, moment)
+    if (token.failure === undefined) return { token, remaining, how: 'due' }
+    this.#tokens.markAtRisk(token)
+    return { token, remaining, how: 'refresh-failed' }
   }
 
+  /** Waits for the fetch of this key, and starts it if there is none. */
   async #fetch(grant: Grant, cause: 'miss' | 'expired' | 'request', minExpiresIn: number): Promise<Served> {
     const how = this.#singleFlight.has(grant.key) ? 'collapsed' : cause
     const before = this.#tokens.peek(grant.key)
@@ -148,7 +141,8 @@ class LruTokenCache implements ManagedCache {
       if (remaining < minExpiresIn * 1000) throw lifetimeUnavailable(remaining)
       return { token, remaining, how }
     } catch (thrown) {
-      // Whoever waits for a fetch that was forgotten may see another caller's, which began later, end first.
+      // After a purge, a newer fetch for the same key can finish first. If it stored a valid token, serve that one
+      // instead of failing.
       const newer = this.#tokens.peek(grant.key)
       if (newer === undefined || newer === before || this.#isExpired(newer)) throw thrown
       const remaining = this.#remaining(newer)
@@ -157,65 +151,75 @@ class LruTokenCache implements ManagedCache {
     }
   }
 
+  /** Fetches a token in place of a valid one that ends too soon for `min_expires_in`. */
   async #replace(grant: Grant, remaining: number, minExpiresIn: number, moment: Moment): Promise<Served> {
+    const startsFetch = !this.#singleFlight.has(grant.key)
     const last = this.#lastReplaced.get(grant.key)
-    const isFirst = !this.#singleFlight.has(grant.key)
-    if (isFirst) {
-      const wait = last === undefined ? 0 : last + replaceOnceMs - moment.monotonic
-      if (wait > 0) throw lifetimeUnavailable(remaining, Math.ceil(wait / 1000))
-    }
+    const wait = last === undefined ? 0 : last + replaceOnceMs - moment.monotonic
+    if (startsFetch && wait > 0) throw lifetimeUnavailable(remaining, Math.ceil(wait / 1000))
     const fetching = this.#fetch(grant, 'request', minExpiresIn)
-    // What is refused before anybody is asked must not use up the minute of others.
-    if (isFirst && this.#singleFlight.has(grant.key)) this.#lastReplaced.set(grant.key, moment.monotonic)
+    // The fetch may be refused before it starts (negative cache, limits, full queue): then the minute is not used up.
+    if (startsFetch && this.#singleFlight.has(grant.key)) this.#lastReplaced.set(grant.key, moment.monotonic)
     try {
       return await fetching
     } catch (thrown) {
       const error = asBrokerError(thrown)
-      if (error.code === 'rate_limited') throw error
-      throw error.parts.availableExpiresIn === undefined
-        ? lifetimeUnavailable(remaining, error.retryAfter, error)
-        : error
+      if (error.code === 'rate_limited' || error.parts.availableExpiresIn !== undefined) throw error
+      throw lifetimeUnavailable(remaining, error.retryAfter, error)
     }
   }
 
-  purge = (filter: FetchFilter): number => {
-    const dropped = [...this.#tokens.values()].filter(token => matches(token, filter))
-    for (const { key } of dropped) {
-      this.#tokens.delete(key)
-      this.#lastReplaced.delete(key)
-    }
-    this.#singleFlight.purge(filter)
-    this.#negativeCache.purge(filter)
-    return dropped.length
-  }
-
-  #refresh(grant: Grant, held: CachedToken, { monotonic }: Moment): void {
-    if (monotonic < held.refreshNotBefore || this.#singleFlight.has(grant.key)) return
+  /** Starts a fetch in the background for a token that is due, unless one is under way or the pause after the last one is not over. */
+  #refresh(grant: Grant, token: CachedToken, { monotonic }: Moment): void {
+    if (monotonic < token.refreshNotBefore || this.#singleFlight.has(grant.key)) return
     const { clock, events } = this.#options
-    this.#singleFlight.inBackground(grant, longestWaitMs(this.#usable(held))).then(
-      token => events.refreshed(grant, token === held ? 'not_yet' : 'replaced'),
+    this.#singleFlight.inBackground(grant, longestWaitMs(this.#usable(token))).then(
+      stored => events.refreshed(grant, stored === token ? 'not_yet' : 'replaced'),
       (thrown: unknown) => {
         const error = asBrokerError(thrown)
-        // One caller's limit is no trouble of the token's: the next caller may refresh it.
+        // The limit of one caller says nothing about the token: the next caller may refresh it.
         if (error.code === 'rate_limited') return
-        held.failure = { error, at: clock.now() }
-        this.#postpone(held)
+        token.failure = { error, at: clock.now() }
+        this.#postpone(token)
         events.refreshed(grant, 'failed', error)
       },
     )
   }
 
-  #postpone(held: CachedToken): void {
-    held.failedRefreshes++
-    const wait = refreshBackOffMs(held.failedRefreshes, this.#usable(held), this.#options.random)
-    held.refreshNotBefore = this.#options.clock.monotonic() + wait
+  /** After each refresh in a row that brought no newer token, the next one waits longer. */
+  #postpone(token: CachedToken): void {
+    const { clock, random } = this.#options
+    token.failedRefreshes++
+    token.refreshNotBefore = clock.monotonic() + refreshBackOffMs(token.failedRefreshes, this.#usable(token), random)
   }
 
-  #store = (grant: Grant, issued: IssuedToken, asked: Moment, keep: boolean): CachedToken => {
+  /** Stores what a fetch returned, unless the cached token lives as long: then that one stays ("not yet"). */
+  #store = (grant: Grant, issued: IssuedToken, requestedAt: Moment, isCurrent: boolean): CachedToken => {
     const { random, minRemainingSeconds } = this.#options
-    const fetched = cachedToken(++this.#fetched, grant, issued, planLife(issued, asked, minRemainingSeconds, random))
+    const life = planLife(issued, requestedAt, minRemainingSeconds, random)
+    const fetched = cachedToken(++this.#fetched, grant, issued, life)
     if (this.#isExpired(fetched)) throw expiredOnArrival()
-    return keep ? this.#put(fetched) : fetched
+    if (!isCurrent) return fetched
+    const cached = this.#tokens.peek(grant.key)
+    if (cached === undefined || this.#isExpired(cached) || livesLonger(life, cached.life)) {
+      this.#tokens.set(fetched)
+      return fetched
+    }
+    cached.failure = undefined
+    this.#tokens.clearAtRisk(cached)
+    this.#postpone(cached)
+    return cached
+  }
+
+  purge = (filter: FetchFilter): number => {
+    const matching = [...this.#tokens.byId.values()].filter(token => matches(token, filter))
+    for (const token of matching) {
+      this.#tokens.delete(token)
+      this.#lastReplaced.delete(token.key)
+    }
+    this.#singleFlight.purge(filter)
+    this.#negativeCache.purge(filter)
+    return matching.length
   }
 
   #remaining({ life }: CachedToken): number {
@@ -228,24 +232,5 @@ class LruTokenCache implements ManagedCache {
 
   #isExpired(token: CachedToken): boolean {
     return this.#usable(token) <= 0
-  }
-
-  /** Keeps the token that lives longer: what a refresh brought without a later end counts as "not yet". */
-  #put(fetched: CachedToken): CachedToken {
-    const held = this.#tokens.peek(fetched.key)
-    if (
-      held &&
-      !this.#isExpired(held) &&
-      held.life.endsAtMonotonic >= fetched.life.endsAtMonotonic &&
-      held.life.endsAt >= fetched.life.endsAt
-    ) {
-      held.failure = undefined
-      this.#atRisk.delete(held)
-      this.#postpone(held)
-      return held
-    }
-    this.#tokens.set(fetched.key, fetched)
-    this.#order.set(fetched.id, fetched)
-    return fetched
   }
 }

@@ -4,25 +4,25 @@ import type { Grant } from '../authorization/authorize.ts'
 import type { Life } from './freshness.ts'
 import type { IssuedToken, TokenFacts } from '../events.ts'
 
-/** A token that is held, and how its replacement goes. One object per fetched token. */
+/** A cached token, and how its refreshes went. One object per fetched token. */
 export interface CachedToken extends TokenFacts {
-  /** Where it is in the cache, and what the key is made of: see {@link Grant}. */
+  /** The cache key, and the fields that it is made of: see {@link Grant}. */
   readonly key: string
   readonly clientId: string
   readonly tenant: string
   readonly scope: string
-  /** Counts the fetched tokens of a cache, from 1. */
+  /** Numbers the fetched tokens of one cache, from 1. A newer token has a greater number. */
   readonly id: number
   readonly life: Life
-  /** Refreshes in a row that brought nothing newer: failed, or "not yet". */
+  /** Consecutive refreshes that failed or returned no token that lives longer. */
   failedRefreshes: number
-  /** Why the last refresh failed, and when (milliseconds since 1970); `undefined` once one succeeded. */
+  /** Why the last refresh failed, and when (milliseconds since 1970); `undefined` if it succeeded, or there was none. */
   failure: { readonly error: BrokerError; readonly at: number } | undefined
-  /** Monotonic milliseconds before which no refresh is tried. */
+  /** Monotonic milliseconds. No refresh starts before. */
   refreshNotBefore: number
 }
 
-/** A token that was just issued, as the cache keeps it: with no failed refresh yet. */
+/** Makes the cache's object of an issued token: no refresh has failed yet, and the first may start at any time. */
 export const cachedToken = (id: number, grant: Grant, issued: IssuedToken, life: Life): CachedToken => ({
   id,
   key: grant.key,

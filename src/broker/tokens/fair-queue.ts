@@ -1,39 +1,38 @@
 import { RoundRobinQueue, type QueueEntry } from './round-robin.ts'
 
-/** Work that is done once, for everybody who waits for it, when one of them has a turn. */
+/** Work that runs once for all callers that wait for it. */
 export interface QueuedTask<T> {
-  /** What comes of it. Stays pending when everybody has left before it began. */
+  /** The outcome of the work. Stays pending if all callers leave before the task starts. */
   readonly result: Promise<T>
-  /** Whether it has had its turn. */
   readonly started: boolean
   /**
-   * Makes a caller wait for it: it begins when the first caller who waits for it has a turn, at once if there is one to
-   * be had. Once it has begun, joining costs no turn.
+   * Makes a caller wait for the task. The task starts when it is the turn of the first of its callers, at once if there is
+   * a free slot for that caller. Joining a task that has started takes neither a slot nor a place.
    *
-   * @param caller whose turns are used: the same text for everything one caller asks for
-   * @param background whether nobody waits for an answer; the fetch has a turn among others of its kind then
-   * @returns leaves again; does nothing once the work has begun, or the second time
-   * @throws whatever {@link FairQueueOptions.overloaded} makes, when this caller's share of the queue is used up
+   * @param caller the same text for all requests of one caller
+   * @param background whether no request waits for the result. The task then takes a turn of the background
+   * @returns leaves the task again. Does nothing if the task has started, or the second time
+   * @throws the error of {@link FairQueueOptions.overloaded} if the caller's share of the places is used up
    */
   readonly join: (caller: string, background?: boolean) => () => void
 }
 
-/** How much is under way, and how much waits. */
+/** How many tasks run, and how many entries wait. */
 export interface QueueLoad {
   readonly running: number
-  /** Places in the queues: a flight has one for each caller who waits for it. */
+  /** Occupied places. A waiting task has one for each caller that waits for it. */
   readonly waiting: number
-  /** Those of them in which nobody waits for an answer. */
+  /** How many of these places the background has. */
   readonly background: number
 }
 
-/** A limit to what is done at once, with turns that are fair to callers. */
+/** A limit to concurrent tasks that is fair to callers. */
 export interface FairQueue {
   /**
-   * Prepares work; it begins once somebody has joined and has a turn.
+   * Makes a task. It does not wait for a turn before a caller has joined it.
    *
    * @param work called once at most
-   * @param abandoned called when the last one has left before it began; not where the first could not even join
+   * @param abandoned called when the last caller has left before the task started; not if the first could not join
    */
   readonly task: <T>(work: () => Promise<T>, abandoned: () => void) => QueuedTask<T>
   readonly load: () => QueueLoad
@@ -41,32 +40,36 @@ export interface FairQueue {
 
 /** The limits of {@link createFairQueue}. */
 export interface FairQueueOptions {
-  /** Flights at once, 1 or more. */
+  /** Slots: how many tasks run at once. 1 or more. */
   readonly limit: number
-  /** Places in the queues, 1 or more; default 10,000. */
+  /** Places: how many entries wait. 1 or more; default: 10,000. */
   readonly maxWaiting?: number
-  /** Makes the error for a caller whose share of the queue is used up. */
+  /** Makes the error for a caller whose share of the places is used up. */
   readonly overloaded: () => Error
 }
 
-/** Places in the queues by default. */
+/** The default of {@link FairQueueOptions.maxWaiting}. */
 export const defaultMaxWaiting = 10_000
-/** A caller may begin another flight while it has fewer under way than this many times the free slots. */
+/** A caller may start another task while it runs fewer than this many times the free slots. */
 const callerShare = 3
-/** Turns of callers who wait, after which one of the background's is due. */
+/** While both wait, the background gets one turn after this many turns of callers. */
 export const foregroundTurns = 3
 
 /**
- * Callers take turns: whoever asks for much waits behind its own flights, first in first out, and a caller with a single
- * one comes after one flight of each other caller at most.
+ * Creates a queue that is fair by caller.
  *
- * Neither slots nor queue can be used up by a few callers, since what a caller may have shrinks with what is left: it
- * begins a flight only while it has fewer than three times the free slots under way (of 64 slots, one caller gets 48, two
- * get 28 each, three 20), and it queues only while it has fewer places than are left (of 10,000, one caller gets 5,000,
- * two together 7,500 at most). So a few callers leave something for the next one, also while an upstream hangs.
+ * Turns: callers take turns. A caller with 10,000 waiting tasks waits behind its own ones. A caller with a single task
+ * waits for at most one task of each other caller.
  *
- * The background (refreshes of tokens that are still served) has turns of its own, shared out in the same way: one in
- * four while callers wait, so that neither keeps the other from its work, and at most half of the slots.
+ * Slots: a caller may start a task while it runs fewer than three times the free slots. So its share shrinks with what is
+ * left. Of 64 slots, one caller gets 48, two callers get 28 each, and three get 20 each. Some slots stay free for the next
+ * caller, even if an upstream hangs.
+ *
+ * Places: a caller may wait while it has fewer places than are left. Of 10,000 places, one caller gets 5,000, and the next
+ * one 2,500.
+ *
+ * Background (refreshes of tokens that are still served): it has a queue of its own, in which callers take turns too. It
+ * gets one turn in four while callers wait, and at most half of the slots and half of the places.
  */
 export function createFairQueue(options: FairQueueOptions): FairQueue {
   return new CallerFairQueue(options)
@@ -90,29 +93,30 @@ class CallerFairQueue implements FairQueue {
     background: this.background.waiting,
   })
 
-  /** @throws Error where the caller's, or the background's, share of the places is used up */
-  requireRoom(lane: RoundRobinQueue, caller: string): void {
+  /** @throws Error if the share of the places is used up: the caller's, or that of the whole background */
+  requirePlace(queue: RoundRobinQueue, caller: string): void {
     const { maxWaiting = defaultMaxWaiting, overloaded } = this.#options
-    const held = lane === this.background ? lane.waiting : lane.waitingOf(caller)
-    if (held >= maxWaiting - this.load().waiting) throw overloaded()
+    const occupied = queue === this.background ? queue.waiting : queue.waitingOf(caller)
+    if (occupied >= maxWaiting - this.load().waiting) throw overloaded()
   }
 
-  /** Begins whatever has a turn now. */
+  /** Starts tasks until no slot is free, or no caller may use one. */
   startNext(): void {
     for (;;) {
       const free = this.#options.limit - this.load().running
-      const seat = free > 0 ? this.#choose(free) : undefined
-      if (seat === undefined) return
-      this.#startedSinceBackground = seat.queue === this.background ? 0 : this.#startedSinceBackground + 1
-      seat.start(seat)
+      const entry = free > 0 ? this.#next(free) : undefined
+      if (entry === undefined) return
+      this.#startedSinceBackground = entry.queue === this.background ? 0 : this.#startedSinceBackground + 1
+      entry.start(entry)
     }
   }
 
-  #choose(free: number): QueueEntry | undefined {
+  #next(free: number): QueueEntry | undefined {
     const { foreground, background } = this
-    const waiter = () => foreground.take(caller => foreground.runningOf(caller) < callerShare * free)
-    const refresh = () => (background.running < free ? background.take(() => true) : undefined)
-    return this.#startedSinceBackground >= foregroundTurns ? (refresh() ?? waiter()) : (waiter() ?? refresh())
+    const ofCallers = () => foreground.take(caller => foreground.runningOf(caller) < callerShare * free)
+    const ofBackground = () => (background.running < free ? background.take(() => true) : undefined)
+    const backgroundFirst = this.#startedSinceBackground >= foregroundTurns
+    return backgroundFirst ? (ofBackground() ?? ofCallers()) : (ofCallers() ?? ofBackground())
   }
 }
 
@@ -122,16 +126,17 @@ class FairQueueTask<T> implements QueuedTask<T> {
   readonly #work: () => Promise<T>
   readonly #abandoned: () => void
   readonly #settle: PromiseWithResolvers<T>
+  /** One entry for each caller that waits, and for each that waits in the background. */
   readonly #entries = new Map<string, QueueEntry>()
   #started = false
 
-  constructor(turns: CallerFairQueue, work: () => Promise<T>, abandoned: () => void) {
-    this.#queue = turns
+  constructor(queue: CallerFairQueue, work: () => Promise<T>, abandoned: () => void) {
+    this.#queue = queue
     this.#work = work
     this.#abandoned = abandoned
     this.#settle = Promise.withResolvers()
     this.result = this.#settle.promise
-    // A refresh fails without anybody waiting for it.
+    // All callers may have left when the task fails: that must not be an unhandled rejection.
     this.result.catch(() => undefined)
   }
 
@@ -141,7 +146,7 @@ class FairQueueTask<T> implements QueuedTask<T> {
 
   join = (caller: string, background = false): (() => void) => {
     if (this.#started) return () => undefined
-    const name = `${background ? 'background' : 'waits'} ${caller}`
+    const name = `${background ? 'background' : 'foreground'} ${caller}`
     const entry = this.#entries.get(name) ?? this.#addEntry(name, caller, background)
     entry.waiters++
     this.#queue.startNext()
@@ -154,29 +159,30 @@ class FairQueueTask<T> implements QueuedTask<T> {
   }
 
   #addEntry(name: string, caller: string, background: boolean): QueueEntry {
-    const lane = background ? this.#queue.background : this.#queue.foreground
-    this.#queue.requireRoom(lane, caller)
-    const seat = lane.add(caller, this.#start)
-    this.#entries.set(name, seat)
-    return seat
+    const queue = background ? this.#queue.background : this.#queue.foreground
+    this.#queue.requirePlace(queue, caller)
+    const entry = queue.add(caller, this.#start)
+    this.#entries.set(name, entry)
+    return entry
   }
 
-  #removeEntry(name: string, seat: QueueEntry): void {
-    seat.queue.remove(seat)
+  #removeEntry(name: string, entry: QueueEntry): void {
+    entry.queue.remove(entry)
     this.#entries.delete(name)
     if (this.#entries.size === 0) this.#abandoned()
   }
 
-  #start = ({ queue: lane, caller }: QueueEntry): void => {
+  #start = ({ queue, caller }: QueueEntry): void => {
     this.#started = true
-    for (const seat of this.#entries.values()) seat.queue.remove(seat)
+    for (const entry of this.#entries.values()) entry.queue.remove(entry)
     this.#entries.clear()
-    lane.occupy(caller)
+    queue.occupy(caller)
     const { resolve, reject } = this.#settle
-    // The executor catches what is thrown at once, too.
-    void new Promise<T>(done => done(this.#work())).then(resolve, reject).finally(() => {
-      lane.release(caller)
-      this.#queue.startNext()
-    })
+    void Promise.try(this.#work)
+      .then(resolve, reject)
+      .finally(() => {
+        queue.release(caller)
+        this.#queue.startNext()
+      })
   }
 }

@@ -1,7 +1,7 @@
 import { type BrokerError, errorTable } from '../../errors.ts'
 import type { FailureLevel } from '../../reasons/row.ts'
 
-/** What a fetch is for: a `Grant` is one. */
+/** What a fetch is for. A `Grant` is one. */
 export interface FetchTarget {
   readonly clientId: string
   readonly tenant: string
@@ -11,13 +11,14 @@ export interface FetchTarget {
 }
 
 /**
- * Where a failure is remembered; `undefined`: nowhere. The reason says so, unless Entra's AADSTS code says it better.
+ * Returns for what a failure is cached; `undefined`: it is not cached. The reason decides, unless the AADSTS code of the
+ * error names another level.
  */
 export function failureLevel({ handling, parts }: BrokerError): FailureLevel | undefined {
   return handling.remembered === 'nowhere' ? undefined : (parts.level ?? handling.remembered)
 }
 
-/** Milliseconds for which a failure that somebody must act upon is believed: least and most. */
+/** How long a failure is cached that does not pass by itself, in milliseconds. */
 const periods: Readonly<Record<FailureLevel, readonly [least: number, most: number]>> = {
   application: [15_000, 30_000],
   tenant: [30_000, 60_000],
@@ -26,15 +27,20 @@ const periods: Readonly<Record<FailureLevel, readonly [least: number, most: numb
 
 const firstBackOffMs = 1_000
 const longestBackOffMs = 30_000
-/** Seconds beyond which a Retry-After is not believed. */
+/** Seconds. A longer Retry-After counts as this. */
 const longestRetryAfter = 300
 
 /**
- * Milliseconds for which nothing is tried after the nth failure in a row (from 1). Where waiting can help: Retry-After,
- * if there is one, and on top of it full jitter under 1 s, 2 s, 4 s … 30 s; else a time that depends on the level.
+ * Returns for how many milliseconds a failure is cached.
  *
+ * - Retryable code: `Retry-After` (up to 300 s) if there is one, plus a random part (full jitter) of 1 s, 2 s, 4 s … 30 s.
+ *   The nth failure in a row doubles that part n − 1 times.
+ * - Other codes: a random time that depends on the level, 15 to 30 s or 30 to 60 s. It does not grow.
+ *
+ * @param failures n, from 1
  * @param random uniform in [0, 1)
- * @param longestBackOff milliseconds for the jitter at most, for a token that will not live until then
+ * @param longestBackOff upper limit of the random part of a retryable failure, in milliseconds: a refresh must be tried
+ *   again before its token expires
  */
 export function failurePeriodMs(
   level: FailureLevel,
@@ -44,30 +50,30 @@ export function failurePeriodMs(
   longestBackOff = longestBackOffMs,
 ): number {
   if (errorTable[error.code].retryable) {
-    const told = Math.min(error.parts.retryAfter ?? 0, longestRetryAfter) * 1000
-    return told + random() * Math.min(longestBackOffMs, longestBackOff, firstBackOffMs * 2 ** (failures - 1))
+    const retryAfterMs = Math.min(error.parts.retryAfter ?? 0, longestRetryAfter) * 1000
+    return retryAfterMs + random() * Math.min(longestBackOffMs, longestBackOff, firstBackOffMs * 2 ** (failures - 1))
   }
   const [least, most] = periods[level]
   return least + random() * (most - least)
 }
 
 /**
- * An error as others may get it: without its cause, which can hold a request with its assertion, and without a remedy
- * that names the tenant or the scope it was for, where callers of others will meet it.
+ * Returns the error as other callers may get it. It has no cause, because that can contain a request with its assertion.
+ * It has no remedy if that names the failed tenant or scope and the failure is also served for other ones.
  */
 export function forOthers(error: BrokerError, level: FailureLevel, target: FetchTarget): BrokerError {
   const { remedy, upstream, reason, level: refined } = error.parts
-  const narrower = { application: [target.tenant, target.scope], tenant: [target.scope], key: [] }[level]
-  const tells = remedy !== undefined && !narrower.some(name => remedy.includes(name))
+  const hidden = { application: [target.tenant, target.scope], tenant: [target.scope], key: [] }[level]
+  const isForAll = remedy !== undefined && !hidden.some(name => remedy.includes(name))
   return error.withParts({
-    ...(tells && { remedy }),
+    ...(isForAll && { remedy }),
     ...(upstream && { upstream }),
     ...(reason !== undefined && { reason }),
     ...(refined !== undefined && { level: refined }),
   })
 }
 
-/** The error with the seconds that are left, 1 or more, where waiting can help; else the error itself. */
+/** Returns the error with the remaining time as `retryAfter`, 1 s or more; if it is not retryable, the error itself. */
 export function withSecondsLeft(error: BrokerError, ms: number): BrokerError {
   const seconds = Math.max(1, Math.ceil(ms / 1000))
   if (!errorTable[error.code].retryable || error.retryAfter === seconds) return error

@@ -5,68 +5,77 @@ import type { FetchFilter } from '../events.ts'
 import type { Clock } from '../lib/clock.ts'
 import { failureLevel, failurePeriodMs, type FetchTarget, forOthers, withSecondsLeft } from './negative-cache-rules.ts'
 
-/** What is remembered of failed fetches of one application, one tenant or one key. */
+/** A cached failure of one application, of one application in one tenant, or of one key. */
 export interface CachedFailure {
   readonly level: FailureLevel
   readonly clientId: string
-  /** Not at the level of an application. */
+  /** `undefined` at the level `application`: the failure is served for all tenants. */
   readonly tenant: string | undefined
-  /** Only at the level of a key. */
+  /** Only at the level `key`. */
   readonly scope: string | undefined
   /** Without its cause. */
   readonly error: BrokerError
-  /** Failures in a row. */
+  /** Consecutive failures. */
   readonly failures: number
-  /** Monotonic milliseconds of the first of them. */
-  readonly since: number
-  /** Monotonic milliseconds before which nothing is tried; after that, one fetch at a time is. */
+  /** Monotonic milliseconds. Before, no fetch is made. Afterwards one fetch at a time is made, the probe. */
   readonly until: number
 }
 
-/** Keeps fetches that are known to fail from being made again and again. Nothing in it is a token. */
+/** Caches failures of fetches, so that a fetch that is known to fail is not repeated. It has no tokens. */
 export interface NegativeCache {
   /**
-   * The remembered failure that a fetch for this target would meet now, if any: to be answered at once. It is the error
-   * as it happened, without its cause; where waiting can help, with the remaining seconds (1 or more). Only looks.
+   * Returns the cached failure that a fetch for this target would get now; `undefined` if the fetch may be made. Starts
+   * no fetch.
+   *
+   * The error has no cause, and a remedy only if other callers may read it. A retryable one has the remaining seconds (1 or
+   * more) as `retryAfter`.
    */
   readonly lookUp: (target: FetchTarget) => BrokerError | undefined
   /**
-   * Makes a fetch unless a remembered failure stands in its way, and remembers how it went. Where the period of a failure
-   * has ended, this is the one fetch that may find out; whoever comes before it settles meets the remembered failure.
-   * Rejects with that failure, or with what the fetch rejects with, as a {@link BrokerError}.
+   * Makes a fetch, unless a failure is cached for its target, and caches its outcome: a failure is stored at its level, a
+   * success removes the failures of the key, its tenant and its application.
+   *
+   * Once the period of a failure is over, the next fetch is its probe. Until the probe settles, all other fetches that the
+   * failure affects get the cached failure.
+   *
+   * Rejects with the cached failure, or with the error of the fetch, as a {@link BrokerError}.
    *
    * @param longestBackOff milliseconds; see {@link failurePeriodMs}
    */
   readonly run: <T>(target: FetchTarget, fetch: () => Promise<T>, longestBackOff?: number) => Promise<T>
   /**
-   * Forgets all failures that stand in the way of what the filter names, and whatever comes of the fetches for it that
-   * are under way. Counts the forgotten failures.
+   * Removes all failures that affect a target of the filter, wider ones too: a purge of one tenant removes the failure of
+   * the application. Outcomes of matching fetches that are under way are not cached.
+   *
+   * @returns the number of removed failures
    */
   readonly purge: (filter: FetchFilter) => number
-  /** What failed last and stands, or stood, in the way of this target: for those who watch. */
-  readonly last: (target: FetchTarget) => CachedFailure | undefined
-  /** Everything that is remembered, in no order: for those who count. */
+  /** Returns all cached failures in no order, also those whose period is over. Does not count as a use: for statistics. */
   readonly all: () => Iterable<CachedFailure>
 }
 
-/** What a memory of failures needs, and its limit. */
+/** What a negative cache needs, and its limit. */
 export interface NegativeCacheOptions {
   readonly clock: Pick<Clock, 'monotonic'>
   /** Uniform in [0, 1). */
   readonly random: () => number
-  /** Records per level, the least recently used leave first; default 10,000. */
+  /** The largest number of failures per level; then the least recently used one is evicted. Default: 10,000. */
   readonly max?: number
 }
 
 const defaultMax = 10_000
-/** Milliseconds after which a probe that has not settled counts as lost. Longer than any exchange may take. */
+/** A probe that has not settled after this time, in milliseconds, is given up. Longer than any exchange may take. */
 export const probeMs = 90_000
-/** Milliseconds beyond its period after which a failure that nobody probed says nothing any more. */
+/**
+ * A failure is removed if no probe was made for so long after its period, in milliseconds. Until then, another failure is
+ * the next one in a row.
+ */
 export const keptAfterMs = 5 * 60_000
 
 /**
- * A memory of failures at the level where they belong: of an application, of an application in one tenant, of a key.
- * Three LRUs, apart from each other and from the tokens: who causes many failures pushes out failures of that level only.
+ * Creates a negative cache with three levels: failures of an application, of an application in one tenant, and of a key.
+ * Each level is an LRU of its own. So a caller that causes many failures evicts failures of the same level only, and no
+ * tokens.
  */
 export function createNegativeCache(options: NegativeCacheOptions): NegativeCache {
   return new LruNegativeCache(options)
@@ -76,16 +85,16 @@ export function createNegativeCache(options: NegativeCacheOptions): NegativeCach
 interface Attempt {
   readonly target: FetchTarget
   readonly longestBackOff: number | undefined
-  /** When it began, in the order of all beginnings and failures. */
+  /** A sequence number, in one order with those of {@link FailureRecord}. */
   readonly order: number
-  /** The failures whose period had ended when it began. */
+  /** The failures that it is the probe of: their period was over when it started. */
   readonly probes: readonly FailureRecord[]
 }
 
 interface FailureRecord extends CachedFailure {
   error: BrokerError
   until: number
-  /** When it was last made, in the order of all beginnings and failures. */
+  /** A sequence number, in one order with those of {@link Attempt}. */
   readonly order: number
   probe: { readonly by: Attempt; readonly until: number } | undefined
 }
@@ -131,28 +140,22 @@ class LruNegativeCache implements NegativeCache {
   }
 
   purge = (filter: FetchFilter): number => {
-    let forgotten = 0
+    let removed = 0
     for (const level of levels) {
       const records = this.#records[level]
-      const gone = [...records.entries()].filter(([, record]) => matches(record, filter))
-      for (const [key] of gone) records.delete(key)
-      forgotten += gone.length
+      const matching = [...records.entries()].filter(([, record]) => matches(record, filter))
+      for (const [key] of matching) records.delete(key)
+      removed += matching.length
     }
     for (const attempt of this.#attempts) if (matches(attempt.target, filter)) this.#attempts.delete(attempt)
-    return forgotten
-  }
-
-  last = (target: FetchTarget): CachedFailure | undefined => {
-    // Looking is no use: it must not keep a record from leaving.
-    const found = levels.map(level => this.#records[level].peek(cacheKeys[level](target)))
-    return found.reduce((a, b) => (a === undefined || (b !== undefined && b.order > a.order) ? b : a), undefined)
+    return removed
   }
 
   all = (): Iterable<CachedFailure> => levels.flatMap(level => [...this.#records[level].values()])
 
   #find(level: FailureLevel, target: FetchTarget, now: number): FailureRecord | undefined {
     const records = this.#records[level]
-    // The usual case, in which not even the key needs to be made.
+    // The usual case: no failures. Then there is no need to make a key.
     if (records.size === 0) return undefined
     const key = cacheKeys[level](target)
     const record = records.get(key)
@@ -161,7 +164,7 @@ class LruNegativeCache implements NegativeCache {
     return undefined
   }
 
-  /** @throws BrokerError the failure that stands in the way */
+  /** @throws BrokerError the cached failure */
   #begin(target: FetchTarget, longestBackOff: number | undefined): Attempt {
     const failure = this.lookUp(target)
     if (failure) throw failure
@@ -173,7 +176,7 @@ class LruNegativeCache implements NegativeCache {
     return attempt
   }
 
-  /** A success disproves what was remembered of its key, its tenant and its application; of other tenants, nothing. */
+  /** A success shows that its key, its tenant and its application work. It says nothing about other tenants. */
   #succeeded(attempt: Attempt): void {
     if (!this.#attempts.delete(attempt)) return
     for (const level of levels) this.#records[level].delete(cacheKeys[level](attempt.target))
@@ -185,7 +188,7 @@ class LruNegativeCache implements NegativeCache {
     for (const record of attempt.probes) {
       if (record.probe?.by !== attempt) continue
       record.probe = undefined
-      // It failed for another reason, which says nothing about this one; but probes do not follow each other at once.
+      // The probe failed for another reason, so this failure may persist or not. The next probe waits 1 to 2 s.
       if (record.level !== level) record.until = this.#options.clock.monotonic() + this.#between(1_000, 2_000)
     }
     if (level) this.#store(level, attempt, error)
@@ -194,7 +197,7 @@ class LruNegativeCache implements NegativeCache {
   #store(level: FailureLevel, { target, longestBackOff, order }: Attempt, error: BrokerError): void {
     const now = this.#options.clock.monotonic()
     const known = this.#find(level, target, now)
-    // Fetches that were under way together fail together: that is one failure, not many in a row.
+    // Concurrent fetches that fail together count once towards the back-off.
     if (known && known.order > order) return
     const failures = (known?.failures ?? 0) + 1
     this.#records[level].set(cacheKeys[level](target), {
@@ -204,7 +207,6 @@ class LruNegativeCache implements NegativeCache {
       scope: level === 'key' ? target.scope : undefined,
       error: forOthers(error, level, target),
       failures,
-      since: known?.since ?? now,
       until: now + failurePeriodMs(level, error, failures, this.#options.random, longestBackOff),
       order: ++this.#order,
       probe: undefined,
@@ -219,13 +221,16 @@ class LruNegativeCache implements NegativeCache {
 const isInForce = ({ until, probe }: FailureRecord, now: number): boolean =>
   now < until || (probe !== undefined && now < probe.until)
 
-/** Whether something is among what is meant; what it does not name itself is of every kind. */
-export const matches = (place: FetchFilter, filter: FetchFilter): boolean =>
+/**
+ * Whether a token, a fetch or a cached failure matches a filter. A field that is absent, on either side, stands for all
+ * values.
+ */
+export const matches = (candidate: FetchFilter, filter: FetchFilter): boolean =>
   (['clientId', 'tenant', 'scope'] as const).every(
-    part => filter[part] === undefined || place[part] === undefined || filter[part] === place[part],
+    field => filter[field] === undefined || candidate[field] === undefined || filter[field] === candidate[field],
   )
 
-/** The error of a record as it is answered now. A record keeps one error object: it is replaced when the seconds change. */
+/** The error as it is served now. A record has one error object, which is replaced when the remaining seconds change. */
 function currentError(record: FailureRecord, now: number): BrokerError {
   record.error = withSecondsLeft(record.error, record.until - now)
   return record.error

@@ -9,118 +9,123 @@ import type { Grant } from '../authorization/authorize.ts'
 import type { QueuedTask, FairQueue } from './fair-queue.ts'
 import type { Events, IssuedToken, TokenSource } from '../events.ts'
 
-/** The fetches that are under way or wait for their turn: one per key, however many ask. */
+/** The fetches that are queued or under way: at most one per key, however many callers wait for it. */
 export interface SingleFlight {
   /**
-   * What the source has for a grant: waits for the fetch of its key, which begins when the first caller who waits for it
-   * has a turn. Settles within the time of one fetch, whatever hangs and however long the queue is; whoever gives up
-   * does not disturb the others.
+   * Waits for the fetch of this key, and queues one if there is none. It starts when it is the turn of one of the callers
+   * that wait for it. A caller waits `timeoutMs` at most, the time in the queue included. A caller that gives up does not
+   * affect the others.
    *
-   * Rejects with what the source rejects with, now or a short while ago; with `overloaded` where the caller's share of
-   * the queue is used up.
+   * Rejects with a `BrokerError`: the source's, one from the negative cache, `upstream_unavailable` after `timeoutMs`,
+   * `overloaded` if the caller's share of the queue is used up, or what `charge` throws.
    */
   readonly wait: (grant: Grant) => Promise<CachedToken>
   /**
-   * The same for nobody: begins when the background has a turn, and settles when the fetch does.
+   * Queues a fetch for which no caller waits, in the queue for the background. Settles when the fetch does, and rejects
+   * as {@link wait} does, but has no time limit in the queue.
    *
-   * @param longestWait milliseconds for which its failure is remembered at most, where that passes by itself and nobody
-   *   has said for how long
+   * @param longestBackOff milliseconds; see `run` of {@link NegativeCache}
    */
-  readonly inBackground: (grant: Grant, longestWait: number) => Promise<CachedToken>
+  readonly inBackground: (grant: Grant, longestBackOff: number) => Promise<CachedToken>
+  /** Whether a fetch for this key is queued or under way. */
   readonly has: (key: string) => boolean
+  /** The number of fetches that are queued or under way. */
   readonly size: () => number
-  /** From now on the fetches for these are nobody's: who waits gets what comes, but it is not kept, nor waited for anew. */
+  /**
+   * Detaches the matching fetches. Callers that wait for them still get the result, but it is not stored, and callers that
+   * come later start a new fetch.
+   */
   readonly purge: (filter: FetchFilter) => void
 }
 
-/** What fetches need: where tokens come from, and where they go. */
+/** What fetches need: where tokens come from, where they are stored, and the limits. */
 export interface SingleFlightOptions {
   readonly source: TokenSource
   readonly clock: Clock
   readonly queue: FairQueue
   readonly negativeCache: NegativeCache
-  /** Milliseconds that a caller waits at most. */
+  /** The longest time that a caller waits, in milliseconds. */
   readonly timeoutMs: number
   /**
-   * Makes a cached token of what came. Throws where nothing can be made of it.
+   * Stores an issued token, and returns the token to serve. Throws if the issued token cannot be served.
    *
-   * @param asked when the fetch began
-   * @param keep whether it may be stored
+   * @param requestedAt when the fetch started
+   * @param isCurrent whether it may be stored; false after a purge
    */
-  readonly store: (grant: Grant, issued: IssuedToken, asked: Moment, keep: boolean) => CachedToken
-  /** Told for each caller who waits and is answered with a failure that is remembered. */
+  readonly store: (grant: Grant, issued: IssuedToken, requestedAt: Moment, isCurrent: boolean) => CachedToken
+  /** Called for each waiting caller that gets a failure from the negative cache. */
   readonly negativeCacheHit: Events['negativeCacheHit']
   /**
-   * Counts a fetch against the one who causes it, before it waits for its turn: whoever joins it is not counted, nor
-   * refused for another's sake. Throws where it must not be made; nothing is remembered of that.
+   * Counts a fetch towards the limit of the caller that causes it, before the fetch is queued. Callers that join the fetch
+   * are neither counted nor refused. Throws if the caller may not cause a fetch now; that error is not cached.
    */
   readonly charge?: ((grant: Grant) => void) | undefined
 }
 
-/** A source must settle in the time that callers wait; one that does not is given up so many milliseconds later. */
+/** A source must settle within `timeoutMs`. A fetch is abandoned so many milliseconds later if it has not. */
 const graceMs = 250
 
-interface Entry {
+interface SharedFetch {
   readonly grant: Grant
   readonly task: QueuedTask<CachedToken>
-  readonly longestWait: number | undefined
-  /** Whether a failure that was remembered by then stood in its way when it had its turn. */
+  readonly longestBackOff: number | undefined
+  /** Whether its turn came after the negative cache had got a failure for it: then no request was sent. */
   servedFromNegativeCache: boolean
 }
 
-/** Fetches tokens from the source. Callers who need the same key share one fetch. */
+/** Creates a single flight over a source: callers that need the same key share one fetch. */
 export function createSingleFlight(options: SingleFlightOptions): SingleFlight {
   return new KeyedSingleFlight(options)
 }
 
 class KeyedSingleFlight implements SingleFlight {
   readonly #options: SingleFlightOptions
-  readonly #entries = new Map<string, Entry>()
+  readonly #fetches = new Map<string, SharedFetch>()
 
   constructor(options: SingleFlightOptions) {
     this.#options = options
   }
 
-  has = (key: string): boolean => this.#entries.has(key)
-  size = (): number => this.#entries.size
+  has = (key: string): boolean => this.#fetches.has(key)
+  size = (): number => this.#fetches.size
 
   wait = async (grant: Grant): Promise<CachedToken> => {
-    const { timeoutMs, negativeCacheHit: recalled } = this.#options
-    const { entry, leave } = this.#join(grant)
+    const { timeoutMs, negativeCacheHit } = this.#options
+    const { shared, leave } = this.#join(grant)
     try {
       return await withDeadline(
-        () => entry.task.result,
+        () => shared.task.result,
         timeoutMs,
-        () => noAnswer(timeoutMs),
+        () => noResponse(timeoutMs),
       )
     } catch (thrown) {
-      if (entry.servedFromNegativeCache) recalled(grant, asBrokerError(thrown))
+      if (shared.servedFromNegativeCache) negativeCacheHit(grant, asBrokerError(thrown))
       throw thrown
     } finally {
       leave()
     }
   }
 
-  inBackground = async (grant: Grant, longestWait: number): Promise<CachedToken> =>
-    this.#join(grant, longestWait).entry.task.result
+  inBackground = async (grant: Grant, longestBackOff: number): Promise<CachedToken> =>
+    this.#join(grant, longestBackOff).shared.task.result
 
   purge = (filter: FetchFilter): void => {
-    for (const [key, { grant }] of this.#entries) if (matches(grant, filter)) this.#entries.delete(key)
+    for (const [key, { grant }] of this.#fetches) if (matches(grant, filter)) this.#fetches.delete(key)
   }
 
-  /** @throws BrokerError a failure that is remembered, `overloaded`, what `charge` throws */
-  #join(grant: Grant, longestWait?: number): { entry: Entry; leave: () => void } {
-    const background = longestWait !== undefined
-    const known = this.#entries.get(grant.key)
+  /** @throws BrokerError a cached failure, `overloaded`, or what `charge` throws */
+  #join(grant: Grant, longestBackOff?: number): { shared: SharedFetch; leave: () => void } {
+    const background = longestBackOff !== undefined
+    const known = this.#fetches.get(grant.key)
     if (!known) {
       this.#checkNegativeCache(grant, background)
       this.#options.charge?.(grant)
     }
-    const entry = known ?? this.#prepare(grant, longestWait)
+    const shared = known ?? this.#prepare(grant, longestBackOff)
     try {
-      return { entry, leave: entry.task.join(callerOf(grant), background) }
+      return { shared, leave: shared.task.join(callerOf(grant), background) }
     } catch (thrown) {
-      if (!known) this.#remove(entry)
+      if (!known) this.#remove(shared)
       throw thrown
     }
   }
@@ -132,48 +137,48 @@ class KeyedSingleFlight implements SingleFlight {
     throw failure
   }
 
-  #prepare(grant: Grant, longestWait: number | undefined): Entry {
-    const entry: Entry = {
+  #prepare(grant: Grant, longestBackOff: number | undefined): SharedFetch {
+    const shared: SharedFetch = {
       grant,
-      longestWait,
+      longestBackOff,
       servedFromNegativeCache: false,
       task: this.#options.queue.task(
-        () => this.#fetch(entry),
-        () => this.#remove(entry),
+        () => this.#fetch(shared),
+        () => this.#remove(shared),
       ),
     }
-    this.#entries.set(grant.key, entry)
-    return entry
+    this.#fetches.set(grant.key, shared)
+    return shared
   }
 
-  async #fetch(entry: Entry): Promise<CachedToken> {
-    const { source, clock, negativeCache: memory, timeoutMs, store: land } = this.#options
-    const { grant } = entry
-    const asked = momentOf(clock)
-    entry.servedFromNegativeCache = true
+  async #fetch(shared: SharedFetch): Promise<CachedToken> {
+    const { source, clock, negativeCache, timeoutMs, store } = this.#options
+    const { grant, longestBackOff } = shared
+    const requestedAt = momentOf(clock)
+    shared.servedFromNegativeCache = true
     const fetch = async (): Promise<CachedToken> => {
-      entry.servedFromNegativeCache = false
+      shared.servedFromNegativeCache = false
       const issued = await withDeadline(
         signal => source(grant, signal),
         timeoutMs + graceMs,
-        () => noAnswer(timeoutMs),
+        () => noResponse(timeoutMs),
       )
-      return land(grant, issued, asked, this.#entries.get(grant.key) === entry)
+      return store(grant, issued, requestedAt, this.#fetches.get(grant.key) === shared)
     }
     try {
-      return await memory.run(grant, fetch, entry.longestWait)
+      return await negativeCache.run(grant, fetch, longestBackOff)
     } finally {
-      this.#remove(entry)
+      this.#remove(shared)
     }
   }
 
-  #remove(entry: Entry): void {
-    if (this.#entries.get(entry.grant.key) === entry) this.#entries.delete(entry.grant.key)
+  #remove(shared: SharedFetch): void {
+    if (this.#fetches.get(shared.grant.key) === shared) this.#fetches.delete(shared.grant.key)
   }
 }
 
-/** Whose turns a fetch uses. */
+/** The caller whose turns in the queue a fetch uses. */
 const callerOf = ({ caller }: Grant): string => caller.id
 
-const noAnswer = (ms: number) =>
+const noResponse = (ms: number) =>
   new BrokerError('upstream_unavailable', `Entra did not issue a token within ${ms} ms.`, { reason: 'timeout' })

@@ -3,28 +3,30 @@ import { BrokerError, type ReasonOf } from '../../errors.ts'
 import { guidsIn, isGuid, resourceOf } from '../lib/identifiers.ts'
 import type { Grant } from '../authorization/authorize.ts'
 
-/** What the token endpoint answered, not yet believed. */
-export interface Answer {
+/** A token response of the token endpoint that was not verified yet. */
+export interface UnverifiedToken {
   readonly token: string
-  /** Seconds. */
+  /** Seconds from the response on. */
   readonly expiresIn: number
 }
 
+/** How far the token's own `exp` may be from `expires_in`. */
 const expiryToleranceMs = 5 * 60_000
 
 /**
- * Makes sure that a token is the one that was asked for, before anybody else can get it: a token of another tenant or
- * application must never enter the cache. Tokens that are not readable JWTs (encrypted, opaque) are taken as they are:
- * a client must not depend on their content
- * (https://learn.microsoft.com/entra/identity-platform/access-tokens). The signature is not checked: the answer came
- * from the authority itself, over TLS.
+ * Verifies that a token is the requested one before it is cached: a token for another tenant or application must never
+ * enter the cache. Compares tenant, application, audience and expiry with the grant.
  *
- * @param now milliseconds since 1970, when the answer came
- * @returns the token's own `exp` in milliseconds since 1970, if it is readable
+ * A token that is not a readable JWT (encrypted, opaque) is accepted as it is, because a client must not depend on its
+ * content (https://learn.microsoft.com/entra/identity-platform/access-tokens). The signature is not verified: the response
+ * came from the authority itself, over TLS.
+ *
+ * @param now milliseconds since 1970, when the response arrived
+ * @returns the token's own `exp` in milliseconds since 1970; `undefined` if it is not readable
  * @throws BrokerError `upstream_invalid`
  */
-export function verifyToken(grant: Grant, answer: Answer, now: number): number | undefined {
-  const claims = readClaims(answer.token)
+export function verifyToken(grant: Grant, issued: UnverifiedToken, now: number): number | undefined {
+  const claims = readClaims(issued.token)
   if (claims === undefined) return undefined
   if (lower(claims['tid']) !== grant.tenant) throw wrong('wrong_tenant', 'is for another tenant')
   if (lower(claims['appid'] ?? claims['azp']) !== grant.clientId) {
@@ -32,7 +34,7 @@ export function verifyToken(grant: Grant, answer: Answer, now: number): number |
   }
   if (!isForResource(claims, resourceOf(grant.scope))) throw wrong('wrong_audience', 'is for another resource')
   const expiresAt = (claims.exp ?? Number.NaN) * 1000
-  if (!(Math.abs(expiresAt - now - answer.expiresIn * 1000) <= expiryToleranceMs)) {
+  if (!(Math.abs(expiresAt - now - issued.expiresIn * 1000) <= expiryToleranceMs)) {
     throw wrong('wrong_expiry', 'has an expiry that contradicts expires_in (or this machine has the wrong time)')
   }
   return expiresAt
@@ -51,7 +53,7 @@ const lower = (claim: unknown): string | undefined => (typeof claim === 'string'
 const withoutSlash = (text: string): string => text.replace(/\/$/, '')
 
 /**
- * `aud` is the resource's URI or client id, and always a client id in v2.0 tokens
+ * `aud` is the resource's URI or its client id. In v2.0 tokens it is always a client id
  * (https://learn.microsoft.com/entra/identity-platform/access-token-claims-reference).
  */
 function isForResource(claims: JWTPayload, resource: string): boolean {

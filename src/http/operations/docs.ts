@@ -37,7 +37,7 @@ SwaggerUIBundle({
 })
 `
 
-/** What the page is made of, with media types; all but `start.js` are Swagger UI's own files. No other file is served. */
+/** The files of the page, with their media types; all but `start.js` are Swagger UI's own. No other file is served. */
 const assets = {
   'start.js': 'text/javascript; charset=utf-8',
   'swagger-ui-bundle.js': 'text/javascript; charset=utf-8',
@@ -45,7 +45,7 @@ const assets = {
   'favicon-32x32.png': 'image/png',
 } as const
 
-/** Nothing from elsewhere and nothing inline, styles included; Swagger UI's icons are data URLs. */
+/** The page may load nothing from another origin and nothing inline, styles included; Swagger UI's icons are data URLs. */
 const headers = {
   'content-security-policy':
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; " +
@@ -56,10 +56,10 @@ const headers = {
 }
 
 /**
- * Adds `/openapi.json` and `/docs`: open, static, without data of this broker. Files are read when they are asked for
- * first: few replicas are ever asked.
+ * Adds `/openapi.json` and `/docs`: open, static, without data of this broker. The files are read on first use, because
+ * few replicas ever get a request for them.
  *
- * @param root the folder that holds `openapi.yaml` and `node_modules`
+ * @param root the folder with `openapi.yaml` and `node_modules`
  */
 export function addDocs(app: FastifyInstance, root: string): void {
   const config = { endpoint: 'docs' } as const
@@ -102,22 +102,22 @@ function addAssets(app: FastifyInstance, root: string): void {
   )
 }
 
-/** Keeps what was read; a failure is not kept. */
+/** Caches the first result; a failure is not cached. */
 function readOnce<T>(read: () => Promise<T>): () => Promise<T> {
-  let kept: Promise<T> | undefined
+  let cached: Promise<T> | undefined
   return () => {
-    kept ??= read().catch((thrown: unknown) => {
-      kept = undefined
+    cached ??= read().catch((thrown: unknown) => {
+      cached = undefined
       throw thrown
     })
-    return kept
+    return cached
   }
 }
 
 const readDescription = async (root: string): Promise<string> =>
   JSON.stringify(parse(await readFile(join(root, 'openapi.yaml'), 'utf8')))
 
-/** Large files are read as fast as the client takes them: one that takes nothing must not fill the memory. */
+/** Streams the file, so that a client that reads slowly or not at all does not fill the memory. */
 async function openAsset(root: string, file: string): Promise<ReadStream | string> {
   if (file === 'start.js') return start
   const handle = await open(join(root, 'node_modules/@fastify/swagger-ui/static', file))

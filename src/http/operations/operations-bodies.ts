@@ -24,8 +24,8 @@ export interface HealthFacts {
 /** `GET /health`: `failing` if any check is failing, `ok` only if all are. */
 export function healthBody({ isReady, isDraining, policy, upstreams, version, startedAt }: HealthFacts) {
   const checks = upstreams()
-  const running = policyBody(policy())
-  const statuses = new Set([running.status, ...checks.map(({ status }) => status)])
+  const policyCheck = policyBody(policy())
+  const statuses = new Set([policyCheck.status, ...checks.map(({ status }) => status)])
   return {
     status: statuses.has('failing') ? 'failing' : statuses.has('unknown') ? 'unknown' : 'ok',
     ready: isReady(),
@@ -33,23 +33,23 @@ export function healthBody({ isReady, isDraining, policy, upstreams, version, st
     version,
     node: process.version,
     started_at: iso(startedAt),
-    policy: running,
+    policy: policyCheck,
     upstreams: checks.map(checkBody),
   }
 }
 
 /** `failing` while the file is invalid: the active policy stays active, but the broker would not start again. */
-function policyBody({ policy, loadedAt, rejection: refusal }: PolicyStatus) {
+function policyBody({ policy, loadedAt, rejection }: PolicyStatus) {
   const { rules, denials, issuers, version } = policy
   return {
-    status: refusal ? 'failing' : 'ok',
-    since: iso(refusal?.since ?? loadedAt),
-    detail: refusal
+    status: rejection ? 'failing' : 'ok',
+    since: iso(rejection?.since ?? loadedAt),
+    detail: rejection
       ? 'the policy file is invalid; the previously loaded policy stays active'
       : `rules: ${rules.length}, denials: ${denials.length}, issuers: ${issuers.length}`,
     version,
     loaded_at: iso(loadedAt),
-    ...(refusal && { errors: refusal.faults }),
+    ...(rejection && { errors: rejection.errors }),
   }
 }
 

@@ -17,7 +17,7 @@ export interface Operations extends HealthFacts {
   readonly authorizeOperation: AuthorizeOperation
   readonly cache: CacheInspector
   readonly metrics: { readonly scrape: () => Promise<string>; readonly contentType: string }
-  readonly answered: Events['answered']
+  readonly responded: Events['responded']
   /** Whether `/metrics` needs no credential: on a listener that only operators reach. */
   readonly openMetrics: boolean
 }
@@ -28,52 +28,52 @@ const noStore = ['cache-control', 'no-store'] as const
 const observeErrors = [...routeErrors, ...callerErrors, 'not_permitted'] as const
 
 /**
- * Adds the operations endpoints. The probes need no credential and return only their verdict: `/livez` that the process
- * is alive, `/readyz` that it is ready for requests. All others need the permission `observe`. None of them sends a
- * request upstream, so observing a broker in trouble adds no load.
+ * Adds the operations endpoints. The probes need no credential and return only a status: `/livez` whether the process is
+ * alive, `/readyz` whether it is ready for requests. All others need the permission `observe`, except that `/metrics` may
+ * be open. None of them sends a request upstream, so observing an overloaded broker adds no load.
  */
 export function addOperations(app: FastifyInstance, operations: Operations): void {
   addProbes(app, operations)
   const { cache, metrics, openMetrics, policy } = operations
-  const observe = observed(app, operations)
+  const addRoute = routeAdder(app, operations)
 
-  observe('/health', 'health', true, described('getHealth'), (_request, reply) => reply.send(healthBody(operations)))
-  observe('/metrics', 'metrics', !openMetrics, described('getMetrics'), async (_request, reply) =>
+  addRoute('/health', 'health', true, schemaOf('getHealth'), (_request, reply) => reply.send(healthBody(operations)))
+  addRoute('/metrics', 'metrics', !openMetrics, schemaOf('getMetrics'), async (_request, reply) =>
     reply.header('content-type', metrics.contentType).send(await metrics.scrape()),
   )
-  observe('/cache', 'cache', true, described('getCache'), (_request, reply) =>
+  addRoute('/cache', 'cache', true, schemaOf('getCache'), (_request, reply) =>
     reply.send(cacheBody(cache.statistics())),
   )
-  const entries = { ...described('listCacheEntries', 'invalid_tenant'), querystring: entryQuery }
-  observe('/cache/entries', 'cache_entries', true, entries, (request, reply) => {
+  const entries = { ...schemaOf('listCacheEntries', 'invalid_tenant'), querystring: entryQuery }
+  addRoute('/cache/entries', 'cache_entries', true, entries, (request, reply) => {
     const query = readEntryQuery(request.query, policy().policy)
     return reply.send(entriesBody(cache.page(query), policy().policy))
   })
 }
 
 /** The schema of a guarded route, for `openapi.yaml` only: it validates nothing. */
-const described = (operationId: string, ...more: readonly ErrorCode[]): FastifySchema => ({
+const schemaOf = (operationId: string, ...more: readonly ErrorCode[]): FastifySchema => ({
   operationId,
   response: problems(...observeErrors, ...more),
 })
 
 /** Counts every successful response of the routes added to this scope from now on; errors are counted elsewhere. */
-export function countAnswers(app: FastifyInstance, answered: Events['answered']): void {
+export function countResponses(app: FastifyInstance, responded: Events['responded']): void {
   app.addHook('onResponse', ({ routeOptions }, { statusCode }, done) => {
     const { endpoint } = routeOptions.config
-    if (endpoint !== undefined && statusCode < 400) answered(endpoint, 'ok')
+    if (endpoint !== undefined && statusCode < 400) responded(endpoint, 'ok')
     done()
   })
 }
 
-function addProbes(app: FastifyInstance, { isReady, answered }: Operations): void {
+function addProbes(app: FastifyInstance, { isReady, responded }: Operations): void {
   const schema = (operationId: string) => ({ operationId, response: problems(...routeErrors) })
   app.get('/livez', { schema: schema('getLiveness'), config: { endpoint: 'livez' } }, (_request, reply) =>
     reply.header(...noStore).send({ status: 'ok' }),
   )
   app.get('/readyz', { schema: schema('getReadiness'), config: { endpoint: 'readyz' } }, (_request, reply) => {
     const ready = isReady()
-    if (!ready) answered('readyz', 'not_ready')
+    if (!ready) responded('readyz', 'not_ready')
     return reply
       .code(ready ? 200 : 503)
       .header(...noStore)
@@ -83,11 +83,11 @@ function addProbes(app: FastifyInstance, { isReady, answered }: Operations): voi
 
 type Handler = (request: FastifyRequest, reply: FastifyReply) => FastifyReply | Promise<FastifyReply>
 
-/** Adds a GET route. A guarded one needs the permission `observe`. */
-const observed =
-  (app: FastifyInstance, { tokenService: issuer, authorizeOperation }: Operations) =>
+/** Returns a function that adds a GET route. A guarded one needs the permission `observe`. */
+const routeAdder =
+  (app: FastifyInstance, { tokenService, authorizeOperation }: Operations) =>
   (url: string, endpoint: OtherEndpoint, guarded: boolean, schema: FastifySchema, handler: Handler): void => {
-    const options = guarded ? { onRequest: authenticateFor({ endpoint, tokenService: issuer }) } : {}
+    const options = guarded ? { onRequest: authenticateFor({ endpoint, tokenService }) } : {}
     app.get(url, { ...options, schema, config: { endpoint } }, (request, reply) => {
       if (guarded) {
         const { caller, facts } = authenticated(request)

@@ -10,7 +10,7 @@ import { BrokerError } from '../../errors.ts'
 import { authenticated, authenticateFor } from '../token-endpoints/credential.ts'
 import { callerErrors, problems, routeErrors } from '../schemas/problem-responses.ts'
 import { purgeQuery } from '../schemas/requests.ts'
-import { shapeError, type MemberFaults } from '../token-endpoints/shape-error.ts'
+import { shapeError, type FieldErrors } from '../token-endpoints/shape-error.ts'
 
 const endpoint = 'purge'
 const shape = Compile(purgeQuery)
@@ -26,7 +26,7 @@ export interface Purge {
   readonly policy: () => { readonly policy: Policy }
   /** Removes what matches from the cache. Returns the number of tokens removed. */
   readonly purge: (filter: FetchFilter) => number
-  readonly events: Pick<Events, 'purged' | 'answered'>
+  readonly events: Pick<Events, 'purged' | 'responded'>
 }
 
 /**
@@ -35,26 +35,26 @@ export interface Purge {
  */
 export function addPurge(
   app: FastifyInstance,
-  { tokenService: issuer, authorizeOperation, policy, purge: forget, events }: Purge,
+  { tokenService, authorizeOperation, policy, purge, events }: Purge,
 ): void {
   app.delete('/tokens', {
     schema: { operationId: 'purgeTokens', querystring: purgeQuery, response: problems(...errors) },
     config: { endpoint },
-    onRequest: authenticateFor({ endpoint, tokenService: issuer }),
+    onRequest: authenticateFor({ endpoint, tokenService }),
     handler: (request, reply) => {
       const { caller, facts } = authenticated(request)
       authorizeOperation(caller, 'purge', facts)
       const filter = readFilter(request.query, policy().policy)
-      const dropped = forget(filter)
+      const dropped = purge(filter)
       events.purged(facts, caller, filter, dropped)
-      events.answered(endpoint, 'ok')
+      events.responded(endpoint, 'ok')
       return reply.header('cache-control', 'no-store').send({ dropped, replicas: 'this' })
     },
   })
 }
 
 /** The error code and detail for each invalid parameter. */
-const parameters: MemberFaults = {
+const parameterErrors: FieldErrors = {
   tenant: ['invalid_tenant', 'tenant must be one tenant: its id (a GUID) or its name in the policy.'],
   scope: ['invalid_scope', "scope must be one resource's <resource>/.default, in printable ASCII."],
   application: ['invalid_request', 'application must be the name of an application in the policy.'],
@@ -64,7 +64,7 @@ const parameters: MemberFaults = {
 /** Reads the query into a filter. A name that the policy does not define matches nothing. */
 function readFilter(query: unknown, { tenants, applications }: Policy): FetchFilter {
   if (!shape.Check(query)) {
-    throw shapeError(shape.Errors(query), parameters, 'parameter', 'The query is malformed.')
+    throw shapeError(shape.Errors(query), parameterErrors, 'parameter', 'The query is malformed.')
   }
   const { tenant, scope, application, all } = query
   const isFiltered = tenant !== undefined || scope !== undefined || application !== undefined

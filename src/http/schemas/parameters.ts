@@ -31,5 +31,5 @@ export const clientAssertion = {
   ),
 }
 
-/** The path's parameter, where the tenant is in the path. */
+/** The parameters of a path that names the tenant. */
 export const tenantPath = Type.Object({ tenant })

@@ -11,7 +11,7 @@ declare module 'fastify' {
 /** The errors of every route: a request without `Host`, and a bug. */
 export const routeErrors = ['invalid_request', 'internal_error'] as const satisfies readonly ErrorCode[]
 
-/** The errors that a route has in addition if it authenticates its callers. */
+/** Further errors of a route that authenticates its callers. */
 export const callerErrors = [
   'unauthenticated',
   'invalid_token',

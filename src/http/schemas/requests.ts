@@ -42,7 +42,7 @@ export const purgeQuery = Type.Object(
       }),
     ),
     scope: Type.Optional(
-      Type.String({ maxLength: 489, pattern: `^${scopePattern}$`, description: 'As it was asked for.' }),
+      Type.String({ maxLength: 489, pattern: `^${scopePattern}$`, description: 'The scope, as it was requested.' }),
     ),
     application: Type.Optional(
       Type.String({
@@ -70,7 +70,7 @@ export const entryQuery = Type.Object(
       Type.String({ pattern: '^(?:[1-9][0-9]{0,2}|1000)$', description: 'Entries a page, 1…1000; 100 if absent.' }),
     ),
     cursor: Type.Optional(
-      Type.String({ pattern: '^[0-9]{1,15}$', description: 'The `next_cursor` of the page before.' }),
+      Type.String({ pattern: '^[0-9]{1,15}$', description: 'The `next_cursor` of the previous page.' }),
     ),
   },
   { additionalProperties: false },

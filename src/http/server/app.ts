@@ -10,7 +10,7 @@ import {
 import type { Events } from '../../broker/events.ts'
 import { BrokerError, type ErrorCode } from '../../errors.ts'
 import type { OtherEndpoint } from './endpoints.ts'
-import { answerClientError, answerUnroutable } from './client-errors.ts'
+import { writeClientError, respondToUnroutable } from './client-errors.ts'
 import { KnownPaths } from './known-paths.ts'
 import { addPeerLookup, type PeerOptions } from './peers.ts'
 import { errorOf, limitHeaders, problemDetails, type Protocol } from './problems.ts'
@@ -32,7 +32,7 @@ export interface AppOptions {
   /** Whether the service is about to stop, so that connections should not be kept. */
   readonly isDraining: () => boolean
   /** Called for every request that ends in an error. */
-  readonly answered: Events['answered']
+  readonly responded: Events['responded']
   /** PEM texts; plain http if absent. With `ca`, the server requests client certificates of these authorities. */
   readonly tls?: TlsOptions | undefined
   /** How to find a request's client; by default it is the peer itself, without a certificate. */
@@ -60,8 +60,11 @@ export const secureContextOf = ({ cert, key, ca }: TlsOptions) =>
     ...(ca !== undefined && { ca, secureOptions: constants.SSL_OP_NO_TICKET }),
   }) as const
 
-/** Callers with a bearer token need no certificate, and the error for a bad certificate is an HTTP response. */
-const asking = ({ ca }: TlsOptions) => ({ requestCert: ca !== undefined, rejectUnauthorized: false })
+/**
+ * With authorities, TLS requests a client certificate but rejects none: callers with a bearer token need no certificate,
+ * and the error for a bad one is an HTTP response.
+ */
+const clientCertificateOptions = ({ ca }: TlsOptions) => ({ requestCert: ca !== undefined, rejectUnauthorized: false })
 
 const noProxies: PeerOptions = {
   trustedProxies: [],
@@ -69,7 +72,7 @@ const noProxies: PeerOptions = {
   headerIgnored: () => undefined,
 }
 
-/** Adds routes to a server: each in a scope of its own, in the order in which they are given. */
+/** Adds routes to one scope of a server. Each gets a scope of its own, in the given order. */
 export type AddRoutes = (scope: FastifyInstance) => void
 
 /** The endpoint of requests that reached no route. */
@@ -81,7 +84,7 @@ const longestHandshakeMs = 10_000
 export const maxConnections = 10_000
 
 const maxBodyBytes = 16 * 1024
-/** Node's own, for http and https alike. */
+/** Options of Node's own server, the same for HTTP and HTTPS. */
 export const serverOptions = {
   maxHeaderSize: 16 * 1024,
   // The hook below responds with a body.
@@ -94,13 +97,13 @@ export const serverOptions = {
 const httpsOptions = (tls: TlsOptions, handshakeTimeout = longestHandshakeMs) => ({
   ...secureContextOf(tls),
   ...serverOptions,
-  ...asking(tls),
+  ...clientCertificateOptions(tls),
   handshakeTimeout,
 })
 
 /**
- * Schemas only describe: nothing is validated or serialised by them. With this in place of its own compilers, Fastify does
- * not load those, and the image does not contain them.
+ * Stands for Fastify's schema compilers. Schemas only describe the API: nothing is validated or serialised by them. So
+ * Fastify does not load its own compilers, and the image does not contain them.
  */
 const unused = (): never => {
   throw new Error('a schema must not be compiled')
@@ -109,8 +112,8 @@ const unused = (): never => {
 /** A server, built but not listening: the same in production and in tests. */
 export function buildApp(options: AppOptions, routes: readonly AddRoutes[]): FastifyInstance {
   const newId = requestIds()
-  const unrouted = (code: ErrorCode | undefined): void => {
-    if (code !== undefined) options.answered(noEndpoint, code)
+  const countUnrouted = (code: ErrorCode | undefined): void => {
+    if (code !== undefined) options.responded(noEndpoint, code)
   }
   const app: FastifyInstance = fastify({
     loggerInstance: options.log,
@@ -133,13 +136,13 @@ export function buildApp(options: AppOptions, routes: readonly AddRoutes[]): Fas
     schemaController: { compilersFactory: { buildValidator: unused, buildSerializer: unused } },
     http: serverOptions,
     ...(options.tls && { https: httpsOptions(options.tls, options.handshakeMs) }),
-    clientErrorHandler: (error, socket) => unrouted(answerClientError(error, socket, newId())),
+    clientErrorHandler: (error, socket) => countUnrouted(writeClientError(error, socket, newId())),
     frameworkErrors: (error, request, reply) => {
       sendProblem(options, error, request, reply)
     },
   })
   app.server.maxConnections = maxConnections
-  answerUnroutable(app.server, newId, unrouted)
+  respondToUnroutable(app.server, newId, countUnrouted)
   addPeerLookup(app, options.peers ?? noProxies)
   app.removeAllContentTypeParsers()
   app.setValidatorCompiler(() => () => true)
@@ -178,13 +181,13 @@ function addAll(app: FastifyInstance, options: AppOptions, routes: readonly AddR
       return sendProblem(options, unknown, request, reply, protocol)
     }
     const allowed = methods.join(', ')
-    const wrong = new BrokerError('method_not_allowed', `This endpoint answers ${allowed}.`)
+    const wrong = new BrokerError('method_not_allowed', `This endpoint allows ${allowed}.`)
     return sendProblem(options, wrong, request, reply.header('allow', allowed), protocol)
   })
 }
 
 function sendProblem(
-  { log, answered }: AppOptions,
+  { log, responded }: AppOptions,
   thrown: unknown,
   request: FastifyRequest,
   reply: FastifyReply,
@@ -194,7 +197,7 @@ function sendProblem(
   if (error.code === 'internal_error') {
     log.error({ request_id: request.id, err: error.cause ?? error }, 'request failed unexpectedly')
   }
-  answered(request.routeOptions.config.endpoint ?? noEndpoint, error.code)
+  responded(request.routeOptions.config.endpoint ?? noEndpoint, error.code)
   const { status, headers, body } = protocol.writeError(error, request)
   const { limit } = error.parts
   return reply

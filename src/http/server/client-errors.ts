@@ -5,11 +5,11 @@ import { problemOf } from './problems.ts'
 
 /**
  * Responds to input that Node's parser rejects before there is a request: malformed HTTP, headers over the limit,
- * requests that arrive too slowly. The response repeats nothing of the input.
+ * requests that arrive too slowly. The response contains nothing of the input.
  *
  * @returns the code of the error; `undefined` if the peer can no longer read it
  */
-export function answerClientError(
+export function writeClientError(
   error: NodeJS.ErrnoException,
   socket: Socket,
   requestId: string,
@@ -19,22 +19,22 @@ export function answerClientError(
     socket.destroy()
     return undefined
   }
-  return answer(socket, clientError(error.code), requestId)
+  return writeResponse(socket, clientError(error.code), requestId)
 }
 
 /** Responds to requests that reach no route and to which Node would respond without a body, or not at all. */
-export function answerUnroutable(server: Server, newId: () => string, answered: (code: ErrorCode) => void): void {
+export function respondToUnroutable(server: Server, newId: () => string, answered: (code: ErrorCode) => void): void {
   const refuse = (socket: Socket, detail: string): void =>
-    answered(answer(socket, new BrokerError('invalid_request', detail), newId()))
+    answered(writeResponse(socket, new BrokerError('invalid_request', detail), newId()))
   server.on('checkExpectation', ({ socket }: IncomingMessage) => {
-    refuse(socket, 'The Expect header asks for what the broker does not do.')
+    refuse(socket, 'The broker does not support the expectation in the Expect header.')
   })
   server.on('connect', (_request: IncomingMessage, socket: Socket) => {
-    refuse(socket, 'The broker is no proxy.')
+    refuse(socket, 'The broker is not a proxy: CONNECT is not supported.')
   })
 }
 
-function answer(socket: Socket, error: BrokerError, requestId: string): ErrorCode {
+function writeResponse(socket: Socket, error: BrokerError, requestId: string): ErrorCode {
   const { status, headers, body } = problemOf(error, requestId)
   const lines = Object.entries({ ...headers, connection: 'close', 'content-length': String(Buffer.byteLength(body)) })
   const head = lines.map(([name, value]) => `${name}: ${value}\r\n`).join('')
@@ -46,10 +46,10 @@ function answer(socket: Socket, error: BrokerError, requestId: string): ErrorCod
 
 function clientError(code: string | undefined): BrokerError {
   if (code === 'HPE_HEADER_OVERFLOW') {
-    return new BrokerError('headers_too_large', 'The request line and headers may have 16 KiB at most.')
+    return new BrokerError('headers_too_large', 'The request line and headers must not be larger than 16 KiB.')
   }
   if (code === 'ERR_HTTP_REQUEST_TIMEOUT') {
-    return new BrokerError('request_timeout', 'The request did not arrive within the time allowed.')
+    return new BrokerError('request_timeout', 'The request did not arrive within 15 seconds.')
   }
   return new BrokerError('invalid_request', 'The request is not valid HTTP/1.1.')
 }

@@ -3,7 +3,7 @@ import { LRUCache } from 'lru-cache'
 import { fingerprintOf } from '../../broker/authentication/client-certificates.ts'
 import { BrokerError } from '../../errors.ts'
 
-const remembered = new LRUCache<string, X509Certificate>({ max: 500 })
+const cached = new LRUCache<string, X509Certificate>({ max: 500 })
 
 /**
  * The certificate in the `X-Forwarded-Client-Cert` header of an Envoy proxy
@@ -26,12 +26,12 @@ export const readClientCert = (header: string): X509Certificate =>
     return certificateOf(Buffer.from(base64, 'base64'), 'Client-Cert')
   })
 
-/** A proxy sends the same headers again and again: each is read once. */
+/** Caches what was read: a proxy sends the same headers with many requests. */
 function once(header: string, read: () => X509Certificate): X509Certificate {
-  const known = remembered.get(header)
+  const known = cached.get(header)
   if (known) return known
   const certificate = read()
-  remembered.set(header, certificate)
+  cached.set(header, certificate)
   return certificate
 }
 
@@ -74,6 +74,6 @@ function certificateOf(content: string | Buffer, header: string): X509Certificat
 }
 
 const unreadable = (header: string) =>
-  new BrokerError('invalid_token', `The proxy's ${header} header does not hold exactly one certificate.`, {
+  new BrokerError('invalid_token', `The proxy's ${header} header does not contain exactly one certificate.`, {
     reason: 'certificate',
   })

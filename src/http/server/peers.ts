@@ -36,24 +36,27 @@ export interface PeerOptions {
   readonly headerIgnored: Events['headerIgnored']
 }
 
-/** Headers that say who a proxy's peer is. Only trusted proxies may send them. */
+/** Headers that identify the peer of a proxy. Only trusted proxies may send them. */
 export const forwarding = ['x-forwarded-for', 'x-forwarded-client-cert', 'client-cert'] as const
 
 /** One of {@link forwarding}. */
 export type ForwardingHeader = (typeof forwarding)[number]
 
-/** Decorates the server with its peers, and closes connections from before a change of authorities after their response. */
+/**
+ * Decorates the server with `peers`. A connection that was made before the authorities changed is closed after its next
+ * response.
+ */
 export function addPeerLookup(app: FastifyInstance, options: PeerOptions): void {
-  const handshakes = trackTlsConnections(app.server, options.authorities)
-  app.decorate('peers', createPeers(options, handshakes))
+  const connections = trackTlsConnections(app.server, options.authorities)
+  app.decorate('peers', createPeers(options, connections))
   if (options.authorities() === undefined) return
   app.addHook('onSend', ({ raw }, reply, _payload, done) => {
-    if (handshakes.isStale(raw.socket)) reply.header('connection', 'close')
+    if (connections.isStale(raw.socket)) reply.header('connection', 'close')
     done()
   })
 }
 
-function createPeers({ trustedProxies, authorities, headerIgnored }: PeerOptions, handshakes: TlsConnections): Peers {
+function createPeers({ trustedProxies, authorities, headerIgnored }: PeerOptions, connections: TlsConnections): Peers {
   const trusted = networksOf(trustedProxies)
   const isTrusted = (address: string): boolean => trusted.check(address, isIP(address) === 6 ? 'ipv6' : 'ipv4')
   const isProxy = (request: FastifyRequest): boolean =>
@@ -75,7 +78,7 @@ function createPeers({ trustedProxies, authorities, headerIgnored }: PeerOptions
     },
     certificateOf: request => {
       if (!authorities()) return undefined
-      return isProxy(request) ? forwardedIn(request) : handshakes.presentedOn(request.socket)
+      return isProxy(request) ? forwardedIn(request) : connections.presentedOn(request.socket)
     },
   }
 }

@@ -2,7 +2,7 @@ import type { FastifyRequest } from 'fastify'
 import { membersOf } from '../../broker/lib/json-members.ts'
 import { asBrokerError, BrokerError, errorTable, type ErrorCode, type LimitFacts } from '../../errors.ts'
 
-/** The response to a request that failed: RFC 9457 problem details, or what clients of another protocol read. */
+/** The response to a request that failed: RFC 9457 problem details, or the error of another protocol. */
 export interface Problem {
   readonly status: number
   readonly headers: Readonly<Record<string, string>>
@@ -19,8 +19,9 @@ export interface Protocol {
   readonly errorSchema: string
   /** The media type of an error. */
   readonly mediaType: 'application/json' | 'application/problem+json'
-  /** The HTTP status of a code. A single error may have another one, where more is known than its code. */
+  /** The HTTP status of a code. {@link writeError} may choose another one for a particular error of that code. */
   readonly statusOf: (code: ErrorCode) => number
+  /** Makes the response to a request that failed with this error. */
   readonly writeError: (error: BrokerError, request: FailedRequest) => Problem
 }
 
@@ -81,14 +82,11 @@ const challenge = (code: ErrorCode, detail: string): string =>
     ? 'Bearer realm="token-broker"'
     : `Bearer realm="token-broker", error="invalid_token", error_description="${detail.replace(/["\\]/g, "'")}"`
 
-/** Fastify's error codes and the codes that they become. Any other error is classified by its status. */
+/** The broker's code and detail for each of these Fastify errors. Any other error is classified by its status. */
 const fastifyErrors: Readonly<Record<string, readonly [ErrorCode, string]>> = {
   FST_ERR_CTP_INVALID_MEDIA_TYPE: ['unsupported_media_type', 'Send "Content-Type: application/json".'],
-  FST_ERR_CTP_BODY_TOO_LARGE: ['too_large', 'The body may have 16 KiB at most.'],
-  FST_ERR_CTP_INVALID_CONTENT_LENGTH: [
-    'invalid_request',
-    'The body does not have the length that Content-Length says.',
-  ],
+  FST_ERR_CTP_BODY_TOO_LARGE: ['too_large', 'The body must not be larger than 16 KiB.'],
+  FST_ERR_CTP_INVALID_CONTENT_LENGTH: ['invalid_request', 'The length of the body differs from Content-Length.'],
   FST_ERR_BAD_URL: ['invalid_request', 'The path is not a valid URL path.'],
 }
 

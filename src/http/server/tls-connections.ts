@@ -14,6 +14,7 @@ export interface TlsConnections {
 }
 
 interface Connection {
+  /** The authorities at the start of the handshake. */
   readonly under: ClientAuthorities
   /** Read on first use; `null` if there is none. */
   presented: PresentedCertificate | null | undefined
@@ -25,8 +26,8 @@ const maxConnecting = 10_000
 const noAuthorities: ClientAuthorities = { certificates: [] }
 
 /**
- * Tracks for each connection the authorities at the start of its handshake: its certificate was verified under those,
- * even if they have changed by the end of the handshake.
+ * Tracks for each connection the authorities at the start of its handshake. TLS verified its certificate under those, even
+ * if the authorities have changed by the end of the handshake.
  */
 export function trackTlsConnections(server: Server, authorities: () => ClientAuthorities | undefined): TlsConnections {
   const connecting = new LRUCache<string, ClientAuthorities>({ max: maxConnecting })
@@ -60,5 +61,5 @@ function read(socket: TLSSocket, under: ClientAuthorities): PresentedCertificate
   const certificate = socket.getPeerX509Certificate()
   if (certificate === undefined) return null
   const error = socket.authorized ? undefined : String(socket.authorizationError)
-  return { certificate, handshake: { under, error } }
+  return { certificate, handshake: { authorities: under, error } }
 }

@@ -8,7 +8,7 @@ declare module 'fastify' {
   interface FastifyRequest {
     /** The request's caller; set once it is authenticated. */
     caller: Caller | undefined
-    /** What the events of the request's outcome say about it. */
+    /** What events report about the request. */
     facts: RequestFacts | undefined
   }
 }
@@ -35,8 +35,8 @@ export interface Authentication {
 }
 
 /**
- * Authenticates a request before its body is read (`onRequest`), by its headers. Fails with `unauthenticated`,
- * `invalid_token`, `issuer_unavailable`.
+ * A hook that authenticates a request by its headers, before its body is read (`onRequest`). It fails with
+ * `unauthenticated`, `invalid_token`, `rate_limited` or `issuer_unavailable`.
  */
 export const authenticateFor =
   (authentication: Authentication, credential: CredentialOf = bearer): onRequestHookHandler =>
@@ -45,38 +45,40 @@ export const authenticateFor =
 
 /**
  * Authenticates a request by its credential or, if it has none, by its client certificate, and sets the request's caller.
- * A certificate does not make up for an `Authorization` header that is refused, nor does it authenticate a request that a
+ * A certificate does not replace an `Authorization` header that is refused, and it does not authenticate a request that a
  * browser sends for a page of another site.
  */
 export function authenticateBy(
   credential: () => string | undefined,
   request: FastifyRequest,
-  { endpoint, tokenService: issuer, bearerOnly = false }: Authentication,
+  { endpoint, tokenService, bearerOnly = false }: Authentication,
   done: HookHandlerDoneFunction,
 ): void {
   const { peers } = request.server
   const facts = { requestId: request.id, endpoint, address: peers.addressOf(request) }
-  const admit = (caller: Caller): void => {
+  const accept = (caller: Caller): void => {
     request.caller = caller
     request.facts = facts
     done()
   }
   try {
     const token = credential()
-    const mayPresent = token !== undefined || (!bearerOnly && isOwnRequest(request))
-    const caller = issuer.authenticate(token, facts, mayPresent ? () => peers.certificateOf(request) : undefined)
-    if (caller instanceof Promise) caller.then(admit, done)
-    else admit(caller)
+    const certificateCounts = token !== undefined || (!bearerOnly && isIntended(request))
+    const certificate = certificateCounts ? () => peers.certificateOf(request) : undefined
+    const caller = tokenService.authenticate(token, facts, certificate)
+    if (caller instanceof Promise) caller.then(accept, done)
+    else accept(caller)
   } catch (thrown) {
     done(asBrokerError(thrown))
   }
 }
 
 /**
- * Whether the holder of its certificate can have meant to send a request without a credential: it has no `Authorization`
- * header, and a browser did not send it for another site (https://www.w3.org/TR/fetch-metadata/#sec-fetch-site-header).
+ * Whether the owner of the client certificate may have intended a request without a credential: it has no
+ * `Authorization` header, and no browser sent it for another site
+ * (https://www.w3.org/TR/fetch-metadata/#sec-fetch-site-header).
  */
-function isOwnRequest({ headers }: FastifyRequest): boolean {
+function isIntended({ headers }: FastifyRequest): boolean {
   const site = headers['sec-fetch-site'] ?? 'none'
   return headers.authorization === undefined && (site === 'none' || site === 'same-origin')
 }

@@ -3,8 +3,8 @@ import type { FailedRequest, Problem, Protocol } from '../server/problems.ts'
 import { challenge, describe, errorHeaders, oauthRow, oauthRowOf, type OAuthRow } from './oauth-errors.ts'
 
 /**
- * Seconds. Azure SDKs wait inside the call for as long as `Retry-After` says, up to three times. Another request to the
- * broker costs Entra nothing, since failures are cached.
+ * Seconds. Azure SDKs wait inside the call for as long as `Retry-After` says, up to three times. An earlier retry causes
+ * no request to Entra, because failures are cached.
  */
 const longestRetryAfter = 2
 
@@ -12,7 +12,7 @@ const longestRetryAfter = 2
 export const shortRetryAfter = ({ retryAfter = 1 }: BrokerError): string =>
   String(Math.min(Math.max(retryAfter, 1), longestRetryAfter))
 
-/** Errors as Entra's own token endpoint has them. */
+/** Errors in the form of Entra's own token endpoint. */
 export const entraProtocol: Protocol = {
   errorSchema: 'EntraError',
   mediaType: 'application/json',
@@ -21,8 +21,8 @@ export const entraProtocol: Protocol = {
 }
 
 /**
- * An error in Entra's form. AADSTS codes are only ever Entra's: an error without one is the broker's own. The same holds
- * for `trace_id` and `correlation_id`, which are the broker's request id if Entra gave none.
+ * An error in Entra's form. It has AADSTS codes only if Entra returned them: an error without one is the broker's own.
+ * `trace_id` and `correlation_id` are Entra's too, or the broker's request id if Entra returned none.
  */
 function entraProblem(error: BrokerError, { id }: Pick<FailedRequest, 'id'>): Problem {
   const { upstream } = error.parts

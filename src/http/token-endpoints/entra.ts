@@ -60,7 +60,7 @@ function readForm(form: Form, tenant: unknown): TokenRequest {
   refuseClaims(form.get('claims'))
   const application = form.get('client_id')
   if (application === undefined || !isGuid(application)) {
-    throw new BrokerError('invalid_request', "client_id must be an application's client id, a GUID.")
+    throw new BrokerError('invalid_request', 'client_id must be the client id of an application, which is a GUID.')
   }
   return checkRequest({ tenant, scope: resourceScope(form.get('scope')), application: application.toLowerCase() })
 }
@@ -77,7 +77,7 @@ const resourceScope = (text: string | undefined): string | undefined =>
 
 /**
  * Azure SDKs add `claims` to every request: that they support continuous access evaluation (`xms_cc`), and claims of an
- * ID token that the request does not ask for. Both are ignored. Anything else would be a claims challenge, which no token
+ * ID token that this request does not return. Both are ignored. Anything else would be a claims challenge, which no token
  * of a multi-tenant application can satisfy, and which must neither reach Entra nor bypass the cache.
  */
 function refuseClaims(text: string | undefined): void {
@@ -89,7 +89,7 @@ function refuseClaims(text: string | undefined): void {
     throw new BrokerError('invalid_request', 'claims is not valid JSON.')
   }
   const left = isObject(claims) ? Object.entries(claims).filter(([name, value]) => !isHarmless(name, value)) : undefined
-  if (left?.length !== 0) throw new BrokerError('invalid_request', 'claims challenges are not supported.')
+  if (left?.length !== 0) throw new BrokerError('invalid_request', 'Claims challenges are not supported.')
 }
 
 const isHarmless = (name: string, value: unknown): boolean =>

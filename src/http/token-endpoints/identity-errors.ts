@@ -3,13 +3,13 @@ import { shortRetryAfter } from './entra-errors.ts'
 import type { FailedRequest, Problem, Protocol } from '../server/problems.ts'
 import { describe, errorHeaders } from './oauth-errors.ts'
 
-/** Statuses that become 400, since Azure SDKs would retry them for up to a minute. */
+/** Statuses that become 400, because Azure SDKs would retry them for up to a minute. */
 const unretried: ReadonlySet<number> = new Set([404, 405, 422, 502])
 
 /**
- * The status of a code in the identity protocol. Azure SDKs take 404 and 410 for an identity that does not exist yet, and
- * other 5xx for a transient error: only errors that waiting can end have such a status. `docs/clients.md` has the same
- * table, and a test compares them.
+ * The status of a code in the identity protocol. To Azure SDKs, 404 and 410 mean an identity that does not exist yet, and
+ * 5xx a transient error, so only errors that waiting can end have such a status. `docs/clients.md` has the same table,
+ * and a test compares them.
  */
 export function identityStatusOf(code: ErrorCode): number {
   const { status } = errorTable[code]
@@ -50,6 +50,7 @@ function identityProblem(error: BrokerError, { id }: Pick<FailedRequest, 'id'>):
 
 function textOf(error: BrokerError): string {
   if (error.code === 'unauthenticated') return 'Send the credential in X-IDENTITY-HEADER: set IDENTITY_HEADER to it.'
-  if (error.reason === 'unknown_client_id') return 'client_id is no client id of an application that the broker knows.'
+  if (error.reason === 'unknown_client_id')
+    return 'client_id must be the client id of an application that the broker knows.'
   return describe(error)
 }

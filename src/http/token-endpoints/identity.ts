@@ -29,7 +29,7 @@ export interface IdentityOptions {
   readonly tenant?: string
 }
 
-/** The broker's. An agent has one tenant and therefore none in the path. */
+/** The broker's endpoint. An agent has one tenant, so its path has none. */
 const tenantInPath: IdentityOptions = { path: '/identity/:tenant/token' }
 
 /**
@@ -63,7 +63,7 @@ export interface MetadataOptions {
   readonly credential: string
 }
 
-/** For Fastify, a path with a slash at its end is another path; some SDKs send requests to it. */
+/** Some SDKs send requests to the path with a slash at its end, which is another path for Fastify. */
 const metadataPaths = ['/metadata/identity/oauth2/token', '/metadata/identity/oauth2/token/'] as const
 const metadataName = 'metadata'
 const belowMetadata = '/metadata/'
@@ -93,7 +93,10 @@ export const metadataEndpoints = ({ tenant, credential }: MetadataOptions): read
       send(reply, issued, { ...tokenBody(issued, request), expires_in: String(expiresIn(issued.served)) }),
   }))
 
-/** Adds the metadata protocol's paths without the protocol: after a plain 404, SDKs would retry for a minute. */
+/**
+ * Adds the paths of the metadata protocol to a server that does not offer it. The error is in the identity protocol: after
+ * a plain 404, SDKs would retry for a minute.
+ */
 export function refuseMetadata(app: FastifyInstance): void {
   for (const path of metadataPaths) {
     const config = { endpoint: metadataName, below: belowMetadata, protocol: identityProtocol }
@@ -113,10 +116,10 @@ const identityHeader: CredentialOf = ({ headers }) => {
 function readQuery(request: FastifyRequest, tenant = membersOf(request.params)['tenant']): TokenRequest {
   const { resource, client_id: application } = membersOf(request.query)
   if (typeof resource !== 'string' || resource === '') {
-    throw new BrokerError('invalid_request', 'The parameter resource must be there, once.')
+    throw new BrokerError('invalid_request', 'The parameter resource must appear exactly once.')
   }
   if (application !== undefined && (typeof application !== 'string' || !isGuid(application))) {
-    throw new BrokerError('invalid_request', "client_id must be an application's client id, a GUID.")
+    throw new BrokerError('invalid_request', 'client_id must be the client id of an application, which is a GUID.')
   }
   return checkRequest({
     tenant,

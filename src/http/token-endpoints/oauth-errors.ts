@@ -18,14 +18,14 @@ export function oauthRowOf(code: ErrorCode): OAuthRow {
   return row(statuses[status] ?? status, oauth)
 }
 
-/** The OAuth error of an error. An unknown grant has its own; a scope that Entra refuses is `invalid_scope`. */
+/** The OAuth error of an error: `unsupported_grant_type` and a scope that Entra refuses differ from that of their code. */
 export function oauthRow({ code, reason, parts }: BrokerError): OAuthRow {
   if (code === 'invalid_request' && reason === 'unsupported_grant_type') return row(400, reason)
   if (code === 'upstream_rejected' && parts.upstream?.error === 'invalid_scope') return row(400, 'invalid_scope')
   return oauthRowOf(code)
 }
 
-/** Messages for clients that send forms, where the broker's own are about another kind of request. */
+/** Messages for clients that send forms, in place of those for `POST /tokens`. */
 const inForms: Readonly<Partial<Record<ErrorCode, string>>> = {
   unauthenticated: 'Send the workload\'s own token as client_assertion, or as "Authorization: Bearer <token>".',
   unsupported_media_type:

@@ -78,14 +78,14 @@ export const oauthEndpoint: TokenEndpoint = {
 const isExchange = (form: Form): boolean => form.get('grant_type') === tokenExchange
 
 function credentialOf(form: Form): string | undefined {
-  const [wanted, other] = isExchange(form)
+  const [expected, other] = isExchange(form)
     ? (['subject_token', 'client_assertion'] as const)
     : (['client_assertion', 'subject_token'] as const)
-  const credential = form.get(wanted)
-  if (form.isRepeated(wanted) || form.isRepeated(other)) throw twoCredentials()
+  const credential = form.get(expected)
+  if (form.isRepeated(expected) || form.isRepeated(other)) throw twoCredentials()
   if (credential !== undefined && (form.get(other) ?? form.get('client_secret')) !== undefined) throw twoCredentials()
-  // If it were ignored, the request would be authenticated by another credential than its sender meant.
-  refuse(form, other, `with this grant_type the credential is ${wanted}`)
+  // If it were ignored, the request would be authenticated by another credential than its sender intended.
+  refuse(form, other, `with this grant_type the credential must be in ${expected}`)
   return credential
 }
 
@@ -128,7 +128,7 @@ function checkExchange(form: Form): void {
   }
   const requested = form.get('requested_token_type')
   if (requested !== undefined && requested !== accessTokenType) {
-    throw new BrokerError('invalid_request', `requested_token_type can be ${accessTokenType} only.`)
+    throw new BrokerError('invalid_request', `requested_token_type must be ${accessTokenType}, or absent.`)
   }
 }
 

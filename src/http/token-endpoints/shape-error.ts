@@ -2,7 +2,7 @@ import type { TLocalizedValidationError } from 'typebox/error'
 import { BrokerError, type ErrorCode } from '../../errors.ts'
 
 /** What each field of a request must be, and the code of the error if it is not. */
-export type MemberFaults = Readonly<Record<string, readonly [ErrorCode, string]>>
+export type FieldErrors = Readonly<Record<string, readonly [ErrorCode, string]>>
 
 /**
  * The first error in a request's fields. Unknown fields come before all others, since they may be misspelt known ones.
@@ -12,20 +12,20 @@ export type MemberFaults = Readonly<Record<string, readonly [ErrorCode, string]>
  */
 export function shapeError(
   errors: readonly TLocalizedValidationError[],
-  members: MemberFaults,
+  fields: FieldErrors,
   noun: string,
   otherwise: string,
 ): BrokerError {
   for (const { keyword, params } of errors) {
     if (keyword !== 'additionalProperties') continue
     const name = JSON.stringify(String(params.additionalProperties[0]).slice(0, 64))
-    return new BrokerError('invalid_request', `Unknown ${noun} ${name}; allowed: ${Object.keys(members).join(', ')}.`)
+    return new BrokerError('invalid_request', `Unknown ${noun} ${name}; allowed: ${Object.keys(fields).join(', ')}.`)
   }
   for (const { keyword, params, instancePath } of errors) {
     if (keyword === 'required') {
       return new BrokerError('invalid_request', `The ${noun} ${params.requiredProperties[0]} is missing.`)
     }
-    const known = members[instancePath.slice(1)]
+    const known = fields[instancePath.slice(1)]
     if (known) return new BrokerError(...known)
   }
   return new BrokerError('invalid_request', otherwise)

@@ -5,9 +5,9 @@ import { BrokerError } from '../../errors.ts'
 const readable = /;[\t ]*charset=(?:(?:utf-?8|us-ascii)|"(?:utf-?8|us-ascii)")[\t ]*(?=;|$)/gi
 
 /**
- * Throws `unsupported_media_type` if the headers say that a body is not plain UTF-8: the broker reads it as UTF-8, and its
- * sender, or a proxy that inspects it, may read it differently. Charsets are those of `Content-Type` (RFC 9110 §8.3.2),
- * codings those of `Content-Encoding` (RFC 9110 §8.4).
+ * Throws `unsupported_media_type` if the headers declare a body that is not plain UTF-8. The broker reads it as UTF-8, so
+ * its sender, or a proxy that inspects it, could read it differently. Charsets are those of `Content-Type` (RFC 9110
+ * §8.3.2), codings those of `Content-Encoding` (RFC 9110 §8.4).
  */
 export function checkPlainText({ headers }: Pick<FastifyRequest, 'headers'>): void {
   const { 'content-type': type = '', 'content-encoding': coding = 'identity' } = headers

@@ -42,15 +42,16 @@ export interface TokenEndpoint {
   readonly protocol: Protocol
   /** The credential in the headers; read before the body is. */
   readonly credential: CredentialOf
-  /** Whether a client certificate does not count: where the credential keeps out requests that others can cause. */
+  /** Whether a client certificate does not count, because only the credential proves that the caller intended the request. */
   readonly bearerOnly?: boolean
   /**
    * The credential in the body, if this protocol has one there. Throws `invalid_request` for more than one. A request
    * without an `Authorization` header is authenticated by it as soon as its body is parsed, before its fields are checked.
    */
   readonly bodyCredential?: (request: FastifyRequest) => string | undefined
-  /** What the caller wants. Throws `invalid_request`, `invalid_tenant`, `invalid_scope`. */
+  /** What the caller requests. Throws `invalid_request`, `invalid_tenant`, `invalid_scope`. */
   readonly readRequest: (request: FastifyRequest) => TokenRequest
+  /** Sends the response with the token. */
   readonly writeToken: (reply: FastifyReply, issued: Issued, request: FastifyRequest) => FastifyReply
 }
 
@@ -104,7 +105,7 @@ export function addTokenEndpoint(scope: FastifyInstance, tokenService: TokenServ
     handler: (request, reply) => {
       const { caller, facts } = authenticated(request)
       const issued = tokenService.issue(caller, readRequest(request), facts)
-      if (issued instanceof Promise) return issued.then(late => send(reply, late, request))
+      if (issued instanceof Promise) return issued.then(settled => send(reply, settled, request))
       return send(reply, issued, request)
     },
   })
@@ -147,4 +148,4 @@ const authenticateByBody =
 
 /** The error of a request with more than one credential (RFC 6749 §2.3). */
 export const twoCredentials = () =>
-  new BrokerError('invalid_request', 'The request has more than one credential; send one.')
+  new BrokerError('invalid_request', 'Send exactly one credential; the request has more than one.')

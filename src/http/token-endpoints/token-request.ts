@@ -4,27 +4,27 @@ import { isGuid, tenantPattern } from '../../broker/lib/identifiers.ts'
 import type { TokenRequest } from '../../broker/policy/model.ts'
 import { BrokerError } from '../../errors.ts'
 import { tokenRequest, type TokenRequestBody } from '../schemas/requests.ts'
-import { shapeError, type MemberFaults } from './shape-error.ts'
+import { shapeError, type FieldErrors } from './shape-error.ts'
 
 const shape = Compile(tokenRequest)
 const tenantShape = new RegExp(`^${tenantPattern}$`)
-const rememberedTexts = 16_384
-const longestRememberedText = 1024
+const maxCachedTexts = 16_384
+const maxCachedTextLength = 1024
 
 /**
- * Creates a reader for bodies of `POST /tokens`. Callers repeat themselves, so it remembers what it has read: a hot
- * request is neither parsed nor checked again.
+ * Creates a reader for bodies of `POST /tokens`. Callers send the same body again and again, so it caches what it has
+ * read: a hot request is neither parsed nor checked again.
  *
  * @returns the reader; it throws BrokerError `invalid_request`, `invalid_tenant`, `invalid_scope`
  */
 export function createTokenRequestReader(): (text: string) => TokenRequest {
-  const remembered = new LRUCache<string, TokenRequest>({ max: rememberedTexts })
+  const cached = new LRUCache<string, TokenRequest>({ max: maxCachedTexts })
   return text => {
-    const known = remembered.get(text)
+    const known = cached.get(text)
     if (known) return known
-    const ask = readText(text)
-    if (text.length <= longestRememberedText) remembered.set(text, ask)
-    return ask
+    const request = readText(text)
+    if (text.length <= maxCachedTextLength) cached.set(text, request)
+    return request
   }
 }
 
@@ -40,8 +40,8 @@ function readText(text: string): TokenRequest {
 }
 
 /**
- * Checks the parameters of a form, a query or a path; one that is `undefined` is absent. Throws as the reader of bodies
- * does.
+ * Checks the parameters of a form, a query or a path; one that is `undefined` is absent. Throws the same errors as the
+ * reader of bodies.
  */
 export function checkRequest({
   tenant,
@@ -59,15 +59,15 @@ export function checkRequest({
 /** Returns a well-formed tenant unchanged; throws `invalid_tenant` for any other value. */
 export function checkTenant(tenant: unknown): string {
   if (typeof tenant === 'string' && tenantShape.test(tenant)) return tenant
-  throw new BrokerError(...members.tenant)
+  throw new BrokerError(...fieldErrors.tenant)
 }
 
 function checked(given: unknown, noun: string, otherwise: string): TokenRequest {
-  if (!shape.Check(given)) throw shapeError(shape.Errors(given), members, noun, otherwise)
-  return askOf(given)
+  if (!shape.Check(given)) throw shapeError(shape.Errors(given), fieldErrors, noun, otherwise)
+  return tokenRequestOf(given)
 }
 
-function askOf({
+function tokenRequestOf({
   tenant,
   scope,
   application = 'default',
@@ -77,12 +77,12 @@ function askOf({
 }
 
 /** What each field must be, and the code of the error if it is not. */
-const members = {
+const fieldErrors = {
   tenant: [
     'invalid_tenant',
-    'tenant must be one tenant: its id (a GUID) or its name in the policy; common, organizations and consumers are none.',
+    'tenant must be one tenant: its id (a GUID) or its name in the policy, not common, organizations or consumers.',
   ],
   scope: ['invalid_scope', "scope must be one resource's <resource>/.default, in printable ASCII."],
   application: ['invalid_request', 'application must be the name of an application in the policy, or its client id.'],
   min_expires_in: ['invalid_request', 'min_expires_in must be a whole number of seconds from 0 to 1800.'],
-} satisfies MemberFaults
+} satisfies FieldErrors

@@ -9,7 +9,7 @@ import type { TokenEndpoint } from './token-endpoint.ts'
 import { expiresIn, expiresOn, refreshIn, tokenHeaders } from './token-response.ts'
 import { createTokenRequestReader } from './token-request.ts'
 
-/** `POST /tokens`, the broker's own protocol. One value per server, since it remembers bodies and responses. */
+/** `POST /tokens`, the broker's own protocol. One value per server, since it caches bodies and responses. */
 export function tokensEndpoint(): TokenEndpoint {
   const readBody = createTokenRequestReader()
   const responses = new ResponseTexts()
@@ -23,7 +23,7 @@ export function tokensEndpoint(): TokenEndpoint {
     credential: bearer,
     readRequest: ({ body }) => {
       if (typeof body === 'string') return readBody(body)
-      throw new BrokerError('invalid_request', 'The body is missing: send a JSON object.')
+      throw new BrokerError('invalid_request', 'The body is missing; it must be a JSON object.')
     },
     writeToken: (reply, issued) => responses.send(reply, issued),
   }
@@ -41,9 +41,9 @@ interface ResponseText {
 const maxTexts = 4096
 
 /**
- * The bodies of the most requested tokens, each valid for one second, since only the number of seconds left changes in
- * them. A body is kept only if its token is requested again within a second, and all are cleared once there are too many:
- * so bodies of rarely requested tokens neither double the cache's memory nor keep the garbage collector busy.
+ * Response bodies of the most requested tokens. Each is valid for one second, because only the seconds left change in it.
+ * A body is kept only if its token is requested again within a second, and all are cleared once there are too many. So
+ * bodies of rarely requested tokens neither double the memory of the cache nor burden the garbage collector.
  */
 class ResponseTexts {
   /** The text, or the `expires_in` of the token's last response. */

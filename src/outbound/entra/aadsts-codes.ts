@@ -2,104 +2,114 @@ import { decodeJwt } from 'jose'
 import type { Grant } from '../../broker/authorization/authorize.ts'
 import type { FailureLevel } from '../../reasons/row.ts'
 
-/** The reasons that Entra's refusals can have: they decide the error code, and who can put it right. */
+// The last hop, broker → Entra: what the numbers in Entra's error response mean, and what to do. entra-failure.ts reads
+// it.
+
+/** Why Entra refuses a request. The class decides the error code, and who can correct it. */
 export type RefusalClass =
   'transient' | 'assertion' | 'federation' | 'client' | 'cloud' | 'consent' | 'request' | 'unknown'
 
-/** What a remedy may need to name. */
-export interface Circumstances {
+/** The facts of an exchange that a remedy can name. */
+export interface RemedyContext {
   readonly grant: Grant
-  /** `https://login.microsoftonline.com`, or another cloud's. */
+  /** The origin of Entra: `https://login.microsoftonline.com`, or that of another cloud. */
   readonly authority: string
   /** The client assertion that was sent. */
   readonly assertion: string
 }
 
-/** One AADSTS code: its class, where it is remembered, and what can be done about it. */
+/** One AADSTS code: its class, where it is remembered, and what to do about it. */
 export interface CodeRow {
   readonly class: RefusalClass
-  /** Where the failure is remembered, if not where its class is. */
+  /** Where the failure is remembered, if it differs from its class. */
   readonly level?: FailureLevel
-  readonly remedy?: (circumstances: Circumstances) => string
+  /** Makes the remedy for an operator, with the exact values of the exchange. */
+  readonly remedy?: (context: RemedyContext) => string
 }
 
 type Remedy = NonNullable<CodeRow['remedy']>
 
-/** A claim of the assertion: the very value that the federated credential should have. */
+/** A claim of the assertion: the exact value that the federated credential must have. */
 const claim = (assertion: string, name: 'iss' | 'sub' | 'aud' | 'tid'): string => {
   try {
     const value = decodeJwt(assertion)[name]
-    return typeof value === 'string' ? value : '(not a text)'
+    return typeof value === 'string' ? value : '(not a string)'
   } catch {
     return '(unreadable)'
   }
 }
 
 const adminConsent: Remedy = ({ authority, grant }) =>
-  `The application has no usable service principal in tenant ${grant.tenant}. An administrator of that tenant consents ` +
-  `at ${authority}/${grant.tenant}/adminconsent?client_id=${grant.clientId} (the registration needs a redirect URI).`
+  `The application has no usable service principal in tenant ${grant.tenant}. An administrator of that tenant must ` +
+  `consent at ${authority}/${grant.tenant}/adminconsent?client_id=${grant.clientId} (the registration needs a redirect URI).`
 
-const setCredential =
+const correctCredential =
   (field: 'issuer' | 'subject' | 'audience', name: 'iss' | 'sub' | 'aud'): Remedy =>
   ({ grant, assertion }) =>
-    `No federated credential of application ${grant.clientId} has the ${field} of the managed identity's token: ` +
-    `set its ${field} to exactly ${claim(assertion, name)}. A change takes some minutes to arrive everywhere.`
+    `No federated credential of application ${grant.clientId} has the ${field} of the managed identity's token. ` +
+    `Set its ${field} to exactly ${claim(assertion, name)}. Entra can take some minutes to apply the change.`
 
 const addCredential: Remedy = ({ grant, assertion }) =>
-  `Application ${grant.clientId} has no federated credential: add one with issuer ${claim(assertion, 'iss')}, ` +
-  `subject ${claim(assertion, 'sub')} and audience ${claim(assertion, 'aud')}.`
+  `Application ${grant.clientId} has no federated credential that Entra accepts for the managed identity's token. ` +
+  `Add one with issuer ${claim(assertion, 'iss')}, subject ${claim(assertion, 'sub')} and audience ${claim(assertion, 'aud')}.`
 
 const sameTenant: Remedy = ({ grant, assertion }) =>
-  `The registration of application ${grant.clientId} must live in the managed identity's own tenant ` +
-  `${claim(assertion, 'tid')}.`
+  `Application ${grant.clientId} must be registered in the tenant of the managed identity, ${claim(assertion, 'tid')}.`
 
 const freshAssertion: Remedy = () =>
-  "Entra rejected the managed identity's token itself: compare the clocks, and wait for the platform's next token."
+  "Entra rejected the managed identity's token. Compare the clocks, and wait until the platform issues another token."
 
-const otherCloud: Remedy = ({ grant }) =>
-  `Tenant ${grant.tenant} is in another national cloud than BROKER_AUTHORITY; a federated credential cannot cross clouds.`
+const otherCloud: Remedy = ({ grant, authority }) =>
+  `Tenant ${grant.tenant} is in another national cloud than BROKER_AUTHORITY (${authority}). Correct the tenant id. A ` +
+  'federated credential does not work across clouds.'
 
-const noSuchTenant: Remedy = ({ grant, authority }) =>
-  `Tenant ${grant.tenant} does not exist at ${authority}: correct the tenant id.`
+const correctTenant: Remedy = ({ grant, authority }) =>
+  `Tenant ${grant.tenant} does not exist at ${authority}. Correct the tenant id.`
 
-const noSuchResource: Remedy = ({ grant }) =>
-  `Tenant ${grant.tenant} does not know the resource of ${grant.scope}: correct the scope, or have the resource's ` +
-  'service principal added there.'
+const correctResource: Remedy = ({ grant }) =>
+  `Entra does not accept the resource of scope ${grant.scope} in tenant ${grant.tenant}. Correct the scope, or have an ` +
+  "administrator add the resource's service principal to that tenant."
 
 const enableApplication: Remedy = ({ grant }) =>
-  `The service principal of application ${grant.clientId} is disabled in tenant ${grant.tenant}: an administrator ` +
-  'there enables it under Enterprise applications.'
+  `The service principal of application ${grant.clientId} is disabled in tenant ${grant.tenant}. An administrator ` +
+  'of that tenant must enable it under Enterprise applications.'
 
 const assignRole: Remedy = ({ grant }) =>
-  `Tenant ${grant.tenant} issues tokens for ${grant.scope} to assigned applications only: an administrator there ` +
-  `assigns application ${grant.clientId} a role of that resource.`
+  `Tenant ${grant.tenant} issues tokens for ${grant.scope} only to applications with a role assignment. An administrator ` +
+  `of that tenant must assign a role of that resource to application ${grant.clientId}.`
 
-const oneScope: Remedy = () => 'Client credentials need the scope of one resource, as <resource>/.default.'
+const oneScope: Remedy = ({ grant }) =>
+  `Scope ${grant.scope} is invalid for client credentials. Use the scope of one resource, in the form <resource>/.default.`
 
-/** Codes that mean the same. */
+/** The same row for several codes. */
 const rows = (row: CodeRow, ...codes: readonly number[]) => codes.map((code): readonly [number, CodeRow] => [code, row])
 
 const federation = (remedy: Remedy): CodeRow => ({ class: 'federation', remedy })
-const blocked: Remedy = ({ grant }) => `Conditional Access of tenant ${grant.tenant} blocks the application.`
+const blocked: Remedy = ({ grant }) =>
+  `A Conditional Access or security policy of tenant ${grant.tenant} blocks application ${grant.clientId}. An ` +
+  'administrator of that tenant must change the policy.'
 
 /**
- * The AADSTS codes that are known to matter here. Microsoft may add and change codes
- * (https://learn.microsoft.com/entra/identity-platform/reference-error-codes), so this refines what the HTTP status and
- * the OAuth error say, and a code that is not listed is no surprise.
+ * The AADSTS codes that matter here. Microsoft can add and change codes
+ * (https://learn.microsoft.com/entra/identity-platform/reference-error-codes). So the HTTP status and the OAuth error
+ * come first, this table refines them, and unlisted codes are expected.
  *
- * Two kinds are remembered elsewhere than others of their class: a tenant that does not exist, whatever the scope; and
- * consent that is missing for one resource, which must not keep other resources of that tenant from callers.
+ * Some are remembered at another level than their class. A tenant that does not exist fails for every scope. Consent or
+ * a role that is missing for one resource must not block the other resources of that tenant.
  */
 export const aadstsCodes: ReadonlyMap<number, CodeRow> = new Map([
   ...rows({ class: 'transient' }, 50000, 50033, 50196, 90006, 90012, 90024, 90033, 90055, 90090, 90091),
   ...rows({ class: 'assertion', remedy: freshAssertion }, 50013, 700024, 700027),
   ...rows(federation(addCredential), 70021, 70025, 7000226),
-  ...rows(federation(setCredential('issuer', 'iss')), 700211),
-  ...rows(federation(setCredential('audience', 'aud')), 700212, 7002121),
-  ...rows(federation(setCredential('subject', 'sub')), 700213),
+  ...rows(federation(correctCredential('issuer', 'iss')), 700211),
+  ...rows(federation(correctCredential('audience', 'aud')), 700212, 7002121),
+  ...rows(federation(correctCredential('subject', 'sub')), 700213),
   ...rows(federation(sameTenant), 700222, 700236),
   ...rows(
-    federation(() => "A policy of the application's tenant restricts federated credentials: allow it."),
+    federation(
+      () =>
+        "A policy of the application's home tenant restricts federated credentials. Allow managed identities in that policy.",
+    ),
     700238,
   ),
   ...rows({ class: 'cloud', remedy: otherCloud }, 90038, 900382, 900432),
@@ -108,14 +118,14 @@ export const aadstsCodes: ReadonlyMap<number, CodeRow> = new Map([
   ...rows({ class: 'consent', remedy: enableApplication }, 7000112),
   ...rows({ class: 'consent', remedy: adminConsent }, 7000229),
   ...rows({ class: 'consent', remedy: assignRole, level: 'key' }, 501051),
-  ...rows({ class: 'request', remedy: noSuchTenant, level: 'tenant' }, 90002, 900023),
-  ...rows({ class: 'request', remedy: noSuchResource }, 50001, 500011, 650057),
+  ...rows({ class: 'request', remedy: correctTenant, level: 'tenant' }, 90002, 900023),
+  ...rows({ class: 'request', remedy: correctResource }, 50001, 500011, 650057),
   ...rows({ class: 'request', remedy: oneScope }, 28000, 70011, 1002012),
   ...rows({ class: 'unknown', remedy: blocked }, 53003, 530032, 530035),
 ])
 
-/** The row of the first code that is known. */
-export function lookUpCodes(codes: readonly number[]): CodeRow | undefined {
+/** The row of the first known code; `undefined` if no code is known. */
+export function findCode(codes: readonly number[]): CodeRow | undefined {
   const known = codes.find(code => aadstsCodes.has(code))
   return known === undefined ? undefined : aadstsCodes.get(known)
 }

@@ -3,84 +3,88 @@ import type { CircuitState } from '../../broker/events.ts'
 import { asBrokerError, BrokerError } from '../../errors.ts'
 import type { Handling } from '../../reasons/row.ts'
 
-/** Keeps an authority that does not answer from being asked all the time. */
+// The last hop, broker → Entra: while the authority is down, no request is sent to it. retry.ts runs each attempt in
+// it.
+
+/** A circuit breaker: it stops requests to an authority that does not respond. */
 export interface Circuit {
   /**
-   * Makes an exchange and judges how it went. While the circuit is open, and while its one probe is under way, it rejects
-   * at once with `upstream_unavailable`, reason `circuit_open`, and the seconds until it is worth another attempt.
+   * Makes an exchange and records its outcome. While the circuit is open, and while its one half-open probe is running,
+   * rejects at once with `upstream_unavailable`, reason `circuit_open`, and the seconds until another attempt makes
+   * sense.
    *
-   * @param tenant whose exchange it is: one tenant's trouble is not the authority's
+   * @param tenant of the exchange: a failing tenant is not a failing authority
    */
   readonly run: <T>(tenant: string, exchange: () => Promise<T>) => Promise<T>
   readonly state: () => CircuitState
-  /** Milliseconds since 1970 at which it came into this state. */
+  /** When it entered this state, in milliseconds since 1970. */
   readonly since: () => number
 }
 
 /** When a circuit opens, and for how long. */
 export interface CircuitOptions {
   readonly clock: Clock
-  /** Told of every change. Must be quick and must not throw. */
+  /** Called at every change of state. Must be quick and must not throw. */
   readonly changed?: (state: CircuitState, since: number) => void
-  /** Milliseconds that count; default 10,000. */
+  /** Milliseconds for which an outcome counts; default 10,000. */
   readonly windowMs?: number
-  /** Exchanges within the window, of all tenants, below which it stays closed; default 10. */
+  /** With fewer exchanges within the window, of all tenants, it stays closed; default 10. */
   readonly minExchanges?: number
-  /** Tenants in trouble below which it stays closed; default 3. */
+  /** With fewer failing tenants it stays closed; default 3. */
   readonly minTenants?: number
-  /** Share of the window's tenants in trouble from which it opens, 0…1; default 0.5. */
+  /** It opens from this share of failing tenants among those of the window, 0…1; default 0.5. */
   readonly minShare?: number
   /** Milliseconds for which it is open; default 2,000. */
   readonly openMs?: number
-  /** Milliseconds after which a probe that has not settled counts as lost; longer than any exchange. Default 90,000. */
-  readonly probeMs?: number
+  /** Milliseconds after which a probe that has not settled is replaced; longer than any exchange. Default 90,000. */
+  readonly probeTimeoutMs?: number
 }
 
-/** What {@link CircuitOptions} are by default. */
+/** The defaults of {@link CircuitOptions}. */
 export const circuitDefaults = {
   windowMs: 10_000,
   minExchanges: 10,
   minTenants: 3,
   minShare: 0.5,
   openMs: 2_000,
-  probeMs: 90_000,
+  probeTimeoutMs: 90_000,
 } satisfies Partial<CircuitOptions>
 
-/** Outcomes that are kept, however many there are within the window. */
+/** Outcomes that are kept at most. Within the window there can be more. */
 const maxOutcomes = 500
 
 /**
- * A circuit for one authority. It opens when, within the window, enough exchanges were made and enough tenants are in
- * trouble, and those are a large enough part of the tenants seen. Each tenant counts once, by its last exchange, so that
- * one with many exchanges is not taken for many. It is half-open when the first exchange comes after its time, and what
- * becomes of that one decides. Exchanges that began before its last change decide nothing.
+ * A circuit for one authority. It opens when three conditions hold within the window: there were enough exchanges,
+ * enough tenants fail, and these are a large enough share of the window's tenants. Each tenant counts once, by its last
+ * exchange, so that one busy tenant does not count as many. After `openMs`, the first exchange makes it half-open and
+ * is the probe whose outcome decides. Exchanges that began before the last change of state decide nothing.
  *
- * Where fewer than `minTenants` are served at all it never opens.
+ * A broker that serves fewer than `minTenants` tenants never opens it.
  */
 export function createCircuit(options: CircuitOptions): Circuit {
-  return new AuthorityCircuit(options)
+  return new CircuitBreaker(options)
 }
 
 interface Outcome {
   readonly at: number
   readonly tenant: string
-  readonly trouble: boolean
+  readonly failed: boolean
 }
 
-/** An exchange that was let through, and under which change of state it was. */
-interface Passage {
-  readonly change: number
+/** An exchange that was allowed, and in which generation of the circuit it began. */
+interface AdmittedExchange {
+  readonly generation: number
 }
 
-class AuthorityCircuit implements Circuit {
+class CircuitBreaker implements Circuit {
   readonly #options: CircuitOptions & typeof circuitDefaults
   #state: CircuitState = 'closed'
   #since: number
-  /** Counts changes of state. */
-  #change = 0
+  /** The number of changes of state so far. */
+  #generation = 0
   #outcomes: Outcome[] = []
   #openUntil = 0
-  #probe: { readonly passage: Passage; readonly until: number } | undefined
+  #probe: { readonly exchange: AdmittedExchange; readonly until: number } | undefined
 
   constructor(options: CircuitOptions) {
     this.#options = { ...circuitDefaults, ...options }
@@ -91,73 +95,73 @@ class AuthorityCircuit implements Circuit {
   since = (): number => this.#since
 
   run = async <T>(tenant: string, exchange: () => Promise<T>): Promise<T> => {
-    const passage = this.#admit()
+    const admitted = this.#admit()
     try {
       const result = await exchange()
-      this.#judge(passage, tenant, 'answered')
+      this.#settle(admitted, tenant, 'response')
       return result
     } catch (thrown) {
       const error = asBrokerError(thrown)
-      this.#judge(passage, tenant, error.handling.circuit)
+      this.#settle(admitted, tenant, error.handling.circuit)
       throw error
     }
   }
 
   /** @throws BrokerError `upstream_unavailable`, reason `circuit_open` */
-  #admit(): Passage {
-    if (this.#state === 'closed') return { change: this.#change }
+  #admit(): AdmittedExchange {
+    if (this.#state === 'closed') return { generation: this.#generation }
     const now = this.#options.clock.monotonic()
-    if (this.#state === 'open' && now < this.#openUntil) throw isOpen(this.#openUntil - now)
-    if (this.#probe && now < this.#probe.until) throw isOpen(0)
-    if (this.#state === 'open') this.#turn('half-open')
-    const passage = { change: this.#change }
-    this.#probe = { passage, until: now + this.#options.probeMs }
-    return passage
+    if (this.#state === 'open' && now < this.#openUntil) throw circuitOpen(this.#openUntil - now)
+    if (this.#probe && now < this.#probe.until) throw circuitOpen(0)
+    if (this.#state === 'open') this.#transition('half-open')
+    const exchange: AdmittedExchange = { generation: this.#generation }
+    this.#probe = { exchange, until: now + this.#options.probeTimeoutMs }
+    return exchange
   }
 
-  #judge(passage: Passage, tenant: string, verdict: Handling['circuit']): void {
-    if (passage.change !== this.#change) return
-    if (this.#state === 'closed') return this.#count(tenant, verdict)
-    // A probe that was given up for lost comes too late.
-    if (this.#probe?.passage !== passage) return
+  #settle(admitted: AdmittedExchange, tenant: string, outcome: Handling['circuit']): void {
+    if (admitted.generation !== this.#generation) return
+    if (this.#state === 'closed') return this.#record(tenant, outcome)
+    // Another probe has replaced this one after its timeout.
+    if (this.#probe?.exchange !== admitted) return
     this.#probe = undefined
-    if (verdict === 'answered') this.#turn('closed')
-    if (verdict === 'failure') this.#open()
+    if (outcome === 'response') this.#transition('closed')
+    if (outcome === 'failure') this.#open()
   }
 
-  #count(tenant: string, verdict: Handling['circuit']): void {
-    if (verdict === 'ignored') return
-    const trouble = verdict === 'failure'
-    this.#outcomes.push({ at: this.#options.clock.monotonic(), tenant, trouble })
+  #record(tenant: string, outcome: Handling['circuit']): void {
+    if (outcome === 'ignored') return
+    const failed = outcome === 'failure'
+    this.#outcomes.push({ at: this.#options.clock.monotonic(), tenant, failed })
     if (this.#outcomes.length > maxOutcomes) this.#outcomes.shift()
-    if (trouble && this.#isSick()) this.#open()
+    if (failed && this.#shouldOpen()) this.#open()
   }
 
-  #isSick(): boolean {
+  #shouldOpen(): boolean {
     const { clock, windowMs, minExchanges, minTenants, minShare } = this.#options
-    const after = clock.monotonic() - windowMs
-    this.#outcomes = this.#outcomes.filter(({ at }) => at > after)
+    const windowStart = clock.monotonic() - windowMs
+    this.#outcomes = this.#outcomes.filter(({ at }) => at > windowStart)
     if (this.#outcomes.length < minExchanges) return false
-    const tenants = new Map(this.#outcomes.map(({ tenant, trouble }) => [tenant, trouble]))
-    const troubled = [...tenants.values()].filter(Boolean).length
-    return troubled >= minTenants && troubled >= minShare * tenants.size
+    const tenants = new Map(this.#outcomes.map(({ tenant, failed }) => [tenant, failed]))
+    const failing = [...tenants.values()].filter(Boolean).length
+    return failing >= minTenants && failing >= minShare * tenants.size
   }
 
   #open(): void {
     this.#openUntil = this.#options.clock.monotonic() + this.#options.openMs
-    this.#turn('open')
+    this.#transition('open')
   }
 
-  #turn(state: CircuitState): void {
+  #transition(state: CircuitState): void {
     this.#state = state
     this.#since = this.#options.clock.now()
-    this.#change++
+    this.#generation++
     this.#outcomes = []
     this.#options.changed?.(state, this.#since)
   }
 }
 
-const isOpen = (ms: number) =>
+const circuitOpen = (ms: number) =>
   new BrokerError('upstream_unavailable', 'Entra has not responded recently, so no request was sent to it.', {
     reason: 'circuit_open',
     retryAfter: Math.max(1, Math.ceil(ms / 1000)),

@@ -9,42 +9,47 @@ import { BrokerError } from '../../errors.ts'
 import { exchangeFailure, readId } from './entra-failure.ts'
 import { EntraHttpClient } from './http-client.ts'
 
+// The last hop, broker → Entra: the assertion and a grant → the tenant's access token.
+
 /** What {@link entra} needs. */
 export interface EntraOptions {
-  /** `https://login.microsoftonline.com`, or another cloud's. The identity's token is sent there. */
+  /**
+   * The origin of Entra: `https://login.microsoftonline.com`, or another cloud's. The identity's token is sent there.
+   */
   readonly authority: string
   readonly assertions: AssertionSource
   readonly clock: Clock
-  readonly events: Pick<Events, 'asked' | 'unreadable'>
+  readonly events: Pick<Events, 'upstreamCalled' | 'opaqueToken'>
 }
 
 /**
- * Tokens from Entra: the managed identity's token as client assertion of a client-credentials request, made as the
- * multi-tenant application at the target tenant
+ * Gets tokens from Entra. The broker sends a client-credentials request as the multi-tenant application to the target
+ * tenant, with the managed identity's token as client assertion
  * (https://learn.microsoft.com/entra/workload-id/workload-identity-federation-config-app-trust-managed-identity).
  *
- * Every fetch has a credential of its own: a long-lived one keeps every token for ever and searches them linearly. The
- * broker's cache is the only one.
+ * Every fetch has its own SDK credential, because a long-lived one keeps every token for ever and searches them
+ * linearly. The broker's cache is the only one. Rejects with a {@link BrokerError}; does not retry, except once with a
+ * renewed assertion.
  */
 export function entra(options: EntraOptions): TokenSource {
   const { authority, assertions, clock, events } = options
   const upstream = { kind: 'authority', name: authority } as const
-  const ask = (grant: Grant, assertion: Assertion, signal: AbortSignal) =>
+  const timedExchange = (grant: Grant, assertion: Assertion, signal: AbortSignal) =>
     timed(
       () => exchange(grant, assertion, options, signal),
       clock,
-      (seconds, error) => events.asked(upstream, seconds, error),
+      (seconds, error) => events.upstreamCalled(upstream, seconds, error),
     )
   return async (grant, signal) => {
     const assertion = await assertions.get(signal)
     try {
-      return await ask(grant, assertion, signal)
+      return await timedExchange(grant, assertion, signal)
     } catch (thrown) {
       if (!(thrown instanceof BrokerError) || thrown.reason !== 'assertion') throw thrown
-      // Entra refused the assertion itself: worth one more attempt, if the platform has another by now.
+      // Entra refused the assertion. Try once more if the platform has issued another one meanwhile.
       const renewed = await assertions.renew(assertion, signal).catch(() => assertion)
       if (renewed.token === assertion.token) throw thrown
-      return ask(grant, renewed, signal)
+      return timedExchange(grant, renewed, signal)
     }
   }
 }
@@ -71,10 +76,10 @@ async function exchange(
   let token: string
   try {
     token = (await credential.getToken(grant.scope)).token
-    // MSAL looks at the body only, and takes a server error with a token in it for a token.
-    if (client.response?.status !== 200) throw new Error('the answer has a token but not status 200')
+    // MSAL reads the body only: it would accept a token in the body of a server error.
+    if (client.response?.status !== 200) throw new Error('the response has a token but not status 200')
   } catch (thrown) {
-    if (client.response === undefined && signal.aborted) throw outOfTime()
+    if (client.response === undefined && signal.aborted) throw timeoutError()
     throw exchangeFailure(
       client.response,
       client.failure ?? thrown,
@@ -82,24 +87,31 @@ async function exchange(
       clock.now(),
     )
   }
-  const checked = checkedToken(grant, token, client, clock.now())
-  if (checked.expiresAt === undefined) events.unreadable(grant)
-  return checked
+  const issued = verifiedToken(grant, token, client, clock.now())
+  if (issued.expiresAt === undefined) events.opaqueToken(grant)
+  return issued
 }
 
-const outOfTime = () => new BrokerError('upstream_unavailable', 'Entra did not respond in time.', { reason: 'timeout' })
+const timeoutError = () =>
+  new BrokerError('upstream_unavailable', 'Entra did not respond in time.', { reason: 'timeout' })
 
 /**
- * The SDK's token with the lifetimes of the answer itself: the SDK takes a missing expiry for "now" and says nothing of
- * the ids that Microsoft's support asks for.
+ * The SDK's token, compared with the grant, with the lifetimes and ids of the response itself. The SDK replaces a
+ * missing expiry by the current time, and drops the ids that Microsoft's support needs.
+ *
+ * @throws BrokerError `upstream_invalid` if the response has no valid expiry or the token is not the requested one
  */
-function checkedToken(grant: Grant, token: string, client: EntraHttpClient, now: number): IssuedToken {
+function verifiedToken(grant: Grant, token: string, client: EntraHttpClient, now: number): IssuedToken {
   const body = membersOfJson(client.response?.body ?? '')
   const expiresIn = positiveSeconds(body['expires_in'])
   if (expiresIn === undefined) {
-    throw new BrokerError('upstream_invalid', "Entra's response has a token without an expiry; it was discarded.", {
-      reason: 'no_expiry',
-    })
+    throw new BrokerError(
+      'upstream_invalid',
+      "Entra's response has a token without a valid expires_in; it was discarded.",
+      {
+        reason: 'no_expiry',
+      },
+    )
   }
   const expiresAt = verifyToken(grant, { token, expiresIn }, now)
   const refreshIn = positiveSeconds(body['refresh_in'])
@@ -115,7 +127,7 @@ function checkedToken(grant: Grant, token: string, client: EntraHttpClient, now:
   }
 }
 
-/** A number of seconds, also where it is written as text. */
+/** A number of seconds, as a JSON number or as a string of digits; `undefined` if it is neither or not positive. */
 function positiveSeconds(value: unknown): number | undefined {
   const seconds = typeof value === 'string' && /^\d{1,9}$/.test(value) ? Number(value) : value
   return typeof seconds === 'number' && Number.isFinite(seconds) && seconds > 0 ? seconds : undefined

@@ -5,37 +5,42 @@ import {
   type PipelineResponse,
 } from '@azure/core-rest-pipeline'
 
-/** The last answer of an upstream server, whatever the SDK makes of it. */
+// Both hops, broker → identity endpoint and broker → Entra: the HTTP client below the Azure SDK, with a limit of size,
+// a deadline and one allowed origin.
+
+/** The last response of an upstream server, independent of how the SDK interprets it. */
 export interface RecordedResponse {
   readonly status: number
   readonly body: string
-  /** A header's value by its name in lower case. */
+  /** The value of a header, by its name in lower case. */
   readonly header: (name: string) => string | undefined
-  /** `client-request-id`, by which the SDK named the request: Entra's correlation id. */
+  /** The `client-request-id` that the SDK sent: Entra's correlation id. */
   readonly correlationId: string | undefined
 }
 
-/** Bytes of the largest answer that is read. Tokens with many groups have about 20 kB. */
+/** Bytes of the largest response that is read. Tokens with many groups have about 20 kB. */
 const maxBodyBytes = 256 * 1024
 
-/** One client for the process: it owns the connections that are kept alive. */
+/** One client for the process: it owns the keep-alive connections. */
 const network = createDefaultHttpClient()
 
 /**
- * The HTTP client that the Azure SDK is given for one fetch. It adds what the SDK lacks: the fetch's deadline, a limit
- * on the answer's size, and a record of the last answer, of which the SDK's errors keep neither Retry-After nor the
- * trace id. Whatever a discovery document or a redirect says, it talks to one origin only, so that a client assertion
- * reaches nobody else.
+ * The HTTP client that the Azure SDK uses for one fetch. It adds the fetch's deadline, a limit on the size of the
+ * response, and a record of the last response, because the SDK's errors have neither Retry-After nor the trace id. It
+ * sends requests to one origin only and follows no redirect, so that no other server receives a client assertion.
  */
 export class EntraHttpClient implements HttpClient {
-  /** The last answer. `undefined` while none came: the network failed, or the deadline passed first. */
+  /** The last response. `undefined` if none came: the network failed, or the deadline passed first. */
   response: RecordedResponse | undefined
-  /** Why the last request got no answer, which MSAL does not pass on. */
+  /** The error of the last request that failed. MSAL does not pass it on. */
   failure: unknown
   readonly #origin: string
   readonly #signal: AbortSignal
 
-  /** @param url any URL of the only server to talk to */
+  /**
+   * @param url any URL of the only allowed origin
+   * @param signal aborts at the fetch's deadline
+   */
   constructor(url: string, signal: AbortSignal) {
     this.#origin = new URL(url).origin
     this.#signal = signal
@@ -52,7 +57,7 @@ export class EntraHttpClient implements HttpClient {
 
   async #send(request: PipelineRequest): Promise<PipelineResponse> {
     const url = new URL(request.url)
-    if (url.origin !== this.#origin) throw new Error('refused to talk to another origin')
+    if (url.origin !== this.#origin) throw new Error(`refused to send a request to another origin than ${this.#origin}`)
     this.response = undefined
     request.abortSignal = this.#signal
     request.streamResponseStatusCodes = new Set([Number.POSITIVE_INFINITY])
@@ -64,13 +69,13 @@ export class EntraHttpClient implements HttpClient {
       header: name => response.headers.get(name),
       correlationId: url.searchParams.get('client-request-id') ?? undefined,
     }
-    if (body === undefined) throw new Error(`the answer is larger than ${maxBodyBytes} bytes`)
+    if (body === undefined) throw new Error(`the response is larger than ${maxBodyBytes} bytes`)
     if (response.status >= 300 && response.status < 400) throw new Error('refused to follow a redirect')
     return { status: response.status, headers: response.headers, request, bodyAsText: body }
   }
 }
 
-/** A body's text; `undefined` when it is too large. */
+/** The text of a body; `undefined` if it is too large. */
 async function readLimited(stream: NodeJS.ReadableStream | undefined): Promise<string | undefined> {
   if (stream === undefined) return ''
   const chunks: Buffer[] = []

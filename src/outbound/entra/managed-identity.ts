@@ -7,25 +7,30 @@ import { BrokerError } from '../../errors.ts'
 import { retryAfterPart } from './entra-failure.ts'
 import { EntraHttpClient } from './http-client.ts'
 
-/** Which identity to ask for, and where. */
+// The first hop, broker → identity endpoint: the managed identity's token, which is the client assertion for Entra.
+
+/** Which managed identity, and where its endpoint is. */
 export interface ManagedIdentitySettings {
   /** Client id of the user-assigned managed identity. */
   readonly clientId: string
-  /** `api://AzureADTokenExchange`, or what the federated credential names instead. */
+  /** The audience of the federated credential, `api://AzureADTokenExchange` by default. */
   readonly audience: string
   /**
-   * `IDENTITY_ENDPOINT`. MSAL reads it, and `IDENTITY_HEADER`, from the process' own environment, once per process;
-   * here it says which origin may be talked to.
+   * `IDENTITY_ENDPOINT`: the only origin that requests are sent to. MSAL itself reads it, and `IDENTITY_HEADER`, from
+   * the process' environment, once per process.
    */
   readonly endpoint: string
 }
 
-/** MSAL keeps the first network client it sees for the life of the process, so that one finds the fetch it works for here. */
-const fetches = new AsyncLocalStorage<EntraHttpClient>()
+/**
+ * The HTTP client of the running fetch. MSAL keeps its first network module for the life of the process, so it looks it
+ * up here.
+ */
+const currentClient = new AsyncLocalStorage<EntraHttpClient>()
 
 const network: INetworkModule = {
   sendGetRequestAsync: (url, options) => send('GET', url, options?.headers),
-  // Only sources that are not configured here post.
+  // Only MSAL's sources that are not configured here use POST.
   sendPostRequestAsync: (url, options) => send('POST', url, options?.headers),
 }
 
@@ -34,8 +39,8 @@ async function send<T>(
   url: string,
   headers: Record<string, string> | undefined,
 ): Promise<NetworkResponse<T>> {
-  const client = fetches.getStore()
-  if (!client) throw new Error('no fetch is under way')
+  const client = currentClient.getStore()
+  if (!client) throw new Error('no fetch is running')
   const request = createPipelineRequest({
     method,
     url,
@@ -48,11 +53,12 @@ async function send<T>(
 }
 
 /**
- * The managed identity's token, from the endpoint of Container Apps and App Service
- * (https://learn.microsoft.com/azure/container-apps/managed-identity#rest-endpoint-reference), asked anew each time.
+ * Gets the managed identity's token from the endpoint of Container Apps and App Service
+ * (https://learn.microsoft.com/azure/container-apps/managed-identity#rest-endpoint-reference), with a new request each
+ * time.
  *
- * MSAL's application is used rather than the credential class around it, because only it can be told not to answer from
- * its own process-wide cache; the broker keeps the token itself.
+ * It uses MSAL's application and not the SDK's credential class, because only the former can bypass MSAL's process-wide
+ * cache; the broker caches the token itself. The function rejects with a {@link BrokerError} `identity_unavailable`.
  */
 export function managedIdentity(
   settings: ManagedIdentitySettings,
@@ -67,12 +73,12 @@ export function managedIdentity(
   return async signal => {
     const client = new EntraHttpClient(settings.endpoint, signal)
     try {
-      const result = await fetches.run(client, () => application.acquireToken(request))
+      const result = await currentClient.run(client, () => application.acquireToken(request))
       const expiresAt = result.expiresOn?.getTime()
-      // MSAL looks at the body only.
-      if (client.response?.status !== 200) throw new Error('the answer does not have status 200')
+      // MSAL reads the body only.
+      if (client.response?.status !== 200) throw new Error('the response does not have status 200')
       if (result.accessToken === '' || expiresAt === undefined || Number.isNaN(expiresAt)) {
-        throw new Error('the answer has no token or no expiry')
+        throw new Error('the response has no token or no valid expiry')
       }
       return { token: result.accessToken, expiresAt }
     } catch (thrown) {
@@ -102,7 +108,7 @@ function identityFailure(
         'or correct BROKER_IDENTITY_CLIENT_ID.',
     })
   }
-  return new BrokerError('identity_unavailable', `The identity endpoint gave no usable response (HTTP ${status}).`, {
+  return new BrokerError('identity_unavailable', `The identity endpoint returned no usable token (HTTP ${status}).`, {
     reason: status === 200 ? 'unusable' : 'status',
     ...retryAfterPart(status, client.response?.header('retry-after'), now()),
   })

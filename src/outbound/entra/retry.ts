@@ -4,145 +4,157 @@ import type { TokenSource } from '../../broker/events.ts'
 import { asBrokerError, BrokerError } from '../../errors.ts'
 import type { Circuit } from './circuit-breaker.ts'
 
+// The last hop, broker → Entra: attempts of one exchange within one deadline. entra.ts makes each attempt.
+
 /** Resolves after `ms`; rejects when the signal aborts first. */
 export type Wait = (ms: number, signal: AbortSignal) => Promise<void>
 
-/** How long something may take in all, and by what that is measured. */
-export interface BudgetOptions {
+/** How long an operation may take in all, and how time passes. */
+export interface DeadlineOptions {
   readonly clock: Pick<Clock, 'monotonic'>
   /** Uniform in [0, 1). */
   readonly random: () => number
-  /** Milliseconds for everything: attempts, and the pauses between them. */
+  /** Milliseconds for all attempts and the pauses between them. */
   readonly timeoutMs: number
   /** Default: a timer. */
   readonly wait?: Wait
 }
 
-/** What is tried within a budget. */
-export interface RetriedWork<T> {
+/** An operation that is tried again until its deadline. */
+export interface RetriedOperation<T> {
   readonly attempt: (signal: AbortSignal) => Promise<T>
-  /** Surrounds each attempt; what it is given settles when the time is over, whether or not the attempt does. */
-  readonly around?: (attempt: () => Promise<T>) => Promise<T>
-  /** Whether another attempt can help. */
+  /** Wraps each attempt. Its argument settles at the deadline at the latest, even if the attempt itself does not. */
+  readonly aroundAttempt?: (attempt: () => Promise<T>) => Promise<T>
+  /** Whether another attempt makes sense after this error. */
   readonly mayRetry: (error: BrokerError) => boolean
-  /** The error when the time is over. */
-  readonly expired: () => BrokerError
+  /** Makes the error of a deadline that has passed. */
+  readonly timeoutError: () => BrokerError
 }
 
-/** Attempts after the first one. */
+/** Attempts after the first one, at most. */
 export const maxRetries = 2
-/** Milliseconds of the first pause at most; the next is twice as long. */
-export const firstPauseMs = 100
-/** Milliseconds that must be left after a pause for another attempt to be worth it. */
-const leastAttemptMs = 100
+/** The first pause is shorter than this, in milliseconds; each further limit is twice as long. */
+export const firstBackoffMs = 100
+/** Another attempt is made only if at least this many milliseconds are left for it after the pause. */
+const minAttemptMs = 100
 
 /**
- * Tries something until it succeeds, for no longer than the budget, whatever hangs: up to two more attempts after
- * failures that may pass, each after a pause of full jitter under 100 ms, then 200 ms, on top of Retry-After if there is
- * one. A pause that does not fit into what is left is not begun: the failure is thrown at once, with its Retry-After.
+ * Runs an operation, with up to two more attempts after errors that may pass. Settles at the deadline at the latest,
+ * even if an attempt hangs. Before each further attempt it pauses with full jitter, under 100 ms, then under 200 ms, on
+ * top of Retry-After if there is one. If the pause does not fit before the deadline, the error is thrown at once, with
+ * its Retry-After.
  *
- * Rejects with a {@link BrokerError}: `withdrawn` as its reason when `outer` aborts.
+ * Rejects with a {@link BrokerError}, of reason `aborted` when `outer` aborts.
  */
-async function withinBudget<T>(patient: RetriedWork<T>, options: BudgetOptions, outer: AbortSignal): Promise<T> {
-  if (outer.aborted) throw withdrawn()
-  const { around = attempt => attempt() } = patient
-  const budget = new Budget(options, patient.expired, outer)
+async function retryUntilDeadline<T>(
+  operation: RetriedOperation<T>,
+  options: DeadlineOptions,
+  outer: AbortSignal,
+): Promise<T> {
+  if (outer.aborted) throw abortedError()
+  const { aroundAttempt = attempt => attempt() } = operation
+  const deadline = new Deadline(options, operation.timeoutError, outer)
   try {
     for (let retries = 0; ; retries++) {
       try {
-        return await around(() => Promise.race([patient.attempt(budget.signal), budget.over]))
+        return await aroundAttempt(() => Promise.race([operation.attempt(deadline.signal), deadline.exceeded]))
       } catch (thrown) {
         const error = asBrokerError(thrown)
-        const pause = pauseBefore(retries, error, options.random)
-        const fits = budget.remaining() >= pause + leastAttemptMs
-        if (retries === maxRetries || !fits || budget.signal.aborted || !patient.mayRetry(error)) throw error
-        await budget.pause(pause)
+        const pause = backoffMs(retries, error, options.random)
+        const fits = deadline.remaining() >= pause + minAttemptMs
+        if (retries === maxRetries || !fits || deadline.signal.aborted || !operation.mayRetry(error)) throw error
+        await deadline.pause(pause)
       }
     }
   } finally {
-    budget.end()
+    deadline.clear()
   }
 }
 
-const pauseBefore = (retries: number, { parts }: BrokerError, random: () => number): number =>
-  (parts.retryAfter ?? 0) * 1000 + random() * firstPauseMs * 2 ** retries
+const backoffMs = (retries: number, { parts }: BrokerError, random: () => number): number =>
+  (parts.retryAfter ?? 0) * 1000 + random() * firstBackoffMs * 2 ** retries
 
-/** The time that is left for something, as a signal and as a promise. */
-class Budget {
-  /** Rejects when the time is over, or when the outer signal aborts. */
-  readonly over: Promise<never>
+/** A deadline, as a signal and as a promise. */
+class Deadline {
+  /** Rejects at the deadline, or when the outer signal aborts. */
+  readonly exceeded: Promise<never>
   readonly #controller = new AbortController()
-  readonly #ended = new AbortController()
+  readonly #cleared = new AbortController()
   readonly #wait: Wait
   readonly #remaining: () => number
 
-  constructor({ clock, timeoutMs, wait = timer }: BudgetOptions, expired: () => BrokerError, outer: AbortSignal) {
+  constructor(
+    { clock, timeoutMs, wait = timer }: DeadlineOptions,
+    timeoutError: () => BrokerError,
+    outer: AbortSignal,
+  ) {
     const { promise, reject } = Promise.withResolvers<never>()
-    const deadline = clock.monotonic() + timeoutMs
-    this.over = promise
+    const endsAt = clock.monotonic() + timeoutMs
+    this.exceeded = promise
     this.#wait = wait
-    this.#remaining = () => deadline - clock.monotonic()
-    // Where no attempt is made, nobody listens.
+    this.#remaining = () => endsAt - clock.monotonic()
+    // Without an attempt there is no other handler, and an unhandled rejection would end the process.
     promise.catch(() => undefined)
     const stop = (error: BrokerError) => {
-      // First the reason, then the abort, or its consequences are taken for the reason.
+      // Reject before the abort: an attempt that fails because of the abort would otherwise settle first, with its own
+      // error.
       reject(error)
       this.#controller.abort()
     }
-    wait(timeoutMs, this.#ended.signal).then(
-      () => stop(expired()),
+    wait(timeoutMs, this.#cleared.signal).then(
+      () => stop(timeoutError()),
       () => undefined,
     )
-    outer.addEventListener('abort', () => stop(withdrawn()), { signal: this.#ended.signal })
+    outer.addEventListener('abort', () => stop(abortedError()), { signal: this.#cleared.signal })
   }
 
   get signal(): AbortSignal {
     return this.#controller.signal
   }
 
-  /** Milliseconds. */
+  /** Milliseconds that are left. */
   remaining(): number {
     return this.#remaining()
   }
 
   async pause(ms: number): Promise<void> {
-    await Promise.race([this.#wait(ms, this.#controller.signal), this.over])
+    await Promise.race([this.#wait(ms, this.#controller.signal), this.exceeded])
   }
 
-  end(): void {
-    this.#ended.abort()
+  clear(): void {
+    this.#cleared.abort()
   }
 }
 
 const timer: Wait = (ms, signal) => sleep(ms, undefined, { signal })
 
-const withdrawn = () => new BrokerError('upstream_unavailable', 'The exchange was cancelled.', { reason: 'withdrawn' })
+const abortedError = () => new BrokerError('upstream_unavailable', 'The exchange was aborted.', { reason: 'aborted' })
 
-/** The budget of an exchange, and the circuit that it goes through. */
-export interface RetryOptions extends BudgetOptions {
+/** The deadline of an exchange, and the circuit that it goes through. */
+export interface RetryOptions extends DeadlineOptions {
   readonly circuit: Circuit
 }
 
 /**
- * Wraps a token source so that whoever asks gets a token or a failure within `timeoutMs`, whatever hangs: with retries of
- * what may pass, and with no attempt while the authority's circuit is open. Failures that somebody must act upon are
- * thrown at once; so is `identity_unavailable`, whose own source knows when to try again.
+ * Wraps a token source so that each fetch returns a token or throws within `timeoutMs`, even if the authority hangs.
+ * Errors that may pass are retried, but not while the authority's circuit is open or half-open. Errors that need an
+ * operator are thrown at once; so is `identity_unavailable`, because the assertion's source decides when to try again.
  */
 export function withRetries(source: TokenSource, options: RetryOptions): TokenSource {
   const { circuit, timeoutMs } = options
   const mayRetry = ({ handling }: BrokerError) => handling.retry && circuit.state() === 'closed'
-  const expired = () =>
+  const timeoutError = () =>
     new BrokerError('upstream_unavailable', `Entra did not issue a token within ${timeoutMs} ms.`, {
       reason: 'timeout',
     })
 
   return (grant, signal) =>
-    withinBudget(
+    retryUntilDeadline(
       {
         attempt: inner => source(grant, inner),
-        around: attempt => circuit.run(grant.tenant, attempt),
+        aroundAttempt: attempt => circuit.run(grant.tenant, attempt),
         mayRetry,
-        expired,
+        timeoutError,
       },
       options,
       signal,

@@ -5,15 +5,18 @@ import type { Assertion, AssertionSource } from '../../broker/events.ts'
 import { BrokerError } from '../../errors.ts'
 import { readLimitedFile } from '../files/files.ts'
 
+// The first hop on AKS: the file of the service-account token, which is the client assertion for Entra.
+
 const maxTokenBytes = 64 * 1024
 
 /**
- * The projected service-account token of AKS workload identity as client assertion
+ * Uses the projected service-account token of AKS workload identity as client assertion
  * (https://learn.microsoft.com/azure/aks/workload-identity-overview). The kubelet replaces the file, so it is read for
- * every exchange and nothing is kept.
+ * every exchange, and the token is not cached. Reading rejects with a {@link BrokerError} `identity_unavailable`.
  *
- * @param homeTenant `AZURE_TENANT_ID`: such a token does not name the tenant itself
- * @param options.fetched told of every reading
+ * @param tokenFile path of the token, `AZURE_FEDERATED_TOKEN_FILE`
+ * @param homeTenant `AZURE_TENANT_ID`; the token itself does not name a tenant
+ * @param options.fetched called after each reading, with its duration and error
  */
 export function workloadIdentity(
   tokenFile: string,
@@ -33,7 +36,7 @@ async function readAssertion(tokenFile: string): Promise<Assertion> {
   } catch (cause) {
     throw new BrokerError('identity_unavailable', 'The federated token file could not be read.', {
       reason: 'file',
-      remedy: 'Check that AZURE_FEDERATED_TOKEN_FILE names the projected service-account token of this pod.',
+      remedy: 'Check that AZURE_FEDERATED_TOKEN_FILE is the path of the projected service-account token of this pod.',
       cause,
     })
   }

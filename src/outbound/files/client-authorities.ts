@@ -4,41 +4,50 @@ import { InvalidConfigurationError, messageOf } from '../../errors.ts'
 import { readLimitedFile } from './files.ts'
 import { watchFiles } from './watch-files.ts'
 
-/** The authorities of a file, and its text for TLS. */
+/** The client CAs of a file, and the file's text for TLS. */
 export interface AuthoritiesFile extends ClientAuthorities {
   readonly pem: string
 }
 
 const maxPemBytes = 1024 * 1024
+/** The setting that errors name. */
 const where = 'TLS_CLIENT_CA_FILE'
 const certificate = /-----BEGIN CERTIFICATE-----[\s\S]+?-----END CERTIFICATE-----/g
 
 /**
- * Reads certificates of authorities, one or more, as PEM.
- * @throws InvalidConfigurationError when the file cannot be read, holds none, or holds one that is no authority's
+ * Reads a file of one or more CA certificates in PEM.
+ * @throws InvalidConfigurationError if the file cannot be read, has no certificate, or has one that is not a CA's
  */
 async function readAuthorities(path: string): Promise<AuthoritiesFile> {
   try {
     const pem = await readLimitedFile(path, maxPemBytes)
     const certificates = (pem.match(certificate) ?? []).map(each => new X509Certificate(each))
-    if (certificates.length === 0) throw new Error(`${path} does not hold a certificate in PEM form`)
-    const other = certificates.find(({ ca }) => !ca)
-    if (other) throw new Error(`${path} holds a certificate that is no authority's: ${other.subject}`)
+    if (certificates.length === 0) throw new Error(`${path} has no certificate in PEM form`)
+    const notCa = certificates.find(({ ca }) => !ca)
+    if (notCa) throw new Error(`${path} has a certificate that is not a CA's: ${notCa.subject}`)
     return { pem, certificates: Object.freeze(certificates) }
   } catch (thrown) {
-    throw new InvalidConfigurationError('The client authorities cannot be used', [{ where, what: messageOf(thrown) }])
+    throw new InvalidConfigurationError('The client CA certificates cannot be used', [
+      { where, what: messageOf(thrown) },
+    ])
   }
 }
 
-/** Authorities that follow their file. */
+/** The client CAs of a file that may change. */
 export interface FollowedAuthorities {
   readonly current: () => AuthoritiesFile
-  /** Reads the file again when it may have changed. Authorities that cannot be used are reported; the last good ones stay. */
+  /**
+   * Reads the file again when it may have changed. `changed` is called after a new version was read; `failed` if it
+   * cannot be used, and the last valid one stays in use then.
+   */
   readonly watch: (changed: () => void, failed: (error: unknown) => void) => void
   readonly close: () => void
 }
 
-/** @throws InvalidConfigurationError as {@link readAuthorities} */
+/**
+ * Reads the client CAs of a file, and follows its changes once `watch` is called.
+ * @throws InvalidConfigurationError as {@link readAuthorities}
+ */
 export async function followAuthorities(path: string): Promise<FollowedAuthorities> {
   let current = await readAuthorities(path)
   let close: (() => void) | undefined

@@ -1,8 +1,8 @@
 import { open, type FileHandle } from 'node:fs/promises'
 
 /**
- * A file's text, read in one go.
- * @throws Error when it cannot be read, is larger than `maxBytes`, or is not UTF-8
+ * Reads a file's text as a whole.
+ * @throws Error if the file cannot be read, is larger than `maxBytes`, or is not UTF-8
  */
 export async function readLimitedFile(path: string, maxBytes: number): Promise<string> {
   const file = await open(path)
@@ -13,7 +13,10 @@ export async function readLimitedFile(path: string, maxBytes: number): Promise<s
   }
 }
 
-/** The same of a file that is open: what was found out about it stays true of what is read. */
+/**
+ * The same as {@link readLimitedFile} for an open file, so that checks of its owner and mode apply to what is read.
+ * Does not close it.
+ */
 export async function readLimited(file: FileHandle, path: string, maxBytes: number): Promise<string> {
   const buffer = Buffer.alloc(maxBytes + 1)
   let length = 0

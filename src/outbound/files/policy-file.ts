@@ -7,9 +7,9 @@ import { readLimitedFile } from './files.ts'
 /**
  * Reads and compiles the policy file.
  *
- * @param where what names the file, for a fault of the file itself
- * @param known a policy that is returned as it is where the file still says the same
- * @throws InvalidConfigurationError when it cannot be read or is faulty
+ * @param where the setting or flag that names the file; errors of reading it begin with this
+ * @param known a policy that is returned unchanged if the file's text is still the same
+ * @throws InvalidConfigurationError if the file cannot be read or the policy is invalid
  */
 export async function loadPolicy(path: string, where = 'BROKER_POLICY_FILE', known?: Policy): Promise<Policy> {
   let text: string

@@ -10,7 +10,7 @@ export interface TlsPair {
   readonly key: string
 }
 
-/** Where they are. */
+/** The paths of {@link TlsPair}. */
 export interface TlsPaths {
   readonly certFile: string
   readonly keyFile: string
@@ -19,39 +19,43 @@ export interface TlsPaths {
 const maxPemBytes = 256 * 1024
 
 /**
- * Reads both files and makes sure that they belong together.
- * @throws InvalidConfigurationError naming the file that cannot be used
+ * Reads both files and checks that the key is the certificate's.
+ * @throws InvalidConfigurationError if a file cannot be read or the two do not match; names the settings
  */
 export async function readTlsPair({ certFile, keyFile }: TlsPaths): Promise<TlsPair> {
-  const faults: ConfigurationError[] = []
+  const errors: ConfigurationError[] = []
   const read = async (where: string, path: string) => {
     try {
       return await readLimitedFile(path, maxPemBytes)
     } catch (thrown) {
-      faults.push({ where, what: messageOf(thrown) })
+      errors.push({ where, what: messageOf(thrown) })
       return ''
     }
   }
   const [cert, key] = [await read('TLS_CERT_FILE', certFile), await read('TLS_KEY_FILE', keyFile)]
-  if (faults.length === 0) {
+  if (errors.length === 0) {
     try {
       createSecureContext({ cert, key })
-      if (!new X509Certificate(cert).checkPrivateKey(createPrivateKey(key))) throw new Error('the key is another one')
+      if (!new X509Certificate(cert).checkPrivateKey(createPrivateKey(key)))
+        throw new Error('the key does not belong to the certificate')
     } catch (thrown) {
-      faults.push({
+      errors.push({
         where: 'TLS_CERT_FILE, TLS_KEY_FILE',
-        what: `are no certificate and its key: ${messageOf(thrown)}`,
+        what: `must be a certificate and its private key: ${messageOf(thrown)}`,
       })
     }
   }
-  if (faults.length > 0) throw new InvalidConfigurationError('The TLS files cannot be used', faults)
+  if (errors.length > 0) throw new InvalidConfigurationError('The TLS files cannot be used', errors)
   return { cert, key }
 }
 
 /**
- * Reads the pair again when it may have changed. A pair that cannot be used is reported, and the last good one stays.
+ * Reads the pair again when its files may have changed.
  *
- * @returns stops watching
+ * @param known the pair in use
+ * @param changed called with each new valid pair
+ * @param failed called if a new pair cannot be used; the last valid one stays in use then
+ * @returns a function that stops watching
  */
 export function watchTlsPair(
   paths: TlsPaths,

@@ -2,14 +2,15 @@ import { request as httpRequest, type IncomingMessage } from 'node:http'
 import { request as httpsRequest } from 'node:https'
 import type { FetchDocument } from '../../broker/events.ts'
 
-/** Bytes of the largest document that is read. */
+/** Size limit of a document, in bytes. */
 export const maxDocumentBytes = 512 * 1024
 
 /**
- * Reads JSON documents of issuers: discovery documents and key sets. No redirects, so that what is read comes from the
- * host that was configured; bounded in size and time.
+ * Makes a function that fetches JSON documents of issuers: discovery documents and JWKS. It follows no redirect, so
+ * that each document comes from the configured host, and limits size and time. It rejects with an Error that names the
+ * URL.
  *
- * @param signal the deadline of all that is read with it, however many documents that are
+ * @param signal the deadline of all documents that are fetched with it
  * @param ca PEM certificates to trust instead of the system's
  */
 export function documentFetcher(signal: AbortSignal, ca?: string): FetchDocument {
@@ -17,14 +18,14 @@ export function documentFetcher(signal: AbortSignal, ca?: string): FetchDocument
     const response = await get(url, signal, ca)
     if (response.statusCode !== 200) {
       response.destroy()
-      throw new Error(`${url.href} answered HTTP ${response.statusCode}`)
+      throw new Error(`${url.href} responded HTTP ${response.statusCode}`)
     }
     const text = await readAll(response, url)
     try {
       const document: unknown = JSON.parse(text)
       return document
     } catch {
-      throw new Error(`${url.href} did not answer with JSON`)
+      throw new Error(`${url.href} did not return JSON`)
     }
   }
 }
@@ -41,7 +42,7 @@ function get(url: URL, signal: AbortSignal, ca: string | undefined): Promise<Inc
   return promise
 }
 
-/** A response's body as text; rejects when it is too large. */
+/** Reads a response's body as text. Rejects if it is larger than {@link maxDocumentBytes}. */
 export async function readAll(response: IncomingMessage, url: URL): Promise<string> {
   const chunks: Buffer[] = []
   let size = 0

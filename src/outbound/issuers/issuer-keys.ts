@@ -12,73 +12,74 @@ import { readLimitedFile } from '../files/files.ts'
 
 const maxFileBytes = 512 * 1024
 
-/** What fetching issuers' keys needs. */
+/** What {@link connectIssuers} needs. */
 export interface IssuerKeysOptions {
   readonly clock: Clock
-  /** Milliseconds for a fetch of keys, the discovery document included. */
+  /** Milliseconds for a fetch of keys, including the discovery document. */
   readonly timeoutMs: number
-  readonly asked: Events['asked']
+  /** Called after each fetch of an issuer's keys. */
+  readonly upstreamCalled: Events['upstreamCalled']
 }
 
-/** An issuer whose keys can be had, and what the policy says of it. */
+/** An issuer with the source of its keys, and its settings in the policy. */
 export interface ConnectedIssuer extends Issuer {
   readonly settings: IssuerSettings
-  /** The keys, where they are a file's. */
+  /** The keys of `jwksFile`; `undefined` if the keys are fetched. */
   readonly fileKeys: PublishedKeys | undefined
 }
 
 /**
- * The policy's issuers with the source of their keys. Key files are read now; what is fetched is fetched on use.
+ * Connects the policy's issuers with the source of their keys. Files are read now; keys from a URL are fetched on use.
  *
- * @param before issuers of the version before: one that says the same, with the same keys in its file, stays the very
- *   same object, with the keys that it has
- * @throws InvalidConfigurationError naming every file that cannot be used
+ * @param previous issuers of the previous policy. One with the same settings, and the same keys in its file, is
+ *   returned as the same object, with its keys
+ * @throws InvalidConfigurationError that names every file that cannot be used
  */
 export async function connectIssuers(
   settings: readonly IssuerSettings[],
   options: IssuerKeysOptions,
-  before: readonly ConnectedIssuer[] = [],
+  previous: readonly ConnectedIssuer[] = [],
 ): Promise<readonly ConnectedIssuer[]> {
-  const faults: ConfigurationError[] = []
-  const known = new Map(before.map(issuer => [JSON.stringify(issuer.settings), issuer]))
+  const errors: ConfigurationError[] = []
+  const previousBySettings = new Map(previous.map(issuer => [JSON.stringify(issuer.settings), issuer]))
   const issuers = await Promise.all(
     settings.map(async issuer => {
-      const fileKeys = await readFiles(issuer, faults)
-      const same = known.get(JSON.stringify(issuer))
+      const fileKeys = await readFiles(issuer, errors)
+      const same = previousBySettings.get(JSON.stringify(issuer))
       if (same && same.fileKeys?.text === fileKeys?.text) return same
-      if (fileKeys) options.asked(issuerUpstream(issuer), 0)
+      if (fileKeys) options.upstreamCalled(issuerUpstream(issuer), 0)
       const keys = fileKeys ? fixedJwks(fileKeys) : fetchedKeys(issuer, options)
       const { name, issuer: iss, audiences } = issuer
       return { name, issuer: iss, audiences, keys, settings: issuer, fileKeys }
     }),
   )
-  if (faults.length > 0) throw new InvalidConfigurationError('The policy names files that cannot be used', faults)
+  if (errors.length > 0) throw new InvalidConfigurationError('The policy names files that cannot be used', errors)
   return issuers
 }
 
-/** An issuer as the one whose keys are asked for. */
+/** An issuer as an upstream, for health and metrics. */
 export const issuerUpstream = ({ name }: Pick<IssuerSettings, 'name'>): Upstream => ({ kind: 'issuer', name })
 
-/** Reads the files that an issuer names: the keys, where it names some. A CA file is only looked at. */
+/** Reads the keys of `jwksFile`, if there is one, and checks `caFile`. Adds what cannot be used to `errors`. */
 async function readFiles(
   { name, jwksFile, caFile }: IssuerSettings,
-  faults: ConfigurationError[],
+  errors: ConfigurationError[],
 ): Promise<PublishedKeys | undefined> {
-  const orFault = async <T>(key: string, read: () => Promise<T>): Promise<T | undefined> => {
+  const orError = async <T>(key: string, read: () => Promise<T>): Promise<T | undefined> => {
     try {
       return await read()
     } catch (thrown) {
-      faults.push({ where: `issuers.${name}.${key}`, what: messageOf(thrown) })
+      errors.push({ where: `issuers.${name}.${key}`, what: messageOf(thrown) })
       return undefined
     }
   }
-  if (caFile !== undefined) await orFault('caFile', () => readCa(caFile))
+  if (caFile !== undefined) await orError('caFile', () => readCa(caFile))
   if (jwksFile === undefined) return undefined
-  return orFault('jwksFile', async () => parseJwks(parseJson(await readLimitedFile(jwksFile, maxFileBytes))))
+  return orError('jwksFile', async () => parseJwks(parseJson(await readLimitedFile(jwksFile, maxFileBytes))))
 }
 
-/** The CA file is read for each fetch, of which there are few: a new one needs no reload. */
-function fetchedKeys(issuer: IssuerSettings, { clock, timeoutMs, asked }: IssuerKeysOptions): Jwks {
+/** The CA file is read for each fetch, so that a new one needs no reload. Fetches are rare. */
+function fetchedKeys(issuer: IssuerSettings, { clock, timeoutMs, upstreamCalled }: IssuerKeysOptions): Jwks {
   const upstream = issuerUpstream(issuer)
   const { name, caFile } = issuer
   return fetchedJwks(
@@ -89,11 +90,11 @@ function fetchedKeys(issuer: IssuerSettings, { clock, timeoutMs, asked }: Issuer
       return fetchKeys(issuer, documentFetcher(deadline, ca))
     },
     clock,
-    (seconds, error) => asked(upstream, seconds, error),
+    (seconds, error) => upstreamCalled(upstream, seconds, error),
   )
 }
 
-/** The parser's own words would quote the file. */
+/** Parses JSON. The parser's own error would quote the file, so it is replaced. */
 function parseJson(text: string): unknown {
   try {
     return JSON.parse(text)
@@ -104,7 +105,7 @@ function parseJson(text: string): unknown {
 
 async function readCa(path: string): Promise<string> {
   const pem = await readLimitedFile(path, maxFileBytes)
-  if (!isCertificate(pem)) throw new Error(`${path} does not hold a certificate in PEM form`)
+  if (!isCertificate(pem)) throw new Error(`${path} has no certificate in PEM form`)
   return pem
 }
 
@@ -120,16 +121,16 @@ async function fetchKeys(issuer: IssuerSettings, fetchDocument: FetchDocument): 
   return fetchDocument(new URL(issuer.jwksUri ?? (await discoverKeys(issuer.issuer, fetchDocument))))
 }
 
-/** Where an issuer publishes its keys (OpenID Connect Discovery 1.0 §4). */
+/** The URL of an issuer's keys, from its discovery document (OpenID Connect Discovery 1.0 §4). */
 async function discoverKeys(issuer: string, fetchDocument: FetchDocument): Promise<string> {
   const document = await fetchDocument(new URL(`${issuer.replace(/\/$/, '')}/.well-known/openid-configuration`))
-  const { issuer: named, jwks_uri: jwksUri } = membersOf(document)
-  if (named !== issuer) throw new Error(`the discovery document of ${issuer} names another issuer`)
+  const { issuer: namedIssuer, jwks_uri: jwksUri } = membersOf(document)
+  if (namedIssuer !== issuer) throw new Error(`the discovery document of ${issuer} names another issuer`)
   if (typeof jwksUri !== 'string') throw new Error(`the discovery document of ${issuer} has no jwks_uri`)
   if (issuer.startsWith('https:') && !jwksUri.startsWith('https:')) {
     throw new Error(`the jwks_uri of ${issuer} is not https`)
   }
-  const fault = addressFault(jwksUri)
-  if (fault !== undefined) throw new Error(`the jwks_uri of ${issuer} ${fault}`)
+  const addressError = addressFault(jwksUri)
+  if (addressError !== undefined) throw new Error(`the jwks_uri of ${issuer} ${addressError}`)
   return jwksUri
 }

@@ -5,7 +5,7 @@ import { authorize } from '../../../src/broker/authorization/authorize.ts'
 import { keyWarnings } from '../../../src/broker/policy/api-key-entries.ts'
 import { BrokerError } from '../../../src/errors.ts'
 import {
-  askFor,
+  tokenRequest,
   authenticator,
   cast,
   goodClaims,
@@ -22,7 +22,7 @@ import { movableClock, noon } from '../../support/clock.ts'
 const sha256 = (key: string): string => hash('sha256', key, 'hex')
 const secret = 'tb_0123456789abcdefghijklmnopqrstuvwxyzABCDEFGXyZ012'
 const issuerKey = makeKey('ES256', 'one')
-const jwtLike = mint(issuerKey, goodClaims({ sub: 'somebody-else' }))
+const jwtLike = mint(issuerKey, goodClaims({ sub: 'other' }))
 const apiKeys = {
   erp: { sha256: sha256(secret), expires: '2026-05-21' },
   crm: { sha256: sha256('made elsewhere').toUpperCase(), expires: '2027-01-31' },
@@ -43,8 +43,8 @@ const policy = policyOf({
 function setUp() {
   const clock = movableClock()
   const refusals: string[] = []
-  const told = (_issuer: string | undefined, outcome: string) => void refusals.push(outcome)
-  const authenticate = authenticator([issuerWith([issuerKey.jwk])], clock, told, policy)
+  const verification = (_issuer: string | undefined, outcome: string) => void refusals.push(outcome)
+  const authenticate = authenticator([issuerWith([issuerKey.jwk])], clock, verification, policy)
   /** The key's name, the subject of a JWT, or the reason of the refusal. */
   const verdict = async (credential: string): Promise<string> => {
     try {
@@ -59,18 +59,18 @@ function setUp() {
   return { clock, authenticate, verdict, refusals }
 }
 
-describe('a key is recognised by its hash alone', () => {
+describe('a key is found by its hash alone', () => {
   const table: readonly [credential: string, expected: string, why: string][] = [
     [secret, 'erp', 'a key as the command makes it'],
     ['made elsewhere', 'crm', 'a key that was made elsewhere, its hash in upper case'],
     ['leaving', 'both', 'the key that is being replaced'],
     ['coming', 'both', 'the key that replaces it'],
-    [jwtLike, 'odd', 'a key that looks like the JWT of somebody else'],
+    [jwtLike, 'odd', 'a key that looks like the JWT of another caller'],
     [`${secret.slice(0, -1)}3`, 'malformed', 'a key that differs in the last character'],
     [secret.slice(0, -1), 'malformed', 'a key without its last character'],
-    [`${secret} `, 'malformed', 'a key with a space behind it'],
+    [`${secret} `, 'malformed', 'a key followed by a space'],
     [`T${secret.slice(1)}`, 'malformed', 'a key that differs in the case of its first letter'],
-    [sha256(secret), 'malformed', 'the hash in place of the key: whoever reads the policy gets nothing by it'],
+    [sha256(secret), 'malformed', 'the hash in place of the key: reading the policy is not enough'],
     [sha256(sha256(secret)), 'malformed', 'the hash of the hash'],
     ['erp', 'malformed', "the key's name"],
     ['', 'malformed', 'nothing'],
@@ -98,10 +98,10 @@ test('a key stops working at the beginning of its date, UTC, and at no other tim
   assert.equal(await verdict('leaving'), 'expired', 'the key that was being replaced')
   assert.equal(await verdict('coming'), 'both', 'the one that replaces it has a date of its own')
   clock.jumpWall(-1)
-  assert.equal(await verdict(secret), 'erp', 'nothing is remembered of a refusal')
+  assert.equal(await verdict(secret), 'erp', 'a refusal is not cached')
 })
 
-test('there is nothing to wait for, and the caller is the same each time', () => {
+test('the caller is returned at once, and is the same object each time', () => {
   const { authenticate } = setUp()
   const caller = authenticate(secret)
   assert.ok(!(caller instanceof Promise))
@@ -109,7 +109,7 @@ test('there is nothing to wait for, and the caller is the same each time', () =>
   assert.ok(Object.isFrozen(caller))
 })
 
-test('a caller is known by name and date, and holds nothing of the key', () => {
+test('a caller has the name and the date of its key, and nothing of the key itself', () => {
   const caller = setUp().authenticate('coming')
   assert.ok(!(caller instanceof Promise) && caller.kind === 'apiKey')
   assert.deepEqual([caller.id, caller.key, caller.expires], ['apiKey both', 'both', '2027-05-21'])
@@ -118,20 +118,20 @@ test('a caller is known by name and date, and holds nothing of the key', () => {
   assert.ok(!JSON.stringify(rest).includes(sha256('coming')))
 })
 
-test('an expired key is counted, a good one is not: it is looked up on every request', async () => {
+test('the refusal of an expired key is reported; a valid key is not, because keys are looked up for every request', async () => {
   const { verdict, refusals } = setUp()
   await verdict('coming')
   await verdict('old')
   assert.deepEqual(refusals, ['expired'])
 })
 
-describe('rules speak of keys by name', () => {
+describe('rules refer to keys by name', () => {
   const grant = (credential: string, rule: Json): string => {
     const caller = setUp().authenticate(credential)
     assert.ok(!(caller instanceof Promise))
     const one = policyOf({ ...cast, apiKeys, rules: [{ name: 'r', tenants: ['contoso'], scopes: [graph], ...rule }] })
     try {
-      return authorize(one, caller, askFor(), ids.home).rule
+      return authorize(one, caller, tokenRequest(), ids.home).rule
     } catch (thrown) {
       return (thrown as BrokerError).reason
     }
@@ -149,13 +149,13 @@ describe('rules speak of keys by name', () => {
   }
 })
 
-describe('what is told of keys although the file is valid', () => {
+describe('warnings about the keys of a valid file', () => {
   const keys = [{ name: 'erp', sha256: '', expires: '2027-01-31', expiresAt: Date.UTC(2027, 0, 31) }]
   const table: readonly [now: number, expected: RegExp | undefined, why: string][] = [
     [Date.UTC(2027, 0, 17), undefined, 'two weeks ahead'],
     [Date.UTC(2027, 0, 17) + 1, /^API key "erp" expires in 13 days \(2027-01-31\)$/, 'less than that'],
     [Date.UTC(2027, 0, 31) - 1, /expires in 0 days/, 'the last moment'],
-    [Date.UTC(2027, 0, 31), /^API key "erp" has expired \(2027-01-31\)/, 'the first instant at which it is of no use'],
+    [Date.UTC(2027, 0, 31), /^API key "erp" has expired \(2027-01-31\)/, 'the first instant at which it is expired'],
     [Date.UTC(2030, 0, 1), /has expired/, 'long after'],
   ]
   for (const [now, expected, why] of table) {

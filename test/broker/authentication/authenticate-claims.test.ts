@@ -159,7 +159,7 @@ describe("Entra's tokens", () => {
   }
 })
 
-describe('what is no JWT', () => {
+describe('not a JWT', () => {
   const good = mint(key, goodClaims())
   const [head = '', body = '', sign = ''] = good.split('.')
   const table: readonly [credential: string, expected: string, why: string][] = [
@@ -190,13 +190,13 @@ describe('what is no JWT', () => {
     test(`${expected}: ${why}`, async () => assert.equal(await verdict(credential), expected))
   }
 
-  test('the base64 alphabet does not stand for base64url', async () => {
-    // Claims whose encoding holds both characters that the alphabets do not share.
+  test('the base64 alphabet is not accepted in place of base64url', async () => {
+    // Claims whose encoding contains both characters that the alphabets do not share.
     const other = mint(key, goodClaims({ text: '>>>???~~~' }))
     assert.match(other, /[-_]/)
     assert.equal(await verdict(other), 'accepted')
     assert.notEqual(await verdict(other.replaceAll('-', '+').replaceAll('_', '/')), 'accepted')
   })
 
-  test('without an issuer nobody is authenticated', async () => assert.equal(await verdict(good, []), 'issuer'))
+  test('without an issuer no token is accepted', async () => assert.equal(await verdict(good, []), 'issuer'))
 })

@@ -4,10 +4,10 @@ import { describe, test } from 'node:test'
 import { createAuthority, type LeafOptions } from '../../../emulator/certificates.ts'
 import {
   type ClientAuthorities,
-  createCertificates,
+  createCertificateVerifier,
   type PresentedCertificate,
 } from '../../../src/broker/authentication/client-certificates.ts'
-import { namesOf } from '../../../src/broker/authentication/certificate-names.ts'
+import { subjectAltNamesOf } from '../../../src/broker/authentication/certificate-names.ts'
 import { BrokerError } from '../../../src/errors.ts'
 import { cast, graph, policyOf } from '../../support/callers.ts'
 import { movableClock } from '../../support/clock.ts'
@@ -27,14 +27,14 @@ const client = (options: LeafOptions = {}, by = root): X509Certificate =>
   new X509Certificate(by.issue({ names: [spiffe], usage: 'client', ...options }).certPem)
 const day = 86_400_000
 
-/** The same certificate for somebody else of a name as long. */
+/** The same certificate with another name of the same length. */
 const changed = ({ raw }: X509Certificate): X509Certificate =>
   new X509Certificate(Buffer.from(raw.toString('latin1').replace('sa/worker', 'sa/master'), 'latin1'))
 
 /** The caller's first name, or the reason of the refusal. */
 function verdict(presented: PresentedCertificate, under: ClientAuthorities | undefined = known, clock = now()): string {
   try {
-    const caller = createCertificates(() => under, clock).holderOf(presented, policy)
+    const caller = createCertificateVerifier(() => under, clock).verify(presented, policy)
     return caller.uris[0] ?? caller.dnsNames[0] ?? ''
   } catch (thrown) {
     assert.ok(thrown instanceof BrokerError)
@@ -47,14 +47,14 @@ const now = (days = 0) => movableClock(Date.now() + days * day)
 describe("a proxy's certificate is verified again", () => {
   const leaf = client()
   const table: readonly [certificate: X509Certificate, expected: string, why: string, under?: ClientAuthorities][] = [
-    [leaf, spiffe, 'of an authority that is known'],
+    [leaf, spiffe, 'of a known authority'],
     [client({ names: ['Worker.Example'] }), 'worker.example', 'a DNS name, in lower case'],
     [leaf, spiffe, 'one of several authorities', authoritiesOf(impostor.caPem, root.caPem)],
     [client({}, middle), spiffe, 'of an authority below another, which is listed itself', authoritiesOf(middle.caPem)],
     [client({}, impostor), 'certificate', 'of another authority of the same name'],
     [client({}, createAuthority('other')), 'certificate', 'of another authority'],
     [changed(leaf), 'certificate', 'with a name that was changed after it was signed'],
-    [client({}, middle), 'certificate', 'of an authority below one that is known: a proxy brings none with it'],
+    [client({}, middle), 'certificate', 'of an authority below a known one: a proxy sends no chain'],
     [leaf, 'certificate', 'no authority at all', authoritiesOf()],
     [client({ days: -1 }), 'expired', 'expired'],
     [client({ from: 1, days: 2 }), 'not_yet_valid', 'not valid yet'],
@@ -71,42 +71,54 @@ describe("a proxy's certificate is verified again", () => {
     test(`${expected}: ${why}`, () => assert.equal(verdict({ certificate }, under), expected))
   }
 
-  test('certificates authenticate nobody where no authorities are configured', () => {
-    const certificates = createCertificates(() => undefined, now())
-    assert.throws(() => certificates.holderOf({ certificate: leaf }, policy), { code: 'invalid_token' })
+  test('without authorities, every certificate is refused', () => {
+    const certificates = createCertificateVerifier(() => undefined, now())
+    assert.throws(() => certificates.verify({ certificate: leaf }, policy), { code: 'invalid_token' })
   })
 })
 
-describe('what TLS verified is taken from it, as long as its authorities are in force', () => {
+describe('the result of the handshake counts, as long as its authorities are current', () => {
   const older = authoritiesOf(root.caPem)
   const table: readonly [presented: PresentedCertificate, expected: string, why: string][] = [
-    [{ certificate: client({}, middle), handshake: { under: known, error: undefined } }, spiffe, 'verified just so'],
     [
-      { certificate: client(), handshake: { under: older, error: undefined } },
+      { certificate: client({}, middle), handshake: { authorities: known, error: undefined } },
       spiffe,
-      'under older ones: verified anew',
+      'verified by TLS',
     ],
     [
-      { certificate: client({}, impostor), handshake: { under: older, error: undefined } },
+      { certificate: client(), handshake: { authorities: older, error: undefined } },
+      spiffe,
+      'under older authorities: verified again',
+    ],
+    [
+      { certificate: client({}, impostor), handshake: { authorities: older, error: undefined } },
       'certificate',
-      'under older ones, of which its own is gone',
+      'under older authorities, one of which was removed',
     ],
     [
-      { certificate: client(), handshake: { under: known, error: 'UNABLE_TO_VERIFY_LEAF_SIGNATURE' } },
+      { certificate: client(), handshake: { authorities: known, error: 'UNABLE_TO_VERIFY_LEAF_SIGNATURE' } },
       'certificate',
-      'refused by TLS, for whatever we do not see',
+      'refused by TLS',
     ],
     [
-      { certificate: client(), handshake: { under: older, error: 'INVALID_PURPOSE' } },
+      { certificate: client(), handshake: { authorities: older, error: 'INVALID_PURPOSE' } },
       'certificate',
       'the same, older',
     ],
-    [{ certificate: client(), handshake: { under: known, error: 'CERT_HAS_EXPIRED' } }, 'expired', 'one above expired'],
-    [{ certificate: client(), handshake: { under: known, error: 'CERT_NOT_YET_VALID' } }, 'not_yet_valid', 'or is new'],
     [
-      { certificate: client({ isAuthority: true }), handshake: { under: known, error: undefined } },
+      { certificate: client(), handshake: { authorities: known, error: 'CERT_HAS_EXPIRED' } },
+      'expired',
+      'one above expired',
+    ],
+    [
+      { certificate: client(), handshake: { authorities: known, error: 'CERT_NOT_YET_VALID' } },
+      'not_yet_valid',
+      'one above not valid yet',
+    ],
+    [
+      { certificate: client({ isAuthority: true }), handshake: { authorities: known, error: undefined } },
       'certificate',
-      "an authority's is refused all the same",
+      "an authority's is still refused",
     ],
   ]
   for (const [presented, expected, why] of table) {
@@ -114,63 +126,63 @@ describe('what TLS verified is taken from it, as long as its authorities are in 
   }
 })
 
-describe('what is remembered of a certificate', () => {
+describe('what is cached of a certificate', () => {
   test('the same caller, while nothing changes', () => {
-    const certificates = createCertificates(() => known, now())
+    const certificates = createCertificateVerifier(() => known, now())
     const certificate = client()
-    const caller = certificates.holderOf({ certificate }, policy)
-    assert.equal(certificates.holderOf({ certificate }, policy), caller)
-    assert.equal(certificates.holderOf({ certificate: new X509Certificate(certificate.raw) }, policy), caller)
+    const caller = certificates.verify({ certificate }, policy)
+    assert.equal(certificates.verify({ certificate }, policy), caller)
+    assert.equal(certificates.verify({ certificate: new X509Certificate(certificate.raw) }, policy), caller)
     assert.deepEqual([caller.kind, caller.id, caller.uris], ['certificate', `certificate ${spiffe}`, [spiffe]])
     assert.match(caller.fingerprint, /^[0-9a-f]{64}$/)
     assert.ok(Object.isFrozen(caller))
   })
 
   test('another caller under another policy, with that policy', () => {
-    const certificates = createCertificates(() => known, now())
+    const certificates = createCertificateVerifier(() => known, now())
     const certificate = client()
     const other = policyOf({ ...cast, rules })
-    assert.equal(certificates.holderOf({ certificate }, policy).policy, policy)
-    assert.equal(certificates.holderOf({ certificate }, other).policy, other)
+    assert.equal(certificates.verify({ certificate }, policy).policy, policy)
+    assert.equal(certificates.verify({ certificate }, other).policy, other)
   })
 
   test('not its dates: they are checked each time', () => {
     const clock = now()
-    const certificates = createCertificates(() => known, clock)
+    const certificates = createCertificateVerifier(() => known, clock)
     const certificate = client({ days: 1 })
-    certificates.holderOf({ certificate }, policy)
+    certificates.verify({ certificate }, policy)
     clock.advance(certificate.validToDate.getTime() - clock.now())
-    certificates.holderOf({ certificate }, policy)
+    certificates.verify({ certificate }, policy)
     clock.advance(1)
-    assert.throws(() => certificates.holderOf({ certificate }, policy), { reason: 'expired' })
+    assert.throws(() => certificates.verify({ certificate }, policy), { reason: 'expired' })
   })
 
   test('not the dates of the authority either', () => {
     const clock = now()
-    const certificates = createCertificates(() => known, clock)
+    const certificates = createCertificateVerifier(() => known, clock)
     // Longer than the seven days of its authority.
     const certificate = client({ days: 30 })
-    certificates.holderOf({ certificate }, policy)
+    certificates.verify({ certificate }, policy)
     clock.advance(8 * day)
-    assert.throws(() => certificates.holderOf({ certificate }, policy), { reason: 'expired' })
+    assert.throws(() => certificates.verify({ certificate }, policy), { reason: 'expired' })
     assert.equal(verdict({ certificate }, known, clock), 'expired')
   })
 
   test('nothing once its authority is gone', () => {
     let under = known
-    const certificates = createCertificates(() => under, now())
+    const certificates = createCertificateVerifier(() => under, now())
     const certificate = client()
-    certificates.holderOf({ certificate }, policy)
+    certificates.verify({ certificate }, policy)
     under = authoritiesOf(impostor.caPem)
-    assert.throws(() => certificates.holderOf({ certificate }, policy), { code: 'invalid_token' })
+    assert.throws(() => certificates.verify({ certificate }, policy), { code: 'invalid_token' })
   })
 
-  test("nothing for TLS' verdict: what a proxy sent does not stand for what a handshake refused", () => {
-    const certificates = createCertificates(() => known, now())
+  test('not for the handshake: a certificate that a proxy sent does not replace one that TLS refused', () => {
+    const certificates = createCertificateVerifier(() => known, now())
     const certificate = client()
-    certificates.holderOf({ certificate }, policy)
-    const handshake = { under: known, error: 'UNABLE_TO_VERIFY_LEAF_SIGNATURE' }
-    assert.throws(() => certificates.holderOf({ certificate, handshake }, policy), { code: 'invalid_token' })
+    certificates.verify({ certificate }, policy)
+    const handshake = { authorities: known, error: 'UNABLE_TO_VERIFY_LEAF_SIGNATURE' }
+    assert.throws(() => certificates.verify({ certificate, handshake }, policy), { code: 'invalid_token' })
   })
 })
 
@@ -181,18 +193,18 @@ describe('names as Node writes them', () => {
       ['URI:spiffe://a/b', [['spiffe://a/b'], []], 'a URI'],
       ['DNS:A.example, URI:https://x/, DNS:b', [['https://x/'], ['a.example', 'b']], 'several'],
       ['IP Address:10.0.0.1, email:a@b', [[], []], 'other kinds'],
-      ['DNS:"a\\u002c DNS:b"', [[], ['a, dns:b']], 'a name that holds what separates names (CVE-2021-44532)'],
+      ['DNS:"a\\u002c DNS:b"', [[], ['a, dns:b']], 'a name that contains a separator (CVE-2021-44532)'],
       ['URI:"spiffe://a/\\"b"', [['spiffe://a/"b'], []], 'a quote'],
       ['DNS:', [[], []], 'an empty name is none'],
       ['DNS:a.example URI:x', [[], ['a.example uri:x']], 'no comma: one name'],
-      ['DNS:a"b', undefined, 'a quote where none may be'],
+      ['DNS:a"b', undefined, 'a quote inside a name'],
       ['nonsense', undefined, 'no kind'],
       ['DNS:a,URI:b', undefined, 'a comma without its space'],
       ['DNS:"a', undefined, 'a text that does not end'],
     ]
   for (const [subjectAltName, expected, why] of table) {
     test(`${why}: ${String(subjectAltName)}`, () => {
-      const names = namesOf({ subjectAltName })
+      const names = subjectAltNamesOf({ subjectAltName })
       assert.deepEqual(names && [names.uris, names.dnsNames], expected)
     })
   }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { createAdmission, createAuthenticate } from '../../../src/broker/authentication/authenticate.ts'
-import { createCertificates } from '../../../src/broker/authentication/client-certificates.ts'
+import { createCertificateVerifier } from '../../../src/broker/authentication/client-certificates.ts'
 import {
   burst,
   createFailedCredentialLimiter,
@@ -14,11 +14,11 @@ import { movableClock } from '../../support/clock.ts'
 
 const address = '192.0.2.7'
 
-/** Suspects whose pauses end when time moves on. */
+/** A limiter whose pauses end when the clock advances. */
 function setUp() {
   const clock = movableClock()
   let pauses: { at: number; end: () => void }[] = []
-  const suspects = createFailedCredentialLimiter(clock, ms => {
+  const failedCredentials = createFailedCredentialLimiter(clock, ms => {
     const { promise, resolve } = Promise.withResolvers<void>()
     pauses.push({ at: clock.monotonic() + ms, end: resolve })
     return promise
@@ -30,93 +30,97 @@ function setUp() {
     for (const { end } of due) end()
     await new Promise(resolve => setImmediate(resolve))
   }
-  const caught = (times: number, from = address) => {
-    for (let nth = 0; nth < times; nth++) suspects.failed(from)
+  const failed = (times: number, from = address) => {
+    for (let nth = 0; nth < times; nth++) failedCredentials.failed(from)
   }
-  return { clock, suspects, advance, caught, waits: () => pauses.length }
+  return { clock, failedCredentials, advance, failed, waits: () => pauses.length }
 }
 
 describe('an address from which bad credentials come', () => {
-  test('passes at once while they are few', () => {
-    const { suspects, caught } = setUp()
-    assert.equal(suspects.acquire(address), undefined)
-    caught(burst - 1)
-    assert.equal(suspects.acquire(address), undefined)
+  test('does not wait while they are few', () => {
+    const { failedCredentials, failed } = setUp()
+    assert.equal(failedCredentials.acquire(address), undefined)
+    failed(burst - 1)
+    assert.equal(failedCredentials.acquire(address), undefined)
   })
 
-  test('waits once they are many, longer the more wait, and is refused in the end', async () => {
-    const { suspects, caught, advance, waits } = setUp()
-    caught(burst)
+  test('waits once they are many, longer with each that waits, and is refused in the end', async () => {
+    const { failedCredentials, failed, advance, waits } = setUp()
+    failed(burst)
     const passed: number[] = []
     const most = longestWaitSeconds * perSecond
-    for (let nth = 0; nth < most; nth++) void suspects.acquire(address)?.then(() => passed.push(nth))
+    for (let nth = 0; nth < most; nth++) void failedCredentials.acquire(address)?.then(() => passed.push(nth))
     assert.equal(waits(), most)
-    assert.throws(() => suspects.acquire(address), { code: 'rate_limited', reason: 'bad_credentials', retryAfter: 2 })
+    assert.throws(() => failedCredentials.acquire(address), {
+      code: 'rate_limited',
+      reason: 'bad_credentials',
+      retryAfter: 2,
+    })
     await advance(1000 / perSecond)
     assert.deepEqual(passed, [0])
     await advance(1000 / perSecond)
     assert.deepEqual(passed, [0, 1])
-    assert.notEqual(suspects.acquire(address), undefined, 'there is room for another')
+    assert.notEqual(failedCredentials.acquire(address), undefined, 'there is room for another')
   })
 
-  test('has as many before the first verdict as it would have after it: a burst does not slip through', async () => {
-    const { suspects, caught, advance, waits } = setUp()
-    caught(burst - 3)
-    for (let nth = 0; nth < 3; nth++) assert.equal(suspects.acquire(address), undefined)
-    void suspects.acquire(address)
+  test('credentials that are being verified count: a burst does not pass', async () => {
+    const { failedCredentials, failed, advance, waits } = setUp()
+    failed(burst - 3)
+    for (let nth = 0; nth < 3; nth++) assert.equal(failedCredentials.acquire(address), undefined)
+    void failedCredentials.acquire(address)
     assert.equal(waits(), 1, 'three are being verified, and three are left')
     await advance(1000 / perSecond)
     assert.equal(waits(), 0)
-    assert.notEqual(suspects.acquire(address), undefined, 'nor one more once that has passed too')
+    assert.notEqual(failedCredentials.acquire(address), undefined, 'and one more waits after it')
   })
 
-  test('has those back that turn out not to be bad', () => {
-    const { suspects, caught } = setUp()
-    caught(burst - 1)
+  test('credentials that turn out not to be bad do not count', () => {
+    const { failedCredentials, failed } = setUp()
+    failed(burst - 1)
     for (let nth = 0; nth < 50; nth++) {
-      assert.equal(suspects.acquire(address), undefined)
-      suspects.released(address)
+      assert.equal(failedCredentials.acquire(address), undefined)
+      failedCredentials.released(address)
     }
-    assert.equal(suspects.acquire(address), undefined)
-    assert.notEqual(suspects.acquire(address), undefined)
+    assert.equal(failedCredentials.acquire(address), undefined)
+    assert.notEqual(failedCredentials.acquire(address), undefined)
   })
 
-  test('that is not suspected may have any number verified at once: callers share addresses', () => {
-    const { suspects } = setUp()
-    for (let nth = 0; nth < burst * 10; nth++) assert.equal(suspects.acquire(address), undefined)
+  test('without bad credentials, any number may be verified at once: callers share addresses', () => {
+    const { failedCredentials } = setUp()
+    for (let nth = 0; nth < burst * 10; nth++) assert.equal(failedCredentials.acquire(address), undefined)
   })
 
-  test('is forgiven in time, however many there were', async () => {
-    const { suspects, caught, advance } = setUp()
-    caught(burst * 100)
+  test('recovers in time, however many there were', async () => {
+    const { failedCredentials, failed, advance } = setUp()
+    failed(burst * 100)
     await advance(1000 / perSecond)
-    assert.equal(suspects.acquire(address), undefined)
-    caught(1)
-    assert.notEqual(suspects.acquire(address), undefined)
+    assert.equal(failedCredentials.acquire(address), undefined)
+    failed(1)
+    assert.notEqual(failedCredentials.acquire(address), undefined)
     await advance((1000 * burst) / perSecond)
-    caught(burst - 1)
-    assert.equal(suspects.acquire(address), undefined)
+    failed(burst - 1)
+    assert.equal(failedCredentials.acquire(address), undefined)
   })
 
-  test('is another than its neighbour', () => {
-    const { suspects, caught } = setUp()
-    caught(burst)
-    assert.equal(suspects.acquire('192.0.2.8'), undefined)
+  test('does not affect its neighbour', () => {
+    const { failedCredentials, failed } = setUp()
+    failed(burst)
+    assert.equal(failedCredentials.acquire('192.0.2.8'), undefined)
   })
 
-  test('of IPv6 is known by its network: there is no end of addresses in it', () => {
-    const { suspects, caught } = setUp()
-    for (let nth = 0; nth < burst; nth++) suspects.failed(`2001:db8:0:1::${nth.toString(16)}`)
-    caught(0)
-    assert.notEqual(suspects.acquire('2001:db8:0:1:ffff:ffff:ffff:ffff'), undefined)
-    assert.equal(suspects.acquire('2001:db8:0:2::1'), undefined)
+  test('of IPv6 counts by its network, which has any number of addresses', () => {
+    const { failedCredentials, failed } = setUp()
+    for (let nth = 0; nth < burst; nth++) failedCredentials.failed(`2001:db8:0:1::${nth.toString(16)}`)
+    failed(0)
+    assert.notEqual(failedCredentials.acquire('2001:db8:0:1:ffff:ffff:ffff:ffff'), undefined)
+    assert.equal(failedCredentials.acquire('2001:db8:0:2::1'), undefined)
   })
 
-  test('is forgotten for ten thousand others', () => {
-    const { suspects, caught } = setUp()
-    caught(burst)
-    for (let nth = 0; nth < 10_000; nth++) suspects.failed(`10.${nth >> 16}.${(nth >> 8) & 255}.${nth & 255}`)
-    assert.equal(suspects.acquire(address), undefined)
+  test('is evicted after ten thousand others', () => {
+    const { failedCredentials, failed } = setUp()
+    failed(burst)
+    for (let nth = 0; nth < 10_000; nth++) failedCredentials.failed(`10.${nth >> 16}.${(nth >> 8) & 255}.${nth & 255}`)
+    assert.equal(failedCredentials.acquire(address), undefined)
   })
 })
 
@@ -136,7 +140,7 @@ describe('the network of an address', () => {
     test(`${text} → ${expected}`, () => assert.equal(addressGroupOf(text), expected))
 })
 
-describe('in front of authentication', () => {
+describe('before authentication', () => {
   const key = makeKey('ES256', 'one')
   const policy = policyOf({
     ...cast,
@@ -155,15 +159,10 @@ describe('in front of authentication', () => {
 
   function broker() {
     const world = setUp()
-    const { clock, suspects } = world
+    const { clock, failedCredentials } = world
     const admission = createAdmission(policy, [issuerWith([key.jwk])])
-    const certificates = createCertificates(() => undefined, clock)
-    const authenticate = createAuthenticate({
-      admission: () => admission,
-      certificates,
-      failedCredentials: suspects,
-      clock,
-    })
+    const certificates = createCertificateVerifier(() => undefined, clock)
+    const authenticate = createAuthenticate({ admission: () => admission, certificates, failedCredentials, clock })
     const from = (token: string, where = address) => Promise.resolve(authenticate(token, undefined, where))
     const attack = async (times: number) => {
       for (let nth = 0; nth < times; nth++)
@@ -172,17 +171,17 @@ describe('in front of authentication', () => {
     return { ...world, authenticate, from, attack }
   }
 
-  test('a caller who is remembered is never kept waiting, nor one with an API key', async () => {
-    const { authenticate, from, attack, suspects } = broker()
+  test('a cached caller never waits, nor does one with an API key', async () => {
+    const { authenticate, from, attack, failedCredentials } = broker()
     const token = mint(key, goodClaims())
     await from(token)
     await attack(burst)
-    assert.notEqual(suspects.acquire(address), undefined)
+    assert.notEqual(failedCredentials.acquire(address), undefined)
     assert.ok(!(authenticate(token, undefined, address) instanceof Promise))
     assert.ok(!(authenticate('abc', undefined, address) instanceof Promise))
   })
 
-  test('a good token that is new waits with the bad ones, and passes', async () => {
+  test('a good new token waits with the bad ones, and is accepted', async () => {
     const { from, attack, advance, waits } = broker()
     await attack(burst)
     const caller = from(mint(key, goodClaims()))
@@ -191,7 +190,7 @@ describe('in front of authentication', () => {
     assert.equal((await caller).kind, 'jwt')
   })
 
-  test('many bad ones at the same moment are no way around it', async () => {
+  test('many bad ones at the same moment do not get around it', async () => {
     const { from, attack, waits } = broker()
     await attack(burst - 1)
     const many = Array.from({ length: 50 }, async (_, nth) => from(`worse-${nth}`))
@@ -201,14 +200,14 @@ describe('in front of authentication', () => {
     assert.equal(await codes.at(-1), 'rate_limited')
   })
 
-  test('good tokens that are new give back what they take, also where bad ones came from', async () => {
+  test('good new tokens do not count, even from an address of bad ones', async () => {
     const { from, attack, waits } = broker()
     await attack(burst - 1)
     for (let nth = 0; nth < 20; nth++) await from(mint(key, goodClaims({ jti: String(nth) })))
     assert.equal(waits(), 0)
   })
 
-  test('elsewhere, a good token that is new does not wait', async () => {
+  test('a good new token from another address does not wait', async () => {
     const { from, attack, waits } = broker()
     await attack(burst)
     await from(mint(key, goodClaims()), '198.51.100.1')
@@ -221,29 +220,24 @@ describe('in front of authentication', () => {
     assert.equal(waits(), 0)
   })
 
-  test('an issuer that is away does not count: its callers are not to blame', async () => {
-    const { suspects, clock } = broker()
-    const away = issuerWith({
+  test('an unavailable issuer does not count', async () => {
+    const { failedCredentials, clock } = broker()
+    const unavailable = issuerWith({
       current: () => undefined,
-      ready: () => Promise.reject(new Error('away')),
+      ready: () => Promise.reject(new Error('unavailable')),
       newerThan: seen => Promise.resolve(seen),
     })
-    const admission = createAdmission(policy, [away])
-    const certificates = createCertificates(() => undefined, clock)
-    const authenticate = createAuthenticate({
-      admission: () => admission,
-      certificates,
-      failedCredentials: suspects,
-      clock,
-    })
+    const admission = createAdmission(policy, [unavailable])
+    const certificates = createCertificateVerifier(() => undefined, clock)
+    const authenticate = createAuthenticate({ admission: () => admission, certificates, failedCredentials, clock })
     for (let nth = 0; nth < burst; nth++) {
       await assert.rejects(async () => authenticate(mint(key, goodClaims({ jti: String(nth) })), undefined, address))
     }
-    assert.equal(suspects.acquire(address), undefined)
-    suspects.failed(address)
+    assert.equal(failedCredentials.acquire(address), undefined)
+    failedCredentials.failed(address)
     for (let nth = 0; nth < burst; nth++) {
       await assert.rejects(async () => authenticate(mint(key, goodClaims({ jti: String(nth) })), undefined, address))
     }
-    assert.equal(suspects.acquire(address), undefined, 'nor where bad ones came before')
+    assert.equal(failedCredentials.acquire(address), undefined, 'nor where bad ones came before')
   })
 })

@@ -16,17 +16,17 @@ import { movableClock } from '../../support/clock.ts'
 const one = makeKey('ES256', 'one')
 const two = makeKey('ES256', 'two')
 
-/** Lets everything that is under way settle. */
+/** Lets pending work settle. */
 const settled = () => new Promise(resolve => setImmediate(resolve))
 
-/** A key set whose issuer publishes `world.keys`, or is away while that is undefined. */
+/** A JWKS whose issuer publishes `world.keys`, or is unavailable while that is undefined. */
 function setUp(keys: readonly object[] | undefined = [one.jwk]) {
   const clock = movableClock()
   const world: { keys: readonly object[] | undefined; fetches: number } = { keys, fetches: 0 }
   const fetchKeys = async (): Promise<unknown> => {
     world.fetches++
     await settled()
-    if (!world.keys) throw new Error('away')
+    if (!world.keys) throw new Error('unavailable')
     return { keys: world.keys }
   }
   return { clock, world, set: fetchedJwks('onprem', fetchKeys, clock) }
@@ -44,8 +44,8 @@ describe('a JWK Set', () => {
     [{ keys: [null] }, /no key/, 'null as a key'],
     [{ keys: ['text'] }, /no key/, 'text as a key'],
     [{ keys: [{ ...one.jwk, use: 'enc' }] }, /no key/, 'keys for encryption only'],
-    [{ keys: [priv] }, /no key/, 'a private key: whoever reads it is the issuer'],
-    [{ keys: [{ ...priv, use: 'enc' }] }, /no key/, 'a private key, also where it is for encryption'],
+    [{ keys: [priv] }, /no key/, 'a private key: anyone who reads it can sign as the issuer'],
+    [{ keys: [{ ...priv, use: 'enc' }] }, /no key/, 'a private key for encryption'],
     [{ keys: [{ kty: 'oct', k: 'c2VjcmV0' }] }, /no key/, 'a symmetric key'],
     [{ keys: Array.from({ length: 101 }, () => one.jwk) }, /more than 100/, 'too many keys'],
   ]
@@ -53,7 +53,7 @@ describe('a JWK Set', () => {
     test(`is refused: ${why}`, () => assert.throws(() => parseJwks(document), message))
   }
 
-  test('is refused in words that hold nothing of the private key', () => {
+  test('is refused with a message that contains nothing of the private key', () => {
     assert.throws(
       () => parseJwks({ keys: [priv] }),
       (thrown: Error) => !thrown.message.includes(String(priv.d)),
@@ -72,7 +72,7 @@ describe('a JWK Set', () => {
       'a SPIFFE bundle',
     ],
     [[{ ...two.jwk, kid: 'one', use: 'enc' }, one.jwk], 'a key for encryption beside it, under the same id'],
-    [[{ kty: 'oct', k: 'c2VjcmV0' }, priv, one.jwk], 'keys beside it that must not be published: they are left out'],
+    [[{ kty: 'oct', k: 'c2VjcmV0' }, priv, one.jwk], 'keys beside it that must not be published: they are ignored'],
     [[...Array.from({ length: 99 }, () => two.jwk), one.jwk], 'a hundred keys'],
   ]
   for (const [keys, why] of accepted) {
@@ -90,7 +90,7 @@ describe('a JWK Set', () => {
 })
 
 describe('keys are fetched on use', () => {
-  test('not before the first use; then once, however many wait', async () => {
+  test('not before the first use, and then once, however many requests wait', async () => {
     const { set, world } = setUp()
     assert.equal(world.fetches, 0)
     const [first, ...others] = await Promise.all([set.ready(), set.ready(), set.ready()])
@@ -107,7 +107,7 @@ describe('keys are fetched on use', () => {
     assert.equal(world.fetches, 1)
   })
 
-  test('after five minutes in the background, once; the old keys serve meanwhile', async () => {
+  test('after five minutes in the background, once; the old keys are used meanwhile', async () => {
     const { set, world, clock } = setUp()
     const keys = await set.ready()
     clock.advance(refreshAfterMs)
@@ -120,7 +120,7 @@ describe('keys are fetched on use', () => {
     assert.equal(world.fetches, 2)
   })
 
-  test('what is new serves once it is there', async () => {
+  test('new keys are used once they are fetched', async () => {
     const { set, world, clock } = setUp()
     const keys = await set.ready()
     world.keys = [two.jwk]
@@ -132,8 +132,8 @@ describe('keys are fetched on use', () => {
   })
 })
 
-describe('while the issuer is away', () => {
-  test('the first use fails, and says when to come again', async () => {
+describe('while the issuer is unavailable', () => {
+  test('the first use fails, and says when to retry', async () => {
     const { set, clock } = setUp([])
     await assert.rejects(set.ready(), (thrown: unknown) => {
       assert.ok(thrown instanceof BrokerError)
@@ -144,7 +144,7 @@ describe('while the issuer is away', () => {
     await assert.rejects(set.ready(), { code: 'issuer_unavailable', retryAfter: 1 })
   })
 
-  test('it is asked once per ten seconds, however many come', async () => {
+  test('it is called once in ten seconds, however many requests come', async () => {
     const { set, clock, world } = setUp()
     world.keys = undefined
     await Promise.allSettled([set.ready(), set.ready()])
@@ -157,16 +157,16 @@ describe('while the issuer is away', () => {
     assert.equal(world.fetches, 2)
   })
 
-  test('a key that was withdrawn while nobody asked does not come back with the first who does', async () => {
+  test('a key that was withdrawn while no request came is not used for the next request', async () => {
     const { set, clock, world } = setUp()
     await set.ready()
     world.keys = [two.jwk]
     clock.advance(staleAfterMs - 1)
-    assert.equal(set.current(), undefined, 'the issuer is there: no reason to trust what is old')
+    assert.equal(set.current(), undefined, 'the issuer is available: no reason to trust old keys')
     assert.deepEqual((await set.ready()).text, parseJwks({ keys: [two.jwk] }).text)
   })
 
-  test('old keys serve for an hour, and not a millisecond longer', async () => {
+  test('old keys are used for an hour, and not a millisecond longer', async () => {
     const { set, clock, world } = setUp()
     const keys = await set.ready()
     world.keys = undefined
@@ -182,7 +182,7 @@ describe('while the issuer is away', () => {
     await assert.rejects(set.ready(), { code: 'issuer_unavailable' })
   })
 
-  test('and again from the moment it is back', async () => {
+  test('and keys are available again once the issuer is', async () => {
     const { set, clock, world } = setUp()
     await set.ready()
     world.keys = undefined
@@ -193,7 +193,7 @@ describe('while the issuer is away', () => {
     assert.ok(await set.ready())
   })
 
-  test('an answer that is no JWK Set counts as away', async () => {
+  test('a response that is not a JWK Set counts as a failure', async () => {
     const { set, clock, world } = setUp()
     const keys = await set.ready()
     world.keys = []
@@ -206,7 +206,7 @@ describe('while the issuer is away', () => {
 })
 
 describe('the wall clock', () => {
-  test('makes keys neither newer nor older', async () => {
+  test('does not change the age of keys', async () => {
     const { set, clock, world } = setUp()
     const keys = await set.ready()
     clock.jumpWall(10 * staleAfterMs)

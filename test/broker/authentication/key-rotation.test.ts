@@ -14,14 +14,14 @@ const forged = (nth: number) => mint(attacker, claims, { kid: `forged-${nth}` })
 
 const settled = () => new Promise(resolve => setImmediate(resolve))
 
-/** An authentication whose issuer publishes `world.keys`, or is away while that is undefined. */
+/** An authentication whose issuer publishes `world.keys`, or is unavailable while that is undefined. */
 function setUp() {
   const clock = movableClock()
   const world: { keys: readonly object[] | undefined; fetches: number } = { keys: [one.jwk], fetches: 0 }
   const fetchKeys = async (): Promise<unknown> => {
     world.fetches++
     await settled()
-    if (!world.keys) throw new Error('away')
+    if (!world.keys) throw new Error('unavailable')
     return { keys: world.keys }
   }
   const keys = fetchedJwks('onprem', fetchKeys, clock)
@@ -91,7 +91,7 @@ describe('forged key ids cost the issuer', () => {
     assert.equal(world.fetches, 3)
   })
 
-  test('no more while it is away', async () => {
+  test('no more while it is unavailable', async () => {
     const { verdict, world, clock } = setUp()
     await verdict(mint(one, claims))
     world.keys = undefined
@@ -102,7 +102,7 @@ describe('forged key ids cost the issuer', () => {
     assert.equal(world.fetches, 2)
   })
 
-  test('nothing where the keys were never had', async () => {
+  test('nothing if no keys were ever fetched', async () => {
     const { verdict, world } = setUp()
     world.keys = undefined
     assert.equal(await verdict(forged(1)), 'issuer_unavailable')
@@ -110,7 +110,7 @@ describe('forged key ids cost the issuer', () => {
     assert.equal(world.fetches, 1)
   })
 
-  test('nothing where the key id is known: a wrong signature fetches no keys', async () => {
+  test('nothing if the key id is known: a wrong signature fetches no keys', async () => {
     const { verdict, world, clock } = setUp()
     await verdict(mint(one, claims))
     clock.advance(coolDownMs)
@@ -158,7 +158,7 @@ describe('a steady stream of forged key ids, one every five seconds', () => {
     assert.equal(await world.verdict(mint(one, claims)), 'invalid_token')
   })
 
-  test('does not make the keys too old to be trusted while the issuer is there', async () => {
+  test('does not make the keys too old to be trusted while the issuer is available', async () => {
     const world = setUp()
     await world.verdict(mint(one, claims))
     await endure(staleAfterMs - coolDownMs, world)

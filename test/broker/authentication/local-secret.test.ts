@@ -7,14 +7,14 @@ const secret = 'a-secret-of-256-bits-in-base64url-0123456789'
 const policy = policyOfFlags('contoso')
 const authenticate = createSecretAuthenticate(secret, policy)
 
-test('who holds the secret is one caller, always the same', async () => {
+test('the secret authenticates one caller, always the same', async () => {
   const caller = await authenticate(secret)
   assert.deepEqual([caller.kind, caller.policy], ['secret', policy])
   assert.equal(await authenticate(secret), caller)
   assert.ok(!JSON.stringify(caller).includes(secret))
 })
 
-describe('nobody else is a caller', () => {
+describe('every other credential is refused', () => {
   const others: readonly (readonly [why: string, credential: string])[] = [
     ['nothing', ''],
     ['a character less', secret.slice(0, -1)],

@@ -7,21 +7,22 @@ import { movableClock } from '../../support/clock.ts'
 import { startWorld, until } from '../../support/broker.ts'
 
 const { jwk } = makeKey('ES256', 'one')
-/** An issuer that publishes its keys, or is away for this reason. */
-const issuer = (name: string, away?: string) => {
-  const fetchKeys = () => (away === undefined ? Promise.resolve({ keys: [jwk] }) : Promise.reject(new Error(away)))
+/** An issuer that publishes its keys, or is unavailable for this reason. */
+const issuer = (name: string, failure?: string) => {
+  const fetchKeys = () =>
+    failure === undefined ? Promise.resolve({ keys: [jwk] }) : Promise.reject(new Error(failure))
   return { name, keys: fetchedJwks(name, fetchKeys, movableClock()) }
 }
 
 describe('the keys of at least one issuer', () => {
-  test('are there when one of several has them, or when there is none to ask', async () => {
-    await readyKeys([issuer('entra', 'away'), issuer('onprem')])
+  test('are ready when one of several issuers has them, or when there is no issuer', async () => {
+    await readyKeys([issuer('entra', 'unavailable'), issuer('onprem')])
     await readyKeys([])
   })
 
-  test('are missing: each issuer is named with its reason, and what to do', async () => {
+  test('are missing: the error has each issuer with its reason, and a remedy', async () => {
     const missing = readyKeys([
-      issuer('entra', 'https://a.example answered HTTP 500'),
+      issuer('entra', 'https://a.example responded HTTP 500'),
       issuer('onprem', 'no such name'),
     ])
     await assert.rejects(missing, (thrown: unknown) => {
@@ -31,7 +32,7 @@ describe('the keys of at least one issuer', () => {
         [
           'issuer_unavailable',
           'keys',
-          "No issuer's keys could be fetched: entra (https://a.example answered HTTP 500); onprem (no such name).",
+          "No issuer's keys could be fetched: entra (https://a.example responded HTTP 500); onprem (no such name).",
         ],
       )
       assert.match(thrown.parts.remedy ?? '', /jwksUri.*jwksFile/)
@@ -50,5 +51,5 @@ test('the line "not ready yet" says which issuer, why, and what to do', async t 
   const [{ level, msg, outcome, reason, remedy, err } = {}] = lines()
   assert.deepEqual([level, msg, outcome, reason], ['warn', 'not ready yet', 'issuer_unavailable', 'keys'])
   assert.match(String(remedy), /discovery document/)
-  assert.match(JSON.stringify(err), /emulator \(http.+ answered HTTP 500\)/)
+  assert.match(JSON.stringify(err), /emulator \(http.+ responded HTTP 500\)/)
 })

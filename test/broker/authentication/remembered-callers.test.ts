@@ -9,36 +9,36 @@ const key = makeKey('ES256', 'one')
 const next = makeKey('ES256', 'two')
 const token = mint(key, goodClaims())
 
-/** An authentication whose issuer publishes `published.keys`; it is away while that is undefined. */
+/** An authentication whose issuer publishes `published.keys`; it is unavailable while that is undefined. */
 function setUp() {
   const clock = movableClock()
   const published: { keys: readonly object[] | undefined } = { keys: [key.jwk] }
   const fetchKeys = () =>
-    published.keys ? Promise.resolve({ keys: published.keys }) : Promise.reject(new Error('away'))
+    published.keys ? Promise.resolve({ keys: published.keys }) : Promise.reject(new Error('unavailable'))
   const keys = fetchedJwks('onprem', fetchKeys, clock)
   return { clock, published, keys, authenticate: authenticator([issuerWith(keys)], clock) }
 }
 
-/** Lets everything that is under way settle. */
+/** Lets pending work settle. */
 const settled = () => new Promise(resolve => setImmediate(resolve))
 
-const isRemembered = (result: Caller | Promise<Caller>): boolean => !(result instanceof Promise)
+const isCached = (result: Caller | Promise<Caller>): boolean => !(result instanceof Promise)
 
-describe('a verified caller is remembered', () => {
-  test('the second time there is nothing to wait for, and it is the same caller', async () => {
+describe('a verified caller is cached', () => {
+  test('the second time it is returned at once, and is the same caller', async () => {
     const { authenticate } = setUp()
     const first = authenticate(token)
-    assert.ok(!isRemembered(first))
-    assert.ok(!isRemembered(authenticate(token)), 'not before it was verified')
+    assert.ok(!isCached(first))
+    assert.ok(!isCached(authenticate(token)), 'not before it was verified')
     const caller = await first
     await settled()
     const again = authenticate(token)
-    assert.ok(isRemembered(again))
+    assert.ok(isCached(again))
     assert.deepEqual(await again, caller)
     assert.equal(authenticate(token), again)
   })
 
-  test('another token of the same caller is another one', async () => {
+  test('another token of the same caller is another object', async () => {
     const { authenticate } = setUp()
     const caller = await authenticate(token)
     const other = await authenticate(mint(key, goodClaims()))
@@ -52,7 +52,7 @@ describe('a verified caller is remembered', () => {
     await assert.rejects(async () => authenticate(token.slice(0, -2)), { code: 'invalid_token' })
   })
 
-  test('what was refused is refused again', async () => {
+  test('a refusal is not cached', async () => {
     const { authenticate } = setUp()
     const forged = mint(makeKey('ES256', 'one'), goodClaims())
     await assert.rejects(async () => authenticate(forged), { code: 'invalid_token' })
@@ -60,18 +60,18 @@ describe('a verified caller is remembered', () => {
   })
 })
 
-describe('it is forgotten', () => {
+describe('a caller is removed from the cache', () => {
   test('when the token expires: verified again within the tolerance, refused after it', async () => {
     const { authenticate, clock } = setUp()
     const exp = noon / 1000 + 60
     const short = mint(key, goodClaims({ exp }))
     await authenticate(short)
     clock.advance(59_999)
-    assert.ok(isRemembered(authenticate(short)))
+    assert.ok(isCached(authenticate(short)))
     clock.advance(1)
-    assert.ok(!isRemembered(authenticate(short)))
+    assert.ok(!isCached(authenticate(short)))
     await authenticate(short)
-    assert.ok(!isRemembered(authenticate(short)), 'what has expired is not remembered again')
+    assert.ok(!isCached(authenticate(short)), 'an expired token is not cached again')
     await settled()
     clock.advance(30_000)
     await assert.rejects(async () => authenticate(short), { code: 'invalid_token' })
@@ -89,31 +89,31 @@ describe('it is forgotten', () => {
     await authenticate(token)
     published.keys = [next.jwk]
     clock.advance(refreshAfterMs)
-    assert.ok(isRemembered(authenticate(token)), 'the refresh is in the background')
+    assert.ok(isCached(authenticate(token)), 'the refresh is in the background')
     await settled()
     await assert.rejects(async () => authenticate(token), { code: 'invalid_token' })
   })
 
-  test('when its issuer adds a key: verified again, and remembered again', async () => {
+  test('when its issuer adds a key: verified again, and cached again', async () => {
     const { authenticate, published } = setUp()
     await authenticate(token)
     published.keys = [key.jwk, next.jwk]
     await authenticate(mint(next, goodClaims()))
-    assert.ok(!isRemembered(authenticate(token)))
+    assert.ok(!isCached(authenticate(token)))
     await authenticate(token)
-    assert.ok(isRemembered(authenticate(token)))
+    assert.ok(isCached(authenticate(token)))
   })
 
   test('not when a refresh brings the same keys', async () => {
     const { authenticate, clock } = setUp()
     await authenticate(token)
     clock.advance(refreshAfterMs)
-    assert.ok(isRemembered(authenticate(token)))
+    assert.ok(isCached(authenticate(token)))
     await settled()
-    assert.ok(isRemembered(authenticate(token)))
+    assert.ok(isCached(authenticate(token)))
   })
 
-  test('for ten thousand others: what is remembered is bounded, and the one that was away longest goes', async () => {
+  test('after ten thousand others: the cache is bounded, and the least recently used is evicted', async () => {
     const { authenticate } = setUp()
     const tokens = Array.from({ length: 10_001 }, (_, nth) => mint(key, goodClaims({ jti: String(nth) })))
     const [first = '', second = '', ...others] = tokens
@@ -121,27 +121,27 @@ describe('it is forgotten', () => {
     await authenticate(second)
     for (let at = 0; at < others.length; at += 100)
       await Promise.all(others.slice(at, at + 100).map(async each => authenticate(each)))
-    assert.ok(isRemembered(authenticate(second)))
-    assert.ok(!isRemembered(authenticate(first)))
+    assert.ok(isCached(authenticate(second)))
+    assert.ok(!isCached(authenticate(first)))
   })
 
-  test('when the keys are too old to be trusted: the issuer was away for an hour', async () => {
+  test('when the keys are too old to be trusted: the issuer was unavailable for an hour', async () => {
     const { authenticate, clock, published } = setUp()
     const long = mint(key, goodClaims({ exp: noon / 1000 + 86_400 }))
     await authenticate(long)
     published.keys = undefined
     clock.advance(refreshAfterMs)
-    assert.ok(isRemembered(authenticate(long)))
+    assert.ok(isCached(authenticate(long)))
     await settled()
     clock.advance(staleAfterMs - refreshAfterMs - 1)
-    assert.ok(isRemembered(authenticate(long)))
+    assert.ok(isCached(authenticate(long)))
     await settled()
     clock.advance(1)
     await assert.rejects(async () => authenticate(long), { code: 'issuer_unavailable' })
   })
 })
 
-test('while the keys were never had, the caller is told to come again', async () => {
+test('before any keys were fetched, the error says when to retry', async () => {
   const { authenticate, published } = setUp()
   published.keys = undefined
   await assert.rejects(async () => authenticate(token), { code: 'issuer_unavailable', retryAfter: 10 })

@@ -10,7 +10,7 @@ const workers = [{ issuer: 'onprem', subject: 'system:serviceaccount:billing:*' 
 const others = [{ issuer: 'onprem', subject: 'system:serviceaccount:sales:*' }]
 const request = { requestId: 'request-1', endpoint: 'health', address: '192.0.2.1' }
 
-/** Whether the worker gets through, and what was reported. */
+/** Whether the worker is permitted, and what was reported. */
 function decide(permission: Permission, rules: readonly Json[], deny: readonly Json[] = []) {
   const reported: unknown[][] = []
   const named = rules.map((rule, index) => ({ name: `rule ${index}`, ...rule }))
@@ -33,7 +33,7 @@ const tokens = { callers: workers, tenants: '*', scopes: [graph] }
 
 type Row = readonly [why: string, permission: Permission, rules: readonly Json[], deny?: readonly Json[]]
 
-describe('a caller gets through', () => {
+describe('a caller is permitted', () => {
   const rows: readonly Row[] = [
     ['a rule gives the permission', 'observe', [observe]],
     ['a rule gives several', 'observe', [both]],
@@ -55,7 +55,7 @@ describe('a caller gets through', () => {
       [observe],
       [{ callers: workers, scopes: [graph] }],
     ],
-    ['a denial speaks of somebody else', 'observe', [observe], [{ callers: others }]],
+    ['a denial of another caller', 'observe', [observe], [{ callers: others }]],
   ]
   for (const [why, permission, rules, deny] of rows)
     test(`to ${permission}: ${why}`, () => {
@@ -69,10 +69,10 @@ describe('a caller is refused', () => {
     ['no_rule', 'a rule for tokens gives no permission', 'observe', [tokens]],
     ['no_rule', 'purge does not include observe', 'observe', [purge]],
     ['no_rule', 'observe does not include purge', 'purge', [observe]],
-    ['no_rule', 'the rule speaks of somebody else', 'observe', [{ ...observe, callers: others }]],
+    ['no_rule', 'a rule of another caller', 'observe', [{ ...observe, callers: others }]],
     ['denied', 'a denial of the caller alone wins', 'observe', [observe], [{ callers: workers }]],
     ['denied', 'the second denial counts too', 'purge', [both], [{ tenants: ['contoso'] }, { callers: workers }]],
-    ['denied', 'a denial is told first where no rule would help either', 'observe', [tokens], [{ callers: workers }]],
+    ['denied', 'without a matching rule, a denial is still the reason', 'observe', [tokens], [{ callers: workers }]],
   ]
   for (const [reason, why, permission, rules, deny] of rows)
     test(`to ${permission} (${reason}): ${why}`, () => {
@@ -81,12 +81,12 @@ describe('a caller is refused', () => {
       assert.deepEqual([error.code, error.reason], ['not_permitted', reason])
       assert.match(error.message, new RegExp(`"${permission}"`))
       assert.match(error.parts.remedy ?? '', new RegExp(`permissions: \\[${permission}\\]`))
-      // Once, with the very facts.
+      // Once, with the same facts.
       assert.equal(reported.length, 1)
       assert.deepEqual(reported[0], [request, caller, permission, error])
     })
 
-  test('in words that do not tell a denial from a missing rule', () => {
+  test('with the same words for a denial and a missing rule', () => {
     const denied = decide('observe', [observe], [{ callers: workers }]).error
     const missing = decide('observe', [tokens]).error
     assert.ok(denied instanceof BrokerError && missing instanceof BrokerError)

@@ -4,7 +4,17 @@ import type { Caller } from '../../../src/broker/authentication/authenticate.ts'
 import type { TokenRequest, Policy } from '../../../src/broker/policy/model.ts'
 import { authorize, type Grant } from '../../../src/broker/authorization/authorize.ts'
 import { BrokerError } from '../../../src/errors.ts'
-import { arm, askFor, callerWith, cast, entraIssuer, graph, ids, type Json, policyOf } from '../../support/callers.ts'
+import {
+  arm,
+  tokenRequest,
+  callerWith,
+  cast,
+  entraIssuer,
+  graph,
+  ids,
+  type Json,
+  policyOf,
+} from '../../support/callers.ts'
 
 const worker = { issuer: 'onprem', subject: 'system:serviceaccount:billing:worker' }
 const rule: Json = { name: 'first', callers: [worker], tenants: ['contoso'], scopes: [graph] }
@@ -12,10 +22,10 @@ const rule: Json = { name: 'first', callers: [worker], tenants: ['contoso'], sco
 const policyWith = (rules: readonly Json[], deny?: readonly Json[]): Policy =>
   policyOf({ ...cast, rules, ...(deny && { deny }) })
 
-/** What an ask comes to: the rule that grants it, or the error's code and reason. */
-function outcome(policy: Policy, caller: Caller, ask: TokenRequest, homeTenant: string | undefined): string {
+/** The outcome of a request: the rule that grants it, or the error's code and reason. */
+function outcome(policy: Policy, caller: Caller, request: TokenRequest, homeTenant: string | undefined): string {
   try {
-    return authorize(policy, caller, ask, homeTenant).rule
+    return authorize(policy, caller, request, homeTenant).rule
   } catch (thrown) {
     assert.ok(thrown instanceof BrokerError)
     return thrown.code === thrown.reason ? thrown.code : `${thrown.code}: ${thrown.reason}`
@@ -33,11 +43,11 @@ describe('a rule grants what it names, to whom it names', () => {
     { ...rule, name: 'second', tenants: [ids.fabrikam], scopes: [arm], applications: ['other'] },
   ])
   const no = 'not_permitted: no_rule'
-  const table: readonly [who: Caller, ask: Partial<TokenRequest>, expected: string, why: string][] = [
+  const table: readonly [who: Caller, request: Partial<TokenRequest>, expected: string, why: string][] = [
     [caller, {}, 'first', 'the tenant by its id'],
     [caller, { tenant: 'contoso' }, 'first', 'the tenant by its name'],
     [caller, { tenant: ids.fabrikam, scope: arm, application: 'other' }, 'second', 'a tenant that the rule has by id'],
-    [caller, { tenant: 'fabrikam', scope: arm, application: 'other' }, 'second', 'and the ask by name'],
+    [caller, { tenant: 'fabrikam', scope: arm, application: 'other' }, 'second', 'and the request by name'],
     [caller, { tenant: ids.fabrikam }, no, 'another tenant'],
     [caller, { scope: arm }, no, 'another scope'],
     [caller, { application: 'other' }, no, 'another application'],
@@ -58,13 +68,13 @@ describe('a rule grants what it names, to whom it names', () => {
       caller,
       { application: ids.home, tenant: 'nowhere' },
       'not_permitted: unknown_client_id',
-      'neither client id nor tenant: the client id is told in the log',
+      'neither client id nor tenant: the client id is the reason in the log',
     ],
     [caller, { application: ids.application, tenant: 'nowhere' }, 'not_permitted: unknown_target', 'only the tenant'],
   ]
-  for (const [who, ask, expected, why] of table) {
-    test(`${expected} for ${JSON.stringify(ask)}: ${why}`, () => {
-      assert.equal(outcome(policy, who, askFor(ask), ids.home), expected)
+  for (const [who, request, expected, why] of table) {
+    test(`${expected} for ${JSON.stringify(request)}: ${why}`, () => {
+      assert.equal(outcome(policy, who, tokenRequest(request), ids.home), expected)
     })
   }
 })
@@ -77,20 +87,20 @@ describe('a client id that several applications of the policy share', () => {
       rules: [{ ...rule, applications: ['two'] }],
       ...(deny && { deny }),
     })
-  const ask = askFor({ application: ids.other })
+  const request = tokenRequest({ application: ids.other })
 
-  test('is granted where one of them is, as that one', () => {
-    const { application, clientId } = authorize(policyFor(), caller, ask, ids.home)
+  test('is granted if one of them is, as that one', () => {
+    const { application, clientId } = authorize(policyFor(), caller, request, ids.home)
     assert.deepEqual([application, clientId], ['two', ids.other])
   })
-  test('is not where that one is denied', () => {
-    assert.equal(outcome(policyFor([{ applications: ['two'] }]), caller, ask, ids.home), 'not_permitted: denied')
+  test('is refused if that one is denied', () => {
+    assert.equal(outcome(policyFor([{ applications: ['two'] }]), caller, request, ids.home), 'not_permitted: denied')
   })
 })
 
 test('a grant says what it is for, with ids in place of names', () => {
   const policy = policyWith([rule])
-  const grant = authorize(policy, caller, askFor({ tenant: 'contoso' }), undefined)
+  const grant = authorize(policy, caller, tokenRequest({ tenant: 'contoso' }), undefined)
   const { application, clientId, tenant, scope, policyVersion } = grant
   assert.deepEqual(
     { application, clientId, tenant, scope, policyVersion },
@@ -109,15 +119,16 @@ test('a grant says what it is for, with ids in place of names', () => {
 describe('the key of a grant', () => {
   const all = { tenants: '*', scopes: [graph, arm, 'a/.default'], applications: ['default', 'other'] }
   const policy = policyWith([{ ...rule, ...all, callers: [worker, { ...worker, subject: stranger.subject }] }])
-  const grant = (ask: Partial<TokenRequest>, who = caller): Grant => authorize(policy, who, askFor(ask), ids.home)
+  const grant = (request: Partial<TokenRequest>, who = caller): Grant =>
+    authorize(policy, who, tokenRequest(request), ids.home)
 
-  const table: readonly [ask: Partial<TokenRequest>, why: string][] = [
+  const table: readonly [request: Partial<TokenRequest>, why: string][] = [
     [{ tenant: ids.fabrikam }, 'tenants'],
     [{ application: 'other' }, 'applications'],
     [{ scope: arm }, 'scopes'],
   ]
-  for (const [ask, why] of table) {
-    test(`separates ${why}`, () => assert.notEqual(grant(ask).key, grant({}).key))
+  for (const [request, why] of table) {
+    test(`separates ${why}`, () => assert.notEqual(grant(request).key, grant({}).key))
   }
 
   test('is the same for every caller, and for a tenant by id or by name', () => {
@@ -126,9 +137,9 @@ describe('the key of a grant', () => {
   })
 })
 
-describe('who is refused learns nothing', () => {
+describe('a refusal reveals nothing', () => {
   const policy = policyWith([rule], [{ tenants: ['fabrikam'] }])
-  const table: readonly [ask: Partial<TokenRequest>, why: string][] = [
+  const table: readonly [request: Partial<TokenRequest>, why: string][] = [
     [{ tenant: 'fabrikam' }, 'a tenant that is denied'],
     [{ tenant: 'nowhere' }, 'a tenant that is not listed'],
     [{ tenant: ids.home }, 'an id that nothing names'],
@@ -136,10 +147,10 @@ describe('who is refused learns nothing', () => {
     [{ application: 'other' }, 'an application that is listed'],
     [{ scope: arm }, 'a scope that nothing grants'],
   ]
-  for (const [ask, why] of table) {
-    test(`the answer is the same for ${why}`, () => {
+  for (const [request, why] of table) {
+    test(`the response is the same for ${why}`, () => {
       assert.throws(
-        () => authorize(policy, caller, askFor(ask), ids.home),
+        () => authorize(policy, caller, tokenRequest(request), ids.home),
         (thrown: unknown) => {
           assert.ok(thrown instanceof BrokerError)
           const { code, message, retryAfter, parts } = thrown
@@ -183,7 +194,7 @@ describe('a denial wins over every rule', () => {
   for (const [deny, expected, why] of table) {
     test(`${expected}: ${why}`, () => {
       assert.equal(
-        outcome(policyWith([allow, { ...rule, name: 'later' }], [deny]), caller, askFor(), ids.home),
+        outcome(policyWith([allow, { ...rule, name: 'later' }], [deny]), caller, tokenRequest(), ids.home),
         expected,
       )
     })
@@ -191,7 +202,7 @@ describe('a denial wins over every rule', () => {
 
   test('also while the home tenant is unknown', () => {
     const policy = policyWith([allow], [{ tenants: ['contoso'] }])
-    assert.throws(() => authorize(policy, caller, askFor(), undefined), { code: 'not_permitted' })
+    assert.throws(() => authorize(policy, caller, tokenRequest(), undefined), { code: 'not_permitted' })
   })
 })
 
@@ -226,7 +237,7 @@ describe('the wildcard for tenants', () => {
   for (const [rules, tenant, home, expected, why] of table) {
     test(`${expected}: ${why}`, () => {
       const policy = policyWith(rules)
-      assert.equal(outcome(policy, caller, askFor({ tenant }), home), expected)
+      assert.equal(outcome(policy, caller, tokenRequest({ tenant }), home), expected)
     })
   }
 })

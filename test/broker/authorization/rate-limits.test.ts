@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import * as fc from 'fast-check'
-import { createLimits } from '../../../src/broker/authorization/rate-limits.ts'
+import { createRateLimits } from '../../../src/broker/authorization/rate-limits.ts'
 import { authorize, type Grant } from '../../../src/broker/authorization/authorize.ts'
 import { BrokerError } from '../../../src/errors.ts'
 import {
   arm,
-  askFor,
+  tokenRequest,
   callerWith,
   cast,
   graph,
@@ -31,15 +31,15 @@ const stranger = await callerWith({ sub: 'system:serviceaccount:web:worker' })
 
 function grantOf(rules: readonly Json[], who: JwtCaller = worker, tenant: string = ids.contoso): Grant {
   const policy = policyOf({ ...cast, rules })
-  return authorize(policy, under(policy, who), askFor({ tenant }), ids.home)
+  return authorize(policy, under(policy, who), tokenRequest({ tenant }), ids.home)
 }
 
 /** How many of `times` requests pass at once. */
-function passes(limits: ReturnType<typeof createLimits>, grant: Grant, times: number): number {
+function passes(limits: ReturnType<typeof createRateLimits>, grant: Grant, times: number): number {
   let passed = 0
   for (let nth = 0; nth < times; nth++) {
     try {
-      limits.request(grant)
+      limits.chargeRequest(grant)
       passed++
     } catch (thrown) {
       assert.ok(thrown instanceof BrokerError)
@@ -52,9 +52,9 @@ function passes(limits: ReturnType<typeof createLimits>, grant: Grant, times: nu
 describe('a limit of requests', () => {
   const limited = { ...rule, requestLimit: '5/m' }
 
-  test('lets through so many at once, and then one for each part of its period', () => {
+  test('permits its count at once, and then one for each part of its period', () => {
     const clock = movableClock()
-    const limits = createLimits(clock)
+    const limits = createRateLimits(clock)
     const grant = grantOf([limited])
     assert.equal(passes(limits, grant, 10), 5)
     clock.advance(11_999)
@@ -75,7 +75,7 @@ describe('a limit of requests', () => {
   for (const [limit, ms] of units) {
     test(`${limit} is one every ${ms} ms`, () => {
       const clock = movableClock()
-      const limits = createLimits(clock)
+      const limits = createRateLimits(clock)
       const grant = grantOf([{ ...rule, requestLimit: limit }])
       assert.equal(passes(limits, grant, 2), 1)
       clock.advance(ms - 1)
@@ -85,29 +85,29 @@ describe('a limit of requests', () => {
     })
   }
 
-  test('is one for all that the rule grants, and for every token of a caller', () => {
-    const limits = createLimits(movableClock())
+  test('is shared by all that the rule grants, and by every token of a caller', () => {
+    const limits = createRateLimits(movableClock())
     assert.equal(passes(limits, grantOf([limited]), 3), 3)
     assert.equal(passes(limits, grantOf([limited], again, ids.fabrikam), 3), 2)
   })
 
-  test('is another for each caller', () => {
-    const limits = createLimits(movableClock())
+  test('is separate for each caller', () => {
+    const limits = createRateLimits(movableClock())
     assert.equal(passes(limits, grantOf([limited]), 9), 5)
     assert.equal(passes(limits, grantOf([limited], stranger), 9), 5)
   })
 
   test('says what is left, and when there is more', () => {
     const clock = movableClock()
-    const limits = createLimits(clock)
+    const limits = createRateLimits(clock)
     const grant = grantOf([limited])
     const facts = { what: 'requests', count: 5, seconds: 60 }
-    assert.deepEqual(limits.request(grant), { ...facts, remaining: 4, resetIn: 12 })
-    for (let nth = 0; nth < 3; nth++) limits.request(grant)
-    assert.deepEqual(limits.request(grant), { ...facts, remaining: 0, resetIn: 12 })
+    assert.deepEqual(limits.chargeRequest(grant), { ...facts, remaining: 4, resetIn: 12 })
+    for (let nth = 0; nth < 3; nth++) limits.chargeRequest(grant)
+    assert.deepEqual(limits.chargeRequest(grant), { ...facts, remaining: 0, resetIn: 12 })
     clock.advance(3000)
     assert.throws(
-      () => limits.request(grant),
+      () => limits.chargeRequest(grant),
       (thrown: unknown) => {
         assert.ok(thrown instanceof BrokerError)
         assert.deepEqual([thrown.code, thrown.reason, thrown.retryAfter], ['rate_limited', 'requests', 9])
@@ -118,14 +118,14 @@ describe('a limit of requests', () => {
     )
   })
 
-  test('outlives a reload of the policy: nobody begins anew by it', () => {
-    const limits = createLimits(movableClock())
+  test('survives a reload of the policy: no caller starts again', () => {
+    const limits = createRateLimits(movableClock())
     assert.equal(passes(limits, grantOf([limited]), 9), 5)
     assert.equal(passes(limits, grantOf([limited, { ...rule, name: 'b', scopes: [arm] }]), 9), 0)
   })
 
-  test('ten thousand callers are kept, and the one that was away longest begins anew', async () => {
-    const limits = createLimits(movableClock())
+  test('ten thousand callers are kept, and the least recently used starts again', async () => {
+    const limits = createRateLimits(movableClock())
     const grant = grantOf([
       { ...limited, callers: [{ issuer: 'onprem', claims: { aud2: 'x' } }, ...(rule['callers'] as Json[])] },
     ])
@@ -134,15 +134,15 @@ describe('a limit of requests', () => {
       Object.assign(Object.create(Object.getPrototypeOf(grant) as object) as Grant, grant, {
         caller: { id: `c${nth}` },
       })
-    for (let nth = 0; nth < 9_999; nth++) limits.request(other(nth))
+    for (let nth = 0; nth < 9_999; nth++) limits.chargeRequest(other(nth))
     assert.equal(passes(limits, grant, 9), 0)
-    for (let nth = 0; nth < 10_000; nth++) limits.request(other(nth))
+    for (let nth = 0; nth < 10_000; nth++) limits.chargeRequest(other(nth))
     assert.equal(passes(limits, grant, 9), 5)
   })
 
-  test('nothing limits a grant without one', () => {
-    const limits = createLimits(movableClock())
-    assert.equal(limits.request(grantOf([rule])), undefined)
+  test('a grant without a limit is not limited', () => {
+    const limits = createRateLimits(movableClock())
+    assert.equal(limits.chargeRequest(grantOf([rule])), undefined)
   })
 })
 
@@ -185,13 +185,13 @@ describe('of several rules that grant it, the most generous counts, whatever the
 
 describe('a limit of exchanges', () => {
   const limited = { ...rule, exchangeLimit: '2/m' }
-  test('is another than that of requests', () => {
-    const limits = createLimits(movableClock())
+  test('is separate from that of requests', () => {
+    const limits = createRateLimits(movableClock())
     const grant = grantOf([{ ...limited, requestLimit: '2/m' }])
-    limits.exchange(grant)
-    limits.exchange(grant)
+    limits.chargeExchange(grant)
+    limits.chargeExchange(grant)
     assert.equal(passes(limits, grant, 3), 2)
-    assert.throws(() => limits.exchange(grant), { code: 'rate_limited' })
+    assert.throws(() => limits.chargeExchange(grant), { code: 'rate_limited' })
   })
 })
 
@@ -200,7 +200,7 @@ test('over any time, no more passes than the limit allows for it and one burst',
   fc.assert(
     fc.property(steps, fc.integer({ min: 1, max: 8 }), (moves, count) => {
       const clock = movableClock()
-      const limits = createLimits(clock)
+      const limits = createRateLimits(clock)
       const grant = grantOf([{ ...rule, requestLimit: `${count}/s` }])
       let passed = 0
       let elapsed = 0

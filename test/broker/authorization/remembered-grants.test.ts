@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { createAuthorize } from '../../../src/broker/authorization/authorize.ts'
-import { arm, askFor, callerWith, cast, entraIssuer, graph, ids, policyOf } from '../../support/callers.ts'
+import { arm, tokenRequest, callerWith, cast, entraIssuer, graph, ids, policyOf } from '../../support/callers.ts'
 
 const callers = [{ issuer: 'onprem', subject: 'system:serviceaccount:billing:worker' }]
 const policy = policyOf({ ...cast, rules: [{ name: 'first', callers, tenants: '*', scopes: [graph] }] })
@@ -11,45 +11,45 @@ const stranger = await callerWith({ sub: 'system:serviceaccount:web:worker' }, p
 /** The same subject, of another issuer. */
 const namesake = await callerWith({ iss: entraIssuer, azp: ids.other }, policy)
 
-describe('remembered grants', () => {
-  test('the same ask gets the same grant, however often it was read', () => {
+describe('cached grants', () => {
+  test('the same request gets the same grant, however often it was parsed', () => {
     const decide = createAuthorize(() => ids.home)
-    const ask = askFor()
-    const grant = decide(caller, ask)
-    assert.equal(decide(caller, ask), grant)
-    assert.equal(decide(caller, askFor()), grant)
+    const request = tokenRequest()
+    const grant = decide(caller, request)
+    assert.equal(decide(caller, request), grant)
+    assert.equal(decide(caller, tokenRequest()), grant)
   })
 
-  test('another caller gets his own decision', () => {
+  test('another caller gets its own decision', () => {
     const decide = createAuthorize(() => ids.home)
-    const ask = askFor()
-    decide(caller, ask)
-    assert.throws(() => decide(stranger, ask), { code: 'not_permitted' })
-    assert.throws(() => decide(namesake, ask), { code: 'not_permitted' })
+    const request = tokenRequest()
+    decide(caller, request)
+    assert.throws(() => decide(stranger, request), { code: 'not_permitted' })
+    assert.throws(() => decide(namesake, request), { code: 'not_permitted' })
   })
 
-  test('another ask gets its own decision', () => {
+  test('another request gets its own decision', () => {
     const decide = createAuthorize(() => ids.home)
-    decide(caller, askFor())
-    assert.throws(() => decide(caller, askFor({ scope: arm })), { code: 'not_permitted' })
-    assert.throws(() => decide(caller, askFor({ tenant: ids.home })), { code: 'not_permitted' })
-    assert.equal(decide(caller, askFor({ tenant: ids.fabrikam })).tenant, ids.fabrikam)
+    decide(caller, tokenRequest())
+    assert.throws(() => decide(caller, tokenRequest({ scope: arm })), { code: 'not_permitted' })
+    assert.throws(() => decide(caller, tokenRequest({ tenant: ids.home })), { code: 'not_permitted' })
+    assert.equal(decide(caller, tokenRequest({ tenant: ids.fabrikam })).tenant, ids.fabrikam)
   })
 
   test('a refusal is decided anew each time', () => {
     const decide = createAuthorize(() => ids.home)
-    const ask = askFor({ scope: arm })
-    for (let nth = 0; nth < 3; nth++) assert.throws(() => decide(caller, ask), { code: 'not_permitted' })
+    const request = tokenRequest({ scope: arm })
+    for (let nth = 0; nth < 3; nth++) assert.throws(() => decide(caller, request), { code: 'not_permitted' })
   })
 
-  test('more asks than are remembered are decided all the same', () => {
+  test('requests beyond the bound of the cache are still decided', () => {
     const decide = createAuthorize(() => ids.home)
-    const first = askFor()
+    const first = tokenRequest()
     const grant = decide(caller, first)
     for (let nth = 0; nth < 100_001; nth++) {
-      decide(caller, askFor({ tenant: `00000000-0000-4000-8000-${String(nth).padStart(12, '0')}` }))
+      decide(caller, tokenRequest({ tenant: `00000000-0000-4000-8000-${String(nth).padStart(12, '0')}` }))
     }
-    assert.notEqual(decide(caller, first), grant, 'forgotten, so that memory is bounded')
+    assert.notEqual(decide(caller, first), grant, 'removed, so that memory is bounded')
     assert.deepEqual(decide(caller, first), grant)
     assert.throws(() => decide(stranger, first), { code: 'not_permitted' })
   })
@@ -57,9 +57,9 @@ describe('remembered grants', () => {
   test('what was undecided is decided once the home tenant is known', () => {
     let home: string | undefined
     const decide = createAuthorize(() => home)
-    const ask = askFor()
-    assert.throws(() => decide(caller, ask), { code: 'identity_unavailable' })
+    const request = tokenRequest()
+    assert.throws(() => decide(caller, request), { code: 'identity_unavailable' })
     home = ids.home
-    assert.equal(decide(caller, ask).rule, 'first')
+    assert.equal(decide(caller, request).rule, 'first')
   })
 })

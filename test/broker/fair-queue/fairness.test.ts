@@ -6,18 +6,18 @@ import { problemOf } from '../../../src/http/server/problems.ts'
 import { BrokerError } from '../../../src/errors.ts'
 import { arm, callerWith, grantFor } from '../../support/callers.ts'
 import { movableClock } from '../../support/clock.ts'
-import { away, cacheWorld, settled } from '../tokens/cache-world.ts'
+import { unavailable, cacheWorld, settled } from '../tokens/cache-world.ts'
 
 const greedy = await callerWith({ sub: 'system:serviceaccount:greedy:worker' })
 const modest = await callerWith({ sub: 'system:serviceaccount:modest:worker' })
 const tenant = (n: number): string => `00000000-0000-4000-8000-${String(n).padStart(12, '0')}`
-/** Key after key of one caller. */
+/** So many keys of one caller. */
 const keysOf = (count: number, caller = greedy): readonly Grant[] =>
   Array.from({ length: count }, (_, n) => grantFor({ tenant: tenant(n) }, caller))
 const single = grantFor({ scope: arm }, modest)
 
-describe('a caller who asks for thousands of cold keys', () => {
-  test('leaves a slot free for the single one of another', async () => {
+describe('a caller that requests thousands of cold keys', () => {
+  test('leaves a slot free for the single key of another caller', async () => {
     const { get, fetched, hold, release } = cacheWorld({ concurrency: 4, maxEntries: 10_000 })
     hold()
     const many = keysOf(4000).map(grant => get(grant))
@@ -29,7 +29,7 @@ describe('a caller who asks for thousands of cold keys', () => {
     assert.equal(new Set(await Promise.all(many)).size, 4000)
   })
 
-  test('does not come before it when all slots are taken: the next turn but one is the other’s', async () => {
+  test('does not delay that key when all slots are used: it starts within the next turns', async () => {
     const { get, fetched, hold, release } = cacheWorld({ concurrency: 2, maxEntries: 10_000 })
     hold()
     const many = keysOf(4000).map(grant => get(grant))
@@ -41,7 +41,7 @@ describe('a caller who asks for thousands of cold keys', () => {
     await Promise.all(many)
   })
 
-  test('is refused what goes beyond half of the queue: 503 overloaded with Retry-After', async () => {
+  test('is refused beyond half of the queue: 503 overloaded with Retry-After', async () => {
     const { get, hold, release } = cacheWorld({ concurrency: 1, maxEntries: 10_000 })
     hold()
     const all = keysOf(5002).map(grant => get(grant))
@@ -58,7 +58,7 @@ describe('a caller who asks for thousands of cold keys', () => {
     assert.equal((await Promise.allSettled(all)).filter(({ status: how }) => how === 'rejected').length, 1)
   })
 
-  test('gets what is cached, however much of the queue is used up', async () => {
+  test('gets cached tokens even if its share of the queue is used up', async () => {
     const { get, hold, release } = cacheWorld({ concurrency: 1, maxEntries: 10_000 })
     const mine = grantFor({ scope: arm }, greedy)
     await get(mine)
@@ -70,8 +70,8 @@ describe('a caller who asks for thousands of cold keys', () => {
   })
 })
 
-describe('a flight that several callers wait for', () => {
-  test('begins by the turn of the one who gets there first', async () => {
+describe('a fetch that several callers wait for', () => {
+  test('starts in the first turn of its callers', async () => {
     const { get, fetched, hold, release } = cacheWorld({ concurrency: 2, maxEntries: 1000 })
     hold()
     const many = keysOf(500).map(grant => get(grant))
@@ -84,7 +84,7 @@ describe('a flight that several callers wait for', () => {
     assert.equal(fetched.length, 500)
   })
 
-  test('is not cancelled by one that gives up: the others get the token, and it is kept', async t => {
+  test('is not cancelled by a caller that gives up: the others get the token, and it is cached', async t => {
     t.mock.timers.enable({ apis: ['setTimeout'] })
     const { get, fetched, hold, release } = cacheWorld({ timeoutMs: 5000 })
     hold()
@@ -100,7 +100,7 @@ describe('a flight that several callers wait for', () => {
     assert.equal(fetched.length, 1)
   })
 
-  test('is kept although everybody has given up, when it comes after all', async t => {
+  test('is cached if it ends after all callers have given up', async t => {
     t.mock.timers.enable({ apis: ['setTimeout'] })
     const { get, hold, release } = cacheWorld({ timeoutMs: 5000 })
     hold()
@@ -112,38 +112,38 @@ describe('a flight that several callers wait for', () => {
     assert.equal(await get(), 'hit token-1')
   })
 
-  test('that has not begun stays in the queue of those who still wait', async t => {
+  test('that has not started stays in the queues of the callers that still wait', async t => {
     t.mock.timers.enable({ apis: ['setTimeout'] })
     const { get, fetched, hold, release } = cacheWorld({ concurrency: 1, timeoutMs: 5000 })
     hold()
-    const under = get()
+    const running = get()
     const early = get(single)
     t.mock.timers.tick(4000)
     const late = get(grantFor({ scope: arm }, greedy))
     t.mock.timers.tick(1000)
     await assert.rejects(early, { code: 'upstream_unavailable' })
-    await assert.rejects(under, { code: 'upstream_unavailable' })
+    await assert.rejects(running, { code: 'upstream_unavailable' })
     release()
     assert.equal(await late, 'collapsed token-2')
     assert.equal(fetched.length, 2)
   })
 
-  test('that has not begun stays in the queue of a caller of whom one request gave up and another waits', async t => {
+  test('that has not started stays in the queue of a caller while one of its requests still waits', async t => {
     t.mock.timers.enable({ apis: ['setTimeout'] })
     const { get, fetched, hold, release } = cacheWorld({ concurrency: 1, timeoutMs: 5000 })
     hold()
-    const under = get()
+    const running = get()
     const early = get(single)
     t.mock.timers.tick(4000)
     const late = get(single)
     t.mock.timers.tick(1000)
-    for (const gone of [early, under]) await assert.rejects(gone, { code: 'upstream_unavailable' })
+    for (const gone of [early, running]) await assert.rejects(gone, { code: 'upstream_unavailable' })
     release()
     assert.equal(await late, 'collapsed token-2')
     assert.equal(fetched.length, 2)
   })
 
-  test('that nobody waits for any more before it begins is not made', async t => {
+  test('is not made if all callers give up before it starts', async t => {
     t.mock.timers.enable({ apis: ['setTimeout'] })
     const { get, cache, fetched, hold, release } = cacheWorld({ concurrency: 1, timeoutMs: 5000 })
     hold()
@@ -157,24 +157,24 @@ describe('a flight that several callers wait for', () => {
   })
 })
 
-test('a failure that is remembered waits for no turn: it is answered at once, and announced', async () => {
-  const recalled: string[] = []
+test('a failure in the negative cache is returned at once, without a turn, and reported', async () => {
+  const hits: string[] = []
   const { get, world, hold, release } = cacheWorld({
     concurrency: 1,
-    events: { refreshed: () => undefined, negativeCacheHit: (_, { reason }) => void recalled.push(reason) },
+    events: { refreshed: () => undefined, negativeCacheHit: (_, { reason }) => void hits.push(reason) },
   })
-  world.next = away()
+  world.next = unavailable()
   await assert.rejects(get())
   world.next = {}
   hold()
   const others = keysOf(3).map(grant => get(grant))
   await assert.rejects(get(), { code: 'upstream_unavailable', retryAfter: 8 })
-  assert.deepEqual(recalled, ['status'])
+  assert.deepEqual(hits, ['status'])
   release()
   await Promise.all(others)
 })
 
-test('10,000 live keys whose federated credential is deleted: two to four exchanges a minute, no failure while tokens live', async t => {
+test('10,000 live keys whose federated credential is deleted: two to four exchanges a minute, and no failure before a token expires', async t => {
   const clock = movableClock()
   let seed = 1
   let deleted = false
@@ -198,7 +198,7 @@ test('10,000 live keys whose federated credential is deleted: two to four exchan
   )
   for (const grant of keys) await cache.get(grant, 0)
   deleted = true
-  /** Every key is asked for once a minute. Tokens fall due from minute 40 on and are expired from minute 59 on. */
+  /** Every key is requested once a minute. Tokens are due from minute 40 on, and expired from minute 59 on. */
   const perMinute: number[] = []
   let refused = 0
   for (let minute = 0; minute < 70; minute++) {
@@ -210,7 +210,7 @@ test('10,000 live keys whose federated credential is deleted: two to four exchan
         if (!(served instanceof Promise)) continue
         served.catch(() => undefined)
         refused++
-        assert.ok(minute * 60 + second + 1 >= 3540, 'a token was alive')
+        assert.ok(minute * 60 + second + 1 >= 3540, 'a failure although a token was valid')
       }
       await settled()
     }

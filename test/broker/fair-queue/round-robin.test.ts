@@ -3,49 +3,49 @@ import { test } from 'node:test'
 import { RoundRobinQueue } from '../../../src/broker/tokens/round-robin.ts'
 
 const nothing = () => undefined
-const anybody = () => true
+const any = () => true
 
-test('a seat can be taken away wherever it is, and a second time without harm', () => {
-  const lane = new RoundRobinQueue()
-  const [first, middle, last] = ['a', 'a', 'a'].map(caller => lane.add(caller, nothing))
+test('an entry can be removed at any position; removing it twice does no harm', () => {
+  const queue = new RoundRobinQueue()
+  const [first, middle, last] = ['a', 'a', 'a'].map(caller => queue.add(caller, nothing))
   assert.ok(first && middle && last)
-  for (const seat of [middle, middle, first, first]) lane.remove(seat)
-  assert.deepEqual([lane.waiting, lane.waitingOf('a')], [1, 1])
-  assert.equal(lane.take(anybody), last)
-  for (const seat of [last, last]) lane.remove(seat)
-  assert.deepEqual([lane.waiting, lane.take(anybody)], [0, undefined])
+  for (const entry of [middle, middle, first, first]) queue.remove(entry)
+  assert.deepEqual([queue.waiting, queue.waitingOf('a')], [1, 1])
+  assert.equal(queue.take(any), last)
+  for (const entry of [last, last]) queue.remove(entry)
+  assert.deepEqual([queue.waiting, queue.take(any)], [0, undefined])
 })
 
-test('a seat that was taken away does not come back with its caller', () => {
-  const lane = new RoundRobinQueue()
-  const gone = lane.add('a', nothing)
-  lane.remove(gone)
-  const seat = lane.add('a', nothing)
-  lane.remove(gone)
-  assert.equal(lane.take(anybody), seat)
+test('a removed entry does not return when its caller adds another one', () => {
+  const queue = new RoundRobinQueue()
+  const gone = queue.add('a', nothing)
+  queue.remove(gone)
+  const entry = queue.add('a', nothing)
+  queue.remove(gone)
+  assert.equal(queue.take(any), entry)
 })
 
-test('whoever may not begin now keeps the place, and the others have their turns', () => {
-  const lane = new RoundRobinQueue()
-  const [a, b, c] = ['a', 'b', 'c'].map(caller => lane.add(caller, nothing))
+test('a caller that may not start now keeps its turn, and the others take theirs', () => {
+  const queue = new RoundRobinQueue()
+  const [a, b, c] = ['a', 'b', 'c'].map(caller => queue.add(caller, nothing))
   assert.equal(
-    lane.take(caller => caller !== 'a'),
+    queue.take(caller => caller !== 'a'),
     b,
   )
-  assert.equal(lane.take(anybody), a)
-  assert.equal(lane.take(anybody), c)
-  assert.equal(lane.take(anybody), b)
+  assert.equal(queue.take(any), a)
+  assert.equal(queue.take(any), c)
+  assert.equal(queue.take(any), b)
   assert.equal(
-    lane.take(() => false),
+    queue.take(() => false),
     undefined,
   )
 })
 
-test('what is under way is counted per caller, and in all', () => {
-  const lane = new RoundRobinQueue()
-  for (const caller of ['a', 'a', 'b']) lane.occupy(caller)
-  lane.release('a')
-  assert.deepEqual([lane.running, lane.runningOf('a'), lane.runningOf('b'), lane.runningOf('c')], [2, 1, 1, 0])
-  lane.release('a')
-  assert.deepEqual([lane.running, lane.runningOf('a')], [1, 0])
+test('running tasks are counted per caller and in total', () => {
+  const queue = new RoundRobinQueue()
+  for (const caller of ['a', 'a', 'b']) queue.occupy(caller)
+  queue.release('a')
+  assert.deepEqual([queue.running, queue.runningOf('a'), queue.runningOf('b'), queue.runningOf('c')], [2, 1, 1, 0])
+  queue.release('a')
+  assert.deepEqual([queue.running, queue.runningOf('a')], [1, 0])
 })

@@ -1,18 +1,18 @@
 import { createFairQueue, type QueuedTask, type FairQueueOptions } from '../../../src/broker/tokens/fair-queue.ts'
 
-/** Lets everything that is under way settle. */
+/** Lets all pending promises settle. */
 export const settled = () => new Promise(resolve => setImmediate(resolve))
 
-/** Turns over work that is under way until a test ends it. `begun` has the names of what began, in order. */
-export function turnsWorld(options: Partial<FairQueueOptions> = {}) {
-  const turns = createFairQueue({ limit: 1, overloaded: () => new Error('overloaded'), ...options })
-  const begun: string[] = []
+/** A queue of tasks that run until a test ends them. `started` has the names of the started tasks, in order. */
+export function queueWorld(options: Partial<FairQueueOptions> = {}) {
+  const queue = createFairQueue({ limit: 1, overloaded: () => new Error('overloaded'), ...options })
+  const started: string[] = []
   const abandoned: string[] = []
   const running = new Map<string, PromiseWithResolvers<string>>()
-  const flight = (name: string): QueuedTask<string> =>
-    turns.task(
+  const makeTask = (name: string): QueuedTask<string> =>
+    queue.task(
       () => {
-        begun.push(name)
+        started.push(name)
         const work = Promise.withResolvers<string>()
         running.set(name, work)
         return work.promise
@@ -25,24 +25,24 @@ export function turnsWorld(options: Partial<FairQueueOptions> = {}) {
     await settled()
   }
   return {
-    turns,
-    begun,
+    queue,
+    started,
     abandoned,
-    flight,
+    makeTask,
     end,
-    /** A flight for one caller. */
-    ask: (caller: string, name = `${caller}${begun.length}`, background = false) => {
-      const asked = flight(name)
-      return { flight: asked, leave: asked.join(caller, background) }
+    /** Makes a task, and lets a caller join it. */
+    add: (caller: string, name = `${caller}${started.length}`, background = false) => {
+      const task = makeTask(name)
+      return { task, leave: task.join(caller, background) }
     },
-    /** Ends what began first of what is under way, `times` times. */
+    /** Ends the running task that started first, `times` times. */
     endFirst: async (times = 1) => {
       for (let n = 0; n < times; n++) {
         const [first] = running.keys()
         if (first !== undefined) await end(first)
       }
     },
-    /** Ends everything that is under way or begins meanwhile. */
+    /** Ends all running tasks, and those that start meanwhile. */
     endAll: async () => {
       for (const name of running.keys()) await end(name)
     },

@@ -58,8 +58,8 @@ describe('a name', () => {
     ['a/b', false, 'a slash'],
     ['contoso\n', false, 'a line feed at the end'],
     ['ä', false, 'not ASCII'],
-    ['__proto__', false, 'no name of an inherited property'],
-    [guid, false, 'what reads as a GUID is one'],
+    ['__proto__', false, 'the name of an inherited property'],
+    [guid, false, 'a GUID is not a name'],
   ])
 })
 
@@ -100,13 +100,13 @@ describe('a shared tenant', () => {
     ['common', true, 'any tenant and personal accounts'],
     ['organizations', true, 'any tenant'],
     ['consumers', true, 'personal accounts'],
-    ['Common', false, 'no name has upper case'],
+    ['Common', false, 'names are in lower case'],
     ['common2', false, 'a name of its own'],
     ['contoso', false, 'one tenant'],
   ])
 })
 
-describe('what names a tenant in a request', () => {
+describe('a tenant in a request', () => {
   const whole = new RegExp(`^${tenantPattern}$`)
   check(
     text => whole.test(text),
@@ -118,7 +118,7 @@ describe('what names a tenant in a request', () => {
       ['organizations', false, 'any tenant'],
       ['consumers', false, 'personal accounts'],
       ['common2', true, 'a name that begins like one of those'],
-      ['Contoso', false, 'no name has upper case'],
+      ['Contoso', false, 'names are in lower case'],
       ['../common', false, 'a path'],
       [`${guid}/..`, false, 'a path'],
       ['', false, 'nothing'],

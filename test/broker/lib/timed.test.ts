@@ -4,10 +4,10 @@ import { timed } from '../../../src/broker/lib/timed.ts'
 import { BrokerError } from '../../../src/errors.ts'
 import { movableClock } from '../../support/clock.ts'
 
-function announcements() {
+function recordingObserver() {
   const clock = movableClock()
-  const told: (readonly [seconds: number, error: BrokerError | undefined])[] = []
-  return { clock, told, tell: (seconds: number, error?: BrokerError) => void told.push([seconds, error]) }
+  const calls: (readonly [seconds: number, error: BrokerError | undefined])[] = []
+  return { clock, calls, observer: (seconds: number, error?: BrokerError) => void calls.push([seconds, error]) }
 }
 
 /** Throws anything, as foreign code may. */
@@ -15,60 +15,60 @@ const fails = (thrown: unknown) => async (): Promise<never> => {
   throw thrown
 }
 
-describe('work that is announced', () => {
-  test('passes on its very result, and is told once with the seconds it took', async () => {
-    const { clock, told, tell } = announcements()
+describe('timed work', () => {
+  test('returns the same result, and the observer is called once with the seconds it took', async () => {
+    const { clock, calls, observer } = recordingObserver()
     const result = { some: 'thing' }
     const work = async () => {
       clock.advance(1250)
       return result
     }
-    assert.equal(await timed(work, clock, tell), result)
-    assert.deepEqual(told, [[1.25, undefined]])
+    assert.equal(await timed(work, clock, observer), result)
+    assert.deepEqual(calls, [[1.25, undefined]])
   })
 
-  test('passes on its very failure, and is told once with it', async () => {
-    const { clock, told, tell } = announcements()
-    const failure = new BrokerError('upstream_unavailable', 'away')
-    await assert.rejects(timed(fails(failure), clock, tell), thrown => thrown === failure)
-    assert.deepEqual(told, [[0, failure]])
+  test('throws the same error, and the observer is called once with it', async () => {
+    const { clock, calls, observer } = recordingObserver()
+    const failure = new BrokerError('upstream_unavailable', 'unavailable')
+    await assert.rejects(timed(fails(failure), clock, observer), thrown => thrown === failure)
+    assert.deepEqual(calls, [[0, failure]])
   })
 
-  test('is told of an error that is none of ours as internal_error, while the caller gets the thing itself', async () => {
-    const { clock, told, tell } = announcements()
+  test('the observer gets an unknown error as internal_error, and the caller gets the error itself', async () => {
+    const { clock, calls, observer } = recordingObserver()
     const bug = new TypeError('x is not a function')
-    await assert.rejects(timed(fails(bug), clock, tell), thrown => thrown === bug)
-    const [[, error] = []] = told
+    await assert.rejects(timed(fails(bug), clock, observer), thrown => thrown === bug)
+    const [[, error] = []] = calls
     assert.equal(error?.code, 'internal_error')
     assert.equal(error.cause, bug)
     assert.ok(!error.message.includes('function'))
   })
 
-  test('is told what its owner makes of an error', async () => {
-    const { clock, told, tell } = announcements()
+  test('the observer gets the error that asError returns', async () => {
+    const { clock, calls, observer } = recordingObserver()
     const own = new BrokerError('issuer_unavailable', 'no keys', { reason: 'keys' })
     await assert.rejects(
-      timed(fails('text'), clock, tell, () => own),
+      timed(fails('text'), clock, observer, () => own),
       thrown => thrown === 'text',
     )
-    assert.deepEqual(told, [[0, own]])
+    assert.deepEqual(calls, [[0, own]])
   })
 
-  test('that fails before it begins to wait is announced too', async () => {
-    const { clock, told, tell } = announcements()
+  test('the observer is called for work that throws synchronously too', async () => {
+    const { clock, calls, observer } = recordingObserver()
     const throws = (): Promise<never> => {
       throw new Error('at once')
     }
-    await assert.rejects(timed(throws, clock, tell), /at once/)
-    assert.equal(told.length, 1)
+    await assert.rejects(timed(throws, clock, observer), /at once/)
+    assert.equal(calls.length, 1)
   })
 
-  test('takes no less time when the wall clock jumps', async () => {
-    const { clock, told, tell } = announcements()
-    await timed(async () => clock.jumpWall(-3_600_000), clock, tell)
-    await timed(async () => clock.jumpWall(3_600_000), clock, tell)
+  test('is measured by the monotonic clock: a jump of the wall clock changes nothing', async () => {
+    const { clock, calls, observer } = recordingObserver()
+    await timed(async () => clock.jumpWall(-3_600_000), clock, observer)
+    await timed(async () => clock.jumpWall(3_600_000), clock, observer)
     assert.deepEqual(
-      told.map(([seconds]) => seconds),
+      calls.map(([seconds]) => seconds),
       [0, 0],
     )
   })

@@ -6,11 +6,11 @@ import { BrokerError } from '../../../src/errors.ts'
 import { arm, graph, ids } from '../../support/callers.ts'
 import { runs } from '../../support/runs.ts'
 import {
-  away,
+  unavailable,
   consent,
   failure,
   federation,
-  memoryWorld,
+  negativeCacheWorld,
   otherApplication,
   otherScope,
   otherTenant,
@@ -19,41 +19,41 @@ import {
   unknown,
 } from './world.ts'
 
-describe('a caller who causes many failures', () => {
-  test('fills no more than the bound, and pushes nothing out of the other levels', async () => {
-    const { fail, memory } = memoryWorld(100)
+describe('a caller that causes many failures', () => {
+  test('fills one level up to its maximum, and evicts nothing from the other levels', async () => {
+    const { fail, negativeCache } = negativeCacheWorld(100)
     await fail(consent())
     await fail(federation(), otherApplication)
     for (let n = 0; n < 1000; n++) await fail(unknown(), targetFor({ tenant: ids.fabrikam, scope: `s${n}/.default` }))
-    assert.equal([...memory.all()].length, 102)
-    assert.equal(memory.lookUp(target)?.code, 'consent_required')
-    assert.equal(memory.lookUp(otherApplication)?.code, 'federation_misconfigured')
+    assert.equal([...negativeCache.all()].length, 102)
+    assert.equal(negativeCache.lookUp(target)?.code, 'consent_required')
+    assert.equal(negativeCache.lookUp(otherApplication)?.code, 'federation_misconfigured')
   })
 
-  test('pushes out what was not asked about for longest', async () => {
-    const { fail, memory } = memoryWorld(2)
+  test('evicts the least recently used failure', async () => {
+    const { fail, negativeCache } = negativeCacheWorld(2)
     const [a, b, c] = ['a', 'b', 'c'].map(name => targetFor({ scope: name })) as [FetchTarget, FetchTarget, FetchTarget]
     await fail(unknown(), a)
     await fail(unknown(), b)
-    assert.ok(memory.lookUp(a))
-    assert.ok(memory.last(b), 'looking at it for a dashboard is not asking')
+    assert.ok(negativeCache.lookUp(a))
+    assert.equal([...negativeCache.all()].length, 2, '`all` does not count as a use')
     await fail(unknown(), c)
     assert.deepEqual(
-      [a, b, c].map(each => memory.lookUp(each) !== undefined),
+      [a, b, c].map(each => negativeCache.lookUp(each) !== undefined),
       [true, false, true],
     )
   })
 
-  test('costs ten thousand records by default', async () => {
-    const { fail, memory } = memoryWorld()
+  test('fills ten thousand records by default', async () => {
+    const { fail, negativeCache } = negativeCacheWorld()
     for (let n = 0; n < 10_100; n++) await fail(unknown(), targetFor({ scope: `s${n}/.default` }))
-    assert.equal([...memory.all()].length, 10_000)
+    assert.equal([...negativeCache.all()].length, 10_000)
   })
 })
 
 describe('10,000 keys whose federated credential is deleted', () => {
-  test('cost one exchange per 15 to 30 s, for as long as it lasts', async () => {
-    const { fail, succeed, clock, world } = memoryWorld()
+  test('cost one exchange per 15 to 30 s while it is missing', async () => {
+    const { fail, succeed, clock, world } = negativeCacheWorld()
     const keys = Array.from({ length: 10_000 }, (_, n) => targetFor({ tenant: `tenant-${n}` }))
     for (const key of keys.slice(0, 10)) await succeed(key)
     world.calls = 0
@@ -66,8 +66,8 @@ describe('10,000 keys whose federated credential is deleted', () => {
     assert.ok(world.calls >= 600 / 31 && world.calls <= 600 / 15 + 1, `${world.calls} exchanges in ten minutes`)
   })
 
-  test('of which a thousand were asked for at that moment: those that had not begun are not begun', async () => {
-    const { begin, succeed, world } = memoryWorld()
+  test('of which a thousand are requested at once: fetches that have not started by then are not made', async () => {
+    const { begin, succeed, world } = negativeCacheWorld()
     const running = Array.from({ length: 64 }, (_, n) => begin(targetFor({ tenant: `tenant-${n}` })))
     for (const each of running) await each.fail(federation())
     for (let n = 64; n < 1000; n++) await succeed(targetFor({ tenant: `tenant-${n}` }))
@@ -75,29 +75,29 @@ describe('10,000 keys whose federated credential is deleted', () => {
   })
 })
 
-describe('invalidation', () => {
-  const table: readonly [filter: Partial<FetchTarget>, left: string, forgotten: number, why: string][] = [
+describe('a purge', () => {
+  const table: readonly [filter: Partial<FetchTarget>, left: string, removed: number, why: string][] = [
     [{}, '', 4, 'everything'],
-    [{ tenant: ids.contoso }, 'tenant', 3, 'what stands in the way of contoso, the application’s failure too'],
-    [{ scope: graph }, 'scope', 3, 'a scope: whatever stands in the way of it'],
+    [{ tenant: ids.contoso }, 'tenant', 3, 'all failures that affect contoso, that of the application too'],
+    [{ scope: graph }, 'scope', 3, 'all failures that affect a scope'],
     [{ clientId: ids.other }, 'target scope tenant', 1, 'an application'],
     [{ tenant: ids.fabrikam, scope: arm }, 'target scope tenant', 1, 'no failure of a key matches'],
   ]
-  for (const [filter, left, forgotten, why] of table) {
+  for (const [filter, left, removed, why] of table) {
     test(`of ${JSON.stringify(filter)}: ${why}`, async () => {
-      const { fail, memory, refused } = memoryWorld()
+      const { fail, negativeCache, refused } = negativeCacheWorld()
       for (const each of [target, otherScope, otherTenant]) await fail(unknown(), each)
       await fail(federation(), otherApplication)
       assert.equal(refused(), 'target scope tenant application')
-      assert.equal(memory.purge(filter), forgotten)
+      assert.equal(negativeCache.purge(filter), removed)
       assert.equal(refused(), left)
     })
   }
 
-  test('what comes of a fetch that began before it is not remembered', async () => {
-    const { begin, memory, succeed, refused } = memoryWorld()
+  test('the failure of a fetch that started before a purge is not cached', async () => {
+    const { begin, negativeCache, succeed, refused } = negativeCacheWorld()
     const [one, other] = [begin(), begin(otherTenant)]
-    memory.purge({ tenant: ids.contoso })
+    negativeCache.purge({ tenant: ids.contoso })
     await one.fail(federation())
     assert.equal(refused(), '')
     await other.fail(consent())
@@ -105,26 +105,35 @@ describe('invalidation', () => {
     assert.equal(await succeed(), 'token')
   })
 
-  test('nor does its success disprove what failed after it', async () => {
-    const { begin, memory, fail, refused } = memoryWorld()
+  test('the success of such a fetch removes no failure that came after the purge', async () => {
+    const { begin, negativeCache, fail, refused } = negativeCacheWorld()
     const old = begin()
-    memory.purge({})
+    negativeCache.purge({})
     await fail(unknown())
     await old.succeed()
     assert.equal(refused(), 'target')
   })
 })
 
-test('the last failure of a target is the one of any level that came last', async () => {
-  const { fail, begin, memory } = memoryWorld()
+test('a cached failure has its level, and the fields of its level only', async () => {
+  const { fail, begin, negativeCache } = negativeCacheWorld()
   const slow = begin(otherScope)
   await fail(unknown())
-  assert.equal(memory.last(otherScope), undefined)
   await slow.fail(consent())
-  const { level, tenant, scope, failures, error } = memory.last(target) ?? {}
+  await fail(federation(), otherApplication)
   assert.deepEqual(
-    [level, tenant, scope, failures, error?.code],
-    ['tenant', ids.contoso, undefined, 1, 'consent_required'],
+    [...negativeCache.all()].map(({ level, clientId, tenant, scope, failures }) => [
+      level,
+      clientId,
+      tenant,
+      scope,
+      failures,
+    ]),
+    [
+      ['application', ids.other, undefined, undefined, 1],
+      ['tenant', ids.application, ids.contoso, undefined, 1],
+      ['key', ids.application, ids.contoso, graph, 1],
+    ],
   )
 })
 
@@ -132,14 +141,14 @@ const tenants = [ids.contoso, ids.fabrikam]
 const targets = [ids.application, ids.other].flatMap(clientId =>
   tenants.flatMap(tenant => [graph, arm].map(scope => targetFor({ clientId, tenant, scope }))),
 )
-const kinds = { federation, consent, unknown, away, identity: () => failure('identity_unavailable', 'network') }
+const kinds = { federation, consent, unknown, unavailable, identity: () => failure('identity_unavailable', 'network') }
 
-/** What one failure may refuse besides its own key. */
-const reach: Readonly<Record<keyof typeof kinds, (failed: FetchTarget, asked: FetchTarget) => boolean>> = {
-  federation: (failed, asked) => failed.clientId === asked.clientId,
-  consent: (failed, asked) => failed.clientId === asked.clientId && failed.tenant === asked.tenant,
-  unknown: (failed, asked) => failed.key === asked.key,
-  away: (failed, asked) => failed.key === asked.key,
+/** Which targets a failure may affect. */
+const affects: Readonly<Record<keyof typeof kinds, (failed: FetchTarget, other: FetchTarget) => boolean>> = {
+  federation: (failed, other) => failed.clientId === other.clientId,
+  consent: (failed, other) => failed.clientId === other.clientId && failed.tenant === other.tenant,
+  unknown: (failed, other) => failed.key === other.key,
+  unavailable: (failed, other) => failed.key === other.key,
   identity: () => false,
 }
 
@@ -152,33 +161,37 @@ const steps = fc.array(
       which: fc.nat(20),
     }),
     fc.record({ do: fc.constant('advance' as const), which: fc.nat(40_000) }),
-    fc.record({ do: fc.constant('forget' as const), which: fc.nat(1) }),
+    fc.record({ do: fc.constant('purge' as const), which: fc.nat(1) }),
   ),
   { maxLength: 60 },
 )
 
-test('whatever happens: who is refused is refused for a failure that reaches it, and never for ever', async () => {
+test('for any sequence of events: a target gets only failures that affect it, and not for ever', async () => {
   await fc.assert(
     fc.asyncProperty(steps, async script => {
-      const { begin, memory, clock, world, succeed } = memoryWorld()
+      const { begin, negativeCache, clock, world, succeed } = negativeCacheWorld()
       const running: { target: FetchTarget; fetch: ReturnType<typeof begin> }[] = []
       const happened: { kind: keyof typeof kinds; target: FetchTarget; error: BrokerError }[] = []
       for (const { do: action, which } of script) {
         const picked = running[which % Math.max(1, running.length)]
         if (action === 'advance') clock.advance(which)
-        else if (action === 'forget') memory.purge({ tenant: tenants[which] })
+        else if (action === 'purge') negativeCache.purge({ tenant: tenants[which] })
         else if (action === 'begin') {
-          const asked = targets[which]
-          if (asked === undefined) throw new Error('no such target')
+          const wanted = targets[which]
+          if (wanted === undefined) throw new Error('unknown target')
           const before = world.calls
-          const standing = memory.lookUp(asked)
-          const fetch = begin(asked)
-          assert.equal(world.calls - before, standing ? 0 : 1, 'a fetch is made just when nothing stands in its way')
-          if (!standing) running.push({ target: asked, fetch })
+          const cached = negativeCache.lookUp(wanted)
+          const fetch = begin(wanted)
+          assert.equal(
+            world.calls - before,
+            cached ? 0 : 1,
+            'a fetch is made if, and only if, no failure is cached for it',
+          )
+          if (!cached) running.push({ target: wanted, fetch })
           else
             assert.ok(
               happened.some(
-                ({ kind, target: failed, error }) => error.code === standing.code && reach[kind](failed, asked),
+                ({ kind, target: failed, error }) => error.code === cached.code && affects[kind](failed, wanted),
               ),
             )
         } else if (picked) {

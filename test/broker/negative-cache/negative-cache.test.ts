@@ -3,11 +3,11 @@ import { describe, test } from 'node:test'
 import { BrokerError } from '../../../src/errors.ts'
 import { ids } from '../../support/callers.ts'
 import {
-  away,
+  unavailable,
   consent,
   failure,
   federation,
-  memoryWorld,
+  negativeCacheWorld,
   otherApplication,
   otherScope,
   otherTenant,
@@ -18,25 +18,25 @@ import {
 
 const seconds = 1000
 
-describe('a failure stands in the way of what it is about, and of nothing else', () => {
+describe('a failure is cached for what it concerns, and for nothing else', () => {
   const table: readonly [error: BrokerError, refused: string, why: string][] = [
     [federation(), 'target scope tenant', "the application's federated credential serves all its tenants"],
-    [consent(), 'target scope', 'an administrator of one tenant acts'],
+    [consent(), 'target scope', 'an administrator of one tenant must act'],
     [unknown(), 'target', 'one key'],
-    [away(), 'target', 'a transient one says nothing of other keys: the circuit looks at those'],
-    [failure('identity_unavailable', 'network'), '', "the identity's token has its own memory"],
-    [failure('internal_error', 'internal_error'), '', 'a bug is no answer of anybody'],
+    [unavailable(), 'target', 'a temporary failure says nothing about other keys; the circuit breaker counts those'],
+    [failure('identity_unavailable', 'network'), '', 'the assertion cache remembers it'],
+    [failure('internal_error', 'internal_error'), '', 'a bug is no response of an upstream'],
   ]
   for (const [error, refused, why] of table) {
-    test(`${error.reason} refuses ${refused || 'nothing'}: ${why}`, async () => {
-      const world = memoryWorld()
+    test(`${error.reason} affects ${refused || 'nothing'}: ${why}`, async () => {
+      const world = negativeCacheWorld()
       assert.equal(await world.fail(error), error)
       assert.equal(world.refused(), refused)
     })
   }
 
-  test('it is answered without a fetch, with its code, words, remedy and upstream facts', async () => {
-    const { fail, succeed, world } = memoryWorld()
+  test('a cached failure is returned without a fetch, with code, message, remedy and upstream details', async () => {
+    const { fail, succeed, world } = negativeCacheWorld()
     const upstream = { error: 'invalid_client', codes: [700213], traceId: 'trace' }
     const error = failure('federation_misconfigured', 'federation', { remedy: 'set the subject', upstream })
     await fail(error)
@@ -49,79 +49,79 @@ describe('a failure stands in the way of what it is about, and of nothing else',
     )
   })
 
-  test('what is thrown besides our errors comes out as internal_error and is not remembered', async () => {
-    const { fail, memory } = memoryWorld()
+  test('anything else that is thrown becomes `internal_error` and is not cached', async () => {
+    const { fail, negativeCache } = negativeCacheWorld()
     const thrown = await fail(new TypeError('a bug'))
     assert.ok(thrown instanceof BrokerError && thrown.code === 'internal_error')
-    assert.equal(memory.lookUp(target), undefined)
+    assert.equal(negativeCache.lookUp(target), undefined)
   })
 })
 
-describe('what is kept tells nobody more than they may know', () => {
-  test('the cause goes: it can hold a request with its assertion', async () => {
-    const { fail, memory } = memoryWorld()
+describe('a cached failure discloses nothing to other callers', () => {
+  test('it has no cause: that can contain a request with its assertion', async () => {
+    const { fail, negativeCache } = negativeCacheWorld()
     await fail(failure('upstream_unavailable', 'network', { cause: { body: 'client_assertion=secret' } }))
-    const kept = [...memory.all()].map(({ error }) => error)
-    assert.equal(kept.length, 1)
-    assert.ok(kept.every(({ cause, parts }) => cause === undefined && parts.cause === undefined))
-    assert.equal(memory.lookUp(target)?.cause, undefined)
+    const errors = [...negativeCache.all()].map(({ error }) => error)
+    assert.equal(errors.length, 1)
+    assert.ok(errors.every(({ cause, parts }) => cause === undefined && parts.cause === undefined))
+    assert.equal(negativeCache.lookUp(target)?.cause, undefined)
   })
 
-  test('callers of other tenants do not read of the tenant in which it failed', async () => {
-    const { fail, memory } = memoryWorld()
+  test('callers of other tenants do not see the tenant for which it failed', async () => {
+    const { fail, negativeCache } = negativeCacheWorld()
     await fail(failure('federation_misconfigured', 'federation', { remedy: `Add it for ${ids.contoso}.` }))
-    const met = memory.lookUp(otherTenant)
-    assert.equal(met?.reason, 'federation')
-    assert.equal(met.parts.remedy, undefined)
+    const failed = negativeCache.lookUp(otherTenant)
+    assert.equal(failed?.reason, 'federation')
+    assert.equal(failed.parts.remedy, undefined)
   })
 
-  test('a remedy that names the scope is not told to those who ask for another', async () => {
-    const { fail, memory } = memoryWorld()
+  test('a remedy that names the scope is not returned for another scope', async () => {
+    const { fail, negativeCache } = negativeCacheWorld()
     await fail(failure('consent_required', 'consent', { remedy: `Assign a role of ${target.scope}.` }))
-    assert.equal(memory.lookUp(otherScope)?.parts.remedy, undefined)
+    assert.equal(negativeCache.lookUp(otherScope)?.parts.remedy, undefined)
   })
 
-  test('a key keeps its whole remedy', async () => {
-    const { fail, memory } = memoryWorld()
+  test('for the same key the remedy is complete', async () => {
+    const { fail, negativeCache } = negativeCacheWorld()
     await fail(failure('upstream_rejected', 'request', { remedy: `${target.tenant} does not know ${target.scope}.` }))
-    assert.match(memory.lookUp(target)?.parts.remedy ?? '', /does not know/)
+    assert.match(negativeCache.lookUp(target)?.parts.remedy ?? '', /does not know/)
   })
 })
 
 describe('Retry-After', () => {
-  test('counts down, never below a second', async () => {
-    const { fail, memory, clock, world } = memoryWorld()
+  test('counts down, but never below a second', async () => {
+    const { fail, negativeCache, clock, world } = negativeCacheWorld()
     world.random = 0
     await fail(failure('upstream_unavailable', 'throttled', { retryAfter: 20 }))
-    const told = [0, 1, 999, 18_000, 999].map(ms => (clock.advance(ms), memory.lookUp(target)?.retryAfter))
-    assert.deepEqual(told, [20, 20, 19, 1, 1])
+    const left = [0, 1, 999, 18_000, 999].map(ms => (clock.advance(ms), negativeCache.lookUp(target)?.retryAfter))
+    assert.deepEqual(left, [20, 20, 19, 1, 1])
     clock.advance(1)
-    assert.equal(memory.lookUp(target), undefined)
+    assert.equal(negativeCache.lookUp(target), undefined)
   })
 
   for (const error of [federation(), consent(), unknown()]) {
-    test(`is not sent with ${error.status} ${error.code}: waiting cannot help`, async () => {
-      const { fail, memory } = memoryWorld()
+    test(`is not sent with ${error.status} ${error.code}: waiting does not help`, async () => {
+      const { fail, negativeCache } = negativeCacheWorld()
       await fail(error)
-      assert.equal(memory.lookUp(target)?.code, error.code)
-      assert.equal(memory.lookUp(target)?.retryAfter, undefined)
+      assert.equal(negativeCache.lookUp(target)?.code, error.code)
+      assert.equal(negativeCache.lookUp(target)?.retryAfter, undefined)
     })
   }
 
-  test('one error object is kept, and made anew once a second at most', async () => {
-    const { fail, memory, clock } = memoryWorld()
+  test('there is one error object, replaced once a second at most', async () => {
+    const { fail, negativeCache, clock } = negativeCacheWorld()
     await fail(failure('upstream_unavailable', 'throttled', { retryAfter: 20 }))
-    const first = memory.lookUp(target)
-    assert.equal(memory.lookUp(target), first)
+    const first = negativeCache.lookUp(target)
+    assert.equal(negativeCache.lookUp(target), first)
     clock.advance(1 * seconds)
-    assert.notEqual(memory.lookUp(target), first)
-    assert.equal(memory.lookUp(target), [...memory.all()][0]?.error)
+    assert.notEqual(negativeCache.lookUp(target), first)
+    assert.equal(negativeCache.lookUp(target), [...negativeCache.all()][0]?.error)
   })
 })
 
 describe('a success', () => {
-  test('disproves what was remembered of its key, its tenant and its application', async () => {
-    const { fail, begin, refused } = memoryWorld()
+  test('removes the failures of its key, its tenant and its application', async () => {
+    const { fail, begin, refused } = negativeCacheWorld()
     const [slow, other] = [begin(), begin(otherApplication)]
     for (const error of [unknown(), consent(), federation()]) await fail(error)
     await other.succeed()
@@ -130,8 +130,8 @@ describe('a success', () => {
     assert.equal(refused(), '')
   })
 
-  test('in one tenant shows that federation works, and nothing of consent in another', async () => {
-    const { fail, begin, refused } = memoryWorld()
+  test('in one tenant removes no failure of another tenant or of another application', async () => {
+    const { fail, begin, refused } = negativeCacheWorld()
     const slow = begin(otherTenant)
     await fail(consent())
     await fail(federation(), otherApplication)
@@ -142,51 +142,50 @@ describe('a success', () => {
 
 describe('failures in a row', () => {
   test('make the back-off longer: up to 1 s, 2 s, 4 s', async () => {
-    const { fail, clock, memory, world } = memoryWorld()
+    const { fail, clock, negativeCache, world } = negativeCacheWorld()
     world.random = 1
     for (const wait of [1000, 2000, 4000]) {
-      await fail(away())
+      await fail(unavailable())
       clock.advance(wait - 1)
-      assert.ok(memory.lookUp(target))
+      assert.ok(negativeCache.lookUp(target))
       clock.advance(1)
-      assert.equal(memory.lookUp(target), undefined)
+      assert.equal(negativeCache.lookUp(target), undefined)
     }
   })
 
-  test('a success begins anew', async () => {
-    const { fail, succeed, clock, memory, world } = memoryWorld()
+  test('are counted from the start after a success', async () => {
+    const { fail, succeed, clock, cachedFailure, world } = negativeCacheWorld()
     world.random = 1
     for (const _ of [1, 2, 3]) {
-      await fail(away())
+      await fail(unavailable())
       clock.advance(30 * seconds)
     }
     await succeed()
-    await fail(away())
-    assert.equal(memory.last(target)?.failures, 1)
+    await fail(unavailable())
+    assert.equal(cachedFailure().failures, 1)
   })
 
-  test('are told of with the time of the first of them', async () => {
-    const { fail, clock, memory } = memoryWorld()
-    await fail(away())
-    const first = clock.monotonic()
+  test('are counted after the period of the first, too', async () => {
+    const { fail, clock, cachedFailure } = negativeCacheWorld()
+    await fail(unavailable())
     clock.advance(30 * seconds)
-    await fail(away())
-    assert.deepEqual([memory.last(target)?.since, memory.last(target)?.failures], [first, 2])
+    await fail(unavailable())
+    assert.equal(cachedFailure().failures, 2)
   })
 
-  test('fetches that were under way together are one: sixty-four do not make a back-off of minutes', async () => {
-    const { begin, memory, clock } = memoryWorld()
+  test('concurrent fetches that fail together count once: sixty-four do not cause a back-off of minutes', async () => {
+    const { begin, cachedFailure, clock } = negativeCacheWorld()
     const together = Array.from({ length: 64 }, (_, n) => begin(targetFor({ tenant: `t${n}` })))
     for (const each of together) await each.fail(federation())
-    assert.equal(memory.last(target)?.failures, 1)
-    const until = memory.last(target)?.until
+    assert.equal(cachedFailure().failures, 1)
+    const until = cachedFailure().until
     assert.equal(until, clock.monotonic() + 22_500)
   })
 })
 
-test('what one tenant can bring about refuses nobody else, so that whoever may name any tenant shuts out no other', async () => {
+test('a failing tenant does not affect other tenants, so a caller that may use any tenant cannot block the others', async () => {
   for (const reason of ['cloud', 'client'] as const) {
-    const { fail, refused } = memoryWorld()
+    const { fail, refused } = negativeCacheWorld()
     await fail(failure('federation_misconfigured', reason))
     assert.equal(refused(), 'target scope', reason)
   }

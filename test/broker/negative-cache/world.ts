@@ -1,4 +1,5 @@
-import { createNegativeCache } from '../../../src/broker/tokens/negative-cache.ts'
+import assert from 'node:assert/strict'
+import { createNegativeCache, matches } from '../../../src/broker/tokens/negative-cache.ts'
 import type { FetchTarget } from '../../../src/broker/tokens/negative-cache-rules.ts'
 import { BrokerError, type ErrorCode, type ErrorParts, type ReasonOf } from '../../../src/errors.ts'
 import { arm, graph, ids } from '../../support/callers.ts'
@@ -20,40 +21,47 @@ export const failure = <Code extends ErrorCode>(code: Code, reason: ReasonOf<Cod
 export const federation = () => failure('federation_misconfigured', 'federation')
 export const consent = () => failure('consent_required', 'consent')
 export const unknown = () => failure('upstream_rejected', 'unknown')
-export const away = () => failure('upstream_unavailable', 'network')
+export const unavailable = () => failure('upstream_unavailable', 'network')
 
-/** A memory whose chance is `random` and whose time stands still; `calls` counts the fetches that were made. */
-export function memoryWorld(max?: number) {
+/** A negative cache with a clock that stands still. `world.random` is its chance; `world.calls` counts the fetches. */
+export function negativeCacheWorld(max?: number) {
   const clock = movableClock()
   const world = { random: 0.5, calls: 0 }
-  const memory = createNegativeCache({ clock, random: () => world.random, ...(max !== undefined && { max }) })
-  const outcome = (asked: FetchTarget, work: () => Promise<string>) =>
-    memory.run(asked, () => (world.calls++, work())).catch((thrown: unknown) => thrown)
+  const negativeCache = createNegativeCache({ clock, random: () => world.random, ...(max !== undefined && { max }) })
+  const outcome = (of: FetchTarget, work: () => Promise<string>) =>
+    negativeCache.run(of, () => (world.calls++, work())).catch((thrown: unknown) => thrown)
   return {
     clock,
-    memory,
+    negativeCache,
     world,
-    /** A fetch that succeeds: its result, or the failure that stood in its way. */
-    succeed: (asked = target) => outcome(asked, () => Promise.resolve('token')),
-    /** A fetch that fails: its failure, or the one that stood in its way. */
-    fail: (error: Error, asked = target) =>
-      outcome(asked, async () => {
+    /** Runs a fetch that succeeds: its result, or the cached failure. */
+    succeed: (of = target) => outcome(of, () => Promise.resolve('token')),
+    /** Runs a fetch that fails: its failure, or the cached one. */
+    fail: (error: Error, of = target) =>
+      outcome(of, async () => {
         throw error
       }),
-    /** A fetch that is under way until it is settled. */
-    begin: (asked = target) => {
+    /** Runs a fetch that is under way until `succeed` or `fail` is called. */
+    begin: (of = target) => {
       const { promise, resolve, reject } = Promise.withResolvers<string>()
-      const result = outcome(asked, () => promise)
+      const result = outcome(of, () => promise)
       return {
         result,
         succeed: () => (resolve('token'), result),
         fail: (error: Error) => (reject(error), result),
       }
     },
-    /** Which of the four targets are refused now: a letter each. */
+    /** The one cached failure that affects a target, also if its period is over. */
+    cachedFailure: (of = target) => {
+      const [cached, ...more] = [...negativeCache.all()].filter(each => matches(each, of))
+      assert.ok(cached)
+      assert.deepEqual(more, [])
+      return cached
+    },
+    /** The names of the four targets for which a failure is cached now. */
     refused: () =>
       Object.entries({ target, scope: otherScope, tenant: otherTenant, application: otherApplication })
-        .filter(([, asked]) => memory.lookUp(asked))
+        .filter(([, each]) => negativeCache.lookUp(each))
         .map(([name]) => name)
         .join(' '),
   }

@@ -3,13 +3,13 @@ import { describe, test } from 'node:test'
 import type { Fault } from '../../../emulator/faults.ts'
 import type { Reply, TestBroker } from '../../support/broker.ts'
 import { send, until } from '../../support/broker.ts'
-import { askAllFor, askFor, cells, type Cell, prepare, startMatrix } from './world.ts'
+import { requestAll, requestCell, cells, type Cell, prepare, startMatrix } from './world.ts'
 
-/** The circuit as callers meet it: whoever has a token is served, whoever has none is answered at once. */
+/** The circuit breaker as callers see it: with a cached token they are served, without one they get an error at once. */
 const matrix = await startMatrix()
 const { emulator, clock } = matrix
 
-/** Keys that no cell has: each application at the other cells' tenants. */
+/** Keys of no cell: each application with the tenants of the other cells. */
 const elsewhere: readonly Cell[] = cells.flatMap(({ application }) =>
   cells
     .filter(cell => cell.application !== application)
@@ -17,21 +17,21 @@ const elsewhere: readonly Cell[] = cells.flatMap(({ application }) =>
 )
 const requests = () => emulator.counts().endpoints.token.total
 
-/** Asks for so many keys that fail; resolves to the answers. */
+/** Requests so many keys while a fault is injected; resolves to the responses. */
 async function failAt(broker: TestBroker, fault: Fault, count: number): Promise<readonly Reply[]> {
   emulator.fault(fault)
   const replies: Reply[] = []
-  for (const cell of elsewhere.slice(0, count)) replies.push(await askFor(matrix, broker, cell))
+  for (const cell of elsewhere.slice(0, count)) replies.push(await requestCell(matrix, broker, cell))
   return replies
 }
 
-const sick: Fault = { kind: 'server-error', at: 'token', status: 500 }
+const serverError: Fault = { kind: 'server-error', at: 'token', status: 500 }
 
 describe('the circuit is open', () => {
-  test('after ten exchanges of several tenants that failed: the eleventh is not made', async t => {
+  test('after ten failed exchanges of several tenants: the eleventh is not made', async t => {
     const broker = await matrix.start(t)
     await prepare(matrix, broker)
-    const replies = await failAt(broker, sick, 11)
+    const replies = await failAt(broker, serverError, 11)
     assert.equal(requests(), 10)
     const last = replies.at(-1)
     assert.deepEqual(
@@ -40,21 +40,21 @@ describe('the circuit is open', () => {
     )
   })
 
-  test('cold and expired: 503 at once; due: the token that is held; nobody asks Entra', async t => {
+  test('cold and expired keys get 503 at once, due keys the cached token; no request is sent to Entra', async t => {
     const broker = await matrix.start(t)
     await broker.service.warmUp()
     await prepare(matrix, broker)
-    await failAt(broker, sick, 10)
+    await failAt(broker, serverError, 10)
     emulator.resetCounts()
     for (const cell of cells) {
-      const replies = await askAllFor(matrix, broker, cell)
+      const replies = await requestAll(matrix, broker, cell)
       assert.ok(replies.every(({ status }) => status === (cell.state === 'due' ? 200 : 503)))
       if (cell.state !== 'due') assert.ok(replies.every(({ headers }) => headers['retry-after'] === '2'))
       else {
         await until('the refresh', () =>
           broker.events('token.refresh_failed').some(l => l['reason'] === 'circuit_open'),
         )
-        const again = await askFor(matrix, broker, cell)
+        const again = await requestCell(matrix, broker, cell)
         assert.match(String(again.headers['cache-status']), /^token-broker; hit; ttl=\d+; detail=refresh-failed$/)
       }
     }
@@ -63,57 +63,57 @@ describe('the circuit is open', () => {
     assert.equal((await send(`${broker.url}/readyz`)).status, 200, 'the broker stays ready')
   })
 
-  test('it is nobody’s failure: when it closes after two seconds, every key is to be had at once', async t => {
+  test('its failures are not cached: when it closes after two seconds, every key gets a token at once', async t => {
     const broker = await matrix.start(t)
     await prepare(matrix, broker)
-    await failAt(broker, sick, 10)
-    for (const cell of cells) await askFor(matrix, broker, cell)
+    await failAt(broker, serverError, 10)
+    for (const cell of cells) await requestCell(matrix, broker, cell)
     emulator.clearFaults()
     clock.advance(2)
-    for (const cell of cells) assert.equal((await askFor(matrix, broker, cell)).status, 200)
+    for (const cell of cells) assert.equal((await requestCell(matrix, broker, cell)).status, 200)
   })
 
-  test('after two seconds one exchange finds out; if that fails, it stays open', async t => {
+  test('after two seconds one exchange is tried; if that fails, it stays open', async t => {
     const broker = await matrix.start(t)
     await prepare(matrix, broker)
-    await failAt(broker, sick, 10)
+    await failAt(broker, serverError, 10)
     emulator.resetCounts()
     clock.advance(2)
     const cold = cells.filter(({ state }) => state !== 'due')
-    const replies = await Promise.all(cold.map(cell => askFor(matrix, broker, cell)))
+    const replies = await Promise.all(cold.map(cell => requestCell(matrix, broker, cell)))
     assert.ok(replies.every(({ status }) => status === 503))
     assert.equal(requests(), 1)
   })
 })
 
 describe('the circuit stays closed', () => {
-  const answers: readonly [fault: Fault, why: string][] = [
-    [{ kind: 'throttled', at: 'token' }, 'a 429 is an answer'],
-    [{ kind: 'aadsts', at: 'token', code: 65_001 }, 'a 4xx is an answer'],
-    [{ kind: 'broken-json', at: 'token' }, 'a useless answer is one, too'],
-    [{ kind: 'wrong-tenant', at: 'token' }, 'so is the wrong token'],
+  const responses: readonly [fault: Fault, why: string][] = [
+    [{ kind: 'throttled', at: 'token' }, 'a 429 is a response'],
+    [{ kind: 'aadsts', at: 'token', code: 65_001 }, 'a 4xx is a response'],
+    [{ kind: 'broken-json', at: 'token' }, 'a response that cannot be used is one, too'],
+    [{ kind: 'wrong-tenant', at: 'token' }, 'the wrong token is one, too'],
   ]
-  for (const [fault, why] of answers) {
+  for (const [fault, why] of responses) {
     test(`${fault.kind} for all tenants: ${why}`, async t => {
       const broker = await matrix.start(t)
       await prepare(matrix, broker)
       await failAt(broker, fault, 25)
       emulator.clearFaults()
-      for (const cell of cells) assert.equal((await askFor(matrix, broker, cell)).status, 200)
+      for (const cell of cells) assert.equal((await requestCell(matrix, broker, cell)).status, 200)
     })
   }
 
-  test("one tenant's trouble is not the others'", async t => {
+  test('the failures of one tenant do not affect the others', async t => {
     const broker = await matrix.start(t)
     await prepare(matrix, broker)
     const [{ tenant }] = cells as readonly [Cell]
-    emulator.fault({ ...sick, tenant })
+    emulator.fault({ ...serverError, tenant })
     for (let n = 0; n < 12; n++) {
-      for (const cell of elsewhere.filter(each => each.tenant === tenant)) await askFor(matrix, broker, cell)
+      for (const cell of elsewhere.filter(each => each.tenant === tenant)) await requestCell(matrix, broker, cell)
       clock.advance(2)
     }
     for (const cell of cells) {
-      assert.equal((await askFor(matrix, broker, cell)).status, cell.tenant === tenant ? 503 : 200)
+      assert.equal((await requestCell(matrix, broker, cell)).status, cell.tenant === tenant ? 503 : 200)
     }
   })
 })

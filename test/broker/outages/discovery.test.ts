@@ -4,25 +4,25 @@ import { connect, createServer, type AddressInfo } from 'node:net'
 import { after, describe, test, type TestContext } from 'node:test'
 import { Worker } from 'node:worker_threads'
 import type { Fault } from '../../../emulator/faults.ts'
-import { askAllFor, askFor, cells, reportRow, type Row, startMatrix, strike, timeoutMs } from './world.ts'
+import { requestAll, requestCell, cells, reportRow, type Row, startMatrix, strike, timeoutMs } from './world.ts'
 
-/** What can go wrong before the token endpoint is reached: at Entra's metadata, and on the way there. */
+/** What can go wrong before the token endpoint is reached: at Entra's metadata, and while connecting. */
 const matrix = await startMatrix()
 const broker = await matrix.start({ after })
 
-const away = { status: 503, code: 'upstream_unavailable', retryAfter: 1, calls: 0 }
+const unavailable = { status: 503, code: 'upstream_unavailable', retryAfter: 1, calls: 0 }
 const invalid = { status: 502, code: 'upstream_invalid', calls: 0 }
 const discovery = (kind: Fault['kind'], rest: Partial<Fault> = {}): Fault => ({ kind, at: 'discovery', ...rest })
 
 const rows: readonly Row[] = [
-  { fault: discovery('refused'), ...away, attempts: 3 },
-  { fault: discovery('reset'), ...away, attempts: 3 },
-  { fault: discovery('hung'), ...away, waits: 1 },
-  { fault: discovery('stalled-body'), ...away, waits: 1 },
-  { fault: discovery('throttled'), ...away, retryAfter: 5 },
-  { fault: discovery('server-error', { status: 500 }), ...away, attempts: 3 },
-  { fault: discovery('server-error', { status: 503, retryAfter: 7 }), ...away, retryAfter: 7 },
-  { fault: discovery('html', { status: 502 }), ...away, attempts: 3 },
+  { fault: discovery('refused'), ...unavailable, attempts: 3 },
+  { fault: discovery('reset'), ...unavailable, attempts: 3 },
+  { fault: discovery('hung'), ...unavailable, waits: 1 },
+  { fault: discovery('stalled-body'), ...unavailable, waits: 1 },
+  { fault: discovery('throttled'), ...unavailable, retryAfter: 5 },
+  { fault: discovery('server-error', { status: 500 }), ...unavailable, attempts: 3 },
+  { fault: discovery('server-error', { status: 503, retryAfter: 7 }), ...unavailable, retryAfter: 7 },
+  { fault: discovery('html', { status: 502 }), ...unavailable, attempts: 3 },
   { fault: discovery('html', { status: 200 }), ...invalid },
   { fault: discovery('broken-json'), ...invalid },
   { fault: discovery('redirect'), ...invalid },
@@ -41,7 +41,7 @@ for (const row of rows) {
   )
 }
 
-/** A port at which connections are taken and nothing is ever said, not even by TLS. */
+/** A port that accepts connections and never sends anything, not even for TLS. */
 async function muteServer(t: TestContext): Promise<number> {
   const server = createServer(socket => socket.on('error', () => undefined)).listen(0, '127.0.0.1')
   await once(server, 'listening')
@@ -49,7 +49,7 @@ async function muteServer(t: TestContext): Promise<number> {
   return (server.address() as AddressInfo).port
 }
 
-/** A port at which not even connections are taken: a thread listens that never looks, and its backlog is full. */
+/** A port that accepts no connections: a thread listens, is blocked, and its backlog is full. */
 async function fullBacklog(t: TestContext): Promise<number> {
   const thread = new Worker(
     `const { parentPort } = require('node:worker_threads')
@@ -70,18 +70,18 @@ async function fullBacklog(t: TestContext): Promise<number> {
   return port
 }
 
-describe('nobody answers on the way there', () => {
+describe('connecting to Entra hangs', () => {
   const hangs = [
     ['connecting', fullBacklog],
     ['the TLS handshake', muteServer],
   ] as const
   for (const [what, listen] of hangs) {
-    test(`${what} hangs: everybody gets a 503 when the time is over, and the next one at once`, async t => {
+    test(`${what} hangs: every caller gets 503 after the timeout, and the next one at once`, async t => {
       const authority = `https://localhost:${await listen(t)}`
       const stuck = await matrix.start(t, { BROKER_AUTHORITY: authority })
       const cold = cells.filter(({ state }) => state === 'cold')
       const began = performance.now()
-      for (const replies of await Promise.all(cold.map(cell => askAllFor(matrix, stuck, cell)))) {
+      for (const replies of await Promise.all(cold.map(cell => requestAll(matrix, stuck, cell)))) {
         for (const { status, json, headers } of replies) {
           assert.deepEqual([status, json['code'], headers['retry-after']], [503, 'upstream_unavailable', '1'])
         }
@@ -89,8 +89,8 @@ describe('nobody answers on the way there', () => {
       const waited = performance.now() - began
       assert.ok(waited > timeoutMs - 50 && waited < timeoutMs + 2500, `waited for ${waited} ms`)
       const again = performance.now()
-      for (const cell of cold) assert.equal((await askFor(matrix, stuck, cell)).status, 503)
-      assert.ok(performance.now() - again < timeoutMs, 'the failure is remembered')
+      for (const cell of cold) assert.equal((await requestCell(matrix, stuck, cell)).status, 503)
+      assert.ok(performance.now() - again < timeoutMs, 'the failure is cached')
     })
   }
 })

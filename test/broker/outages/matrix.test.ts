@@ -5,12 +5,12 @@ import { reportRow, type Row, startMatrix, strike } from './world.ts'
 
 /**
  * Everything that can go wrong at Entra's token endpoint, for a key that is cold, due or expired, and for one caller or
- * several at once: what they get, after how long, and how often Entra is asked for it.
+ * several at once: what they get, after how long, and how many requests Entra gets.
  */
 const matrix = await startMatrix()
 const broker = await matrix.start({ after })
 
-const away = { status: 503, code: 'upstream_unavailable', retryAfter: 1, calls: 1 }
+const unavailable = { status: 503, code: 'upstream_unavailable', retryAfter: 1, calls: 1 }
 const invalid = { status: 502, code: 'upstream_invalid', calls: 1 }
 const federation = { status: 502, code: 'federation_misconfigured', calls: 1 }
 const consent = { status: 403, code: 'consent_required', calls: 1 }
@@ -20,45 +20,45 @@ const token = (kind: Fault['kind'], rest: Partial<Fault> = {}): Fault => ({ kind
 const aadsts = (code: number): Fault => token('aadsts', { code })
 
 const rows: readonly Row[] = [
-  // No connection: what may pass is tried three times in all, as far as the time goes.
-  { fault: token('refused'), ...away, calls: 0, attempts: 3 },
-  { fault: token('reset'), ...away, calls: 3, attempts: 3 },
-  // No answer: everybody gets theirs when the time is over.
-  { fault: token('hung'), ...away, waits: 1 },
-  { fault: token('stalled-body'), ...away, waits: 1 },
-  // Trouble that passes is tried again; but a pause of a second does not fit into the time, so that is told at once.
-  { fault: token('throttled'), ...away, retryAfter: 5 },
-  { fault: token('throttled', { httpDate: true, retryAfter: 9 }), ...away, retryAfter: 9 },
-  { fault: token('throttled', { retryAfter: 'none' }), ...away },
-  { fault: token('throttled', { retryAfter: 86_400 }), ...away, retryAfter: 300 },
-  { fault: token('server-error', { status: 500 }), ...away, calls: 3, attempts: 3 },
-  { fault: token('server-error', { status: 502 }), ...away, calls: 3, attempts: 3 },
-  { fault: token('server-error', { status: 503, retryAfter: 7 }), ...away, retryAfter: 7 },
-  { fault: token('server-error', { status: 504, empty: true }), ...away, calls: 3, attempts: 3 },
-  { fault: token('html', { status: 502 }), ...away, calls: 3, attempts: 3 },
-  { fault: aadsts(90033), ...away, calls: 3, attempts: 3 },
-  { fault: aadsts(50196), ...away },
-  // The broker is not trusted as it is set up.
+  // No connection: three attempts in all, if there is time for them.
+  { fault: token('refused'), ...unavailable, calls: 0, attempts: 3 },
+  { fault: token('reset'), ...unavailable, calls: 3, attempts: 3 },
+  // No response: every caller gets the error after the timeout.
+  { fault: token('hung'), ...unavailable, waits: 1 },
+  { fault: token('stalled-body'), ...unavailable, waits: 1 },
+  // A temporary failure is retried. But a pause of a second does not fit into the time: then it is returned at once.
+  { fault: token('throttled'), ...unavailable, retryAfter: 5 },
+  { fault: token('throttled', { httpDate: true, retryAfter: 9 }), ...unavailable, retryAfter: 9 },
+  { fault: token('throttled', { retryAfter: 'none' }), ...unavailable },
+  { fault: token('throttled', { retryAfter: 86_400 }), ...unavailable, retryAfter: 300 },
+  { fault: token('server-error', { status: 500 }), ...unavailable, calls: 3, attempts: 3 },
+  { fault: token('server-error', { status: 502 }), ...unavailable, calls: 3, attempts: 3 },
+  { fault: token('server-error', { status: 503, retryAfter: 7 }), ...unavailable, retryAfter: 7 },
+  { fault: token('server-error', { status: 504, empty: true }), ...unavailable, calls: 3, attempts: 3 },
+  { fault: token('html', { status: 502 }), ...unavailable, calls: 3, attempts: 3 },
+  { fault: aadsts(90033), ...unavailable, calls: 3, attempts: 3 },
+  { fault: aadsts(50196), ...unavailable },
+  // The federated credential or the assertion is wrong.
   { fault: aadsts(700024), ...federation },
   { fault: aadsts(700213), ...federation },
   { fault: aadsts(70025), ...federation },
   { fault: aadsts(90038), ...federation },
-  // The tenant has to act.
+  // An administrator of the tenant must act.
   { fault: aadsts(7000229), ...consent },
   { fault: aadsts(7000112), ...consent },
   { fault: aadsts(65001), ...consent },
   { fault: aadsts(501051), ...consent },
-  // What was asked for does not exist, or is refused for a reason that nobody foresaw.
+  // The tenant or resource does not exist, or Entra refuses for another reason.
   { fault: aadsts(90002), ...rejected },
   { fault: aadsts(500011), ...rejected },
   { fault: aadsts(53003), ...rejected },
   { fault: aadsts(123_456), ...rejected },
-  // Garbage.
+  // Not of the protocol.
   { fault: token('html', { status: 200 }), ...invalid },
   { fault: token('broken-json'), ...invalid },
   { fault: token('redirect'), ...invalid },
   { fault: token('huge-body'), ...invalid },
-  // A good answer with one thing wrong in it.
+  // A token response with one wrong field.
   { fault: token('wrong-tenant'), ...invalid },
   { fault: token('wrong-application'), ...invalid },
   { fault: token('wrong-audience'), ...invalid },
@@ -75,7 +75,7 @@ for (const row of rows) {
       // The discovery document is read once per attempt.
       const attempts = row.fault.kind === 'refused' ? 0 : 6 * (row.attempts ?? 1)
       assert.equal(counts.endpoints.discovery.total, attempts)
-      // Only a refused assertion makes the broker ask for another one.
+      // Only after a refused assertion does the broker fetch another one.
       if (row.fault.code !== 700_024) assert.equal(counts.endpoints.identity.total, 0)
     },
   )

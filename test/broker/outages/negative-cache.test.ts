@@ -11,7 +11,7 @@ import {
   type TestBroker,
 } from '../../support/broker.ts'
 
-/** What a failure at Entra costs those who come after it: for whom and how long it is remembered, what passes by itself. */
+/** What later callers get after a failure of Entra: for what and how long it is cached, and which failures a retry hides. */
 const second = '3b000000-0000-4000-8000-00000000000b'
 const arm = 'https://management.azure.com/.default'
 const {
@@ -44,39 +44,39 @@ const others = {
   'of its application': { ...key, tenant: 'fabrikam' },
   'of another application': { ...key, application: 'second' },
 }
-/** Which of the {@link others} are answered from memory. */
-const remembered = { key: [], tenant: ['of its tenant'], application: ['of its tenant', 'of its application'] }
+/** Which of the {@link others} are served from the negative cache. */
+const cached = { key: [], tenant: ['of its tenant'], application: ['of its tenant', 'of its application'] }
 
-type Level = keyof typeof remembered
+type Level = keyof typeof cached
 const at = (kind: Fault['kind'], rest: Partial<Fault> = {}): Fault => ({ kind, at: 'token', ...rest })
 const aadsts = (code: number): Fault => at('aadsts', { code })
 
-/** With chance in the middle: half of the jitter. */
+/** With half of the jitter. */
 const rows: readonly [fault: Fault, level: Level, seconds: number, why: string][] = [
   [at('throttled', { retryAfter: 7 }), 'key', 7.5, 'Retry-After, and half a second of jitter'],
   [at('throttled', { retryAfter: 7, httpDate: true }), 'key', 7.5, 'Retry-After as a date'],
-  [at('throttled', { retryAfter: 'none' }), 'key', 1.5, 'a limit that does not say for how long: a second'],
-  [at('throttled', { retryAfter: 86_400 }), 'key', 300.5, 'a Retry-After of a day is not believed'],
-  [at('server-error'), 'key', 0.5, 'a server in trouble: nothing but jitter'],
+  [at('throttled', { retryAfter: 'none' }), 'key', 1.5, 'a limit without Retry-After: a second'],
+  [at('throttled', { retryAfter: 86_400 }), 'key', 300.5, 'a Retry-After of a day counts as five minutes'],
+  [at('server-error'), 'key', 0.5, 'a server error: only jitter'],
   [aadsts(700_213), 'application', 22.5, 'the federated credential does not fit: the middle of 15 to 30 s'],
   [aadsts(700_024), 'application', 22.5, "the identity's token is refused"],
   [aadsts(90_038), 'tenant', 45, 'another cloud'],
   [aadsts(700_016), 'tenant', 45, 'no consent: the middle of 30 to 60 s'],
-  [aadsts(90_002), 'tenant', 45, 'no such tenant'],
+  [aadsts(90_002), 'tenant', 45, 'the tenant does not exist'],
   [aadsts(65_001), 'key', 45, 'no consent for one resource'],
-  [aadsts(500_011), 'key', 45, 'no such resource'],
+  [aadsts(500_011), 'key', 45, 'the resource does not exist'],
   [aadsts(53_003), 'key', 45, 'refused for another reason'],
-  [at('wrong-tenant'), 'key', 45, 'an answer that cannot be used'],
+  [at('wrong-tenant'), 'key', 45, 'a response that cannot be used'],
 ]
 
-/** The first request after a failure: how many requests it caused, and how it was answered. */
+/** Sends a request: the response, and how many requests to Entra it caused. */
 async function requestsFor(broker: TestBroker, body: typeof key): Promise<{ reply: Reply; caused: number }> {
   const before = requests()
   const reply = await broker.ask(body, { token })
   return { reply, caused: requests() - before }
 }
 
-describe('a failure is remembered where it belongs, and for as long', () => {
+describe('a failure is cached for what it concerns, and for its period', () => {
   for (const [fault, level, seconds, why] of rows) {
     const name = fault.code ?? fault.kind
     test(`${name}: for its ${level}, ${seconds} s (${why})`, async t => {
@@ -85,10 +85,10 @@ describe('a failure is remembered where it belongs, and for as long', () => {
       const attempts = fault.kind === 'server-error' ? 3 : 1
       const { status, json } = (await requestsFor(broker, key)).reply
       for (const [which, body] of Object.entries({ 'the same': key, ...others })) {
-        const isRemembered = which === 'the same' || remembered[level].some(each => each === which)
+        const isCached = which === 'the same' || cached[level].some(each => each === which)
         const { reply, caused } = await requestsFor(broker, body)
         assert.deepEqual([reply.status, reply.json['code']], [status, json['code']], which)
-        assert.equal(caused, isRemembered ? 0 : attempts, which)
+        assert.equal(caused, isCached ? 0 : attempts, which)
       }
       emulator.clearFaults()
       clock.advance(seconds - 0.001)
@@ -101,11 +101,11 @@ describe('a failure is remembered where it belongs, and for as long', () => {
   }
 })
 
-describe('what passes within the time costs nobody an answer', () => {
+describe('a failure that passes within the timeout does not reach callers', () => {
   const passing: readonly [fault: Fault, requests: number, why: string][] = [
     [at('reset', { times: 1 }), 2, 'a connection that breaks'],
     [at('reset', { times: 2 }), 3, 'twice'],
-    [at('server-error', { times: 1 }), 2, 'a server in trouble'],
+    [at('server-error', { times: 1 }), 2, 'a server error'],
     [at('server-error', { times: 2 }), 3, 'twice'],
     [at('throttled', { times: 1, retryAfter: 1 }), 2, 'a limit, with a second to wait'],
     [{ kind: 'reset', at: 'discovery', times: 1 }, 1, 'a connection for the metadata that breaks'],
@@ -120,7 +120,7 @@ describe('what passes within the time costs nobody an answer', () => {
     })
   }
 
-  test('an assertion that is refused, where the platform has another by now: 200 after two requests', async t => {
+  test('an assertion that is refused although the platform has a newer one: 200 after two requests', async t => {
     const broker = await start(t)
     await broker.ask({ ...key, tenant: 'fabrikam' }, { token })
     emulator.renewIdentityToken()

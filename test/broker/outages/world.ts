@@ -14,10 +14,10 @@ import {
   until,
 } from '../../support/broker.ts'
 
-/** What the cache knows of a key when the fault strikes. */
+/** The state of a key in the cache when the fault is injected. */
 export type State = 'cold' | 'due' | 'expired'
 
-/** One question about one key: each cell has an application and a tenant of its own, so that none helps another. */
+/** One key in one state. Each cell has an application and a tenant of its own, so that cells do not affect each other. */
 export interface Cell {
   readonly state: State
   readonly callers: 'one' | 'many'
@@ -33,44 +33,44 @@ export const cells: readonly Cell[] = (['cold', 'due', 'expired'] as const).flat
   }),
 )
 const crowd = 4
-/** Seconds of life of the tokens that are to expire, and until those are due that are to be due. */
+/** Seconds: the life of the tokens that must expire, and the time until a token is due that must become due. */
 const short = 5
 
-/** A fault, and what it comes to for whoever has no token. Whoever has one is served it. */
+/** A fault, and what callers get if no valid token is cached. If one is, they get it. */
 export interface Row {
   readonly fault: Fault
   readonly status: number
   readonly code: string
-  /** Seconds, exactly. Left out where the answer has no such header. */
+  /** Seconds, exactly. Absent if the response has no such header. */
   readonly retryAfter?: number
-  /** Requests that a fetch makes of Entra's token endpoint. */
+  /** Requests of one fetch to Entra's token endpoint. */
   readonly calls: number
-  /** Attempts that a fetch consists of; default 1. */
+  /** Attempts of one fetch; default: 1. */
   readonly attempts?: number
-  /** The least that callers wait, as a part of the time an exchange may take. */
+  /** The shortest time that callers wait, as a part of {@link timeoutMs}. */
   readonly waits?: number
 }
 
-/** What became of one cell. */
+/** The responses for one cell. */
 export interface Outcome {
   readonly replies: readonly Reply[]
-  /** Milliseconds until the last of them had come. */
+  /** Milliseconds until the last of them arrived. */
   readonly waited: number
-  /** The same question again, once everything has settled. */
+  /** The same request again, once everything has settled. */
   readonly again: Reply
-  /** Requests to the token endpoint, those that the last question caused included. */
+  /** Requests to the token endpoint, with those of the last request. */
   readonly calls: number
 }
 
-/** What became of all of them, and what the emulator was asked meanwhile. */
+/** The outcomes of all cells, and the requests to the emulator meanwhile. */
 export interface Struck {
   readonly outcomes: ReadonlyMap<Cell, Outcome>
   readonly counts: Counts
 }
 
-/** The time an exchange may take: too short for the pause of a second that a Retry-After asks for. */
+/** The longest time of an exchange: too short for a pause of a second after a Retry-After. */
 export const timeoutMs = 1000
-/** What a busy machine may add to a wait. */
+/** How much longer a wait may take on a busy machine. */
 const slackMs = 2500
 
 /** An emulator with an application and a tenant for each cell, and a broker that serves all of them. */
@@ -104,15 +104,17 @@ export async function startMatrix() {
 
 export type Matrix = Awaited<ReturnType<typeof startMatrix>>
 
-/** Asks for a cell's key on behalf of one caller. */
-export const askFor = ({ tokens }: Matrix, broker: TestBroker, { application, tenant }: Cell, caller = 0) =>
+/** Requests the key of a cell for one caller. */
+export const requestCell = ({ tokens }: Matrix, broker: TestBroker, { application, tenant }: Cell, caller = 0) =>
   broker.ask({ application, tenant, scope: graph }, { token: tokens[caller] ?? '' })
 
-/** As many callers as a cell has, at once. */
-export const askAllFor = (matrix: Matrix, broker: TestBroker, cell: Cell): Promise<readonly Reply[]> =>
-  Promise.all(Array.from({ length: cell.callers === 'one' ? 1 : crowd }, (_, n) => askFor(matrix, broker, cell, n)))
+/** Requests the key of a cell for all its callers at once. */
+export const requestAll = (matrix: Matrix, broker: TestBroker, cell: Cell): Promise<readonly Reply[]> =>
+  Promise.all(
+    Array.from({ length: cell.callers === 'one' ? 1 : crowd }, (_, n) => requestCell(matrix, broker, cell, n)),
+  )
 
-/** Brings every cell into its state. What happened before is forgotten, and long past. */
+/** Brings every cell into its state, after a purge and a long time, so that earlier failures have no effect. */
 export async function prepare(matrix: Matrix, broker: TestBroker): Promise<void> {
   const { emulator, clock, tokens } = matrix
   emulator.clearFaults()
@@ -122,7 +124,7 @@ export async function prepare(matrix: Matrix, broker: TestBroker): Promise<void>
   assert.equal(purged.status, 200, purged.text)
   const fetchAll = async (state: State) => {
     for (const cell of cells.filter(each => each.state === state)) {
-      const { status, text } = await askFor(matrix, broker, cell)
+      const { status, text } = await requestCell(matrix, broker, cell)
       assert.equal(status, 200, `no token to begin with: ${text}`)
     }
   }
@@ -135,10 +137,10 @@ export async function prepare(matrix: Matrix, broker: TestBroker): Promise<void>
   emulator.resetCounts()
 }
 
-/** With fewer exchanges than this in ten seconds the circuit stays out of it. */
+/** With at most so many exchanges in ten seconds, the circuit stays closed. */
 const mostAttempts = 9
 
-/** Lets a fault strike all cells, and asks. */
+/** Injects a fault, and requests all cells. */
 export async function strike(matrix: Matrix, broker: TestBroker, { fault, attempts = 1 }: Row): Promise<Struck> {
   await prepare(matrix, broker)
   matrix.emulator.fault(fault)
@@ -159,14 +161,14 @@ async function outcomeOf(matrix: Matrix, broker: TestBroker, cell: Cell): Promis
     broker.events('token.refresh_failed').filter(line => line['application'] === cell.application).length
   const failuresBefore = failures()
   const began = performance.now()
-  const replies = await askAllFor(matrix, broker, cell)
+  const replies = await requestAll(matrix, broker, cell)
   const waited = performance.now() - began
   if (cell.state === 'due') await until('the failed refresh', () => failures() > failuresBefore)
-  const again = await askFor(matrix, broker, cell)
+  const again = await requestCell(matrix, broker, cell)
   return { replies, waited, again, calls: matrix.emulator.counts().tenants[cell.tenant]?.total ?? 0 }
 }
 
-/** Reports a test for each cell of a row, and one for what the six of them came to together. */
+/** Makes a test for each cell of a row, and one for all six together. */
 export function reportRow(
   row: Row,
   struck: () => Promise<Struck>,
@@ -175,14 +177,14 @@ export function reportRow(
   const { calls, status, code, retryAfter } = row
   const { kind, at, ...rest } = row.fault
   const details = Object.entries(rest).map(([name, value]) => `, ${name} ${value}`)
-  const answer = `${status} ${code}${retryAfter === undefined ? '' : `, Retry-After ${retryAfter}`}`
+  const refusal = `${status} ${code}${retryAfter === undefined ? '' : `, Retry-After ${retryAfter}`}`
   describe(`${kind} at ${at}${details.join('')}`, () => {
     let result: Struck
     before(async () => {
       result = await struck()
     })
     for (const cell of cells) {
-      const expected = cell.state === 'due' ? '200 hit' : answer
+      const expected = cell.state === 'due' ? '200 hit' : refusal
       test(`${cell.state}, ${cell.callers}: ${expected}; requests: ${calls}`, () => {
         const outcome = result.outcomes.get(cell)
         assert.ok(outcome)
@@ -191,18 +193,18 @@ export function reportRow(
         else assertFailed(outcome, row)
       })
     }
-    test('nothing follows a redirect, and the rest adds up', () => {
+    test('no redirect is followed, and the totals are right', () => {
       assert.equal(result.counts.redirectsFollowed, 0)
-      const told = [...result.outcomes.values()].flatMap(each =>
+      const sent = [...result.outcomes.values()].flatMap(each =>
         each.replies.map(reply => reply.headers['retry-after']),
       )
-      if (retryAfter !== undefined) assert.ok(told.includes(`${retryAfter}`), 'nobody is told the very seconds')
+      if (retryAfter !== undefined) assert.ok(sent.includes(`${retryAfter}`), 'no caller gets the exact seconds')
       together(result)
     })
   })
 }
 
-/** The token that is held, to everybody. That nobody waited is told by `due`: later it would be `refresh-failed`. */
+/** Every caller gets the cached token. `due` shows that no caller waited: later it would be `refresh-failed`. */
 function assertServed({ replies, again }: Outcome): void {
   for (const { status, headers } of replies) {
     assert.equal(status, 200)
@@ -219,7 +221,7 @@ function assertFailed({ replies, waited, again }: Outcome, { status, code, retry
     assert.deepEqual([reply.status, reply.json['code']], [status, code])
     assert.equal(reply.headers['cache-status'], undefined)
   }
-  // Who comes a moment too late to join meets what is remembered: jitter has been added to it.
+  // A caller that comes too late to join the fetch gets the cached failure, with jitter added to Retry-After.
   const known: readonly unknown[] = retryAfter === undefined ? [undefined] : [`${retryAfter}`, `${retryAfter + 1}`]
   for (const { headers } of [...replies, again]) assert.ok(known.includes(headers['retry-after']))
   assert.ok(waited > waits * timeoutMs - 50, `waited for ${waited} ms`)

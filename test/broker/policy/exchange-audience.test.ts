@@ -16,13 +16,13 @@ const table: readonly (readonly [audience: string, scope: string, where: readonl
     'token-broker',
     'api://unrelated/.default',
     ['issuers.onprem.audiences', 'issuers.entra.audiences'],
-    'callers would hand over assertions',
+    'callers would send the broker their assertions',
   ],
 ]
 for (const [audience, scope, where, why] of table)
   test(`the identity's audience ${audience} beside the scope ${scope}: ${why}`, () => {
     assert.deepEqual(
-      checkExchangeAudience(policy(scope), audience).map(fault => fault.where),
+      checkExchangeAudience(policy(scope), audience).map(error => error.where),
       where,
     )
   })

@@ -5,7 +5,7 @@ import type { CallerFacts } from '../../../src/broker/policy/caller-facts.ts'
 import { explain } from '../../../src/broker/policy/explain.ts'
 import type { TokenRequest, Policy } from '../../../src/broker/policy/model.ts'
 import { decide } from '../../../src/broker/policy/decide.ts'
-import { arm, askFor, cast, graph, ids, policyOf } from '../../support/callers.ts'
+import { arm, tokenRequest, cast, graph, ids, policyOf } from '../../support/callers.ts'
 import { naively, type PlainCaller, type PlainEntry, type PlainPolicy } from '../../support/naive-policy.ts'
 import { runs } from '../../support/runs.ts'
 
@@ -14,7 +14,7 @@ const apiKeys = {
   crm: { sha256: 'b2'.repeat(32), expires: '2027-01-31' },
 }
 
-/** Words that patterns and callers are made of: few, so that they meet. */
+/** Words that patterns and callers are made of: few, so that they often match. */
 const word = fc.constantFrom('a', 'b', 'a.b', 'ab', 'A', '-', 'x:y')
 const subject = fc.array(word, { minLength: 1, maxLength: 3 }).map(words => words.join(':'))
 const pattern = fc.oneof(
@@ -92,13 +92,13 @@ const facts: fc.Arbitrary<CallerFacts> = fc.oneof(
     fingerprint: fc.constant(''),
   }),
 )
-const ask = fc
+const anyRequest = fc
   .record({
     tenant: fc.constantFrom(ids.contoso, ids.fabrikam, 'contoso', ids.home, 'nowhere'),
     scope: fc.constantFrom(graph, arm),
     application: fc.constantFrom('default', 'other', 'nothing'),
   })
-  .map(askFor)
+  .map(tokenRequest)
 const home = fc.constantFrom(ids.home, undefined)
 
 /** The two forms of one policy. */
@@ -108,57 +108,61 @@ function bothForms(rules: readonly PlainEntry[], deny: readonly PlainEntry[]): r
   return [plain, policyOf(plain)]
 }
 
-type Asked = readonly [caller: CallerFacts, ask: TokenRequest, home: string | undefined]
+type Question = readonly [caller: CallerFacts, request: TokenRequest, home: string | undefined]
 
-function compiled(policy: Policy, ...[caller, asked, homeTenant]: Asked) {
-  const decision = decide(policy, caller, asked, homeTenant)
+function compiled(policy: Policy, ...[caller, request, homeTenant]: Question) {
+  const decision = decide(policy, caller, request, homeTenant)
   if (decision.verdict === 'granted') return decision.rules.map(({ name }) => name)
   if (decision.verdict === 'undecided') return 'undecided'
   return { no_rule: [], denied: 'denied', unknown_target: 'unknown', unknown_client_id: 'unknown' }[decision.reason]
 }
 
-/** The rules that the explanation says grant it. */
-function explained(policy: Policy, caller: CallerFacts, asked: TokenRequest): readonly string[] {
-  const { granted, rules } = explain(policy, caller, asked, ids.home)
+/** The rules that grant it according to the explanation. */
+function explained(policy: Policy, caller: CallerFacts, request: TokenRequest): readonly string[] {
+  const { granted, rules } = explain(policy, caller, request, ids.home)
   const names = rules.filter(({ why }) => why === 'grants it').map(each => each.name)
   assert.equal(granted, names.length > 0)
   return names
 }
 
-/** How often each kind of decision came up. */
+/** How often each kind of decision occurred. */
 type Seen = Map<string, number>
 
-function agree(rules: readonly PlainEntry[], deny: readonly PlainEntry[], asks: readonly Asked[], seen: Seen): void {
+function agree(
+  rules: readonly PlainEntry[],
+  deny: readonly PlainEntry[],
+  questions: readonly Question[],
+  seen: Seen,
+): void {
   const [plain, policy] = bothForms(rules, deny)
-  for (const [caller, asked, homeTenant] of asks) {
-    const expected = naively(plain, caller, asked, homeTenant)
-    assert.deepEqual(compiled(policy, caller, asked, homeTenant), expected)
+  for (const [caller, request, homeTenant] of questions) {
+    const expected = naively(plain, caller, request, homeTenant)
+    assert.deepEqual(compiled(policy, caller, request, homeTenant), expected)
     if (Array.isArray(expected) && homeTenant !== undefined)
-      assert.deepEqual(explained(policy, caller, asked), expected)
+      assert.deepEqual(explained(policy, caller, request), expected)
     const kind = typeof expected === 'string' ? expected : `${Math.min(expected.length, 2)} rules`
     seen.set(kind, (seen.get(kind) ?? 0) + 1)
   }
 }
 
 function hasSeen(seen: Seen, kinds: readonly string[]): void {
-  for (const kind of kinds)
-    assert.ok((seen.get(kind) ?? 0) > runs(20), `hardly ever: ${kind}; the test would not notice`)
+  for (const kind of kinds) assert.ok((seen.get(kind) ?? 0) > runs(20), `too rare to be tested: ${kind}`)
 }
 
-const asks = fc.array(fc.tuple(facts, ask, home), { minLength: 10, maxLength: 10 })
+const anyQuestions = fc.array(fc.tuple(facts, anyRequest, home), { minLength: 10, maxLength: 10 })
 
-test('the compiled policy says what a naive reading of the same file says', () => {
+test('the compiled policy decides as a naive reading of the same file', () => {
   const seen: Seen = new Map()
   const rules = fc.array(rule, { minLength: 1, maxLength: 12 })
   const denials = fc.array(denial, { maxLength: 2 })
   fc.assert(
-    fc.property(rules, denials, asks, (...drawn) => agree(...drawn, seen)),
+    fc.property(rules, denials, anyQuestions, (...drawn) => agree(...drawn, seen)),
     { numRuns: runs(500) },
   )
   hasSeen(seen, ['denied', 'undecided', 'unknown', '0 rules', '1 rules'])
 })
 
-test('also where many rules and denials name one tenant', () => {
+test('the same with many rules and denials for one tenant', () => {
   const seen: Seen = new Map()
   const one = fc.constantFrom('a', 'b')
   const crowd = fc.oneof(
@@ -185,10 +189,10 @@ test('also where many rules and denials name one tenant', () => {
     }),
     facts,
   )
-  const asked = askFor({ tenant: ids.contoso })
+  const asked = tokenRequest({ tenant: ids.contoso })
   const questions = fc
     .array(few, { minLength: 10, maxLength: 10 })
-    .map(all => all.map((each): Asked => [each, asked, ids.home]))
+    .map(all => all.map((each): Question => [each, asked, ids.home]))
   fc.assert(
     fc.property(rules, fc.oneof(fc.constant([]), denials), questions, (...drawn) => agree(...drawn, seen)),
     { numRuns: runs(500) },

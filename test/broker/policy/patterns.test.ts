@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { claimMatcher, claimPath, patternFault, textMatcher, valueAt } from '../../../src/broker/policy/patterns.ts'
+import { claimMatcher, claimPath, patternError, textMatcher, valueAt } from '../../../src/broker/policy/patterns.ts'
 import { cpuMs } from '../../support/clock.ts'
 
 describe('a pattern', () => {
@@ -57,20 +57,20 @@ describe('a pattern', () => {
   })
 })
 
-describe('a pattern that cannot be meant', () => {
-  const table: readonly [pattern: string, fault: RegExp | undefined, why: string][] = [
+describe('a pattern that is refused or accepted', () => {
+  const table: readonly [pattern: string, error: RegExp | undefined, why: string][] = [
     ['', /empty/, 'it would match an empty subject only'],
-    ['*', /alone/, 'it would match everybody'],
+    ['*', /alone/, 'it would match every value'],
     ['**', /one "\*"/, 'two wildcards'],
     ['a*b*', /one "\*"/, 'two wildcards'],
     ['a*', undefined, 'the wildcard has something before it'],
     ['*a', undefined, 'the wildcard has something after it'],
     ['a', undefined, 'plain text'],
   ]
-  for (const [pattern, fault, why] of table) {
-    test(`${JSON.stringify(pattern)} is ${fault ? 'refused' : 'accepted'}: ${why}`, () => {
-      const found = patternFault(pattern)
-      if (fault) assert.match(found ?? '', fault)
+  for (const [pattern, error, why] of table) {
+    test(`${JSON.stringify(pattern)} is ${error ? 'refused' : 'accepted'}: ${why}`, () => {
+      const found = patternError(pattern)
+      if (error) assert.match(found ?? '', error)
       else assert.equal(found, undefined)
     })
   }
@@ -79,11 +79,11 @@ describe('a pattern that cannot be meant', () => {
 describe('a claim', () => {
   const table: readonly [expected: string | number | boolean, value: unknown, matches: boolean, why: string][] = [
     ['a', 'a', true, 'text'],
-    ['a', ['b', 'a'], true, 'one member of an array is enough'],
-    ['a', [], false, 'an empty array has no member'],
+    ['a', ['b', 'a'], true, 'one item of an array is enough'],
+    ['a', [], false, 'an empty array has no item'],
     ['a', [['a']], false, 'arrays within arrays are not looked into'],
     ['a', { 0: 'a' }, false, 'an object is no array'],
-    ['a*', ['b', 'ab'], true, 'patterns apply to members too'],
+    ['a*', ['b', 'ab'], true, 'patterns apply to items too'],
     [1, 1, true, 'a number'],
     [1, '1', false, 'text is no number'],
     [1, true, false, 'a boolean is no number'],
@@ -112,8 +112,8 @@ describe("a claim's name", () => {
     ['/a~1b', ['a/b'], '~1 is a slash (RFC 6901 §4)'],
     ['/m~0n', ['m~n'], '~0 is a tilde'],
     ['/~01', ['~1'], '~01 is ~1, not a slash (RFC 6901 §4)'],
-    ['/', [''], 'the member with the empty name'],
-    ['/a/', ['a', ''], 'an empty member at the end'],
+    ['/', [''], 'the field with the empty name'],
+    ['/a/', ['a', ''], 'an empty name at the end'],
     ['/a~', undefined, 'a tilde with nothing behind it'],
     ['/a~2', undefined, 'a tilde with something else behind it'],
     ['', undefined, 'no name at all'],
@@ -132,9 +132,9 @@ describe('the value at a path', () => {
     [['a', 'b', '0', 'c'], 1, 'through objects and arrays'],
     [['a', 'b', '1', 'c'], undefined, 'beyond the end of an array'],
     [['a', 'b', 'length'], 1, "an array's own length is a property of its own"],
-    [['s', '0'], undefined, 'text has no members'],
-    [['s', 'length'], undefined, 'text has no members'],
-    [['n', 'x'], undefined, 'null has no members'],
+    [['s', '0'], undefined, 'text has no fields'],
+    [['s', 'length'], undefined, 'text has no fields'],
+    [['n', 'x'], undefined, 'null has no fields'],
     [['missing'], undefined, 'absent'],
     [['toString'], undefined, 'inherited names are absent'],
     [['hasOwnProperty'], undefined, 'inherited names are absent'],

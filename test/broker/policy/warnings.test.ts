@@ -20,24 +20,24 @@ const table: readonly [
   expected: RegExp[],
 ][] = [
   ['nothing', withCaller(worker), false, []],
-  ['certificates that nobody can show', withCaller({ san: 'spiffe://a/b' }), false, [/"san" match nobody/]],
-  ['the same by a pattern', withCaller({ san: '*.example' }), false, [/"san" match nobody/]],
+  ['certificates that are not accepted', withCaller({ san: 'spiffe://a/b' }), false, [/"san" match no caller/]],
+  ['the same by a pattern', withCaller({ san: '*.example' }), false, [/"san" match no caller/]],
   [
     'the same in a denial',
     withCaller(worker, { deny: [{ callers: [{ san: 'a.example' }] }] }),
     false,
-    [/"san" match nobody/],
+    [/"san" match no caller/],
   ],
-  ['certificates that can be shown', withCaller({ san: 'spiffe://a/b' }), true, []],
+  ['certificates that are accepted', withCaller({ san: 'spiffe://a/b' }), true, []],
   [
     'a key that has expired',
     withCaller(worker, { apiKeys: { erp: { sha256: 'ab'.repeat(32), expires: '2020-01-01' } } }),
     true,
-    [/apiKeys.erp: no rule names it/, /"erp" has expired/],
+    [/apiKeys.erp: no rule refers to it/, /"erp" has expired/],
   ],
 ]
 for (const [why, policy, certificates, expected] of table) {
-  test(`told of: ${why}`, () => {
+  test(`warns of: ${why}`, () => {
     const warnings = policyWarnings(policy, { now: noon, certificates })
     assert.equal(warnings.length, expected.length, warnings.join())
     for (const [nth, pattern] of expected.entries()) assert.match(warnings[nth] ?? '', pattern)
@@ -45,7 +45,7 @@ for (const [why, policy, certificates, expected] of table) {
 }
 
 const tenant = '1a2b3c4d-5e6f-4a7b-8c9d-0e1f2a3b4c03'
-const slashes: readonly [why: string, issuer: string, said: string | undefined][] = [
+const slashes: readonly [why: string, issuer: string, issuerInTokens: string | undefined][] = [
   ['v2.0', `https://login.microsoftonline.com/${tenant}/v2.0`, undefined],
   [
     'v2.0 with a slash',
@@ -73,11 +73,11 @@ const slashes: readonly [why: string, issuer: string, said: string | undefined][
   ['no Entra without one', `https://sts.example.com/${tenant}`, undefined],
   ['B2C, whose tokens have a slash', `https://contoso.b2clogin.com/${tenant}/v2.0/`, undefined],
 ]
-for (const [why, issuer, said] of slashes) {
-  test(`an issuer that is wrong by a slash is told of with the right one: ${why}`, () => {
+for (const [why, issuer, issuerInTokens] of slashes) {
+  test(`an issuer that is wrong by a slash is reported with the right one: ${why}`, () => {
     const policy = withCaller(worker, { issuers: { onprem: { ...cast.issuers.onprem, issuer } } })
     const warnings = policyWarnings(policy, { now: noon, certificates: true })
-    const expected = `issuers.onprem.issuer: matches no token, since Entra's say "${said}"`
-    assert.deepEqual(warnings, said === undefined ? [] : [expected])
+    const expected = `issuers.onprem.issuer: matches no token, because the iss of Entra's tokens is "${issuerInTokens}"`
+    assert.deepEqual(warnings, issuerInTokens === undefined ? [] : [expected])
   })
 }

@@ -9,19 +9,19 @@ const minutes = 60_000
 const hours = 60 * minutes
 
 const settled = () => new Promise(resolve => setImmediate(resolve))
-const away = () => new BrokerError('identity_unavailable', 'away', { reason: 'network' })
+const unavailable = () => new BrokerError('identity_unavailable', 'unavailable', { reason: 'network' })
 
 describe("the identity's token is fetched once", () => {
-  test('however many wait for it, and kept', async () => {
+  test('for all callers that wait for it, and cached', async () => {
     const { get, world } = assertionWorld()
     assert.deepEqual(await Promise.all([get(), get(), get()]), ['assertion-1', 'assertion-1', 'assertion-1'])
     assert.equal(await get(), 'assertion-1')
     assert.equal(world.fetches, 1)
   })
 
-  test('a failure is shared by everybody who waits, and remembered for a moment', async () => {
+  test('a failure is returned to all callers that wait, and remembered for a short time', async () => {
     const { get, world, clock } = assertionWorld()
-    world.next = away()
+    world.next = unavailable()
     const all = await Promise.allSettled([get(), get()])
     for (const each of all) assert.equal(each.status === 'rejected' && each.reason, world.next)
     assert.equal(world.fetches, 1)
@@ -32,10 +32,10 @@ describe("the identity's token is fetched once", () => {
     assert.equal(await get(), 'assertion-2')
   })
 
-  test('failures in a row are remembered longer each: up to 1 s, 2 s, 4 s … 30 s', async () => {
+  test('each failure in a row is remembered longer: up to 1 s, 2 s, 4 s … 30 s', async () => {
     const { get, world, clock } = assertionWorld()
     world.random = 1
-    world.next = away()
+    world.next = unavailable()
     for (const [n, seconds] of [1, 2, 4, 8, 16, 30, 30].entries()) {
       await assert.rejects(get(), world.next)
       assert.equal(world.fetches, n + 1)
@@ -48,14 +48,14 @@ describe("the identity's token is fetched once", () => {
     world.next = {}
     await get()
     clock.advance(24 * hours)
-    world.next = away()
+    world.next = unavailable()
     await assert.rejects(get(), world.next)
-    await assert.rejects(get(), { retryAfter: 1 }, 'a success ends the row')
+    await assert.rejects(get(), { retryAfter: 1 }, 'after a success, failures are counted from the start')
   })
 
-  test('Retry-After of the platform comes first, then the wait of its own', async () => {
+  test('the back-off is added to Retry-After', async () => {
     const { get, world, clock } = assertionWorld()
-    world.next = new BrokerError('identity_unavailable', 'away', { reason: 'status', retryAfter: 20 })
+    world.next = new BrokerError('identity_unavailable', 'unavailable', { reason: 'status', retryAfter: 20 })
     await assert.rejects(get(), world.next)
     clock.advance(20_499)
     await assert.rejects(get(), { retryAfter: 1 })
@@ -65,9 +65,12 @@ describe("the identity's token is fetched once", () => {
     assert.equal(world.fetches, 2)
   })
 
-  test('what is remembered has no cause: that can hold a request', async () => {
+  test('a remembered failure has no cause: that can contain a request', async () => {
     const { get, world } = assertionWorld()
-    world.next = new BrokerError('identity_unavailable', 'away', { reason: 'network', cause: new Error('a request') })
+    world.next = new BrokerError('identity_unavailable', 'unavailable', {
+      reason: 'network',
+      cause: new Error('a request'),
+    })
     await assert.rejects(get(), world.next)
     await assert.rejects(get(), (thrown: unknown) => {
       assert.ok(thrown instanceof BrokerError)
@@ -86,7 +89,7 @@ describe("the identity's token is fetched once", () => {
 })
 
 describe('when it is due', () => {
-  test('it serves on while one background fetch replaces it', async () => {
+  test('it is served while one fetch in the background replaces it', async () => {
     const { get, world, clock } = assertionWorld()
     await get()
     clock.advance(18 * hours - 1)
@@ -99,12 +102,12 @@ describe('when it is due', () => {
     assert.equal(world.fetches, 2)
   })
 
-  test('a failed refresh costs nothing, and backs off', async () => {
+  test('a failed refresh does not affect callers; the next one waits longer', async () => {
     const { get, world, clock } = assertionWorld()
     world.random = 1
     await get()
     clock.advance(20 * hours)
-    world.next = away()
+    world.next = unavailable()
     for (const wait of [15_000, 30_000, 60_000]) {
       const before = world.fetches
       assert.equal(await get(), 'assertion-1')
@@ -121,12 +124,12 @@ describe('when it is due', () => {
     assert.equal(await get(), 'assertion-5')
   })
 
-  test('a failed refresh counts once, however many came meanwhile', async () => {
+  test('a failed refresh counts once, for any number of callers meanwhile', async () => {
     const { get, world, clock, hold, release } = assertionWorld()
     world.random = 1
     await get()
     clock.advance(20 * hours)
-    world.next = away()
+    world.next = unavailable()
     hold()
     await Promise.all(Array.from({ length: 20 }, get))
     release()
@@ -137,7 +140,7 @@ describe('when it is due', () => {
     assert.equal(world.fetches, 3, 'the first back-off is 15 s at most')
   })
 
-  test('a platform that repeats the token is not asked again at once', async () => {
+  test('a platform that returns the same token again is not called at once again', async () => {
     const { get, world, clock } = assertionWorld()
     const expiresAt = clock.now() + 24 * hours
     world.next = { token: 'same', expiresAt }
@@ -152,7 +155,7 @@ describe('when it is due', () => {
   })
 })
 
-describe('when it has ended', () => {
+describe('when it has expired', () => {
   const jumps: readonly [wall: number, elapsed: number, why: string][] = [
     [0, 24 * hours - minutes, 'a minute is left: the exchange could arrive too late'],
     [24 * hours, 0, 'by the wall clock alone'],
@@ -168,15 +171,15 @@ describe('when it has ended', () => {
     })
   }
 
-  test('and the identity endpoint is away, whoever asks is told', async () => {
+  test('and the identity endpoint is unavailable, callers get the error', async () => {
     const { get, clock, world } = assertionWorld()
     await get()
     clock.advance(24 * hours)
-    world.next = away()
+    world.next = unavailable()
     await assert.rejects(get(), { code: 'identity_unavailable' })
   })
 
-  test('a token that has ended before it came is refused', async () => {
+  test('a token that has expired before it arrives is refused', async () => {
     const { get, clock, world } = assertionWorld()
     world.next = { expiresAt: clock.now() }
     await assert.rejects(get(), (thrown: unknown) => {
@@ -187,53 +190,53 @@ describe('when it has ended', () => {
   })
 })
 
-describe('after the token was refused upstream', () => {
-  test('a new one is fetched, once for everybody', async () => {
-    const { kept, world } = assertionWorld()
-    const refused = await kept.get(signal)
-    const renewed = await Promise.all([kept.renew(refused, signal), kept.renew(refused, signal)])
+describe('after Entra refused the token', () => {
+  test('a new one is fetched, once for all callers', async () => {
+    const { assertions, world } = assertionWorld()
+    const refused = await assertions.get(signal)
+    const renewed = await Promise.all([assertions.renew(refused, signal), assertions.renew(refused, signal)])
     assert.deepEqual(
       renewed.map(({ token }) => token),
       ['assertion-2', 'assertion-2'],
     )
     assert.equal(world.fetches, 2)
-    assert.equal((await kept.get(signal)).token, 'assertion-2')
+    assert.equal((await assertions.get(signal)).token, 'assertion-2')
   })
 
-  test('nothing is fetched where another is held by now', async () => {
-    const { kept, world } = assertionWorld()
-    const refused = await kept.get(signal)
-    await kept.renew(refused, signal)
-    assert.equal((await kept.renew(refused, signal)).token, 'assertion-2')
+  test('nothing is fetched if a newer one is cached by then', async () => {
+    const { assertions, world } = assertionWorld()
+    const refused = await assertions.get(signal)
+    await assertions.renew(refused, signal)
+    assert.equal((await assertions.renew(refused, signal)).token, 'assertion-2')
     assert.equal(world.fetches, 2)
   })
 
-  test('the same token may come again', async () => {
-    const { kept, world } = assertionWorld()
+  test('the platform may return the same token again', async () => {
+    const { assertions, world } = assertionWorld()
     world.next = { token: 'same' }
-    const refused = await kept.get(signal)
-    assert.equal((await kept.renew(refused, signal)).token, 'same')
+    const refused = await assertions.get(signal)
+    assert.equal((await assertions.renew(refused, signal)).token, 'same')
   })
 
   test('a failed renewal leaves the token in use', async () => {
-    const { kept, get, world } = assertionWorld()
-    const refused = await kept.get(signal)
-    world.next = away()
-    await assert.rejects(kept.renew(refused, signal))
+    const { assertions, get, world } = assertionWorld()
+    const refused = await assertions.get(signal)
+    world.next = unavailable()
+    await assert.rejects(assertions.renew(refused, signal))
     assert.equal(await get(), 'assertion-1')
   })
 })
 
-test('a source that ignores its signal and never settles is given up', async () => {
+test('a source that ignores its signal and never settles is abandoned after the timeout', async () => {
   let given: AbortSignal | undefined
   const never = Promise.withResolvers<never>()
-  const kept = createAssertionCache(
+  const assertions = createAssertionCache(
     aborted => {
       given = aborted
       return never.promise
     },
     { clock: movableClock(), random: () => 0.5, timeoutMs: 5, fetched: () => undefined },
   )
-  await assert.rejects(kept.get(signal), { code: 'identity_unavailable' })
+  await assert.rejects(assertions.get(signal), { code: 'identity_unavailable' })
   assert.equal(given?.aborted, true)
 })

@@ -7,7 +7,7 @@ const hours = 60 * 60_000
 /** A signal that never aborts. */
 export const signal = new AbortController().signal
 
-/** A kept assertion over a source that hands over numbered tokens of a day, as the platform does; `next` says otherwise. */
+/** An assertion cache over a source that issues numbered tokens of a day, as the platform does; `next` changes that. */
 export function assertionWorld(timeoutMs = 5000) {
   const clock = movableClock()
   const world: { fetches: number; next: Partial<Assertion> | Error; random: number } = {
@@ -23,7 +23,7 @@ export function assertionWorld(timeoutMs = 5000) {
     if (world.next instanceof Error) throw world.next
     return { token, expiresAt, ...world.next }
   }
-  const kept = createAssertionCache(fetchAssertion, {
+  const assertions = createAssertionCache(fetchAssertion, {
     clock,
     random: () => world.random,
     timeoutMs,
@@ -32,8 +32,8 @@ export function assertionWorld(timeoutMs = 5000) {
   return {
     clock,
     world,
-    kept,
-    get: async () => (await kept.get(signal)).token,
+    assertions,
+    get: async () => (await assertions.get(signal)).token,
     hold: () => {
       gate = Promise.withResolvers()
     },

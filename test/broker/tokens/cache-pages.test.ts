@@ -29,12 +29,12 @@ describe('pages', () => {
   }
 
   const rows: readonly (readonly [count: number, limit: number, sizes: readonly number[], why: string])[] = [
-    [0, 10, [0], 'nothing is one empty page'],
-    [1, 1, [1], 'a full page that is the last has no next'],
+    [0, 10, [0], 'an empty cache is one empty page'],
+    [1, 1, [1], 'a full last page has no next'],
     [2, 1, [1, 1], 'one by one'],
     [7, 3, [3, 3, 1], 'a last page that is not full'],
     [9, 3, [3, 3, 3], 'no empty page at the end'],
-    [100, 1000, [100], 'a limit beyond all'],
+    [100, 1000, [100], 'a limit beyond the number of entries'],
   ]
   for (const [count, limit, sizes, why] of rows)
     test(`${count} entries by ${limit}: ${why}`, async () => {
@@ -43,20 +43,20 @@ describe('pages', () => {
         pages.map(({ length }) => length),
         sizes,
       )
-      // In the order in which they were fetched, every one exactly once.
+      // In the order in which they were fetched, each exactly once.
       assert.deepEqual(
         pages.flat(),
         Array.from({ length: count }, (_, n) => tenantId(n)),
       )
     })
 
-  test('a hit moves nothing, although it makes the entry the youngest of the LRU', async () => {
+  test('a hit does not change the order, although it makes the entry the most recently used', async () => {
     const world = await filled(5)
     const pages = walk(world, 2, () => void world.get(grantFor({ tenant: tenantId(0) })))
     assert.deepEqual(pages.flat(), [0, 1, 2, 3, 4].map(tenantId))
   })
 
-  test('an entry that is refreshed between two pages moves to the end: seen twice, and none is missed', async () => {
+  test('an entry that is refreshed between two pages moves to the end: it is listed twice, and no entry is missed', async () => {
     const world = await filled(5)
     world.clock.advance(45 * minutes)
     const { view } = world.cache
@@ -71,11 +71,11 @@ describe('pages', () => {
     )
   })
 
-  test('an entry that is pushed out between two pages is not seen, and takes no other with it', async () => {
+  test('an entry that is evicted between two pages is not listed, and no other entry is missed', async () => {
     const world = cacheWorld({ maxEntries: 4 })
     for (let n = 0; n < 4; n++) await world.get(grantFor({ tenant: tenantId(n) }))
     const first = world.cache.view.page({ limit: 1 })
-    // Pushes out 0 and 1: the very one after which the next page begins, and the one it would have begun with.
+    // Evicts 0 and 1: the entry after which the next page begins, and the one that it would have begun with.
     for (let n = 4; n < 6; n++) await world.get(grantFor({ tenant: tenantId(n) }))
     const rest = world.cache.view.page({ limit: 10, after: first.next })
     assert.deepEqual(
@@ -84,12 +84,12 @@ describe('pages', () => {
     )
   })
 
-  test('a place beyond the last entry is an empty page', async () => {
+  test('a page after the last entry is empty', async () => {
     const { cache } = await filled(3)
     assert.deepEqual(cache.view.page({ limit: 10, after: 999_999_999_999_999 }), { entries: [], next: undefined })
   })
 
-  test('looking keeps nothing alive: the LRU pushes out the one that nobody asked for', async () => {
+  test('reading a page does not count as a use: the entry that was not requested is evicted', async () => {
     const world = cacheWorld({ maxEntries: 2 })
     await world.get(grantFor({ tenant: 'contoso' }))
     await world.get(grantFor({ tenant: 'fabrikam' }))
@@ -98,7 +98,7 @@ describe('pages', () => {
     assert.equal(await world.get(grantFor({ tenant: 'fabrikam' })), 'hit token-2')
   })
 
-  test('looking starts no fetch, whatever is due or expired', async () => {
+  test('reading a page starts no fetch, also for due and expired entries', async () => {
     const world = await filled(3)
     world.clock.advance(45 * minutes)
     world.cache.view.page({ limit: 10 })
@@ -111,7 +111,7 @@ describe('pages', () => {
 })
 
 describe('the entries of one tenant', () => {
-  const asks = [
+  const requests = [
     { tenant: 'contoso' },
     { tenant: 'contoso', scope: arm },
     { tenant: 'contoso', application: 'other' },
@@ -119,11 +119,11 @@ describe('the entries of one tenant', () => {
   ]
   async function several() {
     const world = cacheWorld()
-    for (const ask of asks) await world.get(grantFor(ask))
+    for (const request of requests) await world.get(grantFor(request))
     return (tenant: string, limit = 10, after?: number) => world.cache.view.page({ tenant, limit, after })
   }
 
-  test('are those of every scope and application of it, and no others', async () => {
+  test('are those of all its scopes and applications, and no others', async () => {
     const page = await several()
     assert.deepEqual(
       page(ids.contoso).entries.map(({ clientId, scope }) => [clientId, scope]),
@@ -136,7 +136,7 @@ describe('the entries of one tenant', () => {
     assert.equal(page(ids.fabrikam).entries.length, 1)
   })
 
-  test('are paged like all', async () => {
+  test('are paged in the same way', async () => {
     const page = await several()
     const first = page(ids.contoso, 2)
     assert.equal(first.entries.length, 2)
@@ -144,15 +144,15 @@ describe('the entries of one tenant', () => {
     assert.deepEqual([second.entries.length, second.next], [1, undefined])
   })
 
-  const nobody: readonly (readonly [tenant: string, why: string])[] = [
+  const none: readonly (readonly [tenant: string, why: string])[] = [
     [tenantId(99), 'a tenant without a token'],
-    [ids.application, 'a client id is no tenant'],
+    [ids.application, 'a client id'],
     [ids.contoso.slice(0, -1), 'a part of an id'],
     [graph, 'a scope'],
-    ['', 'no name at all'],
-    ['unknown', 'a name that the policy does not know'],
+    ['', 'an empty text'],
+    ['unknown', 'an unknown name'],
   ]
-  for (const [tenant, why] of nobody)
+  for (const [tenant, why] of none)
     test(`are none for "${tenant}": ${why}`, async () => {
       assert.deepEqual((await several())(tenant), { entries: [], next: undefined })
     })

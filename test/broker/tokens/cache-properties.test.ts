@@ -11,13 +11,13 @@ import { runs } from '../../support/runs.ts'
 import { CacheModel, type Fetch, type ModelToken, remaining } from './cache-model.ts'
 import { failures, grants, keys, type Step, steps } from './cache-script.ts'
 
-/** The cache over a source that a script drives, and the model that says what it may do. */
+/** The cache over a source that a script controls, and the model that says what the cache may do. */
 class Run {
   readonly #clock = movableClock()
   readonly #model = new CacheModel()
   readonly #concurrency: number
   readonly #cache
-  /** Whoever was asked for and has no answer yet. */
+  /** Requests that wait for a response. */
   pending = 0
   #step = 0
   #fetches = 0
@@ -47,12 +47,12 @@ class Run {
     if (this.#problem !== undefined) throw this.#problem
   }
 
-  /** Answers whatever is still open, and whatever begins then. */
+  /** Lets all open fetches succeed, and those that start meanwhile. */
   async end(): Promise<void> {
     for (let rounds = 0; this.#model.open.size > 0 && rounds < 100; rounds++) {
       await this.take({ do: 'succeed', which: 0, expiresIn: 3600, refreshIn: undefined, earlier: undefined })
     }
-    assert.equal(this.pending, 0, 'somebody waits for ever')
+    assert.equal(this.pending, 0, 'a request waits for ever')
     const { fetching, load } = this.#cache.view.statistics()
     assert.deepEqual([fetching, load], [0, { running: 0, waiting: 0, background: 0 }])
   }
@@ -61,7 +61,7 @@ class Run {
 
   #do(step: Step): void {
     const fetch = 'which' in step ? [...this.#model.open][step.which % Math.max(1, this.#model.open.size)] : undefined
-    if (step.do === 'ask') this.#ask(grants[step.key]?.[step.caller] ?? assert.fail(), step.minExpiresIn)
+    if (step.do === 'request') this.#request(grants[step.key]?.[step.caller] ?? assert.fail(), step.minExpiresIn)
     else if (step.do === 'pass') this.#clock.advance(step.ms)
     else if (step.do === 'jump') this.#jump(step.ms)
     else if (step.do === 'succeed' && fetch) this.#succeed(fetch, step)
@@ -79,7 +79,7 @@ class Run {
 
   #fetch(grant: Grant): Promise<IssuedToken> {
     try {
-      assert.ok(!this.#model.mustStand(grant, this.#now()), 'a failure that is remembered is not tried again')
+      assert.ok(!this.#model.mustFail(grant, this.#now()), 'no fetch is made while a failure is cached for it')
       assert.ok(this.#model.open.size < this.#concurrency, 'more fetches at once than allowed')
       assert.ok(!this.#model.openFor(grant.key).some(({ purged }) => !purged), 'two fetches for one key')
     } catch (thrown) {
@@ -87,7 +87,7 @@ class Run {
     }
     const promise = Promise.withResolvers<IssuedToken>()
     this.#fetches++
-    this.#model.open.add({ grant, began: this.#step, asked: this.#now(), purged: false, promise })
+    this.#model.open.add({ grant, began: this.#step, requestedAt: this.#now(), purged: false, promise })
     return promise.promise
   }
 
@@ -96,13 +96,13 @@ class Run {
       token: `${fetch.grant.key} #${this.#step}`,
       expiresIn,
       ...(refreshIn !== undefined && { refreshIn }),
-      ...(earlier !== undefined && { expiresAt: fetch.asked.now + (expiresIn - earlier) * 1000 }),
+      ...(earlier !== undefined && { expiresAt: fetch.requestedAt.now + (expiresIn - earlier) * 1000 }),
     }
-    this.#model.landed(fetch, issued, this.#now(), this.#step)
+    this.#model.succeeded(fetch, issued, this.#now(), this.#step)
     fetch.promise.resolve(issued)
   }
 
-  /** Where fetches queue, the model does not know which of them a purge met: there is none. */
+  /** If fetches queue, the model does not know which of them a purge affects. Then there are no purges. */
   #purge({ key, parts }: Step & { do: 'purge' }): void {
     if (this.#concurrency < keys.length * 10) return
     const grant = grants[key]?.[0] ?? assert.fail()
@@ -117,39 +117,39 @@ class Run {
     }
   }
 
-  #ask(grant: Grant, minExpiresIn: number): void {
+  #request(grant: Grant, minExpiresIn: number): void {
     const { key } = grant
     const now = this.#now()
-    const held = this.#model.held(key, now)
+    const cached = this.#model.cached(key, now)
     const isFetching = this.#model.openFor(key).some(({ purged }) => !purged)
-    const mayFail = this.#model.mayStand(grant, now)
+    const mayFail = this.#model.mayFail(grant, now)
     const fetches = this.#fetches
-    const asked = this.#step
+    const step = this.#step
     const served = this.#cache.get(grant, minExpiresIn)
     const caused = this.#fetches > fetches
-    if (held === undefined) {
+    if (cached === undefined) {
       const queued = this.#model.open.size >= this.#concurrency
-      assert.ok(caused || isFetching || mayFail || queued, 'a failure is not remembered for ever')
-      return this.#waitFor(served, grant, minExpiresIn, asked)
+      assert.ok(caused || isFetching || mayFail || queued, 'a failure is not cached for ever')
+      return this.#waitFor(served, grant, minExpiresIn, step)
     }
-    const age = Math.max(now.now - held.asked.now, now.monotonic - held.asked.monotonic)
-    if (remaining(held, now) >= minExpiresIn * 1000) {
-      assert.ok(!(served instanceof Promise), 'nobody waits while a valid token is held')
-      assert.equal(served.token.token, held.text)
-      assert.ok(!caused || age >= held.dueBetween[0], 'a fresh token is not replaced')
-      this.#expectRefresh(held, age > held.dueBetween[1], caused || isFetching)
+    const age = Math.max(now.now - cached.requestedAt.now, now.monotonic - cached.requestedAt.monotonic)
+    if (remaining(cached, now) >= minExpiresIn * 1000) {
+      assert.ok(!(served instanceof Promise), 'no request waits while a valid token is cached')
+      assert.equal(served.token.token, cached.text)
+      assert.ok(!caused || age >= cached.dueBetween[0], 'a fresh token is not replaced')
+      this.#expectRefresh(cached, age > cached.dueBetween[1], caused || isFetching)
     } else {
       if (caused) this.#replacedNow(key, now.monotonic)
-      this.#waitFor(served, grant, minExpiresIn, asked)
+      this.#waitFor(served, grant, minExpiresIn, step)
     }
   }
 
-  /** The first request for a due token begins its refresh, unless a failure is remembered. */
-  #expectRefresh(held: ModelToken, isDue: boolean, isFetching: boolean): void {
-    if (!isDue || isFetching || this.#model.tried(held)) return
+  /** The first request for a due token starts its refresh, unless a failure is cached. */
+  #expectRefresh(cached: ModelToken, isDue: boolean, isFetching: boolean): void {
+    if (!isDue || isFetching || this.#model.tried(cached)) return
     const queued = this.#model.open.size >= this.#concurrency / 2
-    assert.ok(queued || this.#model.mayStand(held.grant, this.#now()), 'a due token that is asked for is replaced')
-    this.#model.markTried(held)
+    assert.ok(queued || this.#model.mayFail(cached.grant, this.#now()), 'a due token that is requested is refreshed')
+    this.#model.markTried(cached)
   }
 
   #replacedNow(key: string, now: number): void {
@@ -158,7 +158,7 @@ class Run {
     this.#replaced.set(key, now)
   }
 
-  #waitFor(served: Served | Promise<Served>, grant: Grant, minExpiresIn: number, asked: number): void {
+  #waitFor(served: Served | Promise<Served>, grant: Grant, minExpiresIn: number, step: number): void {
     assert.ok(served instanceof Promise, 'there is nothing to serve')
     this.pending++
     const check = (judge: () => void) => {
@@ -170,27 +170,27 @@ class Run {
       }
     }
     served.then(
-      ({ token }) => check(() => this.#judgeToken(token.token, grant, minExpiresIn, asked)),
-      (thrown: unknown) => check(() => this.#judgeFailure(thrown, grant, minExpiresIn, asked)),
+      ({ token }) => check(() => this.#judgeToken(token.token, grant, minExpiresIn, step)),
+      (thrown: unknown) => check(() => this.#judgeFailure(thrown, grant, minExpiresIn, step)),
     )
   }
 
-  #judgeToken(text: string, { key }: Grant, minExpiresIn: number, asked: number): void {
-    const token = this.#model.tokens.get(text) ?? assert.fail(`a token that nobody issued: ${text}`)
+  #judgeToken(text: string, { key }: Grant, minExpiresIn: number, step: number): void {
+    const token = this.#model.tokens.get(text) ?? assert.fail(`a token that was never issued: ${text}`)
     assert.equal(token.grant.key, key, "another key's token")
     const left = remaining(token, this.#now())
     assert.ok(left > token.minRemaining, 'a token below its minimum life')
-    assert.ok(left >= minExpiresIn * 1000, 'less life than was asked for')
-    const purges = (this.#purged.get(key) ?? []).filter(step => step < asked)
+    assert.ok(left >= minExpiresIn * 1000, 'less life than requested')
+    const purges = (this.#purged.get(key) ?? []).filter(purge => purge < step)
     assert.ok(token.began > Math.max(-1, ...purges), 'a token that was fetched before a purge')
   }
 
-  /** What is held is judged when somebody asks: a wall clock that jumps later does not bring it back. */
-  #judgeFailure(thrown: unknown, { key }: Grant, minExpiresIn: number, asked: number): void {
-    if (this.#jumped > asked) return
-    const held = this.#model.held(key, this.#now())
-    const serves = held !== undefined && remaining(held, this.#now()) >= minExpiresIn * 1000
-    assert.ok(!serves, `a failure while a token is held: ${String(thrown)}`)
+  /** A cached token counts when the request is made: a wall clock that jumps back later does not revive it. */
+  #judgeFailure(thrown: unknown, { key }: Grant, minExpiresIn: number, step: number): void {
+    if (this.#jumped > step) return
+    const cached = this.#model.cached(key, this.#now())
+    const serves = cached !== undefined && remaining(cached, this.#now()) >= minExpiresIn * 1000
+    assert.ok(!serves, `a failure while a valid token is cached: ${String(thrown)}`)
   }
 }
 
@@ -198,7 +198,7 @@ for (const [concurrency, why] of [
   [1000, 'nothing queues'],
   [2, 'two fetches at once'],
 ] as const) {
-  test(`whatever happens, the cache keeps its promises: ${why}`, async () => {
+  test(`for any sequence of events the cache keeps its promises: ${why}`, async () => {
     await fc.assert(
       fc.asyncProperty(steps, fc.integer({ min: 1, max: 1_000_000 }), async (script, seed) => {
         const run = new Run(seed, concurrency)

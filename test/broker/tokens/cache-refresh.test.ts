@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { atOnce, away, cacheWorld, settled } from './cache-world.ts'
+import { atOnce, unavailable, cacheWorld, settled } from './cache-world.ts'
 import { grantFor } from '../../support/callers.ts'
 
 const minutes = 60_000
 
 describe('a token that is due', () => {
-  test('is served at once while one background fetch replaces it', async () => {
+  test('is served at once while one fetch in the background replaces it', async () => {
     const { cache, get, clock, fetched, hold, release } = cacheWorld()
     await get()
     clock.advance(45 * minutes)
@@ -23,7 +23,7 @@ describe('a token that is due', () => {
     assert.equal(fetched.length, 2)
   })
 
-  test('is not replaced while nobody asks for it', async () => {
+  test('is not replaced while it is not requested', async () => {
     const { get, clock, fetched } = cacheWorld()
     await get()
     clock.advance(59 * minutes)
@@ -31,7 +31,7 @@ describe('a token that is due', () => {
     assert.equal(fetched.length, 1)
   })
 
-  test('is due when its issuer suggests', async () => {
+  test('is due when the issuer suggests', async () => {
     const { get, clock, world } = cacheWorld()
     world.next = { refreshIn: 1200 }
     await get()
@@ -43,11 +43,11 @@ describe('a token that is due', () => {
 })
 
 describe('a refresh that fails', () => {
-  test('never reaches a caller, and is announced once', async () => {
+  test('never affects a caller, and is reported once', async () => {
     const { get, clock, world, failures } = cacheWorld()
     await get()
     clock.advance(45 * minutes)
-    world.next = away()
+    world.next = unavailable()
     assert.equal(await get(), 'due token-1')
     await settled()
     assert.equal(await get(), 'refresh-failed token-1')
@@ -55,7 +55,7 @@ describe('a refresh that fails', () => {
     assert.equal(failures[0], world.next)
   })
 
-  test('of any kind: what is no error of ours is announced as internal_error', async () => {
+  test('is reported as internal_error if it is no BrokerError', async () => {
     const { get, clock, world, failures } = cacheWorld()
     await get()
     clock.advance(45 * minutes)
@@ -65,12 +65,12 @@ describe('a refresh that fails', () => {
     assert.equal(failures[0]?.code, 'internal_error')
   })
 
-  test('is counted once, however many callers come meanwhile', async () => {
+  test('is counted once, for any number of callers meanwhile', async () => {
     const { get, clock, world, failures, fetched, hold, release } = cacheWorld()
     world.random = 1
     await get()
     clock.advance(50 * minutes)
-    world.next = away()
+    world.next = unavailable()
     hold()
     await Promise.all(Array.from({ length: 20 }, () => get()))
     release()
@@ -81,12 +81,12 @@ describe('a refresh that fails', () => {
     assert.equal(fetched.length, 3, 'the first back-off is 15 s at most')
   })
 
-  test('backs off: 15 s, 30 s, 60 s', async () => {
+  test('is followed by a longer wait each time: up to 15 s, 30 s, 60 s', async () => {
     const { get, clock, world, fetched } = cacheWorld()
     world.random = 1
     await get()
     clock.advance(50 * minutes)
-    world.next = away()
+    world.next = unavailable()
     await get()
     for (const wait of [15_000, 30_000, 60_000]) {
       await settled()
@@ -100,11 +100,11 @@ describe('a refresh that fails', () => {
     }
   })
 
-  test('is forgotten once one succeeds', async () => {
+  test('is forgotten once a refresh succeeds', async () => {
     const { get, clock, world } = cacheWorld()
     await get()
     clock.advance(50 * minutes)
-    world.next = away()
+    world.next = unavailable()
     await get()
     await settled()
     world.next = {}
@@ -114,10 +114,10 @@ describe('a refresh that fails', () => {
     assert.equal(await get(), 'hit token-3')
   })
 
-  test('costs callers nothing until the token has ended; then they are told', async () => {
+  test('does not affect callers until the token expires; then they get the error', async () => {
     const { get, clock, world } = cacheWorld()
     await get()
-    world.next = away()
+    world.next = unavailable()
     clock.advance(59 * minutes - 1)
     assert.equal(await get(), 'due token-1')
     await settled()
@@ -126,8 +126,8 @@ describe('a refresh that fails', () => {
   })
 })
 
-describe('a refresh that brings no later end counts as "not yet"', () => {
-  test('the token that is held stays, and the next attempt waits', async () => {
+describe('a refresh that returns no token with a later end counts as "not yet"', () => {
+  test('the cached token stays, and the next refresh waits', async () => {
     const { get, clock, world, fetched, failures } = cacheWorld()
     world.random = 1
     await get()
@@ -143,7 +143,7 @@ describe('a refresh that brings no later end counts as "not yet"', () => {
     assert.equal(fetched.length, 3)
   })
 
-  test('a second more is a later end', async () => {
+  test('one second more is a later end', async () => {
     const { get, clock, world } = cacheWorld()
     await get()
     clock.advance(50 * minutes)

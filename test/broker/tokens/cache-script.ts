@@ -14,16 +14,16 @@ export const keys = ['default', 'other'].flatMap(application =>
 export const grants: readonly (readonly Grant[])[] = keys.map(key => callers.map(caller => grantFor(key, caller)))
 
 const failure = <Code extends ErrorCode>(code: Code, parts: PartsOf<Code>) => new BrokerError(code, 'failed', parts)
-const away = (retryAfter: number): readonly [Error, Remembered] => {
-  const told = Math.min(retryAfter, 300) * 1000
+const unavailable = (retryAfter: number): readonly [Error, Remembered] => {
+  const retryAfterMs = Math.min(retryAfter, 300) * 1000
   const parts = { reason: 'server_error', ...(retryAfter > 0 && { retryAfter }) } as const
-  return [failure('upstream_unavailable', parts), { level: 'key', least: told, most: told + 30_000 }]
+  return [failure('upstream_unavailable', parts), { level: 'key', least: retryAfterMs, most: retryAfterMs + 30_000 }]
 }
-/** How a fetch can fail, and what is to be remembered of that. */
+/** How a fetch can fail, and for what the failure must be cached. */
 export const failures: readonly (readonly [Error, Remembered?])[] = [
-  away(0),
-  away(5),
-  away(86_400),
+  unavailable(0),
+  unavailable(5),
+  unavailable(86_400),
   [
     failure('federation_misconfigured', { reason: 'federation' }),
     { level: 'application', least: 15_000, most: 30_000 },
@@ -36,7 +36,7 @@ export const failures: readonly (readonly [Error, Remembered?])[] = [
   [new TypeError('a bug')],
 ]
 
-/** Most of it happens to a few keys, so that they are asked for in every state. */
+/** Most steps are for a few keys, so that these are requested in every state. */
 const mostlyFirst = fc.constantFrom(...keys.map((_, n) => n), 0, 0, 0, 0, 0, 0, 1, 1, 1, 1)
 
 /** What can happen. */
@@ -45,7 +45,7 @@ export const steps = fc.array(
     {
       weight: 12,
       arbitrary: fc.record({
-        do: fc.constant('ask' as const),
+        do: fc.constant('request' as const),
         key: mostlyFirst,
         caller: fc.nat(callers.length - 1),
         minExpiresIn: fc.constantFrom(0, 0, 0, 300, 1800),
@@ -58,7 +58,7 @@ export const steps = fc.array(
         which: fc.nat(100),
         expiresIn: fc.constantFrom(2, 60, 600, 3600, 3600, 3600, 86_400),
         refreshIn: fc.constantFrom(undefined, undefined, 30, 1800, 100_000),
-        /** How much earlier the token itself says that it ends, in seconds. */
+        /** How much earlier the token's own `exp` is, in seconds. */
         earlier: fc.constantFrom(undefined, undefined, 0, 0, 0, 240, 100_000),
       }),
     },

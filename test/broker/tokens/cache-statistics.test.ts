@@ -5,7 +5,7 @@ import { fingerprint } from '../../../src/broker/lib/fingerprint.ts'
 import { BrokerError } from '../../../src/errors.ts'
 import { arm, callerWith, grantFor, graph, ids } from '../../support/callers.ts'
 import { noon } from '../../support/clock.ts'
-import { away, cacheWorld, settled } from './cache-world.ts'
+import { unavailable, cacheWorld, settled } from './cache-world.ts'
 
 const seconds = 1000
 const minutes = 60 * seconds
@@ -32,11 +32,11 @@ describe('the statistics', () => {
       failures: [],
       evictions: 0,
       atRisk: 0,
-      firstLossInSeconds: undefined,
+      atRiskUsableSeconds: undefined,
     })
   })
 
-  test('count exchanges under way, and the places in the queue for one: a place for each caller who waits', async () => {
+  test('count running fetches, and one place in the queue for each caller that waits', async () => {
     const { cache, get, hold, release } = cacheWorld({ concurrency: 1 })
     const other = await callerWith({ sub: 'system:serviceaccount:other:worker' })
     hold()
@@ -51,7 +51,7 @@ describe('the statistics', () => {
     assert.partialDeepStrictEqual(cache.view.statistics(), { fetching: 0, load: { running: 0, waiting: 0 } })
   })
 
-  test('count remembered failures by what they stand for and by reason, also when their time is over', async () => {
+  test('count cached failures by level and reason, also when their period is over', async () => {
     const { cache, get, world, clock } = cacheWorld()
     const failing = [
       new BrokerError('consent_required', 'no', { reason: 'consent' }),
@@ -74,7 +74,7 @@ describe('the statistics', () => {
     assert.deepEqual(cache.view.statistics().failures, counted.slice(0, 1))
   })
 
-  test('count entries, and fetches under way by their keys', async () => {
+  test('count entries, and one fetch per key', async () => {
     const { cache, get, hold, release } = cacheWorld()
     await get(grantFor({ scope: arm }))
     hold()
@@ -85,32 +85,32 @@ describe('the statistics', () => {
     assert.partialDeepStrictEqual(cache.view.statistics(), { entries: 3, fetching: 0 })
   })
 
-  test('count a fetch that fails as over', async () => {
+  test('do not count a fetch that has failed', async () => {
     const { cache, get, world } = cacheWorld()
-    world.next = away()
+    world.next = unavailable()
     await assert.rejects(get())
     await settled()
     assert.partialDeepStrictEqual(cache.view.statistics(), { entries: 0, fetching: 0 })
   })
 
-  test('count evictions: neither a replaced token is one, nor an expired one', async () => {
+  test('count evictions, but no replaced and no expired tokens', async () => {
     const world = cacheWorld({ maxEntries: 2 })
     const { cache, get, clock } = world
-    const ask = (n: number) => get(grantFor({ tenant: tenantId(n) }))
-    await ask(1)
-    await ask(2)
+    const fetchToken = (n: number) => get(grantFor({ tenant: tenantId(n) }))
+    await fetchToken(1)
+    await fetchToken(2)
     clock.advance(59 * minutes)
-    await ask(1)
-    await ask(2)
+    await fetchToken(1)
+    await fetchToken(2)
     assert.partialDeepStrictEqual(cache.view.statistics(), { entries: 2, evictions: 0 })
-    await ask(3)
-    await ask(4)
+    await fetchToken(3)
+    await fetchToken(4)
     assert.partialDeepStrictEqual(cache.view.statistics(), { entries: 2, evictions: 2 })
   })
 })
 
 describe('an entry', () => {
-  test('tells all but the token', async () => {
+  test('has all metadata, but not the token', async () => {
     const world = cacheWorld()
     world.world.next = { token: 'a-token', traceId: 'trace-1', correlationId: 'correlation-1' }
     await world.get()
@@ -120,9 +120,9 @@ describe('an entry', () => {
       scope: graph,
       state: 'fresh',
       endsAt: noon + 60 * minutes,
-      servedForSeconds: 3540,
+      usableSeconds: 3540,
       refreshInSeconds: 2700,
-      vainRefreshes: 0,
+      failedRefreshes: 0,
       lastFailure: undefined,
       fingerprint: fingerprint('a-token'),
       traceId: 'trace-1',
@@ -131,59 +131,59 @@ describe('an entry', () => {
     assert.ok(!JSON.stringify(all(world)).includes('a-token'))
   })
 
-  const edges: readonly (readonly [ms: number, state: string, servedFor: number, refreshIn: number, why: string])[] = [
-    [0, 'fresh', 3540, 2700, 'an hour of life; the last minute is not handed out; a refresh after 75 %'],
-    [1, 'fresh', 3539, 2700, 'what is served for is rounded down, what is waited for is rounded up'],
+  const edges: readonly (readonly [ms: number, state: string, usable: number, refreshIn: number, why: string])[] = [
+    [0, 'fresh', 3540, 2700, 'an hour of life; the last minute is not served; a refresh after 75 %'],
+    [1, 'fresh', 3539, 2700, 'the usable time is rounded down, the time to the refresh is rounded up'],
     [2700 * seconds - 1, 'fresh', 840, 1, 'the last millisecond in which it is fresh'],
     [2700 * seconds, 'due', 840, 0, 'due: the next request starts a refresh'],
-    [3540 * seconds - 1, 'due', 0, 0, 'the last millisecond in which it is handed out'],
+    [3540 * seconds - 1, 'due', 0, 0, 'the last millisecond in which it is served'],
     [3540 * seconds, 'expired', 0, 0, 'expired, with a minute left'],
     [3600 * seconds, 'expired', 0, 0, 'at its end'],
     [86_400 * seconds, 'expired', 0, 0, 'long after: never a negative number'],
   ]
-  for (const [ms, state, servedForSeconds, refreshInSeconds, why] of edges)
+  for (const [ms, state, usableSeconds, refreshInSeconds, why] of edges)
     test(`after ${ms} ms is ${state}: ${why}`, async () => {
       const world = cacheWorld()
       await world.get()
       world.clock.advance(ms)
-      assert.partialDeepStrictEqual(only(world), { state, servedForSeconds, refreshInSeconds })
+      assert.partialDeepStrictEqual(only(world), { state, usableSeconds, refreshInSeconds })
     })
 
-  test('is expired by whichever clock says so: a machine that slept shows nothing as servable', async () => {
+  test('is expired by the clock that leaves less time: after a machine slept, nothing is shown as usable', async () => {
     const world = cacheWorld()
     await world.get()
     world.clock.jumpWall(59 * minutes)
-    assert.partialDeepStrictEqual(only(world), { state: 'expired', servedForSeconds: 0, refreshInSeconds: 0 })
+    assert.partialDeepStrictEqual(only(world), { state: 'expired', usableSeconds: 0, refreshInSeconds: 0 })
     world.clock.jumpWall(-118 * minutes)
-    assert.partialDeepStrictEqual(only(world), { state: 'fresh', servedForSeconds: 3540 })
+    assert.partialDeepStrictEqual(only(world), { state: 'fresh', usableSeconds: 3540 })
   })
 
-  test('whose refresh failed says why, when, and how long the next one waits', async () => {
+  test('has the reason and time of its failed refresh, and the time to the next one', async () => {
     const world = cacheWorld()
     await world.get()
     world.clock.advance(45 * minutes)
-    world.world.next = away()
+    world.world.next = unavailable()
     await world.get()
     await settled()
     const lastFailure = { code: 'upstream_unavailable', reason: 'status', at: noon + 45 * minutes }
     // Half of 15 s: full jitter at one half.
-    assert.partialDeepStrictEqual(only(world), { state: 'due', vainRefreshes: 1, lastFailure, refreshInSeconds: 8 })
+    assert.partialDeepStrictEqual(only(world), { state: 'due', failedRefreshes: 1, lastFailure, refreshInSeconds: 8 })
     world.clock.advance(7500)
     assert.equal(only(world).refreshInSeconds, 0)
     await world.get()
     await settled()
     assert.partialDeepStrictEqual(only(world), {
-      vainRefreshes: 2,
+      failedRefreshes: 2,
       lastFailure: { ...lastFailure, at: noon + 45 * minutes + 7500 },
       refreshInSeconds: 15,
     })
   })
 
-  test('that was replaced is another: without the failures of the one before', async () => {
+  test('for a new token has none of the failures of the old one', async () => {
     const world = cacheWorld()
     await world.get()
     world.clock.advance(45 * minutes)
-    world.world.next = away()
+    world.world.next = unavailable()
     await world.get()
     await settled()
     world.clock.advance(8 * seconds)
@@ -191,7 +191,7 @@ describe('an entry', () => {
     await world.get()
     await settled()
     const entry = only(world)
-    assert.partialDeepStrictEqual(entry, { state: 'fresh', vainRefreshes: 0, fingerprint: fingerprint('token-3') })
+    assert.partialDeepStrictEqual(entry, { state: 'fresh', failedRefreshes: 0, fingerprint: fingerprint('token-3') })
     assert.equal(entry.lastFailure, undefined)
   })
 })

@@ -6,20 +6,21 @@ import { grantFor } from '../../support/callers.ts'
 import { movableClock } from '../../support/clock.ts'
 
 /** A failure such as Entra's 503. */
-export const away = () => new BrokerError('upstream_unavailable', 'away', { reason: 'status', retryAfter: 7 })
+export const unavailable = () =>
+  new BrokerError('upstream_unavailable', 'unavailable', { reason: 'status', retryAfter: 7 })
 
-/** Lets everything that is under way settle. */
+/** Lets all pending promises settle. */
 export const settled = () => new Promise(resolve => setImmediate(resolve))
 
-/** Whether a cache answered without waiting. */
+/** Whether the cache served a token without waiting. */
 export const atOnce = (served: Served | Promise<Served>): served is Served => !(served instanceof Promise)
 
-/** What a test's source does next: hands over a token of this life, or fails. */
+/** What a test's source does next: it issues a token with these fields, or fails. */
 export type Next = Partial<IssuedToken> | Error
 
 /**
- * A cache over a source that hands over numbered tokens of an hour. `next` says otherwise; with `hold()` fetches hang
- * until `release()`.
+ * A cache over a source that issues numbered tokens of an hour; `next` changes that. After `hold()` fetches hang until
+ * `release()`.
  */
 export function cacheWorld(options: Partial<CacheOptions> = {}) {
   const clock = movableClock()
@@ -50,9 +51,9 @@ export function cacheWorld(options: Partial<CacheOptions> = {}) {
   return {
     clock,
     cache,
-    /** The grants that the source was asked for, in order. */
+    /** The grants for which the source was called, in order. */
     fetched,
-    /** The failures of background refreshes that were announced. */
+    /** The failures of background refreshes that were reported. */
     failures,
     world,
     hold: () => {
@@ -62,7 +63,7 @@ export function cacheWorld(options: Partial<CacheOptions> = {}) {
       gate?.resolve()
       gate = undefined
     },
-    /** How a token was come by, and which. */
+    /** The outcome of the cache, and the token. */
     get: async (grant = grantFor(), minExpiresIn = 0) => {
       const { token, how } = await cache.get(grant, minExpiresIn)
       return `${how} ${token.token}`

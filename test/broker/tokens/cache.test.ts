@@ -2,14 +2,14 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { createCache } from '../../../src/broker/tokens/cache.ts'
 import { BrokerError } from '../../../src/errors.ts'
-import { atOnce, away, cacheWorld } from './cache-world.ts'
+import { atOnce, unavailable, cacheWorld } from './cache-world.ts'
 import { arm, callerWith, grantFor, ids } from '../../support/callers.ts'
 import { movableClock } from '../../support/clock.ts'
 
 const minutes = 60_000
 
 describe('a token is fetched once', () => {
-  test('and served from then on, without waiting', async () => {
+  test('and served from the cache afterwards, without waiting', async () => {
     const { cache, get, fetched } = cacheWorld()
     assert.equal(await get(), 'miss token-1')
     const served = cache.get(grantFor(), 0)
@@ -18,7 +18,7 @@ describe('a token is fetched once', () => {
     assert.equal(fetched.length, 1)
   })
 
-  test('a short token that replaces one that may no longer be handed out is served', async () => {
+  test('a token with a short life is served if it replaces an expired one', async () => {
     const { clock, get, world } = cacheWorld()
     await get()
     clock.advance(3_545_000)
@@ -41,16 +41,16 @@ describe('a token is fetched once', () => {
     assert.equal(fetched.length, 1)
   })
 
-  const others: readonly [ask: Parameters<typeof grantFor>[0], why: string][] = [
+  const others: readonly [change: Parameters<typeof grantFor>[0], why: string][] = [
     [{ tenant: ids.fabrikam }, 'tenant'],
     [{ scope: arm }, 'scope'],
     [{ application: 'other' }, 'application'],
   ]
-  for (const [ask, why] of others) {
+  for (const [change, why] of others) {
     test(`another ${why} has its own token, also when both are fetched at once`, async () => {
       const { get, fetched } = cacheWorld()
-      assert.deepEqual(await Promise.all([get(), get(grantFor(ask))]), ['miss token-1', 'miss token-2'])
-      assert.equal(await get(grantFor(ask)), 'hit token-2')
+      assert.deepEqual(await Promise.all([get(), get(grantFor(change))]), ['miss token-1', 'miss token-2'])
+      assert.equal(await get(grantFor(change)), 'hit token-2')
       assert.equal(await get(), 'hit token-1')
       assert.equal(fetched.length, 2)
     })
@@ -61,7 +61,7 @@ describe('a token has expired', () => {
   const jumps: readonly [wall: number, elapsed: number, why: string][] = [
     [0, 59 * minutes, 'a minute is left'],
     [59 * minutes, 0, 'by the wall clock alone'],
-    [-120 * minutes, 59 * minutes, 'by the monotonic clock, though the wall clock was set back'],
+    [-120 * minutes, 59 * minutes, 'by the monotonic clock, although the wall clock was set back'],
   ]
   for (const [wall, elapsed, why] of jumps) {
     test(why, async () => {
@@ -92,9 +92,9 @@ describe('a token has expired', () => {
 })
 
 describe('a cold failure', () => {
-  test('is shared by everybody who waits, and remembered for as long as it says', async () => {
+  test('is returned to all callers that wait, and cached for its Retry-After', async () => {
     const { get, world, fetched, failures, clock } = cacheWorld()
-    world.next = away()
+    world.next = unavailable()
     const all = await Promise.allSettled([get(), get(), get()])
     for (const each of all) assert.equal(each.status === 'rejected' && each.reason, world.next)
     assert.equal(fetched.length, 1)
@@ -112,7 +112,7 @@ describe('a cold failure', () => {
     [{ expiresAt: 1 }, 'it ended long ago'],
     [{ expiresIn: 3600, expiresAt: Date.UTC(2026, 4, 20, 12) }, 'it ends now'],
   ] as const) {
-    test(`is a token without life left: ${why}`, async () => {
+    test(`is a token that has expired on arrival: ${why}`, async () => {
       const { get, world } = cacheWorld()
       world.next = life
       await assert.rejects(get(), (thrown: unknown) => {
@@ -123,7 +123,7 @@ describe('a cold failure', () => {
     })
   }
 
-  test('is a source that ignores its signal and never settles', async () => {
+  test('is a source that ignores its signal and never settles: callers get an error after the timeout', async () => {
     const aborted = Promise.withResolvers<void>()
     const never = Promise.withResolvers<never>()
     const cache = createCache(
@@ -147,7 +147,7 @@ describe('a cold failure', () => {
 })
 
 describe('the cache is bounded', () => {
-  test('the least recently used token makes room', async () => {
+  test('the least recently used token is evicted', async () => {
     const { get } = cacheWorld({ maxEntries: 2 })
     const [one, two, three] = [grantFor(), grantFor({ scope: arm }), grantFor({ tenant: ids.fabrikam })]
     await get(one)

@@ -11,7 +11,7 @@ import {
 } from '../../../src/broker/tokens/freshness.ts'
 
 const noon = Date.UTC(2026, 4, 20, 12)
-const asked: Moment = { now: noon, monotonic: 5000 }
+const start: Moment = { now: noon, monotonic: 5000 }
 /** No jitter: the middle of its range. */
 const middle = () => 0.5
 const lowest = () => 0
@@ -19,20 +19,20 @@ const highest = () => 1 - Number.EPSILON
 
 /** Seconds of age at which a token, planned with these inputs, becomes due and expires. */
 function ages(known: Lifetime, random = middle, minRemainingSeconds = 60) {
-  const life = planLife(known, asked, minRemainingSeconds, random)
+  const life = planLife(known, start, minRemainingSeconds, random)
   const total = (life.endsAt - noon) / 1000
   return { due: total - life.dueBeforeEnd / 1000, expired: total - life.minRemaining / 1000, total }
 }
 
 describe('a life is planned', () => {
   const table: readonly [known: Lifetime, due: number, expired: number, why: string][] = [
-    [{ expiresIn: 3600 }, 2700, 3540, 'an hour: due after 75 %, not handed out for the last minute'],
+    [{ expiresIn: 3600 }, 2700, 3540, 'an hour: due after 75 %, expired for the last minute'],
     [{ expiresIn: 86_400 }, 64_800, 86_340, 'a day'],
     [{ expiresIn: 600 }, 450, 540, 'ten minutes: the last minute is the tenth'],
     [{ expiresIn: 599 }, 449.25, 539.1, 'less than ten minutes: a tenth is less than a minute'],
     [{ expiresIn: 300 }, 225, 270, 'five minutes: still 75 %'],
     [{ expiresIn: 299 }, 149.5, 269.1, 'less than five minutes: due after half'],
-    [{ expiresIn: 60 }, 30, 54, 'a minute: half, and the last six seconds are not handed out'],
+    [{ expiresIn: 60 }, 30, 54, 'a minute: half, and expired for the last six seconds'],
     [{ expiresIn: 1 }, 0.5, 0.9, 'a second'],
     [{ expiresIn: 3600, refreshIn: 1800 }, 1800, 3540, 'the issuer suggests when'],
     [{ expiresIn: 86_400, refreshIn: 43_200 }, 43_200, 86_340, 'the issuer suggests when, for a day'],
@@ -41,7 +41,7 @@ describe('a life is planned', () => {
     [{ expiresIn: 3600, expiresAt: noon + 3_600_000 }, 2700, 3540, 'expires_in and exp agree'],
     [{ expiresIn: 3600, expiresAt: noon + 3_400_000 }, 2550, 3340, 'the earlier counts: exp'],
     [{ expiresIn: 3600, expiresAt: noon + 3_800_000 }, 2700, 3540, 'the earlier counts: expires_in'],
-    [{ expiresIn: 3600, expiresAt: noon + 200_000 }, 100, 180, 'the shares are of the life that is left'],
+    [{ expiresIn: 3600, expiresAt: noon + 200_000 }, 100, 180, 'the shares are of the shorter life'],
   ]
   for (const [known, due, expired, why] of table) {
     test(`${JSON.stringify(known)}: ${why}`, () => {
@@ -51,18 +51,18 @@ describe('a life is planned', () => {
     })
   }
 
-  test('a token that has ended before it came is expired at once', () => {
-    const life = planLife({ expiresIn: 3600, expiresAt: noon - 1 }, asked, 60, middle)
-    assert.equal(freshness(life, remainingMs(life, asked)), 'expired')
+  test('a token that has ended before it arrives is expired at once', () => {
+    const life = planLife({ expiresIn: 3600, expiresAt: noon - 1 }, start, 60, middle)
+    assert.equal(freshness(life, remainingMs(life, start)), 'expired')
   })
 
-  test('a minimum of zero leaves a token in use to its end, and not longer', () => {
-    const life = planLife({ expiresIn: 3600 }, asked, 0, middle)
+  test('with a minimum of zero a token is served to its end, and not longer', () => {
+    const life = planLife({ expiresIn: 3600 }, start, 0, middle)
     assert.equal(freshness(life, 1), 'due')
     assert.equal(freshness(life, 0), 'expired')
   })
 
-  test('a minimum of an hour takes no more than a tenth of the life', () => {
+  test('with a minimum of an hour a token is expired for no more than a tenth of its life', () => {
     assert.equal(ages({ expiresIn: 3600 }, middle, 3600).expired, 3240)
   })
 })
@@ -81,14 +81,14 @@ describe('jitter', () => {
     })
   }
 
-  test('it never touches the end', () => {
+  test('it does not change the end', () => {
     assert.equal(ages({ expiresIn: 3600 }, lowest).total, 3600)
     assert.equal(ages({ expiresIn: 3600 }, highest).expired, 3540)
   })
 })
 
 describe('a token of an hour', () => {
-  const life = planLife({ expiresIn: 3600 }, asked, 60, middle)
+  const life = planLife({ expiresIn: 3600 }, start, 60, middle)
   const table: readonly [age: number, state: Freshness, why: string][] = [
     [0, 'fresh', 'just fetched'],
     [2_699_999, 'fresh', 'a millisecond before 75 %'],
@@ -100,7 +100,7 @@ describe('a token of an hour', () => {
   ]
   for (const [age, state, why] of table) {
     test(`is ${state} after ${age} ms: ${why}`, () => {
-      const moment = { now: asked.now + age, monotonic: asked.monotonic + age }
+      const moment = { now: start.now + age, monotonic: start.monotonic + age }
       assert.equal(freshness(life, remainingMs(life, moment)), state)
     })
   }
@@ -109,12 +109,12 @@ describe('a token of an hour', () => {
     [3_600_000, 0, 'expired', 'the wall clock alone: the machine slept, or its clock was wrong'],
     [0, 3_600_000, 'expired', 'the monotonic clock alone: the wall clock was set back'],
     [-86_400_000, 0, 'fresh', 'a wall clock that jumps back makes nothing older'],
-    [-86_400_000, 2_700_000, 'due', 'nor does it keep a token fresh'],
+    [-86_400_000, 2_700_000, 'due', 'and keeps no token fresh'],
     [2_700_000, 0, 'due', 'the wall clock alone makes it due'],
   ]
   for (const [wall, elapsed, state, why] of clocks) {
     test(`is ${state} ${wall} ms later by the wall, ${elapsed} ms by the monotonic clock: ${why}`, () => {
-      const moment = { now: asked.now + wall, monotonic: asked.monotonic + elapsed }
+      const moment = { now: start.now + wall, monotonic: start.monotonic + elapsed }
       assert.equal(freshness(life, remainingMs(life, moment)), state)
     })
   }
@@ -122,7 +122,7 @@ describe('a token of an hour', () => {
 
 describe('failed refreshes back off', () => {
   const hour = 60 * 60_000
-  const table: readonly [failures: number, servedFor: number, most: number, why: string][] = [
+  const table: readonly [failures: number, usable: number, most: number, why: string][] = [
     [1, 14 * 60_000, 15_000, 'the first, of a token of an hour that has just become due'],
     [2, 14 * 60_000, 30_000, 'twice as long'],
     [5, hour, 240_000, 'the last below five minutes'],
@@ -132,18 +132,18 @@ describe('failed refreshes back off', () => {
     [6, 14 * 60_000, 210_000, 'a quarter of what is left, if that is less'],
     [1, 60_000, 15_000, 'a minute is left: the first wait is a quarter of it already'],
     [1, 59_000, 14_750, 'less than a minute'],
-    [3, 59_000, 14_750, 'however often it failed'],
+    [3, 59_000, 14_750, 'after any number of failures'],
     [1, 24_000, 6_000, 'a token that lives for a minute'],
     [1, 800, 200, 'a token that lives for two seconds'],
-    [1, 400, 200, 'its last moments: 200 ms at least, or the last tries would come all at once'],
+    [1, 400, 200, 'its last moments: 200 ms or more, or the last tries would come all at once'],
     [1, 0, 200, 'expired'],
     [1, -5000, 200, 'long expired'],
   ]
-  for (const [failures, servedFor, most, why] of table) {
-    test(`failure ${failures} with ${servedFor} ms left waits up to ${most} ms, full jitter: ${why}`, () => {
-      assert.equal(refreshBackOffMs(failures, servedFor, lowest), 0)
-      assert.equal(refreshBackOffMs(failures, servedFor, middle), most / 2)
-      assert.ok(refreshBackOffMs(failures, servedFor, highest) <= most)
+  for (const [failures, usable, most, why] of table) {
+    test(`failure ${failures} with ${usable} ms left waits up to ${most} ms, full jitter: ${why}`, () => {
+      assert.equal(refreshBackOffMs(failures, usable, lowest), 0)
+      assert.equal(refreshBackOffMs(failures, usable, middle), most / 2)
+      assert.ok(refreshBackOffMs(failures, usable, highest) <= most)
     })
   }
 })

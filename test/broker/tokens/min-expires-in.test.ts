@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { BrokerError } from '../../../src/errors.ts'
-import { atOnce, away, cacheWorld, settled } from './cache-world.ts'
+import { atOnce, unavailable, cacheWorld, settled } from './cache-world.ts'
 import { arm, grantFor } from '../../support/callers.ts'
 
 const minutes = 60_000
 
-/** Refused for want of life, with the seconds that are to be had. */
+/** Asserts the error for a life that is too short, with the seconds that are available. */
 async function tooShort(served: Promise<unknown>, availableExpiresIn: number): Promise<BrokerError> {
   const thrown: unknown = await served.then(
     () => undefined,
@@ -19,8 +19,8 @@ async function tooShort(served: Promise<unknown>, availableExpiresIn: number): P
   return thrown
 }
 
-describe('a caller who needs a least remaining life', () => {
-  test('is served at once where there is as much', async () => {
+describe('a caller that sends min_expires_in', () => {
+  test('is served at once if the cached token lives as long', async () => {
     const { cache, get, clock, fetched } = cacheWorld()
     await get()
     clock.advance(30 * minutes)
@@ -29,7 +29,7 @@ describe('a caller who needs a least remaining life', () => {
     assert.equal(fetched.length, 1)
   })
 
-  test('waits for a new token where there is less, if only a millisecond', async () => {
+  test('waits for a new token if the cached one ends a millisecond too early', async () => {
     const { get, clock } = cacheWorld()
     await get()
     clock.advance(30 * minutes + 1)
@@ -37,23 +37,23 @@ describe('a caller who needs a least remaining life', () => {
     assert.equal(await get(), 'hit token-2')
   })
 
-  test('who asks for nothing is not made to wait', async () => {
+  test('does not wait without it', async () => {
     const { get, clock } = cacheWorld()
     await get()
     clock.advance(58 * minutes)
     assert.equal(await get(), 'due token-1')
   })
 
-  test('gets a cold token where that lives long enough', async () => {
+  test('gets a newly fetched token that lives long enough', async () => {
     const { get } = cacheWorld()
     assert.equal(await get(grantFor(), 1800), 'miss token-1')
   })
 
-  test('is told how much there is where a cold token does not live long enough', async () => {
+  test('gets the available seconds if a newly fetched token does not live long enough', async () => {
     const { get, world } = cacheWorld()
     world.next = { expiresIn: 900 }
     await tooShort(get(grantFor(), 1800), 900)
-    assert.equal(await get(), 'hit token-1', 'the token is kept for those who need less')
+    assert.equal(await get(), 'hit token-1', 'the token is cached for callers that need less')
   })
 
   test('joins the fetch that is under way', async () => {
@@ -65,7 +65,7 @@ describe('a caller who needs a least remaining life', () => {
     assert.equal(fetched.length, 2)
   })
 
-  test('joins the replacement that another such caller caused', async () => {
+  test('joins the replacement that another caller caused', async () => {
     const { get, clock, fetched } = cacheWorld()
     await get()
     clock.advance(31 * minutes)
@@ -75,7 +75,7 @@ describe('a caller who needs a least remaining life', () => {
   })
 })
 
-describe('a token is replaced for the sake of its life', () => {
+describe('min_expires_in replaces a token', () => {
   test('once a minute at most', async () => {
     const { get, clock, world, fetched } = cacheWorld()
     world.next = { expiresIn: 1000 }
@@ -90,7 +90,7 @@ describe('a token is replaced for the sake of its life', () => {
     assert.equal(await get(grantFor(), 1800), 'request token-3')
   })
 
-  test('each key by itself', async () => {
+  test('for each key separately', async () => {
     const { get, clock } = cacheWorld()
     await Promise.all([get(), get(grantFor({ scope: arm }))])
     clock.advance(31 * minutes)
@@ -98,20 +98,20 @@ describe('a token is replaced for the sake of its life', () => {
     assert.equal(await get(grantFor({ scope: arm }), 1800), 'request token-4')
   })
 
-  test('not again within the minute where it failed; others keep their token', async () => {
+  test('not again within the minute after a failure; other callers keep their token', async () => {
     const { get, clock, world, fetched } = cacheWorld()
     await get()
     clock.advance(31 * minutes)
-    world.next = away()
+    world.next = unavailable()
     const error = await tooShort(get(grantFor(), 1800), 1740)
     assert.equal(error.cause, world.next)
-    assert.equal(error.retryAfter, 7, "the upstream's own word")
+    assert.equal(error.retryAfter, 7, 'as the upstream said')
     await tooShort(get(grantFor(), 1800), 1740)
     assert.equal(fetched.length, 2)
     assert.equal(await get(), 'hit token-1')
   })
 
-  test('the answer tells the life of the token that came, not of the one it replaced', async () => {
+  test('the error has the life of the new token, not of the replaced one', async () => {
     const { get, clock, world } = cacheWorld()
     world.next = { expiresIn: 600 }
     await get()

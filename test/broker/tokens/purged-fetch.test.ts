@@ -4,9 +4,9 @@ import { createCache } from '../../../src/broker/tokens/cache.ts'
 import type { IssuedToken } from '../../../src/broker/events.ts'
 import { grantFor } from '../../support/callers.ts'
 import { movableClock } from '../../support/clock.ts'
-import { away, settled } from './cache-world.ts'
+import { unavailable, settled } from './cache-world.ts'
 
-/** A caller waits for a fetch that was purged, while another one's, which began later, ends first. */
+/** A caller waits for a fetch that was purged. A newer fetch for the same key, for another caller, ends first. */
 async function world(minExpiresIn = 0) {
   const clock = movableClock()
   const fetches: PromiseWithResolvers<IssuedToken>[] = []
@@ -24,47 +24,47 @@ async function world(minExpiresIn = 0) {
     concurrency: 64,
     events: { refreshed: () => undefined, negativeCacheHit: () => undefined },
   })
-  const ask = async (least: number) => {
+  const request = async (least: number) => {
     const { how, token, remaining } = await cache.get(grantFor(), least)
     return `${how} ${token.token} ${remaining / 1000}`
   }
-  const early = ask(minExpiresIn)
+  const early = request(minExpiresIn)
   cache.purge({})
-  const late = ask(0)
+  const late = request(0)
   await settled()
   const [first, second] = fetches
   assert.ok(first && second && fetches.length === 2)
   return { clock, early, late, first, second }
 }
 
-describe('whoever waits for a fetch that was purged', () => {
-  test('has the newer token when that fetch fails', async () => {
+describe('a caller that waits for a purged fetch', () => {
+  test('gets the newer token if that fetch fails', async () => {
     const { early, late, first, second } = await world()
     second.resolve({ token: 'newer', expiresIn: 3600 })
     assert.equal(await late, 'miss newer 3600')
-    first.reject(away())
+    first.reject(unavailable())
     assert.equal(await early, 'collapsed newer 3600')
   })
 
-  test('has the failure when there is no newer token yet', async () => {
+  test('gets the failure if there is no newer token yet', async () => {
     const { early, late, first, second } = await world()
-    first.reject(away())
+    first.reject(unavailable())
     await assert.rejects(early, { code: 'upstream_unavailable' })
     second.resolve({ token: 'newer', expiresIn: 3600 })
     assert.equal(await late, 'miss newer 3600')
   })
 
-  test('has the failure when the newer token has expired', async () => {
+  test('gets the failure if the newer token has expired', async () => {
     const { clock, early, late, first, second } = await world()
     second.resolve({ token: 'newer', expiresIn: 3600 })
     await late
     clock.advance(3_540_000)
-    first.reject(away())
+    first.reject(unavailable())
     await assert.rejects(early, { code: 'upstream_unavailable' })
   })
 
   for (const [expiresIn, outcome, why] of [
-    [600, 'collapsed newer 600', 'as much as was asked for'],
+    [600, 'collapsed newer 600', 'as much as requested'],
     [599, 'rejected', 'a second less'],
   ] as const)
     test(`and needs ten minutes of life: a newer token with ${expiresIn} s (${why})`, async () => {
@@ -75,7 +75,7 @@ describe('whoever waits for a fetch that was purged', () => {
       assert.equal(await early.catch(() => 'rejected'), outcome)
     })
 
-  test('has what comes when it comes', async () => {
+  test('gets the result of that fetch if it succeeds', async () => {
     const { early, late, first, second } = await world()
     second.resolve({ token: 'newer', expiresIn: 3600 })
     await late

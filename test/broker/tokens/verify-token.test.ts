@@ -4,7 +4,7 @@ import { verifyToken } from '../../../src/broker/tokens/verify-token.ts'
 import type { Grant } from '../../../src/broker/authorization/authorize.ts'
 import { BrokerError } from '../../../src/errors.ts'
 import { authorize } from '../../../src/broker/authorization/authorize.ts'
-import { askFor, callerWith, cast, encode, grantFor, ids, type Json, policyOf } from '../../support/callers.ts'
+import { tokenRequest, callerWith, cast, encode, grantFor, ids, type Json, policyOf } from '../../support/callers.ts'
 import { noon } from '../../support/clock.ts'
 
 const api = '0f0e0d0c-0b0a-4908-8706-050403020100'
@@ -32,7 +32,7 @@ const caller = await callerWith()
 function grantForScope(scope: string): Grant {
   const callers = [{ issuer: 'onprem', subject: caller.subject }]
   const policy = policyOf({ ...cast, rules: [{ name: 'any', callers, tenants: ['contoso'], scopes: [scope] }] })
-  return authorize(policy, caller, askFor({ scope }), undefined)
+  return authorize(policy, caller, tokenRequest({ scope }), undefined)
 }
 
 const check = (claims: Json, grant = grantFor()) => verifyToken(grant, { token: tokenWith(claims), expiresIn }, noon)
@@ -48,16 +48,16 @@ function refusedFor(reason: string, claims: Json, grant = grantFor()): void {
   )
 }
 
-describe('an answer is accepted', () => {
+describe('a token is accepted', () => {
   const table: readonly [scope: string, claims: Json, why: string][] = [
-    ['https://graph.microsoft.com/.default', v1(), 'v1: the resource itself'],
+    ['https://graph.microsoft.com/.default', v1(), 'v1: the resource'],
     ['https://graph.microsoft.com/.default', v1({ aud: 'https://graph.microsoft.com/' }), 'v1: with a slash'],
     ['https://management.azure.com//.default', v1({ aud: 'https://management.azure.com' }), 'v1: without the slash'],
     [`api://${api}/.default`, v1({ aud: `api://${api}` }), 'v1: the application ID URI'],
     [`api://${api}/.default`, v1({ aud: api }), 'v1: the GUID in it'],
     [`api://${api.toUpperCase()}/.default`, v1({ aud: api }), 'v1: the GUID in it, in any case'],
     [`api://${ids.home}/${api}/.default`, v1({ aud: api }), 'v1: any GUID in it'],
-    [`${api}/.default`, v1({ aud: api.toUpperCase() }), 'v1: asked for by client id'],
+    [`${api}/.default`, v1({ aud: api.toUpperCase() }), 'v1: requested by client id'],
     ['https://graph.microsoft.com/.default', v2(), "v2: the API's client id, which the scope does not name"],
     ['https://graph.microsoft.com/.default', v2({ tid: ids.contoso.toUpperCase() }), 'the tenant in any case'],
     ['https://graph.microsoft.com/.default', v2({ azp: ids.application.toUpperCase() }), 'the application in any case'],
@@ -67,7 +67,7 @@ describe('an answer is accepted', () => {
   }
 })
 
-describe('an answer is discarded', () => {
+describe('a token is discarded', () => {
   const table: readonly [reason: string, claims: Json, why: string][] = [
     ['wrong_tenant', v1({ tid: ids.fabrikam }), "another tenant's token"],
     ['wrong_tenant', v2({ tid: ids.fabrikam }), "another tenant's v2 token"],
@@ -77,13 +77,13 @@ describe('an answer is discarded', () => {
     ['wrong_application', v1({ appid: ids.other }), "another application's token"],
     ['wrong_application', v2({ azp: ids.other }), "another application's v2 token"],
     ['wrong_application', v1({ appid: undefined }), 'no application'],
-    ['wrong_application', v1({ appid: ids.other, azp: ids.application }), 'appid counts where both are there'],
+    ['wrong_application', v1({ appid: ids.other, azp: ids.application }), 'appid counts if there are both'],
     ['wrong_audience', v1({ aud: 'https://management.azure.com' }), 'another resource'],
     ['wrong_audience', v1({ aud: 'https://graph.microsoft.com.evil' }), 'a resource that begins like it'],
     ['wrong_audience', v1({ aud: 'https://graph.microsoft.com//' }), 'one slash is ignored, not two'],
     ['wrong_audience', v1({ aud: api }), 'v1 with a GUID that the scope does not name'],
-    ['wrong_audience', v1({ aud: api, ver: undefined }), 'no version: not taken for v2'],
-    ['wrong_audience', v1({ aud: api, ver: 2 }), 'version as a number: not taken for v2'],
+    ['wrong_audience', v1({ aud: api, ver: undefined }), 'no version: not accepted as v2'],
+    ['wrong_audience', v1({ aud: api, ver: 2 }), 'version as a number: not accepted as v2'],
     ['wrong_audience', v2({ aud: 'https://management.azure.com' }), 'v2 with another URI'],
     ['wrong_audience', v1({ aud: undefined }), 'no audience'],
     ['wrong_audience', v1({ aud: ['https://graph.microsoft.com'] }), 'audience as a list, which Entra never issues'],
@@ -96,11 +96,11 @@ describe('an answer is discarded', () => {
   ]
   for (const [reason, claims, why] of table) test(`${reason}: ${why}`, () => refusedFor(reason, claims))
 
-  test('another resource whose GUID is in the tenant part only', () => {
+  test('a GUID that the scope does not contain', () => {
     refusedFor('wrong_audience', v1({ aud: ids.home }), grantForScope(`api://${api}/.default`))
   })
 
-  test('and the message holds nothing of it', () => {
+  test('and the message contains nothing of it', () => {
     assert.throws(
       () => check(v1({ tid: 'secret-of-the-token' })),
       (thrown: unknown) => thrown instanceof BrokerError && !thrown.message.includes('secret-of-the-token'),
@@ -114,12 +114,12 @@ describe('an expiry that differs from expires_in is accepted within five minutes
   }
 })
 
-describe('a token that is no readable JWT is taken as it is', () => {
+describe('a token that is not a readable JWT is accepted as it is', () => {
   const table: readonly [token: string, why: string][] = [
     ['EwBwA8l6BAAU…opaque', 'opaque, as personal accounts get'],
     ['a.b.c.d.e', 'encrypted: five parts'],
     ['a.b.c', 'three parts that are not base64url JSON'],
-    [`${encode({})}.${encode([])}.x`, 'claims that are no object'],
+    [`${encode({})}.${encode([])}.x`, 'claims that are not an object'],
     ['', 'nothing'],
   ]
   for (const [token, why] of table) {

@@ -7,7 +7,7 @@ import { graph } from '../../support/broker.ts'
 import { accessTokenType, jwtBearer, jwtType, tokenExchange } from '../../support/token-endpoints.ts'
 import { credential, fuzz, good, printable, scheme, text } from './world.ts'
 
-/** Mostly good, since what follows a bad one is not looked at. */
+/** Mostly good, because nothing after a bad credential is checked. */
 const presented = fc.oneof({ weight: 4, arbitrary: fc.constant(good) }, { weight: 1, arbitrary: credential })
 const tenant = fc.oneof(
   { weight: 5, arbitrary: fc.constantFrom('contoso', sample.contoso, 'fabrikam') },
@@ -25,7 +25,7 @@ const claims = fc.oneof(
   fc.jsonValue({ maxDepth: 3 }).map(value => JSON.stringify(value)),
   text,
 )
-/** As part of a URI, of which lone surrogates can be none. */
+/** As part of a URI, which cannot contain lone surrogates. */
 function encodeWhole(value: string): string {
   return encodeURIComponent(value.toWellFormed())
 }
@@ -48,7 +48,7 @@ const fieldValues = {
   client_secret: text,
 }
 type Field = keyof typeof fieldValues
-/** Fields of a good request, of which some are left out, and others come beside or twice. */
+/** Fields of a good request: some are left out, others are added or sent twice. */
 const fieldsOf = (usual: readonly Field[]) =>
   fc
     .tuple(
@@ -87,7 +87,7 @@ const authorization = fc.oneof(
   { weight: 5, arbitrary: fc.constant(undefined) },
   { weight: 1, arbitrary: fc.tuple(scheme, credential).map(([how, what]) => `${how}${what}`) },
 )
-/** A request as it goes over the wire. */
+/** A request as bytes on the wire. */
 const raw = (method: string, path: string, lines: readonly (readonly [name: string, value: string])[], body = '') =>
   [
     `${method} ${path} HTTP/1.1`,

@@ -21,7 +21,7 @@ const headerName = fc.constantFrom(
   'Host',
   'X',
 )
-const ask = fc.record(
+const tokenRequest = fc.record(
   {
     tenant: fc.oneof(fc.constantFrom('contoso', 'fabrikam', 'nowhere', 'common'), text, fc.jsonValue()),
     scope: fc.oneof(fc.constant(graph), text, fc.jsonValue()),
@@ -33,7 +33,7 @@ const ask = fc.record(
 )
 const body = fc.oneof(
   { weight: 3, arbitrary: fc.constant(JSON.stringify({ tenant: 'contoso', scope: graph })) },
-  { weight: 3, arbitrary: ask.map(value => JSON.stringify(value)) },
+  { weight: 3, arbitrary: tokenRequest.map(value => JSON.stringify(value)) },
   { weight: 1, arbitrary: text },
   { weight: 1, arbitrary: fc.string({ unit: 'binary', maxLength: 17_000 }) },
 )

@@ -7,9 +7,9 @@ import * as fc from 'fast-check'
 import { graph, sampleCaller, startWorld } from '../../support/broker.ts'
 import { runs } from '../../support/runs.ts'
 
-/** A broker, and arbitrary requests to it: what fuzz tests share. */
+/** A broker and arbitrary requests to it, shared by the fuzz tests. */
 
-/** Requests of each half: some seconds of them in CI. */
+/** Requests of each half: these take some seconds in CI. */
 const requests = runs(1_500)
 const respondWithinMs = 5_000
 const growthMb = 8
@@ -28,7 +28,7 @@ const rules = [
   },
   { name: 'b', callers: [{ apiKey: 'erp' }], permissions: ['observe'] },
 ]
-// Both peers are one process: a proxy that may say anything is the more to try.
+// Both peers are one process. A trusted proxy may send more headers, so that more code is tried.
 const environment = {
   BROKER_TRUSTED_PROXIES: '127.0.0.1',
   BROKER_PUBLIC_URL: 'https://broker.example',
@@ -63,7 +63,7 @@ export const credential = fc.oneof(
 export const scheme = fc.constantFrom('Bearer ', 'bearer ', 'Bearer', 'Basic ', '')
 const port = Number(new URL(broker.url).port)
 
-/** What came back until the broker closed the connection. */
+/** What the broker sent until it closed the connection. */
 function send(raw: string): Promise<string> {
   const { promise, resolve, reject } = Promise.withResolvers<string>()
   const socket = connect(port, '127.0.0.1')
@@ -86,9 +86,9 @@ async function heapMb(): Promise<number> {
 }
 
 /**
- * Sends arbitrary requests, some at a time: all get a response in time, never 5xx, and memory does not grow.
+ * Sends arbitrary requests, some at a time. All get a response in time, never 5xx, and memory does not grow.
  *
- * @param often statuses that must come often, or not much was tried
+ * @param often statuses that must be frequent; otherwise the test tried too little
  */
 export async function fuzz(t: TestContext, request: fc.Arbitrary<string>, often: readonly string[]): Promise<void> {
   const statuses = new Map<string, number>()
@@ -114,8 +114,8 @@ export async function fuzz(t: TestContext, request: fc.Arbitrary<string>, often:
   const later = await heapMb()
   t.diagnostic(`${JSON.stringify(Object.fromEntries(statuses))}, heap ${before.toFixed(1)} → ${later.toFixed(1)} MiB`)
   for (const status of often)
-    assert.ok((statuses.get(status) ?? 0) > runs(20), `hardly ever ${status}: not much was tried`)
-  assert.ok((statuses.get('none') ?? 0) < requests / 20, 'too many got no response')
+    assert.ok((statuses.get(status) ?? 0) > runs(20), `hardly ever ${status}: the test tried too little`)
+  assert.ok((statuses.get('none') ?? 0) < requests / 20, 'too many requests got no response')
   assert.ok(later - before < growthMb)
   assert.equal((await broker.ask(undefined, { token: good })).status, 200)
 }

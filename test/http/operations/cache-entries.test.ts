@@ -45,7 +45,7 @@ async function walk(
 const tenantsOf = (pages: readonly (readonly Json[])[]) => pages.flat().map(({ tenant }) => tenant)
 
 describe('an entry', () => {
-  test('tells everything about a token but the token', async t => {
+  test('shows everything about a token except the token', async t => {
     const broker = await world.broker(t, { policy })
     const { json } = await broker.ask()
     const { entries, next } = await entriesOf(broker)
@@ -75,7 +75,7 @@ describe('an entry', () => {
     const broker = await world.broker(t, { policy })
     await broker.ask()
     const shown = async () => (await entriesOf(broker)).entries[0]
-    // 75 % of 3599 s, and the last minute is not handed out.
+    // 75 % of 3599 s; in its last minute a token is not issued.
     clock.advance(2699)
     assert.partialDeepStrictEqual(await shown(), { state: 'fresh', usable_seconds: 840, refresh_in: 1 })
     clock.advance(1)
@@ -135,17 +135,17 @@ describe('/cache', () => {
     assert.deepEqual((await broker.get('/cache')).json, { ...nothing, entries: 2, evictions: 3 })
   })
 
-  test('counts a fetch that is under way', async t => {
+  test('counts a running fetch', async t => {
     const broker = await world.broker(t, { policy })
     await broker.get('/cache')
     emulator.configure({ latency: { token: 200 } })
-    const answer = broker.ask()
+    const running = broker.ask()
     await until('the fetch', async () => (await broker.get('/cache')).json['fetching'] === 1)
-    await answer
+    await running
     assert.equal((await broker.get('/cache')).json['fetching'], 0)
   })
 
-  test('tells what is at risk, and when the first of it is lost', async t => {
+  test('shows how many tokens are at risk, and how long the first of them is still usable', async t => {
     const broker = await world.broker(t, { policy })
     await broker.ask()
     clock.advance(2700)
@@ -182,13 +182,13 @@ describe('pages', () => {
       assert.deepEqual(tenantsOf(pages), numbered)
     })
 
-  test('a hit between two pages moves nothing', async t => {
+  test('a cache hit between two pages does not change the order', async t => {
     const broker = await filled(t)
-    const ask = async () => void (await broker.ask({ tenant: numbered[0] ?? '', scope: graph }))
-    assert.deepEqual(tenantsOf(await walk(broker, 5, ask)), numbered)
+    const requestToken = async () => void (await broker.ask({ tenant: numbered[0] ?? '', scope: graph }))
+    assert.deepEqual(tenantsOf(await walk(broker, 5, requestToken)), numbered)
   })
 
-  test('an entry that is refreshed between two pages is seen again, newer, and none is missed', async t => {
+  test('an entry that is refreshed between two pages appears again, with its new token, and no entry is missed', async t => {
     const here = await filled(t)
     clock.advance(2700)
     const [first = ''] = numbered
@@ -201,7 +201,7 @@ describe('pages', () => {
     assert.deepEqual([pages.flat()[0]?.['state'], pages.flat().at(-1)?.['state']], ['due', 'fresh'])
   })
 
-  test('are of 100 where nobody says otherwise', async t => {
+  test('have 100 entries by default', async t => {
     const here = await filled(t, many)
     const { entries, next } = await entriesOf(here)
     assert.deepEqual([entries.length, (await entriesOf(here, `?cursor=${next}`)).entries.length], [100, 1])
@@ -225,7 +225,7 @@ describe('the entries of one tenant', () => {
     ['empty', [], 'a tenant without a token'],
     [sample.tailspin, [], 'an id that the policy does not know'],
     ['unknown', [], 'a name that the policy does not know'],
-    ['constructor', [], 'a name that every object has'],
+    ['constructor', [], 'a name like a property of every object'],
   ]
   for (const [tenant, scopes, why] of rows)
     test(`${tenant}: ${why}`, async t => {
@@ -237,7 +237,7 @@ describe('the entries of one tenant', () => {
       assert.equal(next, null)
     })
 
-  test('are paged like all', async t => {
+  test('are paged in the same way', async t => {
     const broker = await filled(t)
     const first = await entriesOf(broker, '?tenant=contoso&limit=1')
     const second = await entriesOf(broker, `?tenant=contoso&limit=1&cursor=${first.next}`)

@@ -17,12 +17,12 @@ const broker = await world.broker({ after })
 const get = (path: string) => send(`${broker.url}${path}`)
 
 const page = await get('/docs')
-/** What the page names, as the browser asks for it. */
+/** The files that the page names, as the browser requests them. */
 const named = [...page.text.matchAll(/(?:src|href)="([^"]+)"/g)].map(
   ([, url]) => new URL(url ?? '', `${broker.url}/docs`),
 )
 
-/** What a browser needs to keep the page to itself. */
+/** The headers that make a browser isolate the page. */
 function assertShut({ headers }: Reply): void {
   assert.equal(headers['x-content-type-options'], 'nosniff')
   assert.equal(headers['referrer-policy'], 'no-referrer')
@@ -40,14 +40,14 @@ function assertShut({ headers }: Reply): void {
 }
 
 describe('the page', () => {
-  test('is HTML without anything inline', () => {
+  test('is HTML without inline scripts or styles', () => {
     assert.equal(page.status, 200)
     assert.equal(page.headers['content-type'], 'text/html; charset=utf-8')
     assertShut(page)
     assert.doesNotMatch(page.text, /<style|\sstyle=|\son\w+=|<script>|javascript:/i)
   })
 
-  test('names nothing from elsewhere', () => {
+  test('loads nothing from another origin', () => {
     assert.ok(named.length >= 5)
     assert.deepEqual(new Set(named.map(({ origin }) => origin)), new Set([broker.url]))
     assert.doesNotMatch(page.text, /\/\//)
@@ -60,7 +60,7 @@ describe('the page', () => {
     '/docs/favicon-32x32.png': 'image/png',
     '/openapi.json': 'application/json; charset=utf-8',
   }
-  test('names all that there is, and each part of it is served', async () => {
+  test('names every file that it needs, and each of them is served', async () => {
     assert.deepEqual(named.map(({ pathname }) => pathname).toSorted(), Object.keys(types).toSorted())
     for (const [path, type] of Object.entries(types)) {
       const part = await get(path)
@@ -70,21 +70,21 @@ describe('the page', () => {
     }
   })
 
-  test('has a style that loads nothing', async () => {
+  test('has a style sheet that loads nothing', async () => {
     const { text } = await get('/docs/swagger-ui.css')
     const urls = [...text.matchAll(/url\(\s*["']?([^:)]*:)?/g)].map(([, scheme]) => scheme)
     assert.deepEqual(new Set(urls), new Set(['data:']))
     assert.doesNotMatch(text, /@import/)
   })
 
-  test('starts for reading only: no requests, no field for a credential, no other description', async () => {
+  test('is for reading only: no requests, no field for a credential, no other description', async () => {
     const started: Record<string, unknown>[] = []
     const { text } = await get('/docs/start.js')
     runInNewContext(text, { SwaggerUIBundle: (options: Record<string, unknown>) => started.push(options) })
     const [{ url, supportedSubmitMethods, validatorUrl, plugins, ...rest } = {}] = started
     assert.equal(started.length, 1)
     assert.equal(url, 'openapi.json')
-    assert.equal(validatorUrl, null, "Swagger UI's own validator is elsewhere")
+    assert.equal(validatorUrl, null, "Swagger UI's own validator is on another origin")
     assert.equal(JSON.stringify(supportedSubmitMethods), '[]')
     assert.ok(!('queryConfigEnabled' in rest), 'the address of the page cannot name another description')
     type Wrap = () => () => unknown
@@ -113,14 +113,14 @@ const elsewhere: readonly (readonly [path: string, why: string])[] = [
   ['/docs/../docs/swagger-ui.css', 'dots as they are'],
   ['/docs/./swagger-ui.css', 'one dot'],
   ['/docs//swagger-ui.css', 'two slashes'],
-  ['/docs/swagger-ui.css/', 'a slash behind'],
+  ['/docs/swagger-ui.css/', 'a slash at the end'],
   ['/docs/swagger-ui.css%00.png', 'a zero byte'],
   ['/docs/%2fetc%2fpasswd', 'an absolute path'],
   ['/docs/Swagger-UI.css', 'another case'],
-  ['/docs/constructor', 'a member of every object'],
+  ['/docs/constructor', 'a property of every object'],
   ['/docs/__proto__', 'the same'],
   ['/docs/package.json', "the package's own"],
-  ['/openapi.yaml', 'the file that /openapi.json is made of'],
+  ['/openapi.yaml', 'the file from which /openapi.json is made'],
 ]
 for (const [path, why] of elsewhere) {
   test(`${path} is 404: ${why}`, async () => {
@@ -132,7 +132,7 @@ for (const [path, why] of elsewhere) {
   })
 }
 
-test('operators have it on their own listener, and callers then have not', async t => {
+test('with MANAGEMENT_PORT it is on the management listener only', async t => {
   const here = await world.broker(t, { environment: { MANAGEMENT_PORT: '9090' } })
   for (const path of ['/docs', '/docs/start.js', '/openapi.json']) {
     assert.equal((await send(`${here.managementUrl}${path}`)).status, 200)
@@ -140,10 +140,10 @@ test('operators have it on their own listener, and callers then have not', async
   }
 })
 
-test('a file that is missing is 500 until it is there, and is then read once', async t => {
+test('a missing file is 500 until it exists, and is then read once', async t => {
   const folder = await mkdtemp(join(tmpdir(), 'token-broker-docs-'))
   t.after(() => rm(folder, { recursive: true }))
-  const options = { log: pino({ level: 'silent' }), isDraining: () => false, answered: () => undefined }
+  const options = { log: pino({ level: 'silent' }), isDraining: () => false, responded: () => undefined }
   const app = buildApp(options, [scope => addDocs(scope, folder)])
   t.after(() => app.close())
   const url = await app.listen({ host: '127.0.0.1', port: 0 })

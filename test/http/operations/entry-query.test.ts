@@ -7,40 +7,40 @@ const broker = await world.broker({ after })
 
 const ofTenant = 'tenant must be one tenant: its id (a GUID) or its name in the policy.'
 const ofLimit = 'limit must be a whole number from 1 to 1000.'
-const ofCursor = 'cursor must be the next_cursor of the page before.'
+const ofCursor = 'cursor must be the next_cursor of the previous page.'
 const unknown = (name: string) => `Unknown parameter ${JSON.stringify(name)}; allowed: tenant, limit, cursor.`
 
 type Row = readonly [query: string, code: string, detail: string, why: string]
 const bad: readonly Row[] = [
-  ['limit=0', 'invalid_request', ofLimit, 'below the least'],
-  ['limit=1001', 'invalid_request', ofLimit, 'above the most'],
+  ['limit=0', 'invalid_request', ofLimit, 'below the minimum'],
+  ['limit=1001', 'invalid_request', ofLimit, 'above the maximum'],
   ['limit=-1', 'invalid_request', ofLimit, 'negative'],
-  ['limit=1e3', 'invalid_request', ofLimit, 'a number of JavaScript'],
+  ['limit=1e3', 'invalid_request', ofLimit, 'a number in JavaScript notation'],
   ['limit=0x10', 'invalid_request', ofLimit, 'hexadecimal'],
   ['limit=010', 'invalid_request', ofLimit, 'a leading zero'],
   ['limit=5.0', 'invalid_request', ofLimit, 'a fraction'],
-  ['limit=%205', 'invalid_request', ofLimit, 'a blank before'],
-  ['limit=+5', 'invalid_request', ofLimit, 'a blank before, in the form of forms'],
-  ['limit=5%0a', 'invalid_request', ofLimit, 'a line feed behind'],
+  ['limit=%205', 'invalid_request', ofLimit, 'a leading blank'],
+  ['limit=+5', 'invalid_request', ofLimit, 'a leading blank, as forms encode it'],
+  ['limit=5%0a', 'invalid_request', ofLimit, 'a line feed at the end'],
   ['limit=', 'invalid_request', ofLimit, 'nothing'],
-  ['limit', 'invalid_request', ofLimit, 'not even an equals sign'],
+  ['limit', 'invalid_request', ofLimit, 'without an equals sign'],
   ['limit=%D9%A5', 'invalid_request', ofLimit, 'a digit of another script'],
   ['limit=1000000000000', 'invalid_request', ofLimit, 'many digits'],
-  ['limit=5&limit=5', 'invalid_request', ofLimit, 'twice, even the same'],
+  ['limit=5&limit=5', 'invalid_request', ofLimit, 'given twice, with the same value'],
   ['limit=5&limit=6', 'invalid_request', ofLimit, 'twice'],
-  ['limit[]=5', 'invalid_request', unknown('limit[]'), 'a list of PHP'],
+  ['limit[]=5', 'invalid_request', unknown('limit[]'), 'a list in PHP notation'],
   ['cursor=', 'invalid_request', ofCursor, 'nothing'],
   ['cursor=-1', 'invalid_request', ofCursor, 'negative'],
   ['cursor=abc', 'invalid_request', ofCursor, 'letters'],
-  ['cursor=1e1', 'invalid_request', ofCursor, 'a number of JavaScript'],
+  ['cursor=1e1', 'invalid_request', ofCursor, 'a number in JavaScript notation'],
   ['cursor=1%202', 'invalid_request', ofCursor, 'two'],
-  ['cursor=1234567890123456', 'invalid_request', ofCursor, 'more digits than a number can hold'],
+  ['cursor=1234567890123456', 'invalid_request', ofCursor, 'more digits than a safe integer has'],
   ['cursor=1&cursor=2', 'invalid_request', ofCursor, 'twice'],
   ['tenant=', 'invalid_tenant', ofTenant, 'nothing'],
   ['tenant=a&tenant=b', 'invalid_tenant', ofTenant, 'twice'],
-  ['tenant=common', 'invalid_tenant', ofTenant, 'no one tenant'],
-  ['tenant=organizations', 'invalid_tenant', ofTenant, 'no one tenant'],
-  ['tenant=consumers', 'invalid_tenant', ofTenant, 'no one tenant'],
+  ['tenant=common', 'invalid_tenant', ofTenant, 'not one tenant'],
+  ['tenant=organizations', 'invalid_tenant', ofTenant, 'not one tenant'],
+  ['tenant=consumers', 'invalid_tenant', ofTenant, 'not one tenant'],
   ['tenant=*', 'invalid_tenant', ofTenant, 'no wildcard'],
   ['tenant=Contoso', 'invalid_tenant', ofTenant, 'a name in upper case'],
   ['tenant=a%20b', 'invalid_tenant', ofTenant, 'a blank'],
@@ -48,13 +48,13 @@ const bad: readonly Row[] = [
   [`tenant=${'a'.repeat(64)}`, 'invalid_tenant', ofTenant, 'longer than a name can be'],
   ['tenants=contoso', 'invalid_request', unknown('tenants'), 'misspelt'],
   ['Limit=5', 'invalid_request', unknown('Limit'), 'in upper case'],
-  ['__proto__=1', 'invalid_request', unknown('__proto__'), 'a name that every object has'],
-  ['constructor=1', 'invalid_request', unknown('constructor'), 'a name that every object has'],
-  ['toString=1', 'invalid_request', unknown('toString'), 'a name that every object has'],
+  ['__proto__=1', 'invalid_request', unknown('__proto__'), 'a name like a property of every object'],
+  ['constructor=1', 'invalid_request', unknown('constructor'), 'a name like a property of every object'],
+  ['toString=1', 'invalid_request', unknown('toString'), 'a name like a property of every object'],
   ['=1', 'invalid_request', unknown(''), 'no name'],
   [`${'x'.repeat(100)}=1`, 'invalid_request', unknown('x'.repeat(64)), 'a long name is cut'],
-  ['%22%3E%3Cb%3E=1', 'invalid_request', unknown('"><b>'), 'a name that is no page'],
-  ['limit=0&page=2', 'invalid_request', unknown('page'), 'what is unknown is told first: it may be misspelt'],
+  ['%22%3E%3Cb%3E=1', 'invalid_request', unknown('"><b>'), 'a cursor that is not a number'],
+  ['limit=0&page=2', 'invalid_request', unknown('page'), 'an unknown parameter is reported first: it may be misspelt'],
 ]
 
 describe('a bad query is 400', () => {
@@ -70,14 +70,14 @@ describe('a bad query is 400', () => {
 describe('a good query is 200', () => {
   const good: readonly (readonly [query: string, why: string])[] = [
     ['', 'nothing'],
-    ['?', 'nothing behind a question mark'],
+    ['?', 'nothing after the question mark'],
     ['?limit=1', 'the least'],
     ['?limit=999', 'three digits'],
     ['?limit=1000', 'the most'],
     ['?cursor=0', 'from the start'],
-    ['?cursor=007', 'zeros in front of a cursor change nothing'],
-    ['?cursor=123456789012345', 'as many digits as a number can hold'],
-    ['?tenant=contoso&limit=5&cursor=1', 'all of them'],
+    ['?cursor=007', 'leading zeros of a cursor are ignored'],
+    ['?cursor=123456789012345', 'as many digits as a safe integer has'],
+    ['?tenant=contoso&limit=5&cursor=1', 'all parameters'],
     ['?%6Cimit=5', 'percent-encoded (RFC 3986 §6.2.2.2)'],
   ]
   for (const [query, why] of good)

@@ -17,7 +17,7 @@ after(() => rm(folder, { recursive: true, force: true }))
 const jwksFile = join(folder, 'jwks.json')
 await writeFile(jwksFile, JSON.stringify(emulator.callerJwks()))
 const audiences = ['token-broker']
-/** Keys from a file: an observer gets in whatever is away, and getting in calls nobody. */
+/** Keys from a file: an observer is authenticated during every outage, and without a call to an upstream. */
 const fixedIssuer = { emulator: { issuer: emulator.callerIssuer, audiences, jwksFile } }
 const fetchedIssuer = { issuer: `${emulator.callerIssuer}/onprem`, audiences, jwksUri: `${emulator.callerIssuer}/jwks` }
 
@@ -38,12 +38,12 @@ async function upstream(broker: TestBroker, kind: string, name?: string): Promis
   assert.equal(found.length, 1, `${kind} ${name}`)
   return found[0] ?? {}
 }
-/** Asks for a token as a caller of the issuer whose keys are fetched: it is in the way of nobody who may not get one. */
-const askAsOnprem = async (broker: TestBroker) =>
+/** Requests a token as a caller of the issuer whose keys are fetched. */
+const requestAsOnprem = async (broker: TestBroker) =>
   broker.ask(undefined, { token: await emulator.mintCallerToken({}, { issuer: fetchedIssuer.issuer }) })
 
-describe('what /health tells', () => {
-  test('at the start: the policy, and every upstream that nobody has needed yet', async t => {
+describe('what /health reports', () => {
+  test('at the start: the policy, and every upstream as not used yet', async t => {
     const broker = await startBroker(t)
     const { node, version, policy, upstreams, ...rest } = await health(broker)
     assert.deepEqual(rest, { status: 'unknown', ready: false, draining: false, started_at: iso() })
@@ -75,22 +75,22 @@ describe('what /health tells', () => {
     ])
   })
 
-  test('when all was needed and had: ok', async t => {
+  test('ok, after every upstream was used successfully', async t => {
     const broker = await startBroker(t)
     await broker.service.warmUp()
     await broker.ask()
-    await askAsOnprem(broker)
+    await requestAsOnprem(broker)
     assert.partialDeepStrictEqual(await health(broker), { status: 'ok', ready: true })
   })
 
-  test('draining is told, and that it is not ready', async t => {
+  test('draining is reported, and that the broker is not ready', async t => {
     const broker = await startBroker(t)
     await broker.service.warmUp()
     broker.service.drain()
     assert.partialDeepStrictEqual(await health(broker), { ready: false, draining: true })
   })
 
-  test('one check that fails makes the whole fail, whatever is unknown besides', async t => {
+  test('one failing check makes the whole failing, whatever the unknown checks are', async t => {
     const broker = await startBroker(t)
     emulator.fault({ kind: 'server-error', at: 'identity' })
     await broker.ask()
@@ -163,10 +163,10 @@ const outages: readonly (readonly [fault: Fault, kind: string, error: Json])[] =
   [{ kind: 'hung', at: 'callers' }, 'issuer', { code: 'issuer_unavailable', reason: 'keys' }],
 ]
 for (const [fault, kind, error] of outages)
-  test(`${kind}: ${fault.kind} is failing, and says nothing of the others`, async t => {
+  test(`${kind}: ${fault.kind} is failing, and the other checks are unaffected`, async t => {
     const broker = await startBroker(t, { BROKER_UPSTREAM_TIMEOUT_MS: '500' })
     emulator.fault(fault)
-    const { json } = await (kind === 'issuer' ? askAsOnprem(broker) : broker.ask())
+    const { json } = await (kind === 'issuer' ? requestAsOnprem(broker) : broker.ask())
     assert.equal(json['code'], error['code'])
     const { upstreams } = await health(broker)
     const failing = (upstreams as readonly Json[]).filter(({ status }) => status === 'failing')
@@ -182,23 +182,23 @@ const refusals: readonly (readonly [what: string, fault: Fault | undefined, tena
   ['a tenant in another cloud', { kind: 'aadsts', code: 90038, at: 'token' }, 'contoso', 502],
 ]
 for (const [what, fault, tenant, status] of refusals)
-  test(`${what} does not make the authority fail: it has answered`, async t => {
+  test(`${what} does not make the authority fail: Entra has responded`, async t => {
     const broker = await startBroker(t)
     if (fault) emulator.fault(fault)
     assert.equal((await broker.ask({ tenant, scope: graph })).status, status)
     assert.partialDeepStrictEqual(await upstream(broker, 'authority'), { status: 'ok', last_error: null })
   })
 
-test("an issuer's keys that cannot be renewed are failing while callers are still let in", async t => {
+test("an issuer's keys that cannot be renewed are failing, while its callers are still authenticated", async t => {
   const broker = await startBroker(t)
-  assert.equal((await askAsOnprem(broker)).status, 403)
+  assert.equal((await requestAsOnprem(broker)).status, 403)
   emulator.fault({ kind: 'server-error', at: 'callers' })
   clock.advance(301)
-  assert.equal((await askAsOnprem(broker)).status, 403)
+  assert.equal((await requestAsOnprem(broker)).status, 403)
   await until('the failed fetch', async () => (await upstream(broker, 'issuer', 'onprem'))['status'] === 'failing')
 })
 
-test('asking calls nobody and changes nothing, however much is due or in trouble', async t => {
+test('a request to /health calls no upstream and changes nothing, whatever is due or failing', async t => {
   const broker = await startBroker(t)
   await broker.ask()
   emulator.fault({ kind: 'server-error', at: 'token' })

@@ -15,11 +15,11 @@ const bearer = async (sub: string) => ({ authorization: `Bearer ${await emulator
 
 const operations = ['/livez', '/readyz', '/health', '/metrics', '/cache', '/cache/entries', '/docs', '/openapi.json']
 
-test('the two listeners are two', () => assert.notEqual(broker.managementUrl, broker.url))
+test('the two listeners are separate', () => assert.notEqual(broker.managementUrl, broker.url))
 
 describe('the main listener', () => {
   for (const path of operations)
-    test(`knows no ${path}, with or without the permission`, async () => {
+    test(`does not serve ${path}, with or without the permission`, async () => {
       for (const headers of [{}, await bearer('dashboard')]) {
         const { status, json } = await send(broker.url + path, { headers })
         assert.deepEqual([status, json['code']], [404, 'not_found'])
@@ -31,7 +31,7 @@ describe('the main listener', () => {
 
 describe('the management listener', () => {
   for (const method of ['POST', 'GET', 'DELETE'])
-    test(`knows no ${method} /tokens`, async () => {
+    test(`does not serve ${method} /tokens`, async () => {
       const headers = { ...(await bearer('sample-caller')), 'content-type': 'application/json' }
       const body = method === 'POST' ? { body: JSON.stringify({ tenant: 'contoso', scope: graph }) } : {}
       const { status, json } = await send(`${broker.managementUrl}/tokens`, { method, headers, ...body })
@@ -44,7 +44,7 @@ describe('the management listener', () => {
       assert.equal(status, path === '/readyz' ? 503 : 200)
     })
 
-  test('/metrics looks at no credential, however bad', async () => {
+  test('/metrics ignores credentials, however bad', async () => {
     const { status, headers } = await broker.get('/metrics', { token: 'nonsense' })
     assert.deepEqual([status, headers['cache-control']], [200, 'no-store'])
     assert.equal(broker.events('caller.refused').filter(line => line['endpoint'] === 'metrics').length, 0)
@@ -54,11 +54,11 @@ describe('the management listener', () => {
     test(`${path} is guarded: 401, 403, 200`, async () => {
       const url = broker.managementUrl + path
       assert.equal((await send(url)).status, 401)
-      assert.equal((await send(url, { headers: await bearer('somebody') })).status, 403)
+      assert.equal((await send(url, { headers: await bearer('stranger') })).status, 403)
       assert.equal((await send(url, { headers: await bearer('dashboard') })).status, 200)
     })
 
-  test('shows what the main listener does: one cache, one count, one policy', async t => {
+  test('shows the state of the main listener: one cache, one set of counters, one policy', async t => {
     const here = await world.broker(t, { environment })
     await here.ask()
     await here.ask()
@@ -75,7 +75,7 @@ describe('the management listener', () => {
   })
 })
 
-test('without MANAGEMENT_PORT everything is on the one listener, and /metrics is guarded there', async t => {
+test('without MANAGEMENT_PORT everything is on one listener, and /metrics needs the permission', async t => {
   const here = await world.broker(t)
   assert.equal(here.service.management, undefined)
   for (const path of operations) {
@@ -85,7 +85,7 @@ test('without MANAGEMENT_PORT everything is on the one listener, and /metrics is
   assert.equal((await send(`${here.url}/metrics`)).status, 401)
 })
 
-test('draining shows on the management listener, which is there as long as the main one answers', async t => {
+test('draining is visible on the management listener, which stays open as long as the main one responds', async t => {
   const here = await world.broker(t, { environment })
   await here.service.warmUp()
   const readyz = () => send(`${here.managementUrl}/readyz`, { headers: { connection: 'keep-alive' } })
@@ -95,15 +95,15 @@ test('draining shows on the management listener, which is there as long as the m
   assert.deepEqual([status, headers.connection], [503, 'close'])
   assert.equal((await here.ask()).status, 200)
 
-  // Closing waits for what is under way; the listener of the operators is the last to go.
+  // Closing waits for running requests; the management listener closes last.
   emulator.configure({ latency: { token: 500 } })
   emulator.resetCounts()
-  const answer = here.ask({ tenant: 'fabrikam', scope: graph })
+  const running = here.ask({ tenant: 'fabrikam', scope: graph })
   await until('the exchange', () => emulator.counts().maxConcurrentTokenRequests === 1)
   const closed = here.service.close()
   await until('the main listener is closed', () => !here.service.app.server.listening)
   assert.equal((await send(`${here.managementUrl}/livez`)).status, 200)
-  assert.equal((await answer).status, 200)
+  assert.equal((await running).status, 200)
   await closed
   await assert.rejects(send(`${here.managementUrl}/livez`), /ECONNREFUSED/)
 })
@@ -130,7 +130,7 @@ describe('with TLS', () => {
     return { write, broker: await world.broker(t, { environment: { ...environment, ...tls } }) }
   }
 
-  test('both listeners speak it, and neither speaks plain http', async t => {
+  test('both listeners use it, and neither accepts plain http', async t => {
     const { broker: here } = await startWithTls(t)
     assert.equal((await here.ask()).status, 200)
     assert.equal((await here.get('/health')).status, 200)
@@ -150,7 +150,7 @@ describe('with TLS', () => {
       )
     assert.deepEqual([await isRenewed(here.url), await isRenewed(here.managementUrl)], [false, false])
     await write(other)
-    await until('the renewal of the main one', () => isRenewed(here.url), 20)
+    await until('the renewed certificate of the main listener', () => isRenewed(here.url), 20)
     assert.ok(await isRenewed(here.managementUrl))
   })
 })

@@ -40,13 +40,13 @@ const notStored = ({ headers }: Reply) => assert.equal(headers['cache-control'],
 for (const path of guarded) {
   describe(`GET ${path}`, () => {
     type Request = readonly [path: string, headers: Record<string, string>]
-    const nobody: readonly (readonly [what: string, request: (token: string) => Request])[] = [
+    const withoutCredential: readonly (readonly [what: string, request: (token: string) => Request])[] = [
       ['no credential', () => [path, {}]],
       ['Basic credentials', () => [path, { authorization: 'Basic dXNlcjpwYXNz' }]],
       ['a token in the query (RFC 6750 §2.3 advises against it)', token => [`${path}?access_token=${token}`, {}]],
       ['a token in a cookie', token => [path, { cookie: `token=${token}` }]],
     ]
-    for (const [what, request] of nobody)
+    for (const [what, request] of withoutCredential)
       test(`with ${what} is 401 unauthenticated`, async () => {
         const [url, headers] = request(await tokenOf('dashboard'))
         const reply = await broker.get(url, { headers })
@@ -73,10 +73,10 @@ for (const path of guarded) {
       })
 
     const forbidden: readonly (readonly [sub: string, reason: string, why: string])[] = [
-      ['somebody', 'no_rule', 'no rule speaks of this caller'],
-      ['sample-caller', 'no_rule', 'a rule for tokens gives no permission'],
+      ['stranger', 'no_rule', 'no rule names this caller'],
+      ['sample-caller', 'no_rule', 'a rule for tokens grants no permission'],
       ['cleaner', 'no_rule', 'purge does not include observe'],
-      ['dismissed', 'denied', 'a denial of the caller alone wins over the permission'],
+      ['dismissed', 'denied', 'a denial of the whole caller wins over the permission'],
     ]
     for (const [sub, reason, why] of forbidden)
       test(`is 403 for ${sub}: ${why}`, async () => {
@@ -100,8 +100,8 @@ for (const path of guarded) {
       })
 
     const admitted: readonly (readonly [sub: string, why: string])[] = [
-      ['dashboard', 'a rule gives it observe'],
-      ['operator', 'a rule gives it observe and purge'],
+      ['dashboard', 'a rule grants observe'],
+      ['operator', 'a rule grants observe and purge'],
       ['not-here', 'a denial of tenants is about tokens'],
       ['not-this', 'a denial of scopes is about tokens'],
       ['not-with', 'a denial of applications is about tokens'],
@@ -114,7 +114,7 @@ for (const path of guarded) {
       })
 
     for (const method of ['POST', 'PUT', 'DELETE', 'HEAD', 'OPTIONS'])
-      test(`${method} is 405, and nothing is told with it`, async () => {
+      test(`${method} is 405, without any data`, async () => {
         const authorization = `Bearer ${await tokenOf('dashboard')}`
         const { status, headers } = await send(broker.url + path, { method, headers: { authorization } })
         assert.deepEqual([status, headers.allow], [405, 'GET'])
@@ -123,24 +123,24 @@ for (const path of guarded) {
 }
 
 describe('the permission to observe', () => {
-  test('gives no token', async () => {
+  test('grants no token', async () => {
     const { status, json } = await broker.ask(undefined, { token: await tokenOf('dashboard') })
     assert.deepEqual([status, json['code']], [403, 'not_permitted'])
   })
 
-  test('is asked for again at every request: an expired token opens nothing', async () => {
+  test('is checked again for every request: an expired token grants nothing', async () => {
     const token = await emulator.mintCallerToken({ sub: 'dashboard' }, { expiresIn: 60 })
     assert.equal((await broker.get('/health', { token })).status, 200)
     clock.advance(91)
     assert.equal((await broker.get('/health', { token })).status, 401)
   })
 
-  test('comes before the query: who may not look does not learn what a good query is', async () => {
-    const { status, json } = await broker.get('/cache/entries?limit=0', { token: await tokenOf('somebody') })
+  test('is checked before the query: a caller without it does not learn what a good query is', async () => {
+    const { status, json } = await broker.get('/cache/entries?limit=0', { token: await tokenOf('stranger') })
     assert.deepEqual([status, json['code']], [403, 'not_permitted'])
   })
 
-  test('is of no use to a caller whose issuer is away from the start: 503, as everywhere', async t => {
+  test('cannot be checked while the issuer is unavailable from the start: 503, as at every endpoint', async t => {
     const here = await world.broker(t)
     emulator.fault({ kind: 'server-error', at: 'callers' })
     const reply = await here.get('/health')
@@ -151,13 +151,13 @@ describe('the permission to observe', () => {
 
 describe('the probes', () => {
   for (const path of ['/livez', '/readyz'])
-    test(`${path} is open, says nothing but the verdict, and is not stored`, async () => {
+    test(`${path} is open, returns nothing but the verdict, and is not stored`, async () => {
       const reply = await send(broker.url + path)
       assert.deepEqual(Object.keys(reply.json), ['status'])
       notStored(reply)
     })
 
-  test('/readyz is 503 until the service is warm, then 200, then 503 once it drains', async t => {
+  test('/readyz is 503 until the broker is ready, then 200, then 503 while it drains', async t => {
     const here = await world.broker(t)
     const readyz = async () => {
       const { status, json } = await send(`${here.url}/readyz`)

@@ -31,25 +31,25 @@ const start = (t: TestContext, environment: BrokerOptions['environment'] = {}) =
     },
   })
 
-/** `DELETE /tokens` by an operator, or by somebody else. */
+/** `DELETE /tokens` by an operator, or by another caller. */
 async function purge({ url }: TestBroker, query: string, sub = 'operator') {
   const authorization = `Bearer ${await emulator.mintCallerToken({ sub })}`
   return send(`${url}/tokens${query}`, { method: 'DELETE', headers: { authorization } })
 }
 
-const ask = { tenant: 'contoso', scope: graph, application: 'default' }
-/** The names of four keys, and what is asked for to have them. */
+const tokenRequest = { tenant: 'contoso', scope: graph, application: 'default' }
+/** Four keys by a name, and the request that fills each. */
 const keys = {
-  contoso: ask,
-  'contoso arm': { ...ask, scope: arm },
-  northwind: { ...ask, tenant: 'northwind' },
-  'contoso second': { ...ask, application: 'second' },
+  contoso: tokenRequest,
+  'contoso arm': { ...tokenRequest, scope: arm },
+  northwind: { ...tokenRequest, tenant: 'northwind' },
+  'contoso second': { ...tokenRequest, application: 'second' },
 }
-const cacheStatus = async (broker: TestBroker, body: typeof ask) =>
+const cacheStatus = async (broker: TestBroker, body: typeof tokenRequest) =>
   String((await broker.ask(body)).headers['cache-status'])
 const exchanges = () => emulator.counts().endpoints.token.total
 
-describe('what matches is dropped, and the rest stays', () => {
+describe('what matches is dropped, and the rest stays cached', () => {
   const northwindUpper = northwind.toUpperCase()
   const table: readonly [query: string, gone: readonly (keyof typeof keys)[], why: string][] = [
     ['?tenant=contoso', ['contoso', 'contoso arm', 'contoso second'], 'a tenant by its name'],
@@ -57,11 +57,11 @@ describe('what matches is dropped, and the rest stays', () => {
     [`?tenant=${northwindUpper}`, ['northwind'], 'in upper case'],
     [`?scope=${encodeURIComponent(arm)}`, ['contoso arm'], 'a scope'],
     ['?application=second', ['contoso second'], 'an application'],
-    [`?tenant=contoso&scope=${graph}&application=default`, ['contoso'], 'all three of them'],
+    [`?tenant=contoso&scope=${graph}&application=default`, ['contoso'], 'all three parameters'],
     ['?tenant=fabrikam', [], 'a tenant without tokens'],
-    ['?tenant=nobody', [], 'a name that the policy does not know'],
-    ['?application=nobody', [], 'an application that it does not know'],
-    [`?tenant=${sample.homeTenant}`, [], 'an id that nobody asked for'],
+    ['?tenant=unknown', [], 'a name that the policy does not know'],
+    ['?application=unknown', [], 'an application that the policy does not know'],
+    [`?tenant=${sample.homeTenant}`, [], 'an id without a token'],
     ['?scope=https://GRAPH.microsoft.com/.default', [], 'a scope is compared byte for byte'],
     ['?all=true', ['contoso', 'contoso arm', 'northwind', 'contoso second'], 'everything'],
   ]
@@ -81,25 +81,25 @@ describe('what matches is dropped, and the rest stays', () => {
     })
   }
 
-  test('a token that was dropped is fetched anew, and is another one', async t => {
+  test('a dropped token is replaced by a new one', async t => {
     const broker = await start(t)
-    const before = await broker.ask(ask)
+    const before = await broker.ask(tokenRequest)
     await purge(broker, '?all=true')
-    const after = await broker.ask(ask)
+    const after = await broker.ask(tokenRequest)
     assert.equal(after.status, 200)
     assert.notEqual(after.json['access_token'], before.json['access_token'])
-    assert.match(await cacheStatus(broker, ask), /; hit; /)
+    assert.match(await cacheStatus(broker, tokenRequest), /; hit; /)
   })
 
-  test('twice: the second time there is nothing left', async t => {
+  test('a second purge finds nothing left', async t => {
     const broker = await start(t)
-    await broker.ask(ask)
+    await broker.ask(tokenRequest)
     assert.equal((await purge(broker, '?all=true')).json['dropped'], 1)
     assert.equal((await purge(broker, '?all=true')).json['dropped'], 0)
   })
 })
 
-describe('a purge that is malformed drops nothing', () => {
+describe('a malformed purge drops nothing', () => {
   const table: readonly [query: string, code: string, why: string][] = [
     ['', 'invalid_request', 'nothing is named'],
     ['?', 'invalid_request', 'nothing is named, with a question mark'],
@@ -114,16 +114,16 @@ describe('a purge that is malformed drops nothing', () => {
     ['?tenant=', 'invalid_tenant', 'an empty one'],
     ['?tenant=contoso&tenant=northwind', 'invalid_tenant', 'two'],
     ['?scope=User.Read', 'invalid_scope', 'not a /.default'],
-    ['?application=..%2F', 'invalid_request', 'no name of an application'],
+    ['?application=..%2F', 'invalid_request', 'not the name of an application'],
   ]
   for (const [query, code, why] of table) {
     test(`${query === '' ? 'no query' : query}: ${why}`, async t => {
       const broker = await start(t)
-      await broker.ask(ask)
+      await broker.ask(tokenRequest)
       const { status, json, headers } = await purge(broker, query)
       assert.deepEqual([status, json['code']], [400, code])
       assert.match(String(headers['content-type']), /^application\/problem\+json/)
-      assert.match(await cacheStatus(broker, ask), /; hit; /)
+      assert.match(await cacheStatus(broker, tokenRequest), /; hit; /)
       assert.deepEqual(broker.events('tokens.purged'), [])
     })
   }
@@ -134,15 +134,15 @@ describe('who may purge', () => {
     ['operator', 200],
     ['dashboard', 403],
     ['sample-caller', 403],
-    ['nobody', 403],
+    ['stranger', 403],
   ]
   for (const [sub, expected] of table) {
     test(`${sub}: ${expected}`, async t => {
       const broker = await start(t)
-      await broker.ask(ask)
+      await broker.ask(tokenRequest)
       const { status, json } = await purge(broker, '?all=true', sub)
       assert.equal(status, expected)
-      assert.match(await cacheStatus(broker, ask), expected === 200 ? /fwd=miss/ : /; hit; /)
+      assert.match(await cacheStatus(broker, tokenRequest), expected === 200 ? /fwd=miss/ : /; hit; /)
       if (expected !== 200) {
         assert.equal(json['code'], 'not_permitted')
         assert.partialDeepStrictEqual(broker.events('operation.denied'), [{ permission: 'purge', endpoint: 'purge' }])
@@ -157,15 +157,15 @@ describe('who may purge', () => {
     }
   })
 
-  test('a query that is malformed is no way to learn who may: 403 comes before 400', async t => {
+  test('a malformed query does not reveal the permission: 403 comes before 400', async t => {
     const broker = await start(t)
-    assert.equal((await purge(broker, '?nonsense=1', 'nobody')).status, 403)
+    assert.equal((await purge(broker, '?nonsense=1', 'stranger')).status, 403)
   })
 })
 
-test('the audit trail tells who dropped what', async t => {
+test('the audit trail says who dropped what', async t => {
   const broker = await start(t)
-  await broker.ask(ask)
+  await broker.ask(tokenRequest)
   await purge(broker, `?tenant=contoso&scope=${graph}&application=second`)
   await purge(broker, '?all=true')
   const [some, all] = broker.events('tokens.purged')
@@ -183,33 +183,33 @@ test('the audit trail tells who dropped what', async t => {
   assert.ok(!('tenant' in (all ?? {})))
 })
 
-describe('what is remembered of failures goes, too', () => {
-  test('a tenant that has consented meanwhile is served at once', async t => {
+describe('the purge also clears cached failures', () => {
+  test('a tenant that has consented since is served at once', async t => {
     const broker = await start(t)
     emulator.setConsent(sample.contoso, sample.application, false)
     t.after(() => emulator.setConsent(sample.contoso, sample.application, true))
-    assert.equal((await broker.ask(ask)).status, 403)
+    assert.equal((await broker.ask(tokenRequest)).status, 403)
     emulator.setConsent(sample.contoso, sample.application, true)
-    assert.equal((await broker.ask(ask)).status, 403, 'the failure is remembered')
+    assert.equal((await broker.ask(tokenRequest)).status, 403, 'the failure is cached')
     assert.deepEqual((await purge(broker, '?tenant=contoso')).json, { dropped: 0, replicas: 'this' })
-    assert.equal((await broker.ask(ask)).status, 200)
+    assert.equal((await broker.ask(tokenRequest)).status, 200)
   })
 
-  test('also what stands in the way of a whole application, whichever of its tenants is named', async t => {
+  test('those of a whole application too, whichever of its tenants is named', async t => {
     const broker = await start(t)
     emulator.fault({ kind: 'aadsts', at: 'token', code: 700_213, times: 1 })
-    assert.equal((await broker.ask(ask)).status, 502)
+    assert.equal((await broker.ask(tokenRequest)).status, 502)
     assert.equal((await broker.ask(keys.northwind)).status, 502)
     await purge(broker, '?tenant=northwind')
     assert.equal((await broker.ask(keys.northwind)).status, 200)
   })
 
-  test('but not that of another tenant', async t => {
+  test('but not those of another tenant', async t => {
     const broker = await start(t)
     emulator.fault({ kind: 'throttled', at: 'token', times: 1, retryAfter: 60 })
-    assert.equal((await broker.ask(ask)).status, 503)
+    assert.equal((await broker.ask(tokenRequest)).status, 503)
     await purge(broker, '?tenant=northwind')
-    assert.equal((await broker.ask(ask)).status, 503)
+    assert.equal((await broker.ask(tokenRequest)).status, 503)
     assert.equal(exchanges(), 1)
   })
 })

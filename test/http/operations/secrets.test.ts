@@ -10,7 +10,7 @@ const { emulator, clock } = world
 const contoso = { tenant: 'contoso', scope: graph }
 const environment = { BROKER_UPSTREAM_TIMEOUT_MS: '300', LOG_LEVEL: 'trace' }
 
-/** The identity's token as Entra receives it: the emulator shows it to nobody, an authority of the test's own sees it. */
+/** The identity's token as Entra receives it: the emulator shows it to no test, so an authority of the test's own records it. */
 async function learnAssertion(t: TestContext, leaks: Leaks): Promise<void> {
   const authority = await hostileAuthority(t, ({ method }) =>
     method === 'POST' ? { status: 400, body: '' } : undefined,
@@ -22,7 +22,7 @@ async function learnAssertion(t: TestContext, leaks: Leaks): Promise<void> {
   leaks.secret('the assertion', assertion)
 }
 
-/** Everything that the operations endpoints and the log say now. */
+/** Everything that the operations endpoints and the log show now. */
 async function look(when: string, broker: TestBroker, leaks: Leaks): Promise<void> {
   const token = await emulator.mintCallerToken({ sub: 'dashboard' })
   const stranger = await emulator.mintCallerToken({ sub: 'stranger' })
@@ -41,44 +41,44 @@ async function look(when: string, broker: TestBroker, leaks: Leaks): Promise<voi
     '/openapi.json',
   ]) {
     for (const credential of [token, stranger, foreign])
-      leaks.answer(`${path} ${when}`, await broker.get(path, { token: credential }))
+      leaks.response(`${path} ${when}`, await broker.get(path, { token: credential }))
   }
   for (const query of [`tenant=${token}`, `cursor=${token}`, `limit=${token}`, `access_token=${token}`, `x=${token}`]) {
     const reply = await broker.get(`/cache/entries?${query}`, { token })
     assert.equal(reply.status, 400)
-    leaks.answer(`a bad query ${when}`, reply)
+    leaks.response(`a bad query ${when}`, reply)
   }
   leaks.output(`the log ${when}`, broker.logText())
 }
 
-async function ask(broker: TestBroker, leaks: Leaks, tenant = 'contoso'): Promise<void> {
+async function requestToken(broker: TestBroker, leaks: Leaks, tenant = 'contoso'): Promise<void> {
   const token = await emulator.mintCallerToken({}, { expiresIn: 86_400 })
   leaks.secret("a caller's token", token)
-  leaks.answer('POST /tokens', await broker.ask({ ...contoso, tenant }, { token }))
+  leaks.response('POST /tokens', await broker.ask({ ...contoso, tenant }, { token }))
 }
 
-test('no token, assertion or key is in any answer about a token: fresh, due, failing, at risk, expired, opaque', async t => {
+test('no token, assertion or key is in any response about a token: fresh, due, failing, at risk, expired, opaque', async t => {
   const leaks = new Leaks()
   await learnAssertion(t, leaks)
   leaks.secret('IDENTITY_HEADER', emulator.identityHeader)
   const broker = await world.broker(t, { environment })
   await broker.service.warmUp()
   await look('at the start', broker, leaks)
-  await ask(broker, leaks)
+  await requestToken(broker, leaks)
   await look('with a fresh token', broker, leaks)
   clock.advance(2700)
   await look('with a due token', broker, leaks)
   emulator.fault({ kind: 'aadsts', code: 700213, at: 'token' })
-  await ask(broker, leaks)
+  await requestToken(broker, leaks)
   await until('the failed refresh', () => broker.events('token.refresh_failed').length === 1)
-  await ask(broker, leaks)
-  await ask(broker, leaks, 'fabrikam')
+  await requestToken(broker, leaks)
+  await requestToken(broker, leaks, 'fabrikam')
   await look('with a token at risk', broker, leaks)
   clock.advance(900)
   await look('with an expired token', broker, leaks)
   emulator.clearFaults()
   emulator.configure({ opaqueTokens: true })
-  await ask(broker, leaks)
+  await requestToken(broker, leaks)
   await look('with an opaque token', broker, leaks)
   assert.deepEqual(leaks.found(), [])
 })
@@ -92,26 +92,26 @@ const faults: readonly Fault[] = [
   { kind: 'refused', at: 'token' },
 ]
 
-test('no token, assertion or key is in any answer about an upstream, whatever goes wrong there', async t => {
+test('no token, assertion or key is in any response about an upstream, whatever fails there', async t => {
   const leaks = new Leaks()
   await learnAssertion(t, leaks)
   leaks.secret('IDENTITY_HEADER', emulator.identityHeader)
   for (const fault of faults) {
     const broker = await world.broker(t, { environment })
-    // Its keys are there before the fault, so that an observer gets in.
+    // Its keys are fetched before the fault, so that an observer is authenticated.
     await broker.get('/health')
     emulator.fault(fault)
     clock.advance(301)
-    await ask(broker, leaks)
+    await requestToken(broker, leaks)
     await look(`after ${JSON.stringify(fault)}`, broker, leaks)
   }
   assert.deepEqual(leaks.found(), [])
 })
 
-test('the search finds a token in these answers, were it there', async t => {
+test('the search would find a token in these responses', async t => {
   const broker = await world.broker(t)
   const leaks = new Leaks()
-  await ask(broker, leaks)
+  await requestToken(broker, leaks)
   const { json } = await broker.get('/cache/entries')
   const [entry] = json['entries'] as { token: string }[]
   leaks.secret('the fingerprint, as if it were one', String(entry?.token))

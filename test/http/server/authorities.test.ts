@@ -12,21 +12,21 @@ describe('the authorities follow their file', () => {
   const renewed = (lines: () => readonly object[]) => () =>
     lines().some(line => 'msg' in line && String(line.msg).startsWith('client CA certificates reloaded'))
 
-  test('a certificate of one that is new is accepted, of one that is gone refused', async t => {
-    const { ask, replace, broker } = await start(t)
-    assert.equal((await ask(leaf({}, others))).status, 401)
+  test('a certificate of a new authority is accepted, one of a removed authority is refused', async t => {
+    const { requestToken, replace, broker } = await start(t)
+    assert.equal((await requestToken(leaf({}, others))).status, 401)
     await replace(others.caPem)
     await settled({ messages: renewed(broker.logLines) })
-    assert.equal((await ask(leaf({}, others))).status, 200)
-    assert.equal((await ask(worker)).status, 401)
+    assert.equal((await requestToken(leaf({}, others))).status, 200)
+    assert.equal((await requestToken(worker)).status, 401)
   })
 
-  test('a connection that was made under the older ones is judged anew, and closed after its answer', async t => {
+  test('a connection from before the change is verified again, and closed after its response', async t => {
     const { replace, broker, port } = await start(t, `${clients.caPem}${others.caPem}`)
     const agent = new Agent({ keepAlive: true, maxSockets: 1 })
     t.after(() => agent.destroy())
     const { certPem: cert, keyPem: key } = worker
-    const ask = async () => {
+    const requestToken = async () => {
       const { promise, resolve, reject } = Promise.withResolvers<{ status: number; closes: boolean; reused: boolean }>()
       const options = { host: '127.0.0.1', port, path: '/tokens', method: 'POST', agent, ca: server.caPem, cert, key }
       const sent = request({ ...options, headers: { 'content-type': 'application/json' } }, response => {
@@ -39,21 +39,21 @@ describe('the authorities follow their file', () => {
       sent.end(body)
       return promise
     }
-    assert.deepEqual(await ask(), { status: 200, closes: false, reused: false })
+    assert.deepEqual(await requestToken(), { status: 200, closes: false, reused: false })
     emulator.resetCounts()
-    const answer = emulator.hold('token')
-    t.after(answer)
+    const release = emulator.hold('token')
+    t.after(release)
     world.clock.advance(3600)
-    const underWay = ask()
+    const underWay = requestToken()
     await until('the exchange', () => emulator.counts().maxConcurrentTokenRequests > 0)
     await replace(clients.caPem)
     await settled({ messages: renewed(broker.logLines) })
-    answer()
+    release()
     assert.deepEqual(await underWay, { status: 200, closes: true, reused: true })
-    assert.deepEqual(await ask(), { status: 200, closes: false, reused: false }, 'a connection of its own')
+    assert.deepEqual(await requestToken(), { status: 200, closes: false, reused: false }, 'a new connection')
   })
 
-  test('a second request on such a connection gets nothing, once its authority is gone', async t => {
+  test('a second request on such a connection gets no response, once its authority is removed', async t => {
     const { replace, broker, port } = await start(t)
     const { certPem: cert, keyPem: key } = worker
     const socket = connect({ host: '127.0.0.1', port, servername: 'localhost', ca: server.caPem, cert, key })
@@ -62,25 +62,25 @@ describe('the authorities follow their file', () => {
     socket.on('data', (chunk: Buffer) => (received += chunk.toString())).on('error', () => undefined)
     const text = `POST /tokens HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n${body}`
     emulator.resetCounts()
-    const answer = emulator.hold('token')
-    t.after(answer)
-    // The second comes in parts, so that it is there before the first is answered and read after that.
+    const release = emulator.hold('token')
+    t.after(release)
+    // The second comes in parts, so that it arrives before the response to the first and is read after it.
     socket.write(text + text.slice(0, 20))
     await until('the exchange', () => emulator.counts().maxConcurrentTokenRequests > 0)
     await replace(others.caPem)
     await settled({ messages: renewed(broker.logLines) })
     socket.write(text.slice(20))
-    answer()
+    release()
     await until('closed', () => socket.closed)
     assert.equal(received.match(/HTTP\/1\.1 200/g)?.length, 1)
     assert.equal(broker.events('token.issued').length, 1)
   })
 
-  test('authorities that cannot be used are told of, and change nothing', async t => {
-    const { ask, replace, broker } = await start(t)
+  test('unusable authorities are logged, and change nothing', async t => {
+    const { requestToken, replace, broker } = await start(t)
     await replace('nonsense')
-    await until('told', () => broker.logText().includes('the new client CA certificates cannot be used'))
-    assert.equal((await ask(worker)).status, 200)
+    await until('the log line', () => broker.logText().includes('the new client CA certificates cannot be used'))
+    assert.equal((await requestToken(worker)).status, 200)
   })
 
   for (const version of ['TLSv1.2', 'TLSv1.3'] as const)
@@ -101,7 +101,7 @@ describe('the authorities follow their file', () => {
     })
 })
 
-/** A connection that asks for something, so that a session it may be given has arrived. */
+/** A connection with one request, so that a session ticket would have arrived. */
 function handshake(options: ConnectionOptions) {
   const { promise, resolve, reject } = Promise.withResolvers<{ session: Buffer | undefined; reused: boolean }>()
   let reused = true

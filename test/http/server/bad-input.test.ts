@@ -29,7 +29,7 @@ const forbidden: Errors = [
   '400 unauthorized_client',
   '403 not_permitted',
 ]
-/** A path that is none of the endpoint's. Where the tenant is in the path, a slash in it makes another path. */
+/** The error for a path that no endpoint has. Where the tenant is in the path, a slash in it makes another path. */
 const notThere = (errors: Errors): Errors => [errors[0], errors[1], '404 not_found', '400 not_found']
 
 const errorText = ({ status, json }: Reply): string =>
@@ -53,10 +53,10 @@ const tenants: readonly (readonly [why: string, tenant: string, expected: Errors
   ['a name in upper case', 'Contoso', badTenant],
   ['a name that ends with a dot', 'contoso.', badTenant],
   ['two dots', '..', badTenant],
-  ['two dots, encoded', '%2e%2e', badTenant],
+  ['two encoded dots', '%2e%2e', badTenant],
   ['a slash, encoded in the path', 'contoso%2ffabrikam', badTenant],
   ['a slash', 'contoso/fabrikam', notThere(badTenant)],
-  ['a path out of it', '../fabrikam', notThere(badTenant)],
+  ['a path that leads out of it', '../fabrikam', notThere(badTenant)],
   ['a slash, encoded twice', 'contoso%252ffabrikam', badTenant],
   ['a backslash', 'contoso%5cfabrikam', badTenant],
   ['a NUL', 'contoso%00', badTenant],
@@ -89,10 +89,10 @@ describe('a tenant', () => {
 const resources: readonly (readonly [why: string, resource: string, asScope: Errors, asResource: Errors[3]])[] = [
   ['a scope', graph, ok, '200'],
   ['a resource without /.default', 'https://graph.microsoft.com', badScope, '200'],
-  ['a resource with a slash behind it', 'https://graph.microsoft.com/', badScope, '403 not_permitted'],
+  ['a resource with a slash at the end', 'https://graph.microsoft.com/', badScope, '403 not_permitted'],
   ['a granted resource that ends with a slash', 'https://management.azure.com/', badScope, '200'],
-  ['its scope, with both slashes', 'https://management.azure.com//.default', ok, '200'],
-  ['a scope with a slash behind it', `${graph}/`, badScope, '403 not_permitted'],
+  ['its scope, with two slashes', 'https://management.azure.com//.default', ok, '200'],
+  ['a scope with a slash at the end', `${graph}/`, badScope, '403 not_permitted'],
   ['a GUID', graphId, badScope, '200'],
   ['the scope of a GUID', `${graphId}/.default`, ok, '200'],
   ['api://', 'api://sample-api', badScope, '200'],
@@ -142,7 +142,7 @@ const tooLarge = 'x'.repeat(1_000_000)
 
 const requests: readonly (readonly [why: string, replies: () => readonly Promise<Reply>[], expected: Errors])[] = [
   [
-    'has an unknown parameter: only JSON, which is ours alone, is closed',
+    'has an unknown parameter: only the JSON of POST /tokens, the broker’s own protocol, refuses it',
     () => [
       broker.ask({ ...(JSON.parse(json) as object), foo: 'x' }),
       oauth({ foo: 'x' }),
@@ -170,7 +170,7 @@ const requests: readonly (readonly [why: string, replies: () => readonly Promise
       entra({}, 'contoso', { authorization }),
       identity({}, 'contoso', { authorization, 'x-identity-header': token }),
     ],
-    // What POST /tokens does not know as a credential is no second one.
+    // POST /tokens does not know the other parameter as a credential, so there is only one.
     ['200', '400 invalid_request', '400 invalid_request', '400 invalid_request'],
   ],
   [
@@ -212,7 +212,7 @@ const requests: readonly (readonly [why: string, replies: () => readonly Promise
       post(entraPath, formType, tooLarge),
       get(`${identityPath}&x=${tooLarge}`),
     ],
-    // What has no body is limited as a head, before there is an endpoint.
+    // A request without a body is limited by its head, before an endpoint is chosen.
     ['413 too_large', '413 invalid_request', '413 invalid_request', '431 headers_too_large'],
   ],
   [

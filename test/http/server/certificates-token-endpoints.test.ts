@@ -35,8 +35,8 @@ const [withWorker, withForeign, withUnnamed, withoutOne] = await Promise.all([
 type Headers = Readonly<Record<string, string>>
 const noAssertion = { client_assertion: undefined, client_assertion_type: undefined }
 
-/** Requests without a credential but what is in their headers, by endpoint, and whether a certificate counts there. */
-const asked = endpointRows.map(({ endpoint, send: request }) => {
+/** Requests whose only credential is in their headers, by endpoint, and whether a certificate counts there. */
+const requests = endpointRows.map(({ endpoint, send: request }) => {
   const isEnough = endpoint.bearerOnly !== true
   const errors = isEnough
     ? (['unauthenticated', 'invalid_token', 'not_permitted'] as const)
@@ -44,77 +44,81 @@ const asked = endpointRows.map(({ endpoint, send: request }) => {
   return {
     endpoint: endpoint.name,
     isEnough,
-    ask: (to: TokenEndpoints, headers: Headers) => request(to, { credential: null, headers }),
+    requestToken: (to: TokenEndpoints, headers: Headers) => request(to, { credential: null, headers }),
     refused: errors.map(code => expectedError(endpoint, code).error),
   }
 })
 
-test('a certificate counts everywhere but in the identity protocol', () => {
-  const notEnough = asked.filter(({ isEnough }) => !isEnough)
+test('a certificate counts at every endpoint except that of the identity protocol', () => {
+  const notEnough = requests.filter(({ isEnough }) => !isEnough)
   assert.deepEqual(
     notEnough.map(({ endpoint }) => endpoint),
     ['identity'],
   )
 })
 
-for (const { endpoint, ask, isEnough, refused } of asked)
+for (const { endpoint, requestToken, isEnough, refused } of requests)
   describe(`a certificate alone, at ${endpoint}`, () => {
     const [none = '', bad = '', forbidden = ''] = refused
     if (isEnough) {
       test('authenticates its holder, and the audit line says so', async () => {
-        const reply = await ask(withWorker, {})
+        const reply = await requestToken(withWorker, {})
         assert.equal(reply.status, 200, reply.text)
         const line = broker.events('token.issued').at(-1)
         assert.partialDeepStrictEqual(line, { endpoint, caller: { kind: 'certificate', name: spiffe } })
       })
     } else {
-      test('authenticates nobody: others could cause such a request', async () => {
-        assert.equal(errorIn(await ask(withWorker, {})), none)
+      test('does not authenticate: another party could cause such a request', async () => {
+        assert.equal(errorIn(await requestToken(withWorker, {})), none)
       })
     }
 
-    test('is refused in the words of the protocol: none, one of another authority, one that no rule names', async () => {
-      assert.equal(errorIn(await ask(withoutOne, {})), none)
-      assert.equal(errorIn(await ask(withForeign, {})), bad)
-      assert.equal(errorIn(await ask(withUnnamed, {})), forbidden)
+    test('is refused in the protocol of the endpoint: no certificate, one of another authority, one that no rule names', async () => {
+      assert.equal(errorIn(await requestToken(withoutOne, {})), none)
+      assert.equal(errorIn(await requestToken(withForeign, {})), bad)
+      assert.equal(errorIn(await requestToken(withUnnamed, {})), forbidden)
     })
 
-    // A request whose sender meant another credential is not one without.
+    // A request with another credential, even a bad one, is not a request without a credential.
     for (const authorization of ['Basic dXNlcjpwYXNz', 'Bearer nonsense', 'Bearer', 'Negotiate abc', ''])
-      test(`does not make good an Authorization header: "${authorization}"`, async () => {
-        assert.equal((await ask(withWorker, { authorization })).status, 401)
+      test(`does not replace a bad Authorization header: "${authorization}"`, async () => {
+        assert.equal((await requestToken(withWorker, { authorization })).status, 401)
       })
   })
 
-describe('a page makes a browser that has a certificate ask', () => {
+describe('a page makes a browser that has a certificate send a request', () => {
   const sites: readonly (readonly [site: string, status: number, why: string])[] = [
     ['cross-site', 401, 'the page is of another site'],
-    ['same-site', 401, 'of another host of the same site'],
-    ['same-origin, cross-site', 401, 'two headers are one that is none'],
-    ['same-origin', 200, "of the broker's own"],
-    ['none', 200, 'it was typed'],
+    ['same-site', 401, 'the page is of another host of the same site'],
+    ['same-origin, cross-site', 401, 'two headers make one invalid header'],
+    ['same-origin', 200, "the page is the broker's own"],
+    ['none', 200, 'the address was typed'],
   ]
   for (const [site, status, why] of sites)
     test(`${status}: ${why}`, async () => {
-      for (const { endpoint, ask, isEnough } of asked)
-        assert.equal((await ask(withWorker, { 'sec-fetch-site': site })).status, isEnough ? status : 401, endpoint)
+      for (const { endpoint, requestToken, isEnough } of requests)
+        assert.equal(
+          (await requestToken(withWorker, { 'sec-fetch-site': site })).status,
+          isEnough ? status : 401,
+          endpoint,
+        )
       const { token } = withWorker
       const authorization = `Bearer ${token}`
       assert.equal((await withWorker.tokens({}, { authorization, 'sec-fetch-site': site })).status, 200, 'a bearer')
     })
 })
 
-const badBearers: readonly (readonly [where: string, ask: () => Promise<Reply>])[] = [
+const badBearers: readonly (readonly [where: string, requestToken: () => Promise<Reply>])[] = [
   ['client_assertion, OAuth', () => withWorker.oauth({ client_assertion: 'nonsense' })],
   ['client_assertion, Entra', () => withWorker.entra({ client_assertion: 'nonsense' })],
   ['X-IDENTITY-HEADER', () => withWorker.identity({}, 'contoso', { 'x-identity-header': 'nonsense' })],
 ]
-for (const [where, ask] of badBearers)
-  test(`a bad credential is not made good by a certificate: ${where}`, async () => {
-    assert.equal((await ask()).status, 401)
+for (const [where, requestToken] of badBearers)
+  test(`a certificate does not replace a bad credential: ${where}`, async () => {
+    assert.equal((await requestToken()).status, 401)
   })
 
-test('a certificate is the subject of no token exchange, nor what goes with a client secret', async () => {
+test('a certificate is not the subject of a token exchange, and does not complete a client secret', async () => {
   const exchanged = await withWorker.exchange({ subject_token: undefined })
   assert.equal(errorIn(exchanged), '400 invalid_request')
   assert.match(exchanged.text, /subject_token is missing/)
@@ -124,33 +128,37 @@ test('a certificate is the subject of no token exchange, nor what goes with a cl
   assert.equal(errorIn(await withWorker.entra({ ...noAssertion, client_secret: 'x' })), '400 invalid_request')
 })
 
-test('with a token, the token says who the caller is', async () => {
-  for (const ask of [withUnnamed.oauth, withUnnamed.exchange, withUnnamed.entra, withUnnamed.identity]) {
-    const reply = await ask()
+test('with a token and a certificate, the token says who the caller is', async () => {
+  for (const requestToken of [withUnnamed.oauth, withUnnamed.exchange, withUnnamed.entra, withUnnamed.identity]) {
+    const reply = await requestToken()
     assert.equal(reply.status, 200, reply.text)
     assert.partialDeepStrictEqual(broker.events('token.issued').at(-1), { caller: { kind: 'jwt' } })
   }
 })
 
-describe('a token that is bound to a certificate (RFC 8705) needs it at every way in', () => {
+describe('a token that is bound to a certificate (RFC 8705) needs it at every token endpoint', () => {
   let token = ''
   before(async () => {
     const thumbprint = hash('sha256', new X509Certificate(worker.certPem).raw, 'base64url')
     token = await world.emulator.mintCallerToken({ cnf: { 'x5t#S256': thumbprint } })
   })
-  const bound: readonly (readonly [where: string, ask: (to: TokenEndpoints) => Promise<Reply>, refused: string])[] = [
+  const bound: readonly (readonly [
+    where: string,
+    requestToken: (to: TokenEndpoints) => Promise<Reply>,
+    refused: string,
+  ])[] = [
     ['tokens', to => to.tokens({}, { authorization: `Bearer ${token}` }), '401 invalid_token'],
     ['client credentials', to => to.oauth({ client_assertion: token }), '401 invalid_client'],
     ['token exchange', to => to.exchange({ subject_token: token }), '400 invalid_request'],
     ['Entra', to => to.entra({ client_assertion: token }), '401 invalid_client'],
     ['identity', to => to.identity({}, 'contoso', { 'x-identity-header': token }), '401 invalid_token'],
   ]
-  for (const [where, ask, refused] of bound)
+  for (const [where, requestToken, refused] of bound)
     test(where, async () => {
-      assert.equal(errorIn(await ask(withoutOne)), refused)
-      const reply = await ask(withWorker)
+      assert.equal(errorIn(await requestToken(withoutOne)), refused)
+      const reply = await requestToken(withWorker)
       assert.equal(reply.status, 200, reply.text)
-      assert.equal(errorIn(await ask(withUnnamed)), refused, 'another certificate')
+      assert.equal(errorIn(await requestToken(withUnnamed)), refused, 'another certificate')
     })
 })
 
@@ -164,7 +172,7 @@ test('documents are open, and the same for every caller', async () => {
   }
 })
 
-describe('operators may use a certificate too', () => {
+describe('a certificate authenticates at the operations endpoints too', () => {
   const operator = leaf({ names: ['ops.example'] })
   for (const [method, path] of [
     ['GET', '/health'],
@@ -182,7 +190,7 @@ describe('operators may use a certificate too', () => {
     })
 })
 
-test('what a trusted proxy says of its peer counts where a certificate would', async t => {
+test('a certificate that a trusted proxy forwards counts where the certificate itself would', async t => {
   const folder = await mkdtemp(join(tmpdir(), 'token-broker-test-'))
   t.after(() => rm(folder, { recursive: true, force: true }))
   const caFile = join(folder, 'ca.crt')
@@ -195,9 +203,9 @@ test('what a trusted proxy says of its peer counts where a certificate would', a
   ] as const) {
     const environment = { BROKER_TRUSTED_PROXIES: proxies, TLS_CLIENT_CA_FILE: caFile }
     const endpoints = await tokenEndpointsOf(world, await world.broker(t, { policy: { rules }, environment }))
-    for (const { endpoint, ask, isEnough } of asked)
+    for (const { endpoint, requestToken, isEnough } of requests)
       assert.equal(
-        (await ask(endpoints, forwarded)).status,
+        (await requestToken(endpoints, forwarded)).status,
         isEnough && isBelieved ? 200 : 401,
         `${endpoint} ${proxies}`,
       )

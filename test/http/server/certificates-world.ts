@@ -24,7 +24,7 @@ const rules = [
 ]
 export const body = JSON.stringify({ tenant: 'contoso', scope: graph })
 
-/** A broker with TLS and `authorities`; `replace` writes others into their file. `more`: further rules. */
+/** A broker with TLS and `authorities`; `replace` writes others into their file. `more` are further rules. */
 export async function start(t: Closing, authorities = clients.caPem, more: readonly Json[] = []) {
   const folder = await mkdtemp(join(tmpdir(), 'token-broker-test-'))
   t.after(() => rm(folder, { recursive: true, force: true }))
@@ -39,7 +39,7 @@ export async function start(t: Closing, authorities = clients.caPem, more: reado
     policy: { rules: [...rules, ...more] },
     environment: { ...environment, HOST: '127.0.0.1', BROKER_PUBLIC_URL: 'https://broker.example' },
   })
-  const ask = (presented?: Leaf, headers: Record<string, string> = {}) =>
+  const requestToken = (presented?: Leaf, headers: Record<string, string> = {}) =>
     send(`${broker.url}/tokens`, {
       method: 'POST',
       headers: { 'content-type': 'application/json', ...headers },
@@ -47,5 +47,5 @@ export async function start(t: Closing, authorities = clients.caPem, more: reado
       ca: server.caPem,
       ...(presented && { cert: presented.certPem, key: presented.keyPem }),
     })
-  return { broker, ask, replace, port: Number(new URL(broker.url).port) }
+  return { broker, requestToken, replace, port: Number(new URL(broker.url).port) }
 }

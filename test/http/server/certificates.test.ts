@@ -13,28 +13,32 @@ describe('a client certificate authenticates its holder', () => {
   ]
   for (const [certificate, why] of good) {
     test(`200: ${why}`, async t => {
-      const { ask } = await start(t)
-      assert.equal((await ask(certificate)).status, 200)
+      const { requestToken } = await start(t)
+      assert.equal((await requestToken(certificate)).status, 200)
     })
   }
 
-  test('200: of an authority below the known one, whose certificate comes along', async t => {
-    const { ask } = await start(t)
+  test('200: of an intermediate authority, whose certificate is sent too', async t => {
+    const { requestToken } = await start(t)
     const middle = clients.below('middle')
     const { certPem, keyPem } = leaf({}, middle)
-    assert.equal((await ask({ certPem: `${certPem}${middle.caPem}`, keyPem })).status, 200)
-    assert.equal((await ask({ certPem, keyPem })).status, 401, 'not without it')
+    assert.equal((await requestToken({ certPem: `${certPem}${middle.caPem}`, keyPem })).status, 200)
+    assert.equal(
+      (await requestToken({ certPem, keyPem })).status,
+      401,
+      'without the intermediate certificate it is refused',
+    )
   })
 
   test('200: of either of two authorities', async t => {
-    const { ask } = await start(t, `${others.caPem}${clients.caPem}`)
-    assert.equal((await ask(worker)).status, 200)
-    assert.equal((await ask(leaf({}, others))).status, 200)
+    const { requestToken } = await start(t, `${others.caPem}${clients.caPem}`)
+    assert.equal((await requestToken(worker)).status, 200)
+    assert.equal((await requestToken(leaf({}, others))).status, 200)
   })
 
   test('the audit line says who it was: a name and the fingerprint', async t => {
-    const { ask, broker } = await start(t)
-    await ask(worker)
+    const { requestToken, broker } = await start(t)
+    await requestToken(worker)
     const { caller } = broker.events('token.issued')[0] ?? {}
     assert.partialDeepStrictEqual(caller, { kind: 'certificate', name: spiffe })
     assert.match(JSON.stringify(caller), /"fingerprint":"[0-9a-f]{32}"/)
@@ -51,14 +55,14 @@ describe('a client certificate authenticates its holder', () => {
     [leaf({ names: ['10.0.0.1'] }), 401, 'certificate', 'without a name'],
     [leaf({ names: ['spiffe://prod.example/ns/web/sa/worker'] }), 403, 'no_rule', 'that no rule names'],
     [leaf({ names: ['a.b.workers.example'] }), 403, 'no_rule', '"*" in a DNS name is one label'],
-    [leaf({ names: ['workers.example'] }), 403, 'no_rule', 'and not none'],
-    [leaf({ commonName: spiffe, names: ['x.example'] }), 403, 'no_rule', 'with the name as common name'],
-    [leaf({ names: [spiffe.replace('billing', 'billing/x')] }), 403, 'no_rule', '"*" stands for no slash'],
+    [leaf({ names: ['workers.example'] }), 403, 'no_rule', '"*" does not match an empty label'],
+    [leaf({ commonName: spiffe, names: ['x.example'] }), 403, 'no_rule', 'with the name as common name only'],
+    [leaf({ names: [spiffe.replace('billing', 'billing/x')] }), 403, 'no_rule', '"*" does not match a slash'],
   ]
   for (const [certificate, status, reason, why] of bad) {
     test(`${status} ${reason}: ${why}`, async t => {
-      const { ask, broker } = await start(t)
-      const reply = await ask(certificate)
+      const { requestToken, broker } = await start(t)
+      const reply = await requestToken(certificate)
       assert.equal(reply.status, status, reply.text)
       const [line] = [...broker.events('caller.refused'), ...broker.events('token.denied')]
       assert.equal(line?.['reason'], reason)
@@ -67,17 +71,17 @@ describe('a client certificate authenticates its holder', () => {
 })
 
 describe('one credential counts', () => {
-  test('a bearer before a certificate: a bad one is not made good by it', async t => {
-    const { ask } = await start(t)
+  test('a bearer counts before a certificate: the certificate does not replace a bad one', async t => {
+    const { requestToken } = await start(t)
     for (const authorization of ['Bearer nonsense', 'Basic dXNlcjpwYXNz', 'Bearer', '']) {
-      assert.equal((await ask(worker, { authorization })).status, 401, authorization)
+      assert.equal((await requestToken(worker, { authorization })).status, 401, authorization)
     }
   })
 
   test('a good bearer token says who the caller is, also over a connection with a bad certificate', async t => {
-    const { ask, broker } = await start(t)
+    const { requestToken, broker } = await start(t)
     const authorization = `Bearer ${await emulator.mintCallerToken()}`
-    assert.equal((await ask(leaf({}, others), { authorization })).status, 200)
+    assert.equal((await requestToken(leaf({}, others), { authorization })).status, 200)
     assert.partialDeepStrictEqual(broker.events('token.issued')[0], { caller: { kind: 'jwt' } })
   })
 })
@@ -86,28 +90,28 @@ describe('a token that is bound to a certificate (RFC 8705)', () => {
   const thumbprint = ({ certPem }: Leaf): string => hash('sha256', new X509Certificate(certPem).raw, 'base64url')
   const bound = async (cnf: unknown) => `Bearer ${await emulator.mintCallerToken({ cnf })}`
 
-  test('is accepted with that certificate, also when it is remembered, and with no other', async t => {
-    const { ask } = await start(t)
+  test('is accepted with that certificate only, also when the caller is remembered', async t => {
+    const { requestToken } = await start(t)
     const authorization = await bound({ 'x5t#S256': thumbprint(worker) })
-    assert.equal((await ask(worker, { authorization })).status, 200)
-    assert.equal((await ask(worker, { authorization })).status, 200)
-    assert.equal((await ask(leaf(), { authorization })).status, 401, 'another certificate of the same name')
-    assert.equal((await ask(undefined, { authorization })).status, 401, 'none')
-    assert.equal((await ask(worker, { authorization })).status, 200, 'and the right one again')
+    assert.equal((await requestToken(worker, { authorization })).status, 200)
+    assert.equal((await requestToken(worker, { authorization })).status, 200)
+    assert.equal((await requestToken(leaf(), { authorization })).status, 401, 'another certificate of the same name')
+    assert.equal((await requestToken(undefined, { authorization })).status, 401, 'none')
+    assert.equal((await requestToken(worker, { authorization })).status, 200, 'the right certificate again')
   })
 
-  test('is refused with that certificate where the certificate itself is', async t => {
-    const { ask } = await start(t)
+  test('is refused with that certificate where the certificate itself is refused', async t => {
+    const { requestToken } = await start(t)
     const expired = leaf({ days: -1 })
     const foreign = leaf({}, others)
     for (const certificate of [expired, foreign]) {
       const authorization = await bound({ 'x5t#S256': thumbprint(certificate) })
-      assert.equal((await ask(certificate, { authorization })).status, 401)
+      assert.equal((await requestToken(certificate, { authorization })).status, 401)
     }
   })
 
-  test('is refused where it is bound to anything else, or to more', async t => {
-    const { ask, broker } = await start(t)
+  test('is refused if it is bound to something else, or to more', async t => {
+    const { requestToken, broker } = await start(t)
     const right = thumbprint(worker)
     const confirmations = [
       { jkt: 'x' },
@@ -124,7 +128,7 @@ describe('a token that is bound to a certificate (RFC 8705)', () => {
       { 'x5t#S256': '' },
     ]
     for (const cnf of confirmations) {
-      assert.equal((await ask(worker, { authorization: await bound(cnf) })).status, 401, JSON.stringify(cnf))
+      assert.equal((await requestToken(worker, { authorization: await bound(cnf) })).status, 401, JSON.stringify(cnf))
     }
     const reasons = new Set(broker.events('caller.refused').map(line => line['reason']))
     assert.deepEqual(reasons, new Set(['confirmation']))

@@ -36,7 +36,7 @@ const trusted = await behind('10.0.0.0/8, 127.0.0.1')
 const untrusted = await behind('10.0.0.0/8,::1')
 
 type Headers = Readonly<Record<string, string | string[]>>
-const ask = (broker: TestBroker, headers: Headers) =>
+const requestToken = (broker: TestBroker, headers: Headers) =>
   send(`${broker.url}/tokens`, {
     method: 'POST',
     headers: { 'content-type': 'application/json', ...headers },
@@ -47,7 +47,7 @@ const clientCert = (value: string | string[]): Headers => ({ 'client-cert': valu
 const element = (certificate: Leaf) => `Hash=${hashOf(certificate)};Cert="${escaped(certificate)}";URI=${spiffe}`
 const good = `:${der(worker)}:`
 
-describe('a trusted proxy says whose certificate its peer has', () => {
+describe('a trusted proxy forwards the certificate of its peer', () => {
   const accepted: readonly [headers: Headers, why: string][] = [
     [xfcc(element(worker)), 'X-Forwarded-Client-Cert, as Envoy writes it'],
     [xfcc(`Cert="${escaped(worker)}"`), 'with the certificate alone'],
@@ -59,11 +59,11 @@ describe('a trusted proxy says whose certificate its peer has', () => {
     ],
     [xfcc(`cert="${escaped(worker)}"`), 'with keys in any case'],
     [clientCert(good), 'Client-Cert (RFC 9440)'],
-    [{ ...clientCert(good), 'client-cert-chain': good }, 'with a chain, which is not read'],
+    [{ ...clientCert(good), 'client-cert-chain': good }, 'with a chain, which is ignored'],
   ]
   for (const [headers, why] of accepted) {
     test(`200: ${why}`, async () => {
-      const reply = await ask(trusted, headers)
+      const reply = await requestToken(trusted, headers)
       assert.equal(reply.status, 200, reply.text)
     })
   }
@@ -75,13 +75,13 @@ describe('a trusted proxy says whose certificate its peer has', () => {
     [xfcc([element(other), element(worker)]), 401, 'two headers, the first of another caller'],
     [xfcc(`Cert="${escaped(worker)}";Cert="${escaped(worker)}"`), 401, 'two certificates in an element'],
     [xfcc(`Hash=${hashOf(other)};Cert="${escaped(worker)}"`), 401, "another certificate's hash"],
-    [xfcc(`Hash=${hashOf(worker)};URI=${spiffe}`), 401, 'no certificate, only words'],
-    [xfcc(`URI=${spiffe}`), 401, 'a name, only'],
+    [xfcc(`Hash=${hashOf(worker)};URI=${spiffe}`), 401, 'plain words in place of a certificate'],
+    [xfcc(`URI=${spiffe}`), 401, 'only a name'],
     [xfcc(''), 401, 'an empty header'],
     [xfcc('nonsense'), 401, 'nonsense'],
     [xfcc(`Cert="${escaped(worker)}`), 401, 'a quote that does not end'],
-    [xfcc('Cert="%zz"'), 401, 'an escape that is none'],
-    [xfcc(`Cert="${escaped(worker)}"garbage`), 401, 'something behind the quote'],
+    [xfcc('Cert="%zz"'), 401, 'an invalid escape'],
+    [xfcc(`Cert="${escaped(worker)}"garbage`), 401, 'something after the quote'],
     [xfcc(element(other)), 403, 'a name that no rule grants'],
     [clientCert(`${good}, ${good}`), 401, 'two byte sequences'],
     [clientCert([good, good]), 401, 'two Client-Cert headers'],
@@ -91,23 +91,27 @@ describe('a trusted proxy says whose certificate its peer has', () => {
     [clientCert(`:${Buffer.from('x').toString('base64')}:`), 401, 'no certificate'],
     [{ ...xfcc(element(worker)), ...clientCert(good) }, 401, 'both headers'],
     [clientCert(`:${der(leaf({}, createAuthority('clients CA')))}:`), 401, 'of another authority'],
-    [clientCert(`:${der(leaf({}, clients.below('middle')))}:`), 401, 'of an authority that is not listed itself'],
+    [
+      clientCert(`:${der(leaf({}, clients.below('middle')))}:`),
+      401,
+      'of an intermediate authority that is not listed itself',
+    ],
     [clientCert(`:${der(leaf({ days: -1 }))}:`), 401, 'expired'],
     [clientCert(`:${der(leaf({ from: 1, days: 2 }))}:`), 401, 'not valid yet'],
     [clientCert(`:${der(leaf({ isAuthority: true }))}:`), 401, 'a CA certificate'],
     [clientCert(`:${der({ certPem: clients.caPem, keyPem: '' })}:`), 401, 'the authority itself'],
-    [{ ...clientCert(good), authorization: 'Bearer nonsense' }, 401, 'a bad bearer beside it'],
+    [{ ...clientCert(good), authorization: 'Bearer nonsense' }, 401, 'a bad bearer with it'],
   ]
   for (const [headers, status, why] of refused) {
     test(`${status}: ${why}`, async () => {
-      const reply = await ask(trusted, headers)
+      const reply = await requestToken(trusted, headers)
       assert.equal(reply.status, status, reply.text)
     })
   }
 
   test('a good bearer token says who the caller is, whatever the header says', async () => {
     const authorization = `Bearer ${await emulator.mintCallerToken()}`
-    assert.equal((await ask(trusted, { ...xfcc('nonsense'), authorization })).status, 200)
+    assert.equal((await requestToken(trusted, { ...xfcc('nonsense'), authorization })).status, 200)
   })
 })
 
@@ -116,53 +120,53 @@ const counted = async (broker: TestBroker, header: string): Promise<number> => {
   return Number(new RegExp(`token_broker_ignored_headers_total\\{header="${header}"\\} (\\d+)`).exec(text)?.[1] ?? 0)
 }
 
-describe('a peer that is no trusted proxy cannot', () => {
+describe('a peer that is not a trusted proxy cannot', () => {
   for (const [header, value] of [
     ['x-forwarded-client-cert', element(worker)],
     ['client-cert', good],
   ] as const) {
     test(`${header} is ignored, and counted`, async () => {
       const before = await counted(untrusted, header)
-      assert.equal((await ask(untrusted, { [header]: value })).status, 401)
+      assert.equal((await requestToken(untrusted, { [header]: value })).status, 401)
       assert.equal(await counted(untrusted, header), before + 1)
     })
   }
 
   test('a broker without trusted proxies ignores them too', async t => {
     const alone = await world.broker(t, { policy: { rules } })
-    assert.equal((await ask(alone, xfcc(element(worker)))).status, 401)
+    assert.equal((await requestToken(alone, xfcc(element(worker)))).status, 401)
     assert.equal(await counted(alone, 'x-forwarded-client-cert'), 1)
   })
 })
 
 describe("the address that is logged is the caller's", () => {
   const addressSeen = async (broker: TestBroker, forwardedFor?: string | string[]): Promise<unknown> => {
-    await ask(broker, forwardedFor === undefined ? {} : { 'x-forwarded-for': forwardedFor })
+    await requestToken(broker, forwardedFor === undefined ? {} : { 'x-forwarded-for': forwardedFor })
     return broker.events('caller.refused').at(-1)?.['address']
   }
   const table: readonly [header: string | string[] | undefined, expected: string, why: string][] = [
     [undefined, '127.0.0.1', 'no header: the proxy itself'],
     ['192.0.2.7', '192.0.2.7', 'one address'],
-    ['198.51.100.1, 192.0.2.7', '192.0.2.7', "the last one: what stands before it is anybody's word"],
+    ['198.51.100.1, 192.0.2.7', '192.0.2.7', 'the last address: anyone can write what comes before it'],
     ['192.0.2.7, 10.1.2.3', '192.0.2.7', 'a trusted proxy behind a trusted proxy'],
-    ['198.51.100.1, 192.0.2.7, 10.1.2.3, 10.9.9.9', '192.0.2.7', 'two of them'],
+    ['198.51.100.1, 192.0.2.7, 10.1.2.3, 10.9.9.9', '192.0.2.7', 'two trusted proxies'],
     ['10.1.2.3', '10.1.2.3', 'only trusted proxies: the farthest'],
     [['198.51.100.1', '192.0.2.7'], '192.0.2.7', 'two headers are one list'],
     ['192.0.2.7:4711', '192.0.2.7', 'with a port'],
     ['[2001:db8::7]:4711', '2001:db8::7', 'IPv6 with a port'],
     ['2001:db8::7', '2001:db8::7', 'IPv6'],
     ['::ffff:192.0.2.7', '192.0.2.7', 'IPv4 in IPv6'],
-    ['192.0.2.7, unknown', '127.0.0.1', 'a word in place of an address: nothing is known beyond the proxy'],
+    ['192.0.2.7, unknown', '127.0.0.1', 'a word in place of an address: the proxy itself'],
     ['192.0.2.7, ', '127.0.0.1', 'an empty entry'],
-    ['192.0.2.7", "event":"token.issued', '127.0.0.1', 'no address: nothing of it is written'],
+    ['192.0.2.7", "event":"token.issued', '127.0.0.1', 'not an address: the proxy itself, and the text is not logged'],
     ['fe80::1%"x"', '127.0.0.1', 'a zone'],
-    ['192.0.2.07', '127.0.0.1', 'digits that are no address'],
+    ['192.0.2.07', '127.0.0.1', 'digits that are not an address'],
   ]
   for (const [header, expected, why] of table) {
     test(`${expected}: ${why}`, async () => assert.equal(await addressSeen(trusted, header), expected))
   }
 
-  test('X-Forwarded-For of anybody else is ignored, and counted', async () => {
+  test('X-Forwarded-For of any other peer is ignored, and counted', async () => {
     const before = await counted(untrusted, 'x-forwarded-for')
     assert.equal(await addressSeen(untrusted, '192.0.2.7'), '127.0.0.1')
     assert.equal(await counted(untrusted, 'x-forwarded-for'), before + 1)

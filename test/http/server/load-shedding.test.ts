@@ -5,7 +5,7 @@ import { createOverloadDetector, lateMs, sampleMs } from '../../../src/http/serv
 import { eventLoop, graph, observers, sampleCaller, send, startWorld, until } from '../../support/broker.ts'
 import { endpointRows, errorIn, exchangeRow, expectedError, tokenEndpointsOf } from '../../support/token-endpoints.ts'
 
-/** An overload gauge that is looked at so many milliseconds after each look before. */
+/** An overload gauge that is read after each of these delays, in milliseconds. */
 function after(...delays: readonly number[]): boolean {
   let now = 0
   const { isOverloaded, sample } = createOverloadDetector(() => now)
@@ -17,14 +17,14 @@ function after(...delays: readonly number[]): boolean {
 }
 const late = sampleMs + lateMs + 1
 
-describe('overloaded is who is late twice in a row', () => {
+describe('an event loop that is late twice in a row is overloaded', () => {
   const table: readonly [delays: readonly number[], expected: boolean, why: string][] = [
     [[], false, 'at the start'],
     [[sampleMs, sampleMs], false, 'in time'],
     [[late], false, 'late once'],
     [[sampleMs, 5000], false, 'a long pause: garbage, a large policy'],
     [[late, late], true, 'late twice'],
-    [[late - 1, late - 1], false, 'late by what is allowed'],
+    [[late - 1, late - 1], false, 'late by exactly what is allowed'],
     [[late, sampleMs, late], false, 'late, in time, late'],
     [[late, late, sampleMs], false, 'in time again'],
     [[late, late, late, late], true, 'late all the time'],
@@ -33,11 +33,11 @@ describe('overloaded is who is late twice in a row', () => {
     test(`${expected}: ${why}`, () => assert.equal(after(...delays), expected))
 })
 
-test('the time is that of this process, unless a test gives another', () => {
+test("the clock is the process's own by default", () => {
   assert.equal(chance.loopTime, systemClock.monotonic)
 })
 
-test('requests for tokens are refused while it lasts, probes and operators are not, and all is well afterwards', async t => {
+test('token requests are refused during the overload, probes and operators are not, and afterwards all are served', async t => {
   const world = await startWorld()
   const loop = eventLoop(false)
   const operator = { name: 'operator', callers: [sampleCaller], permissions: ['purge'] }
@@ -48,14 +48,14 @@ test('requests for tokens are refused while it lasts, probes and operators are n
     loopTime: loop.time,
   })
   const endpoints = await tokenEndpointsOf(world, broker)
-  const sends = [...endpointRows.map(({ send: ask }) => ask), exchangeRow]
-  for (const ask of sends) assert.equal((await ask(endpoints)).status, 200)
+  const sends = [...endpointRows.map(({ send: request }) => request), exchangeRow]
+  for (const request of sends) assert.equal((await request(endpoints)).status, 200)
   const purge = { method: 'DELETE', headers: { authorization: `Bearer ${endpoints.token}` } }
   const document = `${broker.url}/contoso/v2.0/.well-known/openid-configuration`
   loop.late = true
   await until('that load is shed', async () => (await endpoints.tokens()).status === 503)
   const [refused, live, ready, health, found, forgotten] = await Promise.all([
-    Promise.all([...sends.map(ask => ask(endpoints)), endpoints.oauth({ client_assertion: 'nonsense' })]),
+    Promise.all([...sends.map(request => request(endpoints)), endpoints.oauth({ client_assertion: 'nonsense' })]),
     send(`${broker.url}/livez`),
     send(`${broker.url}/readyz`),
     broker.get('/health'),
@@ -70,7 +70,7 @@ test('requests for tokens are refused while it lasts, probes and operators are n
         return [error, retryAfter]
       }),
       ['503 temporarily_unavailable', '2'],
-      // Nothing was done for it: its credential was not looked at.
+      // The broker did nothing for it: it did not check the credential.
       ['503 temporarily_unavailable', '2'],
     ],
   )
@@ -78,5 +78,5 @@ test('requests for tokens are refused while it lasts, probes and operators are n
   assert.deepEqual([live.status, health.status, found.status, forgotten.status], [200, 200, 200, 200])
   loop.late = false
   await until('that no load is shed', async () => (await endpoints.tokens()).status === 200)
-  for (const ask of sends) assert.equal((await ask(endpoints)).status, 200)
+  for (const request of sends) assert.equal((await request(endpoints)).status, 200)
 })

@@ -11,7 +11,7 @@ const body = JSON.stringify({ tenant: 'contoso', scope: graph })
 const authorization = `Bearer ${await emulator.mintCallerToken()}`
 const json = { authorization, 'content-type': 'application/json' }
 
-/** What every problem has, whatever the occasion. */
+/** What every problem has, whatever its code. */
 function assertProblem(reply: Reply, status: number, code: string): Json {
   const { headers, json: problem } = reply
   assert.deepEqual([reply.status, problem['code']], [status, code], reply.text)
@@ -19,7 +19,7 @@ function assertProblem(reply: Reply, status: number, code: string): Json {
   assert.equal(headers['cache-control'], 'no-store')
   assert.equal(problem['type'], `urn:token-broker:error:${code}`)
   assert.equal(problem['status'], status)
-  for (const member of ['title', 'detail', 'request_id']) assert.match(String(problem[member]), /^\S.*\S$/, member)
+  for (const field of ['title', 'detail', 'request_id']) assert.match(String(problem[field]), /^\S.*\S$/, field)
   return problem
 }
 
@@ -61,7 +61,7 @@ const rows: readonly Row[] = [
     allow: 'POST, DELETE',
   },
   {
-    what: 'an OPTIONS of the tokens: no browser is served',
+    what: 'an OPTIONS of the tokens: CORS is not supported',
     path: '/tokens',
     method: 'OPTIONS',
     expected: notAllowed,
@@ -69,7 +69,7 @@ const rows: readonly Row[] = [
   },
   { what: 'a POST to a probe', path: '/livez', expected: notAllowed, allow: 'GET' },
   { what: 'bad percent-encoding in the path', path: '/%zz', expected: badRequest },
-  { what: 'percent-encoding that is no UTF-8', path: '/%ff', method: 'GET', expected: badRequest },
+  { what: 'percent-encoding that is not UTF-8', path: '/%ff', method: 'GET', expected: badRequest },
   { what: 'no content type', headers: { authorization }, body, expected: mediaType },
   { what: 'text/plain', headers: { ...json, 'content-type': 'text/plain' }, body, expected: mediaType },
   {
@@ -78,7 +78,7 @@ const rows: readonly Row[] = [
     body: 'tenant=contoso',
     expected: mediaType,
   },
-  { what: 'a content type that is none', headers: { ...json, 'content-type': 'json' }, body, expected: mediaType },
+  { what: 'an invalid content type', headers: { ...json, 'content-type': 'json' }, body, expected: mediaType },
   {
     what: 'JSON of another kind',
     headers: { ...json, 'content-type': 'application/jsonx' },
@@ -86,7 +86,7 @@ const rows: readonly Row[] = [
     expected: mediaType,
   },
   { what: 'malformed JSON', headers: json, body: '{"tenant":', expected: badRequest },
-  { what: 'JSON with something behind it', headers: json, body: `${body}x`, expected: badRequest },
+  { what: 'JSON with something after it', headers: json, body: `${body}x`, expected: badRequest },
   { what: 'a trailing comma', headers: json, body: body.replace('}', ',}'), expected: badRequest },
   { what: 'an empty body', headers: json, body: '', expected: badRequest },
   {
@@ -125,15 +125,11 @@ const rawRows: readonly (readonly [what: string, request: string, status: number
     'headers_too_large',
   ],
   ['a path over 16 KiB', `GET /${'a'.repeat(17_000)} HTTP/1.1\r\nHost: x\r\n\r\n`, 431, 'headers_too_large'],
-  ['what is no HTTP', 'HELO there\r\n\r\n', ...badRequest],
-  ['what is TLS', '\u0016\u0003\u0001\u0002\u0000\u0001\u0000\r\n\r\n', ...badRequest],
+  ['something that is not HTTP', 'HELO there\r\n\r\n', ...badRequest],
+  ['a TLS handshake', '\u0016\u0003\u0001\u0002\u0000\u0001\u0000\r\n\r\n', ...badRequest],
   ['an unknown HTTP version', 'GET /livez HTTP/3.7\r\nHost: x\r\n\r\n', ...badRequest],
   ['a blank before the colon of a header', `GET /livez HTTP/1.1\r\nHost : x\r\n\r\n`, ...badRequest],
-  [
-    'a header that is folded',
-    `GET /livez HTTP/1.1\r\nHost: x\r\nX-Y: a\r\n b\r\nConnection: close\r\n\r\n`,
-    ...badRequest,
-  ],
+  ['a folded header', `GET /livez HTTP/1.1\r\nHost: x\r\nX-Y: a\r\n b\r\nConnection: close\r\n\r\n`, ...badRequest],
   [
     'an expectation that the broker does not support',
     `GET /livez HTTP/1.1\r\n${close}Expect: tea\r\n\r\n`,
@@ -153,9 +149,9 @@ const rawRows: readonly (readonly [what: string, request: string, status: number
     ...badRequest,
   ],
   ['two lengths: request smuggling', post(`${close}Content-Length: 1\r\nContent-Length: 2\r\n`, '{}'), ...badRequest],
-  ['a length that is no number', post(`${close}Content-Length: two\r\n`, '{}'), ...badRequest],
+  ['a length that is not a number', post(`${close}Content-Length: two\r\n`, '{}'), ...badRequest],
   ['a length that cuts the body', post(`${close}Content-Length: ${body.length - 1}\r\n`, body), ...badRequest],
-  ['chunks that are none', post(`${close}Transfer-Encoding: chunked\r\n`, 'zz\r\n\r\n'), ...badRequest],
+  ['invalid chunks', post(`${close}Transfer-Encoding: chunked\r\n`, 'zz\r\n\r\n'), ...badRequest],
 ]
 for (const [what, request, status, code] of rawRows)
   test(`on the wire, ${what} is ${status} ${code}`, async () => {
@@ -164,24 +160,24 @@ for (const [what, request, status, code] of rawRows)
     assert.equal(reply.headers.connection, 'close')
   })
 
-test('the probes say nothing but the verdict', async () => {
+test('the probes return nothing but the verdict', async () => {
   const { status, headers, text } = await send(`${broker.url}/livez`)
   assert.deepEqual([status, text, headers['cache-control']], [200, '{"status":"ok"}', 'no-store'])
   assert.deepEqual((await send(`${broker.url}/readyz`)).text, '{"status":"not ready"}')
 })
 
-test('request ids are never twice the same, and never the caller’s', async () => {
-  const ask = () => send(`${broker.url}/nothing`, { headers: { 'request-id': 'mine', 'x-request-id': 'mine' } })
-  const ids = await Promise.all([1, 2, 3].map(async () => String((await ask()).json['request_id'])))
+test('a request id is never repeated, and never chosen by the caller', async () => {
+  const request = () => send(`${broker.url}/nothing`, { headers: { 'request-id': 'mine', 'x-request-id': 'mine' } })
+  const ids = await Promise.all([1, 2, 3].map(async () => String((await request()).json['request_id'])))
   assert.equal(new Set(ids).size, 3)
   assert.ok(!ids.includes('mine'))
 })
 
-test('an unforeseen bug is 500, says nothing about itself, and the log has it under the request id', async t => {
+test('an unexpected error is 500 without details, and the log has it with the request id', async t => {
   const here = await world.broker(t)
   const token = await emulator.mintCallerToken()
   assert.equal((await here.ask(body, { token })).status, 200)
-  // The one seam that a test can break from outside: the cache reads the clock for every request.
+  // The one part that a test can break from outside: the cache reads the clock for every request.
   const { monotonic } = world.clock
   t.after(() => Object.assign(world.clock, { monotonic }))
   world.clock.monotonic = () => {

@@ -2,7 +2,7 @@ import { connect } from 'node:net'
 import { text } from 'node:stream/consumers'
 import { parseObject, type Reply } from '../../support/broker.ts'
 
-/** Sends bytes that no HTTP client would send, and reads the response to the end of the connection. */
+/** Sends bytes that no HTTP client would send, and reads the response until the connection closes. */
 export async function sendRaw(url: string, request: string): Promise<Reply> {
   const socket = connect(Number(new URL(url).port), '127.0.0.1')
   socket.setTimeout(10_000, () => socket.destroy(new Error('timed out')))

@@ -11,7 +11,7 @@ const ca = createAuthority('broker CA')
 const clients = createAuthority('clients CA')
 const { log } = createLogs('fatal', { write: () => undefined, flush: () => undefined }, [])
 
-/** A server with TLS, and the errors that it published. */
+/** A TLS server, and the errors that it published. */
 function build(t: TestContext, handshakeMs?: number) {
   const { certPem, keyPem } = ca.issue()
   const errors: string[] = []
@@ -19,7 +19,7 @@ function build(t: TestContext, handshakeMs?: number) {
     {
       log,
       isDraining: () => false,
-      answered: (_endpoint, code) => errors.push(code),
+      responded: (_endpoint, code) => errors.push(code),
       tls: { cert: certPem, key: keyPem, ca: clients.caPem },
       ...(handshakeMs !== undefined && { handshakeMs }),
     },
@@ -29,7 +29,7 @@ function build(t: TestContext, handshakeMs?: number) {
   return { app, errors }
 }
 
-test('a connection that never says anything in TLS is closed when the time for that is over', async t => {
+test('a connection without a TLS handshake is closed when the time for it is over', async t => {
   const { app, errors } = build(t, 60)
   await app.listen({ host: '127.0.0.1', port: 0 })
   const { port } = app.server.address() as AddressInfo
@@ -48,7 +48,7 @@ test('a connection that never says anything in TLS is closed when the time for t
   assert.deepEqual(errors, [], 'there was no peer left to respond to')
 })
 
-test('ten seconds are for a handshake, and 10,000 connections for a listener', t => {
+test('a handshake may take ten seconds, and a listener may have 10,000 connections', t => {
   const created = t.mock.method(https, 'createServer')
   const { app } = build(t)
   assert.partialDeepStrictEqual(created.mock.calls[0]?.arguments[0], { handshakeTimeout: 10_000 })

@@ -16,7 +16,7 @@ const metric = async (endpoint: string, outcome: string): Promise<number> => {
   const line = new RegExp(`token_broker_requests_total\\{endpoint="${endpoint}",outcome="${outcome}"\\} (\\d+)`)
   return Number(line.exec(text)?.[1] ?? 0)
 }
-/** A response without what differs from one request to the next. */
+/** A response without the parts that differ from request to request. */
 const lasting = ({ status, headers, text }: Reply, id: unknown): readonly unknown[] => [
   status,
   { ...headers, date: undefined },
@@ -26,7 +26,7 @@ const idOf = ({ json }: Reply): unknown => json['request_id'] ?? json['correlati
 
 for (const { endpoint, send, malformed } of endpointRows)
   describe(endpoint.name, () => {
-    test('issues the token that the others issue, from the same cache, not to be stored', async () => {
+    test('issues the same token as the other endpoints, from the same cache, with no-store', async () => {
       const first = await endpoints.tokens()
       const reply = await send(endpoints)
       assert.equal(reply.status, 200, reply.text)
@@ -36,21 +36,21 @@ for (const { endpoint, send, malformed } of endpointRows)
       assert.match(String(status), /^token-broker; hit; ttl=\d+$/)
     })
 
-    test('is a line of the audit trail and counted, under its own name', async () => {
+    test('writes an audit line and counts, under its own name', async () => {
       const before = await metric(endpoint.name, 'issued')
       await send(endpoints)
       assert.equal(await metric(endpoint.name, 'issued'), before + 1)
       assert.equal(broker.events('token.issued').at(-1)?.['endpoint'], endpoint.name)
     })
 
-    test('asks who it is before it looks at the form, and at the form before the policy', async () => {
+    test('authenticates before it checks the form, and checks the form before the policy', async () => {
       const bad = { tenant: '..', fields: malformed }
       for (const credential of [null, 'nonsense'])
         assert.equal((await send(endpoints, { ...bad, credential })).status, 401, `${credential}`)
       assert.equal((await send(endpoints, bad)).status, 400)
     })
 
-    test('answers an unknown tenant byte for byte like one that is forbidden', async () => {
+    test('responds to an unknown tenant byte for byte as to a forbidden one', async () => {
       const rules = [{ name: 'a', callers: [sampleCaller], tenants: ['contoso'], scopes: [graph] }]
       const own = await tokenEndpointsOf(world, await world.broker({ after }, { policy: { rules } }))
       const [forbidden, ...unknown] = await Promise.all(
@@ -60,7 +60,7 @@ for (const { endpoint, send, malformed } of endpointRows)
       for (const reply of unknown) assert.deepEqual(lasting(reply, idOf(reply)), lasting(forbidden, idOf(forbidden)))
     })
 
-    test('is 503 with Retry-After while the keys of the issuer were never available', async t => {
+    test("is 503 with Retry-After as long as the issuer's keys have never been available", async t => {
       const here = await world.broker(t)
       emulator.fault({ kind: 'server-error', at: 'callers' })
       t.after(() => emulator.clearFaults())
@@ -69,22 +69,22 @@ for (const { endpoint, send, malformed } of endpointRows)
       assert.match(String(headers['retry-after']), /^[1-9]\d*$/)
     })
 
-    test('is 500 after a bug, without any detail of it', async t => {
+    test('is 500 after an unexpected error, without details', async t => {
       const here = await world.broker(t)
       const own = await tokenEndpointsOf(world, here)
       const { monotonic } = clock
       clock.monotonic = () => {
-        throw new Error('the bug itself')
+        throw new Error('the unexpected error')
       }
       const reply = await send(own).finally(() => (clock.monotonic = monotonic))
       assert.equal(reply.status, 500, reply.text)
-      assert.ok(!reply.text.includes('the bug itself') && !reply.text.includes(' at '), reply.text)
-      assert.match(here.logText(), /the bug itself/)
+      assert.ok(!reply.text.includes('the unexpected error') && !reply.text.includes(' at '), reply.text)
+      assert.match(here.logText(), /the unexpected error/)
     })
   })
 
 // Last, since it advances the clock, and the credentials above expire.
-describe('Cache-Status says where the token came from: also when it is due, and when its refresh failed', () => {
+describe('Cache-Status says where the token came from, also when it is due or its refresh failed', () => {
   for (const { endpoint, send } of endpointRows)
     test(endpoint.name, async t => {
       const here = await world.broker(t)

@@ -8,7 +8,7 @@ const broker = await world.broker({ after }, { environment: { BROKER_PUBLIC_URL:
 
 describe('the OpenID document', () => {
   const url = (tenant: string) => `${broker.url}/${tenant}/v2.0/.well-known/openid-configuration`
-  test('leads to the broker under its public URL, whatever Host says, and to the keys of Entra', async () => {
+  test("names the broker's public URL, whatever Host says, and the keys of Entra", async () => {
     const { status, json } = await send(url('contoso'), { headers: { host: 'evil.example' } })
     assert.equal(status, 200)
     const base = 'https://broker.example/contoso'
@@ -19,18 +19,18 @@ describe('the OpenID document', () => {
       jwks_uri: `${emulator.entraUrl}/common/discovery/v2.0/keys`,
     })
   })
-  test('is the same for tenants that there are and tenants that there are not', async () => {
+  test('is the same for known and unknown tenants', async () => {
     const [known, none] = await Promise.all(
       ['contoso', 'unknown'].map(async name => (await send(url(name))).text.replaceAll(name, 'NAME')),
     )
     assert.equal(known, none)
   })
   for (const tenant of ['common', 'organizations', 'Contoso', '..%2fcontoso', 'a'.repeat(64), 'a'.repeat(200)])
-    test(`is 400 for what cannot be a tenant: ${tenant.slice(0, 20)}`, async () => {
+    test(`is 400 for a malformed tenant: ${tenant.slice(0, 20)}`, async () => {
       const { status, json } = await send(url(tenant))
       assert.deepEqual([status, json['error']], [400, 'invalid_request'])
     })
-  test('is not there while the broker does not know its URL, and says so in the shape of Entra', async t => {
+  test('is 404 without BROKER_PUBLIC_URL, as an error of Entra’s protocol', async t => {
     const here = await world.broker(t)
     const { status, json } = await send(`${here.url}/contoso/v2.0/.well-known/openid-configuration`)
     assert.equal(status, 404)

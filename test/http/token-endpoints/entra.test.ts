@@ -21,7 +21,7 @@ const policy = {
 const broker = await world.broker({ after }, { policy })
 const { entra, token } = await tokenEndpointsOf(world, broker)
 
-test('the response is that of Entra, with numbers where MSAL wants numbers', async () => {
+test('the response has the fields of Entra, with numbers where MSAL expects numbers', async () => {
   const { status, headers, json } = await entra()
   assert.equal(status, 200)
   const { access_token: issued, ...rest } = json
@@ -31,7 +31,7 @@ test('the response is that of Entra, with numbers where MSAL wants numbers', asy
   assert.equal(headers['cache-status'], 'token-broker; fwd=miss')
 })
 
-test('a token that is due has no refresh_in: MSAL would ask with every call', async t => {
+test('a token that is due has no refresh_in, with which MSAL would send a request for every call', async t => {
   const here = await world.broker(t)
   const endpoints = await tokenEndpointsOf(world, here)
   await endpoints.entra()
@@ -56,9 +56,9 @@ for (const [why, changes, tenant] of good)
 
 const scopes: readonly (readonly [why: string, scope: string])[] = [
   ['two resources', `${graph} ${sampleApi}`],
-  ['nothing but scopes of users', 'openid profile'],
-  ['a scope of a user that no SDK adds', `${graph} email`],
-  ['a permission beside it', `${graph} User.Read`],
+  ['nothing but scopes that act for a user', 'openid profile'],
+  ['a scope that acts for a user and that no SDK adds', `${graph} email`],
+  ['a single permission in addition', `${graph} User.Read`],
   ['two blanks, which would be an empty scope', `${graph}  openid`],
   ['another case', `${graph} OpenID`],
 ]
@@ -68,7 +68,7 @@ for (const [why, scope] of scopes)
     assert.deepEqual([reply.status, reply.json['error']], [400, 'invalid_scope'])
   })
 
-test('the query, where MSAL names its request, is not looked at', async () => {
+test('the query, in which MSAL sends its request id, is ignored', async () => {
   const reply = await send(`${broker.url}/contoso/oauth2/v2.0/token?client-request-id=${unknown}`, { method: 'POST' })
   assert.deepEqual([reply.status, reply.json['error']], [401, 'invalid_client'])
 })
@@ -77,19 +77,19 @@ const cp1 = { access_token: { xms_cc: { values: ['cp1'] } } }
 const hint = { essential: false }
 const idToken = { signin_state: hint, login_hint: hint, tenant_region_sub_scope: hint }
 const claims: readonly (readonly [why: string, value: unknown, status: number])[] = [
-  ['that the client can handle challenges', cp1, 200],
+  ['the capability to handle challenges', cp1, 200],
   ['what the SDK adds to it by itself', { ...cp1, id_token: idToken }, 200],
   ['nothing', {}, 200],
   ['an empty list for the access token', { access_token: {} }, 200],
   ['a challenge', { access_token: { nbf: { essential: true, value: '1795384800' } } }, 400],
-  ['a challenge beside the capability', { access_token: { ...cp1.access_token, acrs: { value: 'c1' } } }, 400],
+  ['a challenge with the capability', { access_token: { ...cp1.access_token, acrs: { value: 'c1' } } }, 400],
   ['another document', { userinfo: {} }, 400],
-  ['an access token that is none', { access_token: null }, 400],
+  ['an access token that is not an object', { access_token: null }, 400],
   ['a list', [cp1], 400],
   ['a text', 'cp1', 400],
   ['null', null, 400],
 ]
-describe('claims never reach Entra and never go around the cache', () => {
+describe('claims never reach Entra and never bypass the cache', () => {
   for (const [why, value, status] of claims)
     test(`${status}: ${why}`, async () => {
       await entra()
@@ -97,13 +97,13 @@ describe('claims never reach Entra and never go around the cache', () => {
       const reply = await entra({ claims: JSON.stringify(value) })
       assert.equal(reply.status, status, reply.text)
       assert.equal(emulator.counts().endpoints.token.total, before)
-      if (status === 400) assert.match(String(reply.json['error_description']), /^claims challenges are not supported/)
+      if (status === 400) assert.match(String(reply.json['error_description']), /^Claims challenges are not supported/)
     })
-  test('400: what is not JSON, and what would set a prototype', async () => {
+  test('400: text that is not JSON, and JSON that would set a prototype', async () => {
     assert.equal((await entra({ claims: '{' })).status, 400)
     assert.equal((await entra({ claims: '{"__proto__":{"access_token":{}}}' })).status, 400)
   })
-  test('Entra was never sent any', () => {
+  test('no claims were sent to Entra', () => {
     assert.deepEqual(
       emulator.requests().filter(({ form }) => 'claims' in form),
       [],
@@ -119,17 +119,17 @@ const refusedAlike: readonly (readonly [why: string, changes: Fields, tenant?: s
   ['an application that is unknown', { client_id: unknown }],
   ['a scope that is not granted', { scope: arm }],
 ]
-/** A response without what differs from one request to the next. */
-const telling = ({ status, headers, text, json: { trace_id: id, timestamp } }: Reply) => ({
+/** A response without the parts that differ from request to request. */
+const comparable = ({ status, headers, text, json: { trace_id: id, timestamp } }: Reply) => ({
   status,
   headers: { ...headers, date: undefined, 'content-length': undefined },
   text: text.replaceAll(String(id), 'ID').replace(String(timestamp), 'TIME'),
 })
 for (const [why, changes, tenant] of refusedAlike)
-  test(`refused without telling why, and without an AADSTS code: ${why}`, async () => {
+  test(`refused without a reason and without an AADSTS code: ${why}`, async () => {
     const [reply, known] = [await entra(changes, tenant), await entra({}, 'fabrikam')]
     assert.deepEqual([reply.status, reply.json['error']], [400, 'unauthorized_client'])
-    assert.deepEqual(telling(reply), telling(known))
+    assert.deepEqual(comparable(reply), comparable(known))
     assert.ok(!reply.text.includes('AADSTS') && !('error_codes' in reply.json))
     assert.equal(reply.headers['retry-after'], undefined)
   })
@@ -183,9 +183,9 @@ const upstream: readonly (readonly [
     [700213],
     '1',
   ],
-  ["another tenant's token came", { kind: 'wrong-tenant', at: 'token' }, 500, 'server_error', undefined, '1'],
+  ["Entra returns another tenant's token", { kind: 'wrong-tenant', at: 'token' }, 500, 'server_error', undefined, '1'],
   [
-    'Entra throttles for long',
+    'Entra throttles for a long time',
     { kind: 'throttled', at: 'token', retryAfter: 120 },
     503,
     'temporarily_unavailable',
@@ -211,7 +211,7 @@ const upstream: readonly (readonly [
     '1',
   ],
 ]
-describe('what Entra says is passed on as Entra says it; the rest in its shape', () => {
+describe("Entra's own errors are returned as Entra returns them; all others have the same form", () => {
   for (const [why, fault, status, error, codes, wait] of upstream)
     test(`${status} ${error}: ${why}`, async t => {
       const here = await world.broker(t)
@@ -228,12 +228,12 @@ describe('what Entra says is passed on as Entra says it; the rest in its shape',
     })
 })
 
-test('a GET of the token endpoint is 405 in the shape of Entra', async () => {
+test("a GET of the token endpoint is 405 in Entra's protocol", async () => {
   const { status, headers, json } = await send(`${broker.url}/contoso/oauth2/v2.0/token`)
   assert.deepEqual([status, headers.allow, json['error']], [405, 'POST', 'invalid_request'])
 })
 
-test('its requests have an endpoint of their own in the audit trail', async () => {
+test('its requests have their own endpoint name in the audit trail', async () => {
   await entra()
   assert.equal(broker.events('token.issued').at(-1)?.['endpoint'], 'entra_token')
   assert.ok(!broker.logText().includes(token))

@@ -19,7 +19,7 @@ const write = (name: string, code: ErrorCode, parts = {}) => {
   return protocol.writeError(new BrokerError(code, 'What is "wrong"\\here: Zürich\n', parts), request)
 }
 
-describe('Retry-After is what clients of the protocol make good use of', () => {
+describe('Retry-After has the value that clients of the protocol handle well', () => {
   for (const code of codes)
     test(code, () => {
       for (const retryAfter of [1, 2, 120]) {
@@ -40,7 +40,7 @@ describe('Retry-After is what clients of the protocol make good use of', () => {
     })
 })
 
-describe('an error is never one that makes Azure SDKs wait for a minute', () => {
+describe('no error makes Azure SDKs wait for a minute', () => {
   for (const code of codes)
     test(code, () => {
       const { status } = write('IdentityError', code)
@@ -49,7 +49,7 @@ describe('an error is never one that makes Azure SDKs wait for a minute', () => 
     })
 })
 
-describe('its description is in the characters that RFC 6749 §5.2 allows, with the request id', () => {
+describe('the description has only the characters that RFC 6749 §5.2 allows, and the request id', () => {
   for (const name of protocols.keys())
     test(name, () => {
       for (const code of codes.filter(each => each !== 'unauthenticated' && each !== 'unsupported_media_type')) {
@@ -61,7 +61,7 @@ describe('its description is in the characters that RFC 6749 §5.2 allows, with 
     })
 })
 
-test('the status of a code is that of its errors', () => {
+test('an error has the status of its code', () => {
   for (const [name, protocol] of protocols)
     for (const code of codes) assert.equal(write(name, code).status, protocol.statusOf(code), `${name} ${code}`)
 })

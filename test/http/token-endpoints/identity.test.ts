@@ -22,7 +22,7 @@ const policy = {
 const broker = await world.broker({ after }, { policy })
 const { identity, token } = await tokenEndpointsOf(world, broker)
 
-test('the response is what all Azure SDKs read: expires_on as text, no expires_in, no date as text', async () => {
+test('the response is one that all Azure SDKs read: expires_on as a string of seconds, no expires_in', async () => {
   const { status, headers, json } = await identity()
   assert.equal(status, 200)
   const { access_token: issued, ...rest } = json
@@ -39,18 +39,18 @@ test('the response is what all Azure SDKs read: expires_on as text, no expires_i
 })
 
 const good: readonly (readonly [why: string, changes: Fields, tenant?: string])[] = [
-  ['a resource that is a scope already', { resource: graph }],
+  ['a resource that is already a scope', { resource: graph }],
   ["a resource by its application's id", { resource: graphId }],
   ['a resource that begins with api://', { resource: 'api://sample-api' }],
-  ['a resource whose slash at the end belongs to it', { resource: 'https://management.azure.com/' }],
+  ['a resource that ends with a slash', { resource: 'https://management.azure.com/' }],
   ['the tenant by its id', {}, sample.contoso],
   ['an application by its client id in upper case', { client_id: second.toUpperCase() }],
   [
     'ids that only a real managed identity has',
     { object_id: unknown, principal_id: unknown, mi_res_id: '/subscriptions/x' },
   ],
-  ['unknown parameters, twice too', { xms_cc: 'cp1', token_sha256_to_refresh: 'abc', foo: ['a', 'b'] }],
-  ['no version, or any', { 'api-version': undefined }],
+  ['unknown parameters, also given twice', { xms_cc: 'cp1', token_sha256_to_refresh: 'abc', foo: ['a', 'b'] }],
+  ['no version, or any version', { 'api-version': undefined }],
 ]
 for (const [why, changes, tenant] of good)
   test(`a token for ${why}`, async () => {
@@ -63,12 +63,7 @@ const withToken = { 'x-identity-header': token }
 type Row = readonly [why: string, reply: () => Promise<Reply>, status: number, code: string]
 const refused: readonly Row[] = [
   ['no credential', () => identity({}, 'contoso', {}), 401, 'unauthenticated'],
-  [
-    'no credential, and no resource either',
-    () => identity({ resource: undefined }, 'contoso', {}),
-    401,
-    'unauthenticated',
-  ],
+  ['no credential and no resource', () => identity({ resource: undefined }, 'contoso', {}), 401, 'unauthenticated'],
   ['a bad credential', () => identity({}, 'contoso', { 'x-identity-header': 'nonsense' }), 401, 'invalid_token'],
   [
     'a credential in another header',
@@ -87,7 +82,7 @@ const refused: readonly Row[] = [
   ['an empty resource', () => identity({ resource: '' }), 400, 'invalid_request'],
   ['two resources', () => identity({ resource: [graph, graph] }), 400, 'invalid_request'],
   ['two client ids', () => identity({ client_id: [second, second] }), 400, 'invalid_request'],
-  ['a client id that is none', () => identity({ client_id: 'default' }), 400, 'invalid_request'],
+  ['a client id that is not a GUID', () => identity({ client_id: 'default' }), 400, 'invalid_request'],
   ['an empty client id', () => identity({ client_id: '' }), 400, 'invalid_request'],
   ['a client id of no application', () => identity({ client_id: unknown }), 400, 'not_permitted'],
   ['the same at a tenant that is unknown', () => identity({ client_id: unknown }, 'unknown'), 400, 'not_permitted'],
@@ -109,20 +104,15 @@ const refused: readonly Row[] = [
   ['a tenant that has not consented', () => identity({}, 'tailspin'), 403, 'consent_required'],
   ['common', () => identity({}, 'common'), 400, 'invalid_tenant'],
   ['a resource with a blank', () => identity({ resource: 'https://graph microsoft' }), 400, 'invalid_scope'],
-  [
-    'a method that only a server understands',
-    () => send(`${broker.url}/identity/contoso/token`, { method: 'POST' }),
-    400,
-    'method_not_allowed',
-  ],
-  ['a path below it that leads nowhere', () => send(`${broker.url}/identity/contoso/token/`), 400, 'not_found'],
+  ['another method', () => send(`${broker.url}/identity/contoso/token`, { method: 'POST' }), 400, 'method_not_allowed'],
+  ['an unknown path below it', () => send(`${broker.url}/identity/contoso/token/`), 400, 'not_found'],
   ['an endpoint without its tenant', () => send(`${broker.url}/identity/token`), 400, 'not_found'],
-  ['a tenant longer than any', () => identity({}, 'a'.repeat(2000)), 400, 'invalid_tenant'],
+  ['a tenant that is too long', () => identity({}, 'a'.repeat(2000)), 400, 'invalid_tenant'],
 ]
-describe('an error is one that no Azure SDK waits for: never 404, 405 or 410', () => {
-  for (const [why, ask, status, code] of refused)
+describe('no error makes an Azure SDK wait: never 404, 405 or 410', () => {
+  for (const [why, request, status, code] of refused)
     test(`${status} ${code}: ${why}`, async () => {
-      const reply = await ask()
+      const reply = await request()
       const { json, headers } = reply
       assert.deepEqual([reply.status, json['error']], [status, code], reply.text)
       assert.equal(json['statusCode'], status)
@@ -138,22 +128,22 @@ describe('an error is one that no Azure SDK waits for: never 404, 405 or 410', (
 test('two credentials in one header are one invalid credential', async () => {
   const header = `X-IDENTITY-HEADER: ${token}\r\n`
   const path = '/identity/contoso/token?resource=https://graph.microsoft.com'
-  const ask = (headers: string) =>
+  const request = (headers: string) =>
     sendRaw(broker.url, `GET ${path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n${headers}\r\n`)
-  assert.equal((await ask(header)).status, 200)
-  assert.equal((await ask(header + header)).status, 401)
+  assert.equal((await request(header)).status, 200)
+  assert.equal((await request(header + header)).status, 401)
 })
 
 type Fault = Parameters<typeof emulator.fault>[0]
 const faults: readonly (readonly [why: string, fault: Fault, status: number, wait: string | undefined])[] = [
-  ['Entra throttles for long', { kind: 'throttled', at: 'token', retryAfter: 120 }, 503, '2'],
+  ['Entra throttles for a long time', { kind: 'throttled', at: 'token', retryAfter: 120 }, 503, '2'],
   ['Entra is down', { kind: 'server-error', at: 'token' }, 503, '1'],
   ['the identity endpoint is down', { kind: 'reset', at: 'identity' }, 503, '1'],
   ['the federated credential is wrong', { kind: 'aadsts', at: 'token', code: 700213 }, 400, undefined],
-  ["another tenant's token came", { kind: 'wrong-tenant', at: 'token' }, 400, undefined],
+  ["Entra returns another tenant's token", { kind: 'wrong-tenant', at: 'token' }, 400, undefined],
   ['Entra does not know the resource', { kind: 'aadsts', at: 'token', code: 500011 }, 400, undefined],
 ]
-describe('when an upstream fails, only errors that waiting can end have a status that SDKs retry', () => {
+describe('when an upstream fails, only errors that can pass have a status that SDKs retry', () => {
   for (const [why, fault, status, wait] of faults)
     test(`${status}: ${why}`, async t => {
       const endpoints = await tokenEndpointsOf(world, await world.broker(t))

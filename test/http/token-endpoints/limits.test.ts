@@ -19,7 +19,7 @@ const rule = { name: 'a', callers: [sampleCaller], tenants: ['contoso', 'fabrika
 
 const rateLimit = ({ headers }: Reply) => [headers['ratelimit-policy'], headers['ratelimit']]
 
-describe('a limit of requests is reported in every response, and ends in 429 with Retry-After', () => {
+describe('a limit of requests is reported in every response, and exceeding it is 429 with Retry-After', () => {
   for (const { endpoint, send } of endpointRows)
     test(endpoint.name, async t => {
       const { error, retryAfter } = expectedError(endpoint, 'rate_limited', { retryAfter: 30 })
@@ -35,7 +35,7 @@ describe('a limit of requests is reported in every response, and ends in 429 wit
       assert.partialDeepStrictEqual(broker.events('token.failed').at(-1), { outcome: 'rate_limited' })
     })
 
-  test('a caller is one caller, whichever way it comes', async t => {
+  test('a caller has one limit, whichever endpoint it uses', async t => {
     const requestLimit = `${endpointRows.length}/m`
     const broker = await world.broker(t, { policy: { rules: [{ ...rule, requestLimit }] } })
     const endpoints = await tokenEndpointsOf(world, broker)
@@ -44,7 +44,7 @@ describe('a limit of requests is reported in every response, and ends in 429 wit
   })
 })
 
-describe('a limit of exchanges refuses requests that need one more, and none for a cached token', () => {
+describe('a limit of exchanges refuses requests that need an exchange, and none for a cached token', () => {
   for (const { endpoint, send } of endpointRows)
     test(endpoint.name, async t => {
       const { error, retryAfter } = expectedError(endpoint, 'rate_limited', { retryAfter: 30 })
@@ -71,7 +71,7 @@ describe('many bad credentials from one address', () => {
     { what: 'token exchange', send: exchangeRow, error: '429 temporarily_unavailable', retryAfter: '2' },
   ]
 
-  /** As many bad credentials as are free, spread over every endpoint; then more than may wait, all at once. */
+  /** First as many bad credentials as are not delayed, spread over every endpoint; then more at once than may wait. */
   async function flood(endpoints: TokenEndpoints, headers: (nth: number) => Headers) {
     for (let nth = 0; nth < Math.floor(burst / rows.length); nth++)
       await Promise.all(
@@ -88,7 +88,7 @@ describe('many bad credentials from one address', () => {
   /** A good credential that the broker has not seen yet. */
   const newToken = () => emulator.mintCallerToken({ jti: crypto.randomUUID() })
 
-  test('are counted together and refused at every way in; other addresses behind the proxy are none the worse', async t => {
+  test('are counted together and refused at every token endpoint; other addresses behind the proxy are not limited', async t => {
     const broker = await world.broker(t, { environment: { BROKER_TRUSTED_PROXIES: '127.0.0.1' } })
     const endpoints = await tokenEndpointsOf(world, broker)
     const [theirs, ours] = ['192.0.2.66', '192.0.2.7'].map(address => ({ 'x-forwarded-for': address }))
@@ -110,7 +110,7 @@ describe('many bad credentials from one address', () => {
     assert.deepEqual(addresses, new Set(['192.0.2.66']))
   })
 
-  test('are not told apart by what somebody who is no proxy says of his address', async t => {
+  test('are counted for one address, whatever a peer that is not a trusted proxy reports', async t => {
     const endpoints = await tokenEndpointsOf(world, await world.broker(t))
     const replies = await flood(endpoints, nth => ({ 'x-forwarded-for': `192.0.2.${nth}` }))
     assert.ok([...replies.values()].flat().some(([, { status }]) => status === 429))

@@ -13,20 +13,20 @@ type Row = readonly [why: string, reply: () => Promise<Reply>, status: number, e
 const rows: readonly Row[] = [
   ['no credential', () => oauth({ client_assertion: undefined }), 401, 'invalid_client'],
   [
-    'no credential and a form that is wrong besides',
+    'no credential and a malformed form',
     () => oauth({ client_assertion: undefined, scope: 'x' }),
     401,
     'invalid_client',
   ],
   ['a bad assertion', () => oauth({ client_assertion: 'nonsense' }), 401, 'invalid_client'],
   [
-    'a bad assertion and a form that is wrong besides',
+    'a bad assertion and a malformed form',
     () => oauth({ client_assertion: 'x', grant_type: 'y' }),
     401,
     'invalid_client',
   ],
   [
-    'a bad header and a form that is wrong besides',
+    'a bad header and a malformed form',
     () => oauth({ scope: 'x' }, { authorization: 'Bearer x' }),
     401,
     'invalid_client',
@@ -38,7 +38,7 @@ const rows: readonly Row[] = [
     'invalid_client',
   ],
   [
-    'a client secret alone is no credential',
+    'a client secret alone, which is not a credential',
     () => oauth({ client_assertion: undefined, client_secret: 'x' }),
     401,
     'invalid_client',
@@ -47,7 +47,7 @@ const rows: readonly Row[] = [
   ['an assertion and a subject token', () => oauth({ subject_token: token }), 400, 'invalid_request'],
   ['an assertion and a client secret', () => oauth({ client_secret: 'x' }), 400, 'invalid_request'],
   [
-    'a header and a subject token that no exchange asks for',
+    'a header and a subject token without a token exchange',
     () => oauth({ client_assertion: undefined, subject_token: token }, { authorization: `Bearer ${token}` }),
     400,
     'invalid_request',
@@ -78,7 +78,7 @@ const rows: readonly Row[] = [
   ],
   ['two assertions', () => oauth({ client_assertion: [token, token] }), 400, 'invalid_request'],
   ['two assertions, the first without a value', () => oauth({ client_assertion: ['', token] }), 400, 'invalid_request'],
-  ['no type of the assertion', () => oauth({ client_assertion_type: undefined }), 400, 'invalid_request'],
+  ['an assertion without its type', () => oauth({ client_assertion_type: undefined }), 400, 'invalid_request'],
   ['another type of assertion', () => oauth({ client_assertion_type: 'saml2' }), 400, 'invalid_request'],
   ['a parameter twice', () => oauth({ scope: [graph, graph] }), 400, 'invalid_request'],
   ['an unknown parameter twice', () => oauth({ foo: ['a', 'b'] }), 400, 'invalid_request'],
@@ -105,14 +105,14 @@ const rows: readonly Row[] = [
   ['a bad subject token (RFC 8693 §2.2.2)', () => exchange({ subject_token: 'nonsense' }), 400, 'invalid_request'],
   ['a bad header in an exchange', () => exchange({}, { authorization: 'Bearer x' }), 401, 'invalid_client'],
   ['a header and a subject token', () => exchange({}, { authorization: `Bearer ${token}` }), 400, 'invalid_request'],
-  ['no type of the subject token', () => exchange({ subject_token_type: undefined }), 400, 'invalid_request'],
+  ['a subject token without its type', () => exchange({ subject_token_type: undefined }), 400, 'invalid_request'],
   [
     'a subject token of another type',
     () => exchange({ subject_token_type: 'urn:ietf:params:oauth:token-type:saml2' }),
     400,
     'invalid_request',
   ],
-  ['an actor: delegation is not offered', () => exchange({ actor_token: token }), 400, 'invalid_request'],
+  ['an actor: delegation is not supported', () => exchange({ actor_token: token }), 400, 'invalid_request'],
   ['the type of an actor', () => exchange({ actor_token_type: 'x' }), 400, 'invalid_request'],
   [
     'a refresh token is requested',
@@ -123,9 +123,9 @@ const rows: readonly Row[] = [
   ['an exchange that no rule grants', () => exchange({ scope: arm }), 400, 'invalid_target'],
 ]
 describe('an error is one of RFC 6749 §5.2', () => {
-  for (const [why, ask, status, error] of rows)
+  for (const [why, request, status, error] of rows)
     test(`${error}: ${why}`, async () => {
-      const reply = await ask()
+      const reply = await request()
       assert.deepEqual([reply.status, reply.json['error']], [status, error], reply.text)
       assert.match(String(reply.json['error_description']), /^[ !#-[\]-~]{10,} \(request_id [\w-]+\)$/)
       assert.match(String(reply.headers['content-type']), /^application\/json/)
@@ -135,7 +135,7 @@ describe('an error is one of RFC 6749 §5.2', () => {
     })
 })
 
-test('a response has the id of its audit line, and the line names the endpoint', async () => {
+test('the response has the id of its audit line, and the line names the endpoint', async () => {
   const { json } = await oauth({ scope: arm })
   const line = broker.events('token.denied').find(({ request_id: id }) => id === json['request_id'])
   assert.equal(line?.['endpoint'], 'oauth_token')
@@ -155,7 +155,7 @@ const http: readonly (readonly [why: string, options: Parameters<typeof send>[1]
     413,
     'invalid_request',
   ],
-  ['a GET, with the credential where logs keep it', { method: 'GET' }, 405, 'invalid_request'],
+  ['a GET, with the credential in the URL, which logs keep', { method: 'GET' }, 405, 'invalid_request'],
 ]
 for (const [why, options, status, error] of http)
   test(`${why} is ${status} ${error}`, async () => {
@@ -164,13 +164,13 @@ for (const [why, options, status, error] of http)
     assert.equal(reply.headers.allow, status === 405 ? 'POST' : undefined)
   })
 
-test('parameters of the query are none of the form', async () => {
+test('parameters of the query do not count as parameters of the form', async () => {
   const query = encode({ grant_type: 'client_credentials', client_assertion: token, client_assertion_type: jwtBearer })
   const reply = await send(`${broker.url}/oauth2/token?${query}`, { method: 'POST' })
   assert.equal(reply.status, 401)
 })
 
-describe('when upstream is in trouble', () => {
+describe('when an upstream fails', () => {
   const faults = [
     ['Entra throttles', { kind: 'throttled', at: 'token', retryAfter: 7 }, 503, 'temporarily_unavailable', '7'],
     ['Entra is down', { kind: 'server-error', at: 'token' }, 503, 'temporarily_unavailable', '1'],
@@ -181,7 +181,7 @@ describe('when upstream is in trouble', () => {
       'server_error',
       undefined,
     ],
-    ["another tenant's token came", { kind: 'wrong-tenant', at: 'token' }, 500, 'server_error', undefined],
+    ["Entra returns another tenant's token", { kind: 'wrong-tenant', at: 'token' }, 500, 'server_error', undefined],
     [
       'Entra does not know the resource',
       { kind: 'aadsts', at: 'token', code: 500011 },

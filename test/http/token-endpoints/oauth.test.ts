@@ -20,7 +20,7 @@ const { oauth, exchange, token } = await tokenEndpointsOf(world, broker)
 const claimsOf = ({ json }: Reply) => decodeJws(String(json['access_token']))?.payload ?? {}
 
 describe('client credentials', () => {
-  test('the response is that of RFC 6749 §5.1, not to be stored, and says where the token came from', async () => {
+  test('the response is that of RFC 6749 §5.1, with no-store and Cache-Status', async () => {
     const { status, headers, json } = await oauth()
     assert.equal(status, 200)
     const { access_token: issued, expires_in: seconds, ...rest } = json
@@ -52,7 +52,7 @@ describe('client credentials', () => {
   })
 
   const passedOver: readonly (readonly [why: string, changes: Fields])[] = [
-    ['client_id is not looked at', { client_id: 'whatever' }],
+    ['client_id', { client_id: 'whatever' }],
     ['unknown parameters (RFC 6749 §3.2)', { 'x-client-SKU': 'lib', foo: 'bar' }],
     [
       'parameters without a value count as absent (RFC 6749 §3.2)',
@@ -81,7 +81,7 @@ describe('token exchange', () => {
 
 describe('the metadata (RFC 8414)', () => {
   const url = '/.well-known/oauth-authorization-server'
-  test('says what there is, under the public URL whatever Host says', async () => {
+  test('describes the endpoint under the public URL whatever Host says', async () => {
     const { status, json, headers } = await send(broker.url + url, { headers: { host: 'evil.example' } })
     assert.equal(status, 200)
     assert.equal(headers['content-type'], 'application/json; charset=utf-8')
@@ -93,7 +93,7 @@ describe('the metadata (RFC 8414)', () => {
       token_endpoint_auth_methods_supported: ['private_key_jwt', 'none'],
     })
   })
-  test('is not there while the broker does not know its URL, and says so', async t => {
+  test('is 404 without BROKER_PUBLIC_URL, with the reason', async t => {
     const { status, json } = await send((await world.broker(t)).url + url)
     assert.deepEqual([status, json['code']], [404, 'not_found'])
     assert.match(String(json['remedy']), /BROKER_PUBLIC_URL/)

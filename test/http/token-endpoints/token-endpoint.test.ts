@@ -10,10 +10,10 @@ import { buildApp } from '../../../src/http/server/app.ts'
 import { addTokenEndpoint, type TokenEndpoint } from '../../../src/http/token-endpoints/token-endpoint.ts'
 import { tokenHeaders } from '../../../src/http/token-endpoints/token-response.ts'
 import { send } from '../../support/broker.ts'
-import { askFor, callerWith, grantFor } from '../../support/callers.ts'
+import { tokenRequest, callerWith, grantFor } from '../../support/callers.ts'
 import { movableClock } from '../../support/clock.ts'
 
-/** A whole endpoint: every other one is such an object too, in a file of its own. */
+/** A complete endpoint. Every other endpoint is such an object too, in its own file. */
 const toy: TokenEndpoint = {
   name: 'toy',
   operationId: 'getToy',
@@ -23,7 +23,7 @@ const toy: TokenEndpoint = {
   credential: ({ headers }) => (typeof headers['x-toy'] === 'string' ? headers['x-toy'] : undefined),
   readRequest: ({ query }) => {
     if (Object.keys(Object(query)).length > 0) throw new BrokerError('invalid_scope', 'No query here.')
-    return askFor()
+    return tokenRequest()
   },
   writeToken: (reply, { served }) => reply.headers(tokenHeaders(served, served.how)).send(served.token.token),
   protocol: {
@@ -34,8 +34,8 @@ const toy: TokenEndpoint = {
   },
 }
 
-/** A server with the toy, and the events that it published. */
-async function serve(t: TestContext, authorize: Authorize = (_caller, ask) => grantFor(ask)) {
+/** A server with the toy endpoint, and the events that it published. */
+async function serve(t: TestContext, authorize: Authorize = (_caller, request) => grantFor(request)) {
   const published: string[] = []
   const caller = await callerWith()
   const authenticate = (credential?: string): Caller | Promise<Caller> =>
@@ -58,10 +58,14 @@ async function serve(t: TestContext, authorize: Authorize = (_caller, ask) => gr
     concurrency: 4,
     events: { refreshed: () => undefined, negativeCacheHit: () => undefined },
   })
-  const issuer = createTokenService({ authenticate, authorize, limits: { request: () => undefined } }, cache, events)
-  const answered = (endpoint: string, outcome: string) => void published.push(`answered ${endpoint} ${outcome}`)
+  const issuer = createTokenService(
+    { authenticate, authorize, limits: { chargeRequest: () => undefined } },
+    cache,
+    events,
+  )
+  const responded = (endpoint: string, outcome: string) => void published.push(`answered ${endpoint} ${outcome}`)
   const log = pino({ enabled: false })
-  const app = buildApp({ log, isDraining: () => false, answered }, [scope => addTokenEndpoint(scope, issuer, toy)])
+  const app = buildApp({ log, isDraining: () => false, responded }, [scope => addTokenEndpoint(scope, issuer, toy)])
   t.after(() => app.close())
   return { url: await app.listen({ host: '127.0.0.1', port: 0 }), published }
 }
@@ -108,7 +112,7 @@ for (const [why, path, headers, text, outcome] of refusals)
     assert.deepEqual([reply.status, reply.text, published.join(', ')], [418, text, outcome])
   })
 
-test('a refusal of the policy is reported and published as one', async t => {
+test('a refusal by the policy is returned and published', async t => {
   const { url, published } = await serve(t, () => {
     throw new BrokerError('not_permitted', 'No.')
   })

@@ -53,9 +53,9 @@ const malformed: readonly Row[] = [
   ['consumers: personal accounts', withTenant('consumers'), 'invalid_tenant'],
   ['common in upper case', withTenant('COMMON'), 'invalid_tenant'],
   ['a tenant that is a path', withTenant('../common'), 'invalid_tenant'],
-  ['a tenant with a path behind it', withTenant(`${guid}/../common`), 'invalid_tenant'],
-  ['a tenant with a query behind it', withTenant(`${guid}?x`), 'invalid_tenant'],
-  ['a tenant with a line break behind it', withTenant(`${guid}\n`), 'invalid_tenant'],
+  ['a tenant followed by a path', withTenant(`${guid}/../common`), 'invalid_tenant'],
+  ['a tenant followed by a query', withTenant(`${guid}?x`), 'invalid_tenant'],
+  ['a tenant followed by a line break', withTenant(`${guid}\n`), 'invalid_tenant'],
   ['a name in upper case', withTenant('Contoso'), 'invalid_tenant'],
   ['a name that begins with a hyphen', withTenant('-contoso'), 'invalid_tenant'],
   ['a name that ends with a dot', withTenant('contoso.'), 'invalid_tenant'],
@@ -69,10 +69,10 @@ const malformed: readonly Row[] = [
   ['a resource without /.default', withScope('https://graph.microsoft.com'), 'invalid_scope'],
   ['one permission instead of /.default', withScope('https://graph.microsoft.com/User.Read.All'), 'invalid_scope'],
   ['/.default in another case', withScope('https://graph.microsoft.com/.DEFAULT'), 'invalid_scope'],
-  ['/.default with something behind it', withScope(`${graph}/`), 'invalid_scope'],
+  ['/.default followed by something', withScope(`${graph}/`), 'invalid_scope'],
   ['/.default without a resource', withScope('/.default'), 'invalid_scope'],
   ['two scopes', withScope(`https://management.azure.com/.default ${graph}`), 'invalid_scope'],
-  ['a scope with a line break behind it', withScope(`${graph}\n`), 'invalid_scope'],
+  ['a scope followed by a line break', withScope(`${graph}\n`), 'invalid_scope'],
   ['a control character in the scope', withScope('https://graph\u0000/.default'), 'invalid_scope'],
   ['a scope outside ASCII', withScope('https://gräph/.default'), 'invalid_scope'],
   ['a resource of 481 characters', withScope(`${'a'.repeat(481)}/.default`), 'invalid_scope'],
@@ -81,15 +81,15 @@ const malformed: readonly Row[] = [
   ['an application in upper case', json({ ...good, application: 'Default' }), 'invalid_request'],
   ['an application of 64 characters', json({ ...good, application: 'a'.repeat(64) }), 'invalid_request'],
   ['min_expires_in over half an hour', withLife(1801), 'invalid_request'],
-  ['min_expires_in below nothing', withLife(-1), 'invalid_request'],
+  ['min_expires_in below zero', withLife(-1), 'invalid_request'],
   ['min_expires_in with a fraction', withLife(1.5), 'invalid_request'],
   ['min_expires_in as text: nothing is coerced', withLife('1'), 'invalid_request'],
   ['min_expires_in as a boolean', withLife(true), 'invalid_request'],
   ['min_expires_in that is null', withLife(null), 'invalid_request'],
-  ['min_expires_in beyond all numbers', `{"min_expires_in":1e999,${json(good).slice(1)}`, 'invalid_request'],
+  ['min_expires_in larger than any number', `{"min_expires_in":1e999,${json(good).slice(1)}`, 'invalid_request'],
 ]
 
-/** One for the whole file: nothing malformed reaches its cache. */
+/** One broker for the whole file: no malformed request reaches its cache. */
 const broker = await world.broker({ after })
 
 for (const [why, body, code] of malformed)
@@ -109,8 +109,8 @@ const wellFormed: readonly (readonly [why: string, body: string])[] = [
   ['a tenant name of one character', withTenant('a')],
   ['a GUID a digit short reads as a name', withTenant(guid.slice(1))],
   ['an application of 63 characters', json({ ...good, application: 'a'.repeat(63) })],
-  ['an unknown tenant with the least min_expires_in', json({ ...good, tenant: guid, min_expires_in: 0 })],
-  ['an unknown tenant with the most min_expires_in', json({ ...good, tenant: guid, min_expires_in: 1800 })],
+  ['an unknown tenant with the minimum min_expires_in', json({ ...good, tenant: guid, min_expires_in: 0 })],
+  ['an unknown tenant with the maximum min_expires_in', json({ ...good, tenant: guid, min_expires_in: 1800 })],
   ['a whole number written with a fraction of zero', `{"min_expires_in":1.0,${withTenant(guid).slice(1)}`],
 ]
 for (const [why, body] of wellFormed)
@@ -134,7 +134,7 @@ for (const [why, body, headers] of notEvenRead)
     assert.equal((await broker.ask(body, { headers })).status, 401)
   })
 
-test('a malformed ask for something forbidden is malformed', async () => {
+test('a malformed request for something forbidden is 400, not 403', async () => {
   const { status } = await broker.ask(json({ tenant: sample.homeTenant, scope: graph, surprise: true }))
   assert.equal(status, 400)
 })
@@ -151,19 +151,19 @@ const refusedAlike: readonly (readonly [why: string, body: string])[] = [
   ['a granted scope in another case: compared byte for byte', withScope('https://GRAPH.microsoft.com/.default')],
   ['a tenant named like a property of every object', withTenant('constructor')],
   ['an application named like a property of every object', json({ ...good, application: 'constructor' })],
-  ['a tenant that a denial names', withTenant('fabrikam')],
+  ['a tenant that a deny entry names', withTenant('fabrikam')],
 ]
-/** A response without what differs from one request to the next. */
-const telling = ({ status, headers, text, json: { request_id: id } }: Reply) => ({
+/** A response without the parts that differ from request to request. */
+const comparable = ({ status, headers, text, json: { request_id: id } }: Reply) => ({
   status,
   headers: { ...headers, date: undefined, 'content-length': undefined },
   text: text.replace(String(id), 'ID'),
 })
 for (const [why, body] of refusedAlike)
-  test(`refused without telling why: ${why}`, async t => {
+  test(`refused without a reason: ${why}`, async t => {
     const here = await world.broker(t, policy)
     const known = await here.ask(withTenant('adatum'))
     assert.equal(known.status, 403)
-    assert.deepEqual(telling(await here.ask(body)), telling(known))
+    assert.deepEqual(comparable(await here.ask(body)), comparable(known))
     assert.equal(emulator.counts().endpoints.token.total, 0)
   })

@@ -44,7 +44,7 @@ test('a response has exactly the fields and headers of the contract', async t =>
     token_type: 'Bearer',
     expires_in: 3599,
     expires_on: clock.now() / 1000 + 3599,
-    // 75 % of the life, without jitter.
+    // 75 % of the token's life, without jitter.
     refresh_in: 2699,
     tenant: sample.contoso,
     scope: graph,
@@ -57,7 +57,7 @@ test('a response has exactly the fields and headers of the contract', async t =>
   assert.equal(headers['cache-status'], 'token-broker; fwd=miss')
 })
 
-test('the second ask is served from the cache, with the seconds that are left', async t => {
+test('the second request is served from the cache, with the seconds that are left', async t => {
   const broker = await startBroker(t)
   const first = await broker.ask()
   clock.advance(10)
@@ -67,7 +67,7 @@ test('the second ask is served from the cache, with the seconds that are left', 
   assert.equal(exchanges(), 1)
 })
 
-test('the response has the time that Entra suggests for a refresh', async t => {
+test('refresh_in is the time that Entra suggests', async t => {
   const broker = await startBroker(t)
   emulator.configure({ refreshIn: 1000 })
   assert.equal((await broker.ask()).json['refresh_in'], 1000)
@@ -97,15 +97,15 @@ test('the application may be named, and is "default" if it is not', async t => {
 
 const base = { tenant: 'contoso', scope: graph, application: 'default' }
 const otherKeys = [
-  { part: 'tenant', ask: { ...base, tenant: 'fabrikam' }, claims: { tid: sample.fabrikam } },
-  { part: 'scope', ask: { ...base, scope: arm }, claims: { aud: 'https://management.azure.com' } },
-  { part: 'application', ask: { ...base, application: 'second' }, claims: { appid: second } },
+  { part: 'tenant', request: { ...base, tenant: 'fabrikam' }, claims: { tid: sample.fabrikam } },
+  { part: 'scope', request: { ...base, scope: arm }, claims: { aud: 'https://management.azure.com' } },
+  { part: 'application', request: { ...base, application: 'second' }, claims: { appid: second } },
 ]
-for (const { part, ask, claims } of otherKeys)
+for (const { part, request, claims } of otherKeys)
   test(`another ${part} never gets the token of the first`, async t => {
     const broker = await startBroker(t)
     const first = await broker.ask(base)
-    const other = await broker.ask(ask)
+    const other = await broker.ask(request)
     assert.equal(other.headers['cache-status'], 'token-broker; fwd=miss')
     assert.notEqual(other.json['access_token'], first.json['access_token'])
     assert.partialDeepStrictEqual(claimsOf(other), claims)
@@ -114,7 +114,7 @@ for (const { part, ask, claims } of otherKeys)
     assert.equal(again.json['access_token'], first.json['access_token'])
   })
 
-test('ten cold callers at once cost one exchange, and the others have collapsed in Cache-Status', async t => {
+test('ten concurrent cold requests cost one exchange, and Cache-Status of the other nine says collapsed', async t => {
   const broker = await startBroker(t)
   emulator.configure({ latency: { token: 100 } })
   const token = await emulator.mintCallerToken()
@@ -173,7 +173,7 @@ test('BROKER_MIN_REMAINING_SECONDS moves the moment at which a token is expired'
   assert.equal((await broker.ask()).headers['cache-status'], 'token-broker; hit; ttl=3299')
 })
 
-test('a caller who needs more life than is left gets a new token', async t => {
+test('a request for more life than is left gets a new token', async t => {
   const broker = await startBroker(t)
   const first = await broker.ask()
   clock.advance(2000)
@@ -182,7 +182,7 @@ test('a caller who needs more life than is left gets a new token', async t => {
   assert.notEqual(json['access_token'], first.json['access_token'])
 })
 
-test('a caller who needs more life than is available learns how much there is, and costs one exchange a minute', async t => {
+test('a request for more life than a new token has is refused with that life, and costs one exchange a minute', async t => {
   const broker = await startBroker(t)
   emulator.configure({ expiresIn: 600 })
   await broker.ask()
@@ -197,7 +197,7 @@ test('a caller who needs more life than is available learns how much there is, a
   assert.equal((await broker.ask()).status, 200)
 })
 
-test('a token that is not readable is served unchanged', async t => {
+test('an opaque token is served unchanged', async t => {
   const broker = await startBroker(t)
   emulator.configure({ opaqueTokens: true })
   const { status, json } = await broker.ask()

@@ -17,8 +17,8 @@ const consent = [403, 'consent_required'] as const
 const rejected = [422, 'upstream_rejected'] as const
 const transient = [503, 'upstream_unavailable'] as const
 
-type Answer = readonly [status: number, code: string]
-type Row = readonly [code: number, meaning: string, answer: Answer, remedyHolds: readonly string[]]
+type Expected = readonly [status: number, code: string]
+type Row = readonly [code: number, meaning: string, expected: Expected, remedyParts: readonly string[]]
 const rows: readonly Row[] = [
   [70021, 'no federated credential matches', federation, [issuer, subject, audience]],
   [70025, 'there is no federated credential', federation, [application, issuer, subject, audience]],
@@ -38,11 +38,11 @@ const rows: readonly Row[] = [
   [900432, 'the request crosses clouds', federation, ['BROKER_AUTHORITY']],
   [700016, 'the application is unknown in the tenant', consent, [consentUrl]],
   [7000229, 'the tenant has no service principal', consent, [consentUrl]],
-  [65001, 'nobody has consented', consent, [consentUrl]],
+  [65001, 'no consent is given', consent, [consentUrl]],
   [7000112, 'the service principal is disabled', consent, [application, contoso, 'enable']],
   [501051, 'a role assignment is required', consent, [application, graph, 'role']],
-  [90002, 'there is no such tenant', rejected, [contoso]],
-  [900023, 'the tenant is no tenant', rejected, [contoso]],
+  [90002, 'the tenant does not exist', rejected, [contoso]],
+  [900023, 'the tenant id is malformed', rejected, [contoso]],
   [500011, 'the resource is unknown in the tenant', rejected, [contoso, graph]],
   [50001, 'the resource is unknown in the tenant', rejected, [contoso, graph]],
   [650057, 'the resource is invalid', rejected, [graph]],
@@ -50,21 +50,21 @@ const rows: readonly Row[] = [
   [70011, 'the scope is invalid', rejected, []],
   [28000, 'the scope names several resources', rejected, []],
   [53003, 'Conditional Access blocks', rejected, ['Conditional Access']],
-  [4242, 'a code that nobody has heard of', rejected, []],
+  [4242, 'an unknown code', rejected, []],
 ]
-for (const [code, meaning, [status, expected], remedyHolds] of rows)
+for (const [code, meaning, [status, expected], remedyParts] of rows)
   test(`AADSTS${code} (${meaning}) is ${status} ${expected}`, async t => {
     const broker = await world.broker(t)
     emulator.fault({ kind: 'aadsts', code, at: 'token' })
-    const { status: answered, json, headers } = await broker.ask()
-    assert.deepEqual([answered, json['code']], [status, expected])
+    const { status: actual, json, headers } = await broker.ask()
+    assert.deepEqual([actual, json['code']], [status, expected])
     assert.equal(headers['retry-after'], undefined)
     const { error, codes, trace_id: trace, correlation_id: correlation } = json['upstream'] as Record<string, unknown>
     assert.match(String(error), /^[a-z_]+$/)
     assert.deepEqual(codes, [code])
     assert.match(String(trace), /^[\da-f-]{36}$/)
     assert.match(String(correlation), /^[\da-f-]{36}$/)
-    for (const part of remedyHolds)
+    for (const part of remedyParts)
       assert.ok(String(json['remedy']).includes(part), `${part}: ${String(json['remedy'])}`)
   })
 
@@ -79,7 +79,7 @@ for (const code of [90033, 90024, 90006, 90012, 90090, 90091, 50033, 50000, 9005
   })
 
 for (const error of ['temporarily_unavailable', 'server_error'])
-  test(`the OAuth error ${error} passes by itself, whatever the code`, async t => {
+  test(`the OAuth error ${error} passes by itself, with any code`, async t => {
     const broker = await world.broker(t)
     emulator.fault({ kind: 'aadsts', code: 4242, status: 400, error, at: 'token' })
     assert.equal((await broker.ask()).status, 503)
@@ -94,7 +94,7 @@ test("a credential whose subject is not the identity's is named with the subject
   assert.ok(String(json['remedy']).includes(`exactly ${subject}`))
 })
 
-test('a tenant that has not consented is told apart from one the policy forbids', async t => {
+test('a tenant that has not consented has another code than one the policy forbids', async t => {
   const broker = await world.broker(t)
   const { status, json } = await broker.ask({ tenant: 'tailspin', scope: graph })
   assert.deepEqual([status, json['code']], consent)

@@ -4,7 +4,7 @@ import { createAuthority } from '../../../emulator/certificates.ts'
 import { readBody } from '../../../emulator/http.ts'
 import { type Closing, trust } from '../../support/broker.ts'
 
-/** What an authority that means no good was sent. */
+/** A request to a hostile authority. */
 export interface Received {
   readonly method: string
   readonly path: string
@@ -24,11 +24,11 @@ export interface HostileAuthority {
   readonly received: readonly Received[]
 }
 
-/** Answers a request; `undefined` leaves it to a discovery document that is in order. */
-export type Answering = (request: Received, url: string) => Said | undefined
+/** The response to a request; with `undefined`, a valid discovery document is sent. */
+export type Respond = (request: Received, url: string) => Said | undefined
 
-/** An authority that answers as a test likes, the assertion that it was sent at hand: what the emulator never does. */
-export async function hostileAuthority(t: Closing, answer: Answering): Promise<HostileAuthority> {
+/** An authority that responds as a test decides, with the received assertion at hand. The emulator never does that. */
+export async function hostileAuthority(t: Closing, respond: Respond): Promise<HostileAuthority> {
   const ca = createAuthority('hostile authority')
   const { certPem, keyPem } = ca.issue()
   trust(ca.caPem)
@@ -38,7 +38,7 @@ export async function hostileAuthority(t: Closing, answer: Answering): Promise<H
     void readBody(request).then((body = '') => {
       const got = { method: request.method ?? '', path: request.url ?? '', body }
       received.push(got)
-      const { status, headers, body: text } = answer(got, url) ?? discovery(url, got)
+      const { status, headers, body: text } = respond(got, url) ?? discovery(url, got)
       response.writeHead(status, { 'content-type': 'application/json', ...headers }).end(text)
     })
   })
@@ -51,15 +51,15 @@ export async function hostileAuthority(t: Closing, answer: Answering): Promise<H
   return { url, received }
 }
 
-/** The discovery document of a tenant, with other members where a test wants them. */
-export function discovery(url: string, { path }: Received, members: Readonly<Record<string, string>> = {}): Said {
+/** The discovery document of a tenant, with other fields where a test needs them. */
+export function discovery(url: string, { path }: Received, fields: Readonly<Record<string, string>> = {}): Said {
   const base = `${url}/${path.split('/')[1]}`
   const document = {
     issuer: `${base}/v2.0`,
     authorization_endpoint: `${base}/oauth2/v2.0/authorize`,
     token_endpoint: `${base}/oauth2/v2.0/token`,
     jwks_uri: `${base}/discovery/v2.0/keys`,
-    ...members,
+    ...fields,
   }
   return { status: 200, body: JSON.stringify(document) }
 }

@@ -2,27 +2,27 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { BrokerError, type ErrorCode, type ReasonOf } from '../../../src/errors.ts'
 import { noon } from '../../support/clock.ts'
-import { away, circuitWorld, failure, isCircuitOpen, throttled } from './circuit-world.ts'
+import { networkError, circuitWorld, failure, isCircuitOpen, throttled } from './circuit-world.ts'
 
 describe('what an exchange says of the authority', () => {
-  const table: readonly [code: ErrorCode, reasons: readonly ReasonOf<ErrorCode>[], verdict: string, why: string][] = [
-    ['upstream_unavailable', ['network', 'timeout'], 'failure', 'no answer'],
+  const table: readonly [code: ErrorCode, reasons: readonly ReasonOf<ErrorCode>[], handling: string, why: string][] = [
+    ['upstream_unavailable', ['network', 'timeout'], 'failure', 'no response'],
     ['upstream_unavailable', ['server_error'], 'failure', '5xx'],
-    ['upstream_unavailable', ['throttled'], 'answered', '429'],
-    ['upstream_unavailable', ['transient'], 'answered', '4xx with a code that passes'],
-    ['upstream_unavailable', ['circuit_open', 'withdrawn', 'min_expires_in', 'broker'], 'ignored', 'not asked'],
-    ['federation_misconfigured', ['federation', 'assertion', 'cloud'], 'answered', '4xx'],
-    ['consent_required', ['consent'], 'answered', '4xx'],
-    ['upstream_rejected', ['request', 'unknown'], 'answered', '4xx'],
-    ['upstream_invalid', ['redirect', 'unreadable', 'wrong_tenant'], 'answered', 'an answer, whatever it is'],
+    ['upstream_unavailable', ['throttled'], 'response', '429'],
+    ['upstream_unavailable', ['transient'], 'response', '4xx with a code that passes'],
+    ['upstream_unavailable', ['circuit_open', 'aborted', 'min_expires_in', 'broker'], 'ignored', 'no request'],
+    ['federation_misconfigured', ['federation', 'assertion', 'cloud'], 'response', '4xx'],
+    ['consent_required', ['consent'], 'response', '4xx'],
+    ['upstream_rejected', ['request', 'unknown'], 'response', '4xx'],
+    ['upstream_invalid', ['redirect', 'unreadable', 'wrong_tenant'], 'response', 'a response of any kind'],
     ['identity_unavailable', ['network', 'timeout', 'status'], 'ignored', 'another hop'],
     ['issuer_unavailable', ['issuer_unavailable'], 'ignored', 'another hop'],
     ['internal_error', ['internal_error'], 'ignored', 'a bug'],
   ]
-  for (const [code, reasons, verdict, why] of table) {
+  for (const [code, reasons, handling, why] of table) {
     for (const reason of reasons) {
-      test(`${code} ${reason}: ${verdict} (${why})`, () =>
-        assert.equal(failure(code, reason).handling.circuit, verdict))
+      test(`${code} ${reason}: ${handling} (${why})`, () =>
+        assert.equal(failure(code, reason).handling.circuit, handling))
     }
   }
 })
@@ -64,7 +64,7 @@ describe('it opens', () => {
     })
   }
 
-  test('whatever else happens that says nothing: it neither counts nor dilutes', async () => {
+  test('errors without a request neither count nor dilute', async () => {
     const world = circuitWorld()
     await world.exchanges('KLMNOPQRST', failure('identity_unavailable', 'network'))
     await world.exchanges('ABCABCABC')
@@ -111,7 +111,7 @@ describe('it opens', () => {
 })
 
 describe('while it is open', () => {
-  test('nobody is asked: callers hear at once for how many seconds', async () => {
+  test('there is no request: callers get Retry-After at once', async () => {
     const world = circuitWorld()
     await world.open()
     const before = world.calls()
@@ -127,7 +127,7 @@ describe('while it is open', () => {
     assert.equal(world.calls(), before)
   })
 
-  test('what was asked before it opened decides nothing', async () => {
+  test('a request from before it opened decides nothing', async () => {
     const world = circuitWorld()
     const slow = [world.begin('x'), world.begin('y')]
     await world.open()
@@ -137,7 +137,7 @@ describe('while it is open', () => {
     const probe = world.begin()
     await slow[1]?.succeed()
     assert.equal(world.circuit.state(), 'half-open')
-    await probe.fail(away())
+    await probe.fail(networkError())
     assert.equal(world.circuit.state(), 'open')
   })
 })
@@ -156,7 +156,7 @@ describe('after two seconds', () => {
   })
 
   for (const error of [throttled(), failure('consent_required', 'consent')]) {
-    test(`an answer of any kind closes it: ${error.reason}`, async () => {
+    test(`a response of any kind closes it: ${error.reason}`, async () => {
       const world = circuitWorld()
       await world.open()
       world.clock.advance(2000)
@@ -165,11 +165,11 @@ describe('after two seconds', () => {
     })
   }
 
-  test('no answer: another two seconds', async () => {
+  test('no response: another two seconds', async () => {
     const world = circuitWorld()
     await world.open()
     world.clock.advance(2000)
-    await world.fail(away())
+    await world.fail(networkError())
     world.clock.advance(1999)
     assert.ok(isCircuitOpen(await world.succeed(), 1))
     world.clock.advance(1)
@@ -218,7 +218,7 @@ test('changes are announced, with the wall time', async () => {
   assert.equal(world.circuit.since(), noon)
   await world.open()
   world.clock.advance(5000)
-  await world.fail(away())
+  await world.fail(networkError())
   world.clock.advance(2000)
   await world.succeed()
   assert.deepEqual(world.changes, [

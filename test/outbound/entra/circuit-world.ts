@@ -5,10 +5,10 @@ import { movableClock, noon } from '../../support/clock.ts'
 
 export const failure = <Code extends ErrorCode>(code: Code, reason: ReasonOf<Code>, retryAfter?: number) =>
   new BrokerError<ErrorCode>(code, reason, { reason, ...(retryAfter !== undefined && { retryAfter }) })
-export const away = () => failure('upstream_unavailable', 'network')
+export const networkError = () => failure('upstream_unavailable', 'network')
 export const throttled = () => failure('upstream_unavailable', 'throttled', 7)
 
-/** Whether it is a circuit's refusal, and for how many seconds. */
+/** Whether a circuit rejected an exchange, with this Retry-After in seconds. */
 export const isCircuitOpen = (thrown: unknown, retryAfter: number) =>
   thrown instanceof BrokerError &&
   thrown.code === 'upstream_unavailable' &&
@@ -32,10 +32,10 @@ export function circuitWorld(options: Partial<CircuitOptions> = {}) {
       return thrown
     }
   }
-  /** An exchange that is under way until it is settled. */
+  /** An exchange that runs until the test settles it. */
   const begin = (tenant = 'a') => {
     const { promise, resolve, reject } = Promise.withResolvers<string>()
-    // Where the circuit refuses, nobody listens.
+    // If the circuit rejects the exchange, there is no other handler.
     promise.catch(() => undefined)
     const result = run(tenant, () => promise)
     return { result, succeed: () => (resolve('token'), result), fail: (error: Error) => (reject(error), result) }
@@ -51,14 +51,14 @@ export function circuitWorld(options: Partial<CircuitOptions> = {}) {
     succeed,
     calls: () => calls,
     /** As many exchanges as there are letters, each of the tenant that it names: capitals fail. */
-    exchanges: async (letters: string, error = away()) => {
+    exchanges: async (letters: string, error = networkError()) => {
       for (const letter of letters) {
         const tenant = letter.toLowerCase()
         await (letter === tenant ? succeed(tenant) : fail(error, tenant))
       }
     },
     open: async () => {
-      for (const tenant of 'abcdefghij') await fail(away(), tenant)
+      for (const tenant of 'abcdefghij') await fail(networkError(), tenant)
       assert.equal(circuit.state(), 'open')
     },
   }

@@ -35,7 +35,7 @@ const silent: readonly (readonly [status: number, seconds: number | undefined, w
   [408, undefined, 'a time-out'],
   [500, undefined, "a server's error"],
   [503, undefined, 'the same'],
-  [200, undefined, 'an answer that cannot be used'],
+  [200, undefined, 'a response that cannot be used'],
 ]
 for (const [status, seconds, why] of silent)
   test(`HTTP ${status} without Retry-After: ${seconds} s (${why})`, () => {

@@ -12,7 +12,7 @@ const counts = () => {
   return { token: token.total, identity: identity.total }
 }
 
-test('the first hop asks the identity endpoint as the platform documents it', async t => {
+test('the first hop calls the identity endpoint as the platform documents it', async t => {
   const broker = await world.broker(t)
   assert.equal((await broker.ask()).status, 200)
   const hop = emulator.requests().find(({ endpoint }) => endpoint === 'identity')
@@ -66,7 +66,7 @@ test('one identity token serves many exchanges', async t => {
   assert.deepEqual(counts(), { token: 3, identity: 1 })
 })
 
-test("the ids of Entra's answer are in the audit line, for Microsoft's support", async t => {
+test("the ids of Entra's response are in the audit line, for Microsoft's support", async t => {
   const broker = await world.broker(t)
   await broker.ask()
   const [line] = broker.events('token.issued')
@@ -140,7 +140,7 @@ for (const at of ['token', 'discovery'] as const)
   })
 
 for (const status of [301, 302, 303, 307, 308])
-  test(`a ${status} to another server takes nothing there`, async t => {
+  test(`a ${status} to another server is not followed`, async t => {
     const target = await hostileAuthority(t, () => ({ status: 200, body: '{}' }))
     const authority = await hostileAuthority(t, ({ method }) =>
       method === 'POST' ? { status, headers: { location: `${target.url}/steal` }, body: '' } : undefined,

@@ -53,7 +53,7 @@ const rows: readonly Omit<Fault, 'at'>[] = [
   { kind: 'expired' },
 ]
 for (const fault of rows)
-  test(`an identity endpoint with ${JSON.stringify(fault)} is 503 identity_unavailable, in time, and heals`, async () => {
+  test(`an identity endpoint with ${JSON.stringify(fault)} is 503 identity_unavailable, in time, and recovers`, async () => {
     await freshIdentity()
     emulator.renewIdentityToken()
     emulator.fault({ ...fault, at: 'identity' })
@@ -71,7 +71,7 @@ for (const fault of rows)
     assert.equal((await broker.ask()).status, 200)
   })
 
-test('an identity that is not assigned to the app is told with what to correct', async t => {
+test('an identity that is not assigned to the app has a remedy', async t => {
   await freshIdentity()
   t.after(() => emulator.setIdentity({ clientId: sample.identity.clientId }))
   emulator.setIdentity({ clientId: '20000000-0000-4000-8000-0000000000ff' })
@@ -83,7 +83,7 @@ test('an identity that is not assigned to the app is told with what to correct',
 })
 
 for (const kind of ['refused', 'hung', 'server-error', 'throttled'] as const)
-  test(`while the identity's token is valid, exchanges go on although its endpoint is away (${kind})`, async () => {
+  test(`while the identity's token is valid, exchanges go on while its endpoint fails (${kind})`, async () => {
     await freshIdentity()
     emulator.fault({ kind, at: 'identity' })
     const fresh = await broker.ask(fabrikam)
@@ -100,7 +100,7 @@ test("the identity's token is replaced in the background once it is due, at 75 %
   emulator.renewIdentityToken()
   emulator.configure({ latency: { identity: 100 } })
   clock.advance(0.02 * day)
-  // Nobody waits for it: this exchange still uses the old one.
+  // No caller waits for it: this exchange still uses the old one.
   assert.equal((await broker.ask(fabrikam)).status, 200)
   await until('the refresh', () => emulator.counts().endpoints.identity.outcomes['issued'] === 1)
   emulator.configure({ latency: {} })
@@ -122,13 +122,13 @@ test('a refresh that fails does not disturb exchanges, and is tried again later'
   await until('the refresh', () => emulator.counts().endpoints.identity.outcomes['issued'] === 1)
 })
 
-test('many cold callers at once ask the identity endpoint once', async () => {
+test('many cold callers at once cause one request to the identity endpoint', async () => {
   await freshIdentity()
   clock.advance(day)
   emulator.configure({ latency: { identity: 50 } })
   const token = await emulator.mintCallerToken({}, { expiresIn: day })
-  const asks = ['contoso', 'fabrikam', 'tailspin'].map(tenant => broker.ask({ tenant, scope: graph }, { token }))
-  await Promise.all(asks)
+  const replies = ['contoso', 'fabrikam', 'tailspin'].map(tenant => broker.ask({ tenant, scope: graph }, { token }))
+  await Promise.all(replies)
   emulator.configure({ latency: {} })
   assert.equal(emulator.counts().endpoints.identity.total, 1)
 })

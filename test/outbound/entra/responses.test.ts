@@ -17,7 +17,7 @@ const invalid = { status: 502, code: 'upstream_invalid' }
  * One row for each kind of failure, for what only a broker as a whole shows: the body, what is not repeated, and that it
  * heals. Every fault with its status, code and Retry-After is in test/broker/cache-matrix*.
  */
-type Row = readonly [fault: Fault, answer: typeof unavailable, retryAfter?: string]
+type Row = readonly [fault: Fault, expected: typeof unavailable, retryAfter?: string]
 const rows: readonly Row[] = [
   [{ kind: 'hung', at: 'token' }, unavailable, '1'],
   [{ kind: 'reset', at: 'discovery' }, unavailable, '1'],
@@ -31,7 +31,7 @@ const rows: readonly Row[] = [
   [{ kind: 'wrong-audience', at: 'token' }, invalid],
 ]
 for (const [fault, expected, retryAfter] of rows)
-  test(`Entra ${JSON.stringify(fault)} is ${expected.status} ${expected.code}, in time, and spoils nothing`, async t => {
+  test(`Entra ${JSON.stringify(fault)} is ${expected.status} ${expected.code}, in time, and affects nothing else`, async t => {
     const broker = await world.broker(t, { environment })
     // The identity's token and the caller's keys are there already: what is measured is Entra.
     assert.equal((await broker.ask({ tenant: 'fabrikam', scope: graph })).status, 200)
@@ -51,7 +51,7 @@ for (const [fault, expected, retryAfter] of rows)
     assert.equal(healed.headers['cache-status'], 'token-broker; fwd=miss')
   })
 
-test('callers who wait for the same hung exchange are all answered in time, and it was sent once', async t => {
+test('callers who wait for the same hung exchange all get a response in time, and it was sent once', async t => {
   const broker = await world.broker(t, { environment })
   emulator.fault({ kind: 'hung', at: 'token' })
   const token = await emulator.mintCallerToken()
@@ -84,7 +84,7 @@ const loud = [
   ['an id in the headers that is a text', says(401, refusal, { 'x-ms-request-id': `${marker} <b>` })],
 ] as const
 for (const [what, said] of loud)
-  test(`upstream text is repeated neither in the answer nor in the log: ${what}`, async t => {
+  test(`upstream text is repeated neither in the response nor in the log: ${what}`, async t => {
     const authority = await hostileAuthority(t, ({ method }) => (method === 'POST' ? said : undefined))
     const broker = await world.broker(t, { environment: { BROKER_AUTHORITY: authority.url, LOG_LEVEL: 'trace' } })
     const { status, text, headers } = await broker.ask()

@@ -7,7 +7,7 @@ import { failure } from './circuit-world.ts'
 
 const settled = () => new Promise(resolve => setImmediate(resolve))
 export const token: IssuedToken = { token: 'token', expiresIn: 3600 }
-export const away = (retryAfter?: number) => failure('upstream_unavailable', 'server_error', retryAfter)
+export const serverError = (retryAfter?: number) => failure('upstream_unavailable', 'server_error', retryAfter)
 
 /** Time that passes only when a test says so: timers go off in their order, each at its own moment. */
 export function movableTime() {
@@ -39,28 +39,25 @@ export function movableTime() {
   return { clock, wait, pass, timers }
 }
 
-export type Answer = 'token' | 'hangs' | Error
+export type Result = 'token' | 'hangs' | Error
 
-/** A source that answers in this order, and hangs from then on. Each answer takes `latency` milliseconds. */
-export function resilienceWorld(
-  answers: readonly Answer[],
-  options: Partial<RetryOptions> & { latency?: number } = {},
-) {
+/** A source that gives these results in order, and hangs from then on. Each takes `latency` milliseconds. */
+export function retryWorld(results: readonly Result[], options: Partial<RetryOptions> & { latency?: number } = {}) {
   const time = movableTime()
   const { clock, wait } = time
   const circuit = createCircuit({ clock })
-  const askedAt: number[] = []
+  const attemptedAt: number[] = []
   const signals: AbortSignal[] = []
   const outer = new AbortController()
   const start = clock.monotonic()
   const source: TokenSource = async (_, signal) => {
-    const answer = answers[askedAt.length] ?? 'hangs'
-    askedAt.push(clock.monotonic() - start)
+    const result = results[attemptedAt.length] ?? 'hangs'
+    attemptedAt.push(clock.monotonic() - start)
     signals.push(signal)
-    if (answer === 'hangs') return new Promise(() => undefined)
+    if (result === 'hangs') return new Promise(() => undefined)
     if (options.latency !== undefined) await wait(options.latency, outer.signal)
-    if (answer === 'token') return token
-    throw answer
+    if (result === 'token') return token
+    throw result
   }
   const tokens = withRetries(source, {
     clock,
@@ -73,27 +70,27 @@ export function resilienceWorld(
   const world = {
     ...time,
     circuit,
-    askedAt,
+    attemptedAt,
     signals,
     outer,
     elapsed: Number.NaN,
     outcome: undefined as unknown,
   }
-  /** Asks once; its outcome, and after how many milliseconds, is in `world` once it has one. */
-  const ask = (grant = grantFor()) => {
+  /** Fetches a token. Once it settles, its outcome and the milliseconds until then are in `world`. */
+  const fetch = (grant = grantFor()) => {
     const keep = (outcome: unknown) => {
       world.outcome = outcome
       world.elapsed = clock.monotonic() - start
     }
     void tokens(grant, outer.signal).then(keep, keep)
   }
-  return Object.assign(world, { ask, tokens })
+  return Object.assign(world, { fetch, tokens })
 }
 
-/** Asks once and lets all the time pass that it may take. */
-export async function outcomeOf(answers: readonly Answer[], options: Parameters<typeof resilienceWorld>[1] = {}) {
-  const world = resilienceWorld(answers, options)
-  world.ask()
+/** Fetches a token and lets all the time pass that it may take. */
+export async function outcomeOf(results: readonly Result[], options: Parameters<typeof retryWorld>[1] = {}) {
+  const world = retryWorld(results, options)
+  world.fetch()
   await world.pass(60_000)
   return world
 }

@@ -49,7 +49,7 @@ const assertions = () =>
     .filter(({ endpoint }) => endpoint === 'token')
     .map(({ assertion }) => assertion?.payload['jti'])
 
-test('the token of the file is the assertion, and no identity endpoint is asked', async t => {
+test('the token of the file is the assertion, without a request to an identity endpoint', async t => {
   const { broker } = await brokerWithFile(t, `${await serviceAccountToken('first')}\n`)
   assert.equal((await broker.ask()).status, 200)
   const counts = emulator.counts().endpoints
@@ -92,7 +92,7 @@ for (const [what, content] of unusable)
     assert.equal((await broker.ask()).status, 200)
   })
 
-test('a federated credential that does not fit is told with the values of the file’s token', async t => {
+test('the remedy for a federated credential that does not fit has the values of the file’s token', async t => {
   const { broker } = await brokerWithFile(
     t,
     await serviceAccountToken('x', { sub: 'system:serviceaccount:other:other' }),
@@ -102,7 +102,7 @@ test('a federated credential that does not fit is told with the values of the fi
   assert.match(String(json['remedy']), /exactly system:serviceaccount:other:other/)
 })
 
-test('the home tenant is known without an exchange: a rule for "*" does not speak of it, but of the others', async t => {
+test('the home tenant is known without an exchange: a rule for "*" does not include it, but the other tenants', async t => {
   const rules = [{ name: 'all', callers: [sampleCaller], tenants: '*', scopes: [graph] }]
   const { broker } = await brokerWithFile(t, await serviceAccountToken('first'), { rules })
   assert.equal((await broker.ask({ tenant: sample.homeTenant, scope: graph })).status, 403)

@@ -57,7 +57,7 @@ test('with TLS files it serves https, and no plain http', async t => {
   await assert.rejects(send(broker.url.replace('https:', 'http:')))
 })
 
-test('TLS 1.1 and older are not spoken', async t => {
+test('TLS 1.1 and older are refused', async t => {
   const folder = await temporaryFolder(t)
   await write(folder, ca.issue())
   const { url } = await startBroker(t, folder)
@@ -65,8 +65,8 @@ test('TLS 1.1 and older are not spoken', async t => {
   // Without the lower security level this side would refuse first.
   const old = { port, ca: ca.caPem, minVersion: 'TLSv1', maxVersion: 'TLSv1.1', ciphers: 'DEFAULT@SECLEVEL=0' } as const
   const socket = connect(old)
-  const spoken = new Promise((resolve, reject) => socket.on('error', reject).on('secureConnect', resolve))
-  await assert.rejects(spoken, { code: 'ERR_SSL_TLSV1_ALERT_PROTOCOL_VERSION' })
+  const connected = new Promise((resolve, reject) => socket.on('error', reject).on('secureConnect', resolve))
+  await assert.rejects(connected, { code: 'ERR_SSL_TLSV1_ALERT_PROTOCOL_VERSION' })
 })
 
 test('a certificate that is renewed in its place is shown to new connections, without a restart', async t => {
@@ -125,23 +125,23 @@ const mismatched: readonly (readonly [what: string, pair: Leaf, where: string])[
   ['a certificate over 256 KiB', { ...ca.issue(), certPem: 'x'.repeat(257 * 1024) }, 'TLS_CERT_FILE'],
 ]
 for (const [what, pair, where] of mismatched)
-  test(`at start, ${what} is a fault that names the variable`, async t => {
+  test(`at start, ${what} is an error that names the variable`, async t => {
     const paths = await write(await temporaryFolder(t), pair)
     await assert.rejects(readTlsPair(paths), (error: unknown) => {
       assert.ok(error instanceof InvalidConfigurationError)
       assert.deepEqual(
-        error.errors.map(fault => fault.where),
+        error.errors.map(each => each.where),
         [where],
       )
       return true
     })
   })
 
-test('at start, files that are not there are both told', async () => {
+test('at start, both missing files are reported', async () => {
   await assert.rejects(readTlsPair({ certFile: '/nowhere/tls.crt', keyFile: '/nowhere/tls.key' }), (error: unknown) => {
     assert.ok(error instanceof InvalidConfigurationError)
     assert.deepEqual(
-      error.errors.map(fault => fault.where),
+      error.errors.map(each => each.where),
       ['TLS_CERT_FILE', 'TLS_KEY_FILE'],
     )
     return true

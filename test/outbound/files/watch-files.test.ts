@@ -23,17 +23,17 @@ function watched(t: TestContext, files: readonly string[]) {
   return { seen, watch }
 }
 
-test('a file that is written is told of, once for writes in a row', async t => {
+test('a file that is written is reported, once for writes in a row', async t => {
   const folder = await folderOf(t)
   const file = join(folder, 'a')
   await writeFile(file, '1')
   const { seen } = watched(t, [file])
   for (let nth = 0; nth < 20; nth++) await writeFile(file, String(nth))
-  await until('told', () => seen.changes > 0)
+  await until('reported', () => seen.changes > 0)
   assert.equal(seen.changes, 1)
 })
 
-test('a ConfigMap is told of each time it is replaced: its files are links to links', async t => {
+test('a ConfigMap is reported each time it is replaced: its files are links to links', async t => {
   const folder = await folderOf(t)
   const version = async (name: string) => {
     await mkdir(join(folder, name))
@@ -46,11 +46,11 @@ test('a ConfigMap is told of each time it is replaced: its files are links to li
   const { seen } = watched(t, [join(folder, 'policy.yaml')])
   for (const nth of [1, 2, 3]) {
     await version(`..${nth + 1}`)
-    await until('told', () => seen.changes === nth)
+    await until('reported', () => seen.changes === nth)
   }
 })
 
-test('once a minute it is told without a change: not every file system tells of changes', async t => {
+test('once a minute there is a report without a change: not every file system reports changes', async t => {
   const folder = await folderOf(t)
   t.mock.timers.enable({ apis: ['setInterval'] })
   const { seen } = watched(t, [join(folder, 'a')])
@@ -66,24 +66,24 @@ test('files of other folders take the place of the ones before', async t => {
   watch.follow([join(two, 'a')])
   await writeFile(join(one, 'a'), '')
   await writeFile(join(two, 'a'), '')
-  await until('told', () => seen.changes > 0)
+  await until('reported', () => seen.changes > 0)
   assert.equal(seen.changes, 1)
   watch.follow([join(one, 'a'), join(two, 'a')])
   await writeFile(join(one, 'a'), '')
-  await until('told again', () => seen.changes > 1)
+  await until('reported again', () => seen.changes > 1)
 })
 
-test('a folder that is not there is a failure that is told, and no reason to end', async t => {
+test('a missing folder is a failure that is reported, and no reason to end', async t => {
   const folder = await folderOf(t)
   const { seen, watch } = watched(t, [join(folder, 'later', 'a')])
   assert.equal(seen.failures, 1)
   await mkdir(join(folder, 'later'))
   watch.follow([join(folder, 'later', 'a')])
   await writeFile(join(folder, 'later', 'a'), '')
-  await until('told', () => seen.changes > 0)
+  await until('reported', () => seen.changes > 0)
 })
 
-test('after it is closed nothing is told', async t => {
+test('after it is closed nothing is reported', async t => {
   const folder = await folderOf(t)
   t.mock.timers.enable({ apis: ['setInterval', 'setTimeout'] })
   const { seen, watch } = watched(t, [join(folder, 'a')])

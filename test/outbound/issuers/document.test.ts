@@ -17,24 +17,24 @@ async function listen(t: TestContext, listener: RequestListener, pair?: { cert: 
   })
   return new URL(`${pair ? 'https' : 'http'}://localhost:${(server.address() as AddressInfo).port}/keys?x=secret`)
 }
-const answering = (t: TestContext, status: number, body: string, headers: Record<string, string> = {}) =>
+const respondingServer = (t: TestContext, status: number, body: string, headers: Record<string, string> = {}) =>
   listen(t, (_request, response) => response.writeHead(status, headers).end(body))
 
-const rows: readonly (readonly [what: string, status: number, body: string, fault: RegExp | undefined])[] = [
+const rows: readonly (readonly [what: string, status: number, body: string, error: RegExp | undefined])[] = [
   ['a document', 200, '{"keys":[]}', undefined],
   ['a document of 512 KiB', 200, JSON.stringify('a'.repeat(limit - 2)), undefined],
   ['a document of one byte more', 200, JSON.stringify('a'.repeat(limit - 1)), /larger than 524288 bytes/],
   ['a document of 10 MB', 200, JSON.stringify('a'.repeat(10_000_000)), /larger than 524288 bytes/],
-  ['a document with another status', 404, '{"keys":[]}', /answered HTTP 404/],
-  ['a document as an error', 500, '{"keys":[]}', /answered HTTP 500/],
-  ['a part of a document', 206, '{"keys":[]}', /answered HTTP 206/],
-  ['a page', 200, '<html>', /did not answer with JSON/],
-  ['nothing', 200, '', /did not answer with JSON/],
+  ['a document with another status', 404, '{"keys":[]}', /responded HTTP 404/],
+  ['a document as an error', 500, '{"keys":[]}', /responded HTTP 500/],
+  ['a part of a document', 206, '{"keys":[]}', /responded HTTP 206/],
+  ['a page', 200, '<html>', /did not return JSON/],
+  ['nothing', 200, '', /did not return JSON/],
 ]
-for (const [what, status, body, fault] of rows)
-  test(`${what} is ${fault ? 'refused' : 'read'}`, async t => {
-    const document = documentFetcher(AbortSignal.timeout(5000))(await answering(t, status, body))
-    if (fault) await assert.rejects(document, fault)
+for (const [what, status, body, error] of rows)
+  test(`${what} is ${error ? 'refused' : 'read'}`, async t => {
+    const document = documentFetcher(AbortSignal.timeout(5000))(await respondingServer(t, status, body))
+    if (error) await assert.rejects(document, error)
     else assert.deepEqual(await document, JSON.parse(body))
   })
 
@@ -64,16 +64,16 @@ for (const status of [301, 302, 303, 307, 308])
       followed++
       response.end('{"keys":[]}')
     })
-    const url = await answering(t, status, '', { location: target.href })
+    const url = await respondingServer(t, status, '', { location: target.href })
     await assert.rejects(documentFetcher(AbortSignal.timeout(5000))(url), new RegExp(`HTTP ${status}`))
     assert.equal(followed, 0)
   })
 
 const silences: readonly (readonly [
   what: string,
-  answer: (request: IncomingMessage, response: ServerResponse) => void,
+  respond: (request: IncomingMessage, response: ServerResponse) => void,
 ])[] = [
-  ['never answers', () => undefined],
+  ['never responds', () => undefined],
   ['sends its headers only', (_request, response) => response.writeHead(200).flushHeaders()],
   ['stops in the middle', (_request, response) => void response.writeHead(200).write('{"keys":')],
   [
@@ -85,16 +85,16 @@ const silences: readonly (readonly [
     },
   ],
 ]
-for (const [what, answer] of silences)
+for (const [what, respond] of silences)
   test(`a server that ${what} is given up in time`, async t => {
-    const url = await listen(t, answer)
+    const url = await listen(t, respond)
     const began = performance.now()
     await assert.rejects(documentFetcher(AbortSignal.timeout(150))(url))
     assert.ok(performance.now() - began < 1000)
   })
 
-test('a server that is not there is told by its URL, with the cause', async t => {
-  const url = await answering(t, 200, '')
+test('an unreachable server is reported with its URL and the cause', async t => {
+  const url = await respondingServer(t, 200, '')
   const nowhere = new URL(url)
   nowhere.port = '1'
   await assert.rejects(documentFetcher(AbortSignal.timeout(1000))(nowhere), (error: Error) => {
@@ -113,7 +113,7 @@ test('https needs a certificate that is trusted; the issuer’s own authority is
   assert.deepEqual(await documentFetcher(AbortSignal.timeout(5000), ca.caPem)(url), { keys: [] })
 })
 
-test('a certificate for another name is refused, whoever signed it', async t => {
+test('a certificate for another name is refused, with any CA', async t => {
   const ca = createAuthority('own')
   const { certPem, keyPem } = ca.issue({ names: ['issuer.example'] })
   const url = await listen(t, (_request, response) => response.end('{}'), { cert: certPem, key: keyPem })

@@ -26,7 +26,7 @@ async function keysOf(settings: Settings, timeoutMs = 1000) {
   const [issuer] = await connectIssuers([{ name: 'corp', audiences: ['token-broker'], ...settings }], {
     clock,
     timeoutMs,
-    asked: () => undefined,
+    upstreamCalled: () => undefined,
   })
   assert.ok(issuer)
   return issuer.keys
@@ -73,7 +73,7 @@ test('the discovery document leads to the keys', async t => {
   assert.deepEqual(paths, ['/.well-known/openid-configuration', '/keys'])
 })
 
-test('a slow discovery document takes its time from the keys: both have one deadline', async t => {
+test('a slow discovery document leaves less time for the keys: both have one deadline', async t => {
   const [timeoutMs, discoveryMs] = [300, 200]
   const issuer = await listen(t, (request, response) => {
     const url = `http://${request.headers.host}`
@@ -122,7 +122,7 @@ const addresses: readonly (readonly [what: string, jwksUri: string, why: RegExp]
   ['at what is no URL', 'keys', /must be a URL/],
 ]
 for (const [what, jwksUri, why] of addresses)
-  test(`keys ${what} are not even asked for`, async t => {
+  test(`keys ${what} are not requested`, async t => {
     const issuer = await issuerWith(t, url => ({ issuer: url, jwks_uri: jwksUri }))
     const ready = (await keysOf({ issuer })).ready()
     await assert.rejects(ready, (error: Error) => {
@@ -149,12 +149,12 @@ const files: readonly (readonly [what: string, content: string])[] = [
   ['no JSON', 'keys'],
   ['no key set', '[]'],
   ['no key', '{"keys":[]}'],
-  ['a symmetric key: whoever reads the file could sign', symmetric],
+  ['a symmetric key: anyone who reads the file could sign', symmetric],
   ['a private key', privateKey],
   ['more than 512 KiB', jwks.padEnd(513 * 1024)],
 ]
 for (const [what, content] of files)
-  test(`a jwksFile with ${what} is a fault that names it`, async t => {
+  test(`a jwksFile with ${what} is an error that names it`, async t => {
     await assert.rejects(keysOf({ issuer: 'corp', jwksFile: await file(t, content) }), (error: unknown) => {
       assert.ok(error instanceof InvalidConfigurationError)
       assert.deepEqual(
@@ -165,13 +165,13 @@ for (const [what, content] of files)
     })
   })
 
-test('a jwksFile or caFile that is not there is a fault that names it, and all of them are told', async () => {
+test('a missing jwksFile or caFile is an error that names it, and all errors are reported', async () => {
   const settings = [
     { name: 'one', issuer: 'one', audiences: ['x'], jwksFile: '/nowhere/jwks.json' },
     { name: 'two', issuer: 'https://two.example', audiences: ['x'], caFile: '/nowhere/ca.pem' },
   ]
   await assert.rejects(
-    connectIssuers(settings, { clock, timeoutMs: 1000, asked: () => undefined }),
+    connectIssuers(settings, { clock, timeoutMs: 1000, upstreamCalled: () => undefined }),
     (error: unknown) => {
       assert.ok(error instanceof InvalidConfigurationError)
       assert.deepEqual(error.errors.map(({ where }) => where).toSorted(), [

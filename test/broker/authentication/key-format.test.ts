@@ -1,25 +1,25 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { describe, test } from 'node:test'
-import { isKey, keyHash, keyOf } from '../../../src/broker/authentication/new-key.ts'
+import { isKey, hashKey, encodeKey } from '../../../src/broker/authentication/api-keys.ts'
 
-const zeros = keyOf(Buffer.alloc(32))
+const zeros = encodeKey(Buffer.alloc(32))
 
 describe('a new key', () => {
-  test('is made of the random bytes and a CRC-32 of what precedes it', () => {
+  test('consists of the random bytes and a CRC-32 of what precedes it', () => {
     // python3 -c "import zlib,base64; b='tb_'+'A'*43; print(base64.urlsafe_b64encode(zlib.crc32(b.encode()).to_bytes(4)))"
     assert.equal(zeros, `tb_${'A'.repeat(43)}gla8sA`)
-    assert.equal(keyOf(Buffer.alloc(32, 0xff)).slice(0, 46), `tb_${'_'.repeat(42)}8`)
+    assert.equal(encodeKey(Buffer.alloc(32, 0xff)).slice(0, 46), `tb_${'_'.repeat(42)}8`)
   })
 
   test('is hashed whole, as sha256sum does', () => {
     // printf %s "$KEY" | sha256sum
-    assert.equal(keyHash('abc'), 'ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad')
+    assert.equal(hashKey('abc'), 'ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad')
   })
 
-  test('is recognised, and matches the expression that scanners use', () => {
+  test('passes the check, and matches the expression that scanners use', () => {
     for (let nth = 0; nth < 200; nth++) {
-      const key = keyOf(randomBytes(32))
+      const key = encodeKey(randomBytes(32))
       assert.match(key, /^tb_[A-Za-z0-9_-]{49}$/)
       assert.ok(isKey(key))
     }

@@ -1,7 +1,7 @@
 import { Type } from 'typebox'
-import { count, guid, moment, oneOf, open, orNull, text } from './answers.ts'
+import { count, guid, moment, oneOf, open, orNull, text } from './responses.ts'
 
-/** Bodies of the operations endpoints, for `openapi.yaml` only; `operations-bodies.ts` makes them. */
+/** Schemas of the operations endpoints' responses, for `openapi.yaml` only. `operations-bodies.ts` writes the responses. */
 
 const errorCode = text('The error code that callers get.', ['upstream_unavailable'])
 const errorReason = text('The reason of the error, as in the log and the metrics.', ['timeout'])
@@ -9,7 +9,7 @@ const errorReason = text('The reason of the error, as in the log and the metrics
 const lastError = open({
   code: errorCode,
   reason: errorReason,
-  detail: text('The error in words, without credentials and without text from the upstream.'),
+  detail: text('The error in words. It contains no credential and no text from the upstream.'),
   upstream_codes: Type.Array(Type.Integer(), { description: 'AADSTS codes, if Entra returned any.' }),
   at: moment('When the error occurred.'),
 })
@@ -99,13 +99,13 @@ export const cacheStatistics = open(
 /** 200 of `DELETE /tokens`. */
 export const purged = open(
   {
-    dropped: count('Number of tokens that were dropped.'),
+    dropped: count('Number of tokens removed from the cache.'),
     replicas: oneOf(['this', 'all'], 'Which replicas were purged.'),
   },
   'The result of a purge.',
 )
 
-/** One of the entries of {@link cacheEntries}; it never has the token. */
+/** One entry of {@link cacheEntries}. It never contains the token. */
 export const cacheEntry = open(
   {
     tenant: guid('The tenant of the token: its id.'),
@@ -126,7 +126,7 @@ export const cacheEntry = open(
     ),
     token: Type.String({
       pattern: '^[0-9a-f]{32}$',
-      description: 'The fingerprint of the token, as in the audit trail: half of its SHA-256.',
+      description: 'The fingerprint of the token, as in the audit log: the first half of its SHA-256.',
     }),
     trace_id: orNull(Type.String(), "Entra's trace id of the exchange."),
     correlation_id: orNull(Type.String(), "Entra's correlation id of the exchange."),
@@ -138,7 +138,7 @@ export const cacheEntry = open(
 export const cacheEntries = open(
   {
     entries: Type.Array(Type.Unsafe({ $ref: '#/components/schemas/CacheEntry' })),
-    next_cursor: orNull(Type.String(), 'The `cursor` of the next page; null on the last.'),
+    next_cursor: orNull(Type.String(), 'The `cursor` of the next page; null on the last page.'),
   },
   'A page of cache entries, in the order in which they were fetched.',
 )

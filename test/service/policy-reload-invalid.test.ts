@@ -6,15 +6,15 @@ import { looks, rule, start, world } from './reload-world.ts'
 
 const { emulator, clock } = world
 
-describe('a faulty version', () => {
-  const faulty = 'applications: { default: x }\nrules: []\n'
+describe('an invalid version', () => {
+  const invalid = 'applications: { default: x }\nrules: []\n'
 
-  test('changes nothing, is logged with its faults, counted, and shown until a good one comes', async t => {
+  test('changes nothing, is logged with its errors, counted, and shown until a valid one comes', async t => {
     const { broker, change, statusFor, health, metrics } = await start(t)
     await statusFor()
     clock.advance(60)
     const since = new Date(clock.now()).toISOString()
-    await change(faulty)
+    await change(invalid)
     assert.equal(await statusFor(), 200)
     const [line, ...more] = broker.events('policy.refused')
     assert.deepEqual(more, [])
@@ -43,20 +43,20 @@ describe('a faulty version', () => {
     )
   })
 
-  test('whose file goes back to what is in force is forgotten', async t => {
+  test('is no longer shown once the file is the active version again', async t => {
     const { broker, change, health, metrics } = await start(t)
-    await change(faulty)
+    await change(invalid)
     await change({})
     assert.equal((await health()).policy['status'], 'ok')
     const [line, ...more] = broker.events('policy.loaded')
     assert.deepEqual(more, [])
     assert.equal(line?.['previous'], line?.['policy'])
     await change({})
-    assert.equal(broker.events('policy.loaded').length, 1, 'a file that was good before is no news')
+    assert.equal(broker.events('policy.loaded').length, 1, 'the active version is not loaded again')
     assert.match(await metrics(), /^token_broker_policy_refused 0$/m)
   })
 
-  test('is one from which something is missing, too: the file was removed', async t => {
+  test('is also a file that was removed', async t => {
     const { broker, folder, statusFor, health } = await start(t)
     await rm(join(folder, 'policy.yaml'))
     await broker.service.reload()
@@ -64,24 +64,24 @@ describe('a faulty version', () => {
     assert.partialDeepStrictEqual((await health()).policy, { status: 'failing' })
   })
 
-  test('is one that grants the audience of the assertions', async t => {
+  test('is also one that grants the audience of the assertions', async t => {
     const scopes = ['api://AzureADTokenExchange/.default']
     const { broker, change } = await start(t)
     await change({ rules: [{ ...rule, scopes }, looks] })
     assert.equal(broker.events('policy.refused').length, 1)
   })
 
-  test('keeps the moment since which it is faulty, while its faults change', async t => {
+  test('keeps the time since which the file is invalid, while its errors change', async t => {
     const { change, health } = await start(t)
     const since = new Date(clock.now()).toISOString()
-    await change(faulty)
+    await change(invalid)
     clock.advance(10)
     await change('applications: {}\n')
     assert.equal((await health()).policy['since'], since)
   })
 })
 
-test('a file that says the same, byte for byte, is no new version', async t => {
+test('a file that is the same byte for byte is not a new version', async t => {
   const { broker, change, statusFor } = await start(t)
   await statusFor()
   emulator.resetCounts()
@@ -90,7 +90,7 @@ test('a file that says the same, byte for byte, is no new version', async t => {
   assert.equal(await statusFor(), 200)
 })
 
-test('the version in force is in the audit line of a request that nobody was authenticated for', async t => {
+test('the active version is in the audit line of a request without an authenticated caller', async t => {
   const { broker, change } = await start(t)
   await change({ deny: [{ tenants: ['tailspin'] }] })
   await broker.ask(undefined, { token: 'nonsense' })
@@ -99,7 +99,7 @@ test('the version in force is in the audit line of a request that nobody was aut
   assert.match(String(loaded?.['previous']), /^[\da-f]{64}$/)
 })
 
-test('many versions at once end with the last', async t => {
+test('after many versions at once, the last one is active', async t => {
   const { broker, write, statusFor } = await start(t)
   await write({ deny: [{ tenants: ['contoso'] }] })
   const first = broker.service.reload()

@@ -3,8 +3,8 @@ import { guidPattern } from '../src/broker/lib/identifiers.ts'
 import { errorTable } from '../src/errors.ts'
 
 /**
- * Bodies of responses, for `openapi.yaml` only: the broker does not load this file, and validates nothing by it. Later
- * versions may add fields to responses, so every object is open.
+ * Schemas of response bodies, for `openapi.yaml` only: the broker does not load this file, and validates nothing by it.
+ * Later versions may add fields to responses, so every object is open.
  */
 
 /** An object to which later versions may add fields. */
@@ -24,7 +24,7 @@ export const count = (description: string, minimum = 0) => Type.Integer({ minimu
 /** A date and time (RFC 3339). */
 export const moment = (description: string) => Type.String({ format: 'date-time', description })
 
-/** The word of a closed set. */
+/** One of these words. */
 export const oneOf = (words: readonly string[], description: string) =>
   Type.Unsafe<string>({ type: 'string', enum: words, description })
 
@@ -41,15 +41,15 @@ export const problem = open(
     }),
     title: text('The same for every occurrence of the code.'),
     status: Type.Integer({ minimum: 400, maximum: 599, description: 'The HTTP status.' }),
-    detail: text('What was wrong this time. For people: the words may change.'),
+    detail: text('What was wrong this time, for people. The text may change.'),
     code: Type.String({
       pattern: '^[a-z_]+$',
       description:
-        'What went wrong, for programs: stable. Later versions may have more codes; judge one that you do not know by ' +
-        'the status.',
+        'What went wrong, for programs. Codes are stable. Later versions may add codes: handle an unknown one by its ' +
+        'status.',
       examples: Object.keys(errorTable),
     }),
-    request_id: text('The id of this request in the log and the audit trail of the broker. Quote it.'),
+    request_id: text('The id of this request in the log and the audit log of the broker. Quote it in reports.'),
     retry_after: Type.Optional(
       count('Seconds after which the same request may succeed, as in `Retry-After`. Absent if waiting cannot help.', 1),
     ),
@@ -72,7 +72,7 @@ export const problem = open(
   'Every error of the broker: problem details of RFC 9457, with `code` and `request_id`.',
 )
 
-/** 200 of `/livez`; of `/readyz`, and its 503. */
+/** 200 of `/livez`. */
 export const liveness = open({ status: Type.Literal('ok') })
-/** Body of `/readyz`. */
-export const readiness = open({ status: oneOf(['ready', 'not ready'], 'The verdict, and nothing else.') })
+/** 200 and 503 of `/readyz`. */
+export const readiness = open({ status: oneOf(['ready', 'not ready'], 'Whether the broker is ready.') })
