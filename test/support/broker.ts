@@ -125,6 +125,8 @@ export interface BrokerOptions {
   readonly environment?: Readonly<Record<string, string>>
   /** The time that the event loop reports at each check, every {@link sampleMs}. By default it stands still, so that no load is shed. */
   readonly loopTime?: () => number
+  /** Times the exchanges: their deadline and the pauses between attempts. Default: a timer. */
+  readonly wait?: (ms: number, signal: AbortSignal) => Promise<void>
 }
 
 /** Starts the emulator and makes this process trust it. It is closed at the end of the file. */
@@ -203,7 +205,7 @@ async function startBroker(
   t: Closing,
   emulator: Emulator,
   clock: Clock,
-  { policy = {}, environment = {}, loopTime = () => 0 }: BrokerOptions,
+  { policy = {}, environment = {}, loopTime = () => 0, wait }: BrokerOptions,
 ): Promise<TestBroker> {
   const written: string[] = []
   const sink = { write: (line: string) => void written.push(line), flush: () => undefined }
@@ -211,7 +213,7 @@ async function startBroker(
     readConfig({ ...emulator.environment(), BROKER_POLICY_FILE: 'in-memory', ...environment }),
     parsePolicy(JSON.stringify({ ...policyOf(emulator), ...policy })),
     sink,
-    { clock, random: () => 0.5, loopTime },
+    { clock, random: () => 0.5, loopTime, ...(wait && { wait }) },
   )
   t.after(() => service.close())
   const anywhere = { host: '127.0.0.1', port: 0 }

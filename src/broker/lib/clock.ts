@@ -16,6 +16,8 @@ export interface Surroundings {
   readonly random: () => number
   /** Monotonic milliseconds with which the lateness of the event loop is measured. Separate, since tests stop the clock. */
   readonly loopTime: () => number
+  /** Resolves after `ms`; rejects when the signal aborts first. Times the exchanges. Default: a timer. */
+  readonly wait?: (ms: number, signal: AbortSignal) => Promise<void>
 }
 
 /** The system's clocks, and `Math.random`. */

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { before, describe, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Fault } from '../../../emulator/faults.ts'
 import type { Counts } from '../../../emulator/traffic.ts'
 import {
@@ -72,6 +73,8 @@ export interface Struck {
 export const timeoutMs = 1000
 /** How much longer a wait may take on a busy machine. */
 const slackMs = 2500
+/** How many times as long the deadline's timer runs where no fault hangs, so that a busy machine does not exceed it. */
+const patience = 3
 
 /** An emulator with an application and a tenant for each cell, and a broker that serves all of them. */
 export async function startMatrix() {
@@ -91,13 +94,18 @@ export async function startMatrix() {
     permissions: ['purge'],
   }
   const applications = Object.fromEntries(cells.map(({ application }, n) => [application, guid(3, n)]))
+  const deadline = { factor: 1 }
+  const wait = (ms: number, signal: AbortSignal) =>
+    sleep(ms === timeoutMs ? ms * deadline.factor : ms, undefined, { signal })
   return {
     ...world,
+    deadline,
     tokens: await Promise.all(minted),
     start: (t: Closing, environment: BrokerOptions['environment'] = {}) =>
       world.broker(t, {
         policy: { applications, tenants: {}, rules: [rule] },
         environment: { BROKER_UPSTREAM_TIMEOUT_MS: String(timeoutMs), ...environment },
+        wait,
       }),
   }
 }
@@ -141,8 +149,10 @@ export async function prepare(matrix: Matrix, broker: TestBroker): Promise<void>
 const mostAttempts = 9
 
 /** Injects a fault, and requests all cells. */
-export async function strike(matrix: Matrix, broker: TestBroker, { fault, attempts = 1 }: Row): Promise<Struck> {
+export async function strike(matrix: Matrix, broker: TestBroker, { fault, attempts = 1, waits }: Row): Promise<Struck> {
+  matrix.deadline.factor = patience
   await prepare(matrix, broker)
+  if (waits !== undefined) matrix.deadline.factor = 1
   matrix.emulator.fault(fault)
   const outcomes = new Map<Cell, Outcome>()
   const atOnce = Math.floor(mostAttempts / attempts)
@@ -153,6 +163,7 @@ export async function strike(matrix: Matrix, broker: TestBroker, { fault, attemp
   }
   const counts = matrix.emulator.counts()
   matrix.emulator.clearFaults()
+  matrix.deadline.factor = 1
   return { outcomes, counts }
 }
 
