@@ -7,6 +7,8 @@ const processes = /'node:child_process'/
 const processWide =
   /'node:(?:v8|vm)'|setDefaultCACertificates|process\.env\[[^\]]+\] = |delete process\.env|network-off\.ts'/
 const timers = /mock\.timers\.enable/
+/** Its tokens have the real time; the clock of a file stands at the time at which its process loaded it. */
+const realTime = /from 'oidc-provider'/
 /** A helper starts an emulator when it is imported: the files of a process would share it, with its clock. */
 const sharedWorld = /^(?:export )?const .+ = await startWorld\(/m
 const emulator = 'emulator/emulator.ts'
@@ -18,7 +20,7 @@ const worlds = 'test/support/broker.ts'
  *
  * - `unit`: it starts no emulator and no process, so all of them share one process
  * - `emulator`: it starts an emulator, so a few processes share these files; each file has an emulator of its own
- * - `alone`: it changes or measures its process, or a helper starts its emulator
+ * - `alone`: it changes or measures its process, needs the real time, or a helper starts its emulator
  * - `processes`: it starts processes itself; in a process of its own too
  */
 export type Kind = 'unit' | 'emulator' | 'alone' | 'processes'
@@ -30,7 +32,9 @@ export function kindOf(root: string, file: string): Kind {
   if (sources.some(({ path, text }) => path !== worlds && processWide.test(text))) return 'alone'
   if (!sources.some(({ path }) => path === emulator)) return 'unit'
   const isShared = ({ path, text }: Source): boolean => !path.endsWith('.test.ts') && sharedWorld.test(text)
-  return sources.some(source => timers.test(source.text) || isShared(source)) ? 'alone' : 'emulator'
+  return sources.some(source => timers.test(source.text) || realTime.test(source.text) || isShared(source))
+    ? 'alone'
+    : 'emulator'
 }
 
 interface Source {
