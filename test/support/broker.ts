@@ -5,7 +5,7 @@ import tls from 'node:tls'
 import { type Emulator, startEmulator } from '../../emulator/emulator.ts'
 import { isObject, type Json } from '../../emulator/jws.ts'
 import { defaultSettings, type EmulatorOptions, sample } from '../../emulator/options.ts'
-import type { Clock } from '../../src/broker/lib/clock.ts'
+import type { Clock, Wait } from '../../src/broker/lib/clock.ts'
 import { parsePolicy } from '../../src/broker/policy/parse.ts'
 import { readConfig } from '../../src/config/config.ts'
 import { lateMs, sampleMs } from '../../src/http/server/load-shedding.ts'
@@ -125,8 +125,8 @@ export interface BrokerOptions {
   readonly environment?: Readonly<Record<string, string>>
   /** The time that the event loop reports at each check, every {@link sampleMs}. By default it stands still, so that no load is shed. */
   readonly loopTime?: () => number
-  /** Times the exchanges: their deadline and the pauses between attempts. Default: a timer. */
-  readonly wait?: (ms: number, signal: AbortSignal) => Promise<void>
+  /** Measures how long callers and requests to Entra and the identity endpoint wait. Default: a timer. */
+  readonly wait?: Wait
 }
 
 /** Starts the emulator and makes this process trust it. It is closed at the end of the file. */
