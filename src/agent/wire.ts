@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import { createCache } from '../broker/tokens/cache.ts'
-import { chance, type Surroundings } from '../broker/lib/clock.ts'
+import { systemRuntime, type Runtime } from '../broker/lib/clock.ts'
 import { RevalidatingCache } from './revalidating-cache.ts'
 import { createTokenService, type TokenService } from '../broker/issue-token.ts'
 import { createSecretAuthenticate } from '../broker/authentication/local-secret.ts'
@@ -54,7 +54,7 @@ export function wireAgent(
   settings: AgentSettings,
   secret: string,
   sink: LineSink,
-  { clock, random }: Pick<Surroundings, 'clock' | 'random'> = chance,
+  { clock, random }: Pick<Runtime, 'clock' | 'random'> = systemRuntime,
 ): AgentService {
   const { broker: url, tenant, credential: files } = settings
   const stopping = new AbortController()

@@ -22,7 +22,7 @@ const graceMs = 1_000
 /** What both listeners' operations endpoints need; only the credential of `/metrics` differs. */
 type SharedOperations = Omit<Operations, 'openMetrics'>
 
-interface Surroundings extends Pick<AppOptions, 'log' | 'isDraining'> {
+interface ListenerOptions extends Pick<AppOptions, 'log' | 'isDraining'> {
   readonly events: Pick<Events, 'responded' | 'headerIgnored'>
   readonly loopTime: () => number
 }
@@ -33,7 +33,7 @@ interface Surroundings extends Pick<AppOptions, 'log' | 'isDraining'> {
  */
 export async function buildListeners(
   config: Config,
-  { log, isDraining, loopTime, events: { responded, headerIgnored } }: Surroundings,
+  { log, isDraining, loopTime, events: { responded, headerIgnored } }: ListenerOptions,
   parts: SharedOperations & Purge & { readonly tokenService: TokenService },
   authorities: FollowedAuthorities | undefined,
 ) {

@@ -1,5 +1,5 @@
 import { createAdmission } from '../broker/authentication/authenticate.ts'
-import { checkExchangeAudience } from '../broker/policy/validate.ts'
+import { validateExchangeAudience } from '../broker/policy/validate.ts'
 import type { IssuerSettings, Policy } from '../broker/policy/model.ts'
 import type { ActivePolicy } from '../broker/authorization/active-policy.ts'
 import type { Events } from '../broker/events.ts'
@@ -11,7 +11,7 @@ import { watchFiles, type FileWatch } from '../outbound/files/watch-files.ts'
 
 /** The errors of a policy that contradicts this configuration; none if the two fit. */
 export const configurationConflicts = ({ identity }: Config, policy: Policy): readonly ConfigurationError[] =>
-  identity.source === 'managed-identity' ? checkExchangeAudience(policy, identity.audience) : []
+  identity.source === 'managed-identity' ? validateExchangeAudience(policy, identity.audience) : []
 
 /** Keeps the active policy up to date with its file. */
 export interface PolicyReloader {

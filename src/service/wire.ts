@@ -4,7 +4,7 @@ import type { Observer } from '../broker/lib/timed.ts'
 import { createAuthenticate, type Issuer } from '../broker/authentication/authenticate.ts'
 import { createCache } from '../broker/tokens/cache.ts'
 import { createCertificateVerifier } from '../broker/authentication/client-certificates.ts'
-import { chance, type Clock, type Surroundings } from '../broker/lib/clock.ts'
+import { systemRuntime, type Clock, type Runtime } from '../broker/lib/clock.ts'
 import { createTokenService } from '../broker/issue-token.ts'
 import { createAssertionCache } from '../broker/tokens/assertion-cache.ts'
 import { readyKeys } from '../broker/authentication/jwks.ts'
@@ -56,8 +56,8 @@ const policyNotWatched = 'the policy file cannot be watched; it is checked once 
  * The composition root: the only place that creates the broker's parts and connects them.
  * @throws InvalidConfigurationError if a file that the configuration or the policy names cannot be used
  */
-export async function wire(config: Config, policy: Policy, sink: LineSink, around = chance): Promise<Service> {
-  const { clock, random, loopTime } = around
+export async function wire(config: Config, policy: Policy, sink: LineSink, runtime = systemRuntime): Promise<Service> {
+  const { clock, random, loopTime } = runtime
   const stopping = new AbortController()
   const isDraining = () => stopping.signal.aborted
   const isReady = () => readiness.isReady() && !isDraining()
@@ -71,12 +71,12 @@ export async function wire(config: Config, policy: Policy, sink: LineSink, aroun
   })
   const { upstreamTimeoutMs: timeoutMs } = config
   const reloader = await startPolicyReloader(config, active, { clock, timeoutMs, ...events })
-  const assertions = connectIdentity(config, around, events.upstreamCalled)
+  const assertions = connectIdentity(config, runtime, events.upstreamCalled)
   const authorities = config.clientCaFile === undefined ? undefined : await followAuthorities(config.clientCaFile)
   const deciders = createDeciders(active, authorities, assertions, clock, events)
-  const { circuit, source } = connectEntra(config, around, assertions, events)
+  const { circuit, source } = connectEntra(config, runtime, assertions, events)
   const cache = createCache(source, {
-    ...around,
+    ...runtime,
     charge: deciders.limits.chargeExchange,
     maxEntries: config.cacheMaxEntries,
     minRemainingSeconds: config.minRemainingSeconds,
@@ -136,29 +136,29 @@ export const identityShare = 0.8
 
 function connectEntra(
   { authority, upstreamTimeoutMs: timeoutMs }: Config,
-  around: Surroundings,
+  runtime: Runtime,
   assertions: AssertionSource,
   events: Events,
 ) {
-  const circuit = createCircuit({ clock: around.clock, changed: events.circuit })
-  const exchanges = entra({ authority, assertions, clock: around.clock, events })
-  return { circuit, source: withRetries(exchanges, { ...around, circuit, timeoutMs }) }
+  const circuit = createCircuit({ clock: runtime.clock, changed: events.circuit })
+  const exchanges = entra({ authority, assertions, clock: runtime.clock, events })
+  return { circuit, source: withRetries(exchanges, { ...runtime, circuit, timeoutMs }) }
 }
 
 function connectIdentity(
   { identity, upstreamTimeoutMs }: Config,
-  around: Surroundings,
+  runtime: Runtime,
   upstreamCalled: Events['upstreamCalled'],
 ): AssertionSource {
   const upstream = identityUpstream(identity)
   const fetched: Observer = (seconds, error) => upstreamCalled(upstream, seconds, error)
   return identity.source === 'managed-identity'
-    ? createAssertionCache(managedIdentity(identity, around.clock), {
-        ...around,
+    ? createAssertionCache(managedIdentity(identity, runtime.clock), {
+        ...runtime,
         timeoutMs: upstreamTimeoutMs * identityShare,
         fetched,
       })
-    : workloadIdentity(identity.tokenFile, identity.homeTenant, { clock: around.clock, fetched })
+    : workloadIdentity(identity.tokenFile, identity.homeTenant, { clock: runtime.clock, fetched })
 }
 
 /** Values of `waiting_for` in the log line `not ready yet`. */

@@ -25,9 +25,9 @@ describe('it issues to the workload what the broker grants', () => {
   })
 
   test('by POST /tokens, from its cache', async () => {
-    const first = await agent.ask()
+    const first = await agent.requestToken()
     const issued = broker.events('token.issued').length
-    const reply = await agent.ask()
+    const reply = await agent.requestToken()
     assert.equal(tidOf(reply), sample.contoso)
     assert.match(String(reply.headers['cache-status']), /^token-broker; hit; ttl=\d+$/)
     assert.equal(reply.json['access_token'], first.json['access_token'])
@@ -89,7 +89,7 @@ describe('it refuses, in the words of the protocol', () => {
 
   test('another tenant than its own, and says which that is', async () => {
     for (const tenant of ['fabrikam', sample.contoso, sample.homeTenant]) {
-      const { status, json } = await agent.ask({ tenant })
+      const { status, json } = await agent.requestToken({ tenant })
       assert.deepEqual([status, json['code']], [403, 'not_permitted'])
       assert.match(String(json['detail']), /one tenant only: contoso/)
     }
@@ -213,7 +213,7 @@ describe('who looks at it', () => {
     assert.partialDeepStrictEqual(json, { upstreams: [{ kind: 'authority', name: broker.url }] })
   })
   test('finds neither secret nor token in the log', async () => {
-    const { json } = await agent.ask()
+    const { json } = await agent.requestToken()
     assert.ok(agent.logText().includes('token.issued'))
     for (const text of [secret, String(json['access_token'])]) assert.ok(!agent.logText().includes(text))
   })

@@ -14,19 +14,19 @@ const rules = [{ name: 'both', callers: [sampleCaller], tenants: ['contoso'], sc
 test("consent that is missing for one resource does not block another, and Entra's code is reported", async t => {
   const agent = await startAgent(t, world, await world.broker(t, { policy: { rules } }))
   emulator.fault({ kind: 'aadsts', at: 'token', code: 65001, times: 1, tenant: sample.contoso })
-  const { status, json } = await agent.ask()
+  const { status, json } = await agent.requestToken()
   assert.deepEqual([status, json['code']], [403, 'consent_required'])
   assert.deepEqual((json['upstream'] as { codes: unknown }).codes, [65001])
-  assert.equal((await agent.ask({ scope: arm })).status, 200)
+  assert.equal((await agent.requestToken({ scope: arm })).status, 200)
 })
 
 test('the broker, not the agent, caches an error of the federation: every other key is a request to the broker', async t => {
   const broker = await world.broker(t, { policy: { rules } })
   const agent = await startAgent(t, world, broker)
   emulator.fault({ kind: 'aadsts', at: 'token', code: 700213, times: 1, tenant: sample.contoso })
-  assert.equal((await agent.ask()).json['code'], 'federation_misconfigured')
+  assert.equal((await agent.requestToken()).json['code'], 'federation_misconfigured')
   const failed = broker.events('token.failed').length
-  assert.equal((await agent.ask({ scope: arm })).json['code'], 'federation_misconfigured')
+  assert.equal((await agent.requestToken({ scope: arm })).json['code'], 'federation_misconfigured')
   assert.equal(broker.events('token.failed').length, failed + 1, 'the broker responded')
 })
 
@@ -34,8 +34,8 @@ test('with a cached token, the agent waits once for a broker that hangs, and for
   const port = await freePort()
   const broker = await world.broker(t, { policy: { rules }, environment: { PORT: String(port) } })
   const agent = await startAgent(t, world, broker)
-  assert.equal((await agent.ask()).status, 200)
-  assert.equal((await agent.ask({ scope: arm })).status, 200)
+  assert.equal((await agent.requestToken()).status, 200)
+  assert.equal((await agent.requestToken({ scope: arm })).status, 200)
   await broker.service.close()
   let requests = 0
   const hung = createServer(() => requests++)
@@ -48,11 +48,11 @@ test('with a cached token, the agent waits once for a broker that hangs, and for
   })
   clock.advance(301)
   const began = performance.now()
-  assert.equal((await agent.ask()).status, 200)
+  assert.equal((await agent.requestToken()).status, 200)
   const first = performance.now() - began
   assert.ok(first < 4000, `after ${first} ms`)
-  assert.equal((await agent.ask({ scope: arm })).status, 200)
-  assert.equal((await agent.ask()).status, 200)
+  assert.equal((await agent.requestToken({ scope: arm })).status, 200)
+  assert.equal((await agent.requestToken()).status, 200)
   assert.ok(performance.now() - began - first < 1000, 'the second key does not wait')
   await until('both requests', () => requests === 2)
 })

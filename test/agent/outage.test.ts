@@ -151,7 +151,7 @@ describe('a token that the broker revokes', () => {
     assert.equal(await outcome(agent), 403)
     for (let nth = 0; nth < 1100; nth += 100) {
       const scopes = Array.from({ length: 100 }, (_, i) => `https://x${nth + i}.example/.default`)
-      await Promise.all(scopes.map(scope => agent.ask({ scope })))
+      await Promise.all(scopes.map(scope => agent.requestToken({ scope })))
     }
     await stop(strict)
     clock.advance(5)

@@ -27,7 +27,7 @@ export interface TestAgent {
     headers?: Readonly<Record<string, string>>,
   ) => Promise<Reply>
   /** `POST /tokens` with the local secret; Graph at contoso unless the body says otherwise. */
-  readonly ask: (body?: Json) => Promise<Reply>
+  readonly requestToken: (body?: Json) => Promise<Reply>
   readonly send: (path: string, options?: SendOptions) => Promise<Reply>
   readonly logText: () => string
 }
@@ -62,7 +62,7 @@ export async function startAgent(
       })
       return send(`${url}/identity/token?${all.toString()}`, { headers })
     },
-    ask: (body = {}) =>
+    requestToken: (body = {}) =>
       send(`${url}/tokens`, {
         method: 'POST',
         headers: { authorization: `Bearer ${secret}`, 'content-type': 'application/json' },

@@ -10,7 +10,7 @@ import { readTlsPair } from '../../src/outbound/files/tls-files.ts'
 import { tlsMessages } from '../../src/service/listeners.ts'
 import { notReadyMessage } from '../../src/telemetry/not-ready.ts'
 import { needNames } from '../../src/service/wire.ts'
-import { faultsOf } from '../support/config-faults.ts'
+import { configurationErrorsOf } from '../support/config-errors.ts'
 import { helmVersion, installHelm, parseManifests, render, runHelm, withHelm } from './helm.ts'
 import { read } from '../support/sources.ts'
 
@@ -69,7 +69,7 @@ test('the values, files and messages that it names exist', async () => {
   for (const code of ['federation_misconfigured', 'consent_required', 'invalid_token'] as const)
     assert.ok(page.includes(code) && code in errorTable, code)
   for (const [words, fault] of [
-    ['AKS workload identity sets it', faultsOf({ BROKER_IDENTITY_SOURCE: 'workload-identity' }).join()],
+    ['AKS workload identity sets it', configurationErrorsOf({ BROKER_IDENTITY_SOURCE: 'workload-identity' }).join()],
     ['must be a certificate and its private key', await tlsFault()],
   ] as const)
     assert.ok(page.includes(words) && fault.includes(words), words)

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { parse } from 'yaml'
 import { auditModes, clouds, logLevels, readConfig } from '../../src/config/config.ts'
-import { faultsOf } from '../support/config-faults.ts'
+import { configurationErrorsOf } from '../support/config-errors.ts'
 import { managed } from '../support/settings.ts'
 import { read } from '../support/sources.ts'
 
@@ -93,7 +93,7 @@ for (const key of Object.keys(settings) as (keyof typeof settings)[]) {
   test(`settings.${key} has the range and the default of ${variable}`, () => {
     const { minimum, maximum } = schema.properties?.['settings']?.properties?.[key] ?? {}
     assert.equal((values['settings'] as Values)[key], readConfig(managed)[key])
-    const isGood = (value: number) => faultsOf({ ...managed, [variable]: String(value) }).length === 0
+    const isGood = (value: number) => configurationErrorsOf({ ...managed, [variable]: String(value) }).length === 0
     assert.ok(minimum !== undefined && maximum !== undefined && isGood(minimum) && isGood(maximum))
     assert.ok(!isGood(minimum - 1) && !isGood(maximum + 1))
   })

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { readConfig } from '../../src/config/config.ts'
 import { type Environment, EnvironmentReader } from '../../src/config/environment.ts'
-import { faultsOf } from '../support/config-faults.ts'
+import { configurationErrorsOf } from '../support/config-errors.ts'
 
 describe('a whole number', () => {
   const table: readonly [value: string | undefined, expected: number | undefined, why: string][] = [
@@ -91,8 +91,10 @@ describe('the numbers of the configuration have limits', () => {
   ]
   for (const [name, fewest, most] of table) {
     test(`${name} from ${fewest} to ${most}`, () => {
-      for (const value of [fewest, most]) assert.deepEqual(faultsOf({ ...least, [name]: String(value) }), [])
-      for (const value of [fewest - 1, most + 1]) assert.equal(faultsOf({ ...least, [name]: String(value) }).length, 1)
+      for (const value of [fewest, most])
+        assert.deepEqual(configurationErrorsOf({ ...least, [name]: String(value) }), [])
+      for (const value of [fewest - 1, most + 1])
+        assert.equal(configurationErrorsOf({ ...least, [name]: String(value) }).length, 1)
     })
   }
 })
@@ -193,7 +195,7 @@ describe('the identity', () => {
   ]
   for (const [changes, what, why] of refused) {
     test(`${Object.keys(changes).join()} is refused: ${why}`, () => {
-      const [error, ...others] = faultsOf({ ...least, ...changes })
+      const [error, ...others] = configurationErrorsOf({ ...least, ...changes })
       assert.match(error ?? '', what)
       assert.deepEqual(others, [])
     })
@@ -201,7 +203,7 @@ describe('the identity', () => {
 
   test('if there is an AKS token file but no identity endpoint, workload-identity is suggested', () => {
     const { IDENTITY_ENDPOINT: _, ...rest } = least
-    const [error] = faultsOf({ ...rest, AZURE_FEDERATED_TOKEN_FILE: '/token' })
+    const [error] = configurationErrorsOf({ ...rest, AZURE_FEDERATED_TOKEN_FILE: '/token' })
     assert.match(error ?? '', /BROKER_IDENTITY_SOURCE=workload-identity/)
   })
 
@@ -212,6 +214,9 @@ describe('the identity', () => {
       AZURE_TENANT_ID: 'contoso.onmicrosoft.com',
       AZURE_FEDERATED_TOKEN_FILE: '/token',
     }
-    assert.match(faultsOf(environment).join(), /^AZURE_TENANT_ID: must be a GUID; got "contoso\.onmicrosoft\.com"$/)
+    assert.match(
+      configurationErrorsOf(environment).join(),
+      /^AZURE_TENANT_ID: must be a GUID; got "contoso\.onmicrosoft\.com"$/,
+    )
   })
 })

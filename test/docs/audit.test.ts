@@ -38,32 +38,35 @@ const meanings = new Map(
 /** What causes each event. */
 type Occasion = (broker: TestBroker, t: TestContext) => Promise<unknown>
 const occasions: Readonly<Record<string, readonly Occasion[]>> = {
-  '`token.issued`': [broker => broker.ask(), async broker => (await broker.ask(), broker.ask())],
+  '`token.issued`': [
+    broker => broker.requestToken(),
+    async broker => (await broker.requestToken(), broker.requestToken()),
+  ],
   '`token.issued`, repeated': [
     async broker => {
       const token = await emulator.mintCallerToken()
-      for (let nth = 0; nth < 3; nth++) await broker.ask(undefined, { token })
+      for (let nth = 0; nth < 3; nth++) await broker.requestToken(undefined, { token })
       await broker.service.close()
     },
   ],
-  '`token.denied`': [broker => broker.ask({ tenant: 'nowhere', scope: graph })],
+  '`token.denied`': [broker => broker.requestToken({ tenant: 'nowhere', scope: graph })],
   '`token.failed`': [
-    broker => (emulator.fault({ kind: 'aadsts', code: 700213, at: 'token' }), broker.ask()),
-    broker => (emulator.fault({ kind: 'throttled', at: 'token' }), broker.ask()),
-    broker => (emulator.fault({ kind: 'reset', at: 'identity' }), broker.ask()),
+    broker => (emulator.fault({ kind: 'aadsts', code: 700213, at: 'token' }), broker.requestToken()),
+    broker => (emulator.fault({ kind: 'throttled', at: 'token' }), broker.requestToken()),
+    broker => (emulator.fault({ kind: 'reset', at: 'identity' }), broker.requestToken()),
   ],
   '`token.refresh_failed`': [
     async broker => {
-      await broker.ask()
+      await broker.requestToken()
       clock.advance(2700)
       emulator.fault({ kind: 'aadsts', code: 7000229, at: 'token' })
-      await broker.ask()
+      await broker.requestToken()
       await until('the failed refresh', () => broker.events('token.refresh_failed').length > 0)
     },
   ],
   '`caller.refused`': [
-    broker => broker.ask(undefined, { token: 'nonsense' }),
-    broker => (emulator.fault({ kind: 'server-error', at: 'callers' }), broker.ask()),
+    broker => broker.requestToken(undefined, { token: 'nonsense' }),
+    broker => (emulator.fault({ kind: 'server-error', at: 'callers' }), broker.requestToken()),
   ],
   '`operation.denied`': [async broker => broker.get('/health', { token: await emulator.mintCallerToken() })],
   '`tokens.purged`': [

@@ -105,7 +105,7 @@ describe('a mistake causes the error in the table', () => {
       if (Number.isNaN(aadsts)) return
       const broker = await world.broker(t)
       world.emulator.fault({ kind: 'aadsts', code: aadsts, at: 'token' })
-      await broker.ask()
+      await broker.requestToken()
       const [line] = broker.events('token.failed')
       assert.deepEqual([line?.['outcome'], line?.['reason']], [outcome, reason])
       assert.equal(typeof line?.['remedy'], 'string')

@@ -4,7 +4,7 @@ import { parseAllDocuments } from 'yaml'
 import { isObject } from '../../src/broker/lib/json-members.ts'
 import { type Config, readConfig } from '../../src/config/config.ts'
 import type { Environment } from '../../src/config/environment.ts'
-import { faultsOf } from '../support/config-faults.ts'
+import { configurationErrorsOf } from '../support/config-errors.ts'
 import { aks, managed, namesRead, platform, workload } from '../support/settings.ts'
 import { blocksOf, rowsOf, sectionOf } from './tables.ts'
 import { read } from '../support/sources.ts'
@@ -25,7 +25,7 @@ describe('docs/configuration.md names', () => {
     assert.deepEqual([...settings, ...refused].toSorted(), namesRead())
     const headings = [...page.matchAll(/^### `([A-Z_]+)`$/gm)].map(([, name]) => name ?? '')
     assert.deepEqual(headings.toSorted(), settings.toSorted())
-    for (const name of refused) assert.equal(faultsOf({ ...managed, [name]: '0' }).length, 1, name)
+    for (const name of refused) assert.equal(configurationErrorsOf({ ...managed, [name]: '0' }).length, 1, name)
   })
 
   test('the hosts and audiences of the clouds', () => {
@@ -35,7 +35,10 @@ describe('docs/configuration.md names', () => {
       const { identity } = readConfig({ ...managed, BROKER_AUTHORITY: authority })
       assert.equal(identity.source === 'managed-identity' && identity.audience, audience)
     }
-    assert.match(faultsOf({ ...managed, BROKER_AUTHORITY: 'https://x' })[0] ?? '', /\((?:https:\S+, ){2}https:\S+\)/)
+    assert.match(
+      configurationErrorsOf({ ...managed, BROKER_AUTHORITY: 'https://x' })[0] ?? '',
+      /\((?:https:\S+, ){2}https:\S+\)/,
+    )
   })
 })
 
@@ -60,17 +63,18 @@ describe('the default is what the table says', () => {
   for (const [name = '', , cell = ''] of rows)
     test(`${name}: ${cell}`, () => {
       const absent = { ...around(name), [name]: undefined }
-      if (cell === 'required') assert.match(faultsOf(absent).join('\n'), new RegExp(`^${name}: is required.*$`))
+      if (cell === 'required')
+        assert.match(configurationErrorsOf(absent).join('\n'), new RegExp(`^${name}: is required.*$`))
       else if (cell === '`false`') assert.deepEqual(readConfig(absent), readConfig({ ...absent, [name]: 'false' }))
       else if (cell !== '–') assert.equal(`\`${String(values[name]?.(readConfig(absent)))}\``, cell)
-      else assert.deepEqual(faultsOf(absent), [])
+      else assert.deepEqual(configurationErrorsOf(absent), [])
     })
 })
 
 describe('the values are what the table says', () => {
   for (const [name = '', , , cell = ''] of rows)
     test(`${name}: ${cell}`, () => {
-      const faults = (value: string) => faultsOf({ ...around(name), [name]: value })
+      const faults = (value: string) => configurationErrorsOf({ ...around(name), [name]: value })
       const [, least, most] = /whole number from (\d+) to (\d+)/.exec(faults('999999999').join()) ?? []
       const choices = /must be one of ([a-z, -]+); got "\?"$/.exec(faults('?').join())?.[1]?.split(', ')
       const isSwitch = faults('?').join().endsWith('must be true or false; got "?"')
@@ -101,7 +105,7 @@ describe('the errors are those that the broker reports', () => {
       assert.equal(title, 'token-broker: The broker cannot start:')
       assert.deepEqual(
         faults.map(fault => fault.trim()),
-        faultsOf(from === 'env' ? said : { ...managed, ...said }),
+        configurationErrorsOf(from === 'env' ? said : { ...managed, ...said }),
       )
     })
 })
@@ -128,7 +132,7 @@ describe('the examples start, without a warning', () => {
   ]
   for (const [what, environment] of examples)
     test(what, () => {
-      assert.deepEqual(faultsOf(environment), [])
+      assert.deepEqual(configurationErrorsOf(environment), [])
       const known = new Set([...namesRead(), 'NODE_EXTRA_CA_CERTS'])
       for (const name of Object.keys(environment)) assert.ok(known.has(name), name)
       assert.ok(environment['BROKER_POLICY_FILE'])

@@ -57,12 +57,13 @@ test('docs/aadsts.md lists every known AADSTS code, with its error code and wher
 
 /** What causes each of the page's log lines. */
 const occasions: Readonly<Record<string, (broker: TestBroker) => unknown>> = {
-  federation: broker => (emulator.fault({ kind: 'aadsts', code: 700213, at: 'token' }), broker.ask()),
-  redirect: broker => (emulator.fault({ kind: 'redirect', at: 'token' }), broker.ask()),
-  throttled: broker => (emulator.fault({ kind: 'throttled', at: 'token' }), broker.ask()),
-  refused: broker => broker.ask(),
-  unknown_target: broker => broker.ask({ tenant: 'unknown', scope: 'https://graph.microsoft.com/.default' }),
-  audience: async broker => broker.ask(undefined, { token: await emulator.mintCallerToken({}, { audience: 'x' }) }),
+  federation: broker => (emulator.fault({ kind: 'aadsts', code: 700213, at: 'token' }), broker.requestToken()),
+  redirect: broker => (emulator.fault({ kind: 'redirect', at: 'token' }), broker.requestToken()),
+  throttled: broker => (emulator.fault({ kind: 'throttled', at: 'token' }), broker.requestToken()),
+  refused: broker => broker.requestToken(),
+  unknown_target: broker => broker.requestToken({ tenant: 'unknown', scope: 'https://graph.microsoft.com/.default' }),
+  audience: async broker =>
+    broker.requestToken(undefined, { token: await emulator.mintCallerToken({}, { audience: 'x' }) }),
 }
 const anotherIdentity = { BROKER_IDENTITY_CLIENT_ID: '20000000-0000-4000-8000-0000000000ff' }
 

@@ -50,7 +50,7 @@ for (const [what, response] of rows)
     say = response
     // After that, the previous failure is no longer cached.
     clock.advance(301)
-    const reply = await broker.ask()
+    const reply = await broker.requestToken()
     assert.deepEqual([reply.status, reply.json['code']], [503, 'identity_unavailable'])
     leaks.response('the response', reply)
     leaks.output('the log', broker.logText())

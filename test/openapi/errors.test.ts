@@ -62,32 +62,32 @@ const withFault =
   (fault: Fault): Provoke =>
   broker => {
     emulator.fault(fault)
-    return broker.ask()
+    return broker.requestToken()
   }
 const json = { 'content-type': 'application/json' }
 const expired = async () => ({ token: await emulator.mintCallerToken({}, { expiresIn: -60 }) })
 
 const limited = (limit: 'requestLimit' | 'exchangeLimit') => async (broker: TestBroker) => {
   const credential = { token: await emulator.mintCallerToken({ sub: `limited-${limit.toLowerCase()}` }) }
-  await broker.ask(token, credential)
-  return broker.ask({ ...token, tenant: 'tailspin' }, credential)
+  await broker.requestToken(token, credential)
+  return broker.requestToken({ ...token, tenant: 'tailspin' }, credential)
 }
 
 const tokenErrors: readonly (readonly [code: string, provoke: Provoke])[] = [
-  ['invalid_request', broker => broker.ask({ tenantId: 'contoso', scope: graph })],
-  ['invalid_tenant', broker => broker.ask({ ...token, tenant: 'contoso/x' })],
-  ['invalid_scope', broker => broker.ask({ ...token, scope: 'User.Read' })],
-  ['unauthenticated', broker => broker.ask(token, { headers: json })],
-  ['invalid_token', async broker => broker.ask(token, await expired())],
+  ['invalid_request', broker => broker.requestToken({ tenantId: 'contoso', scope: graph })],
+  ['invalid_tenant', broker => broker.requestToken({ ...token, tenant: 'contoso/x' })],
+  ['invalid_scope', broker => broker.requestToken({ ...token, scope: 'User.Read' })],
+  ['unauthenticated', broker => broker.requestToken(token, { headers: json })],
+  ['invalid_token', async broker => broker.requestToken(token, await expired())],
   ['issuer_unavailable', withFault({ kind: 'server-error', at: 'callers' })],
-  ['not_permitted', broker => broker.ask({ ...token, tenant: 'fabrikam' })],
-  ['consent_required', broker => broker.ask({ ...token, tenant: 'tailspin' })],
-  ['too_large', broker => broker.ask(JSON.stringify(token).padEnd(16 * 1024 + 1))],
+  ['not_permitted', broker => broker.requestToken({ ...token, tenant: 'fabrikam' })],
+  ['consent_required', broker => broker.requestToken({ ...token, tenant: 'tailspin' })],
+  ['too_large', broker => broker.requestToken(JSON.stringify(token).padEnd(16 * 1024 + 1))],
   [
     'unsupported_media_type',
     async broker => {
       const authorization = `Bearer ${await emulator.mintCallerToken()}`
-      return broker.ask(token, { headers: { authorization, 'content-type': 'text/plain' } })
+      return broker.requestToken(token, { headers: { authorization, 'content-type': 'text/plain' } })
     },
   ],
   ['upstream_rejected', withFault({ kind: 'aadsts', at: 'token', code: 90002 })],
@@ -98,21 +98,21 @@ const tokenErrors: readonly (readonly [code: string, provoke: Provoke])[] = [
     'upstream_unavailable',
     broker => {
       emulator.configure({ expiresIn: 600 })
-      return broker.ask({ ...token, min_expires_in: 900 })
+      return broker.requestToken({ ...token, min_expires_in: 900 })
     },
   ],
   ['identity_unavailable', withFault({ kind: 'reset', at: 'identity' })],
   ['rate_limited', limited('requestLimit')],
   ['rate_limited', limited('exchangeLimit')],
-  ['rate_limited', broker => afterBadCredentials(credential => broker.ask(token, credential))],
+  ['rate_limited', broker => afterBadCredentials(credential => broker.requestToken(token, credential))],
   [
     'overloaded',
     async broker => {
-      await until('that load is shed', async () => (await broker.ask()).status === 503)
-      return broker.ask()
+      await until('that load is shed', async () => (await broker.requestToken()).status === 503)
+      return broker.requestToken()
     },
   ],
-  ['internal_error', broker => withBrokenClock(() => broker.ask())],
+  ['internal_error', broker => withBrokenClock(() => broker.requestToken())],
 ]
 
 describe('POST /tokens', () => {

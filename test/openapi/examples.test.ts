@@ -12,7 +12,7 @@ const bodies = Object.entries(issueToken.requestBody?.content['application/json'
 assert.ok(bodies.length >= 4)
 for (const [name, { value }] of bodies) {
   test(`POST /tokens with the example ${name}`, async () => {
-    const reply = await broker.ask(JSON.stringify(value))
+    const reply = await broker.requestToken(JSON.stringify(value))
     assert.equal(reply.status, 200, reply.text)
     assertDocumented(issueToken, reply)
   })
@@ -23,7 +23,7 @@ test('a token comes from each source that the examples of Cache-Status name', as
   const here = await world.broker(t, brokerOptions(world))
   const seen = new Set<string>()
   const requestToken = async (minExpiresIn = 0) => {
-    const reply = await here.ask({ tenant: 'contoso', scope: graph, min_expires_in: minExpiresIn })
+    const reply = await here.requestToken({ tenant: 'contoso', scope: graph, min_expires_in: minExpiresIn })
     assert.equal(reply.status, 200, reply.text)
     assertDocumented(issueToken, reply)
     seen.add(String(reply.headers['cache-status']).replace(/ttl=\d+/, 'ttl=n'))
@@ -65,7 +65,7 @@ assert.ok(purges.length >= 4)
 for (const query of purges) {
   test(`DELETE /tokens${query}`, async t => {
     const here = await world.broker(t, brokerOptions(world))
-    assert.equal((await here.ask({ tenant: 'contoso', scope: graph })).status, 200)
+    assert.equal((await here.requestToken({ tenant: 'contoso', scope: graph })).status, 200)
     const authorization = `Bearer ${await world.emulator.mintCallerToken({ sub: 'dashboard' })}`
     const reply = await send(`${here.url}/tokens${query}`, { method: 'DELETE', headers: { authorization } })
     assert.deepEqual(reply.json, { dropped: 1, replicas: 'this' }, reply.text)
@@ -90,11 +90,11 @@ test('GET /readyz and GET /health once ready, and after a failure', async t => {
   assert.equal(ready.status, 200)
   assertDocumented(operationOf('getReadiness'), ready)
 
-  assert.equal((await here.ask()).status, 200)
+  assert.equal((await here.requestToken()).status, 200)
   t.after(() => world.emulator.clearFaults())
   world.emulator.fault({ kind: 'aadsts', at: 'token', code: 700213 })
   world.clock.advance(3000)
-  await here.ask()
+  await here.requestToken()
   await until('the refresh fails', () => here.events('token.refresh_failed').length > 0)
   for (const operationId of ['getHealth', 'getCache', 'listCacheEntries']) {
     const operation = operationOf(operationId)
@@ -105,7 +105,7 @@ test('GET /readyz and GET /health once ready, and after a failure', async t => {
 })
 
 test('a response that is not as documented is detected', async () => {
-  const reply = await broker.ask()
+  const reply = await broker.requestToken()
   assert.equal(reply.status, 200, reply.text)
   const wrong = (change: object, headers = reply.headers) => {
     const json = { ...reply.json, ...change }

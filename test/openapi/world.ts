@@ -79,7 +79,7 @@ export async function requestInCrowd(broker: TestBroker, { emulator }: World): P
   await until('the exchange that hangs', () => shows('exchanging', 1))
   const waiting = Array.from({ length: share }, (_, n) => inject(tenantOf(n)))
   await until('the queue', () => shows('waiting', share), 60)
-  const reply = await broker.ask({ tenant: tenantOf(share), scope: graph })
+  const reply = await broker.requestToken({ tenant: tenantOf(share), scope: graph })
   // It is reset, and the next attempt fails for the whole application, which ends all waiting.
   emulator.fault({ kind: 'refused', at: 'token' })
   emulator.clearFaults()

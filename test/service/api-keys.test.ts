@@ -20,20 +20,20 @@ const policy = {
 const broker = await world.broker({ after }, { policy })
 
 test('an API key as bearer gets what its rule grants, and nothing else', async () => {
-  assert.equal((await broker.ask(undefined, { token: secret })).status, 200)
-  const other = await broker.ask({ tenant: 'fabrikam', scope: graph }, { token: secret })
+  assert.equal((await broker.requestToken(undefined, { token: secret })).status, 200)
+  const other = await broker.requestToken({ tenant: 'fabrikam', scope: graph }, { token: secret })
   assert.deepEqual([other.status, other.json['code']], [403, 'not_permitted'])
 })
 
 test('a key that differs in its last character is 401 invalid_token, and is not repeated', async () => {
   const wrong = `${secret.slice(0, -1)}g`
-  const { status, json, text, headers } = await broker.ask(undefined, { token: wrong })
+  const { status, json, text, headers } = await broker.requestToken(undefined, { token: wrong })
   assert.deepEqual([status, json['code']], [401, 'invalid_token'])
   assert.ok(!text.includes(wrong.slice(0, 20)) && !String(headers['www-authenticate']).includes('tb_'))
 })
 
 test('an expired key is 401 invalid_token, and the challenge says why', async () => {
-  const { status, json, headers } = await broker.ask(undefined, { token: 'old' })
+  const { status, json, headers } = await broker.requestToken(undefined, { token: 'old' })
   assert.deepEqual([status, json['code']], [401, 'invalid_token'])
   assert.match(String(headers['www-authenticate']), /error_description="The API key has expired\."/)
 })

@@ -80,7 +80,7 @@ function assertRefused({ status, headers, json, text }: Reply, token: string): v
 for (const [what, make] of attacks)
   test(`a token with ${what} is 401 invalid_token`, async () => {
     const token = await make()
-    assertRefused(await broker.ask(undefined, { token }), token)
+    assertRefused(await broker.requestToken(undefined, { token }), token)
   })
 
 const accepted: readonly Attack[] = [
@@ -93,7 +93,7 @@ const accepted: readonly Attack[] = [
 ]
 for (const [what, make] of accepted)
   test(`a token with ${what} is accepted`, async () => {
-    const { status, text } = await broker.ask(undefined, { token: await make() })
+    const { status, text } = await broker.requestToken(undefined, { token: await make() })
     assert.equal(status, 200, text)
   })
 
@@ -107,42 +107,45 @@ const nothing: readonly (readonly [what: string, headers: Record<string, string>
 ]
 for (const [what, headers] of nothing)
   test(`${what} is 401 unauthenticated, and the challenge names no error (RFC 6750 §3.1)`, async () => {
-    const reply = await broker.ask(undefined, { headers: { ...headers, 'content-type': 'application/json' } })
+    const reply = await broker.requestToken(undefined, { headers: { ...headers, 'content-type': 'application/json' } })
     assert.deepEqual([reply.status, reply.json['code']], [401, 'unauthenticated'])
     assert.equal(reply.headers['www-authenticate'], 'Bearer realm="token-broker"')
   })
 
 test('the scheme is read in any case (RFC 9110 §11.1)', async () => {
   const authorization = `bEARER ${await mint()}`
-  const { status } = await broker.ask(undefined, { headers: { authorization, 'content-type': 'application/json' } })
+  const { status } = await broker.requestToken(undefined, {
+    headers: { authorization, 'content-type': 'application/json' },
+  })
   assert.equal(status, 200)
 })
 
 test('a token that was good is no longer accepted once it has expired', async t => {
   const here = await world.broker(t)
   const token = await mint({}, { expiresIn: 60 })
-  assert.equal((await here.ask(undefined, { token })).status, 200)
+  assert.equal((await here.requestToken(undefined, { token })).status, 200)
   clock.advance(91)
-  assertRefused(await here.ask(undefined, { token }), token)
+  assertRefused(await here.requestToken(undefined, { token }), token)
 })
 
 test('a new key is accepted at once, and a dropped one no longer after the refresh', async t => {
   const here = await world.broker(t)
   const old = await mint()
-  assert.equal((await here.ask(undefined, { token: old })).status, 200)
+  assert.equal((await here.requestToken(undefined, { token: old })).status, 200)
   await emulator.rotateCallerKeys({ drop: true })
-  assert.equal((await here.ask()).status, 200)
+  assert.equal((await here.requestToken()).status, 200)
   // The keys that know the new one no longer have the old one; at the latest they are fetched after five minutes.
   clock.advance(301)
-  assert.equal((await here.ask()).status, 200)
-  assertRefused(await here.ask(undefined, { token: old }), old)
+  assert.equal((await here.requestToken()).status, 200)
+  assertRefused(await here.requestToken(undefined, { token: old }), old)
 })
 
 test('tokens with unknown key ids do not make the broker call the issuer again and again', async t => {
   const here = await world.broker(t)
-  await here.ask()
+  await here.requestToken()
   emulator.resetCounts()
-  for (let i = 0; i < 20; i++) await here.ask(undefined, { token: await mint({}, { header: { kid: `guess-${i}` } }) })
+  for (let i = 0; i < 20; i++)
+    await here.requestToken(undefined, { token: await mint({}, { header: { kid: `guess-${i}` } }) })
   // One refresh is a discovery document and a key set.
   assert.ok(emulator.counts().endpoints.callers.total <= 2)
 })
@@ -152,21 +155,21 @@ for (const kind of ['refused', 'hung', 'server-error', 'html', 'broken-json', 'r
     const here = await world.broker(t, { environment: { BROKER_UPSTREAM_TIMEOUT_MS: '400' } })
     emulator.fault({ kind, at: 'callers' })
     const token = await mint()
-    const { status, headers, json } = await here.ask(undefined, { token })
+    const { status, headers, json } = await here.requestToken(undefined, { token })
     assert.deepEqual([status, json['code']], [503, 'issuer_unavailable'])
     assert.match(String(headers['retry-after']), /^[1-9]\d*$/)
     assert.equal(emulator.counts().redirectsFollowed, 0)
     emulator.clearFaults()
     clock.advance(Number(headers['retry-after']))
-    assert.equal((await here.ask(undefined, { token })).status, 200)
+    assert.equal((await here.requestToken(undefined, { token })).status, 200)
   })
 
 test('callers are still accepted while their issuer is unavailable', async t => {
   const here = await world.broker(t)
-  await here.ask()
+  await here.requestToken()
   emulator.fault({ kind: 'server-error', at: 'callers' })
   clock.advance(600)
-  assert.equal((await here.ask()).status, 200)
+  assert.equal((await here.requestToken()).status, 200)
 })
 
 async function keysFile(t: TestContext): Promise<string> {
@@ -180,23 +183,23 @@ const issuer = { issuer: emulator.callerIssuer, audiences: ['token-broker'] }
 test('keys from a file need no network', async t => {
   const policy = { issuers: { emulator: { ...issuer, jwksFile: await keysFile(t) } } }
   const here = await world.broker(t, { policy })
-  assert.equal((await here.ask()).status, 200)
+  assert.equal((await here.requestToken()).status, 200)
   assert.equal(emulator.counts().endpoints.callers.total, 0)
   const foreign = await mint({}, { key: 'foreign' })
-  assertRefused(await here.ask(undefined, { token: foreign }), foreign)
+  assertRefused(await here.requestToken(undefined, { token: foreign }), foreign)
 })
 
 test('keys from a jwksUri need no discovery document', async t => {
   const policy = { issuers: { emulator: { ...issuer, jwksUri: `${emulator.callerIssuer}/jwks` } } }
   const here = await world.broker(t, { policy })
-  assert.equal((await here.ask()).status, 200)
+  assert.equal((await here.requestToken()).status, 200)
   assert.equal(emulator.counts().endpoints.callers.total, 1)
 })
 
 test('a rule for one issuer does not match the same subject of another', async t => {
   const other = { issuer: `${emulator.callerIssuer}/other`, audiences: ['token-broker'] }
   const here = await world.broker(t, { policy: { issuers: { emulator: issuer, other } } })
-  const { status } = await here.ask(undefined, { token: await mint({}, { issuer: other.issuer }) })
+  const { status } = await here.requestToken(undefined, { token: await mint({}, { issuer: other.issuer }) })
   assert.equal(status, 403)
-  assert.equal((await here.ask()).status, 200)
+  assert.equal((await here.requestToken()).status, 200)
 })

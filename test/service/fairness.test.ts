@@ -24,7 +24,7 @@ const start = (t: TestContext, environment: BrokerOptions['environment'] = {}) =
 type Broker = Awaited<ReturnType<typeof start>>
 
 const request = (broker: Broker, caller: number, tenant = 0, scope = graph) =>
-  broker.ask({ tenant: tenants[tenant], scope }, { token: tokens[caller] ?? '' })
+  broker.requestToken({ tenant: tenants[tenant], scope }, { token: tokens[caller] ?? '' })
 const issued = () => emulator.counts().endpoints.token.outcomes['issued'] ?? 0
 
 test('1,000 cold callers of one key at once: 1 exchange', async t => {

@@ -10,7 +10,7 @@ const token = await emulator.mintCallerToken({}, { expiresIn: 36_000 })
 
 describe('requestLimit', async () => {
   const broker = await start({ requestLimit: '3/m' })
-  const request = () => broker.ask(undefined, { token })
+  const request = () => broker.requestToken(undefined, { token })
 
   test('is in every response; the request beyond it is 429 rate_limited with Retry-After', async () => {
     const replies = [await request(), await request(), await request(), await request()]
@@ -38,8 +38,8 @@ describe('requestLimit', async () => {
   test('does not count what the policy refuses, nor what is malformed', async () => {
     clock.advance(60)
     for (let nth = 0; nth < 5; nth++) {
-      assert.equal((await broker.ask({ tenant: 'nowhere', scope: graph }, { token })).status, 403)
-      assert.equal((await broker.ask('{', { token })).status, 400)
+      assert.equal((await broker.requestToken({ tenant: 'nowhere', scope: graph }, { token })).status, 403)
+      assert.equal((await broker.requestToken('{', { token })).status, 400)
     }
     assert.equal((await request()).status, 200)
   })
@@ -47,7 +47,7 @@ describe('requestLimit', async () => {
 
 describe('exchangeLimit', async () => {
   const broker = await start({ exchangeLimit: '2/m' })
-  const request = (tenant: string) => broker.ask({ tenant, scope: graph }, { token })
+  const request = (tenant: string) => broker.requestToken({ tenant, scope: graph }, { token })
 
   test('counts exchanges, not requests: cached tokens are not limited', async () => {
     for (let nth = 0; nth < 5; nth++) assert.equal((await request('contoso')).status, 200)
@@ -68,6 +68,6 @@ describe('exchangeLimit', async () => {
 
 test('without limits no response has their headers', async t => {
   const broker = await world.broker(t, { policy: { rules: [rule] } })
-  const { headers } = await broker.ask(undefined, { token })
+  const { headers } = await broker.requestToken(undefined, { token })
   assert.ok(!('ratelimit' in headers) && !('ratelimit-policy' in headers))
 })

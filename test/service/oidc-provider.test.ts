@@ -137,7 +137,7 @@ const reasons = (broker: TestBroker): unknown[] => broker.events('caller.refused
 test('its tokens authenticate, by its own discovery document and keys, which many callers cost it once', async t => {
   const broker = await start(t)
   const tokens = await Promise.all(Array.from({ length: 10 }, () => tokenOf()))
-  const replies = await Promise.all(tokens.map(token => broker.ask(undefined, { token })))
+  const replies = await Promise.all(tokens.map(token => broker.requestToken(undefined, { token })))
   assert.deepEqual(new Set(replies.map(({ status }) => status)), new Set([200]))
   assert.deepEqual(keyRequests(), [discovery, '/jwks'])
   const caller = { kind: 'jwt', issuer: 'corp', subject: 'billing' }
@@ -158,7 +158,7 @@ const others: readonly (readonly [
 for (const [what, make, status, reason] of others)
   test(`a token ${what} is ${status}`, async t => {
     const broker = await start(t)
-    const reply = await broker.ask(undefined, { token: await make() })
+    const reply = await broker.requestToken(undefined, { token: await make() })
     assert.equal(reply.status, status, reply.text)
     assert.deepEqual(reasons(broker), reason === undefined ? [] : [reason])
   })
@@ -171,7 +171,7 @@ test('the confirmation in its bound tokens is the one that the broker compares (
 
 test('it rotates its keys: the new one is accepted at once, the old one until it is removed, and not after that', async t => {
   const broker = await start(t)
-  const statusOf = async (token: string) => (await broker.ask(undefined, { token })).status
+  const statusOf = async (token: string) => (await broker.requestToken(undefined, { token })).status
   const [cached, unseen] = [await tokenOf(), await tokenOf()]
   assert.equal(await statusOf(cached), 200)
   assert.equal(kidOf(cached), 'first')
@@ -199,7 +199,7 @@ test('it rotates its keys: the new one is accepted at once, the old one until it
 test('a cached caller is refused once the key is removed, without any other request', async t => {
   const broker = await start(t)
   const token = await tokenOf()
-  const status = async () => (await broker.ask(undefined, { token })).status
+  const status = async () => (await broker.requestToken(undefined, { token })).status
   assert.equal(await status(), 200)
   publish(second)
   clock.advance(331)

@@ -93,7 +93,7 @@ test('a file that is the same byte for byte is not a new version', async t => {
 test('the active version is in the audit line of a request without an authenticated caller', async t => {
   const { broker, change } = await start(t)
   await change({ deny: [{ tenants: ['tailspin'] }] })
-  await broker.ask(undefined, { token: 'nonsense' })
+  await broker.requestToken(undefined, { token: 'nonsense' })
   const [loaded] = broker.events('policy.loaded')
   assert.equal(broker.events('caller.refused')[0]?.['policy'], loaded?.['policy'])
   assert.match(String(loaded?.['previous']), /^[\da-f]{64}$/)

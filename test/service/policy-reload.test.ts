@@ -41,7 +41,7 @@ describe('a new version takes effect for the next request', () => {
     const rules = [{ ...rule, callers: [{ apiKey: 'erp' }] }]
     const keyed = (key: string) => ({ rules, apiKeys: { erp: { sha256: sha256(key), expires: '2999-01-01' } } })
     const { broker, change } = await start(t, keyed('one'))
-    const status = async (token: string) => (await broker.ask(undefined, { token })).status
+    const status = async (token: string) => (await broker.requestToken(undefined, { token })).status
     assert.deepEqual([await status('one'), await status('two')], [200, 401])
     await change(keyed('two'))
     assert.deepEqual([await status('one'), await status('two')], [401, 200])
@@ -49,10 +49,10 @@ describe('a new version takes effect for the next request', () => {
 
   test('a tenant name that now means another id', async t => {
     const { broker, change, token } = await start(t)
-    const first = await broker.ask(undefined, { token })
+    const first = await broker.requestToken(undefined, { token })
     const { tenants } = base as { tenants: Json }
     await change({ tenants: { ...tenants, contoso: tenants['fabrikam'], fabrikam: tenants['contoso'] } })
-    const second = await broker.ask(undefined, { token })
+    const second = await broker.requestToken(undefined, { token })
     assert.deepEqual([second.status, second.json['tenant']], [200, tenants['fabrikam']])
     assert.notEqual(second.json['access_token'], first.json['access_token'])
   })
@@ -82,7 +82,7 @@ describe('callers and issuers', () => {
     emulator.fault({ kind: 'refused', at: 'callers' })
     await change({ deny: [{ tenants: ['tailspin'] }] })
     assert.equal(await statusFor(), 200)
-    assert.equal((await broker.ask()).status, 200, 'another token of the issuer')
+    assert.equal((await broker.requestToken()).status, 200, 'another token of the issuer')
     assert.equal(emulator.counts().endpoints.callers.total, 0)
   })
 
@@ -102,10 +102,10 @@ describe('callers and issuers', () => {
     const { broker, statusFor } = await start(t, { issuers })
     assert.equal(await statusFor(), 200)
     await emulator.rotateCallerKeys({ drop: true })
-    assert.equal((await broker.ask()).status, 401, 'the new key is not in the file yet')
+    assert.equal((await broker.requestToken()).status, 401, 'the new key is not in the file yet')
     await writeFile(jwksFile, JSON.stringify(emulator.callerJwks()))
     await broker.service.reload()
-    assert.equal((await broker.ask()).status, 200)
+    assert.equal((await broker.requestToken()).status, 200)
     assert.equal(await statusFor(), 401, 'the old key is no longer in the file')
     assert.equal(broker.events('policy.loaded').length, 1)
   })
@@ -122,7 +122,7 @@ describe('callers and issuers', () => {
     assert.equal(await statusFor(), 200)
     const { policy } = await health()
     assert.partialDeepStrictEqual(policy, { status: 'failing', errors: [{ where: 'issuers.emulator.jwksFile' }] })
-    assert.equal((await broker.ask(undefined, { token })).status, 200)
+    assert.equal((await broker.requestToken(undefined, { token })).status, 200)
   })
 })
 
@@ -132,7 +132,7 @@ test('a running request ends under the version with which it began', async t => 
   emulator.configure({ latency: { token: 300 } })
   emulator.resetCounts()
   const before = sha256(JSON.stringify({ ...base, rules: [rule, looks] }))
-  const running = broker.ask(undefined, { token })
+  const running = broker.requestToken(undefined, { token })
   await until('the exchange', () => emulator.counts().maxConcurrentTokenRequests === 1)
   await change({ deny: [{ tenants: ['contoso'] }] })
   assert.equal(await statusFor(), 403, 'the next request is under the new version')

@@ -28,7 +28,8 @@ export async function start(t: TestContext, first: Json = {}) {
     await broker.service.reload()
   }
   const token = await emulator.mintCallerToken({}, { expiresIn: 36_000 })
-  const statusFor = async (tenant = 'contoso') => (await broker.ask({ tenant, scope: graph }, { token })).status
+  const statusFor = async (tenant = 'contoso') =>
+    (await broker.requestToken({ tenant, scope: graph }, { token })).status
   const seen = async (path: string) => {
     const url = `${broker.url}${path}`
     const response = await fetch(url, { headers: { authorization: `Bearer ${token}` } })

@@ -175,7 +175,7 @@ export const policyOf = (emulator: Emulator): Json => ({
 })
 
 /** How a request differs from the usual one. */
-export interface AskOptions {
+export interface TokenRequestOptions {
   /** The credential; default: a valid caller's token. */
   readonly token?: string
   /** Headers that replace the usual ones. */
@@ -190,9 +190,9 @@ export interface TestBroker {
   /** The URL of the operations endpoints. Without `MANAGEMENT_PORT` it is `url`. */
   readonly managementUrl: string
   /** `GET` of an operations endpoint. The default credential is that of a caller in {@link observers}. */
-  readonly get: (path: string, options?: AskOptions) => Promise<Reply>
+  readonly get: (path: string, options?: TokenRequestOptions) => Promise<Reply>
   /** `POST /tokens`; a string is sent unchanged. Default: Graph in contoso. */
-  readonly ask: (body?: Json | string, options?: AskOptions) => Promise<Reply>
+  readonly requestToken: (body?: Json | string, options?: TokenRequestOptions) => Promise<Reply>
   /** Everything logged so far, unchanged. */
   readonly logText: () => string
   /** Everything logged so far, one object per line. */
@@ -228,7 +228,7 @@ async function startBroker(
       const authorization = `Bearer ${token ?? (await emulator.mintCallerToken({ sub: 'dashboard' }))}`
       return send(`${managementUrl}${path}`, { headers: headers ?? { authorization } })
     },
-    ask: async (body = { tenant: 'contoso', scope: graph }, { token, headers } = {}) => {
+    requestToken: async (body = { tenant: 'contoso', scope: graph }, { token, headers } = {}) => {
       const authorization = `Bearer ${token ?? (await emulator.mintCallerToken())}`
       return send(`${url}/tokens`, {
         method: 'POST',

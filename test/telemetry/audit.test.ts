@@ -21,8 +21,8 @@ const policyVersion = /^[\da-f]{64}$/
 
 test('each token issued is one line with the caller, the rule, the target and the cache result', async t => {
   const broker = await world.broker(t)
-  const { json } = await broker.ask()
-  await broker.ask()
+  const { json } = await broker.requestToken()
+  await broker.requestToken()
   const [first, second] = broker.events('token.issued').map(stable)
   const { policy, upstream, ...rest } = first ?? {}
   assert.match(String(policy), policyVersion)
@@ -50,7 +50,7 @@ const denials: readonly (readonly [what: string, tenant: string, reason: string]
 for (const [what, tenant, reason] of denials)
   test(`the denial of ${what} is one line with the request as written, and the reason that the response does not have`, async t => {
     const broker = await world.broker(t, { policy: { deny: [{ tenants: ['fabrikam'] }] } })
-    const reply = await broker.ask({ tenant, scope: graph })
+    const reply = await broker.requestToken({ tenant, scope: graph })
     const [line] = broker.events('token.denied')
     assert.equal(line?.['request_id'], reply.json['request_id'])
     const { policy, ...rest } = stable(line)
@@ -72,7 +72,7 @@ for (const [what, tenant, reason] of denials)
 test('a failure is one line with the rule, the codes and ids of Entra, and the remedy', async t => {
   const broker = await world.broker(t)
   emulator.fault({ kind: 'aadsts', code: 700213, at: 'token' })
-  const reply = await broker.ask()
+  const reply = await broker.requestToken()
   const [line] = broker.events('token.failed')
   assert.equal(line?.['request_id'], reply.json['request_id'])
   const { policy, upstream, remedy, cause: _, ...rest } = stable(line)
@@ -98,7 +98,7 @@ test('a failure is one line with the rule, the codes and ids of Entra, and the r
 test('a failure that passes by itself is a warning', async t => {
   const broker = await world.broker(t)
   emulator.fault({ kind: 'throttled', at: 'token' })
-  await broker.ask()
+  await broker.requestToken()
   const [line] = broker.events('token.failed')
   assert.deepEqual(
     [line?.['level'], line?.['outcome'], line?.['reason']],
@@ -124,7 +124,7 @@ for (const [what, mint, outcome, reason] of refusals)
     const broker = await world.broker(t)
     const token = await mint()
     const headers = token === undefined ? {} : { authorization: `Bearer ${token}` }
-    await broker.ask(undefined, { headers: { 'content-type': 'application/json', ...headers } })
+    await broker.requestToken(undefined, { headers: { 'content-type': 'application/json', ...headers } })
     const lines = broker.events('caller.refused')
     assert.equal(lines.length, 1)
     const { policy, ...rest } = stable(lines[0])
@@ -141,10 +141,10 @@ for (const [what, mint, outcome, reason] of refusals)
 
 test('a failed refresh is an event of its own, because no caller was refused', async t => {
   const broker = await world.broker(t)
-  await broker.ask()
+  await broker.requestToken()
   clock.advance(2700)
   emulator.fault({ kind: 'aadsts', code: 7000229, at: 'token' })
-  await broker.ask()
+  await broker.requestToken()
   await until('the failed refresh', () => broker.events('token.refresh_failed').length > 0)
   const [line] = broker.events('token.refresh_failed')
   assert.deepEqual(
@@ -156,7 +156,7 @@ test('a failed refresh is an event of its own, because no caller was refused', a
 
 test('a malformed request is not logged, because no decision was made', async t => {
   const broker = await world.broker(t)
-  await broker.ask('{')
+  await broker.requestToken('{')
   assert.deepEqual(
     broker.logLines().filter(line => 'event' in line),
     [],
@@ -169,7 +169,7 @@ test('a subject cannot add a line, nor make a line long', async t => {
     { name: 'x', callers: [{ issuer: 'emulator', claims: { role: 'r' } }], tenants: ['contoso'], scopes: [graph] },
   ]
   const broker = await world.broker(t, { policy: { rules } })
-  await broker.ask(undefined, { token: await emulator.mintCallerToken({ sub: subject, role: 'r' }) })
+  await broker.requestToken(undefined, { token: await emulator.mintCallerToken({ sub: subject, role: 'r' }) })
   assert.equal(broker.logText().trimEnd().split('\n').length, broker.logLines().length)
   const [line] = broker.events('token.issued')
   assert.partialDeepStrictEqual(line, { caller: { subject: subject.slice(0, 256) } })
@@ -178,8 +178,8 @@ test('a subject cannot add a line, nor make a line long', async t => {
 for (const level of ['error', 'fatal'])
   test(`the audit log does not depend on LOG_LEVEL=${level}`, async t => {
     const broker = await world.broker(t, { environment: { LOG_LEVEL: level } })
-    await broker.ask()
-    await broker.ask({ tenant: 'unknown', scope: graph })
+    await broker.requestToken()
+    await broker.requestToken({ tenant: 'unknown', scope: graph })
     assert.deepEqual(
       broker.logLines().map(line => line['event']),
       ['token.issued', 'token.denied'],

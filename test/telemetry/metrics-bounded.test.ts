@@ -39,7 +39,7 @@ const post =
 const withToken =
   (...how: readonly (() => Parameters<typeof emulator.mintCallerToken>)[]): Request =>
   async broker => {
-    for (const make of how) await broker.ask(undefined, { token: await emulator.mintCallerToken(...make()) })
+    for (const make of how) await broker.requestToken(undefined, { token: await emulator.mintCallerToken(...make()) })
   }
 const get =
   (path: () => string): Request =>

@@ -159,7 +159,7 @@ describe('a verified credential is counted by its issuer and outcome; a cached v
     test(`${issuer || 'no issuer'}: ${outcome}`, async t => {
       const broker = await metrics.broker(t)
       const token = await make()
-      assert.deepEqual(await moves(broker, () => broker.ask(undefined, { token })), {
+      assert.deepEqual(await moves(broker, () => broker.requestToken(undefined, { token })), {
         [counted('tokens', 'invalid_token')]: 1,
         [verified(issuer, outcome)]: 1,
       })
@@ -170,7 +170,7 @@ describe('a verified credential is counted by its issuer and outcome; a cached v
     const token = await mint()
     await ask(broker)
     const threeTimes = async () => {
-      for (let n = 0; n < 3; n++) await broker.ask(undefined, { token })
+      for (let n = 0; n < 3; n++) await broker.requestToken(undefined, { token })
     }
     assert.deepEqual(await moves(broker, threeTimes), {
       [counted('tokens', 'issued')]: 3,

@@ -168,7 +168,7 @@ describe("a fetch of an issuer's keys is counted by issuer and outcome", () => {
   const fetched = (outcome: string) => `token_broker_issuer_key_fetches_total{issuer="onprem",outcome="${outcome}"}`
   const verified = 'token_broker_caller_verifications_total{issuer="onprem",outcome="verified"}'
   const askAsOnprem = async (broker: TestBroker) =>
-    broker.ask(undefined, { token: await emulator.mintCallerToken({}, { issuer: onprem.issuer }) })
+    broker.requestToken(undefined, { token: await emulator.mintCallerToken({}, { issuer: onprem.issuer }) })
 
   test('keys that can be fetched: ok', async t => {
     const broker = await metrics.broker(t, { policy })

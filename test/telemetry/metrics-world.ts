@@ -47,7 +47,7 @@ export async function metricsWorld(emulated: EmulatorOptions = {}) {
   const observer = await emulator.mintCallerToken({ sub: 'dashboard' }, { expiresIn: thirtyDays })
 
   const ask = (broker: TestBroker, body: Json | string = { tenant: 'contoso', scope: graph }): Promise<Reply> =>
-    broker.ask(body, { token: caller })
+    broker.requestToken(body, { token: caller })
   const look = async (broker: TestBroker): Promise<Scrape> => {
     const seen = await scrape(broker, observer)
     assertDocumented(seen)

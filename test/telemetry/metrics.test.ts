@@ -19,7 +19,7 @@ async function eventful() {
   await send(`${broker.url}/health`, { headers: { 'x-forwarded-for': '192.0.2.7' } })
   await ask(broker)
   await ask(broker, { tenant: 'unknown', scope: graph })
-  await broker.ask(undefined, { token: 'nonsense' })
+  await broker.requestToken(undefined, { token: 'nonsense' })
   clock.advance(2700)
   emulator.fault({ kind: 'aadsts', code: 700213, at: 'token' })
   await ask(broker)

@@ -13,7 +13,7 @@ export const systemClock: Clock = Object.freeze({ now: () => Date.now(), monoton
 export type Wait = (ms: number, signal: AbortSignal) => Promise<void>
 
 /** What tests can replace: clocks and random numbers. */
-export interface Surroundings {
+export interface Runtime {
   readonly clock: Clock
   /** Uniform in [0, 1). */
   readonly random: () => number
@@ -24,7 +24,7 @@ export interface Surroundings {
 }
 
 /** The system's clocks, and `Math.random`. */
-export const chance: Surroundings = {
+export const systemRuntime: Runtime = {
   clock: systemClock,
   random: Math.random,
   loopTime: systemClock.monotonic,

@@ -71,7 +71,7 @@ function validateAddresses(issuer: IssuerText, at: Path): readonly SchemaError[]
   // The keys of a file need no network: such an issuer's name is compared, never called.
   const urls = issuer.jwksFile === undefined ? (['issuer', 'jwksUri'] as const) : (['jwksUri'] as const)
   for (const key of urls) {
-    const what = issuer[key] === undefined ? undefined : addressFault(issuer[key])
+    const what = issuer[key] === undefined ? undefined : addressError(issuer[key])
     if (what !== undefined) errors.push({ at: [...at, key], what })
   }
   if (issuer.jwksFile !== undefined && (issuer.jwksUri !== undefined || issuer.caFile !== undefined)) {
@@ -84,7 +84,7 @@ function validateAddresses(issuer: IssuerText, at: Path): readonly SchemaError[]
 }
 
 /** Why keys must not be fetched from a URL, as `must …`; `undefined` if they may. */
-export function addressFault(text: string): string | undefined {
+export function addressError(text: string): string | undefined {
   if (!URL.canParse(text)) return 'must be a URL'
   const { protocol, hostname, username, password } = new URL(text)
   if (username !== '' || password !== '') return 'must not contain a user name or a password'
@@ -226,7 +226,7 @@ const comparable = (text: string): string => text.toLowerCase().replace(/\/+$/, 
  * The errors of a policy that follow from the audience of this broker's own client assertions, if that is not one of the
  * well-known ones: {@link validatePolicy} reports those. Empty if there are none.
  */
-export function checkExchangeAudience(policy: Policy, audience: string): readonly ConfigurationError[] {
+export function validateExchangeAudience(policy: Policy, audience: string): readonly ConfigurationError[] {
   const guids = new Set(guidsIn(audience))
   const isSame = (text: string) =>
     comparable(text) === comparable(audience) || guidsIn(text).some(guid => guids.has(guid))

@@ -3,7 +3,7 @@ import type { Issuer } from '../../broker/authentication/authenticate.ts'
 import type { Clock } from '../../broker/lib/clock.ts'
 import { membersOf } from '../../broker/lib/json-members.ts'
 import { fetchedJwks, fixedJwks, parseJwks, type PublishedKeys, type Jwks } from '../../broker/authentication/jwks.ts'
-import { addressFault } from '../../broker/policy/validate.ts'
+import { addressError } from '../../broker/policy/validate.ts'
 import type { IssuerSettings } from '../../broker/policy/model.ts'
 import type { Events, FetchDocument, Upstream } from '../../broker/events.ts'
 import { InvalidConfigurationError, messageOf, type ConfigurationError } from '../../errors.ts'
@@ -130,7 +130,7 @@ async function discoverKeys(issuer: string, fetchDocument: FetchDocument): Promi
   if (issuer.startsWith('https:') && !jwksUri.startsWith('https:')) {
     throw new Error(`the jwks_uri of ${issuer} is not https`)
   }
-  const addressError = addressFault(jwksUri)
-  if (addressError !== undefined) throw new Error(`the jwks_uri of ${issuer} ${addressError}`)
+  const problem = addressError(jwksUri)
+  if (problem !== undefined) throw new Error(`the jwks_uri of ${issuer} ${problem}`)
   return jwksUri
 }

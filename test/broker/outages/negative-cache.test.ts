@@ -74,7 +74,7 @@ const rows: readonly [fault: Fault, level: Level, seconds: number, why: string][
 /** Sends a request: the response, and how many requests to Entra it caused. */
 async function requestsFor(broker: TestBroker, body: typeof key): Promise<{ reply: Reply; caused: number }> {
   const before = requests()
-  const reply = await broker.ask(body, { token })
+  const reply = await broker.requestToken(body, { token })
   return { reply, caused: requests() - before }
 }
 
@@ -98,7 +98,7 @@ describe('a failure is cached for what it concerns, and for its period', () => {
       clock.advance(0.001)
       const { reply, caused } = await requestsFor(broker, key)
       assert.deepEqual([reply.status, caused], [200, 1], 'then')
-      for (const body of Object.values(others)) assert.equal((await broker.ask(body, { token })).status, 200)
+      for (const body of Object.values(others)) assert.equal((await broker.requestToken(body, { token })).status, 200)
     })
   }
 })
@@ -116,7 +116,7 @@ describe('a failure that passes within the timeout does not reach callers', () =
     test(`${fault.kind} at ${fault.at}, ${fault.times} times (${why}): 200 after ${expected} requests`, async t => {
       const broker = await start(t, { BROKER_UPSTREAM_TIMEOUT_MS: '5000' })
       emulator.fault(fault)
-      const replies = await Promise.all(Array.from({ length: 5 }, () => broker.ask(key, { token })))
+      const replies = await Promise.all(Array.from({ length: 5 }, () => broker.requestToken(key, { token })))
       for (const { status } of replies) assert.equal(status, 200)
       assert.equal(requests(), expected)
     })
@@ -124,11 +124,11 @@ describe('a failure that passes within the timeout does not reach callers', () =
 
   test('an assertion that is refused although the platform has a newer one: 200 after two requests', async t => {
     const broker = await start(t)
-    await broker.ask({ ...key, tenant: 'fabrikam' }, { token })
+    await broker.requestToken({ ...key, tenant: 'fabrikam' }, { token })
     emulator.renewIdentityToken()
     emulator.fault(at('aadsts', { code: 700_024, times: 1 }))
     emulator.resetCounts()
-    assert.equal((await broker.ask(key, { token })).status, 200)
+    assert.equal((await broker.requestToken(key, { token })).status, 200)
     const { endpoints } = emulator.counts()
     assert.deepEqual([endpoints.token.total, endpoints.identity.total], [2, 1])
   })

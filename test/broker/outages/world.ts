@@ -118,7 +118,7 @@ export type Matrix = Awaited<ReturnType<typeof startMatrix>>
 
 /** Requests the key of a cell for one caller. */
 export const requestCell = ({ tokens }: Matrix, broker: TestBroker, { application, tenant }: Cell, caller = 0) =>
-  broker.ask({ application, tenant, scope: graph }, { token: tokens[caller] ?? '' })
+  broker.requestToken({ application, tenant, scope: graph }, { token: tokens[caller] ?? '' })
 
 /** Requests the key of a cell for all its callers at once. */
 export const requestAll = (matrix: Matrix, broker: TestBroker, cell: Cell): Promise<readonly Reply[]> =>

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { checkExchangeAudience } from '../../../src/broker/policy/validate.ts'
+import { validateExchangeAudience } from '../../../src/broker/policy/validate.ts'
 import { cast, graph, ids, policyOf } from '../../support/callers.ts'
 
 const callers = [{ issuer: 'onprem', subject: 'worker' }]
@@ -22,7 +22,7 @@ const table: readonly (readonly [audience: string, scope: string, where: readonl
 for (const [audience, scope, where, why] of table)
   test(`the identity's audience ${audience} beside the scope ${scope}: ${why}`, () => {
     assert.deepEqual(
-      checkExchangeAudience(policy(scope), audience).map(error => error.where),
+      validateExchangeAudience(policy(scope), audience).map(error => error.where),
       where,
     )
   })

@@ -117,5 +117,5 @@ export async function fuzz(t: TestContext, request: fc.Arbitrary<string>, often:
     assert.ok((statuses.get(status) ?? 0) > runs(20), `hardly ever ${status}: the test tried too little`)
   assert.ok((statuses.get('none') ?? 0) < requests / 20, 'too many requests got no response')
   assert.ok(later - before < growthMb)
-  assert.equal((await broker.ask(undefined, { token: good })).status, 200)
+  assert.equal((await broker.requestToken(undefined, { token: good })).status, 200)
 }

@@ -47,7 +47,7 @@ const tenantsOf = (pages: readonly (readonly Json[])[]) => pages.flat().map(({ t
 describe('an entry', () => {
   test('shows everything about a token except the token', async t => {
     const broker = await world.broker(t, { policy })
-    const { json } = await broker.ask()
+    const { json } = await broker.requestToken()
     const { entries, next } = await entriesOf(broker)
     assert.equal(next, null)
     const [{ trace_id: traceId, correlation_id: correlationId, ...entry } = {}, ...more] = entries
@@ -73,7 +73,7 @@ describe('an entry', () => {
 
   test('is fresh, then due, then failing, then expired, and never shown as servable when it is not', async t => {
     const broker = await world.broker(t, { policy })
-    await broker.ask()
+    await broker.requestToken()
     const shown = async () => (await entriesOf(broker)).entries[0]
     // 75 % of 3599 s; in its last minute a token is not issued.
     clock.advance(2699)
@@ -83,7 +83,7 @@ describe('an entry', () => {
 
     emulator.fault({ kind: 'aadsts', code: 700213, at: 'token' })
     const failedAt = new Date(clock.now()).toISOString()
-    await broker.ask()
+    await broker.requestToken()
     await until('the failed refresh', () => broker.events('token.refresh_failed').length === 1)
     assert.partialDeepStrictEqual(await shown(), {
       state: 'due',
@@ -99,7 +99,7 @@ describe('an entry', () => {
     assert.partialDeepStrictEqual(await shown(), { state: 'expired', usable_seconds: 0, refresh_in: 0 })
 
     emulator.clearFaults()
-    assert.equal((await broker.ask()).status, 200)
+    assert.equal((await broker.requestToken()).status, 200)
     assert.partialDeepStrictEqual(await shown(), { state: 'fresh', failed_refreshes: 0, last_failure: null })
   })
 
@@ -107,7 +107,7 @@ describe('an entry', () => {
     const broker = await world.broker(t, {
       policy: { ...policy, applications: { default: sample.application, again: sample.application } },
     })
-    await broker.ask()
+    await broker.requestToken()
     const { entries } = await entriesOf(broker)
     assert.equal(entries.length, 1)
     assert.equal(entries[0]?.['client_id'], sample.application)
@@ -131,7 +131,7 @@ describe('/cache', () => {
       at_risk_usable_seconds: null,
     }
     assert.deepEqual((await broker.get('/cache')).json, nothing)
-    for (const tenant of numbered.slice(0, 5)) await broker.ask({ tenant, scope: graph })
+    for (const tenant of numbered.slice(0, 5)) await broker.requestToken({ tenant, scope: graph })
     assert.deepEqual((await broker.get('/cache')).json, { ...nothing, entries: 2, evictions: 3 })
   })
 
@@ -139,7 +139,7 @@ describe('/cache', () => {
     const broker = await world.broker(t, { policy })
     await broker.get('/cache')
     emulator.configure({ latency: { token: 200 } })
-    const running = broker.ask()
+    const running = broker.requestToken()
     await until('the fetch', async () => (await broker.get('/cache')).json['fetching'] === 1)
     await running
     assert.equal((await broker.get('/cache')).json['fetching'], 0)
@@ -147,12 +147,12 @@ describe('/cache', () => {
 
   test('shows how many tokens are at risk, and how long the first of them is still usable', async t => {
     const broker = await world.broker(t, { policy })
-    await broker.ask()
+    await broker.requestToken()
     clock.advance(2700)
     emulator.fault({ kind: 'aadsts', code: 700213, at: 'token' })
-    await broker.ask()
+    await broker.requestToken()
     await until('the failed refresh', () => broker.events('token.refresh_failed').length === 1)
-    await broker.ask()
+    await broker.requestToken()
     clock.advance(0.4)
     assert.partialDeepStrictEqual((await broker.get('/cache')).json, { at_risk: 1, at_risk_usable_seconds: 838 })
     clock.advance(0.6)
@@ -162,7 +162,7 @@ describe('/cache', () => {
 describe('pages', () => {
   const filled = async (t: TestContext, tenants = numbered) => {
     const broker = await world.broker(t, { policy })
-    for (const tenant of tenants) assert.equal((await broker.ask({ tenant, scope: graph })).status, 200)
+    for (const tenant of tenants) assert.equal((await broker.requestToken({ tenant, scope: graph })).status, 200)
     return broker
   }
 
@@ -184,7 +184,7 @@ describe('pages', () => {
 
   test('a cache hit between two pages does not change the order', async t => {
     const broker = await filled(t)
-    const requestToken = async () => void (await broker.ask({ tenant: numbered[0] ?? '', scope: graph }))
+    const requestToken = async () => void (await broker.requestToken({ tenant: numbered[0] ?? '', scope: graph }))
     assert.deepEqual(tenantsOf(await walk(broker, 5, requestToken)), numbered)
   })
 
@@ -194,7 +194,7 @@ describe('pages', () => {
     const [first = ''] = numbered
     const pages = await walk(here, 5, async page => {
       if (page > 1) return
-      await here.ask({ tenant: first, scope: graph })
+      await here.requestToken({ tenant: first, scope: graph })
       await until('the refresh', async () => (await entriesOf(here)).entries.at(-1)?.['tenant'] === first)
     })
     assert.deepEqual(tenantsOf(pages), [...numbered, first])
@@ -211,9 +211,9 @@ describe('pages', () => {
 describe('the entries of one tenant', () => {
   const filled = async (t: TestContext) => {
     const broker = await world.broker(t, { policy })
-    await broker.ask({ tenant: 'contoso', scope: graph })
-    await broker.ask({ tenant: 'mixed', scope: graph })
-    await broker.ask({ tenant: 'contoso', scope: arm })
+    await broker.requestToken({ tenant: 'contoso', scope: graph })
+    await broker.requestToken({ tenant: 'mixed', scope: graph })
+    await broker.requestToken({ tenant: 'contoso', scope: arm })
     return broker
   }
   const rows: readonly (readonly [tenant: string, scopes: readonly string[], why: string])[] = [

@@ -40,7 +40,7 @@ async function upstream(broker: TestBroker, kind: string, name?: string): Promis
 }
 /** Requests a token as a caller of the issuer whose keys are fetched. */
 const requestAsOnprem = async (broker: TestBroker) =>
-  broker.ask(undefined, { token: await emulator.mintCallerToken({}, { issuer: fetchedIssuer.issuer }) })
+  broker.requestToken(undefined, { token: await emulator.mintCallerToken({}, { issuer: fetchedIssuer.issuer }) })
 
 describe('what /health reports', () => {
   test('at the start: the policy, and every upstream as not used yet', async t => {
@@ -78,7 +78,7 @@ describe('what /health reports', () => {
   test('ok, after every upstream was used successfully', async t => {
     const broker = await startBroker(t)
     await broker.service.warmUp()
-    await broker.ask()
+    await broker.requestToken()
     await requestAsOnprem(broker)
     assert.partialDeepStrictEqual(await health(broker), { status: 'ok', ready: true })
   })
@@ -93,7 +93,7 @@ describe('what /health reports', () => {
   test('one failing check makes the whole failing, whatever the unknown checks are', async t => {
     const broker = await startBroker(t)
     emulator.fault({ kind: 'server-error', at: 'identity' })
-    await broker.ask()
+    await broker.requestToken()
     assert.equal((await health(broker))['status'], 'failing')
   })
 })
@@ -105,18 +105,18 @@ test('the authority: unknown, ok, failing, ok; "since" moves only with the statu
   clock.advance(10)
   assert.partialDeepStrictEqual(await entra(), { status: 'unknown', since: started, last_success: null })
 
-  await broker.ask()
+  await broker.requestToken()
   const worked = iso()
   assert.partialDeepStrictEqual(await entra(), { status: 'ok', since: worked, last_success: worked })
   clock.advance(10)
-  await broker.ask({ tenant: 'fabrikam', scope: graph })
+  await broker.requestToken({ tenant: 'fabrikam', scope: graph })
   const workedAgain = iso()
   assert.partialDeepStrictEqual(await entra(), { status: 'ok', since: worked, last_success: workedAgain })
 
   emulator.fault({ kind: 'aadsts', code: 700213, at: 'token' })
   clock.advance(3600)
   const failed = iso()
-  const refused = await broker.ask(undefined, { token: await emulator.mintCallerToken() })
+  const refused = await broker.requestToken(undefined, { token: await emulator.mintCallerToken() })
   assert.equal(refused.json['code'], 'federation_misconfigured')
   const lastError = {
     code: 'federation_misconfigured',
@@ -139,7 +139,7 @@ test('the authority: unknown, ok, failing, ok; "since" moves only with the statu
 
   emulator.clearFaults()
   clock.advance(600)
-  assert.equal((await broker.ask()).status, 200)
+  assert.equal((await broker.requestToken()).status, 200)
   assert.partialDeepStrictEqual(await entra(), {
     status: 'ok',
     since: iso(),
@@ -166,7 +166,7 @@ for (const [fault, kind, error] of outages)
   test(`${kind}: ${fault.kind} is failing, and the other checks are unaffected`, async t => {
     const broker = await startBroker(t, { BROKER_UPSTREAM_TIMEOUT_MS: '500' })
     emulator.fault(fault)
-    const { json } = await (kind === 'issuer' ? requestAsOnprem(broker) : broker.ask())
+    const { json } = await (kind === 'issuer' ? requestAsOnprem(broker) : broker.requestToken())
     assert.equal(json['code'], error['code'])
     const { upstreams } = await health(broker)
     const failing = (upstreams as readonly Json[]).filter(({ status }) => status === 'failing')
@@ -185,7 +185,7 @@ for (const [what, fault, tenant, status] of refusals)
   test(`${what} does not make the authority fail: Entra has responded`, async t => {
     const broker = await startBroker(t)
     if (fault) emulator.fault(fault)
-    assert.equal((await broker.ask({ tenant, scope: graph })).status, status)
+    assert.equal((await broker.requestToken({ tenant, scope: graph })).status, status)
     assert.partialDeepStrictEqual(await upstream(broker, 'authority'), { status: 'ok', last_error: null })
   })
 
@@ -200,9 +200,9 @@ test("an issuer's keys that cannot be renewed are failing, while its callers are
 
 test('a request to /health calls no upstream and changes nothing, whatever is due or failing', async t => {
   const broker = await startBroker(t)
-  await broker.ask()
+  await broker.requestToken()
   emulator.fault({ kind: 'server-error', at: 'token' })
-  await broker.ask({ tenant: 'fabrikam', scope: graph })
+  await broker.requestToken({ tenant: 'fabrikam', scope: graph })
   // The token is due, and so are the keys of the issuer that are fetched.
   clock.advance(2700)
   emulator.resetCounts()

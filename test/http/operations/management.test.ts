@@ -26,7 +26,7 @@ describe('the main listener', () => {
       }
     })
 
-  test('serves tokens', async () => assert.equal((await broker.ask()).status, 200))
+  test('serves tokens', async () => assert.equal((await broker.requestToken()).status, 200))
 })
 
 describe('the management listener', () => {
@@ -60,8 +60,8 @@ describe('the management listener', () => {
 
   test('shows the state of the main listener: one cache, one set of counters, one policy', async t => {
     const here = await world.broker(t, { environment })
-    await here.ask()
-    await here.ask()
+    await here.requestToken()
+    await here.requestToken()
     await send(`${here.url}/nowhere`)
     const metrics = await scrape(here)
     const shown = [
@@ -93,12 +93,12 @@ test('draining is visible on the management listener, which stays open as long a
   here.service.drain()
   const { status, headers } = await readyz()
   assert.deepEqual([status, headers.connection], [503, 'close'])
-  assert.equal((await here.ask()).status, 200)
+  assert.equal((await here.requestToken()).status, 200)
 
   // Closing waits for running requests; the management listener closes last.
   emulator.configure({ latency: { token: 500 } })
   emulator.resetCounts()
-  const running = here.ask({ tenant: 'fabrikam', scope: graph })
+  const running = here.requestToken({ tenant: 'fabrikam', scope: graph })
   await until('the exchange', () => emulator.counts().maxConcurrentTokenRequests === 1)
   const closed = here.service.close()
   await until('the main listener is closed', () => !here.service.app.server.listening)
@@ -132,7 +132,7 @@ describe('with TLS', () => {
 
   test('both listeners use it, and neither accepts plain http', async t => {
     const { broker: here } = await startWithTls(t)
-    assert.equal((await here.ask()).status, 200)
+    assert.equal((await here.requestToken()).status, 200)
     assert.equal((await here.get('/health')).status, 200)
     for (const url of [here.url, here.managementUrl]) {
       assert.match(url, /^https:/)

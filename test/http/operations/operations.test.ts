@@ -28,7 +28,7 @@ const policy = {
   ],
 }
 const broker = await world.broker({ after }, { policy })
-await broker.ask()
+await broker.requestToken()
 
 const guarded = ['/health', '/metrics', '/cache', '/cache/entries'] as const
 const endpointOf = (path: string) => path.slice(1).replace('/', '_')
@@ -124,7 +124,7 @@ for (const path of guarded) {
 
 describe('the permission to observe', () => {
   test('grants no token', async () => {
-    const { status, json } = await broker.ask(undefined, { token: await tokenOf('dashboard') })
+    const { status, json } = await broker.requestToken(undefined, { token: await tokenOf('dashboard') })
     assert.deepEqual([status, json['code']], [403, 'not_permitted'])
   })
 

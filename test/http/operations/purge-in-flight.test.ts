@@ -15,7 +15,8 @@ const start = () =>
   world.broker({ after }, { policy: { rules: [...(policyOf(emulator)['rules'] as object[]), operators] } })
 const brokers = { cold: await start(), joined: await start(), due: await start(), failed: await start() }
 
-const requestToken = (broker: TestBroker, tenant = 'contoso') => broker.ask({ tenant, scope: graph }, { token })
+const requestToken = (broker: TestBroker, tenant = 'contoso') =>
+  broker.requestToken({ tenant, scope: graph }, { token })
 const purge = async ({ url }: TestBroker, query: string) =>
   (await send(`${url}/tokens${query}`, { method: 'DELETE', headers: { authorization } })).json
 const fetching = async ({ url }: TestBroker): Promise<unknown> =>

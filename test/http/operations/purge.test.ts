@@ -46,7 +46,7 @@ const keys = {
   'contoso second': { ...tokenRequest, application: 'second' },
 }
 const cacheStatus = async (broker: TestBroker, body: typeof tokenRequest) =>
-  String((await broker.ask(body)).headers['cache-status'])
+  String((await broker.requestToken(body)).headers['cache-status'])
 const exchanges = () => emulator.counts().endpoints.token.total
 
 describe('what matches is dropped, and the rest stays cached', () => {
@@ -68,7 +68,7 @@ describe('what matches is dropped, and the rest stays cached', () => {
   for (const [query, gone, why] of table) {
     test(`${query}: ${why}`, async t => {
       const broker = await start(t)
-      for (const body of Object.values(keys)) await broker.ask(body)
+      for (const body of Object.values(keys)) await broker.requestToken(body)
       const { status, headers, json } = await purge(broker, query)
       assert.equal(status, 200)
       assert.deepEqual(json, { dropped: gone.length, replicas: 'this' })
@@ -83,9 +83,9 @@ describe('what matches is dropped, and the rest stays cached', () => {
 
   test('a dropped token is replaced by a new one', async t => {
     const broker = await start(t)
-    const before = await broker.ask(tokenRequest)
+    const before = await broker.requestToken(tokenRequest)
     await purge(broker, '?all=true')
-    const after = await broker.ask(tokenRequest)
+    const after = await broker.requestToken(tokenRequest)
     assert.equal(after.status, 200)
     assert.notEqual(after.json['access_token'], before.json['access_token'])
     assert.match(await cacheStatus(broker, tokenRequest), /; hit; /)
@@ -93,7 +93,7 @@ describe('what matches is dropped, and the rest stays cached', () => {
 
   test('a second purge finds nothing left', async t => {
     const broker = await start(t)
-    await broker.ask(tokenRequest)
+    await broker.requestToken(tokenRequest)
     assert.equal((await purge(broker, '?all=true')).json['dropped'], 1)
     assert.equal((await purge(broker, '?all=true')).json['dropped'], 0)
   })
@@ -119,7 +119,7 @@ describe('a malformed purge drops nothing', () => {
   for (const [query, code, why] of table) {
     test(`${query === '' ? 'no query' : query}: ${why}`, async t => {
       const broker = await start(t)
-      await broker.ask(tokenRequest)
+      await broker.requestToken(tokenRequest)
       const { status, json, headers } = await purge(broker, query)
       assert.deepEqual([status, json['code']], [400, code])
       assert.match(String(headers['content-type']), /^application\/problem\+json/)
@@ -139,7 +139,7 @@ describe('who may purge', () => {
   for (const [sub, expected] of table) {
     test(`${sub}: ${expected}`, async t => {
       const broker = await start(t)
-      await broker.ask(tokenRequest)
+      await broker.requestToken(tokenRequest)
       const { status, json } = await purge(broker, '?all=true', sub)
       assert.equal(status, expected)
       assert.match(await cacheStatus(broker, tokenRequest), expected === 200 ? /fwd=miss/ : /; hit; /)
@@ -165,7 +165,7 @@ describe('who may purge', () => {
 
 test('the audit trail says who dropped what', async t => {
   const broker = await start(t)
-  await broker.ask(tokenRequest)
+  await broker.requestToken(tokenRequest)
   await purge(broker, `?tenant=contoso&scope=${graph}&application=second`)
   await purge(broker, '?all=true')
   const [some, all] = broker.events('tokens.purged')
@@ -188,28 +188,28 @@ describe('the purge also clears cached failures', () => {
     const broker = await start(t)
     emulator.setConsent(sample.contoso, sample.application, false)
     t.after(() => emulator.setConsent(sample.contoso, sample.application, true))
-    assert.equal((await broker.ask(tokenRequest)).status, 403)
+    assert.equal((await broker.requestToken(tokenRequest)).status, 403)
     emulator.setConsent(sample.contoso, sample.application, true)
-    assert.equal((await broker.ask(tokenRequest)).status, 403, 'the failure is cached')
+    assert.equal((await broker.requestToken(tokenRequest)).status, 403, 'the failure is cached')
     assert.deepEqual((await purge(broker, '?tenant=contoso')).json, { dropped: 0, replicas: 'this' })
-    assert.equal((await broker.ask(tokenRequest)).status, 200)
+    assert.equal((await broker.requestToken(tokenRequest)).status, 200)
   })
 
   test('those of a whole application too, whichever of its tenants is named', async t => {
     const broker = await start(t)
     emulator.fault({ kind: 'aadsts', at: 'token', code: 700_213, times: 1 })
-    assert.equal((await broker.ask(tokenRequest)).status, 502)
-    assert.equal((await broker.ask(keys.northwind)).status, 502)
+    assert.equal((await broker.requestToken(tokenRequest)).status, 502)
+    assert.equal((await broker.requestToken(keys.northwind)).status, 502)
     await purge(broker, '?tenant=northwind')
-    assert.equal((await broker.ask(keys.northwind)).status, 200)
+    assert.equal((await broker.requestToken(keys.northwind)).status, 200)
   })
 
   test('but not those of another tenant', async t => {
     const broker = await start(t)
     emulator.fault({ kind: 'throttled', at: 'token', times: 1, retryAfter: 60 })
-    assert.equal((await broker.ask(tokenRequest)).status, 503)
+    assert.equal((await broker.requestToken(tokenRequest)).status, 503)
     await purge(broker, '?tenant=northwind')
-    assert.equal((await broker.ask(tokenRequest)).status, 503)
+    assert.equal((await broker.requestToken(tokenRequest)).status, 503)
     assert.equal(exchanges(), 1)
   })
 })

@@ -16,7 +16,7 @@ async function learnAssertion(t: TestContext, leaks: Leaks): Promise<void> {
     method === 'POST' ? { status: 400, body: '' } : undefined,
   )
   const broker = await world.broker(t, { environment: { BROKER_AUTHORITY: authority.url } })
-  await broker.ask()
+  await broker.requestToken()
   const assertion = new URLSearchParams(authority.received.at(-1)?.body).get('client_assertion')
   assert.ok(assertion)
   leaks.secret('the assertion', assertion)
@@ -54,7 +54,7 @@ async function look(when: string, broker: TestBroker, leaks: Leaks): Promise<voi
 async function requestToken(broker: TestBroker, leaks: Leaks, tenant = 'contoso'): Promise<void> {
   const token = await emulator.mintCallerToken({}, { expiresIn: 86_400 })
   leaks.secret("a caller's token", token)
-  leaks.response('POST /tokens', await broker.ask({ ...contoso, tenant }, { token }))
+  leaks.response('POST /tokens', await broker.requestToken({ ...contoso, tenant }, { token }))
 }
 
 test('no token, assertion or key is in any response about a token: fresh, due, failing, at risk, expired, opaque', async t => {

@@ -76,7 +76,7 @@ describe('a tenant', () => {
       const plain = tenant.includes('%') ? decodeURIComponent(tenant) : tenant
       await assertErrors(
         [
-          broker.ask({ tenant: plain, scope: graph }),
+          broker.requestToken({ tenant: plain, scope: graph }),
           oauth({ tenant: plain }),
           entra({}, tenant),
           identity({}, tenant),
@@ -110,7 +110,7 @@ describe('a scope, or a resource where the protocol has one, is compared byte fo
     test(`that is ${why}`, () =>
       assertErrors(
         [
-          broker.ask({ tenant: 'contoso', scope: text }),
+          broker.requestToken({ tenant: 'contoso', scope: text }),
           oauth({ scope: text }),
           entra({ scope: text }),
           identity({ resource: text }),
@@ -144,7 +144,7 @@ const requests: readonly (readonly [why: string, replies: () => readonly Promise
   [
     'has an unknown parameter: only the JSON of POST /tokens, the broker’s own protocol, refuses it',
     () => [
-      broker.ask({ ...(JSON.parse(json) as object), foo: 'x' }),
+      broker.requestToken({ ...(JSON.parse(json) as object), foo: 'x' }),
       oauth({ foo: 'x' }),
       entra({ foo: 'x' }),
       identity({ foo: 'x' }),
@@ -154,7 +154,7 @@ const requests: readonly (readonly [why: string, replies: () => readonly Promise
   [
     'has a parameter twice',
     () => [
-      broker.ask(`${json.slice(0, -1)},"scope":"x"}`),
+      broker.requestToken(`${json.slice(0, -1)},"scope":"x"}`),
       oauth(repeated),
       entra(repeated),
       identity({ resource: [graph, graph] }),

@@ -176,19 +176,19 @@ test('a request id is never repeated, and never chosen by the caller', async () 
 test('an unexpected error is 500 without details, and the log has it with the request id', async t => {
   const here = await world.broker(t)
   const token = await emulator.mintCallerToken()
-  assert.equal((await here.ask(body, { token })).status, 200)
+  assert.equal((await here.requestToken(body, { token })).status, 200)
   // The one part that a test can break from outside: the cache reads the clock for every request.
   const { monotonic } = world.clock
   t.after(() => Object.assign(world.clock, { monotonic }))
   world.clock.monotonic = () => {
     throw new TypeError('the-secret-of-the-bug')
   }
-  const reply = await here.ask(body, { token })
+  const reply = await here.requestToken(body, { token })
   world.clock.monotonic = monotonic
   const problem = assertProblem(reply, 500, 'internal_error')
   assert.ok(!reply.text.includes('secret-of-the-bug') && !reply.text.includes('TypeError'))
   const lines = here.logLines().filter(line => line['request_id'] === problem['request_id'])
   assert.ok(JSON.stringify(lines).includes('the-secret-of-the-bug'))
   assert.ok(JSON.stringify(lines).includes('problems.test.ts'), 'the stack is in the log')
-  assert.equal((await here.ask()).status, 200)
+  assert.equal((await here.requestToken()).status, 200)
 })

@@ -34,7 +34,7 @@ describe('client credentials', () => {
   })
 
   test('it shares the cache with POST /tokens', async () => {
-    const [first, other] = [await oauth(), await broker.ask()]
+    const [first, other] = [await oauth(), await broker.requestToken()]
     assert.equal(first.json['access_token'], other.json['access_token'])
     assert.match(String(first.headers['cache-status']), /; hit; ttl=\d+$/)
   })

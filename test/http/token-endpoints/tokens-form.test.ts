@@ -94,7 +94,7 @@ const broker = await world.broker({ after })
 
 for (const [why, body, code] of malformed)
   test(`malformed: ${why}`, async () => {
-    const reply = await broker.ask(body)
+    const reply = await broker.requestToken(body)
     assert.equal(reply.status, 400, reply.text)
     assert.equal(reply.json['code'], code)
     assert.equal(reply.json['type'], `urn:token-broker:error:${code}`)
@@ -115,7 +115,7 @@ const wellFormed: readonly (readonly [why: string, body: string])[] = [
 ]
 for (const [why, body] of wellFormed)
   test(`well-formed, so the policy decides: ${why}`, async () => {
-    const { status, json: problem, text } = await broker.ask(body)
+    const { status, json: problem, text } = await broker.requestToken(body)
     assert.equal(status, 403, text)
     assert.equal(problem['code'], 'not_permitted')
   })
@@ -131,11 +131,11 @@ const notEvenRead: readonly (readonly [why: string, body: string, headers: Recor
 ]
 for (const [why, body, headers] of notEvenRead)
   test(`an unknown caller is refused before anything else is checked: ${why}`, async () => {
-    assert.equal((await broker.ask(body, { headers })).status, 401)
+    assert.equal((await broker.requestToken(body, { headers })).status, 401)
   })
 
 test('a malformed request for something forbidden is 400, not 403', async () => {
-  const { status } = await broker.ask(json({ tenant: sample.homeTenant, scope: graph, surprise: true }))
+  const { status } = await broker.requestToken(json({ tenant: sample.homeTenant, scope: graph, surprise: true }))
   assert.equal(status, 400)
 })
 
@@ -162,8 +162,8 @@ const comparable = ({ status, headers, text, json: { request_id: id } }: Reply) 
 for (const [why, body] of refusedAlike)
   test(`refused without a reason: ${why}`, async t => {
     const here = await world.broker(t, policy)
-    const known = await here.ask(withTenant('adatum'))
+    const known = await here.requestToken(withTenant('adatum'))
     assert.equal(known.status, 403)
-    assert.deepEqual(comparable(await here.ask(body)), comparable(known))
+    assert.deepEqual(comparable(await here.requestToken(body)), comparable(known))
     assert.equal(emulator.counts().endpoints.token.total, 0)
   })

@@ -56,7 +56,7 @@ for (const [code, meaning, [status, expected], remedyParts] of rows)
   test(`AADSTS${code} (${meaning}) is ${status} ${expected}`, async t => {
     const broker = await world.broker(t)
     emulator.fault({ kind: 'aadsts', code, at: 'token' })
-    const { status: actual, json, headers } = await broker.ask()
+    const { status: actual, json, headers } = await broker.requestToken()
     assert.deepEqual([actual, json['code']], [status, expected])
     assert.equal(headers['retry-after'], undefined)
     const { error, codes, trace_id: trace, correlation_id: correlation } = json['upstream'] as Record<string, unknown>
@@ -72,7 +72,7 @@ for (const code of [90033, 90024, 90006, 90012, 90090, 90091, 50033, 50000, 9005
   test(`AADSTS${code} passes by itself: 503 with Retry-After, even where the status is 400`, async t => {
     const broker = await world.broker(t)
     emulator.fault({ kind: 'aadsts', code, status: 400, at: 'token' })
-    const { status, json, headers } = await broker.ask()
+    const { status, json, headers } = await broker.requestToken()
     assert.deepEqual([status, json['code']], transient)
     assert.match(String(headers['retry-after']), /^[1-9]\d*$/)
     assert.equal(json['retry_after'], Number(headers['retry-after']))
@@ -82,24 +82,24 @@ for (const error of ['temporarily_unavailable', 'server_error'])
   test(`the OAuth error ${error} passes by itself, with any code`, async t => {
     const broker = await world.broker(t)
     emulator.fault({ kind: 'aadsts', code: 4242, status: 400, error, at: 'token' })
-    assert.equal((await broker.ask()).status, 503)
+    assert.equal((await broker.requestToken()).status, 503)
   })
 
 test("a credential whose subject is not the identity's is named with the subject to set", async t => {
   const broker = await world.broker(t)
   t.after(() => emulator.setFederatedCredentials(application, [{}]))
   emulator.setFederatedCredentials(application, [{ subject: subject.toUpperCase() }])
-  const { status, json } = await broker.ask()
+  const { status, json } = await broker.requestToken()
   assert.equal(status, 502)
   assert.ok(String(json['remedy']).includes(`exactly ${subject}`))
 })
 
 test('a tenant that has not consented has another code than one the policy forbids', async t => {
   const broker = await world.broker(t)
-  const { status, json } = await broker.ask({ tenant: 'tailspin', scope: graph })
+  const { status, json } = await broker.requestToken({ tenant: 'tailspin', scope: graph })
   assert.deepEqual([status, json['code']], consent)
   emulator.setConsent(sample.tailspin, application, true)
   t.after(() => emulator.setConsent(sample.tailspin, application, false))
   world.clock.advance(61)
-  assert.equal((await broker.ask({ tenant: 'tailspin', scope: graph })).status, 200)
+  assert.equal((await broker.requestToken({ tenant: 'tailspin', scope: graph })).status, 200)
 })

@@ -14,7 +14,7 @@ const counts = () => {
 
 test('the first hop calls the identity endpoint as the platform documents it', async t => {
   const broker = await world.broker(t)
-  assert.equal((await broker.ask()).status, 200)
+  assert.equal((await broker.requestToken()).status, 200)
   const hop = emulator.requests().find(({ endpoint }) => endpoint === 'identity')
   assert.equal(hop?.method, 'GET')
   assert.equal(hop.path, '/msi/token')
@@ -29,7 +29,7 @@ test('the first hop calls the identity endpoint as the platform documents it', a
 
 test("the second hop is a client-credentials request with the identity's token as assertion, and nothing else", async t => {
   const broker = await world.broker(t)
-  await broker.ask()
+  await broker.requestToken()
   const hop = emulator.requests().find(({ endpoint }) => endpoint === 'token')
   assert.equal(hop?.method, 'POST')
   assert.equal(hop.path, `/${sample.contoso}/oauth2/v2.0/token`)
@@ -51,7 +51,7 @@ test("the second hop is a client-credentials request with the identity's token a
 test('neither the identity header nor the credential of the caller travels to Entra', async t => {
   const broker = await world.broker(t)
   const token = await emulator.mintCallerToken()
-  await broker.ask({ tenant: 'contoso', scope: graph }, { token })
+  await broker.requestToken({ tenant: 'contoso', scope: graph }, { token })
   const hop = JSON.stringify(emulator.requests().find(({ endpoint }) => endpoint === 'token'))
   assert.ok(!hop.includes('x-identity-header') && !hop.includes(emulator.identityHeader))
   assert.ok(!hop.includes(token) && !hop.includes('"authorization"'))
@@ -59,16 +59,16 @@ test('neither the identity header nor the credential of the caller travels to En
 
 test('one identity token serves many exchanges', async t => {
   const broker = await world.broker(t)
-  await broker.ask()
-  await broker.ask(fabrikam)
+  await broker.requestToken()
+  await broker.requestToken(fabrikam)
   clock.advance(3600)
-  await broker.ask()
+  await broker.requestToken()
   assert.deepEqual(counts(), { token: 3, identity: 1 })
 })
 
 test("the ids of Entra's response are in the audit line, for Microsoft's support", async t => {
   const broker = await world.broker(t)
-  await broker.ask()
+  await broker.requestToken()
   const [line] = broker.events('token.issued')
   const ids = Object.values(line?.['upstream'] ?? {}).map(String)
   assert.equal(ids.length, 2)
@@ -78,7 +78,7 @@ test("the ids of Entra's response are in the audit line, for Microsoft's support
 /** A broker whose identity token Entra will refuse from now on, as outside its validity (AADSTS700024). */
 async function refusedAssertion(t: TestContext, options: { times?: number; platformHasAnother: boolean }) {
   const broker = await world.broker(t)
-  await broker.ask()
+  await broker.requestToken()
   if (options.platformHasAnother) emulator.renewIdentityToken()
   emulator.fault({ kind: 'aadsts', code: 700024, at: 'token', ...(options.times && { times: options.times }) })
   emulator.resetCounts()
@@ -87,7 +87,7 @@ async function refusedAssertion(t: TestContext, options: { times?: number; platf
 
 test('a refused assertion is replaced, and the exchange tried again with the new one', async t => {
   const broker = await refusedAssertion(t, { times: 1, platformHasAnother: true })
-  assert.equal((await broker.ask(fabrikam)).status, 200)
+  assert.equal((await broker.requestToken(fabrikam)).status, 200)
   assert.deepEqual(counts(), { token: 2, identity: 1 })
   const [refused, renewed] = emulator.requests().filter(({ endpoint }) => endpoint === 'token')
   assert.notEqual(renewed?.assertion?.payload['uti'], refused?.assertion?.payload['uti'])
@@ -95,7 +95,7 @@ test('a refused assertion is replaced, and the exchange tried again with the new
 
 test('a refused assertion is not sent again when the platform has no other', async t => {
   const broker = await refusedAssertion(t, { platformHasAnother: false })
-  const { status, json } = await broker.ask(fabrikam)
+  const { status, json } = await broker.requestToken(fabrikam)
   assert.equal(status, 502)
   assert.equal(json['code'], 'federation_misconfigured')
   assert.deepEqual(counts(), { token: 1, identity: 1 })
@@ -103,7 +103,7 @@ test('a refused assertion is not sent again when the platform has no other', asy
 
 test('two assertions that are refused one after the other are enough', async t => {
   const broker = await refusedAssertion(t, { platformHasAnother: true })
-  assert.equal((await broker.ask(fabrikam)).status, 502)
+  assert.equal((await broker.requestToken(fabrikam)).status, 502)
   assert.deepEqual(counts(), { token: 2, identity: 1 })
 })
 
@@ -120,20 +120,20 @@ for (const [where, origin] of elsewhere)
       discovery(url, got, { token_endpoint: `${origin}/${sample.contoso}/oauth2/v2.0/token` }),
     )
     const hostile = await world.broker(t, { environment: { BROKER_AUTHORITY: authority.url } })
-    const { status, json } = await hostile.ask()
+    const { status, json } = await hostile.requestToken()
     assert.equal(status, 502)
     assert.equal(json['code'], 'upstream_invalid')
     assert.equal(counts().token, 0)
     assert.ok(authority.received.length > 0)
     assert.ok(authority.received.every(({ body }) => !body.includes('client_assertion')))
-    assert.equal((await broker.ask()).status, 200)
+    assert.equal((await broker.requestToken()).status, 200)
   })
 
 for (const at of ['token', 'discovery'] as const)
   test(`a redirect of the ${at} endpoint is never followed`, async t => {
     const broker = await world.broker(t)
     emulator.fault({ kind: 'redirect', at })
-    const { status, json } = await broker.ask()
+    const { status, json } = await broker.requestToken()
     assert.equal(status, 502)
     assert.equal(json['code'], 'upstream_invalid')
     assert.equal(emulator.counts().redirectsFollowed, 0)
@@ -146,6 +146,6 @@ for (const status of [301, 302, 303, 307, 308])
       method === 'POST' ? { status, headers: { location: `${target.url}/steal` }, body: '' } : undefined,
     )
     const broker = await world.broker(t, { environment: { BROKER_AUTHORITY: authority.url } })
-    assert.equal((await broker.ask()).json['code'], 'upstream_invalid')
+    assert.equal((await broker.requestToken()).json['code'], 'upstream_invalid')
     assert.deepEqual(target.received, [])
   })

@@ -34,10 +34,10 @@ for (const [fault, expected, retryAfter] of rows)
   test(`Entra ${JSON.stringify(fault)} is ${expected.status} ${expected.code}, in time, and affects nothing else`, async t => {
     const broker = await world.broker(t, { environment })
     // The identity's token and the caller's keys are there already: what is measured is Entra.
-    assert.equal((await broker.ask({ tenant: 'fabrikam', scope: graph })).status, 200)
+    assert.equal((await broker.requestToken({ tenant: 'fabrikam', scope: graph })).status, 200)
     emulator.fault(fault)
     const began = performance.now()
-    const { status, json, headers, text } = await broker.ask()
+    const { status, json, headers, text } = await broker.requestToken()
     assert.ok(performance.now() - began < timeoutMs + 2500, 'slower than the time-out')
     assert.deepEqual({ status, code: json['code'] }, expected)
     assert.equal(headers['retry-after'], retryAfter)
@@ -46,7 +46,7 @@ for (const [fault, expected, retryAfter] of rows)
     emulator.clearFaults()
     // Whatever is remembered of a failure is forgotten after the longest Retry-After that is believed.
     clock.advance(301)
-    const healed = await broker.ask()
+    const healed = await broker.requestToken()
     assert.equal(healed.status, 200)
     assert.equal(healed.headers['cache-status'], 'token-broker; fwd=miss')
   })
@@ -55,7 +55,7 @@ test('callers who wait for the same hung exchange all get a response in time, an
   const broker = await world.broker(t, { environment })
   emulator.fault({ kind: 'hung', at: 'token' })
   const token = await emulator.mintCallerToken()
-  const replies = await Promise.all([1, 2, 3, 4].map(() => broker.ask(undefined, { token })))
+  const replies = await Promise.all([1, 2, 3, 4].map(() => broker.requestToken(undefined, { token })))
   assert.deepEqual(
     replies.map(({ status }) => status),
     [503, 503, 503, 503],
@@ -87,7 +87,7 @@ for (const [what, said] of loud)
   test(`upstream text is repeated neither in the response nor in the log: ${what}`, async t => {
     const authority = await hostileAuthority(t, ({ method }) => (method === 'POST' ? said : undefined))
     const broker = await world.broker(t, { environment: { BROKER_AUTHORITY: authority.url, LOG_LEVEL: 'trace' } })
-    const { status, text, headers } = await broker.ask()
+    const { status, text, headers } = await broker.requestToken()
     assert.ok(status >= 400)
     assert.equal(broker.events('token.failed').length, 1)
     for (const output of [text, JSON.stringify(headers), broker.logText()]) assert.ok(!output.includes(marker), output)

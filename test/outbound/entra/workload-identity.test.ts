@@ -51,7 +51,7 @@ const assertions = () =>
 
 test('the token of the file is the assertion, without a request to an identity endpoint', async t => {
   const { broker } = await brokerWithFile(t, `${await serviceAccountToken('first')}\n`)
-  assert.equal((await broker.ask()).status, 200)
+  assert.equal((await broker.requestToken()).status, 200)
   const counts = emulator.counts().endpoints
   assert.deepEqual([counts.token.total, counts.identity.total], [1, 0])
   assert.equal(emulator.requests().at(-1)?.assertion?.payload['sub'], cluster.subject)
@@ -64,10 +64,10 @@ test('a token that the kubelet has replaced is used for the next exchange', asyn
   await writeFile(paths.first, await serviceAccountToken('first'))
   await writeFile(paths.second, await serviceAccountToken('second'))
   await symlink(paths.first, file)
-  assert.equal((await broker.ask()).status, 200)
+  assert.equal((await broker.requestToken()).status, 200)
   await unlink(file)
   await symlink(paths.second, file)
-  assert.equal((await broker.ask({ tenant: 'fabrikam', scope: graph })).status, 200)
+  assert.equal((await broker.requestToken({ tenant: 'fabrikam', scope: graph })).status, 200)
   assert.deepEqual(assertions().slice(-2), ['first', 'second'])
 })
 
@@ -81,7 +81,7 @@ const unusable: readonly (readonly [what: string, content: () => Promise<string 
 for (const [what, content] of unusable)
   test(`a token file that is ${what} is 503 identity_unavailable with a remedy, and heals`, async t => {
     const { broker, file } = await brokerWithFile(t, await content())
-    const { status, json, headers } = await broker.ask()
+    const { status, json, headers } = await broker.requestToken()
     assert.deepEqual([status, json['code']], [503, 'identity_unavailable'])
     assert.match(String(json['remedy']), /AZURE_FEDERATED_TOKEN_FILE/)
     assert.match(String(headers['retry-after']), /^[1-9]\d*$/)
@@ -89,7 +89,7 @@ for (const [what, content] of unusable)
     assert.ok(!broker.logText().includes('not-a-token-but-a-secret'))
     await writeFile(file, await serviceAccountToken('healed'))
     clock.advance(61)
-    assert.equal((await broker.ask()).status, 200)
+    assert.equal((await broker.requestToken()).status, 200)
   })
 
 test('the remedy for a federated credential that does not fit has the values of the file’s token', async t => {
@@ -97,7 +97,7 @@ test('the remedy for a federated credential that does not fit has the values of 
     t,
     await serviceAccountToken('x', { sub: 'system:serviceaccount:other:other' }),
   )
-  const { json } = await broker.ask()
+  const { json } = await broker.requestToken()
   assert.equal(json['code'], 'federation_misconfigured')
   assert.match(String(json['remedy']), /exactly system:serviceaccount:other:other/)
 })
@@ -105,8 +105,8 @@ test('the remedy for a federated credential that does not fit has the values of 
 test('the home tenant is known without an exchange: a rule for "*" does not include it, but the other tenants', async t => {
   const rules = [{ name: 'all', callers: [sampleCaller], tenants: '*', scopes: [graph] }]
   const { broker } = await brokerWithFile(t, await serviceAccountToken('first'), { rules })
-  assert.equal((await broker.ask({ tenant: sample.homeTenant, scope: graph })).status, 403)
-  assert.equal((await broker.ask()).status, 200)
+  assert.equal((await broker.requestToken({ tenant: sample.homeTenant, scope: graph })).status, 403)
+  assert.equal((await broker.requestToken()).status, 200)
 })
 
 test('it is ready once the file and the keys could be read', async t => {

@@ -4,7 +4,7 @@ import type { Environment } from '../../src/config/environment.ts'
 import { InvalidConfigurationError } from '../../src/errors.ts'
 
 /** The problems of an environment, one line each (`PORT: …`). Empty if it is valid. */
-export function faultsOf(environment: Environment): readonly string[] {
+export function configurationErrorsOf(environment: Environment): readonly string[] {
   try {
     readConfig(environment)
     return []
