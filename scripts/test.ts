@@ -4,7 +4,8 @@
  * - `types`, `format`, `lint`: the compiler, the formatter and the linter
  * - `unit`: the test files that start no other process and no emulator, all in one process: most of their time would be
  *   spent on loading the same modules
- * - `system`: every other test file, each in a process of its own: MSAL and the trust store are one per process
+ * - `emulator`: the test files that start an emulator but no other process, in two processes for the same reason
+ * - `system`: every other test file, each in a process of its own
  *
  * The last line is the sum of the tests: `N passed, N failed, N skipped`. Exits with 1 when a part failed, with 2 when there
  * is no part of that name. Compiled modules are cached in node_modules/.cache, also for the processes that tests start.
@@ -15,7 +16,7 @@ import { availableParallelism } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { stripVTControlCharacters } from 'node:util'
-import { needsOwnProcess, startsProcesses } from './test-files.ts'
+import { kindOf } from './test-files.ts'
 
 const root = join(import.meta.dirname, '..')
 const bin = join(root, 'node_modules/.bin')
@@ -26,28 +27,40 @@ const environment = {
 }
 
 const testFiles = globSync('test/**/*.test.ts', { cwd: root }).toSorted()
+const byKind = Map.groupBy(testFiles, file => kindOf(root, file))
 const nodeTest = ['--import', './test/support/network-off.ts', '--test', '--test-timeout=120000']
+const inOneProcess = (files: readonly string[]): Command => [
+  process.execPath,
+  ...nodeTest,
+  '--test-isolation=none',
+  ...files,
+]
 
-/** Tests wait often, so one process more than there are cores. */
-const atOnce = availableParallelism() + 1
+/** The processes that share the files with an emulator. These files wait often, so there is more than one. */
+const shards = 2
 
 /** Folders that the linter reads. */
 const linted = ['src', 'openapi', 'emulator', 'test', 'bench', 'scripts']
 
 type Command = readonly [command: string, ...args: string[]]
+/** The commands of each part, which run at once. */
 const commands = {
-  types: (): Command => ['tsc', '--noEmit'],
-  format: (): Command => ['prettier', '--check', '--log-level=warn', '--cache', '--cache-strategy=content', '.'],
-  lint: (): Command => ['oxlint', '--type-aware', '--deny-warnings', ...linted],
-  unit: (): Command => {
-    const files = testFiles.filter(file => !needsOwnProcess(root, file))
-    return [process.execPath, ...nodeTest, '--test-isolation=none', ...files]
+  types: (): readonly Command[] => [['tsc', '--noEmit']],
+  format: (): readonly Command[] => [
+    ['prettier', '--check', '--log-level=warn', '--cache', '--cache-strategy=content', '.'],
+  ],
+  lint: (): readonly Command[] => [['oxlint', '--type-aware', '--deny-warnings', ...linted]],
+  unit: (): readonly Command[] => [inOneProcess(byKind.get('unit') ?? [])],
+  emulator: (): readonly Command[] => {
+    const files = byKind.get('emulator') ?? []
+    return Array.from({ length: shards }, (_, shard) =>
+      inOneProcess(files.filter((_file, nth) => nth % shards === shard)),
+    )
   },
-  system: (): Command => {
-    const files = testFiles.filter(file => needsOwnProcess(root, file))
+  system: (): readonly Command[] => {
     // What takes longest begins first.
-    const [slow, others] = [true, false].map(starts => files.filter(file => startsProcesses(root, file) === starts))
-    return [process.execPath, ...nodeTest, `--test-concurrency=${atOnce}`, ...(slow ?? []), ...(others ?? [])]
+    const files = [...(byKind.get('processes') ?? []), ...(byKind.get('alone') ?? [])]
+    return [[process.execPath, ...nodeTest, `--test-concurrency=${availableParallelism()}`, ...files]]
   },
 }
 
@@ -74,11 +87,9 @@ for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const)
     process.kill(process.pid, signal)
   })
 
-/** Runs a part; its lines are written as they come, or all together at its end. */
-function run(part: Part, isLive: boolean): Promise<Ended> {
-  const [command, ...args] = commands[part]()
-  const began = performance.now()
-  const { promise, resolve } = Promise.withResolvers<Ended>()
+/** Runs a command to its end; its lines are written as they come, or all together at its end. */
+function runCommand([command, ...args]: Command, isLive: boolean): Promise<{ code: number | null; lines: string[] }> {
+  const { promise, resolve } = Promise.withResolvers<{ code: number | null; lines: string[] }>()
   const child = spawn(command, args, { cwd: root, env: environment, stdio: ['ignore', 'pipe', 'pipe'] })
   running.add(child)
   const lines: string[] = []
@@ -91,11 +102,19 @@ function run(part: Part, isLive: boolean): Promise<Ended> {
   child.on('close', code => {
     running.delete(child)
     if (!isLive) write(lines)
-    const seconds = ((performance.now() - began) / 1000).toFixed(0)
-    write([`${part}: ${code === 0 ? 'passed' : `FAILED (exit code ${code})`}, ${seconds} s`])
-    resolve({ part, isGood: code === 0, lines })
+    resolve({ code, lines })
   })
   return promise
+}
+
+/** Runs a part. It is good if all its commands exit with 0. */
+async function run(part: Part, isLive: boolean): Promise<Ended> {
+  const began = performance.now()
+  const ended = await Promise.all(commands[part]().map(command => runCommand(command, isLive)))
+  const seconds = ((performance.now() - began) / 1000).toFixed(0)
+  const bad = ended.find(({ code }) => code !== 0)
+  write([`${part}: ${bad ? `FAILED (exit code ${bad.code})` : 'passed'}, ${seconds} s`])
+  return { part, isGood: !bad, lines: ended.flatMap(({ lines }) => lines) }
 }
 
 /** One part after another. */

@@ -3,6 +3,8 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Emulator } from '../../emulator/emulator.ts'
+import { type Command, runCommand } from '../../src/commands/command.ts'
+import { ExitError } from '../../src/exit.ts'
 import { type Closing, parseObject, policyOf, until } from '../support/broker.ts'
 
 const cli = join(import.meta.dirname, '../../src/cli.ts')
@@ -49,6 +51,35 @@ export function run(t: Closing, args: readonly string[], environment: Readonly<R
     signal: signal => void child.kill(signal),
     exited,
     hasExited: () => gone,
+  }
+}
+
+/** How a command ended. */
+interface Ended {
+  readonly code: number | null
+  readonly stdout: string
+  readonly stderr: string
+}
+
+/** Runs a command in a process of its own to its end. */
+export async function ended(t: Closing, args: readonly string[]): Promise<Ended> {
+  const command = run(t, args)
+  return { code: await command.exited, stdout: command.stdout(), stderr: command.stderr() }
+}
+
+/**
+ * Runs a command in this process, which takes a hundredth of the time. `args` follow the command's name. Errors become
+ * what `src/cli.ts` writes and the exit code that it sets.
+ */
+export async function endedHere(command: Command, args: readonly string[]): Promise<Ended> {
+  let stdout = ''
+  const out = (text: string): void => void (stdout += text)
+  try {
+    const surroundings = { environment: {}, out, now: Date.now, handOverSignals: () => undefined }
+    return { code: await runCommand(command, args, surroundings), stdout, stderr: '' }
+  } catch (thrown) {
+    if (!(thrown instanceof ExitError)) throw thrown
+    return { code: thrown.exitCode, stdout, stderr: `token-broker: ${thrown.message}\n` }
   }
 }
 

@@ -70,7 +70,7 @@ const rows: readonly Row[] = [
   { why: 'another audience', code: 700212, assertion: { aud: 'api://other' } },
   { why: 'the audience in a list', code: 700212, assertion: { aud: [sample.audience] } },
   { why: 'an expired assertion', code: 700024, assertion: { exp: seconds - 1 } },
-  { why: 'an assertion from the future', code: 700024, assertion: { nbf: seconds + 600 } },
+  { why: 'an assertion from the future', code: 700024, assertion: { nbf: seconds + 3600 } },
 ]
 
 for (const { why, code, form = {}, assertion, tenant = sample.contoso } of rows)
@@ -125,7 +125,7 @@ test('tokens for a v2.0 resource have its app id as audience, and no two tokens 
 })
 
 test('an assertion of another trusted issuer is accepted; one with a forged signature or an unknown key is not', async () => {
-  const payload = { iss: cloud, sub: 'system:serviceaccount:a:b', aud: sample.audience, exp: seconds + 600 }
+  const payload = { iss: cloud, sub: 'system:serviceaccount:a:b', aud: sample.audience, exp: seconds + 3600 }
   const forger = await createSigningKey('RS256', 'cluster-1')
   const outcomes = [
     [cluster, { alg: 'RS256', kid: 'cluster-1' }, undefined],

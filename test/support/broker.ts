@@ -5,11 +5,12 @@ import tls from 'node:tls'
 import { type Emulator, startEmulator } from '../../emulator/emulator.ts'
 import { isObject, type Json } from '../../emulator/jws.ts'
 import { defaultSettings, type EmulatorOptions, sample } from '../../emulator/options.ts'
-import type { Clock } from '../../src/broker/lib/clock.ts'
+import type { Clock, Wait } from '../../src/broker/lib/clock.ts'
 import { parsePolicy } from '../../src/broker/policy/parse.ts'
 import { readConfig } from '../../src/config/config.ts'
 import { lateMs, sampleMs } from '../../src/http/server/load-shedding.ts'
 import { type Service, wire } from '../../src/service/wire.ts'
+import { useIdentityOf, withIdentityOf } from './identity-endpoints.ts'
 
 /** Microsoft Graph's scope, for which every tenant of the emulator issues tokens. */
 export const graph = 'https://graph.microsoft.com/.default'
@@ -108,10 +109,7 @@ export interface Closing {
   readonly after: (close: () => void | Promise<void>) => void
 }
 
-/**
- * The emulator and the clock of a test file. There is one per file, because MSAL uses one identity endpoint per
- * process.
- */
+/** The emulator and the clock of a test file. There is one per file. */
 export interface World {
   readonly emulator: Emulator
   /** The clock of the emulator and of every broker. */
@@ -127,6 +125,8 @@ export interface BrokerOptions {
   readonly environment?: Readonly<Record<string, string>>
   /** The time that the event loop reports at each check, every {@link sampleMs}. By default it stands still, so that no load is shed. */
   readonly loopTime?: () => number
+  /** Measures how long callers and requests to Entra and the identity endpoint wait. Default: a timer. */
+  readonly wait?: Wait
 }
 
 /** Starts the emulator and makes this process trust it. It is closed at the end of the file. */
@@ -134,7 +134,7 @@ export async function startWorld(options: EmulatorOptions = {}): Promise<World> 
   const clock = new TestClock()
   const emulator = await startEmulator({ now: clock.now, ...options })
   after(() => emulator.close())
-  Object.assign(process.env, emulator.environment())
+  useIdentityOf(emulator)
   trust(emulator.caPem)
   return {
     emulator,
@@ -143,7 +143,7 @@ export async function startWorld(options: EmulatorOptions = {}): Promise<World> 
       emulator.clearFaults()
       emulator.resetCounts()
       emulator.configure(defaultSettings)
-      return startBroker(t, emulator, clock, brokerOptions)
+      return withIdentityOf(emulator, () => startBroker(t, emulator, clock, brokerOptions))
     },
   }
 }
@@ -205,7 +205,7 @@ async function startBroker(
   t: Closing,
   emulator: Emulator,
   clock: Clock,
-  { policy = {}, environment = {}, loopTime = () => 0 }: BrokerOptions,
+  { policy = {}, environment = {}, loopTime = () => 0, wait }: BrokerOptions,
 ): Promise<TestBroker> {
   const written: string[] = []
   const sink = { write: (line: string) => void written.push(line), flush: () => undefined }
@@ -213,7 +213,7 @@ async function startBroker(
     readConfig({ ...emulator.environment(), BROKER_POLICY_FILE: 'in-memory', ...environment }),
     parsePolicy(JSON.stringify({ ...policyOf(emulator), ...policy })),
     sink,
-    { clock, random: () => 0.5, loopTime },
+    { clock, random: () => 0.5, loopTime, ...(wait && { wait }) },
   )
   t.after(() => service.close())
   const anywhere = { host: '127.0.0.1', port: 0 }

@@ -9,6 +9,9 @@ export interface Clock {
 /** The system's clocks. */
 export const systemClock: Clock = Object.freeze({ now: () => Date.now(), monotonic: () => performance.now() })
 
+/** Resolves after `ms`; rejects when the signal aborts first. */
+export type Wait = (ms: number, signal: AbortSignal) => Promise<void>
+
 /** What tests can replace: clocks and random numbers. */
 export interface Runtime {
   readonly clock: Clock
@@ -16,6 +19,8 @@ export interface Runtime {
   readonly random: () => number
   /** Monotonic milliseconds with which the lateness of the event loop is measured. Separate, since tests stop the clock. */
   readonly loopTime: () => number
+  /** Measures how long callers and requests to Entra and the identity endpoint wait. Default: a timer. */
+  readonly wait?: Wait
 }
 
 /** The system's clocks, and `Math.random`. */

@@ -1,23 +1,36 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Wait } from './clock.ts'
+
+/** The system's timer. */
+export const timer: Wait = (ms, signal) => sleep(ms, undefined, { signal })
+
 /**
  * Runs work with a deadline: after `ms` its signal aborts, and the returned promise rejects, even if the work continues.
  *
  * @param ms milliseconds
  * @param expired creates the error with which it rejects
+ * @param wait measures the time; by default a timer
  */
 export async function withDeadline<T>(
   work: (signal: AbortSignal) => Promise<T>,
   ms: number,
   expired: () => Error,
+  wait: Wait = timer,
 ): Promise<T> {
   const controller = new AbortController()
+  const settled = new AbortController()
   const deadline = Promise.withResolvers<never>()
-  const timer = setTimeout(() => {
-    deadline.reject(expired())
-    controller.abort()
-  }, ms)
+  wait(ms, settled.signal).then(
+    () => {
+      deadline.reject(expired())
+      controller.abort()
+    },
+    // The work was done first.
+    () => undefined,
+  )
   try {
     return await Promise.race([work(controller.signal), deadline.promise])
   } finally {
-    clearTimeout(timer)
+    settled.abort()
   }
 }

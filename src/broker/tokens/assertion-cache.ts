@@ -1,7 +1,7 @@
 import { decodeJwt } from 'jose'
 import { asBrokerError, BrokerError } from '../../errors.ts'
 import { timed, type Observer } from '../lib/timed.ts'
-import type { Clock } from '../lib/clock.ts'
+import type { Clock, Wait } from '../lib/clock.ts'
 import { withDeadline } from '../lib/deadline.ts'
 import { failurePeriodMs, withSecondsLeft } from './negative-cache-rules.ts'
 import { guidsIn } from '../lib/identifiers.ts'
@@ -15,6 +15,8 @@ export interface AssertionCacheOptions {
   readonly random: () => number
   /** The longest time of one fetch, in milliseconds. */
   readonly timeoutMs: number
+  /** Measures that time. Default: a timer. */
+  readonly wait?: Wait
   /** Called after every fetch. */
   readonly fetched: Observer
 }
@@ -115,9 +117,9 @@ class AssertionCache implements AssertionSource {
   }
 
   async #fetchOnce(): Promise<Assertion> {
-    const { clock, random, timeoutMs } = this.#options
+    const { clock, random, timeoutMs, wait } = this.#options
     const requestedAt = momentOf(clock)
-    const assertion = await withDeadline(this.#fetchAssertion, timeoutMs, () => noResponse(timeoutMs))
+    const assertion = await withDeadline(this.#fetchAssertion, timeoutMs, () => noResponse(timeoutMs), wait)
     const expiresIn = (assertion.expiresAt - requestedAt.now) / 1000
     if (expiresIn <= 0) {
       throw new BrokerError('identity_unavailable', "The managed identity's token has already expired.", {

@@ -2,7 +2,7 @@ import { LRUCache } from 'lru-cache'
 import { asBrokerError } from '../../errors.ts'
 import type { Grant } from '../authorization/authorize.ts'
 import type { CacheOutcome, Events, FetchFilter, IssuedToken, TokenSource } from '../events.ts'
-import type { Clock } from '../lib/clock.ts'
+import type { Clock, Wait } from '../lib/clock.ts'
 import { expiredOnArrival, lifetimeUnavailable, overloaded, replaceOnceMs } from './cache-errors.ts'
 import { createCacheInspector, type CacheInspector } from './cache-statistics.ts'
 import { cachedToken, type CachedToken } from './cached-token.ts'
@@ -65,6 +65,8 @@ export interface CacheOptions {
   readonly minRemainingSeconds: number
   /** The longest time that a caller waits, in milliseconds. */
   readonly timeoutMs: number
+  /** Measures that time. Default: a timer. */
+  readonly wait?: Wait
   /** The largest number of fetches at once. */
   readonly concurrency: number
   readonly events: Pick<Events, 'refreshed' | 'negativeCacheHit'>

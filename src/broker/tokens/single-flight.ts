@@ -1,6 +1,6 @@
 import { asBrokerError, BrokerError } from '../../errors.ts'
 import type { CachedToken } from './cached-token.ts'
-import type { Clock } from '../lib/clock.ts'
+import type { Clock, Wait } from '../lib/clock.ts'
 import { withDeadline } from '../lib/deadline.ts'
 import { matches, type NegativeCache } from './negative-cache.ts'
 import type { FetchFilter } from '../events.ts'
@@ -46,6 +46,8 @@ export interface SingleFlightOptions {
   readonly negativeCache: NegativeCache
   /** The longest time that a caller waits, in milliseconds. */
   readonly timeoutMs: number
+  /** Measures that time. Default: a timer. */
+  readonly wait?: Wait | undefined
   /**
    * Stores an issued token, and returns the token to serve. Throws if the issued token cannot be served.
    *
@@ -90,13 +92,14 @@ class KeyedSingleFlight implements SingleFlight {
   size = (): number => this.#fetches.size
 
   wait = async (grant: Grant): Promise<CachedToken> => {
-    const { timeoutMs, negativeCacheHit } = this.#options
+    const { timeoutMs, negativeCacheHit, wait } = this.#options
     const { shared, leave } = this.#join(grant)
     try {
       return await withDeadline(
         () => shared.task.result,
         timeoutMs,
         () => noResponse(timeoutMs),
+        wait,
       )
     } catch (thrown) {
       if (shared.servedFromNegativeCache) negativeCacheHit(grant, asBrokerError(thrown))
@@ -152,7 +155,7 @@ class KeyedSingleFlight implements SingleFlight {
   }
 
   async #fetch(shared: SharedFetch): Promise<CachedToken> {
-    const { source, clock, negativeCache, timeoutMs, store } = this.#options
+    const { source, clock, negativeCache, timeoutMs, wait, store } = this.#options
     const { grant, longestBackOff } = shared
     const requestedAt = momentOf(clock)
     shared.servedFromNegativeCache = true
@@ -162,6 +165,7 @@ class KeyedSingleFlight implements SingleFlight {
         signal => source(grant, signal),
         timeoutMs + graceMs,
         () => noResponse(timeoutMs),
+        wait,
       )
       return store(grant, issued, requestedAt, this.#fetches.get(grant.key) === shared)
     }

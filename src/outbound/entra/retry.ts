@@ -1,13 +1,10 @@
-import { setTimeout as sleep } from 'node:timers/promises'
-import type { Clock } from '../../broker/lib/clock.ts'
+import type { Clock, Wait } from '../../broker/lib/clock.ts'
+import { timer } from '../../broker/lib/deadline.ts'
 import type { TokenSource } from '../../broker/events.ts'
 import { asBrokerError, BrokerError } from '../../errors.ts'
 import type { Circuit } from './circuit-breaker.ts'
 
 // The last hop, broker → Entra: attempts of one exchange within one deadline. entra.ts makes each attempt.
-
-/** Resolves after `ms`; rejects when the signal aborts first. */
-export type Wait = (ms: number, signal: AbortSignal) => Promise<void>
 
 /** How long an operation may take in all, and how time passes. */
 export interface DeadlineOptions {
@@ -125,8 +122,6 @@ class Deadline {
     this.#cleared.abort()
   }
 }
-
-const timer: Wait = (ms, signal) => sleep(ms, undefined, { signal })
 
 const abortedError = () => new BrokerError('upstream_unavailable', 'The exchange was aborted.', { reason: 'aborted' })
 

@@ -78,6 +78,8 @@ describe('connecting to Entra hangs', () => {
   for (const [what, listen] of hangs) {
     test(`${what} hangs: every caller gets 503 after the timeout, and the next one at once`, async t => {
       const authority = `https://localhost:${await listen(t)}`
+      matrix.hanging.now = true
+      t.after(() => (matrix.hanging.now = false))
       const stuck = await matrix.start(t, { BROKER_AUTHORITY: authority })
       const cold = cells.filter(({ state }) => state === 'cold')
       const began = performance.now()

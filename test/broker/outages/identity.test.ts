@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { after, describe, test } from 'node:test'
+import { after, before, describe, test } from 'node:test'
 import type { Fault } from '../../../emulator/faults.ts'
 import { type TestBroker, until } from '../../support/broker.ts'
 import { requestAll, requestCell, cells, prepare, reportRow, type Row, startMatrix, strike } from './world.ts'
@@ -72,6 +72,8 @@ async function noCallerIsAffected(other: TestBroker): Promise<void> {
 
 for (const fault of outages) {
   describe(`${fault.kind} at identity`, () => {
+    before(() => (matrix.hanging.now = fault.kind === 'hung'))
+    after(() => (matrix.hanging.now = false))
     test("while the identity's token is fresh: no caller is affected, and the endpoint is not called", async t => {
       const other = await matrix.start(t)
       await prepare(matrix, other)

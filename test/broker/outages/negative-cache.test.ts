@@ -10,6 +10,7 @@ import {
   startWorld,
   type TestBroker,
 } from '../../support/broker.ts'
+import { waitPatiently } from './world.ts'
 
 /** What later callers get after a failure of Entra: for what and how long it is cached, and which failures a retry hides. */
 const second = '3b000000-0000-4000-8000-00000000000b'
@@ -34,6 +35,7 @@ const start = (t: TestContext, environment: BrokerOptions['environment'] = {}) =
   startBroker(t, {
     policy: { applications: { default: sample.application, second }, rules: [rule] },
     environment: { BROKER_UPSTREAM_TIMEOUT_MS: '1000', ...environment },
+    ...(environment['BROKER_UPSTREAM_TIMEOUT_MS'] === undefined && { wait: waitPatiently }),
   })
 
 const requests = () => emulator.counts().endpoints.token.total

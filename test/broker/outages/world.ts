@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict'
 import { before, describe, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Fault } from '../../../emulator/faults.ts'
 import type { Counts } from '../../../emulator/traffic.ts'
+import type { Wait } from '../../../src/broker/lib/clock.ts'
 import {
   type BrokerOptions,
   type Closing,
@@ -71,7 +73,12 @@ export interface Struck {
 /** The longest time of an exchange: too short for a pause of a second after a Retry-After. */
 export const timeoutMs = 1000
 /** How much longer a wait may take on a busy machine. */
-const slackMs = 2500
+const slackMs = 5000
+/** How many times as long a deadline's timer runs where no fault hangs, so that a busy machine does not reach it. */
+const patience = 20
+
+/** Measures deadlines generously, and the pauses between attempts as they are. */
+export const waitPatiently: Wait = (ms, signal) => sleep(ms < timeoutMs / 2 ? ms : ms * patience, undefined, { signal })
 
 /** An emulator with an application and a tenant for each cell, and a broker that serves all of them. */
 export async function startMatrix() {
@@ -91,13 +98,18 @@ export async function startMatrix() {
     permissions: ['purge'],
   }
   const applications = Object.fromEntries(cells.map(({ application }, n) => [application, guid(3, n)]))
+  /** Whether a fault hangs now, so that the deadline is what is tested. */
+  const hanging = { now: false }
+  const wait: Wait = (ms, signal) => (hanging.now ? sleep(ms, undefined, { signal }) : waitPatiently(ms, signal))
   return {
     ...world,
+    hanging,
     tokens: await Promise.all(minted),
     start: (t: Closing, environment: BrokerOptions['environment'] = {}) =>
       world.broker(t, {
         policy: { applications, tenants: {}, rules: [rule] },
         environment: { BROKER_UPSTREAM_TIMEOUT_MS: String(timeoutMs), ...environment },
+        wait,
       }),
   }
 }
@@ -141,8 +153,9 @@ export async function prepare(matrix: Matrix, broker: TestBroker): Promise<void>
 const mostAttempts = 9
 
 /** Injects a fault, and requests all cells. */
-export async function strike(matrix: Matrix, broker: TestBroker, { fault, attempts = 1 }: Row): Promise<Struck> {
+export async function strike(matrix: Matrix, broker: TestBroker, { fault, attempts = 1, waits }: Row): Promise<Struck> {
   await prepare(matrix, broker)
+  matrix.hanging.now = waits !== undefined
   matrix.emulator.fault(fault)
   const outcomes = new Map<Cell, Outcome>()
   const atOnce = Math.floor(mostAttempts / attempts)
@@ -153,6 +166,7 @@ export async function strike(matrix: Matrix, broker: TestBroker, { fault, attemp
   }
   const counts = matrix.emulator.counts()
   matrix.emulator.clearFaults()
+  matrix.hanging.now = false
   return { outcomes, counts }
 }
 

@@ -1,6 +1,7 @@
 import type { IssuedToken, TokenSource } from '../../../src/broker/events.ts'
 import { createCircuit } from '../../../src/outbound/entra/circuit-breaker.ts'
-import { withRetries, type RetryOptions, type Wait } from '../../../src/outbound/entra/retry.ts'
+import type { Wait } from '../../../src/broker/lib/clock.ts'
+import { withRetries, type RetryOptions } from '../../../src/outbound/entra/retry.ts'
 import { grantFor } from '../../support/callers.ts'
 import { movableClock } from '../../support/clock.ts'
 import { failure } from './circuit-world.ts'
