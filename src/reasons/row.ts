@@ -21,7 +21,8 @@ export type Origin =
 
 /**
  * What the broker does about one reason of one code. Each column has one reader, so that a new reason is handled
- * everywhere once it has a row. Nothing else in the broker may compare reasons to decide these things.
+ * everywhere once it has a row. Nothing else compares reasons, except `entra.ts`, which
+ * requests a new assertion once after the reason `assertion`.
  */
 export interface Handling {
   /** Which part of the broker gives the reason. Only the test of docs/metrics.md reads it, to know the reasons of a metric. */

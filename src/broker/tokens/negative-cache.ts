@@ -25,7 +25,7 @@ export interface CachedFailure {
 export interface NegativeCache {
   /**
    * Returns the cached failure that a fetch for this target would get now; `undefined` if the fetch may be made. Starts
-   * no fetch.
+   * no fetch. Checked before a fetch is queued; {@link run} checks again when its turn comes.
    *
    * The error has no cause, and a remedy only if other callers may read it. A retryable one has the remaining seconds (1 or
    * more) as `retryAfter`.
