@@ -1,4 +1,4 @@
-import { compileCaller } from './caller-matcher.ts'
+import { compileCaller, compileDeniedCaller } from './caller-matcher.ts'
 import { beginningOf, keyInstances } from './api-key-entries.ts'
 import type { ApiKeySettings, Denial, IssuerSettings, Limit, Policy, PolicyIndex, Rule } from './model.ts'
 import type { DenialText, PolicyText, RuleText } from './schema.ts'
@@ -11,11 +11,15 @@ import type { DenialText, PolicyText, RuleText } from './schema.ts'
 export function compilePolicy(text: PolicyText, version: string): Policy {
   const tenants = new Map(Object.entries(text.tenants ?? {}).map(([name, id]) => [name, id.toLowerCase()]))
   const tenantIds = (names: readonly string[]) => new Set(names.map(name => tenants.get(name) ?? name.toLowerCase()))
-  const denials = Object.freeze((text.deny ?? []).map((denial, order) => compileDenial(denial, order, tenantIds)))
+  const applications = new Map(Object.entries(text.applications).map(([name, id]) => [name, id.toLowerCase()]))
+  const clientIds = (names: readonly string[]) => new Set(names.map(name => applications.get(name) ?? name))
+  const denials = Object.freeze(
+    (text.deny ?? []).map((denial, order) => compileDenial(denial, order, tenantIds, clientIds)),
+  )
   const rules = Object.freeze(text.rules.map((rule, order) => compileRule(rule, order, tenantIds)))
   return Object.freeze({
     version,
-    applications: new Map(Object.entries(text.applications).map(([name, id]) => [name, id.toLowerCase()])),
+    applications,
     tenants,
     issuers: Object.freeze(Object.entries(text.issuers ?? {}).map(([name, issuer]) => freezeIssuer(name, issuer))),
     apiKeys: Object.freeze(keyInstances(text.apiKeys).map(compileKey)),
@@ -26,7 +30,7 @@ export function compilePolicy(text: PolicyText, version: string): Policy {
   })
 }
 
-type TenantIds = (names: readonly string[]) => ReadonlySet<string>
+type Ids = (names: readonly string[]) => ReadonlySet<string>
 
 const freezeIssuer = (name: string, issuer: Omit<IssuerSettings, 'name'>): IssuerSettings =>
   Object.freeze({ ...issuer, name, audiences: Object.freeze([...issuer.audiences]) })
@@ -34,7 +38,7 @@ const freezeIssuer = (name: string, issuer: Omit<IssuerSettings, 'name'>): Issue
 const compileKey = ({ name, key: { sha256, expires } }: ReturnType<typeof keyInstances>[number]): ApiKeySettings =>
   Object.freeze({ name, sha256: sha256.toLowerCase(), expires, expiresAt: beginningOf(expires) ?? 0 })
 
-function compileRule(rule: RuleText, order: number, tenantIds: TenantIds): Rule {
+function compileRule(rule: RuleText, order: number, tenantIds: Ids): Rule {
   const { name, exchangeLimit, requestLimit } = rule
   return Object.freeze({
     name,
@@ -57,13 +61,13 @@ function limitOf(text: string, rule: string): Limit {
   return Object.freeze({ count: Number(count), seconds: secondsOf[unit] ?? 1, rule })
 }
 
-function compileDenial(denial: DenialText, order: number, tenantIds: TenantIds): Denial {
+function compileDenial(denial: DenialText, order: number, tenantIds: Ids, clientIds: Ids): Denial {
   return Object.freeze({
     order,
-    ...(denial.callers && { callers: Object.freeze(denial.callers.map(compileCaller)) }),
+    ...(denial.callers && { callers: Object.freeze(denial.callers.map(compileDeniedCaller)) }),
     ...(denial.tenants && { tenants: tenantIds(denial.tenants) }),
     ...(denial.scopes && { scopes: new Set(denial.scopes) }),
-    ...(denial.applications && { applications: new Set(denial.applications) }),
+    ...(denial.applications && { clientIds: clientIds(denial.applications) }),
   })
 }
 

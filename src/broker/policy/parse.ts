@@ -14,8 +14,9 @@ import { pathText, schemaErrors } from './schema-errors.ts'
 export const maxPolicyBytes = 4 * 1024 * 1024
 const maxAliases = 100
 
-// TypeBox stops at eight errors by default; all errors of a policy are reported.
-Settings.Set({ maxErrors: 1000 })
+/** Errors that are collected and listed. A larger list helps no reader, and would fill the log. TypeBox stops at eight by default. */
+const maxErrors = 10_000
+Settings.Set({ maxErrors })
 const schema = Compile(policyFileSchema)
 
 /**
@@ -40,21 +41,29 @@ export function parsePolicy(text: string): Policy {
     where: `${pathText(at)}${positionOf(document, lines, at, ofKey)}`,
     what,
   })
-  if (!schema.Check(value)) {
-    const ofSchema = schemaErrors(policyFileSchema, schema.Errors(value), value)
-    const ofMeaning = validatePolicy(readLeniently(value)).filter(
-      ({ at }) => !ofSchema.some(error => contains(error.at, at)),
-    )
-    throw new InvalidConfigurationError('The policy is invalid', [...ofSchema, ...ofMeaning].map(locate))
+  const errors = schema.Check(value) ? validatePolicy(value) : errorsOf(value)
+  if (errors.length === 0 && schema.Check(value)) {
+    return compilePolicy(value, createHash('sha256').update(text).digest('hex'))
   }
-  const errors = validatePolicy(value)
-  if (errors.length > 0) throw new InvalidConfigurationError('The policy is invalid', errors.map(locate))
-  return compilePolicy(value, createHash('sha256').update(text).digest('hex'))
+  throw new InvalidConfigurationError('The policy is invalid', listed(errors).map(locate))
 }
 
-/** Whether `at` is `place` or lies within it: a value that breaks the schema is not validated further. */
-const contains = (place: Path, at: Path): boolean =>
-  place.length <= at.length && place.every((part, i) => part === at[i])
+/** The errors of a file that does not have the schema's shape: those of the schema, and those of meaning elsewhere. */
+function errorsOf(value: unknown): readonly SchemaError[] {
+  const all = schema.Errors(value)
+  const ofSchema = schemaErrors(policyFileSchema, all, value)
+  // A value that breaks the schema is not validated further, nor is anything within it.
+  const broken = new Set(ofSchema.map(({ at }) => JSON.stringify(at)))
+  const isBroken = (at: Path): boolean => at.some((_, nth) => broken.has(JSON.stringify(at.slice(0, nth + 1))))
+  const ofMeaning = validatePolicy(readLeniently(value)).filter(({ at }) => !broken.has('[]') && !isBroken(at))
+  return [...ofSchema, ...ofMeaning, ...(all.length < maxErrors ? [] : [more])]
+}
+
+const more: SchemaError = { at: [], what: 'has more errors than are listed here' }
+
+/** As many errors as are listed, and a note if there are more. Never empty. */
+const listed = (errors: readonly SchemaError[]): readonly SchemaError[] =>
+  errors.length > maxErrors || errors.length === 0 ? [...errors.slice(0, maxErrors), more] : errors
 
 function toValue(document: Document): unknown {
   try {

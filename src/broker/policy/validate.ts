@@ -1,4 +1,5 @@
 import type { ConfigurationError } from '../../errors.ts'
+import { commonClaims, distinguishesCallers } from './common-claims.ts'
 import { claimPath, patternError } from './patterns.ts'
 import { guidsIn, isName, isSharedTenant, resourceOf } from '../lib/identifiers.ts'
 import { isLoopback } from '../lib/origin.ts'
@@ -7,8 +8,6 @@ import type { Policy } from './model.ts'
 import { referenceCheckOf, type ReferenceCheck } from './references.ts'
 import type { CallerText, SchemaError, IssuerText, Path, PolicyText, RuleText } from './schema.ts'
 
-/** Claims that are the same in every token of an issuer, or that do not identify a caller. */
-const commonClaims = new Set(['iss', 'aud', 'tid', 'ver', 'exp', 'iat', 'nbf', 'jti'])
 /** The audience of client assertions by its URIs, in each cloud, and as a client id. */
 const exchangeAudience = 'api://azureadtokenexchange'
 const exchangeClientId = 'fb60f99c-7a34-4190-8149-302f77469936'
@@ -159,8 +158,8 @@ function validateCaller(
   }
   errors.push(...validateClaims(caller, at))
   if (isOfRule && caller.issuer !== undefined && !distinguishesCallers(caller)) {
-    const common = [...commonClaims].join(', ')
-    errors.push({ at, what: `would match every token of the issuer: add a subject, or a claim other than ${common}` })
+    const what = 'would match every token of the issuer: add a subject, or a claim other than'
+    errors.push({ at, what: `${what} ${commonClaims.join(', ')}` })
   }
   return errors
 }
@@ -173,10 +172,6 @@ function validateClaims(caller: CallerText, at: Path): readonly SchemaError[] {
     return what === undefined ? [] : [{ at: here, what }]
   })
 }
-
-const distinguishesCallers = (caller: CallerText): boolean =>
-  caller.subject !== undefined ||
-  Object.keys(caller.claims ?? {}).some(name => !commonClaims.has(claimPath(name)?.[0] ?? 'iss'))
 
 function validateTargets(
   checkReference: ReferenceCheck,
