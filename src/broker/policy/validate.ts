@@ -23,6 +23,7 @@ const isExchange = (audience: string): boolean => {
  */
 export function validatePolicy(policy: PolicyText): readonly SchemaError[] {
   const checkReference = referenceCheckOf(policy)
+  const audiences = audiencesOf(policy)
   return [
     ...validateNames(policy),
     ...validateIssuers(policy),
@@ -38,7 +39,7 @@ export function validatePolicy(policy: PolicyText): readonly SchemaError[] {
       ]
     }),
     ...validateRuleNames(policy.rules),
-    ...policy.rules.flatMap((rule, index) => validateRule(policy, checkReference, rule, ['rules', index])),
+    ...policy.rules.flatMap((rule, index) => validateRule(audiences, checkReference, rule, ['rules', index])),
   ]
 }
 
@@ -110,7 +111,7 @@ function validateRuleNames(rules: readonly RuleText[]): readonly SchemaError[] {
 }
 
 function validateRule(
-  policy: PolicyText,
+  audiences: Audiences,
   checkReference: ReferenceCheck,
   rule: RuleText,
   at: Path,
@@ -128,7 +129,7 @@ function validateRule(
     ...errors,
     ...rule.callers.flatMap((caller, nth) => validateCaller(checkReference, caller, [...at, 'callers', nth], true)),
     ...validateTargets(checkReference, tenants, rule.applications ?? (grantsTokens ? ['default'] : []), at),
-    ...(rule.scopes ?? []).flatMap((scope, nth) => validateScope(policy, scope, [...at, 'scopes', nth])),
+    ...(rule.scopes ?? []).flatMap((scope, nth) => validateScope(audiences, scope, [...at, 'scopes', nth])),
   ]
 }
 
@@ -199,18 +200,25 @@ const wildcardTenant = (at: Path): string =>
 const validateWildcard = (scope: string, at: Path): readonly SchemaError[] =>
   scope.includes('*') ? [{ at, what: 'must not contain "*": a scope names one resource' }] : []
 
+/** The audiences of the issuers, by their comparable text and by each GUID in it. */
+type Audiences = ReadonlyMap<string, string>
+
+const audiencesOf = ({ issuers = {} }: PolicyText): Audiences =>
+  new Map(
+    Object.values(issuers)
+      .flatMap(issuer => issuer.audiences)
+      .flatMap(audience => [comparable(audience), ...guidsIn(audience)].map(text => [text, audience] as const)),
+  )
+
 /** A caller with a token for the broker itself, or with a new client assertion, could grant itself everything. */
-function validateScope(policy: PolicyText, scope: string, at: Path): readonly SchemaError[] {
+function validateScope(audiences: Audiences, scope: string, at: Path): readonly SchemaError[] {
   if (scope.includes('*')) return validateWildcard(scope, at)
   const resource = comparable(resourceOf(scope))
   const could = 'because a caller with such a token could impersonate'
   if (isExchange(resource)) {
     return [{ at, what: `must not be the audience of client assertions, ${could} the application` }]
   }
-  const guids = new Set(guidsIn(resource))
-  const own = Object.values(policy.issuers ?? {})
-    .flatMap(issuer => issuer.audiences)
-    .find(audience => comparable(audience) === resource || guidsIn(audience).some(guid => guids.has(guid)))
+  const own = [resource, ...guidsIn(resource)].map(each => audiences.get(each)).find(each => each !== undefined)
   if (own === undefined) return []
   return [{ at, what: `must not be for the audience "${own}" of this broker's callers, ${could} another one` }]
 }
