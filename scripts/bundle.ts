@@ -41,6 +41,8 @@ const copied = {
 } as const
 
 const program = 'dist/token-broker.mjs'
+/** The thread that reads large policies. It is a program of its own, beside the other. */
+const policyWorker = 'src/outbound/files/policy-worker.ts'
 const notices = 'THIRD-PARTY-NOTICES.txt'
 const billOfMaterials = 'sbom.cdx.json'
 
@@ -51,6 +53,7 @@ const chunks = 'chunks'
  */
 export const shipped: readonly string[] = [
   program,
+  `dist/${basename(policyWorker, '.ts')}.mjs`,
   `dist/${chunks}/*.mjs`,
   `dist/${compiled}/*`,
   notices,
@@ -92,7 +95,7 @@ const withoutCompilers: Plugin = {
 }
 
 /**
- * Bundles a script with its packages into one ESM file and chunks that are loaded on demand, so that a command does not
+ * Bundles a script and the policy's thread with their packages into two ESM files and chunks that are loaded on demand, so that a command does not
  * load what only another command uses. Packages that need `require` get it. Both the image and the benchmark use this.
  *
  * @param entry path from the project's root
@@ -102,9 +105,11 @@ const withoutCompilers: Plugin = {
 export async function bundle(entry: string, outfile: string, compilers = false): Promise<Metafile> {
   const { metafile } = await build({
     absWorkingDir: root,
-    entryPoints: [entry],
+    entryPoints: [
+      { in: entry, out: basename(outfile, '.mjs') },
+      { in: policyWorker, out: basename(policyWorker, '.ts') },
+    ],
     outdir: dirname(outfile),
-    entryNames: basename(outfile, '.mjs'),
     chunkNames: `${chunks}/[name]-[hash]`,
     outExtension: { '.js': '.mjs' },
     splitting: true,

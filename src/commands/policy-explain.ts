@@ -4,6 +4,7 @@ import {
   describeClaims,
   describeKey,
   describeNames,
+  describeSomeClaims,
   type CallerDescription,
 } from '../broker/authentication/describe-caller.ts'
 import { explain, explainPermission, type Explanation } from '../broker/policy/explain.ts'
@@ -31,7 +32,7 @@ export const policyExplainCommand: Command = {
     claims: {
       type: 'string',
       value: 'JSON',
-      help: 'the caller, by the claims of its JWT, which must include iss and sub',
+      help: 'the caller, by claims of its JWT: iss, sub and those that rules name; aud and exp are not needed',
     },
     'api-key': { type: 'string', value: 'NAME', help: 'the caller, by the name of its API key in the policy' },
     san: {
@@ -104,7 +105,7 @@ async function callerOf(policy: Policy, options: Options, now: number): Promise<
   const credential = kind === 'token' ? (await readText(text)).trim() : ''
   try {
     if (kind === 'token') return describeCredential(policy, credential, now)
-    if (kind === 'claims') return describeClaims(policy, claimsOf(text), now)
+    if (kind === 'claims') return describeSomeClaims(policy, claimsOf(text), now)
     return kind === 'san' ? describeNames([text]) : describeKey(policy, text, now)
   } catch (thrown) {
     if (thrown instanceof ExitError) throw thrown

@@ -1,5 +1,5 @@
 import { isGuid } from '../broker/lib/identifiers.ts'
-import { networkError } from '../broker/lib/networks.ts'
+import { networkErrors } from '../broker/lib/networks.ts'
 import { originOf } from '../broker/lib/origin.ts'
 import { InvalidConfigurationError } from '../errors.ts'
 import { EnvironmentReader, type Environment } from './environment.ts'
@@ -119,10 +119,7 @@ function readClients(read: EnvironmentReader, tls: Config['tls']): Pick<Config, 
       .text('BROKER_TRUSTED_PROXIES')
       ?.split(',')
       .map(each => each.trim()) ?? []
-  for (const network of trustedProxies) {
-    const what = networkError(network)
-    if (what !== undefined) read.addError('BROKER_TRUSTED_PROXIES', `${what}; got "${network}"`)
-  }
+  for (const what of networkErrors(trustedProxies)) read.addError('BROKER_TRUSTED_PROXIES', what)
   if (clientCaFile !== undefined && !tls && trustedProxies.length === 0) {
     read.addError(
       'TLS_CLIENT_CA_FILE',

@@ -81,6 +81,13 @@ describe('policy explain', () => {
     [['--claims', claims({ role: 'ops' }), '--permission', 'observe'], 0, /"look"/, 'a permission'],
     [['--claims', claims(), '--permission', 'purge'], 5, /look +permissions: "purge" is not listed/, 'none'],
     [['--token', expired, ...contoso], 5, /would not be authenticated: The token has expired/, 'a token of 1970'],
+    [
+      ['--claims', claims({ aud: undefined, exp: undefined }), ...contoso],
+      0,
+      /^granted by/,
+      'claims without aud and exp',
+    ],
+    [['--claims', claims({ exp: 1 }), ...contoso], 5, /The token has expired/, 'claims with an exp of 1970'],
     [['--claims', claims({ aud: 'x' }), ...contoso], 5, /another audience[\s\S]*granted/, 'another audience'],
     [['--api-key', 'old', ...contoso], 5, /The API key has expired/, 'an expired key'],
     [['--claims', claims({ iss: 'x' }), ...contoso], 5, /^$/, 'an issuer that is not listed'],

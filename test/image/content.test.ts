@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { execFile, spawn } from 'node:child_process'
 import { globSync } from 'node:fs'
-import { mkdtemp, readFile, rm, stat } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { isBuiltin } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -62,6 +62,16 @@ describe('the bundle, with only Node installed', () => {
   test('prints --help', async () => {
     const { stdout } = await promisify(execFile)(process.execPath, [program, '--help'], bare)
     assert.match(stdout, /^Usage: token-broker/m)
+  })
+
+  test('reads a large policy, for which it starts a thread', async () => {
+    const file = join(app, 'large.yaml')
+    const id = '6f3c0b1e-0000-4000-8000-000000000001'
+    const tenants = Array.from({ length: 2000 }, (_, nth) => `  tenant-${nth}: ${id}\n`).join('')
+    const rule = '{ name: a, callers: [{ san: a.example }], permissions: [observe] }'
+    await writeFile(file, `applications: { default: ${id} }\ntenants:\n${tenants}rules: [${rule}]\n`)
+    const { stdout } = await promisify(execFile)(process.execPath, [program, 'policy', 'check', file], bare)
+    assert.match(stdout, /large\.yaml is valid \(rules: 1,/)
   })
 
   test('starts with its compiled code', async () => {

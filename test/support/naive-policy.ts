@@ -51,7 +51,7 @@ export function naively(
       inTenants &&
       inApplications &&
       (scopes?.includes(request.scope) ?? otherwise) &&
-      (callers?.some(each => isCaller(each, caller)) ?? otherwise)
+      (callers?.some(each => isCaller(each, caller, !whole)) ?? otherwise)
     )
   }
   if (policy.deny?.some(denial => appliesTo(denial, false))) return 'denied'
@@ -61,7 +61,8 @@ export function naively(
   return home === undefined && named.length > 0 ? 'undecided' : []
 }
 
-function isCaller(plain: PlainCaller, caller: CallerFacts): boolean {
+/** @param isDenied whether a denial lists the caller: then numbers, booleans and texts of one value are the same */
+function isCaller(plain: PlainCaller, caller: CallerFacts, isDenied: boolean): boolean {
   if (plain.apiKey !== undefined) return caller.kind === 'apiKey' && caller.key === plain.apiKey
   if (plain.san !== undefined) {
     if (caller.kind !== 'certificate') return false
@@ -75,6 +76,10 @@ function isCaller(plain: PlainCaller, caller: CallerFacts): boolean {
   return Object.entries(plain.claims ?? {}).every(([name, expected]) => {
     const value = name.startsWith('/') ? pointed(caller.claims, name) : own(caller.claims, name)
     return [value].flat().some(each => {
+      const isPlain = typeof each === 'string' || typeof each === 'number' || typeof each === 'boolean'
+      if (isDenied && isPlain && typeof each !== typeof expected) {
+        return glob(`${expected}`, `${each}`, /^[A-Za-z0-9._~-]$/) || `${each}` === `0${expected}`
+      }
       if (typeof expected !== 'string') return each === expected
       return typeof each === 'string' && glob(expected, each, /^[A-Za-z0-9._~-]$/)
     })

@@ -25,6 +25,16 @@ export function describeClaims(policy: Policy, claims: JWTPayload, now: number):
 }
 
 /**
+ * Describes the caller of a token of which only some claims are given: an absent `aud` or `exp` is taken for a good one.
+ * Otherwise as {@link describeClaims}.
+ */
+export function describeSomeClaims(policy: Policy, claims: JWTPayload, now: number): CallerDescription {
+  const audiences = policy.issuers.find(({ issuer }) => issuer === claims.iss)?.audiences ?? []
+  const { refusals } = describeClaims(policy, { aud: [...audiences], exp: now / 1000 + 60, ...claims }, now)
+  return { facts: describeClaims(policy, claims, now).facts, refusals }
+}
+
+/**
  * Describes the caller of an API key. If the key is being replaced, the one that expires last decides.
  * @param now milliseconds since 1970
  * @throws Error if the policy has no key with this name

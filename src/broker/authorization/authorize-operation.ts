@@ -38,8 +38,8 @@ export function createAuthorizeOperation(denied: OperationDenied): AuthorizeOper
  */
 export function requirePermission(policy: Policy, caller: Caller, permission: Permission): void {
   const isDenied = policy.denials.some(
-    ({ callers, tenants, scopes, applications }) =>
-      !tenants && !scopes && !applications && callers?.some(test => test.matches(caller)),
+    ({ callers, tenants, scopes, clientIds }) =>
+      !tenants && !scopes && !clientIds && callers?.some(test => test.matches(caller)),
   )
   const isGranted = policy.rules.some(
     rule => rule.permissions.has(permission) && rule.callers.some(test => test.matches(caller)),

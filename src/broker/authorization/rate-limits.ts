@@ -34,7 +34,8 @@ export function createRateLimits(clock: Pick<Clock, 'monotonic'>): RateLimits {
 
   const take = (what: LimitFacts['what'], { caller }: Grant, limit: Limit): LimitFacts => {
     const now = clock.monotonic()
-    const key = `${what} ${limit.rule} ${caller.id}`
+    // With the length of the rule's name, no name and subject together can have the key of another pair.
+    const key = `${what} ${limit.rule.length} ${limit.rule} ${caller.id}`
     const bucket = buckets.get(key) ?? new TokenBucket(limit, now)
     buckets.set(key, bucket)
     bucket.refill(limit, now)

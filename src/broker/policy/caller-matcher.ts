@@ -1,5 +1,14 @@
 import type { CallerFacts, CertificateFacts, JwtFacts } from './caller-facts.ts'
-import { claimMatcher, claimPath, dnsMatcher, textMatcher, valueAt, type Matcher } from './patterns.ts'
+import {
+  claimMatcher,
+  claimPath,
+  deniedClaimMatcher,
+  deniedTextMatcher,
+  dnsMatcher,
+  textMatcher,
+  valueAt,
+  type Matcher,
+} from './patterns.ts'
 import type { CallerText } from './schema.ts'
 
 /** Decides whether a caller is one that a rule or a denial lists. */
@@ -19,11 +28,24 @@ interface ClaimMatcher {
   readonly matches: Matcher
 }
 
-/** Compiles a caller of a valid policy file. */
-export function compileCaller(text: CallerText): CallerMatcher {
+/** How the subject and the claims of a token are compared. */
+interface Comparison {
+  readonly subject: (expected: string) => Matcher
+  readonly claim: (expected: string | number | boolean) => Matcher
+}
+
+/** Compiles a caller of a rule of a valid policy file. */
+export const compileCaller = (text: CallerText): CallerMatcher =>
+  compile(text, { subject: textMatcher, claim: claimMatcher })
+
+/** Compiles a caller of a denial. It matches in case of doubt, such as a number where the token has its digits as a text. */
+export const compileDeniedCaller = (text: CallerText): CallerMatcher =>
+  compile(text, { subject: deniedTextMatcher, claim: deniedClaimMatcher })
+
+function compile(text: CallerText, comparison: Comparison): CallerMatcher {
   if (text.apiKey !== undefined) return keyMatcher(text.apiKey)
   if (text.san !== undefined) return sanMatcher(text.san)
-  return jwtMatcher(text.issuer ?? '', text)
+  return jwtMatcher(text.issuer ?? '', text, comparison)
 }
 
 /** Whether a SAN in the policy is a URI; any other is a DNS name. */
@@ -55,10 +77,10 @@ function sanMatcher(san: string): CallerMatcher {
   }
 }
 
-function jwtMatcher(issuer: string, text: CallerText): CallerMatcher {
-  const subject = text.subject === undefined ? undefined : textMatcher(text.subject)
+function jwtMatcher(issuer: string, text: CallerText, comparison: Comparison): CallerMatcher {
+  const subject = text.subject === undefined ? undefined : comparison.subject(text.subject)
   const claims: readonly ClaimMatcher[] = Object.entries(text.claims ?? {}).map(([name, expected]) => {
-    return { name, path: claimPath(name) ?? [], expected, matches: claimMatcher(expected) }
+    return { name, path: claimPath(name) ?? [], expected, matches: comparison.claim(expected) }
   })
   const matches = (caller: JwtFacts): boolean =>
     caller.issuer === issuer &&
@@ -71,6 +93,7 @@ function jwtMatcher(issuer: string, text: CallerText): CallerMatcher {
   }
 }
 
+/** Why a caller of a rule does not match. Denials are not explained caller by caller. */
 function jwtMismatch(caller: JwtFacts, issuer: string, { subject }: CallerText, claims: readonly ClaimMatcher[]) {
   if (caller.issuer !== issuer) return `the issuer is "${caller.issuer}", not "${issuer}"`
   if (subject !== undefined && !textMatcher(subject)(caller.subject)) {

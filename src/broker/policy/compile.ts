@@ -1,6 +1,7 @@
-import { compileCaller } from './caller-matcher.ts'
+import { compileCaller, compileDeniedCaller } from './caller-matcher.ts'
 import { beginningOf, keyInstances } from './api-key-entries.ts'
 import type { ApiKeySettings, Denial, IssuerSettings, Limit, Policy, PolicyIndex, Rule } from './model.ts'
+import { partsOf, type PolicyPart, type RestText } from './policy-parts.ts'
 import type { DenialText, PolicyText, RuleText } from './schema.ts'
 
 /**
@@ -9,24 +10,70 @@ import type { DenialText, PolicyText, RuleText } from './schema.ts'
  * @param version SHA-256 of the file's bytes, in hex
  */
 export function compilePolicy(text: PolicyText, version: string): Policy {
-  const tenants = new Map(Object.entries(text.tenants ?? {}).map(([name, id]) => [name, id.toLowerCase()]))
-  const tenantIds = (names: readonly string[]) => new Set(names.map(name => tenants.get(name) ?? name.toLowerCase()))
-  const denials = Object.freeze((text.deny ?? []).map((denial, order) => compileDenial(denial, order, tenantIds)))
-  const rules = Object.freeze(text.rules.map((rule, order) => compileRule(rule, order, tenantIds)))
-  return Object.freeze({
-    version,
-    applications: new Map(Object.entries(text.applications).map(([name, id]) => [name, id.toLowerCase()])),
-    tenants,
-    issuers: Object.freeze(Object.entries(text.issuers ?? {}).map(([name, issuer]) => freezeIssuer(name, issuer))),
-    apiKeys: Object.freeze(keyInstances(text.apiKeys).map(compileKey)),
-    denials,
-    rules,
-    index: indexPolicy(rules, denials),
-    warnings: Object.freeze(warningsOf(text)),
-  })
+  const compiler = new PolicyCompiler()
+  for (const part of partsOf(text)) compiler.add(part)
+  return compiler.finish(version)
 }
 
-type TenantIds = (names: readonly string[]) => ReadonlySet<string>
+/**
+ * Compiles a policy part by part, so that a large one does not block the event loop. Parts must be those of
+ * {@link partsOf}, in that order.
+ */
+export class PolicyCompiler {
+  readonly #tenants = new Map<string, string>()
+  readonly #rules: Rule[] = []
+  readonly #rulesByTenant = new TenantIndex<Rule>()
+  /** The names of issuers and API keys that rules refer to. */
+  readonly #used = { issuers: new Set<string | undefined>(), apiKeys: new Set<string | undefined>() }
+  #rest: RestText = { applications: {} }
+
+  /** Compiles the next part. */
+  add({ tenants = [], rest, rules = [] }: PolicyPart): void {
+    for (const [name, id] of tenants) this.#tenants.set(name, id.toLowerCase())
+    this.#rest = rest ?? this.#rest
+    for (const text of rules) {
+      const rule = compileRule(text, this.#rules.length, this.#tenantIds)
+      this.#rules.push(rule)
+      this.#rulesByTenant.add(rule)
+      for (const { issuer, apiKey } of text.callers) {
+        this.#used.issuers.add(issuer)
+        this.#used.apiKeys.add(apiKey)
+      }
+    }
+  }
+
+  /** The policy of all parts. Call it once, after the last part. */
+  finish(version: string): Policy {
+    const { deny = [], issuers = {}, apiKeys } = this.#rest
+    const applications = new Map(Object.entries(this.#rest.applications).map(([name, id]) => [name, id.toLowerCase()]))
+    const clientIds = (names: readonly string[]) => new Set(names.map(name => applications.get(name) ?? name))
+    const denials = deny.map((denial, order) => compileDenial(denial, order, this.#tenantIds, clientIds))
+    return Object.freeze({
+      version,
+      applications,
+      tenants: this.#tenants,
+      issuers: Object.freeze(Object.entries(issuers).map(([name, issuer]) => freezeIssuer(name, issuer))),
+      apiKeys: Object.freeze(keyInstances(apiKeys).map(compileKey)),
+      denials: Object.freeze(denials),
+      rules: Object.freeze(this.#rules),
+      index: { rules: this.#rulesByTenant.find, denials: TenantIndex.of(denials).find },
+      warnings: Object.freeze(this.#warnings()),
+    })
+  }
+
+  /** Warnings about issuers and API keys whose callers are authenticated, while no rule grants them anything. */
+  #warnings(): readonly string[] {
+    return (['issuers', 'apiKeys'] as const).flatMap(kind =>
+      Object.keys(this.#rest[kind] ?? {})
+        .filter(name => !this.#used[kind].has(name))
+        .map(name => `${kind}.${name}: no rule refers to it, so its callers are granted nothing`),
+    )
+  }
+
+  readonly #tenantIds: Ids = names => new Set(names.map(name => this.#tenants.get(name) ?? name.toLowerCase()))
+}
+
+type Ids = (names: readonly string[]) => ReadonlySet<string>
 
 const freezeIssuer = (name: string, issuer: Omit<IssuerSettings, 'name'>): IssuerSettings =>
   Object.freeze({ ...issuer, name, audiences: Object.freeze([...issuer.audiences]) })
@@ -34,7 +81,7 @@ const freezeIssuer = (name: string, issuer: Omit<IssuerSettings, 'name'>): Issue
 const compileKey = ({ name, key: { sha256, expires } }: ReturnType<typeof keyInstances>[number]): ApiKeySettings =>
   Object.freeze({ name, sha256: sha256.toLowerCase(), expires, expiresAt: beginningOf(expires) ?? 0 })
 
-function compileRule(rule: RuleText, order: number, tenantIds: TenantIds): Rule {
+function compileRule(rule: RuleText, order: number, tenantIds: Ids): Rule {
   const { name, exchangeLimit, requestLimit } = rule
   return Object.freeze({
     name,
@@ -57,44 +104,43 @@ function limitOf(text: string, rule: string): Limit {
   return Object.freeze({ count: Number(count), seconds: secondsOf[unit] ?? 1, rule })
 }
 
-function compileDenial(denial: DenialText, order: number, tenantIds: TenantIds): Denial {
+function compileDenial(denial: DenialText, order: number, tenantIds: Ids, clientIds: Ids): Denial {
   return Object.freeze({
     order,
-    ...(denial.callers && { callers: Object.freeze(denial.callers.map(compileCaller)) }),
+    ...(denial.callers && { callers: Object.freeze(denial.callers.map(compileDeniedCaller)) }),
     ...(denial.tenants && { tenants: tenantIds(denial.tenants) }),
     ...(denial.scopes && { scopes: new Set(denial.scopes) }),
-    ...(denial.applications && { applications: new Set(denial.applications) }),
+    ...(denial.applications && { clientIds: clientIds(denial.applications) }),
   })
-}
-
-/** Warnings about issuers and API keys whose callers are authenticated, while no rule grants them anything. */
-function warningsOf(text: PolicyText): readonly string[] {
-  const callers = text.rules.flatMap(rule => rule.callers)
-  const unused = (kind: 'issuers' | 'apiKeys', key: 'issuer' | 'apiKey') =>
-    Object.keys(text[kind] ?? {})
-      .filter(name => !callers.some(caller => caller[key] === name))
-      .map(name => `${kind}.${name}: no rule refers to it, so its callers are granted nothing`)
-  return [...unused('issuers', 'issuer'), ...unused('apiKeys', 'apiKey')]
 }
 
 /**
  * Indexes rules and denials by tenant, since long policies have many tenants. A decision tries only the entries that list
  * its tenant and those for every tenant, so its time grows with their number.
  */
-export function indexPolicy(rules: readonly Rule[], denials: readonly Denial[]): PolicyIndex {
-  return { rules: byTenant(rules), denials: byTenant(denials) }
-}
+export const indexPolicy = (rules: readonly Rule[], denials: readonly Denial[]): PolicyIndex => ({
+  rules: TenantIndex.of(rules).find,
+  denials: TenantIndex.of(denials).find,
+})
 
 /** A rule without tenants has an empty set, so it is in no list. A denial without tenants applies to every tenant. */
-function byTenant<T extends Rule | Denial>(entries: readonly T[]): (tenant: string) => readonly T[] {
-  const everywhere: T[] = []
-  const lists = new Map<string, T[]>()
-  for (const entry of entries) {
-    if (entry.tenants === undefined || entry.tenants === '*') everywhere.push(entry)
-    else for (const tenant of entry.tenants) lists.getOrInsertComputed(tenant, () => []).push(entry)
+class TenantIndex<T extends Rule | Denial> {
+  readonly #everywhere: T[] = []
+  readonly #lists = new Map<string, T[]>()
+
+  static of<T extends Rule | Denial>(entries: readonly T[]): TenantIndex<T> {
+    const index = new TenantIndex<T>()
+    for (const entry of entries) index.add(entry)
+    return index
   }
-  return tenant => {
-    const named = lists.get(tenant)
-    return named ? named.concat(everywhere) : everywhere
+
+  add(entry: T): void {
+    if (entry.tenants === undefined || entry.tenants === '*') this.#everywhere.push(entry)
+    else for (const tenant of entry.tenants) this.#lists.getOrInsertComputed(tenant, () => []).push(entry)
+  }
+
+  readonly find = (tenant: string): readonly T[] => {
+    const named = this.#lists.get(tenant)
+    return named ? named.concat(this.#everywhere) : this.#everywhere
   }
 }

@@ -98,7 +98,7 @@ export function denies(denial: Denial, caller: CallerFacts, target: Target): boo
   return (
     (denial.tenants?.has(target.tenant) ?? true) &&
     (denial.scopes?.has(target.scope) ?? true) &&
-    (denial.applications?.has(target.application) ?? true) &&
+    (denial.clientIds?.has(target.clientId) ?? true) &&
     (denial.callers?.some(test => test.matches(caller)) ?? true)
   )
 }

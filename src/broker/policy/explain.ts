@@ -85,8 +85,8 @@ function callersMismatch({ callers }: Rule, caller: CallerFacts): string | undef
 /** Explains whether a caller has a permission of the operations endpoints. Only denials with nothing but callers count. */
 export function explainPermission(policy: Policy, caller: CallerFacts, permission: Permission): Explanation {
   const denial = policy.denials.find(
-    ({ tenants, scopes, applications, callers }) =>
-      !tenants && !scopes && !applications && callers?.some(test => test.matches(caller)),
+    ({ tenants, scopes, clientIds, callers }) =>
+      !tenants && !scopes && !clientIds && callers?.some(test => test.matches(caller)),
   )
   const rules = policy.rules.map(rule => ({
     name: rule.name,

@@ -22,7 +22,7 @@ function fit(schema: unknown, value: unknown): unknown {
   const { type, anyOf, items, properties, patternProperties, required } = membersOf(schema)
   if (Array.isArray(anyOf)) return fitUnion(anyOf, value)
   if (type === 'array') return Array.isArray(value) ? value.map(each => fit(items, each)) : []
-  if (type !== 'object') return typeof value === type ? value : plain.get(type)
+  if (type !== 'object') return typeof value === (type === 'integer' ? 'number' : type) ? value : plain.get(type)
   const given: Members = Array.isArray(value) ? {} : membersOf(value)
   if (properties === undefined) {
     const [each] = Object.values(membersOf(patternProperties))
@@ -38,7 +38,7 @@ function fit(schema: unknown, value: unknown): unknown {
 /** The values that replace those of another type. */
 const plain = new Map<unknown, unknown>([
   ['string', ''],
-  ['number', 0],
+  ['integer', 0],
   ['boolean', true],
 ])
 

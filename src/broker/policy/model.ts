@@ -71,7 +71,8 @@ export interface Denial {
   readonly callers?: readonly CallerMatcher[]
   readonly tenants?: ReadonlySet<string>
   readonly scopes?: ReadonlySet<string>
-  readonly applications?: ReadonlySet<string>
+  /** Of the applications that it names, in lower case: another name of the same application does not evade it. */
+  readonly clientIds?: ReadonlySet<string>
 }
 
 /** What a request is for, with a tenant and an application that the policy knows. */

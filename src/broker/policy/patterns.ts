@@ -1,3 +1,4 @@
+import { isGuid } from '../lib/identifiers.ts'
 import { isObject } from '../lib/json-members.ts'
 
 /** Whether one value of a caller matches what a rule or a denial expects. */
@@ -43,6 +44,38 @@ function matcher(pattern: string, wildcard: RegExp): Matcher {
 export function claimMatcher(expected: string | number | boolean): Matcher {
   const one: Matcher = typeof expected === 'string' ? textMatcher(expected) : value => value === expected
   return value => (Array.isArray(value) ? value.some(one) : one(value))
+}
+
+/**
+ * Returns a matcher for a claim of a denial. It matches all that {@link claimMatcher} does, and more, because a denial
+ * that misses its caller grants something: a number or a boolean also matches a text of the same value, the other way
+ * round too, and the case of a GUID does not matter.
+ */
+export function deniedClaimMatcher(expected: string | number | boolean): Matcher {
+  const exact = deniedTextMatcher(expected)
+  const anyCase = textMatcher(String(expected).toLowerCase())
+  const number = numberOf(expected)
+  const one: Matcher = value => {
+    if (typeof value !== 'string' && typeof value !== 'number' && typeof value !== 'boolean') return false
+    if (typeof value === 'string' && typeof expected === 'string') return exact(value)
+    return anyCase(String(value).toLowerCase()) || (number !== undefined && numberOf(value) === number)
+  }
+  return value => (Array.isArray(value) ? value.some(one) : one(value))
+}
+
+/** Returns the matcher for a text of a denial: {@link textMatcher}, but the case of a GUID does not matter. */
+export function deniedTextMatcher(expected: string | number | boolean): Matcher {
+  const text = String(expected)
+  if (!isGuid(text)) return textMatcher(text)
+  const guid = text.toLowerCase()
+  return value => typeof value === 'string' && value.toLowerCase() === guid
+}
+
+/** The number that a number or a text stands for, as YAML reads it without quotes: `0042` and `42.0` are 42. */
+function numberOf(value: string | number | boolean): number | undefined {
+  if (typeof value === 'boolean' || (typeof value === 'string' && value.trim() === '')) return undefined
+  const number = Number(value)
+  return Number.isNaN(number) ? undefined : number
 }
 
 /**

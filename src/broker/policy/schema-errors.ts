@@ -15,13 +15,16 @@ export function schemaErrors(
 ): readonly SchemaError[] {
   const found: SchemaError[] = []
   for (const error of errors) {
-    if (error.schemaPath.includes('/anyOf/') || error.keyword === 'boolean' || error.keyword === 'propertyNames')
-      continue
+    // The error "additionalProperties" has all unknown keys, but comes after one "boolean" for each of them. A list that was
+    // cut off may have only the latter.
+    const isRepeated = error.keyword === 'additionalProperties' || error.keyword === 'propertyNames'
+    if (isRepeated || error.schemaPath.includes('/anyOf/')) continue
     const at = pointerPath(error.instancePath, value)
-    if (error.keyword === 'additionalProperties') {
-      const known = Object.keys(membersOf(schemaAt(schema, error.schemaPath)['properties'])).join(', ')
+    if (error.keyword === 'boolean') {
+      const parent = error.schemaPath.slice(0, error.schemaPath.lastIndexOf('/'))
+      const known = Object.keys(membersOf(schemaAt(schema, parent)['properties'])).join(', ')
       const what = known === '' ? 'unknown key' : `unknown key; allowed keys: ${known}`
-      for (const key of error.params.additionalProperties) found.push({ at: [...at, key], what, ofKey: true })
+      found.push({ at, what, ofKey: true })
     } else if (error.keyword === 'required') {
       for (const key of error.params.requiredProperties) found.push({ at: [...at, key], what: 'is required' })
     } else {

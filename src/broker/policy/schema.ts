@@ -30,8 +30,10 @@ const text = Type.String({ minLength: 1, maxLength: 2048, description: 'a text o
 const limit = (title: string) =>
   Type.String({ title, pattern: '^[1-9][0-9]{0,6}/(?:s|m|h)$', description: 'a limit such as 60/m' })
 
-const claimValue = Type.Union([Type.String({ maxLength: 2048 }), Type.Number(), Type.Boolean()], {
-  description: 'a text, a number or a boolean',
+/** Beyond 2^53, and with fractions, several numbers of the file and of tokens would be one number here. */
+const wholeNumber = Type.Integer({ minimum: Number.MIN_SAFE_INTEGER, maximum: Number.MAX_SAFE_INTEGER })
+const claimValue = Type.Union([Type.String({ maxLength: 2048 }), wholeNumber, Type.Boolean()], {
+  description: 'a text, a boolean, or a whole number smaller than 2^53; write an id in quotes',
 })
 
 const caller = Type.Object(

@@ -1,4 +1,5 @@
 import type { ConfigurationError } from '../../errors.ts'
+import { commonClaims, distinguishesCallers } from './common-claims.ts'
 import { claimPath, patternError } from './patterns.ts'
 import { guidsIn, isName, isSharedTenant, resourceOf } from '../lib/identifiers.ts'
 import { isLoopback } from '../lib/origin.ts'
@@ -7,8 +8,6 @@ import type { Policy } from './model.ts'
 import { referenceCheckOf, type ReferenceCheck } from './references.ts'
 import type { CallerText, SchemaError, IssuerText, Path, PolicyText, RuleText } from './schema.ts'
 
-/** Claims that are the same in every token of an issuer, or that do not identify a caller. */
-const commonClaims = new Set(['iss', 'aud', 'tid', 'ver', 'exp', 'iat', 'nbf', 'jti'])
 /** The audience of client assertions by its URIs, in each cloud, and as a client id. */
 const exchangeAudience = 'api://azureadtokenexchange'
 const exchangeClientId = 'fb60f99c-7a34-4190-8149-302f77469936'
@@ -24,6 +23,7 @@ const isExchange = (audience: string): boolean => {
  */
 export function validatePolicy(policy: PolicyText): readonly SchemaError[] {
   const checkReference = referenceCheckOf(policy)
+  const audiences = audiencesOf(policy)
   return [
     ...validateNames(policy),
     ...validateIssuers(policy),
@@ -39,7 +39,7 @@ export function validatePolicy(policy: PolicyText): readonly SchemaError[] {
       ]
     }),
     ...validateRuleNames(policy.rules),
-    ...policy.rules.flatMap((rule, index) => validateRule(policy, checkReference, rule, ['rules', index])),
+    ...policy.rules.flatMap((rule, index) => validateRule(audiences, checkReference, rule, ['rules', index])),
   ]
 }
 
@@ -111,7 +111,7 @@ function validateRuleNames(rules: readonly RuleText[]): readonly SchemaError[] {
 }
 
 function validateRule(
-  policy: PolicyText,
+  audiences: Audiences,
   checkReference: ReferenceCheck,
   rule: RuleText,
   at: Path,
@@ -129,7 +129,7 @@ function validateRule(
     ...errors,
     ...rule.callers.flatMap((caller, nth) => validateCaller(checkReference, caller, [...at, 'callers', nth], true)),
     ...validateTargets(checkReference, tenants, rule.applications ?? (grantsTokens ? ['default'] : []), at),
-    ...(rule.scopes ?? []).flatMap((scope, nth) => validateScope(policy, scope, [...at, 'scopes', nth])),
+    ...(rule.scopes ?? []).flatMap((scope, nth) => validateScope(audiences, scope, [...at, 'scopes', nth])),
   ]
 }
 
@@ -159,8 +159,8 @@ function validateCaller(
   }
   errors.push(...validateClaims(caller, at))
   if (isOfRule && caller.issuer !== undefined && !distinguishesCallers(caller)) {
-    const common = [...commonClaims].join(', ')
-    errors.push({ at, what: `would match every token of the issuer: add a subject, or a claim other than ${common}` })
+    const what = 'would match every token of the issuer: add a subject, or a claim other than'
+    errors.push({ at, what: `${what} ${commonClaims.join(', ')}` })
   }
   return errors
 }
@@ -173,10 +173,6 @@ function validateClaims(caller: CallerText, at: Path): readonly SchemaError[] {
     return what === undefined ? [] : [{ at: here, what }]
   })
 }
-
-const distinguishesCallers = (caller: CallerText): boolean =>
-  caller.subject !== undefined ||
-  Object.keys(caller.claims ?? {}).some(name => !commonClaims.has(claimPath(name)?.[0] ?? 'iss'))
 
 function validateTargets(
   checkReference: ReferenceCheck,
@@ -204,18 +200,25 @@ const wildcardTenant = (at: Path): string =>
 const validateWildcard = (scope: string, at: Path): readonly SchemaError[] =>
   scope.includes('*') ? [{ at, what: 'must not contain "*": a scope names one resource' }] : []
 
+/** The audiences of the issuers, by their comparable text and by each GUID in it. */
+type Audiences = ReadonlyMap<string, string>
+
+const audiencesOf = ({ issuers = {} }: PolicyText): Audiences =>
+  new Map(
+    Object.values(issuers)
+      .flatMap(issuer => issuer.audiences)
+      .flatMap(audience => [comparable(audience), ...guidsIn(audience)].map(text => [text, audience] as const)),
+  )
+
 /** A caller with a token for the broker itself, or with a new client assertion, could grant itself everything. */
-function validateScope(policy: PolicyText, scope: string, at: Path): readonly SchemaError[] {
+function validateScope(audiences: Audiences, scope: string, at: Path): readonly SchemaError[] {
   if (scope.includes('*')) return validateWildcard(scope, at)
   const resource = comparable(resourceOf(scope))
   const could = 'because a caller with such a token could impersonate'
   if (isExchange(resource)) {
     return [{ at, what: `must not be the audience of client assertions, ${could} the application` }]
   }
-  const guids = new Set(guidsIn(resource))
-  const own = Object.values(policy.issuers ?? {})
-    .flatMap(issuer => issuer.audiences)
-    .find(audience => comparable(audience) === resource || guidsIn(audience).some(guid => guids.has(guid)))
+  const own = [resource, ...guidsIn(resource)].map(each => audiences.get(each)).find(each => each !== undefined)
   if (own === undefined) return []
   return [{ at, what: `must not be for the audience "${own}" of this broker's callers, ${could} another one` }]
 }

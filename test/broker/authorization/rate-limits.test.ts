@@ -118,6 +118,15 @@ describe('a limit of requests', () => {
     )
   })
 
+  test('is separate for each pair of rule and caller, even if their names together make the same text', async () => {
+    const callers = [{ issuer: 'onprem', claims: { team: 'a' } }]
+    const named = (name: string): Json => ({ ...limited, name, callers })
+    const [one, other] = await Promise.all(['a', 'a jwt onprem a'].map(sub => callerWith({ sub, team: 'a' })))
+    const limits = createRateLimits(movableClock())
+    assert.equal(passes(limits, grantOf([named('r jwt onprem a')], one), 9), 5)
+    assert.equal(passes(limits, grantOf([named('r')], other), 9), 5)
+  })
+
   test('survives a reload of the policy: no caller starts again', () => {
     const limits = createRateLimits(movableClock())
     assert.equal(passes(limits, grantOf([limited]), 9), 5)

@@ -108,6 +108,17 @@ describe('errors of callers', () => {
       'neither do exp, iat, nbf, jti',
     ],
     [
+      withCaller({ issuer: 'onprem', claims: { idtyp: 'app', appidacr: '2', azpacr: '2', azp_ver: '1.0' } }),
+      at,
+      'nor does how a token of Entra was requested',
+    ],
+    [withCaller({ issuer: 'onprem', claims: { aio: 'A*', uti: 'a*', rh: '1.*' } }), at, 'nor do opaque claims'],
+    [
+      withCaller({ issuer: 'onprem', claims: { idp: 'https://a', '/amr/0': 'pwd' } }),
+      at,
+      'nor does the way to sign in',
+    ],
+    [
       withCaller({ issuer: 'onprem', claims: { '/aud/0': 'token-broker' } }),
       at,
       'neither does a pointer into one of them',
@@ -128,6 +139,21 @@ describe('errors of callers', () => {
     [withCaller({ issuer: 'onprem', subject: 's', claim: {} }), `${at}.claim`, 'a key that does not exist'],
     [withCaller({ san: '*' }), `${at}.san`, 'every certificate'],
   ])
+
+  const inexact = [9_007_199_254_740_992, -9_007_199_254_740_992, 1e300, 1.5]
+  refuses(
+    inexact.map(value => [
+      withCaller({ issuer: 'onprem', claims: { employee: value } }),
+      `${at}.claims.employee`,
+      `${value}: such a number would match its neighbours`,
+    ]),
+  )
+
+  for (const value of [9_007_199_254_740_991, -9_007_199_254_740_991, 0, '9007199254740993']) {
+    test(`a claim may be ${JSON.stringify(value)}`, () => {
+      assert.deepEqual(placesOf(withCaller({ issuer: 'onprem', claims: { employee: value } })), [])
+    })
+  }
 
   test('an empty mapping of claims is an error', () => {
     assert.ok(placesOf(withCaller({ issuer: 'onprem', subject: 's', claims: {} })).includes(`${at}.claims`))

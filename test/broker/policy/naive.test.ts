@@ -24,7 +24,7 @@ const pattern = fc.oneof(
   subject.map(after => `*${after}`),
 )
 const claimName = fc.constantFrom('role', 'roles', '/deep/role', '/roles/0', 'a/b', '/a~1b', '__proto__')
-const claimValue = fc.oneof(pattern, fc.constantFrom(1, 0, true, false))
+const claimValue = fc.oneof(pattern, fc.constantFrom(1, 0, true, false, '1', 'true', '1*'))
 const issuer = fc.constantFrom('onprem', 'entra')
 const label = fc.constantFrom('a', 'b', 'A', 'ab')
 const dnsName = fc.array(label, { minLength: 1, maxLength: 3 }).map(labels => labels.join('.'))
@@ -68,7 +68,7 @@ const denial = fc
 
 const claims = fc.record(
   {
-    role: fc.oneof(subject, fc.constantFrom(1, true)),
+    role: fc.oneof(subject, fc.constantFrom(1, true, 'true', '1', '01', 12)),
     roles: fc.array(fc.oneof(subject, fc.constantFrom(0, false)), { maxLength: 3 }),
     deep: fc.record({ role: subject }),
     'a/b': subject,

@@ -69,15 +69,51 @@ const slashes: readonly [why: string, issuer: string, issuerInTokens: string | u
     `https://sts.chinacloudapi.cn/${tenant}`,
     `https://sts.chinacloudapi.cn/${tenant}/`,
   ],
+  [
+    'neither v1.0 nor v2.0',
+    `https://login.microsoftonline.com/${tenant}`,
+    `https://login.microsoftonline.com/${tenant}/v2.0" or, in v1.0, "https://sts.windows.net/${tenant}/`,
+  ],
+  [
+    'neither v1.0 nor v2.0, with a slash, US Government',
+    `https://login.microsoftonline.us/${tenant}/`,
+    `https://login.microsoftonline.us/${tenant}/v2.0`,
+  ],
   ['no Entra with a slash', `https://login.example.com/${tenant}/v2.0/`, undefined],
   ['no Entra without one', `https://sts.example.com/${tenant}`, undefined],
   ['B2C, whose tokens have a slash', `https://contoso.b2clogin.com/${tenant}/v2.0/`, undefined],
 ]
 for (const [why, issuer, issuerInTokens] of slashes) {
-  test(`an issuer that is wrong by a slash is reported with the right one: ${why}`, () => {
+  test(`an issuer of Entra that is wrong at its end is reported with the right one: ${why}`, () => {
     const policy = withCaller(worker, { issuers: { onprem: { ...cast.issuers.onprem, issuer } } })
     const warnings = policyWarnings(policy, { now: noon, certificates: true })
     const expected = `issuers.onprem.issuer: matches no token, because the iss of Entra's tokens is "${issuerInTokens}"`
     assert.deepEqual(warnings, issuerInTokens === undefined ? [] : [expected])
+  })
+}
+
+const tenants = ['common', 'organizations', 'consumers', '{tenantid}', 'contoso.onmicrosoft.com', '']
+for (const wrong of tenants) {
+  for (const issuer of [`https://login.microsoftonline.com/${wrong}/v2.0`, `https://sts.windows.net/${wrong}/`]) {
+    test(`an issuer of Entra without the id of one tenant is reported: ${issuer}`, () => {
+      const policy = withCaller(worker, { issuers: { onprem: { ...cast.issuers.onprem, issuer } } })
+      const expected = `issuers.onprem.issuer: matches no token, because the iss of Entra's tokens has the id of one tenant, not "${wrong}"`
+      assert.deepEqual(policyWarnings(policy, { now: noon, certificates: true }), [expected])
+    })
+  }
+}
+
+const audiences: readonly [issuer: string, audience: string, reported: boolean][] = [
+  [`https://login.microsoftonline.com/${tenant}/v2.0`, 'api://token-broker', true],
+  [`https://login.microsoftonline.us/${tenant}/v2.0`, `api://${tenant}`, true],
+  [`https://login.microsoftonline.com/${tenant}/v2.0`, tenant, false],
+  [`https://sts.windows.net/${tenant}/`, 'api://token-broker', false],
+  ['https://issuer.example/v2.0', 'api://token-broker', false],
+]
+for (const [issuer, audience, reported] of audiences) {
+  test(`${audience} as the audience of ${issuer} is ${reported ? 'reported' : 'accepted'}`, () => {
+    const policy = withCaller(worker, { issuers: { onprem: { issuer, audiences: [audience] } } })
+    const expected = `issuers.onprem.audiences: matches no token, because the aud of Entra's v2.0 tokens is the client id of the API, not "${audience}"`
+    assert.deepEqual(policyWarnings(policy, { now: noon, certificates: true }), reported ? [expected] : [])
   })
 }

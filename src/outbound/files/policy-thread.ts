@@ -1,0 +1,65 @@
+import { once } from 'node:events'
+import { setImmediate } from 'node:timers/promises'
+import { MessageChannel, receiveMessageOnPort, Worker, type MessagePort } from 'node:worker_threads'
+import { PolicyCompiler } from '../../broker/policy/compile.ts'
+import type { Policy } from '../../broker/policy/model.ts'
+import { versionOf } from '../../broker/policy/parse.ts'
+import { InvalidConfigurationError } from '../../errors.ts'
+import type { PolicyMessage, PolicyWorkerData } from './policy-worker.ts'
+
+/** After this time a policy is given up. One of 16 MiB takes a few seconds of CPU time. */
+const deadlineMs = 120_000
+/** The memory of the thread, several times what the largest policy needs. */
+const maxHeapMb = 1024
+
+/** In a bundle, this file may be in a folder of chunks, and the worker is beside the program. */
+const workerUrl = import.meta.url.endsWith('.ts')
+  ? new URL('./policy-worker.ts', import.meta.url)
+  : new URL(import.meta.url.includes('/chunks/') ? '../policy-worker.mjs' : './policy-worker.mjs', import.meta.url)
+
+/**
+ * Does what `parsePolicy` does without blocking the event loop: another thread parses and validates the text, and this one
+ * compiles it part by part, one in each turn of the event loop.
+ *
+ * @throws InvalidConfigurationError with every error, also if the thread ends early or does not end in two minutes
+ */
+export async function parsePolicyInThread(text: string): Promise<Policy> {
+  const { port1: port, port2 } = new MessageChannel()
+  const data: PolicyWorkerData = { text, port: port2 }
+  const worker = new Worker(workerUrl, {
+    workerData: data,
+    transferList: [port2],
+    resourceLimits: { maxOldGenerationSizeMb: maxHeapMb },
+  })
+  try {
+    await once(worker, 'exit', { signal: AbortSignal.timeout(deadlineMs) })
+    return await compileParts(port, versionOf(text))
+  } catch (thrown) {
+    if (thrown instanceof InvalidConfigurationError) throw thrown
+    throw unread(
+      thrown instanceof Error && thrown.name === 'AbortError'
+        ? `took more than ${deadlineMs / 1000} s`
+        : String(thrown),
+    )
+  } finally {
+    port.close()
+    await worker.terminate()
+  }
+}
+
+/** Compiles what the port has received. Not more than a part in a turn, since each takes some milliseconds. */
+async function compileParts(port: MessagePort, version: string): Promise<Policy> {
+  const compiler = new PolicyCompiler()
+  for (;;) {
+    const received: { readonly message: PolicyMessage } | undefined = receiveMessageOnPort(port)
+    if (received === undefined) throw unread('ended too early')
+    const { message } = received
+    if ('errors' in message) throw new InvalidConfigurationError(message.subject, message.errors)
+    if ('isEnd' in message) return compiler.finish(version)
+    compiler.add(message.part)
+    await setImmediate()
+  }
+}
+
+const unread = (what: string) =>
+  new InvalidConfigurationError('The policy cannot be read', [{ where: 'file', what: `reading it ${what}` }])

@@ -1,0 +1,102 @@
+import assert from 'node:assert/strict'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, describe, test } from 'node:test'
+import { parsePolicy } from '../../../src/broker/policy/parse.ts'
+import { InvalidConfigurationError } from '../../../src/errors.ts'
+import { loadPolicy } from '../../../src/outbound/files/policy-file.ts'
+import { graph, ids } from '../../support/callers.ts'
+
+const folder = await mkdtemp(join(tmpdir(), 'token-broker-test-'))
+after(() => rm(folder, { recursive: true, force: true }))
+const file = join(folder, 'policy.yaml')
+
+/** A policy with so many tenants and rules, as people write it. */
+function policyText(tenants: number, rules: number): string {
+  const names = Array.from(
+    { length: tenants },
+    (_, nth) => `  tenant-${nth}: ${ids.home.slice(0, -6)}${100_000 + nth}\n`,
+  )
+  const texts = Array.from({ length: rules }, (_, nth) =>
+    [
+      `  - name: rule ${nth}`,
+      `    callers: [{ issuer: onprem, subject: "system:serviceaccount:team-${nth}:*" }]`,
+      `    tenants: [tenant-${nth}]`,
+      `    scopes: ["${graph}"]\n`,
+    ].join('\n'),
+  )
+  const issuers = 'issuers:\n  onprem: { issuer: https://kubernetes.example.internal, audiences: [token-broker] }\n'
+  return `applications: { default: ${ids.application} }\ntenants:\n${names.join('')}${issuers}rules:\n${texts.join('')}`
+}
+
+/** Milliseconds of CPU time that this thread has used. */
+function threadMs(): number {
+  const { user, system } = process.threadCpuUsage()
+  return (user + system) / 1000
+}
+
+/** Runs something, and counts the turns of the event loop meanwhile, and what this thread computed in the longest. */
+async function watchTurns<T>(run: () => Promise<T>): Promise<{ result: T; turns: number; longestMs: number }> {
+  let [turns, longestMs, last, isRunning] = [0, 0, threadMs(), true]
+  const turn = (): void => {
+    const now = threadMs()
+    longestMs = Math.max(longestMs, now - last)
+    last = now
+    turns += 1
+    if (isRunning) setTimeout(turn, 1)
+  }
+  turn()
+  const result = await run()
+  isRunning = false
+  turn()
+  return { result, turns, longestMs }
+}
+
+describe('a policy of 100,000 tenants and 10,000 rules', () => {
+  test('is read while the event loop goes on: no turn computes for 100 ms', async () => {
+    await writeFile(file, policyText(100_000, 10_000))
+    const { result, turns, longestMs } = await watchTurns(() => loadPolicy(file))
+    assert.equal(result.tenants.size, 100_000)
+    assert.equal(result.rules.length, 10_000)
+    assert.equal(result.index.rules(`${ids.home.slice(0, -6)}100007`)[0]?.name, 'rule 7')
+    assert.ok(turns > 100, `${turns} turns`)
+    assert.ok(longestMs < 100, `${longestMs} ms in one turn`)
+  })
+})
+
+describe('a large policy', () => {
+  test('is the same as one that is parsed at once', async () => {
+    const text = `${policyText(2500, 300)}deny: [{ tenants: [tenant-1] }]\napiKeys: { a: { sha256: ${'3c'.repeat(32)}, expires: 2999-01-01 } }\n`
+    await writeFile(file, text)
+    const [read, parsed] = [await loadPolicy(file), parsePolicy(text)]
+    for (const key of ['version', 'applications', 'tenants', 'issuers', 'apiKeys', 'warnings'] as const) {
+      assert.deepEqual(read[key], parsed[key])
+    }
+    assert.equal(JSON.stringify(read.rules), JSON.stringify(parsed.rules))
+    assert.deepEqual(read.denials, parsed.denials)
+    assert.ok(Object.isFrozen(read) && Object.isFrozen(read.rules))
+    assert.equal(await loadPolicy(file, 'x', read), read)
+  })
+
+  const mistakes: readonly [change: (text: string) => string, subject: RegExp, where: RegExp, why: string][] = [
+    [
+      text => `${text}  - { name: rule 7, callers: [] }\n`,
+      /^The policy is invalid/,
+      /^rules\[300\]\.callers \(line/,
+      'an error',
+    ],
+    [text => `${text}rules: [\n`, /^The policy is not valid YAML/, /^line \d+, column \d+$/, 'broken YAML'],
+  ]
+  for (const [change, subject, where, why] of mistakes) {
+    test(`is refused with the place of ${why}`, async () => {
+      await writeFile(file, change(policyText(2500, 300)))
+      await assert.rejects(loadPolicy(file), (thrown: unknown) => {
+        assert.ok(thrown instanceof InvalidConfigurationError)
+        assert.match(thrown.message, subject)
+        assert.match(thrown.errors[0]?.where ?? '', where)
+        return true
+      })
+    })
+  }
+})
