@@ -8,7 +8,7 @@ import { InvalidConfigurationError } from '../../errors.ts'
 import type { PolicyMessage, PolicyWorkerData } from './policy-worker.ts'
 
 /** After this time a policy is given up. One of 16 MiB takes a few seconds of CPU time. */
-const deadlineMs = 120_000
+const longestMs = 120_000
 /** The memory of the thread, several times what the largest policy needs. */
 const maxHeapMb = 1024
 
@@ -21,9 +21,10 @@ const workerUrl = import.meta.url.endsWith('.ts')
  * Does what `parsePolicy` does without blocking the event loop: another thread parses and validates the text, and this one
  * compiles it part by part, one in each turn of the event loop.
  *
- * @throws InvalidConfigurationError with every error, also if the thread ends early or does not end in two minutes
+ * @param deadlineMs after which the thread is stopped
+ * @throws InvalidConfigurationError with every error, also if the thread ends early or does not end in time
  */
-export async function parsePolicyInThread(text: string): Promise<Policy> {
+export async function parsePolicyInThread(text: string, deadlineMs = longestMs): Promise<Policy> {
   const { port1: port, port2 } = new MessageChannel()
   const data: PolicyWorkerData = { text, port: port2 }
   const worker = new Worker(workerUrl, {

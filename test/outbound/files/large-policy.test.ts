@@ -6,6 +6,7 @@ import { after, describe, test } from 'node:test'
 import { parsePolicy } from '../../../src/broker/policy/parse.ts'
 import { InvalidConfigurationError } from '../../../src/errors.ts'
 import { loadPolicy } from '../../../src/outbound/files/policy-file.ts'
+import { parsePolicyInThread } from '../../../src/outbound/files/policy-thread.ts'
 import { graph, ids } from '../../support/callers.ts'
 
 const folder = await mkdtemp(join(tmpdir(), 'token-broker-test-'))
@@ -99,4 +100,12 @@ describe('a large policy', () => {
       })
     })
   }
+
+  test('is refused if the thread does not end in time', async () => {
+    await assert.rejects(parsePolicyInThread(policyText(2500, 300), 1), (thrown: unknown) => {
+      assert.ok(thrown instanceof InvalidConfigurationError)
+      assert.match(thrown.message, /^The policy cannot be read:\n {2}file: reading it took more than 0\.001 s$/)
+      return true
+    })
+  })
 })
