@@ -39,6 +39,8 @@ export interface AppOptions {
   readonly peers?: PeerOptions
   /** Milliseconds for a TLS handshake. */
   readonly handshakeMs?: number
+  /** Milliseconds in which a request must arrive, with its body. */
+  readonly arrivalMs?: number
 }
 
 /** A server's own certificate, and the authorities of its clients' certificates. */
@@ -89,14 +91,25 @@ export const serverOptions = {
   maxHeaderSize: 16 * 1024,
   // The hook below responds with a body.
   requireHostHeader: false,
-  connectionsCheckingInterval: 5_000,
   // Two Authorization headers become one invalid credential; Node would use the first without notice.
   joinDuplicateHeaders: true,
 } as const
 
+/** Milliseconds in which a request must arrive: its headers and its body together. */
+const longestArrivalMs = 15_000
+
+/**
+ * Both limits are the same: where the one for the headers is longer, Node exchanges them, and a slow body has the longer
+ * one.
+ */
+const arrivalOptions = (ms = longestArrivalMs) => ({
+  headersTimeout: ms,
+  requestTimeout: ms,
+  connectionsCheckingInterval: ms / 15,
+})
+
 const httpsOptions = (tls: TlsOptions, handshakeTimeout = longestHandshakeMs) => ({
   ...secureContextOf(tls),
-  ...serverOptions,
   ...clientCertificateOptions(tls),
   handshakeTimeout,
 })
@@ -115,6 +128,7 @@ export function buildApp(options: AppOptions, routes: readonly AddRoutes[]): Fas
   const countUnrouted = (code: ErrorCode | undefined): void => {
     if (code !== undefined) options.responded(noEndpoint, code)
   }
+  const http = { ...serverOptions, ...arrivalOptions(options.arrivalMs) }
   const app: FastifyInstance = fastify({
     loggerInstance: options.log,
     // The audit trail has one line for each decision; a logger for each request would cost more than the request.
@@ -125,7 +139,7 @@ export function buildApp(options: AppOptions, routes: readonly AddRoutes[]): Fas
     bodyLimit: maxBodyBytes,
     // Longer than the 240 s of Azure's ingress, which must close idle connections first.
     keepAliveTimeout: 245_000,
-    requestTimeout: 15_000,
+    requestTimeout: http.requestTimeout,
     // For clients that do not read the response: longer than the longest exchange.
     connectionTimeout: 75_000,
     return503OnClosing: false,
@@ -134,8 +148,8 @@ export function buildApp(options: AppOptions, routes: readonly AddRoutes[]): Fas
     routerOptions: { ignoreTrailingSlash: false, caseSensitive: true, maxParamLength: serverOptions.maxHeaderSize },
     exposeHeadRoutes: false,
     schemaController: { compilersFactory: { buildValidator: unused, buildSerializer: unused } },
-    http: serverOptions,
-    ...(options.tls && { https: httpsOptions(options.tls, options.handshakeMs) }),
+    http,
+    ...(options.tls && { https: { ...http, ...httpsOptions(options.tls, options.handshakeMs) } }),
     clientErrorHandler: (error, socket) => countUnrouted(writeClientError(error, socket, newId())),
     frameworkErrors: (error, request, reply) => {
       sendProblem(options, error, request, reply)
