@@ -11,9 +11,11 @@ import type { Events } from '../../broker/events.ts'
 import { BrokerError, type ErrorCode } from '../../errors.ts'
 import type { OtherEndpoint } from './endpoints.ts'
 import { writeClientError, respondToUnroutable } from './client-errors.ts'
+import { closeIfEarly } from './early-responses.ts'
 import { KnownPaths } from './known-paths.ts'
 import { addPeerLookup, type PeerOptions } from './peers.ts'
 import { errorOf, limitHeaders, problemDetails, type Protocol } from './problems.ts'
+import { addRequestChecks } from './request-checks.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -165,15 +167,7 @@ export function buildApp(options: AppOptions, routes: readonly AddRoutes[]): Fas
   app.decorateRequest('facts', undefined)
   app.setErrorHandler((thrown, request, reply) => sendProblem(options, thrown, request, reply))
 
-  app.addHook('onRequest', (request, reply, done) => {
-    if (options.isDraining()) reply.header('connection', 'close')
-    // Node by itself would respond without a body (RFC 9112 §3.2).
-    if (request.headers.host === undefined && request.raw.httpVersion === '1.1') {
-      done(new BrokerError('invalid_request', 'The Host header is missing.'))
-    } else {
-      done()
-    }
-  })
+  addRequestChecks(app, options.isDraining)
   addAll(app, options, routes)
   return app
 }
@@ -208,6 +202,7 @@ function sendProblem(
   protocol = request.routeOptions.config.protocol ?? problemDetails,
 ): FastifyReply {
   const error = errorOf(thrown)
+  closeIfEarly(request, reply)
   if (error.code === 'internal_error') {
     log.error({ request_id: request.id, err: error.cause ?? error }, 'request failed unexpectedly')
   }
