@@ -183,7 +183,7 @@ function addAll(app: FastifyInstance, options: AppOptions, routes: readonly AddR
   }
 
   app.setNotFoundHandler((request, reply) => {
-    const { methods, protocol } = paths.at(request.url.split('?', 1)[0] ?? '')
+    const { methods, protocol } = paths.at(request.url)
     if (methods === undefined) {
       const unknown = new BrokerError('not_found', 'No endpoint has this path.')
       return sendProblem(options, unknown, request, reply, protocol)

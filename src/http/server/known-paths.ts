@@ -26,8 +26,9 @@ export class KnownPaths {
     else this.#known.set(url, { parts: url.split('/'), methods: [...methods], config })
   }
 
-  /** @param path without a query */
-  at(path: string): KnownPath {
+  /** @param url a request's target */
+  at(url: string): KnownPath {
+    const path = pathOf(url)
     const parts = path.split('/')
     const routes = [...this.#known.values()]
     const route = routes.find(known => fits(known.parts, parts))
@@ -36,6 +37,12 @@ export class KnownPaths {
     return { methods: undefined, protocol: above?.config.protocol }
   }
 }
+
+/** The path of a request's target (RFC 9112 §3.2), as it is written there. */
+export const pathOf = (url: string): string => url.replace(/^https?:\/\/[^/?#]*/i, '').replace(/[?#].*$/, '')
+
+/** Whether a path is a route's, byte for byte except for its parameters. */
+export const isPathOf = (pattern: string, path: string): boolean => fits(pattern.split('/'), path.split('/'))
 
 const fits = (pattern: readonly string[], parts: readonly string[]): boolean =>
   pattern.length === parts.length && pattern.every((part, i) => part.startsWith(':') || part === parts[i])

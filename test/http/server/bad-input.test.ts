@@ -159,8 +159,7 @@ const requests: readonly (readonly [why: string, replies: () => readonly Promise
       entra(repeated),
       identity({ resource: [graph, graph] }),
     ],
-    // JSON.parse takes the last of two fields.
-    ['400 invalid_scope', '400 invalid_request', '400 invalid_request', '400 invalid_request'],
+    badRequest,
   ],
   [
     'has a header and an assertion, or both headers',
