@@ -25,6 +25,11 @@ declare module 'fastify' {
     protocol?: Protocol
     /** A prefix of paths without a route: their errors are in the route's protocol too. */
     below?: string
+    /**
+     * Headers that only the route's protocol has. Errors of a request with one of them, to a path without a route, are in
+     * that protocol too, and name the route's path.
+     */
+    marks?: readonly string[]
   }
 }
 
@@ -130,6 +135,7 @@ export function buildApp(options: AppOptions, routes: readonly AddRoutes[]): Fas
   const countUnrouted = (code: ErrorCode | undefined): void => {
     if (code !== undefined) options.responded(noEndpoint, code)
   }
+  const parts = { ...options, paths: new KnownPaths() }
   const http = { ...serverOptions, ...arrivalOptions(options.arrivalMs) }
   const app: FastifyInstance = fastify({
     loggerInstance: options.log,
@@ -154,7 +160,7 @@ export function buildApp(options: AppOptions, routes: readonly AddRoutes[]): Fas
     ...(options.tls && { https: { ...http, ...httpsOptions(options.tls, options.handshakeMs) } }),
     clientErrorHandler: (error, socket) => countUnrouted(writeClientError(error, socket, newId())),
     frameworkErrors: (error, request, reply) => {
-      sendProblem(options, error, request, reply)
+      sendProblem(parts, error, request, reply)
     },
   })
   app.server.maxConnections = maxConnections
@@ -165,15 +171,20 @@ export function buildApp(options: AppOptions, routes: readonly AddRoutes[]): Fas
   app.setSerializerCompiler(() => JSON.stringify)
   app.decorateRequest('caller', undefined)
   app.decorateRequest('facts', undefined)
-  app.setErrorHandler((thrown, request, reply) => sendProblem(options, thrown, request, reply))
+  app.setErrorHandler((thrown, request, reply) => sendProblem(parts, thrown, request, reply))
 
   addRequestChecks(app, options.isDraining)
-  addAll(app, options, routes)
+  addAll(app, parts, routes)
   return app
 }
 
-function addAll(app: FastifyInstance, options: AppOptions, routes: readonly AddRoutes[]): void {
-  const paths = new KnownPaths()
+/** A server's options, and the paths of its routes. */
+interface Parts extends AppOptions {
+  readonly paths: KnownPaths
+}
+
+function addAll(app: FastifyInstance, parts: Parts, routes: readonly AddRoutes[]): void {
+  const { paths } = parts
   app.addHook('onRoute', ({ url, method, config = {} }) => paths.add(url, [method].flat(), config))
   for (const add of routes) {
     void app.register((scope, _options, registered) => {
@@ -183,23 +194,23 @@ function addAll(app: FastifyInstance, options: AppOptions, routes: readonly AddR
   }
 
   app.setNotFoundHandler((request, reply) => {
-    const { methods, protocol } = paths.at(request.url)
+    const { methods, protocol, hint } = paths.at(request.url, request.headers)
     if (methods === undefined) {
-      const unknown = new BrokerError('not_found', 'No endpoint has this path.')
-      return sendProblem(options, unknown, request, reply, protocol)
+      const unknown = new BrokerError('not_found', `No endpoint has this path.${hint}`)
+      return sendProblem(parts, unknown, request, reply, protocol)
     }
     const allowed = methods.join(', ')
-    const wrong = new BrokerError('method_not_allowed', `This endpoint allows ${allowed}.`)
-    return sendProblem(options, wrong, request, reply.header('allow', allowed), protocol)
+    const wrong = new BrokerError('method_not_allowed', `This endpoint allows ${allowed}.${hint}`)
+    return sendProblem(parts, wrong, request, reply.header('allow', allowed), protocol)
   })
 }
 
 function sendProblem(
-  { log, responded }: AppOptions,
+  { log, responded, paths }: Parts,
   thrown: unknown,
   request: FastifyRequest,
   reply: FastifyReply,
-  protocol = request.routeOptions.config.protocol ?? problemDetails,
+  protocol = protocolOf(request, paths),
 ): FastifyReply {
   const error = errorOf(thrown)
   closeIfEarly(request, reply)
@@ -213,6 +224,11 @@ function sendProblem(
     .code(status)
     .headers(limit ? { ...headers, ...limitHeaders(limit) } : headers)
     .send(body)
+}
+
+/** The protocol of a request's errors: its route's, or without a route that of its headers. */
+function protocolOf({ routeOptions: { url, config }, headers }: FastifyRequest, paths: KnownPaths): Protocol {
+  return config.protocol ?? (url === undefined ? paths.markedBy(headers)?.config.protocol : undefined) ?? problemDetails
 }
 
 /** Ids that are unique across replicas and cheap: a random prefix per process and a counter. */
