@@ -11,6 +11,7 @@ import type { Events } from '../../broker/events.ts'
 import { BrokerError, type ErrorCode } from '../../errors.ts'
 import type { OtherEndpoint } from './endpoints.ts'
 import { writeClientError, respondToUnroutable } from './client-errors.ts'
+import { limitConnections } from './connections.ts'
 import { closeIfEarly } from './early-responses.ts'
 import { KnownPaths } from './known-paths.ts'
 import { addPeerLookup, type PeerOptions } from './peers.ts'
@@ -44,6 +45,10 @@ export interface AppOptions {
   readonly tls?: TlsOptions | undefined
   /** How to find a request's client; by default it is the peer itself, without a certificate. */
   readonly peers?: PeerOptions
+  /** Called for every connection that is dropped because there are too many. */
+  readonly connectionDropped?: Events['connectionDropped']
+  /** Concurrent connections; by default 10,000. */
+  readonly mostConnections?: number
   /** Milliseconds for a TLS handshake. */
   readonly handshakeMs?: number
   /** Milliseconds in which a request must arrive, with its body. */
@@ -89,9 +94,6 @@ const noEndpoint: OtherEndpoint = 'none'
 
 /** Milliseconds for a TLS handshake; Node would wait for two minutes. */
 const longestHandshakeMs = 10_000
-/** Concurrent connections of a listener, those during their handshake included; one more is closed. */
-export const maxConnections = 10_000
-
 const maxBodyBytes = 16 * 1024
 /** Options of Node's own server, the same for HTTP and HTTPS. */
 export const serverOptions = {
@@ -163,7 +165,7 @@ export function buildApp(options: AppOptions, routes: readonly AddRoutes[]): Fas
       sendProblem(parts, error, request, reply)
     },
   })
-  app.server.maxConnections = maxConnections
+  limitConnections(app.server, options.connectionDropped ?? (() => undefined), options.mostConnections)
   respondToUnroutable(app.server, newId, countUnrouted)
   addPeerLookup(app, options.peers ?? noProxies)
   app.removeAllContentTypeParsers()
