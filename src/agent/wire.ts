@@ -79,7 +79,7 @@ export function wireAgent(
   const authorizeOperation = createAuthorizeOperation(events.forbidden)
   const operations = { ...telemetry, tokenService, authorizeOperation, cache: view }
   const app = buildApp(
-    { log, isDraining, responded: events.responded },
+    { log, isDraining, responded: events.responded, connectionDropped: events.connectionDropped },
     agentRoutes(settings, secret, tokenService, operations),
   )
 

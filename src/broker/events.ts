@@ -97,6 +97,13 @@ export interface FetchFilter {
   readonly scope?: string | undefined
 }
 
+/**
+ * Why a connection was dropped: the longest `idle` one made room, its peer has its `share`, or the listener is `full`.
+ */
+export const dropReasons = ['idle', 'share', 'full'] as const
+/** One of {@link dropReasons}. */
+export type DropReason = (typeof dropReasons)[number]
+
 /** What the broker reports. Subscribers (audit, metrics, health) must return quickly and must not throw. */
 export interface Events {
   /** A token was issued. */
@@ -131,6 +138,8 @@ export interface Events {
   readonly responded: (endpoint: string, outcome: string) => void
   /** A header with a forwarded certificate was ignored, because its sender is not a trusted proxy. */
   readonly headerIgnored: (header: string) => void
+  /** A listener closed a connection, or did not accept it, because of its limits; with the peer's address. */
+  readonly connectionDropped: (reason: DropReason, address: string) => void
   /**
    * A policy was activated. It is the same as `before` if only the keys in its files changed, or if an invalid version of the
    * file was reverted.

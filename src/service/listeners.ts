@@ -23,7 +23,7 @@ const graceMs = 1_000
 type SharedOperations = Omit<Operations, 'openMetrics'>
 
 interface ListenerOptions extends Pick<AppOptions, 'log' | 'isDraining'> {
-  readonly events: Pick<Events, 'responded' | 'headerIgnored'>
+  readonly events: Pick<Events, 'responded' | 'headerIgnored' | 'connectionDropped'>
   readonly loopTime: () => number
 }
 
@@ -33,7 +33,7 @@ interface ListenerOptions extends Pick<AppOptions, 'log' | 'isDraining'> {
  */
 export async function buildListeners(
   config: Config,
-  { log, isDraining, loopTime, events: { responded, headerIgnored } }: ListenerOptions,
+  { log, isDraining, loopTime, events: { responded, headerIgnored, connectionDropped } }: ListenerOptions,
   parts: SharedOperations & Purge & { readonly tokenService: TokenService },
   authorities: FollowedAuthorities | undefined,
 ) {
@@ -58,7 +58,7 @@ export async function buildListeners(
   const { trustedProxies } = config
   const current = () => authorities?.current()
   const peers = { trustedProxies, authorities: current, headerIgnored }
-  const settings = { log, isDraining, responded, peers, tls: tls && { ...tls, ca: current()?.pem } }
+  const settings = { log, isDraining, responded, connectionDropped, peers, tls: tls && { ...tls, ca: current()?.pem } }
   const { management: own } = config
   const app = buildApp(settings, own ? main : [...main, operations(false)])
   const management = own && buildApp(settings, [operations(true)])

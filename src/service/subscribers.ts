@@ -8,6 +8,7 @@ import type { Config } from '../config/config.ts'
 import { issuerUpstream } from '../outbound/issuers/issuer-keys.ts'
 import { version } from './package.ts'
 import { createAudit } from '../telemetry/audit.ts'
+import { logDroppedConnections } from '../telemetry/dropped-connections.ts'
 import { createLogs, type Logs } from '../telemetry/log.ts'
 import { createMetrics, type Gauges } from '../telemetry/metrics.ts'
 import type { LineSink } from '../telemetry/output.ts'
@@ -59,6 +60,7 @@ export function createSubscribers(
     upstreamCalled: both(health.upstreamCalled, metrics.upstreamCalled),
     verification: metrics.verification,
     headerIgnored: metrics.headerIgnored,
+    connectionDropped: both(logDroppedConnections(logs, clock.now), metrics.connectionDropped),
     opaqueToken: metrics.opaqueToken,
     responded: metrics.responded,
     policyLoaded: (policy, before) => {

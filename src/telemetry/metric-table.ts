@@ -41,6 +41,11 @@ export const metricTable = {
     'Number of proxy headers ignored because they did not come from a trusted proxy, by header.',
     'header',
   ),
+  token_broker_dropped_connections_total: row(
+    'counter',
+    'Number of connections dropped because a listener had too many, by reason.',
+    'reason',
+  ),
   token_broker_cache_requests_total: row('counter', 'Number of tokens issued to callers, by cache result.', 'result'),
   token_broker_cache_refreshes_total: row(
     'counter',

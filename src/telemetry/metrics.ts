@@ -38,6 +38,7 @@ export function createMetrics(gauges: Gauges): Metrics {
   const denials = new Counter(settings('token_broker_denials_total'))
   const verifications = new Counter(settings('token_broker_caller_verifications_total'))
   const ignored = new Counter(settings('token_broker_ignored_headers_total'))
+  const droppedConnections = new Counter(settings('token_broker_dropped_connections_total'))
   const served = new Counter(settings('token_broker_cache_requests_total'))
   const refreshes = new Counter(settings('token_broker_cache_refreshes_total'))
   const negativeHits = new Counter(settings('token_broker_negative_cache_hits_total'))
@@ -61,6 +62,7 @@ export function createMetrics(gauges: Gauges): Metrics {
     },
     forbidden: ({ endpoint }, _caller, _permission, { reason }) => denials.inc({ endpoint, reason }),
     verification: (issuer = '', outcome) => verifications.inc({ issuer, outcome }),
+    connectionDropped: reason => droppedConnections.inc({ reason }),
     headerIgnored: header => ignored.inc({ header }),
     refreshed: (_grant, outcome, error) => refreshes.inc({ outcome: error?.reason ?? outcome }),
     negativeCacheHit: (_grant, { reason }) => negativeHits.inc({ reason }),

@@ -88,8 +88,7 @@ const requests: readonly (readonly [why: string, replies: () => readonly Promise
       identity({ resource: [graph, graph] }),
       metadata({ resource: [graph, graph] }),
     ],
-    // JSON.parse takes the last of two equal names.
-    ['400 invalid_scope', '400 invalid_request', '400 invalid_request'],
+    ['400 invalid_request', '400 invalid_request', '400 invalid_request'],
   ],
   [
     'has both credentials',

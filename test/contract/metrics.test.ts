@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { after, describe, test } from 'node:test'
 import { parse } from 'yaml'
 import { parsePolicy } from '../../src/broker/policy/parse.ts'
-import { circuitStates, cacheOutcomes, refreshOutcomes, upstreamKinds } from '../../src/broker/events.ts'
+import { dropReasons, circuitStates, cacheOutcomes, refreshOutcomes, upstreamKinds } from '../../src/broker/events.ts'
 import { errorTable, type ErrorCode } from '../../src/errors.ts'
 import { otherEndpoints } from '../../src/http/server/endpoints.ts'
 import { tokenEndpoints } from '../../src/http/token-endpoints/all.ts'
@@ -92,6 +92,7 @@ describe('docs/metrics.md lists the values that the source can give a label', ()
     ['token_broker_issuer_key_fetches_total', 'outcome', ['ok', ...from('issuer')]],
     ['token_broker_policy_reloads_total', 'outcome', reloadOutcomes],
     ['token_broker_ignored_headers_total', 'header', forwarding],
+    ['token_broker_dropped_connections_total', 'reason', dropReasons],
     ['token_broker_upstream_healthy', 'kind', upstreamKinds],
   ]
   for (const [metric, label, values] of rows)

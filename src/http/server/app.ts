@@ -11,9 +11,12 @@ import type { Events } from '../../broker/events.ts'
 import { BrokerError, type ErrorCode } from '../../errors.ts'
 import type { OtherEndpoint } from './endpoints.ts'
 import { writeClientError, respondToUnroutable } from './client-errors.ts'
+import { limitConnections } from './connections.ts'
+import { closeIfEarly } from './early-responses.ts'
 import { KnownPaths } from './known-paths.ts'
 import { addPeerLookup, type PeerOptions } from './peers.ts'
 import { errorOf, limitHeaders, problemDetails, type Protocol } from './problems.ts'
+import { addRequestChecks } from './request-checks.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -23,6 +26,11 @@ declare module 'fastify' {
     protocol?: Protocol
     /** A prefix of paths without a route: their errors are in the route's protocol too. */
     below?: string
+    /**
+     * Headers that only the route's protocol has. Errors of a request with one of them, to a path without a route, are in
+     * that protocol too, and name the route's path.
+     */
+    marks?: readonly string[]
   }
 }
 
@@ -37,8 +45,14 @@ export interface AppOptions {
   readonly tls?: TlsOptions | undefined
   /** How to find a request's client; by default it is the peer itself, without a certificate. */
   readonly peers?: PeerOptions
+  /** Called for every connection that is dropped because there are too many. */
+  readonly connectionDropped?: Events['connectionDropped']
+  /** Concurrent connections; by default 10,000. */
+  readonly mostConnections?: number
   /** Milliseconds for a TLS handshake. */
   readonly handshakeMs?: number
+  /** Milliseconds in which a request must arrive, with its body. */
+  readonly arrivalMs?: number
 }
 
 /** A server's own certificate, and the authorities of its clients' certificates. */
@@ -80,23 +94,31 @@ const noEndpoint: OtherEndpoint = 'none'
 
 /** Milliseconds for a TLS handshake; Node would wait for two minutes. */
 const longestHandshakeMs = 10_000
-/** Concurrent connections of a listener, those during their handshake included; one more is closed. */
-export const maxConnections = 10_000
-
 const maxBodyBytes = 16 * 1024
 /** Options of Node's own server, the same for HTTP and HTTPS. */
 export const serverOptions = {
   maxHeaderSize: 16 * 1024,
   // The hook below responds with a body.
   requireHostHeader: false,
-  connectionsCheckingInterval: 5_000,
   // Two Authorization headers become one invalid credential; Node would use the first without notice.
   joinDuplicateHeaders: true,
 } as const
 
+/** Milliseconds in which a request must arrive: its headers and its body together. */
+const longestArrivalMs = 15_000
+
+/**
+ * Both limits are the same: where the one for the headers is longer, Node exchanges them, and a slow body has the longer
+ * one.
+ */
+const arrivalOptions = (ms = longestArrivalMs) => ({
+  headersTimeout: ms,
+  requestTimeout: ms,
+  connectionsCheckingInterval: ms / 15,
+})
+
 const httpsOptions = (tls: TlsOptions, handshakeTimeout = longestHandshakeMs) => ({
   ...secureContextOf(tls),
-  ...serverOptions,
   ...clientCertificateOptions(tls),
   handshakeTimeout,
 })
@@ -115,6 +137,8 @@ export function buildApp(options: AppOptions, routes: readonly AddRoutes[]): Fas
   const countUnrouted = (code: ErrorCode | undefined): void => {
     if (code !== undefined) options.responded(noEndpoint, code)
   }
+  const parts = { ...options, paths: new KnownPaths() }
+  const http = { ...serverOptions, ...arrivalOptions(options.arrivalMs) }
   const app: FastifyInstance = fastify({
     loggerInstance: options.log,
     // The audit log has one line for each decision; a logger for each request would cost more than the request.
@@ -125,7 +149,7 @@ export function buildApp(options: AppOptions, routes: readonly AddRoutes[]): Fas
     bodyLimit: maxBodyBytes,
     // Longer than the 240 s of Azure's ingress, which must close idle connections first.
     keepAliveTimeout: 245_000,
-    requestTimeout: 15_000,
+    requestTimeout: http.requestTimeout,
     // For clients that do not read the response: longer than the longest exchange.
     connectionTimeout: 75_000,
     return503OnClosing: false,
@@ -134,14 +158,14 @@ export function buildApp(options: AppOptions, routes: readonly AddRoutes[]): Fas
     routerOptions: { ignoreTrailingSlash: false, caseSensitive: true, maxParamLength: serverOptions.maxHeaderSize },
     exposeHeadRoutes: false,
     schemaController: { compilersFactory: { buildValidator: unused, buildSerializer: unused } },
-    http: serverOptions,
-    ...(options.tls && { https: httpsOptions(options.tls, options.handshakeMs) }),
+    http,
+    ...(options.tls && { https: { ...http, ...httpsOptions(options.tls, options.handshakeMs) } }),
     clientErrorHandler: (error, socket) => countUnrouted(writeClientError(error, socket, newId())),
     frameworkErrors: (error, request, reply) => {
-      sendProblem(options, error, request, reply)
+      sendProblem(parts, error, request, reply)
     },
   })
-  app.server.maxConnections = maxConnections
+  limitConnections(app.server, options.connectionDropped ?? (() => undefined), options.mostConnections)
   respondToUnroutable(app.server, newId, countUnrouted)
   addPeerLookup(app, options.peers ?? noProxies)
   app.removeAllContentTypeParsers()
@@ -149,23 +173,20 @@ export function buildApp(options: AppOptions, routes: readonly AddRoutes[]): Fas
   app.setSerializerCompiler(() => JSON.stringify)
   app.decorateRequest('caller', undefined)
   app.decorateRequest('facts', undefined)
-  app.setErrorHandler((thrown, request, reply) => sendProblem(options, thrown, request, reply))
+  app.setErrorHandler((thrown, request, reply) => sendProblem(parts, thrown, request, reply))
 
-  app.addHook('onRequest', (request, reply, done) => {
-    if (options.isDraining()) reply.header('connection', 'close')
-    // Node by itself would respond without a body (RFC 9112 §3.2).
-    if (request.headers.host === undefined && request.raw.httpVersion === '1.1') {
-      done(new BrokerError('invalid_request', 'The Host header is missing.'))
-    } else {
-      done()
-    }
-  })
-  addAll(app, options, routes)
+  addRequestChecks(app, options.isDraining)
+  addAll(app, parts, routes)
   return app
 }
 
-function addAll(app: FastifyInstance, options: AppOptions, routes: readonly AddRoutes[]): void {
-  const paths = new KnownPaths()
+/** A server's options, and the paths of its routes. */
+interface Parts extends AppOptions {
+  readonly paths: KnownPaths
+}
+
+function addAll(app: FastifyInstance, parts: Parts, routes: readonly AddRoutes[]): void {
+  const { paths } = parts
   app.addHook('onRoute', ({ url, method, config = {} }) => paths.add(url, [method].flat(), config))
   for (const add of routes) {
     void app.register((scope, _options, registered) => {
@@ -175,25 +196,26 @@ function addAll(app: FastifyInstance, options: AppOptions, routes: readonly AddR
   }
 
   app.setNotFoundHandler((request, reply) => {
-    const { methods, protocol } = paths.at(request.url.split('?', 1)[0] ?? '')
+    const { methods, protocol, hint } = paths.at(request.url, request.headers)
     if (methods === undefined) {
-      const unknown = new BrokerError('not_found', 'No endpoint has this path.')
-      return sendProblem(options, unknown, request, reply, protocol)
+      const unknown = new BrokerError('not_found', `No endpoint has this path.${hint}`)
+      return sendProblem(parts, unknown, request, reply, protocol)
     }
     const allowed = methods.join(', ')
-    const wrong = new BrokerError('method_not_allowed', `This endpoint allows ${allowed}.`)
-    return sendProblem(options, wrong, request, reply.header('allow', allowed), protocol)
+    const wrong = new BrokerError('method_not_allowed', `This endpoint allows ${allowed}.${hint}`)
+    return sendProblem(parts, wrong, request, reply.header('allow', allowed), protocol)
   })
 }
 
 function sendProblem(
-  { log, responded }: AppOptions,
+  { log, responded, paths }: Parts,
   thrown: unknown,
   request: FastifyRequest,
   reply: FastifyReply,
-  protocol = request.routeOptions.config.protocol ?? problemDetails,
+  protocol = protocolOf(request, paths),
 ): FastifyReply {
   const error = errorOf(thrown)
+  closeIfEarly(request, reply)
   if (error.code === 'internal_error') {
     log.error({ request_id: request.id, err: error.cause ?? error }, 'request failed unexpectedly')
   }
@@ -204,6 +226,11 @@ function sendProblem(
     .code(status)
     .headers(limit ? { ...headers, ...limitHeaders(limit) } : headers)
     .send(body)
+}
+
+/** The protocol of a request's errors: its route's, or without a route that of its headers. */
+function protocolOf({ routeOptions: { url, config }, headers }: FastifyRequest, paths: KnownPaths): Protocol {
+  return config.protocol ?? (url === undefined ? paths.markedBy(headers)?.config.protocol : undefined) ?? problemDetails
 }
 
 /** Ids that are unique across replicas and cheap: a random prefix per process and a counter. */

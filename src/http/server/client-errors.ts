@@ -1,13 +1,14 @@
 import { STATUS_CODES, type IncomingMessage } from 'node:http'
 import type { Server, Socket } from 'node:net'
 import { BrokerError, type ErrorCode } from '../../errors.ts'
+import { isClosing } from './early-responses.ts'
 import { problemOf } from './problems.ts'
 
 /**
  * Responds to input that Node's parser rejects before there is a request: malformed HTTP, headers over the limit,
  * requests that arrive too slowly. The response contains nothing of the input.
  *
- * @returns the code of the error; `undefined` if the peer can no longer read it
+ * @returns the code of the error; `undefined` if the peer can no longer read it, or already has its last response
  */
 export function writeClientError(
   error: NodeJS.ErrnoException,
@@ -19,13 +20,15 @@ export function writeClientError(
     socket.destroy()
     return undefined
   }
+  if (isClosing(socket)) return undefined
   return writeResponse(socket, clientError(error.code), requestId)
 }
 
 /** Responds to requests that reach no route and to which Node would respond without a body, or not at all. */
 export function respondToUnroutable(server: Server, newId: () => string, responded: (code: ErrorCode) => void): void {
-  const refuse = (socket: Socket, detail: string): void =>
-    responded(writeResponse(socket, new BrokerError('invalid_request', detail), newId()))
+  const refuse = (socket: Socket, detail: string): void => {
+    if (!isClosing(socket)) responded(writeResponse(socket, new BrokerError('invalid_request', detail), newId()))
+  }
   server.on('checkExpectation', ({ socket }: IncomingMessage) => {
     refuse(socket, 'The broker does not support the expectation in the Expect header.')
   })

@@ -1,3 +1,4 @@
+import type { IncomingHttpHeaders } from 'node:http'
 import type { FastifyContextConfig } from 'fastify'
 import type { Protocol } from './problems.ts'
 
@@ -5,10 +6,13 @@ import type { Protocol } from './problems.ts'
 interface KnownPath {
   /** The methods of the routes with this path; `undefined` if there are none. */
   readonly methods: readonly string[] | undefined
-  /** The protocol of the endpoint to which the path belongs; `undefined` for problem details. */
+  /** The protocol of the endpoint to which the path or a header belongs; `undefined` for problem details. */
   readonly protocol: Protocol | undefined
+  /** A sentence with the path of the endpoint to which a header belongs, after a blank; empty if there is none. */
+  readonly hint: string
 }
 
+/** A route, or several routes with one path. */
 interface Known {
   readonly parts: readonly string[]
   readonly methods: string[]
@@ -26,16 +30,38 @@ export class KnownPaths {
     else this.#known.set(url, { parts: url.split('/'), methods: [...methods], config })
   }
 
-  /** @param path without a query */
-  at(path: string): KnownPath {
+  /**
+   * @param url a request's target
+   * @param headers its headers; they say more about the protocol of the client than a path that may be wrong
+   */
+  at(url: string, headers: IncomingHttpHeaders): KnownPath {
+    const path = pathOf(url)
     const parts = path.split('/')
     const routes = [...this.#known.values()]
     const route = routes.find(known => fits(known.parts, parts))
-    if (route) return { methods: route.methods, protocol: route.config.protocol }
+    const marked = this.markedBy(headers)
+    const hint = marked ? ` Send this request to ${marked.methods.join(', ')} ${written(marked.parts)}.` : ''
     const above = routes.find(({ config: { below } }) => below !== undefined && path.startsWith(below))
-    return { methods: undefined, protocol: above?.config.protocol }
+    const protocol = (marked ?? route ?? above)?.config.protocol
+    return { methods: route?.methods, protocol, hint }
+  }
+
+  /** The last route that has one of a request's headers among its `marks`. */
+  markedBy(headers: IncomingHttpHeaders): Known | undefined {
+    return [...this.#known.values()].findLast(({ config: { marks } }) =>
+      marks?.some(name => headers[name] !== undefined),
+    )
   }
 }
+
+/** A route's path, as documents write it. */
+const written = (parts: readonly string[]): string => parts.map(part => part.replace(/^:(.+)$/, '{$1}')).join('/')
+
+/** The path of a request's target (RFC 9112 §3.2), as it is written there. */
+export const pathOf = (url: string): string => url.replace(/^https?:\/\/[^/?#]*/i, '').replace(/[?#].*$/, '')
+
+/** Whether a path is a route's, byte for byte except for its parameters. */
+export const isPathOf = (pattern: string, path: string): boolean => fits(pattern.split('/'), path.split('/'))
 
 const fits = (pattern: readonly string[], parts: readonly string[]): boolean =>
   pattern.length === parts.length && pattern.every((part, i) => part.startsWith(':') || part === parts[i])

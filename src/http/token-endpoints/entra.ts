@@ -4,6 +4,7 @@ import { isObject, membersOf } from '../../broker/lib/json-members.ts'
 import { isGuid } from '../../broker/lib/identifiers.ts'
 import type { Issued } from '../../broker/issue-token.ts'
 import type { TokenRequest } from '../../broker/policy/model.ts'
+import { repeatedName } from '../../broker/lib/repeated-name.ts'
 import { BrokerError } from '../../errors.ts'
 import { clientAssertion, clientId, optionalText, scope, tenantPath } from '../schemas/parameters.ts'
 import { errorResponses, routeErrors } from '../schemas/problem-responses.ts'
@@ -88,6 +89,7 @@ function refuseClaims(text: string | undefined): void {
   } catch {
     throw new BrokerError('invalid_request', 'claims is not valid JSON.')
   }
+  if (repeatedName(text) !== undefined) throw new BrokerError('invalid_request', 'claims has a field twice.')
   const left = isObject(claims) ? Object.entries(claims).filter(([name, value]) => !isHarmless(name, value)) : undefined
   if (left?.length !== 0) throw new BrokerError('invalid_request', 'Claims challenges are not supported.')
 }

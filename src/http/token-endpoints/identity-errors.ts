@@ -16,10 +16,6 @@ export function identityStatusOf(code: ErrorCode): number {
   return unretried.has(status) ? 400 : status
 }
 
-/** In this protocol `client_id` names an identity; an unknown one is a bad request, not a missing permission. */
-const statusOf = ({ code, reason }: BrokerError): number =>
-  reason === 'unknown_client_id' ? 400 : identityStatusOf(code)
-
 /** Errors with the fields of both App Service and the metadata service, since SDKs read one or the other. */
 export const identityProtocol: Protocol = {
   errorSchema: 'IdentityError',
@@ -29,7 +25,7 @@ export const identityProtocol: Protocol = {
 }
 
 function identityProblem(error: BrokerError, { id }: Pick<FailedRequest, 'id'>): Problem {
-  const status = statusOf(error)
+  const status = identityStatusOf(error.code)
   const message = `${textOf(error)} (request_id ${id})`
   return {
     status,
@@ -48,9 +44,7 @@ function identityProblem(error: BrokerError, { id }: Pick<FailedRequest, 'id'>):
   }
 }
 
-function textOf(error: BrokerError): string {
-  if (error.code === 'unauthenticated') return 'Send the credential in X-IDENTITY-HEADER: set IDENTITY_HEADER to it.'
-  if (error.reason === 'unknown_client_id')
-    return 'client_id must be the client id of an application that the broker knows.'
-  return describe(error)
-}
+const textOf = (error: BrokerError): string =>
+  error.code === 'unauthenticated'
+    ? 'Send the credential in X-IDENTITY-HEADER: set IDENTITY_HEADER to it.'
+    : describe(error)

@@ -44,6 +44,7 @@ export const identityEndpoint = ({ path, tenant }: IdentityOptions = tenantInPat
   method: 'GET',
   path,
   below: '/identity/',
+  marks: ['x-identity-header', 'secret', 'metadata'],
   ...(tenant === undefined && { params: tenantPath }),
   query,
   protocol: identityProtocol,
@@ -81,11 +82,13 @@ export const metadataEndpoints = ({ tenant, credential }: MetadataOptions): read
     method: 'GET',
     path,
     below: belowMetadata,
+    ...(path === metadataPaths[0] && { marks: ['metadata'] }),
     query,
     protocol: identityProtocol,
     bearerOnly: true,
     credential: ({ headers }) => {
-      if (headers['metadata'] === 'true') return credential
+      // Some SDKs send "True".
+      if (String(headers['metadata']).toLowerCase() === 'true') return credential
       throw new BrokerError('invalid_request', 'Send the header "Metadata: true".')
     },
     readRequest: request => readQuery(request, tenant),

@@ -32,6 +32,8 @@ export interface TokenEndpoint {
   readonly path: string
   /** A prefix of paths without a route: their errors are in this endpoint's protocol too. */
   readonly below?: string
+  /** Headers that only its protocol has: errors of requests without a route that have one are in its protocol too. */
+  readonly marks?: readonly string[]
   /** Parameters in the path, for `openapi.yaml` only. */
   readonly params?: TSchema
   /** Parameters of the query, for `openapi.yaml` only. */
@@ -83,7 +85,8 @@ export const errorsOf = ({ body }: Pick<TokenEndpoint, 'body'>): readonly ErrorC
  * (401), check the request (400), check the policy (403), issue the token.
  */
 export function addTokenEndpoint(scope: FastifyInstance, tokenService: TokenService, endpoint: TokenEndpoint): void {
-  const { name, method, path, below, protocol, body, credential, bodyCredential, readRequest, writeToken } = endpoint
+  const { name, method, path, below, marks, protocol, body, credential, bodyCredential, readRequest, writeToken } =
+    endpoint
   const authentication = { endpoint: name, tokenService, bearerOnly: endpoint.bearerOnly }
   const byHeaders = authenticateFor(authentication, credential)
   const send = (reply: FastifyReply, issued: Issued, request: FastifyRequest): FastifyReply =>
@@ -93,7 +96,7 @@ export function addTokenEndpoint(scope: FastifyInstance, tokenService: TokenServ
     method,
     url: path,
     schema: schemaOf(endpoint),
-    config: { endpoint: name, protocol, ...(below !== undefined && { below }) },
+    config: { endpoint: name, protocol, ...(below !== undefined && { below }), ...(marks && { marks }) },
     onRequest:
       bodyCredential === undefined
         ? byHeaders

@@ -1,6 +1,7 @@
 import { LRUCache } from 'lru-cache'
 import { Compile } from 'typebox/compile'
 import { isGuid, tenantPattern } from '../../broker/lib/identifiers.ts'
+import { repeatedName } from '../../broker/lib/repeated-name.ts'
 import type { TokenRequest } from '../../broker/policy/model.ts'
 import { BrokerError } from '../../errors.ts'
 import { tokenRequest, type TokenRequestBody } from '../schemas/requests.ts'
@@ -35,6 +36,10 @@ function readText(text: string): TokenRequest {
     body = JSON.parse(text)
   } catch {
     throw new BrokerError('invalid_request', 'The body is not valid JSON.')
+  }
+  const repeated = repeatedName(text)
+  if (repeated !== undefined) {
+    throw new BrokerError('invalid_request', `The field ${JSON.stringify(repeated.slice(0, 64))} appears twice.`)
   }
   return checked(body, 'field', 'The body must be a JSON object.')
 }

@@ -159,8 +159,7 @@ const requests: readonly (readonly [why: string, replies: () => readonly Promise
       entra(repeated),
       identity({ resource: [graph, graph] }),
     ],
-    // JSON.parse takes the last of two fields.
-    ['400 invalid_scope', '400 invalid_request', '400 invalid_request', '400 invalid_request'],
+    badRequest,
   ],
   [
     'has a header and an assertion, or both headers',
@@ -217,7 +216,12 @@ const requests: readonly (readonly [why: string, replies: () => readonly Promise
   ],
   [
     'has the other method',
-    () => [get('/tokens'), get('/oauth2/token'), get(entraPath), post(identityPath, formType, form)],
+    () => [
+      get('/tokens', { authorization }),
+      get('/oauth2/token', { authorization }),
+      get(entraPath, { authorization }),
+      post(identityPath, formType, form),
+    ],
     ['405 method_not_allowed', '405 invalid_request', '405 invalid_request', '400 method_not_allowed'],
   ],
   [

@@ -84,8 +84,8 @@ const refused: readonly Row[] = [
   ['two client ids', () => identity({ client_id: [second, second] }), 400, 'invalid_request'],
   ['a client id that is not a GUID', () => identity({ client_id: 'default' }), 400, 'invalid_request'],
   ['an empty client id', () => identity({ client_id: '' }), 400, 'invalid_request'],
-  ['a client id of no application', () => identity({ client_id: unknown }), 400, 'not_permitted'],
-  ['the same at a tenant that is unknown', () => identity({ client_id: unknown }, 'unknown'), 400, 'not_permitted'],
+  ['a client id of no application', () => identity({ client_id: unknown }), 403, 'not_permitted'],
+  ['the same at a tenant that is unknown', () => identity({ client_id: unknown }, 'unknown'), 403, 'not_permitted'],
   [
     'an application that is not granted',
     () => identity({ client_id: unknown.replace('ff', 'ee') }),
