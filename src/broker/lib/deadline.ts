@@ -1,8 +1,13 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { Wait } from './clock.ts'
 
 /** The system's timer. */
-export const timer: Wait = (ms, signal) => sleep(ms, undefined, { signal })
+const timer: Wait = (ms, signal) => {
+  const { promise, resolve } = Promise.withResolvers<void>()
+  const timeout = setTimeout(resolve, ms)
+  // Nothing waits for it any more, so the promise stays pending.
+  signal.addEventListener('abort', () => clearTimeout(timeout), { once: true })
+  return promise
+}
 
 /**
  * Runs work with a deadline: after `ms` its signal aborts, and the returned promise rejects, even if the work continues.

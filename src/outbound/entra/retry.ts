@@ -1,5 +1,5 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Clock, Wait } from '../../broker/lib/clock.ts'
-import { timer } from '../../broker/lib/deadline.ts'
 import type { TokenSource } from '../../broker/events.ts'
 import { asBrokerError, BrokerError } from '../../errors.ts'
 import type { Circuit } from './circuit-breaker.ts'
@@ -122,6 +122,8 @@ class Deadline {
     this.#cleared.abort()
   }
 }
+
+const timer: Wait = (ms, signal) => sleep(ms, undefined, { signal })
 
 const abortedError = () => new BrokerError('upstream_unavailable', 'The exchange was aborted.', { reason: 'aborted' })
 

@@ -4,7 +4,7 @@ import { connect, createServer, type AddressInfo } from 'node:net'
 import { after, describe, test, type TestContext } from 'node:test'
 import { Worker } from 'node:worker_threads'
 import type { Fault } from '../../../emulator/faults.ts'
-import { requestAll, requestCell, cells, reportRow, type Row, startMatrix, strike, timeoutMs } from './world.ts'
+import { requestAll, requestCell, cells, hangsMs, reportRow, type Row, startMatrix, strike } from './world.ts'
 
 /** What can go wrong before the token endpoint is reached: at Entra's metadata, and while connecting. */
 const matrix = await startMatrix()
@@ -89,10 +89,10 @@ describe('connecting to Entra hangs', () => {
         }
       }
       const waited = performance.now() - began
-      assert.ok(waited > timeoutMs - 50 && waited < timeoutMs + 2500, `waited for ${waited} ms`)
+      assert.ok(waited > hangsMs - 50 && waited < hangsMs + 5000, `waited for ${waited} ms`)
       const again = performance.now()
       for (const cell of cold) assert.equal((await requestCell(matrix, stuck, cell)).status, 503)
-      assert.ok(performance.now() - again < timeoutMs, 'the failure is cached')
+      assert.ok(performance.now() - again < hangsMs, 'the failure is cached')
     })
   }
 })
