@@ -57,7 +57,7 @@ async function startBroker(emulator: Emulator, folder: string): Promise<ChildPro
   const [policyFile, caFile] = [join(folder, 'policy.yaml'), join(folder, 'emulator-ca.pem')]
   await writeFile(policyFile, policyText(emulator))
   await writeFile(caFile, emulator.caPem)
-  return spawn(process.execPath, [join(import.meta.dirname, '../src/cli.ts'), 'serve'], {
+  return spawn(process.execPath, ['--disable-sigusr1', join(import.meta.dirname, '../src/cli.ts'), 'serve'], {
     stdio: 'inherit',
     env: {
       BROKER_DRAIN_SECONDS: '0',
