@@ -1,4 +1,5 @@
 import { createAdmission } from '../broker/authentication/authenticate.ts'
+import { redactCredentials } from '../broker/lib/credential-shapes.ts'
 import { validateExchangeAudience } from '../broker/policy/validate.ts'
 import type { IssuerSettings, Policy } from '../broker/policy/model.ts'
 import type { ActivePolicy } from '../broker/authorization/active-policy.ts'
@@ -97,8 +98,11 @@ async function createLoader(config: Config, active: ActivePolicy, options: Reloa
   }
 }
 
+/** The errors without credentials: `/health` shows them, and a person may have put a key in the place of its name. */
 const errorsOf = (thrown: unknown): readonly ConfigurationError[] =>
-  thrown instanceof InvalidConfigurationError ? thrown.errors : [{ where: 'file', what: messageOf(thrown) }]
+  (thrown instanceof InvalidConfigurationError ? thrown.errors : [{ where: 'file', what: messageOf(thrown) }]).map(
+    ({ where, what }) => ({ where: redactCredentials(where), what: redactCredentials(what) }),
+  )
 
 const filesOf = ({ jwksFile, caFile }: IssuerSettings): readonly string[] =>
   [jwksFile, caFile].filter(file => file !== undefined)

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
+import { encodeKey } from '../../src/broker/authentication/api-keys.ts'
 import { looks, rule, start, world } from './reload-world.ts'
 
 const { emulator, clock } = world
@@ -41,6 +42,16 @@ describe('an invalid version', () => {
       await metrics(),
       new RegExp(`token_broker_policy_info\\{sha256="${String(good.policy['version'])}"\\} 1`),
     )
+  })
+
+  test('with a key in the place of its name is reported without the key', async t => {
+    const { broker, change, health } = await start(t)
+    const key = encodeKey(Buffer.alloc(32, 7))
+    await change({ apiKeys: { [key]: { sha256: key, expires: key } } })
+    assert.equal(broker.events('policy.refused').length, 1)
+    const { policy } = await health()
+    assert.match(JSON.stringify(policy), /apiKeys\.\[redacted key\]/)
+    assert.ok(!JSON.stringify([policy, broker.events('policy.refused')]).includes(key.slice(0, 12)))
   })
 
   test('is no longer shown once the file is the active version again', async t => {
