@@ -31,7 +31,7 @@ const maxCauses = 3
  */
 export function createLogs(level: string, sink: LineSink, secrets: readonly string[]): Logs {
   const scrub = scrubber(secrets)
-  const stream = { write: (line: string) => sink.write(scrub(line)) }
+  const stream = { write: (line: string) => sink.write(escapeControls(scrub(line))) }
   const common: LoggerOptions = {
     level,
     base: null,
@@ -59,6 +59,22 @@ export function scrubber(secrets: readonly string[]): Scrub {
     return clean
   }
 }
+
+/** What a terminal or an editor obeys instead of showing it. JSON itself escapes only those below U+0020. */
+const controls = /[\u007f-\u009f\p{Cf}\p{Zl}\p{Zp}]/gu
+
+/**
+ * Escapes control characters, format characters (bidirectional controls, zero-width characters) and line separators in
+ * a finished line of JSON as `\uXXXX`. The line means the same and looks like what it means: a subject can neither
+ * reorder the text around it nor look like another.
+ */
+export const escapeControls = (line: string): string =>
+  line.replace(controls, found =>
+    Array.from({ length: found.length }, (_, nth) => {
+      const unit = found.charCodeAt(nth).toString(16)
+      return `\\u${unit.padStart(4, '0')}`
+    }).join(''),
+  )
 
 let timestampAt = 0
 let timestampText = ''

@@ -60,6 +60,34 @@ test('both loggers use the scrubber, for messages, fields and errors', () => {
   assert.ok(!text.includes(jwt.slice(0, 20)) && !text.includes(JSON.stringify(secret).slice(1, -1)), text)
 })
 
+const controls: readonly (readonly [what: string, text: string, escaped: string])[] = [
+  ['a bidirectional override', 'a\u202eb', 'a\\u202eb'],
+  ['bidirectional isolates and marks', '\u2066\u2069\u200e\u200f\u061c', '\\u2066\\u2069\\u200e\\u200f\\u061c'],
+  ['a control of the second range (CSI)', '\u009b31m', '\\u009b31m'],
+  ['DEL', '\u007f', '\\u007f'],
+  ['an escape sequence', '\u001b[31m', '\\u001b[31m'],
+  ['a line separator', '\u2028\u2029', '\\u2028\\u2029'],
+  ['a zero-width space and a byte order mark', '\u200b\ufeff', '\\u200b\\ufeff'],
+  ['a tag character beyond U+FFFF', '\u{e0041}', '\\udb40\\udc41'],
+]
+for (const [what, text, escaped] of controls)
+  test(`${what} is escaped in every logged text, and means the same`, () => {
+    for (const padding of ['', 'x'.repeat(60)]) {
+      const line = logged('info', ({ log, audit }) => {
+        log.info({ [`${text}name`]: `${text}${padding}` }, text)
+        audit.info({ field: `${text}${padding}`, err: new Error(text) }, text)
+      })
+      assert.ok(line.includes(`"${escaped}${padding}"`), line)
+      assert.doesNotMatch(line.replaceAll('\n', ''), /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u)
+      for (const each of line.trimEnd().split('\n')) assert.equal((JSON.parse(each) as { msg: string }).msg, text)
+    }
+  })
+
+test('other letters, also of scripts from right to left, are not escaped', () => {
+  const text = 'Zürich שלום 東京 😀'
+  assert.ok(logged('info', ({ audit }) => audit.info(text)).includes(text))
+})
+
 test('LOG_LEVEL does not affect the audit log', () => {
   const text = logged('fatal', ({ log, audit }) => {
     log.error('not written')
