@@ -7,7 +7,7 @@ import type { Events } from '../broker/events.ts'
 import type { Config } from '../config/config.ts'
 import { InvalidConfigurationError, messageOf, type ConfigurationError } from '../errors.ts'
 import { connectIssuers, type ConnectedIssuer, type IssuerKeysOptions } from '../outbound/issuers/issuer-keys.ts'
-import { loadPolicy } from '../outbound/files/policy-file.ts'
+import { loadSettledPolicy } from '../outbound/files/policy-file.ts'
 import { watchFiles, type FileWatch } from '../outbound/files/watch-files.ts'
 
 /** The errors of a policy that contradicts this configuration; none if the two fit. */
@@ -79,7 +79,7 @@ async function createLoader(config: Config, active: ActivePolicy, options: Reloa
     issuers: () => issuers,
     /** Throws if the file, or a file that it names, is invalid. */
     load: async (before: Policy): Promise<void> => {
-      const policy = await loadPolicy(config.policyFile, 'BROKER_POLICY_FILE', before)
+      const policy = await loadSettledPolicy(config.policyFile, before)
       const conflicts = configurationConflicts(config, policy)
       if (conflicts.length > 0) throw new InvalidConfigurationError('The policy is invalid', conflicts)
       const connected = await connectIssuers(policy.issuers, options, issuers)

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, rm, utimes, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Emulator } from '../../emulator/emulator.ts'
@@ -71,6 +71,8 @@ export async function environmentOf(
   t.after(() => rm(folder, { recursive: true, force: true }))
   const [policyFile, caFile] = [join(folder, 'policy.yaml'), join(folder, 'ca.pem')]
   await writeFile(policyFile, JSON.stringify(policyOf(emulator)))
+  // Written long ago: a new file is read once it is complete.
+  await utimes(policyFile, 0, 0)
   await writeFile(caFile, emulator.caPem)
   return {
     ...emulator.environment(),

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
@@ -66,6 +67,25 @@ describe('an invalid version', () => {
     assert.equal(broker.events('policy.loaded').length, 1, 'the active version is not loaded again')
     assert.match(await metrics(), /^token_broker_policy_refused 0$/m)
   })
+
+  test(
+    'is also a named pipe, which would never be read; the next good file is loaded',
+    { timeout: 20_000 },
+    async t => {
+      const { broker, change, folder, statusFor, health } = await start(t)
+      const file = join(folder, 'policy.yaml')
+      await rm(file)
+      execFileSync('mkfifo', [file])
+      await broker.service.reload()
+      assert.equal(await statusFor(), 200)
+      const { status, policy } = await health()
+      assert.equal(status, 'failing')
+      assert.match(String(policy['detail']), /^the policy file cannot be read or is invalid/)
+      assert.match(JSON.stringify(policy['errors']), /BROKER_POLICY_FILE.*is not a regular file/)
+      await change({ deny: [{ tenants: ['contoso'] }] })
+      assert.equal(await statusFor(), 403)
+    },
+  )
 
   test('is also a file that was removed', async t => {
     const { broker, folder, statusFor, health } = await start(t)
