@@ -6,18 +6,18 @@ import { readLimitedFile } from './files.ts'
 import { readSettledFile } from './settled-file.ts'
 
 /**
- * Reads and compiles the policy file.
+ * Reads and compiles a policy file.
  *
- * @param where the setting or flag that names the file; errors of reading it begin with this
- * @param known a policy that is returned unchanged if the file's text is still the same
+ * @param where the flag or argument that names the file; errors of reading it begin with this
  * @throws InvalidConfigurationError if the file cannot be read or the policy is invalid
  */
-export async function loadPolicy(path: string, where = 'BROKER_POLICY_FILE', known?: Policy): Promise<Policy> {
-  return loadText(path, where, readLimitedFile, known)
-}
+export const loadPolicy = (path: string, where: string): Promise<Policy> =>
+  loadText(path, where, readLimitedFile, undefined)
 
 /**
- * The same as {@link loadPolicy} for a policy that becomes active: the file is read once it is complete.
+ * The same as {@link loadPolicy} for `BROKER_POLICY_FILE`, whose policy becomes active: it is read once it is complete.
+ *
+ * @param known a policy that is returned unchanged if the file's text is still the same
  * @throws InvalidConfigurationError also if the file is still being written after 20 s
  */
 export const loadSettledPolicy = (path: string, known?: Policy): Promise<Policy> =>
