@@ -36,8 +36,8 @@ STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=30s --timeout=5s --start-period=30s --retries=3 \
     CMD ["/usr/local/bin/node", "/app/dist/healthcheck.mjs"]
 # A larger young generation means fewer garbage collections under load. See docs/image.md before you set a tight memory
-# limit.
-ENTRYPOINT ["/usr/local/bin/node", "--max-semi-space-size=64", "/app/dist/token-broker.mjs"]
+# limit. SIGUSR1 would open Node's inspector, through which any process in the container could read every token.
+ENTRYPOINT ["/usr/local/bin/node", "--disable-sigusr1", "--max-semi-space-size=64", "/app/dist/token-broker.mjs"]
 CMD ["serve"]
 
 ARG VERSION

@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, rm, utimes, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { startEmulator } from '../emulator/emulator.ts'
@@ -28,6 +28,8 @@ rules:
   - { name: metrics, callers: [{ issuer: emulator, subject: compare }], permissions: [observe] }
 `,
   )
+  // The broker waits a second for a file that was just written, in case it is not complete yet.
+  await utimes(policyFile, 0, 0)
   const token = await emulator.mintCallerToken({ sub: 'compare', padding }, { expiresIn: 86_400 })
   return {
     emulator,

@@ -1,6 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, rm, utimes, writeFile } from 'node:fs/promises'
 import { createServer, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -37,6 +37,8 @@ export async function createWorld(): Promise<World> {
   const caFile = join(folder, 'ca.pem')
   await writeFile(caFile, emulator.caPem)
   await writeFile(policyFile, policyText(emulator))
+  // The broker waits a second for a file that was just written, in case it is not complete yet.
+  await utimes(policyFile, 0, 0)
   const token = await emulator.mintCallerToken({ sub: 'bench', padding }, { expiresIn: 86_400 })
   return {
     emulator,

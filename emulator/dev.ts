@@ -1,6 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, rm, utimes, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -56,8 +56,10 @@ async function isPortFree(): Promise<boolean> {
 async function startBroker(emulator: Emulator, folder: string): Promise<ChildProcess> {
   const [policyFile, caFile] = [join(folder, 'policy.yaml'), join(folder, 'emulator-ca.pem')]
   await writeFile(policyFile, policyText(emulator))
+  // The broker waits a second for a file that was just written, in case it is not complete yet.
+  await utimes(policyFile, 0, 0)
   await writeFile(caFile, emulator.caPem)
-  return spawn(process.execPath, [join(import.meta.dirname, '../src/cli.ts'), 'serve'], {
+  return spawn(process.execPath, ['--disable-sigusr1', join(import.meta.dirname, '../src/cli.ts'), 'serve'], {
     stdio: 'inherit',
     env: {
       BROKER_DRAIN_SECONDS: '0',

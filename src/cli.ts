@@ -1,8 +1,9 @@
-#!/usr/bin/env node
+#!/usr/bin/env -S node --disable-sigusr1
 import { existsSync } from 'node:fs'
 import { enableCompileCache } from 'node:module'
 import { join } from 'node:path'
 import { handOverSignals } from './service/startup-signals.ts'
+import { redactCredentials } from './broker/lib/credential-shapes.ts'
 import { columns, runCommand, usage, type Command } from './commands/command.ts'
 import { ExitError, exitCodes } from './exit.ts'
 
@@ -99,6 +100,7 @@ try {
 } catch (thrown) {
   const expected = thrown instanceof ExitError
   const stack = thrown instanceof Error ? thrown.stack : undefined
-  process.stderr.write(`token-broker: ${expected ? thrown.message : (stack ?? String(thrown))}\n`)
+  const text = expected ? thrown.message : (stack ?? String(thrown))
+  process.stderr.write(`token-broker: ${redactCredentials(text)}\n`)
   process.exitCode = expected ? thrown.exitCode : exitCodes.failed
 }

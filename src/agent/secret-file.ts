@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { open, type FileHandle } from 'node:fs/promises'
 import { codeOf, InvalidConfigurationError, messageOf } from '../errors.ts'
-import { readLimited } from '../outbound/files/files.ts'
+import { openRegular, readInTime, readLimited } from '../outbound/files/files.ts'
 
 /** 256 bits. */
 const secretBytes = 32
@@ -44,8 +44,10 @@ async function createSecret(path: string): Promise<string | undefined> {
   }
 }
 
-async function readSecret(path: string): Promise<string> {
-  const file = await open(path)
+const readSecret = (path: string): Promise<string> => readInTime(path, () => readOwnSecret(path))
+
+async function readOwnSecret(path: string): Promise<string> {
+  const file = await openRegular(path)
   try {
     const { mode, uid } = await file.stat()
     // The group may read it, because Kubernetes shares a file among a pod's containers in this way.

@@ -145,6 +145,6 @@ export interface Events {
    * file was reverted.
    */
   readonly policyLoaded: (policy: Policy, before: Policy) => void
-  /** The policy file is invalid; `active` stays active. */
+  /** The policy file cannot be read or is invalid; `active` stays active. */
   readonly policyRefused: (active: Policy, errors: readonly ConfigurationError[]) => void
 }

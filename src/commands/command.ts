@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util'
+import { hasCredential, redactCredentials } from '../broker/lib/credential-shapes.ts'
 import type { Environment } from '../config/environment.ts'
 import { messageOf } from '../errors.ts'
 import { ExitError, exitCodes } from '../exit.ts'
@@ -37,6 +38,8 @@ export interface Command {
   readonly options: Readonly<Record<string, Option>>
   /** Its exit codes, and what each means for this command. */
   readonly exits: readonly (readonly [code: number, meaning: string])[]
+  /** Whether it is meant to print a credential. What other commands print has none in it. */
+  readonly printsCredential?: true
   /** Resolves to the exit code. Throws {@link ExitError} for every failure that is not a bug. */
   readonly run: (input: Input) => Promise<number>
 }
@@ -90,6 +93,7 @@ export async function runCommand(
     surroundings.out(helpOf(command))
     return exitCodes.stopped
   }
+  refuseCredentials(command, values, positionals)
   const { name, takes } = command
   const surplus = positionals.slice(takes.length)
   if (surplus.length > 0) {
@@ -98,7 +102,26 @@ export async function runCommand(
   }
   const missing = takes[positionals.length]
   if (missing !== undefined) throw usage(`${name} needs ${missing}`, name)
-  return command.run({ ...surroundings, options: values, taken: positionals })
+  const out = command.printsCredential
+    ? surroundings.out
+    : (text: string): void => surroundings.out(redactCredentials(text))
+  return command.run({ ...surroundings, out, options: values, taken: positionals })
+}
+
+/**
+ * Refuses arguments that are credentials, and does not repeat them. The list of processes and the shell's history show
+ * arguments, and commands repeat them in messages, or use them as the name of a file.
+ */
+function refuseCredentials({ name, takes, options }: Command, values: Input['options'], taken: Input['taken']): void {
+  const given = [
+    ...Object.entries(values).map(([flag, value]) => [`--${flag}`, value, options[flag]?.value] as const),
+    ...taken.map((value, nth) => [takes[nth] ?? 'an argument', value, takes[nth]] as const),
+  ]
+  for (const [where, value, kind] of given) {
+    if (typeof value !== 'string' || !hasCredential(value)) continue
+    const instead = kind === 'FILE' ? 'give the path of a file' : kind === 'NAME' ? 'give a name' : 'leave it out'
+    throw usage(`${where} looks like a token or an API key, which is not repeated here; ${instead}`, name)
+  }
 }
 
 function parse({ name, options }: Command, args: readonly string[]) {

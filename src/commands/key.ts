@@ -27,6 +27,7 @@ export const newKeyCommand: Command = {
     [exitCodes.stopped, 'the key was printed'],
     [exitCodes.usage, 'wrong usage of this command'],
   ],
+  printsCredential: true,
   run: ({ taken: [keyName = ''], options, out, now }) => {
     if (!isName(keyName)) {
       throw usage(`NAME must be at most 63 lower-case letters, digits, dots and hyphens; got "${keyName}"`, name)

@@ -217,7 +217,7 @@ function readIdentity(read: EnvironmentReader, authority: string): IdentitySetti
   if (endpoint !== '' && !/^https?:/.test(URL.canParse(endpoint) ? new URL(endpoint).protocol : '')) {
     read.addError('IDENTITY_ENDPOINT', 'must be an http or https URL')
   }
-  const header = read.required('IDENTITY_HEADER', platformHint(read))
+  const header = read.requiredSecret('IDENTITY_HEADER', platformHint(read))
   return { source, clientId: clientId ?? '', endpoint, header, audience }
 }
 

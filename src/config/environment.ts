@@ -1,4 +1,5 @@
 import type { ConfigurationError } from '../errors.ts'
+import { hasCredential, redactCredentials } from '../broker/lib/credential-shapes.ts'
 import { nearestName } from '../broker/lib/did-you-mean.ts'
 
 /** Environment variables by name, as in `process.env`. */
@@ -27,8 +28,22 @@ export class EnvironmentReader {
     this.errors.push({ where, what })
   }
 
-  /** The variable's text; `undefined` if it is absent or empty. */
+  /**
+   * The variable's text; `undefined` if it is absent or empty. A credential in it is an error, and is not in the text,
+   * since an error or a warning may repeat the text. {@link secret} reads a variable that must be a credential.
+   */
   text(name: string): string | undefined {
+    const value = this.secret(name)
+    if (value === undefined || !hasCredential(value)) return value
+    const what = name.endsWith('_FILE')
+      ? 'looks like a token or an API key; give the path of a file that contains it'
+      : 'looks like a token or an API key, which does not belong here'
+    if (!this.errors.some(error => error.where === name && error.what === what)) this.addError(name, what)
+    return redactCredentials(value)
+  }
+
+  /** The variable's text, which may be a credential and must not be repeated; `undefined` if it is absent or empty. */
+  secret(name: string): string | undefined {
     this.#read.add(name)
     const value = this.#environment[name]
     return value === '' ? undefined : value
@@ -40,7 +55,15 @@ export class EnvironmentReader {
    * @param hint what the variable is, or who sets it
    */
   required(name: string, hint: string): string {
-    const value = this.text(name)
+    return this.#present(name, hint, this.text(name))
+  }
+
+  /** The same as {@link required} for a {@link secret}. */
+  requiredSecret(name: string, hint: string): string {
+    return this.#present(name, hint, this.secret(name))
+  }
+
+  #present(name: string, hint: string, value: string | undefined): string {
     if (value === undefined) this.addError(name, `is required (${hint})`)
     return value ?? ''
   }

@@ -1,4 +1,5 @@
 import { createAdmission } from '../broker/authentication/authenticate.ts'
+import { redactCredentials } from '../broker/lib/credential-shapes.ts'
 import { validateExchangeAudience } from '../broker/policy/validate.ts'
 import type { IssuerSettings, Policy } from '../broker/policy/model.ts'
 import type { ActivePolicy } from '../broker/authorization/active-policy.ts'
@@ -6,7 +7,7 @@ import type { Events } from '../broker/events.ts'
 import type { Config } from '../config/config.ts'
 import { InvalidConfigurationError, messageOf, type ConfigurationError } from '../errors.ts'
 import { connectIssuers, type ConnectedIssuer, type IssuerKeysOptions } from '../outbound/issuers/issuer-keys.ts'
-import { loadPolicy } from '../outbound/files/policy-file.ts'
+import { loadSettledPolicy } from '../outbound/files/policy-file.ts'
 import { watchFiles, type FileWatch } from '../outbound/files/watch-files.ts'
 
 /** The errors of a policy that contradicts this configuration; none if the two fit. */
@@ -78,7 +79,7 @@ async function createLoader(config: Config, active: ActivePolicy, options: Reloa
     issuers: () => issuers,
     /** Throws if the file, or a file that it names, is invalid. */
     load: async (before: Policy): Promise<void> => {
-      const policy = await loadPolicy(config.policyFile, 'BROKER_POLICY_FILE', before)
+      const policy = await loadSettledPolicy(config.policyFile, before)
       const conflicts = configurationConflicts(config, policy)
       if (conflicts.length > 0) throw new InvalidConfigurationError('The policy is invalid', conflicts)
       const connected = await connectIssuers(policy.issuers, options, issuers)
@@ -97,8 +98,11 @@ async function createLoader(config: Config, active: ActivePolicy, options: Reloa
   }
 }
 
+/** The errors without credentials: `/health` shows them, and a person may have put a key in the place of its name. */
 const errorsOf = (thrown: unknown): readonly ConfigurationError[] =>
-  thrown instanceof InvalidConfigurationError ? thrown.errors : [{ where: 'file', what: messageOf(thrown) }]
+  (thrown instanceof InvalidConfigurationError ? thrown.errors : [{ where: 'file', what: messageOf(thrown) }]).map(
+    ({ where, what }) => ({ where: redactCredentials(where), what: redactCredentials(what) }),
+  )
 
 const filesOf = ({ jwksFile, caFile }: IssuerSettings): readonly string[] =>
   [jwksFile, caFile].filter(file => file !== undefined)

@@ -5,7 +5,7 @@ import type { Environment } from '../config/environment.ts'
 import { InvalidConfigurationError, type ConfigurationError } from '../errors.ts'
 import { ExitError, exitCodes } from '../exit.ts'
 import { subscriberSettingsOf, warnOfPolicy } from './subscribers.ts'
-import { loadPolicy } from '../outbound/files/policy-file.ts'
+import { loadSettledPolicy } from '../outbound/files/policy-file.ts'
 import { listen, stopOnSignal } from './process.ts'
 import { configurationConflicts } from './policy-reload.ts'
 import { bufferedOutput } from '../telemetry/output.ts'
@@ -58,7 +58,7 @@ async function readSettings(environment: Environment): Promise<{ config: Config;
     collect(thrown)
   }
   const policyFile = environment['BROKER_POLICY_FILE']
-  const policy = policyFile ? await loadPolicy(policyFile).catch(collect) : undefined
+  const policy = policyFile ? await loadSettledPolicy(policyFile).catch(collect) : undefined
   if (config && policy) errors.push(...configurationConflicts(config, policy))
   if (config && policy && errors.length === 0) return { config, policy }
   return asExitError(new InvalidConfigurationError('The broker cannot start', errors))

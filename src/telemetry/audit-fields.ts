@@ -2,9 +2,11 @@ import type { Caller } from '../broker/authentication/authenticate.ts'
 import type { FetchFilter } from '../broker/events.ts'
 import type { TokenRequest } from '../broker/policy/model.ts'
 import type { Grant } from '../broker/authorization/authorize.ts'
+import { redactCredentials } from '../broker/lib/credential-shapes.ts'
+import { fingerprint } from '../broker/lib/fingerprint.ts'
 import type { RequestFacts } from '../broker/lib/request-facts.ts'
 import type { BrokerError } from '../errors.ts'
-import { describeCause } from './log.ts'
+import { describeCause, type Scrub } from './log.ts'
 
 /** The fields of the audit log, by subject. Every event uses the same names. */
 
@@ -43,22 +45,43 @@ export const callerFieldNames = {
   secret: [],
 } as const satisfies Readonly<Record<Caller['kind'], readonly string[]>>
 
+/** The fields under `caller` that are only there where a text is not written as it is. */
+export const callerHashFieldNames = { jwt: 'subject_sha256', certificate: 'name_sha256' } as const
+
 type CallerFields = {
   readonly [Kind in Caller['kind']]: { readonly kind: Kind } & Readonly<
     Record<(typeof callerFieldNames)[Kind][number], string>
-  >
+  > & { readonly [Name in (typeof callerHashFieldNames)[keyof typeof callerHashFieldNames]]?: string }
 }[Caller['kind']]
 
-/** The caller, by kind of credential. */
-export function callerFields(caller: Caller): CallerFields {
+/**
+ * A text that a caller chose, as much of it as a line has room for. If that is not the whole text, because it was cut or
+ * the scrubber changes it, its SHA-256 distinguishes it from others. A field, unlike a suffix, cannot be imitated.
+ */
+function callerText(text: string, scrub: Scrub): { readonly shown: string; readonly sha256: string | undefined } {
+  const written = JSON.stringify(text)
+  const isWhole = text.length <= maxSubjectLength && scrub(written) === written
+  // Redacted before it is cut: nothing would be recognised of a credential that is cut.
+  const shown = redactCredentials(text).slice(0, maxSubjectLength)
+  return { shown, sha256: isWhole ? undefined : fingerprint(text) }
+}
+
+/**
+ * The caller, by kind of credential.
+ * @param scrub that of the line
+ */
+export function callerFields(caller: Caller, scrub: Scrub): CallerFields {
   if (caller.kind === 'apiKey') return { kind: caller.kind, key: caller.key, expires: caller.expires }
   if (caller.kind === 'certificate') {
     const name = caller.uris[0] ?? caller.dnsNames[0] ?? ''
-    return { kind: caller.kind, name: name.slice(0, maxSubjectLength), fingerprint: caller.fingerprint.slice(0, 32) }
+    const { shown, sha256 } = callerText(name, scrub)
+    const hash = sha256 !== undefined && { name_sha256: sha256 }
+    return { kind: caller.kind, name: shown, fingerprint: caller.fingerprint.slice(0, 32), ...hash }
   }
   if (caller.kind === 'secret') return { kind: caller.kind }
   const { kind, issuer, subject } = caller
-  return { kind, issuer, subject: subject.slice(0, maxSubjectLength) }
+  const { shown, sha256 } = callerText(subject, scrub)
+  return { kind, issuer, subject: shown, ...(sha256 !== undefined && { subject_sha256: sha256 }) }
 }
 
 /** What was requested, as the caller wrote it: the policy may not define it. */

@@ -15,6 +15,7 @@ import { everyIssuance, summarizedIssuance } from './issued-lines.ts'
 import type { Logs } from './log.ts'
 import { createOncePerMinute } from './once-per-minute.ts'
 import type { LineSink } from './output.ts'
+import { summarizeRefusals, type RefusalFacts, type RefusedLines } from './refused-callers.ts'
 
 /** The audit log: one line for every decision, or one a minute for tokens issued repeatedly. */
 export interface Audit extends Pick<
@@ -29,7 +30,8 @@ export interface Audit extends Pick<
 export interface AuditOptions {
   /**
    * `every` writes each token issued; `summary` writes the first of a (caller, rule, key, token) at once and its
-   * repetitions as one line a minute. Every refusal is written in both modes.
+   * repetitions as one line a minute. In both modes every denial is written, and requests without an authenticated
+   * caller are written once per address and reason, and then once a minute.
    */
   readonly mode: 'every' | 'summary'
   /** Milliseconds since 1970. */
@@ -44,24 +46,27 @@ const maxErrors = 20
 /** Creates the audit log. Lines of issued tokens go straight to `sink`, all others through the logger. */
 export function createAudit({ audit, scrub }: Logs, sink: LineSink, options: AuditOptions): Audit {
   const issuance = options.mode === 'every' ? everyIssuance(sink, scrub) : summarizedIssuance(sink, scrub, options.now)
+  const { unauthenticated, close: closeRefused } = summarizeRefusals(refusedLines(audit, options), options.now)
   const write = (error: BrokerError, message: string, fields: AuditLine & Record<string, unknown>): void => {
-    const needsOperator = error.status >= 500 && error.retryAfter === undefined
-    audit[needsOperator ? 'error' : 'warn']({ ...fields, ...errorFields(error) }, message)
+    audit[levelOf(error)]({ ...fields, ...errorFields(error) }, message)
   }
   const refreshFailures = createOncePerMinute(options.now)
-  const by = (request: RequestFacts, caller: Caller) => ({ ...requestFields(request), caller: callerFields(caller) })
-  const policy = () => ({ policy: options.policyVersion() })
+  const by = (request: RequestFacts, caller: Caller) => ({
+    ...requestFields(request),
+    caller: callerFields(caller, scrub),
+  })
   return {
     issued: issuance.issued,
-    close: issuance.close,
+    unauthenticated,
+    close: () => {
+      issuance.close()
+      closeRefused()
+    },
     refused: (request, caller, tokenRequest, error, grant) => {
       const denied = error.code === 'not_permitted'
       const event: AuditLine['event'] = denied ? 'token.denied' : 'token.failed'
       const target = grant ? grantFields(grant) : { ...requestedFields(tokenRequest), policy: caller.policy.version }
       write(error, denied ? 'token denied' : 'token failed', { event, ...by(request, caller), ...target })
-    },
-    unauthenticated: (request, error) => {
-      write(error, 'caller not authenticated', { event: 'caller.refused', ...requestFields(request), ...policy() })
     },
     forbidden: (request, caller, permission, error) => {
       const fields = { ...by(request, caller), permission, policy: caller.policy.version }
@@ -82,6 +87,32 @@ export function createAudit({ audit, scrub }: Logs, sink: LineSink, options: Aud
         ...grantFields(grant),
         ...(suppressed > 0 && { suppressed }),
       })
+    },
+  }
+}
+
+/** An operator must act on what does not pass by itself. */
+const levelOf = (error: RefusalFacts): 'error' | 'warn' =>
+  error.status >= 500 && error.retryAfter === undefined ? 'error' : 'warn'
+
+/** The lines about callers that were not authenticated. They name no caller, only the address. */
+function refusedLines(audit: Logs['audit'], { policyVersion }: AuditOptions): RefusedLines {
+  const event: AuditLine['event'] = 'caller.refused'
+  return {
+    one: (request, error) => {
+      const fields = { event, ...requestFields(request), policy: policyVersion(), ...errorFields(error) }
+      audit[levelOf(error)](fields, 'caller not authenticated')
+    },
+    many: ({ request, error, count, first, last }) => {
+      const times = { first: new Date(first).toISOString(), last: new Date(last).toISOString() }
+      const what = {
+        event,
+        ...requestFields(request),
+        policy: policyVersion(),
+        outcome: error.code,
+        reason: error.reason,
+      }
+      audit[levelOf(error)]({ ...what, repeated: count, ...times }, 'callers not authenticated, repeatedly')
     },
   }
 }

@@ -4,7 +4,7 @@ import type { Grant } from '../broker/authorization/authorize.ts'
 import type { Events, TokenFacts } from '../broker/events.ts'
 import type { RequestFacts } from '../broker/lib/request-facts.ts'
 import { type AuditLine, callerFields, upstreamFields } from './audit-fields.ts'
-import { timestamp, type Scrub } from './log.ts'
+import { escapeControls, timestamp, type Scrub } from './log.ts'
 import type { LineSink } from './output.ts'
 
 /** Writes the `token.issued` lines, which every successful request causes. */
@@ -67,7 +67,7 @@ class LineWriter {
     if (!byRule) this.#callerByRule.set(caller, (byRule = new Map()))
     const known = byRule.get(rule)
     if (known !== undefined) return known
-    const fields = JSON.stringify({ caller: callerFields(caller), rule }).slice(1, -1)
+    const fields = escapeControls(JSON.stringify({ caller: callerFields(caller, this.#scrub), rule }).slice(1, -1))
     byRule.set(rule, fields)
     return fields
   }
@@ -97,14 +97,14 @@ interface Repeats {
 const maxRepeats = 10_000
 
 /** Finds the count for a grant and token: first by the grant object, which is fast, then by the grant's content. */
-function createRepeats() {
+function createRepeats(scrub: Scrub) {
   const byGrant = new WeakMap<Grant, Repeats>()
   const byContent = new LRUCache<string, Repeats>({ max: maxRepeats })
   return (grant: Grant, token: TokenFacts): Repeats => {
     const quick = byGrant.get(grant)
     if (quick?.token === token) return quick
     const { caller, rule, policyVersion } = grant
-    const key = JSON.stringify([caller.id, callerFields(caller), rule, grant.key, policyVersion])
+    const key = JSON.stringify([caller.id, callerFields(caller, scrub), rule, grant.key, policyVersion])
     const known = byContent.get(key)
     const repeats = known?.token === token ? known : { grant, token, isWritten: false, count: 0, first: 0, last: 0 }
     byContent.set(key, repeats)
@@ -120,7 +120,7 @@ function createRepeats() {
  */
 export function summarizedIssuance(sink: LineSink, scrub: Scrub, now: () => number): IssuanceLog {
   const lines = new LineWriter(sink, scrub)
-  const repeatsOf = createRepeats()
+  const repeatsOf = createRepeats(scrub)
   const pending = new Set<Repeats>()
   const flush = (): void => {
     for (const repeats of pending) {

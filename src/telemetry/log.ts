@@ -1,4 +1,5 @@
 import pino, { type Logger, type LoggerOptions } from 'pino'
+import { redactCredentials } from '../broker/lib/credential-shapes.ts'
 import { BrokerError, codeOf } from '../errors.ts'
 import type { LineSink } from './output.ts'
 
@@ -30,7 +31,7 @@ const maxCauses = 3
  */
 export function createLogs(level: string, sink: LineSink, secrets: readonly string[]): Logs {
   const scrub = scrubber(secrets)
-  const stream = { write: (line: string) => sink.write(scrub(line)) }
+  const stream = { write: (line: string) => sink.write(escapeControls(scrub(line))) }
   const common: LoggerOptions = {
     level,
     base: null,
@@ -47,17 +48,33 @@ export function createLogs(level: string, sink: LineSink, secrets: readonly stri
 }
 
 /**
- * Replaces everything that looks like a JWT (its JSON header makes it start with `eyJ`), and each secret, in a finished
- * line. This is the last guard; it also covers texts from a library or an upstream inside an error.
+ * Replaces every JWT, every API key and each secret in a finished line. This is the last guard; it also covers texts
+ * from a library or an upstream inside an error.
  */
 export function scrubber(secrets: readonly string[]): Scrub {
   const written = secrets.filter(secret => secret !== '').map(secret => JSON.stringify(secret).slice(1, -1))
   return line => {
-    let clean = line.includes('eyJ') ? line.replace(/eyJ[\w-]{6,}(?:\.[\w-]*)*/g, '[redacted jwt]') : line
+    let clean = redactCredentials(line)
     for (const secret of written) if (clean.includes(secret)) clean = clean.replaceAll(secret, '[redacted]')
     return clean
   }
 }
+
+/** What a terminal or an editor obeys instead of showing it. JSON itself escapes only those below U+0020. */
+const controls = /[\u007f-\u009f\p{Cf}\p{Zl}\p{Zp}]/gu
+
+/**
+ * Escapes control characters, format characters (bidirectional controls, zero-width characters) and line separators in
+ * a finished line of JSON as `\uXXXX`. The line means the same and looks like what it means: a subject can neither
+ * reorder the text around it nor look like another.
+ */
+export const escapeControls = (line: string): string =>
+  line.replace(controls, found =>
+    Array.from({ length: found.length }, (_, nth) => {
+      const unit = found.charCodeAt(nth).toString(16)
+      return `\\u${unit.padStart(4, '0')}`
+    }).join(''),
+  )
 
 let timestampAt = 0
 let timestampText = ''
@@ -72,20 +89,24 @@ export function timestamp(): string {
   return timestampText
 }
 
+/** A text without credentials, cut to a length. A credential that is cut first could not be recognised any more. */
+const cut = (text: string, length: number): string => redactCredentials(text).slice(0, length)
+
 /** An error for the log: texts cut to a length, its causes, and a stack unless it is a {@link BrokerError}. */
 export const describeError = (thrown: unknown): Readonly<Record<string, unknown>> => ({
   ...describeCause(thrown),
-  ...(thrown instanceof Error && !(thrown instanceof BrokerError) && { stack: thrown.stack?.slice(0, maxStackLength) }),
+  ...(thrown instanceof Error &&
+    !(thrown instanceof BrokerError) && { stack: cut(thrown.stack ?? '', maxStackLength) }),
 })
 
 /** The causes of an expected failure: names, codes and messages, without stacks. */
 export function describeCause(thrown: unknown, depth = 0): Readonly<Record<string, unknown>> {
-  if (!(thrown instanceof Error)) return { message: String(thrown).slice(0, maxTextLength) }
+  if (!(thrown instanceof Error)) return { message: cut(String(thrown), maxTextLength) }
   const code = codeOf(thrown)
   return {
     name: thrown.name,
     ...(code !== undefined && { code }),
-    message: thrown.message.slice(0, maxTextLength),
+    message: cut(thrown.message, maxTextLength),
     ...(thrown instanceof AggregateError &&
       depth < maxCauses && { errors: thrown.errors.slice(0, maxCauses).map(each => describeCause(each, depth + 1)) }),
     ...(thrown.cause !== undefined && depth < maxCauses && { cause: describeCause(thrown.cause, depth + 1) }),

@@ -127,7 +127,7 @@ export const metricTable = {
   ),
   token_broker_policy_refused: row(
     'gauge',
-    '1 while the policy file is invalid and an older policy is active, 0 otherwise.',
+    '1 while the policy file cannot be read or is invalid and an older policy is active, 0 otherwise.',
   ),
   token_broker_policy_reloads_total: row(
     'counter',

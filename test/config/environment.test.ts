@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { readConfig } from '../../src/config/config.ts'
 import { type Environment, EnvironmentReader } from '../../src/config/environment.ts'
+import { encodeKey } from '../../src/broker/authentication/api-keys.ts'
 import { configurationErrorsOf } from '../support/config-errors.ts'
 
 describe('a whole number', () => {
@@ -218,5 +219,27 @@ describe('the identity', () => {
       configurationErrorsOf(environment).join(),
       /^AZURE_TENANT_ID: must be a GUID; got "contoso\.onmicrosoft\.com"$/,
     )
+  })
+})
+
+describe('a credential in the place of any other value is an error, and not repeated', () => {
+  const jwt = 'eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ4In0.c2lnbmF0dXJl-_0'
+  const key = encodeKey(Buffer.alloc(32, 7))
+  const managed = { BROKER_POLICY_FILE: 'p', IDENTITY_ENDPOINT: 'http://x', IDENTITY_HEADER: jwt }
+  const names = ['HOST', 'PORT', 'TLS_CERT_FILE', 'BROKER_TRUSTED_PROXIES', 'BROKER_PUBLIC_URL', 'BROKER_AUTHORITY']
+  for (const name of [...names, 'BROKER_POLICY_FILE', 'BROKER_IDENTITY_CLIENT_ID', 'LOG_LEVEL', 'IDENTITY_ENDPOINT'])
+    for (const value of [jwt, key, `tcp://${jwt}`])
+      test(`${name}=${value.slice(0, 9)}…`, () => {
+        const errors = configurationErrorsOf({ ...managed, [name]: value }).filter(error => error.startsWith(name))
+        const hint = name.endsWith('_FILE')
+          ? /; give the path of a file that contains it$/
+          : /which does not belong here$/
+        assert.match(errors[0] ?? '', hint)
+        assert.ok(!/eyJ|tb_/.test(errors.join('\n')), errors.join('\n'))
+      })
+
+  test('IDENTITY_HEADER is a secret, so it may look like one, and is not repeated', () => {
+    const errors = configurationErrorsOf(managed).join('\n')
+    assert.doesNotMatch(errors, /IDENTITY_HEADER|eyJ/)
   })
 })

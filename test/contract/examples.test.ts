@@ -55,7 +55,11 @@ describe('the native sidecar', () => {
 test('the systemd unit starts an agent with valid flags, and a folder for its secret', () => {
   const unit = read('examples/systemd/token-broker-agent.service')
   const [, command = ''] = /^ExecStart=(.+)$/m.exec(unit.replaceAll('\\\n', ' ')) ?? []
-  const [, , ...flags] = command.trim().split(/\s+/)
+  const [node, flag, program, name, ...flags] = command.trim().split(/\s+/)
+  assert.deepEqual(
+    [node, flag, program, name],
+    ['/usr/local/bin/node', '--disable-sigusr1', '/opt/token-broker/dist/token-broker.mjs', 'agent'],
+  )
   const [, folder] = /^RuntimeDirectory=(\S+)$/m.exec(unit) ?? []
   const { secretFile, listen } = settingsOf(flags, { RUNTIME_DIRECTORY: `/run/${folder}` })
   assert.ok(unit.includes(`$(cat ${secretFile})`))

@@ -50,7 +50,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   'src/service': ['src/config', 'src/exit.ts', 'src/telemetry', ...http, ...outbound, ...broker],
   'src/agent': ['src/service', 'src/config', 'src/exit.ts', 'src/telemetry', ...http, ...outbound, ...broker],
   'src/commands': ['src/agent', 'src/service', 'src/config', 'src/exit.ts', 'src/outbound/files', ...broker],
-  'src/cli.ts': ['src/commands', 'src/service', 'src/exit.ts'],
+  'src/cli.ts': ['src/commands', 'src/service', 'src/exit.ts', 'src/broker/lib'],
   // Builds openapi.yaml from the routes; never ships.
   openapi: ['src/service', ...http, ...broker],
 }

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { after, describe, type TestContext, test } from 'node:test'
 import type { Json } from '../../emulator/jws.ts'
 import { graph, policyOf, send, startWorld, type TestBroker, until } from '../support/broker.ts'
-import { auditEvents, callerFieldNames } from '../../src/telemetry/audit-fields.ts'
+import { auditEvents, callerFieldNames, callerHashFieldNames } from '../../src/telemetry/audit-fields.ts'
 import { sectionOf } from './tables.ts'
 import { read } from '../support/sources.ts'
 
@@ -68,6 +68,12 @@ const occasions: Readonly<Record<string, readonly Occasion[]>> = {
     broker => broker.requestToken(undefined, { token: 'nonsense' }),
     broker => (emulator.fault({ kind: 'server-error', at: 'callers' }), broker.requestToken()),
   ],
+  '`caller.refused`, repeated': [
+    async broker => {
+      for (let nth = 0; nth < 3; nth++) await broker.requestToken(undefined, { token: 'nonsense' })
+      await broker.service.close()
+    },
+  ],
   '`operation.denied`': [async broker => broker.get('/health', { token: await emulator.mintCallerToken() })],
   '`tokens.purged`': [
     broker => purge(broker, 'tenant=contoso&scope=https%3A%2F%2Fgraph.microsoft.com%2F.default&application=default'),
@@ -120,7 +126,9 @@ describe('docs/audit.md', () => {
     const listed = tablesBelow('## Callers').map(([kind, members]) => [codes(kind)[0], codes(members)])
     // Only an agent has the last one.
     const { secret: _, ...ofBroker } = callerFieldNames
-    assert.deepEqual(listed, Object.entries(ofBroker))
+    const hashes: Readonly<Record<string, string>> = callerHashFieldNames
+    const inSources = Object.entries(ofBroker).map(([kind, names]) => [kind, [...names, hashes[kind] ?? []].flat()])
+    assert.deepEqual(listed, inSources)
   })
 
   for (const [event, all] of Object.entries(occasions))

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, rm, utimes, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Emulator } from '../../emulator/emulator.ts'
@@ -25,9 +25,18 @@ export interface Run {
 const { NODE_COMPILE_CACHE } = process.env
 const nodeOptions = NODE_COMPILE_CACHE === undefined ? {} : { NODE_COMPILE_CACHE }
 
-/** Runs the command as it ships, with no environment of the broker's but the given one; killed when the test ends. */
-export function run(t: Closing, args: readonly string[], environment: Readonly<Record<string, string>> = {}): Run {
-  const child = spawn(process.execPath, [cli, ...args], {
+/**
+ * Runs the command, with no environment of the broker's but the given one; killed when the test ends.
+ *
+ * @param flags Node's own; by default those with which the command ships
+ */
+export function run(
+  t: Closing,
+  args: readonly string[],
+  environment: Readonly<Record<string, string>> = {},
+  flags: readonly string[] = ['--disable-sigusr1'],
+): Run {
+  const child = spawn(process.execPath, [...flags, cli, ...args], {
     env: { ...nodeOptions, ...environment },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
@@ -93,6 +102,8 @@ export async function environmentOf(
   t.after(() => rm(folder, { recursive: true, force: true }))
   const [policyFile, caFile] = [join(folder, 'policy.yaml'), join(folder, 'ca.pem')]
   await writeFile(policyFile, JSON.stringify(policyOf(emulator)))
+  // Written long ago: a new file is read once it is complete.
+  await utimes(policyFile, 0, 0)
   await writeFile(caFile, emulator.caPem)
   return {
     ...emulator.environment(),
@@ -107,8 +118,12 @@ export async function environmentOf(
 }
 
 /** Runs `serve` and waits until it listens. */
-export async function serve(t: Closing, environment: Readonly<Record<string, string>>): Promise<Run & { url: string }> {
-  const broker = run(t, ['serve'], environment)
+export async function serve(
+  t: Closing,
+  environment: Readonly<Record<string, string>>,
+  flags?: readonly string[],
+): Promise<Run & { url: string }> {
+  const broker = run(t, ['serve'], environment, flags)
   const address = () => /listening at (https?:\/\/[\d.:]+)/.exec(broker.stdout())?.[1]
   await until('listening', () => address() !== undefined || broker.hasExited(), 20)
   const url = address()

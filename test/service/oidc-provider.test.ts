@@ -192,8 +192,11 @@ test('it rotates its keys: the new one is accepted at once, the old one until it
   assert.equal(await statusOf(fresh), 200)
   assert.deepEqual(keyRequests(), [discovery, '/jwks'])
   assert.deepEqual([await statusOf(cached), await statusOf(unseen)], [401, 401])
-  assert.deepEqual(reasons(broker), ['key', 'key'])
+  assert.deepEqual(reasons(broker), ['key'])
   assert.equal(await statusOf(tokens[0] ?? ''), 200, 'the callers of the new key are still there')
+  await broker.service.close()
+  assert.equal(broker.events('caller.refused').at(-1)?.['repeated'], 1)
+  assert.deepEqual(reasons(broker), ['key', 'key'])
 })
 
 test('a cached caller is refused once the key is removed, without any other request', async t => {

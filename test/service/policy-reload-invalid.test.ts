@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
+import { encodeKey } from '../../src/broker/authentication/api-keys.ts'
 import { looks, rule, start, world } from './reload-world.ts'
 
 const { emulator, clock } = world
@@ -43,6 +45,16 @@ describe('an invalid version', () => {
     )
   })
 
+  test('with a key in the place of its name is reported without the key', async t => {
+    const { broker, change, health } = await start(t)
+    const key = encodeKey(Buffer.alloc(32, 7))
+    await change({ apiKeys: { [key]: { sha256: key, expires: key } } })
+    assert.equal(broker.events('policy.refused').length, 1)
+    const { policy } = await health()
+    assert.match(JSON.stringify(policy), /apiKeys\.\[redacted key\]/)
+    assert.ok(!JSON.stringify([policy, broker.events('policy.refused')]).includes(key.slice(0, 12)))
+  })
+
   test('is no longer shown once the file is the active version again', async t => {
     const { broker, change, health, metrics } = await start(t)
     await change(invalid)
@@ -55,6 +67,25 @@ describe('an invalid version', () => {
     assert.equal(broker.events('policy.loaded').length, 1, 'the active version is not loaded again')
     assert.match(await metrics(), /^token_broker_policy_refused 0$/m)
   })
+
+  test(
+    'is also a named pipe, which would never be read; the next good file is loaded',
+    { timeout: 20_000 },
+    async t => {
+      const { broker, change, folder, statusFor, health } = await start(t)
+      const file = join(folder, 'policy.yaml')
+      await rm(file)
+      execFileSync('mkfifo', [file])
+      await broker.service.reload()
+      assert.equal(await statusFor(), 200)
+      const { status, policy } = await health()
+      assert.equal(status, 'failing')
+      assert.match(String(policy['detail']), /^the policy file cannot be read or is invalid/)
+      assert.match(JSON.stringify(policy['errors']), /BROKER_POLICY_FILE.*is not a regular file/)
+      await change({ deny: [{ tenants: ['contoso'] }] })
+      assert.equal(await statusFor(), 403)
+    },
+  )
 
   test('is also a file that was removed', async t => {
     const { broker, folder, statusFor, health } = await start(t)

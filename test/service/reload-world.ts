@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, rename, rm, utimes, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import assert from 'node:assert/strict'
@@ -19,7 +19,12 @@ export async function start(t: TestContext, first: Json = {}) {
   t.after(() => rm(folder, { recursive: true, force: true }))
   const file = join(folder, 'policy.yaml')
   const textOf = (policy: Json): string => JSON.stringify({ ...base, rules: [rule, looks], ...policy })
-  const write = (content: Json | string) => writeFile(file, typeof content === 'string' ? content : textOf(content))
+  const write = async (content: Json | string): Promise<void> => {
+    // Written long ago, and then renamed: such a file is complete.
+    await writeFile(`${file}.new`, typeof content === 'string' ? content : textOf(content))
+    await utimes(`${file}.new`, 0, 0)
+    await rename(`${file}.new`, file)
+  }
   await write(first)
   const environment = { BROKER_POLICY_FILE: file }
   const broker = await world.broker(t, { policy: { rules: [rule, looks], ...first }, environment })

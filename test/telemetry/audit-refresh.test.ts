@@ -103,7 +103,7 @@ describe('a purge is one line with the caller, the filter and the number of toke
     request_id: 'a-1',
     endpoint: 'purge',
     address: '127.0.0.1',
-    caller: callerFields(caller),
+    caller: callerFields(caller, line => line),
     policy: caller.policy.version,
     msg: 'tokens purged',
   }

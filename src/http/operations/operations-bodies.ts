@@ -45,7 +45,7 @@ function policyBody({ policy, loadedAt, rejection }: PolicyStatus) {
     status: rejection ? 'failing' : 'ok',
     since: iso(rejection?.since ?? loadedAt),
     detail: rejection
-      ? 'the policy file is invalid; the previously loaded policy stays active'
+      ? 'the policy file cannot be read or is invalid; the previously loaded policy stays active'
       : `rules: ${rules.length}, denials: ${denials.length}, issuers: ${issuers.length}`,
     version,
     loaded_at: iso(loadedAt),

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { after, describe, test } from 'node:test'
 import { parsePolicy } from '../../../src/broker/policy/parse.ts'
 import { InvalidConfigurationError } from '../../../src/errors.ts'
-import { loadPolicy } from '../../../src/outbound/files/policy-file.ts'
+import { loadPolicy, loadSettledPolicy } from '../../../src/outbound/files/policy-file.ts'
 import { parsePolicyInThread } from '../../../src/outbound/files/policy-thread.ts'
 import { graph, ids } from '../../support/callers.ts'
 
@@ -57,7 +57,7 @@ async function watchTurns<T>(run: () => Promise<T>): Promise<{ result: T; turns:
 describe('a policy of 100,000 tenants and 10,000 rules', () => {
   test('is read while the event loop goes on: no turn computes for 100 ms', async () => {
     await writeFile(file, policyText(100_000, 10_000))
-    const { result, turns, longestMs } = await watchTurns(() => loadPolicy(file))
+    const { result, turns, longestMs } = await watchTurns(() => loadPolicy(file, 'x'))
     assert.equal(result.tenants.size, 100_000)
     assert.equal(result.rules.length, 10_000)
     assert.equal(result.index.rules(`${ids.home.slice(0, -6)}100007`)[0]?.name, 'rule 7')
@@ -70,14 +70,14 @@ describe('a large policy', () => {
   test('is the same as one that is parsed at once', async () => {
     const text = `${policyText(2500, 300)}deny: [{ tenants: [tenant-1] }]\napiKeys: { a: { sha256: ${'3c'.repeat(32)}, expires: 2999-01-01 } }\n`
     await writeFile(file, text)
-    const [read, parsed] = [await loadPolicy(file), parsePolicy(text)]
+    const [read, parsed] = [await loadPolicy(file, 'x'), parsePolicy(text)]
     for (const key of ['version', 'applications', 'tenants', 'issuers', 'apiKeys', 'warnings'] as const) {
       assert.deepEqual(read[key], parsed[key])
     }
     assert.equal(JSON.stringify(read.rules), JSON.stringify(parsed.rules))
     assert.deepEqual(read.denials, parsed.denials)
     assert.ok(Object.isFrozen(read) && Object.isFrozen(read.rules))
-    assert.equal(await loadPolicy(file, 'x', read), read)
+    assert.equal(await loadSettledPolicy(file, read), read)
   })
 
   const mistakes: readonly [change: (text: string) => string, subject: RegExp, where: RegExp, why: string][] = [
@@ -92,7 +92,7 @@ describe('a large policy', () => {
   for (const [change, subject, where, why] of mistakes) {
     test(`is refused with the place of ${why}`, async () => {
       await writeFile(file, change(policyText(2500, 300)))
-      await assert.rejects(loadPolicy(file), (thrown: unknown) => {
+      await assert.rejects(loadPolicy(file, 'x'), (thrown: unknown) => {
         assert.ok(thrown instanceof InvalidConfigurationError)
         assert.match(thrown.message, subject)
         assert.match(thrown.errors[0]?.where ?? '', where)
