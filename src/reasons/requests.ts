@@ -83,7 +83,7 @@ export const requestReasons = {
     ),
     key: reason(
       caller,
-      'no published key of the issuer matches, even after a new fetch (at most one every ten seconds)',
+      'no published key of the issuer matches, even after a new fetch (at most one every ten seconds), or everybody can sign with it (RSA with e = 1, ROCA, Ed25519 of low order), so it is ignored',
       'a new key works within ten seconds of its publication; otherwise the token is not from that issuer',
     ),
     signature: reason(caller, 'the signature is invalid', 'if this is not your own client, it is an attack'),
