@@ -1,4 +1,4 @@
-import { isEntraIssuer } from '../lib/identifiers.ts'
+import { isAtEntraHost } from '../lib/identifiers.ts'
 import { keyWarnings } from './api-key-entries.ts'
 import type { Policy } from './model.ts'
 
@@ -37,7 +37,7 @@ export function policyWarnings(policy: Policy, { now, certificates }: PolicySurr
  * have none, in every cloud (https://learn.microsoft.com/entra/identity-platform/access-token-claims-reference).
  */
 function entraIssuerFor(issuer: string): string | undefined {
-  if (!isEntraIssuer(issuer)) return undefined
+  if (!isAtEntraHost(issuer)) return undefined
   if (/^https:\/\/login\.[^/]+\/[^/]+\/v2\.0\/$/.test(issuer)) return issuer.slice(0, -1)
   return /^https:\/\/sts\.[^/]+\/[^/]+$/.test(issuer) ? `${issuer}/` : undefined
 }

@@ -144,17 +144,51 @@ describe("Entra's tokens", () => {
     test(`${expected}: ${why}`, async () => assert.equal(await verdict(mint(key, goodClaims(changes))), expected))
   }
 
-  const hosts = [
-    'login.microsoftonline.com',
-    'login.microsoftonline.us',
-    'login.partner.microsoftonline.cn',
-    'sts.windows.net',
+  const home = ids.home
+  const entra = [
+    `https://login.microsoftonline.com/${home}/v2.0`,
+    `https://login.microsoftonline.us/${home}/v2.0`,
+    `https://login.partner.microsoftonline.cn/${home}/v2.0`,
+    `https://login.chinacloudapi.cn/${home}/`,
+    `https://sts.windows.net/${home}/`,
+    `https://sts.chinacloudapi.cn/${home}/`,
+    `https://login.windows.net/${home}/`,
+    `https://login.usgovcloudapi.net/${home}/`,
+    `https://login.sovcloud-identity.fr/${home}/v2.0`,
+    `https://login.sovcloud-identity.de/${home}/v2.0`,
+    `https://login.sovcloud-identity.sg/${home}/v2.0`,
+    `https://sts.sovcloud-identity.fr/${home}/`,
+    `https://${home}.ciamlogin.com/${home}/v2.0`,
+    'https://contoso.ciamlogin.com/any',
+    `https://contoso.b2clogin.com/${home}/v2.0/`,
+    `https://contoso.b2clogin.com/tfp/${home}/b2c_1_sign_in/v2.0/`,
+    `https://login.contoso.com/${home}/v2.0`,
+    `https://login.contoso.com/${home}/v2.0/`,
+    `https://login.contoso.com/tfp/${home}/b2c_1_sign_in/v2.0/`,
   ]
-  for (const host of hosts) {
-    test(`${host} is Entra's host`, async () => {
-      const iss = `https://${host}/${ids.home}/`
+  for (const iss of entra) {
+    test(`${iss} is Entra: an ID token and a delegated token are refused, an application token is accepted`, async () => {
       const known = [issuerWith([key.jwk], { issuer: iss })]
-      assert.equal(await verdict(mint(key, goodClaims({ iss })), known), 'claims')
+      const of = (claims: Json) => verdict(mint(key, goodClaims({ iss, ...claims })), known)
+      assert.equal(await of({}), 'claims')
+      assert.equal(await of({ azp: ids.other, scp: 'User.Read' }), 'delegated')
+      assert.equal(await of({ azp: ids.other }), 'accepted')
+    })
+  }
+
+  const others = [
+    'https://b2clogin.com.example/any',
+    'https://notb2clogin.com/any',
+    'https://login.sovcloud-identity.fr.example/any',
+    'https://sovcloud-identity.com/any',
+    `https://westeurope.oic.prod-aks.azure.com/${home}/${ids.other}/`,
+    'https://issuer.example/v2.0',
+    'https://token.actions.githubusercontent.com',
+  ]
+  for (const iss of others) {
+    test(`${iss} is not Entra: its rules do not apply`, async () => {
+      const known = [issuerWith([key.jwk], { issuer: iss })]
+      assert.equal(await verdict(mint(key, goodClaims({ iss, scp: 'a' })), known), 'accepted')
     })
   }
 })
