@@ -54,7 +54,11 @@ export const requestReasons = {
       "`nbf` or `iat` is more than 30 s ahead of this machine's clock; or the client certificate is not valid yet",
       'compare the clocks',
     ),
-    expiry: reason(caller, '`exp` is missing or not a number', 'use an issuer that sets it'),
+    expiry: reason(
+      caller,
+      '`exp` is missing, not a number, or more than 400 days ahead, such as one in milliseconds',
+      'use an issuer that sets it',
+    ),
     subject: reason(caller, '`sub` is missing', 'use an issuer that sets it'),
     claims: reason(
       caller,
@@ -78,7 +82,7 @@ export const requestReasons = {
     ),
     algorithm: reason(
       caller,
-      'the algorithm is not RS, PS or ES 256/384/512 or EdDSA, but for example `none` or HMAC',
+      'the algorithm is not RS, PS or ES 256/384/512, EdDSA or Ed25519, but for example `none` or HMAC',
       'if this is not your own client, it is an attack',
     ),
     key: reason(

@@ -179,8 +179,8 @@ describe('docs/callers.md: the requirements of every token', () => {
   const text = sectionOf(page, '## Tokens').replace(/\s+/g, ' ')
   test('names the algorithms, limits and times of the sources', () => {
     const named = ['RS', 'PS', 'ES'].flatMap(family => [256, 384, 512].map(bits => `${family}${bits}`))
-    assert.deepEqual([...named, 'EdDSA'].toSorted(), algorithms.toSorted())
-    assert.ok(text.includes('RS, PS or ES 256, 384, 512 or EdDSA'))
+    assert.deepEqual([...named, 'EdDSA', 'Ed25519'].toSorted(), algorithms.toSorted())
+    assert.ok(text.includes('RS, PS or ES 256, 384, 512, EdDSA or Ed25519'))
     assert.deepEqual([refreshAfterMs, coolDownMs, staleAfterMs], [5 * 60_000, 10_000, 60 * 60_000])
     for (const words of ['five minutes old', 'once in ten seconds', 'serve for an hour'])
       assert.ok(text.includes(words))

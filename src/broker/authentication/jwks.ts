@@ -51,11 +51,22 @@ export function parseJwks(document: unknown): PublishedKeys {
   for (const key of listed as unknown[]) {
     if (typeof key !== 'object' || key === null || 'd' in key || 'k' in key) continue
     const { use, ...jwk } = key as JWK
-    if ((use === undefined || use === 'sig' || use === 'jwt-svid') && !isWeakKey(jwk)) keys.push(jwk)
+    if ((use === undefined || use === 'sig' || use === 'jwt-svid') && !isWeakKey(jwk)) {
+      keys.push(withoutEdwardsName(jwk))
+    }
   }
   if (keys.length === 0) throw new Error('the JWK Set has no key for signatures')
   const jwks: JSONWebKeySet = { keys }
   return { find: createLocalJWKSet(jwks), text: JSON.stringify(jwks) }
+}
+
+/**
+ * Removes the `alg` of an Ed25519 key, which has two names: `EdDSA` (RFC 8037) and `Ed25519` (RFC 9864). The curve says the
+ * same, and a token may use either name.
+ */
+function withoutEdwardsName({ alg, ...key }: JWK): JWK {
+  const isEdwards = key.crv === 'Ed25519' && (alg === 'EdDSA' || alg === 'Ed25519')
+  return alg === undefined || isEdwards ? key : { ...key, alg }
 }
 
 /** Keys that never change, such as those of one version of a file. */

@@ -9,6 +9,25 @@ type Refusal = readonly [reason: ReasonOf<'invalid_token'>, detail: string]
 export const clockToleranceSeconds = 30
 
 /**
+ * The longest time that a token may be valid, in days. Kubernetes issues service-account tokens for a year; an `exp` that
+ * is further ahead is one in milliseconds, or a token without an end.
+ */
+export const maxLifetimeDays = 400
+
+/**
+ * Why a token is refused whose expiry is too far ahead; `undefined` if it is not.
+ * @param exp seconds since 1970
+ * @param now milliseconds since 1970
+ */
+export function expiryRefusal(exp: number, now: number): Refusal | undefined {
+  if (exp <= now / 1000 + maxLifetimeDays * 86_400) return undefined
+  return [
+    'expiry',
+    `The token's expiry (exp) is more than ${maxLifetimeDays} days ahead. It counts seconds, not milliseconds.`,
+  ]
+}
+
+/**
  * Why a token of Entra is refused although its signature is valid; `undefined` if it is an application token. Entra signs
  * delegated tokens and ID tokens with the same keys and the same `typ` as application tokens
  * (https://learn.microsoft.com/entra/identity-platform/access-token-claims-reference).
@@ -39,7 +58,7 @@ export function reasonsToRefuse(
   const entra = isEntraIssuer(issuer) ? entraRefusal(payload)?.[1] : undefined
   return [
     ...([aud].flat().some(each => each !== undefined && audiences.includes(each)) ? [] : [claimRefusals['aud']?.[1]]),
-    ...(typeof exp === 'number' ? [] : [claimRefusals['exp']?.[1]]),
+    typeof exp === 'number' ? expiryRefusal(exp, now)?.[1] : claimRefusals['exp']?.[1],
     ...(typeof exp === 'number' && exp <= seconds - clockToleranceSeconds ? [refusals['ERR_JWT_EXPIRED']?.[1]] : []),
     ...(typeof nbf === 'number' && nbf > seconds + clockToleranceSeconds ? [claimRefusals['nbf']?.[1]] : []),
     ...(typeof sub === 'string' && sub !== '' ? [] : [claimRefusals['sub']?.[1]]),

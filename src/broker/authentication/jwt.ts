@@ -5,7 +5,7 @@ import type { JwtFacts } from '../policy/caller-facts.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { PublishedKeys, Jwks } from './jwks.ts'
 import { isEntraIssuer } from '../lib/identifiers.ts'
-import { asRefusal, clockToleranceSeconds, entraRefusal } from './jwt-refusals.ts'
+import { asRefusal, clockToleranceSeconds, entraRefusal, expiryRefusal } from './jwt-refusals.ts'
 import { membersOf } from '../lib/json-members.ts'
 import type { Policy } from '../policy/model.ts'
 
@@ -21,10 +21,23 @@ export interface Issuer {
 }
 
 /**
- * The signature algorithms that a caller's JWT may use (RFC 7518 §3.1, RFC 8037 §3.1). All are asymmetric, so that neither
- * `none` nor an HMAC with the public key is accepted (RFC 8725 §2.1, §3.1).
+ * The signature algorithms that a caller's JWT may use (RFC 7518 §3.1, RFC 8037 §3.1, RFC 9864 §2.2). All are asymmetric,
+ * so that neither `none` nor an HMAC with the public key is accepted (RFC 8725 §2.1, §3.1). `EdDSA` and `Ed25519` are two
+ * names of the same algorithm.
  */
-export const algorithms = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA']
+export const algorithms = [
+  'RS256',
+  'RS384',
+  'RS512',
+  'PS256',
+  'PS384',
+  'PS512',
+  'ES256',
+  'ES384',
+  'ES512',
+  'EdDSA',
+  'Ed25519',
+]
 
 /** `typ` values (RFC 7515 §4.1.9) of tokens that authenticate a caller. Others, such as logout tokens, do not. */
 const acceptedTypes = new Set(['jwt', 'at+jwt', 'jose'])
@@ -90,7 +103,7 @@ export async function verifyJwt(token: string, issuer: Issuer, policy: Policy, c
   if (iat !== undefined && iat > clock.now() / 1000 + clockToleranceSeconds) {
     throw refusal('not_yet_valid', 'The token was issued in the future (iat).')
   }
-  const refused = isEntraIssuer(issuer.issuer) ? entraRefusal(payload) : undefined
+  const refused = expiryRefusal(exp, clock.now()) ?? (isEntraIssuer(issuer.issuer) ? entraRefusal(payload) : undefined)
   if (refused) throw refusal(...refused)
   const boundTo = payload['cnf'] === undefined ? undefined : fingerprintIn(payload['cnf'])
   const caller = new AuthenticatedJwt(issuer.name, sub, payload, policy)

@@ -57,10 +57,26 @@ describe('every accepted algorithm is accepted', () => {
     })
   }
 
-  test('and there are ten of them, none of them symmetric', () => {
+  const edwards: readonly [published: string | undefined, used: string][] = [
+    [undefined, 'EdDSA'],
+    [undefined, 'Ed25519'],
+    ['EdDSA', 'EdDSA'],
+    ['EdDSA', 'Ed25519'],
+    ['Ed25519', 'EdDSA'],
+    ['Ed25519', 'Ed25519'],
+  ]
+  for (const [published, used] of edwards) {
+    test(`Ed25519 has two names (RFC 9864): the key says ${published}, the token says ${used}`, () => {
+      const key = makeKey('EdDSA', 'edwards')
+      const jwk = { ...key.jwk, ...(published !== undefined && { alg: published }) }
+      return accepted(mint(key, good, { alg: used }), [issuerWith([jwk])])
+    })
+  }
+
+  test('and there are eleven of them, none of them symmetric', () => {
     assert.deepEqual(
       algorithms.toSorted(),
-      ['ES256', 'ES384', 'ES512', 'EdDSA', 'PS256', 'PS384', 'PS512', 'RS256', 'RS384', 'RS512'].toSorted(),
+      ['ES256', 'ES384', 'ES512', 'Ed25519', 'EdDSA', 'PS256', 'PS384', 'PS512', 'RS256', 'RS384', 'RS512'].toSorted(),
     )
   })
 })
@@ -102,6 +118,7 @@ describe('attacks on the signature', () => {
     ['algorithm', hmac('', { kid: 'rsa' }), 'HS256 under the empty key'],
     ['algorithm', hmac(pem, { kid: 'rsa' }, 'HS512'), 'HS512 under the public key'],
     ['algorithm', mint(ec, good, { alg: 'ES256K' }), 'an algorithm that is not on the list'],
+    ['algorithm', mint(ec, good, { alg: 'Ed448' }), 'an Edwards curve that is not on the list'],
     ['algorithm', mint(ec, good, { alg: 'es256' }), 'an algorithm in lower case'],
     ['algorithm', mint(ec, good, { alg: 'RSA-OAEP' }), 'an algorithm of encryption'],
     ['malformed', mint(ec, good, { alg: undefined }), 'no algorithm'],
