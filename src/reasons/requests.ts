@@ -26,7 +26,7 @@ export const requestReasons = {
   invalid_token: {
     malformed: reason(
       caller,
-      'neither an API key of the policy nor a JWT in compact form; a JWT that cannot be verified (an RSA key of less than 2048 bits); two `Authorization` headers',
+      'neither an API key of the policy nor a JWT in compact form and canonical base64url (no white space, no padding, unused bits zero); a JWT that cannot be verified (an RSA key of less than 2048 bits); two `Authorization` headers',
       'the client must send its whole token, once',
     ),
     issuer: reason(

@@ -129,13 +129,13 @@ export type JwtCaller = Extract<Caller, { kind: 'jwt' }>
 const callersKey = makeKey()
 const issuers = [issuerWith([callersKey.jwk]), issuerWith([callersKey.jwk], { name: 'entra', issuer: entraIssuer })]
 
-/** Authenticates a caller with these claims. Its issuer is `onprem` unless `iss` is {@link entraIssuer}. */
+/** Authenticates a caller with these claims, and keeps all of them. Its issuer is `onprem` unless `iss` is {@link entraIssuer}. */
 export async function callerWith(claims: Json = {}, policy = idle): Promise<JwtCaller> {
   const clock = movableClock()
-  const token = mint(callersKey, goodClaims(claims, clock.now()))
-  const caller = await authenticator(issuers, clock, undefined, policy)(token)
+  const all = goodClaims(claims, clock.now())
+  const caller = await authenticator(issuers, clock, undefined, policy)(mint(callersKey, all))
   if (caller.kind !== 'jwt') throw new Error('the caller of a JWT has another kind')
-  return caller
+  return Object.assign(Object.create(Object.getPrototypeOf(caller) as object) as JwtCaller, caller, { claims: all })
 }
 
 /** The same caller, authenticated under another policy. */

@@ -1,11 +1,11 @@
 import { hash } from 'node:crypto'
-import { LRUCache } from 'lru-cache'
 import { asBrokerError, BrokerError } from '../../errors.ts'
 import { createApiKeys, type ApiKeyCaller, type ApiKeys } from './api-keys.ts'
 import type { CertificateCaller, CertificateVerifier, PresentedCertificate } from './client-certificates.ts'
 import type { Clock } from '../lib/clock.ts'
 import { issuerOf, verifyJwt, type Issuer, type JwtCaller, type VerifiedJwt } from './jwt.ts'
 import type { SecretCaller } from './local-secret.ts'
+import { VerifiedJwtCache } from './verified-jwt-cache.ts'
 import type { Policy } from '../policy/model.ts'
 import type { FailedCredentialLimiter } from './failed-credential-limiter.ts'
 
@@ -58,8 +58,6 @@ export const createAdmission = (policy: Policy, issuers: readonly Issuer[]): Adm
  */
 export type Verification = (issuer: string | undefined, outcome: string) => void
 
-const maxCachedJwts = 10_000
-
 /** The parts of {@link createAuthenticate}. */
 export interface AuthenticateOptions {
   /** Called for each request, because the active policy may change. */
@@ -72,8 +70,8 @@ export interface AuthenticateOptions {
 
 /**
  * Authenticates callers by their credential. A bearer whose hash is that of an API key of the policy is that key, whatever
- * its form; any other bearer must be a JWT. Verified JWTs are cached by their SHA-256 until they expire, the keys of their
- * issuer change, or the policy changes. A JWT that is bound to a certificate is accepted only with that certificate.
+ * its form; any other bearer must be a JWT. Verified JWTs are cached by their SHA-256, up to a number and a weight, until
+ * they expire, the keys of their issuer change, or the policy changes. A JWT that is bound to a certificate is accepted only with that certificate.
  *
  * Throws, or rejects with, `unauthenticated`, `invalid_token`, `issuer_unavailable`, or `rate_limited` if the address sent
  * many bad credentials and this one is not known.
@@ -164,34 +162,3 @@ function checkBinding(
 }
 
 const missingCredential = () => new BrokerError('unauthenticated', 'Send "Authorization: Bearer <token or API key>".')
-
-/** The verified JWTs of one version of the policy, by SHA-256. */
-class VerifiedJwtCache {
-  readonly #clock: Clock
-  readonly #byFingerprint = new LRUCache<string, VerifiedJwt>({ max: maxCachedJwts })
-  #admission: Admission | undefined
-
-  constructor(clock: Clock) {
-    this.#clock = clock
-  }
-
-  /** Returns a JWT that is still valid: not expired, and its issuer's keys and the policy have not changed. */
-  find(fingerprint: string, admission: Admission): VerifiedJwt | undefined {
-    if (this.#admission !== admission) {
-      this.#byFingerprint.clear()
-      this.#admission = admission
-    }
-    const cached = this.#byFingerprint.get(fingerprint)
-    if (cached === undefined) return undefined
-    if (this.#isUnexpired(cached) && cached.issuer.keys.current() === cached.keys) return cached
-    this.#byFingerprint.delete(fingerprint)
-    return undefined
-  }
-
-  /** Does nothing if the policy changed while the JWT was being verified. */
-  store(fingerprint: string, verified: VerifiedJwt, admission: Admission): void {
-    if (this.#admission === admission && this.#isUnexpired(verified)) this.#byFingerprint.set(fingerprint, verified)
-  }
-
-  #isUnexpired = ({ expiresAt }: VerifiedJwt): boolean => this.#clock.now() < expiresAt
-}

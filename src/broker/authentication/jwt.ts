@@ -7,6 +7,8 @@ import type { PublishedKeys, Jwks } from './jwks.ts'
 import { isEntraIssuer } from '../lib/identifiers.ts'
 import { asRefusal, clockToleranceSeconds, entraRefusal, expiryRefusal } from './jwt-refusals.ts'
 import { membersOf } from '../lib/json-members.ts'
+import { isCanonicalJws } from './compact-jws.ts'
+import { keepNamed, noNames } from '../policy/named-claims.ts'
 import type { Policy } from '../policy/model.ts'
 
 /** An issuer whose JWTs authenticate callers. */
@@ -52,12 +54,12 @@ class AuthenticatedJwt implements JwtFacts {
   readonly id: string
   readonly issuer: string
   readonly subject: string
-  readonly claims: Readonly<JWTPayload>
+  readonly claims: JwtFacts['claims']
   readonly policy: Policy
   /** Makes the type nominal: an object with the same fields is not a caller. */
   protected readonly verified = true
 
-  constructor(issuer: string, subject: string, claims: Readonly<JWTPayload>, policy: Policy) {
+  constructor(issuer: string, subject: string, claims: JwtFacts['claims'], policy: Policy) {
     this.id = idOf(issuer, subject)
     this.issuer = issuer
     this.subject = subject
@@ -106,7 +108,8 @@ export async function verifyJwt(token: string, issuer: Issuer, policy: Policy, c
   const refused = expiryRefusal(exp, clock.now()) ?? (isEntraIssuer(issuer.issuer) ? entraRefusal(payload) : undefined)
   if (refused) throw refusal(...refused)
   const boundTo = payload['cnf'] === undefined ? undefined : fingerprintIn(payload['cnf'])
-  const caller = new AuthenticatedJwt(issuer.name, sub, payload, policy)
+  const claims = keepNamed(payload, policy.namedClaims.get(issuer.name) ?? noNames)
+  const caller = new AuthenticatedJwt(issuer.name, sub, claims, policy)
   return { caller, issuer, keys, expiresAt: exp * 1000, boundTo }
 }
 
@@ -127,9 +130,10 @@ function fingerprintIn(cnf: unknown): string {
  * Returns the issuer that a token names, to choose the keys. The token is not verified yet: jose checks `iss` again with
  * the signature.
  *
- * @throws BrokerError `invalid_token` if the token is not a JWT, or its issuer is unknown
+ * @throws BrokerError `invalid_token` if the token is not a JWT in its one spelling, or its issuer is unknown
  */
 export function issuerOf(token: string, byIss: ReadonlyMap<string, Issuer>): Issuer {
+  if (!isCanonicalJws(token)) throw malformed()
   const { iss } = readUnverified(() => decodeJwt(token))
   const issuer = typeof iss === 'string' ? byIss.get(iss) : undefined
   if (!issuer) throw refusal('issuer', 'The token is from an issuer (iss) that the policy does not list.')
@@ -148,9 +152,12 @@ function readUnverified<T>(decode: () => T): T {
   try {
     return decode()
   } catch {
-    throw refusal('malformed', 'The credential is neither a JWT in compact form nor an API key of the policy.')
+    throw malformed()
   }
 }
+
+const malformed = () =>
+  refusal('malformed', 'The credential is neither a JWT in compact form nor an API key of the policy.')
 
 /** Verifies with the cached keys, and once more with newer ones if none of them matches. */
 async function verifyWithRefresh(token: string, issuer: Issuer, clock: Clock) {

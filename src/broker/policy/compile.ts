@@ -1,5 +1,6 @@
 import { compileCaller } from './caller-matcher.ts'
 import { beginningOf, keyInstances } from './api-key-entries.ts'
+import { namedClaims } from './named-claims.ts'
 import type { ApiKeySettings, Denial, IssuerSettings, Limit, Policy, PolicyIndex, Rule } from './model.ts'
 import type { DenialText, PolicyText, RuleText } from './schema.ts'
 
@@ -21,6 +22,7 @@ export function compilePolicy(text: PolicyText, version: string): Policy {
     apiKeys: Object.freeze(keyInstances(text.apiKeys).map(compileKey)),
     denials,
     rules,
+    namedClaims: namedClaims(text),
     index: indexPolicy(rules, denials),
     warnings: Object.freeze(warningsOf(text)),
   })
