@@ -148,8 +148,8 @@ export const requestReasons = {
     ),
     bad_credentials: reason(
       limits,
-      'this address (IPv6: its /64 network) sent more than 100 bad credentials at once, or more than 10 a second for longer, and this credential is not known yet',
-      'look for `caller.refused` with this `address`; behind a proxy, set `BROKER_TRUSTED_PROXIES`, because all callers share its address otherwise',
+      'more than 1,000 new credentials of this address (IPv6: its /64 network) wait for the verification of their signatures, or this one waited for 5 s; cached callers and API keys do not wait',
+      'look for `caller.refused` with the reason `signature` and this `address`; if it is that of a proxy that the broker may trust, set `BROKER_TRUSTED_PROXIES`',
     ),
   },
   headers_too_large: {},

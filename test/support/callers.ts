@@ -14,7 +14,7 @@ import { fixedJwks, type Jwks, parseJwks } from '../../src/broker/authentication
 import type { TokenRequest, Policy } from '../../src/broker/policy/model.ts'
 import { authorize, type Grant } from '../../src/broker/authorization/authorize.ts'
 import { parsePolicy } from '../../src/broker/policy/parse.ts'
-import { createFailedCredentialLimiter } from '../../src/broker/authentication/failed-credential-limiter.ts'
+import { createSignatureLimiter } from '../../src/broker/authentication/signature-limiter.ts'
 import { movableClock, noon } from './clock.ts'
 
 /** Invented ids that tests share. */
@@ -118,8 +118,8 @@ export function authenticator(
 ): Authenticate {
   const admission = createAdmission(policy, issuers)
   const certificates = createCertificateVerifier(() => undefined, clock)
-  const failedCredentials = createFailedCredentialLimiter(clock, () => Promise.resolve())
-  const parts = { admission: () => admission, certificates, failedCredentials, clock }
+  const signatures = createSignatureLimiter(clock)
+  const parts = { admission: () => admission, certificates, signatures, clock }
   return createAuthenticate({ ...parts, ...(verification && { verification }) })
 }
 

@@ -7,7 +7,7 @@ import { issuerOf, verifyJwt, type Issuer, type JwtCaller, type VerifiedJwt } fr
 import type { SecretCaller } from './local-secret.ts'
 import { VerifiedJwtCache } from './verified-jwt-cache.ts'
 import type { Policy } from '../policy/model.ts'
-import type { FailedCredentialLimiter } from './failed-credential-limiter.ts'
+import type { SignatureLimiter } from './signature-limiter.ts'
 
 export type { Issuer } from './jwt.ts'
 
@@ -28,7 +28,7 @@ export type GetCertificate = () => PresentedCertificate | undefined
 export type Authenticate = (
   token: string | undefined,
   getCertificate?: GetCertificate,
-  /** The client's address. Failed credentials are counted by it. */
+  /** The client's address. Signatures are limited by it. */
   address?: string,
 ) => Caller | Promise<Caller>
 
@@ -63,7 +63,7 @@ export interface AuthenticateOptions {
   /** Called for each request, because the active policy may change. */
   readonly admission: () => Admission
   readonly certificates: CertificateVerifier
-  readonly failedCredentials: FailedCredentialLimiter
+  readonly signatures: SignatureLimiter
   readonly clock: Clock
   readonly verification?: Verification
 }
@@ -73,13 +73,13 @@ export interface AuthenticateOptions {
  * its form; any other bearer must be a JWT. Verified JWTs are cached by their SHA-256, up to a number and a weight, until
  * they expire, the keys of their issuer change, or the policy changes. A JWT that is bound to a certificate is accepted only with that certificate.
  *
- * Throws, or rejects with, `unauthenticated`, `invalid_token`, `issuer_unavailable`, or `rate_limited` if the address sent
- * many bad credentials and this one is not known.
+ * Throws, or rejects with, `unauthenticated`, `invalid_token`, `issuer_unavailable`, or `rate_limited` if too
+ * many signatures of the address wait to be verified and this credential is not cached.
  */
 export function createAuthenticate(options: AuthenticateOptions): Authenticate {
-  const { admission, certificates, failedCredentials, clock, verification = () => undefined } = options
+  const { admission, certificates, signatures, clock, verification = () => undefined } = options
   const cachedJwts = new VerifiedJwtCache(clock)
-  const verifyUnknown = createJwtVerifier(failedCredentials, clock, verification)
+  const verifyUnknown = createJwtVerifier(signatures, clock, verification)
   const checkBound = ({ caller, boundTo }: VerifiedJwt, getCertificate: GetCertificate | undefined): JwtCaller => {
     if (boundTo === undefined) return caller
     reportRefusal(verification, () => checkBinding(boundTo, getCertificate?.(), caller.policy, certificates))
@@ -109,30 +109,22 @@ export function createAuthenticate(options: AuthenticateOptions): Authenticate {
   }
 }
 
-/** Verifies a JWT that is not cached. Throws `rate_limited`; rejects with `invalid_token` or `issuer_unavailable`. */
+/** Verifies a JWT that is not cached. Rejects with `invalid_token`, `issuer_unavailable` or `rate_limited`. */
 type JwtVerifier = (token: string, admission: Admission, address: string) => Promise<VerifiedJwt>
 
-/** Verifies JWTs under the failed-credential limiter, and reports every outcome. */
-function createJwtVerifier(limiter: FailedCredentialLimiter, clock: Clock, verification: Verification): JwtVerifier {
-  const verify: JwtVerifier = async (token, { policy, issuers }, address) => {
+/** Verifies JWTs, their signatures in the turn of their address, and reports every outcome. */
+function createJwtVerifier(signatures: SignatureLimiter, clock: Clock, verification: Verification): JwtVerifier {
+  return async (token, { policy, issuers }, address) => {
     let issuer: Issuer | undefined
     try {
       issuer = issuerOf(token, issuers)
-      const verified = await verifyJwt(token, issuer, policy, clock)
-      limiter.released(address)
+      const verified = await verifyJwt(token, issuer, policy, clock, verify => signatures.run(address, verify))
       verification(issuer.name, 'verified')
       return verified
     } catch (thrown) {
-      const { code, reason } = asBrokerError(thrown)
-      // Unavailable keys say nothing about the credential, so they do not count against the address.
-      limiter[code === 'invalid_token' ? 'failed' : 'released'](address)
-      verification(issuer?.name, reason)
+      verification(issuer?.name, asBrokerError(thrown).reason)
       throw thrown
     }
-  }
-  return (token, admission, address) => {
-    const wait = reportRefusal(verification, () => limiter.acquire(address))
-    return wait ? wait.then(() => verify(token, admission, address)) : verify(token, admission, address)
   }
 }
 

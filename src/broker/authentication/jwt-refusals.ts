@@ -43,6 +43,24 @@ export function entraRefusal(payload: JWTPayload): Refusal | undefined {
 }
 
 /**
+ * Why a token is refused whose signature need not be verified for that; `undefined` if its claims do not show it. It saves
+ * work only: whatever it accepts is checked again with the signature.
+ *
+ * @param now milliseconds since 1970
+ */
+export function earlyRefusal(
+  { aud, exp, nbf }: JWTPayload,
+  { audiences }: { readonly audiences: readonly string[] },
+  now: number,
+): Refusal | undefined {
+  const seconds = Math.floor(now / 1000)
+  if (![aud].flat().some(each => typeof each === 'string' && audiences.includes(each))) return claimRefusals['aud']
+  if (typeof exp === 'number' && exp <= seconds - clockToleranceSeconds) return refusals['ERR_JWT_EXPIRED']
+  if (typeof nbf === 'number' && nbf > seconds + clockToleranceSeconds) return claimRefusals['nbf']
+  return undefined
+}
+
+/**
  * Returns every reason to refuse a token with these claims that the claims alone show, as sentences for `policy explain`.
  * It decides nothing: `verifyJwt` does.
  *

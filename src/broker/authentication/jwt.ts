@@ -5,7 +5,7 @@ import type { JwtFacts } from '../policy/caller-facts.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { PublishedKeys, Jwks } from './jwks.ts'
 import { isEntraIssuer } from '../lib/identifiers.ts'
-import { asRefusal, clockToleranceSeconds, entraRefusal, expiryRefusal } from './jwt-refusals.ts'
+import { asRefusal, clockToleranceSeconds, earlyRefusal, entraRefusal, expiryRefusal } from './jwt-refusals.ts'
 import { membersOf } from '../lib/json-members.ts'
 import { isCanonicalJws } from './compact-jws.ts'
 import { keepNamed, noNames } from '../policy/named-claims.ts'
@@ -88,15 +88,31 @@ export interface VerifiedJwt {
   readonly boundTo: string | undefined
 }
 
+/** Verifies a signature when there is room for it. */
+export type VerifyInTurn = <T>(verify: () => Promise<T>) => Promise<T>
+
 /**
  * Verifies the signature, `iss`, `aud`, `exp` (required), `nbf`, `iat`, `sub` (required) and `typ` of a caller's JWT. It does
  * not check whether the issuer has revoked the token, and it does not decide what the caller may do.
  *
- * Rejects with `invalid_token` or `issuer_unavailable`.
+ * What can be refused without the signature is refused before it. Rejects with `invalid_token`, `issuer_unavailable`, or
+ * the error of `inTurn`.
  */
-export async function verifyJwt(token: string, issuer: Issuer, policy: Policy, clock: Clock): Promise<VerifiedJwt> {
-  checkType(token)
-  const { payload, keys } = await verifyWithRefresh(token, issuer, clock)
+export async function verifyJwt(
+  token: string,
+  issuer: Issuer,
+  policy: Policy,
+  clock: Clock,
+  inTurn: VerifyInTurn,
+): Promise<VerifiedJwt> {
+  checkHeader(token)
+  const early = earlyRefusal(
+    readUnverified(() => decodeJwt(token)),
+    issuer,
+    clock.now(),
+  )
+  if (early) throw refusal(...early)
+  const { payload, keys } = await verifyWithRefresh(token, issuer, clock, inTurn)
   const { sub, exp, iat } = payload
   if (typeof sub !== 'string' || sub === '' || exp === undefined || !Number.isFinite(exp)) {
     throw refusal('claims', 'The token needs a subject (sub) and an expiry (exp).')
@@ -140,8 +156,10 @@ export function issuerOf(token: string, byIss: ReadonlyMap<string, Issuer>): Iss
   return issuer
 }
 
-function checkType(token: string): void {
-  const { typ } = readUnverified(() => decodeProtectedHeader(token))
+function checkHeader(token: string): void {
+  const { typ, alg } = readUnverified(() => decodeProtectedHeader(token))
+  if (typeof alg !== 'string') throw malformed()
+  if (!algorithms.includes(alg)) throw asRefusal(new errors.JOSEAlgNotAllowed())
   const type = typeof typ === 'string' ? typ.toLowerCase().replace(/^application\//, '') : typ
   if (type !== undefined && !(typeof type === 'string' && acceptedTypes.has(type))) {
     throw refusal('type', 'The token is of a type (typ) that does not authenticate callers.')
@@ -160,16 +178,16 @@ const malformed = () =>
   refusal('malformed', 'The credential is neither a JWT in compact form nor an API key of the policy.')
 
 /** Verifies with the cached keys, and once more with newer ones if none of them matches. */
-async function verifyWithRefresh(token: string, issuer: Issuer, clock: Clock) {
+async function verifyWithRefresh(token: string, issuer: Issuer, clock: Clock, inTurn: VerifyInTurn) {
   const keys = await issuer.keys.ready()
   try {
-    return { payload: await verifyWith(token, issuer, keys, clock), keys }
+    return { payload: await inTurn(() => verifyWith(token, issuer, keys, clock)), keys }
   } catch (thrown) {
     if (!(thrown instanceof errors.JWKSNoMatchingKey)) throw asRefusal(thrown)
     const newer = await issuer.keys.newerThan(keys)
     if (newer === keys) throw asRefusal(thrown)
     try {
-      return { payload: await verifyWith(token, issuer, newer, clock), keys: newer }
+      return { payload: await inTurn(() => verifyWith(token, issuer, newer, clock)), keys: newer }
     } catch (again) {
       throw asRefusal(again)
     }
