@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { exportJWK, generateKeyPair, SignJWT } from 'jose'
@@ -13,7 +13,7 @@ import { createRateLimits } from '../src/broker/authorization/rate-limits.ts'
 import { createAuthorize } from '../src/broker/authorization/authorize.ts'
 import { parsePolicy } from '../src/broker/policy/parse.ts'
 import { createActivePolicy, type ActivePolicy } from '../src/broker/authorization/active-policy.ts'
-import { createFailedCredentialLimiter } from '../src/broker/authentication/failed-credential-limiter.ts'
+import { createSignatureLimiter } from '../src/broker/authentication/signature-limiter.ts'
 import type { Events } from '../src/broker/events.ts'
 import { buildApp } from '../src/http/server/app.ts'
 import { addTokenEndpoint } from '../src/http/token-endpoints/token-endpoint.ts'
@@ -53,8 +53,8 @@ const source = () => {
 
 function decidersOf({ admission }: ActivePolicy, { verification }: Events) {
   const certificates = createCertificateVerifier(() => undefined, clock)
-  const failedCredentials = createFailedCredentialLimiter(clock, sleep)
-  const authenticate = createAuthenticate({ admission, certificates, failedCredentials, clock, verification })
+  const signatures = createSignatureLimiter(clock)
+  const authenticate = createAuthenticate({ admission, certificates, signatures, clock, verification })
   return { authenticate, authorize: createAuthorize(() => home), limits: createRateLimits(clock) }
 }
 

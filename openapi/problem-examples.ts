@@ -73,10 +73,10 @@ export const problemExamples = {
     { retryAfter: 30 },
   ),
   rate_limited_credentials: special(
-    'Too many bad credentials from this address',
+    'Too many credentials of this address wait',
     'rate_limited',
-    'Too many invalid credentials came from this address; a credential that is not known yet must wait.',
-    { retryAfter: 2 },
+    'Too many credentials of this address wait for the verification of their signatures.',
+    { retryAfter: 5 },
   ),
   headers_too_large: exampleOf('headers_too_large', 'The request line and headers must not be larger than 16 KiB.'),
   internal_error: exampleOf('internal_error', 'An unexpected error occurred; the log has it under the request id.'),

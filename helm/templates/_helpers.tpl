@@ -75,7 +75,10 @@ helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace 
 {{- $clouds := dict
   "https://login.microsoftonline.com" "api://AzureADTokenExchange"
   "https://login.microsoftonline.us" "api://AzureADTokenExchangeUSGov"
-  "https://login.partner.microsoftonline.cn" "api://AzureADTokenExchangeChina" }}
+  "https://login.partner.microsoftonline.cn" "api://AzureADTokenExchangeChina"
+  "https://login.sovcloud-identity.fr" "api://AzureADTokenExchangeFrance"
+  "https://login.sovcloud-identity.de" "api://AzureADTokenExchangeGermany"
+  "https://login.sovcloud-identity.sg" "api://AzureADTokenExchangeGovSG" }}
 {{- $own := get $clouds (trimSuffix "/" .Values.settings.authority) }}
 {{- .Values.identity.projectedToken.audience | default $own | default "api://AzureADTokenExchange" }}
 {{- end }}

@@ -37,6 +37,7 @@ export function policyOfFlags(tenant: string): Policy {
     apiKeys: [],
     denials: [],
     rules,
+    namedClaims: new Map(),
     index: indexPolicy(rules, []),
     warnings: [],
   }

@@ -3,6 +3,7 @@ import { networkErrors } from '../broker/lib/networks.ts'
 import { originOf } from '../broker/lib/origin.ts'
 import { InvalidConfigurationError } from '../errors.ts'
 import { EnvironmentReader, type Environment } from './environment.ts'
+import { clouds } from './clouds.ts'
 
 /** Where the broker gets its client assertion. */
 export type IdentitySettings =
@@ -56,12 +57,6 @@ export interface Config {
   readonly warnings: readonly string[]
 }
 
-/** Entra's origin in each cloud, with the audience of its token exchange. */
-export const clouds: ReadonlyMap<string, string> = new Map([
-  ['https://login.microsoftonline.com', 'api://AzureADTokenExchange'],
-  ['https://login.microsoftonline.us', 'api://AzureADTokenExchangeUSGov'],
-  ['https://login.partner.microsoftonline.cn', 'api://AzureADTokenExchangeChina'],
-])
 const publicCloud = 'https://login.microsoftonline.com'
 const defaultAudience = 'api://AzureADTokenExchange'
 

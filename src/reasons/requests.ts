@@ -26,7 +26,7 @@ export const requestReasons = {
   invalid_token: {
     malformed: reason(
       caller,
-      'neither an API key of the policy nor a JWT in compact form; a JWT that cannot be verified (an RSA key of less than 2048 bits); two `Authorization` headers',
+      'neither an API key of the policy nor a JWT in compact form and canonical base64url (no white space, no padding, unused bits zero); a JWT that cannot be verified (an RSA key of less than 2048 bits); two `Authorization` headers',
       'the client must send its whole token, once',
     ),
     issuer: reason(
@@ -54,7 +54,11 @@ export const requestReasons = {
       "`nbf` or `iat` is more than 30 s ahead of this machine's clock; or the client certificate is not valid yet",
       'compare the clocks',
     ),
-    expiry: reason(caller, '`exp` is missing or not a number', 'use an issuer that sets it'),
+    expiry: reason(
+      caller,
+      '`exp` is missing, not a number, or more than 400 days ahead, such as one in milliseconds',
+      'use an issuer that sets it',
+    ),
     subject: reason(caller, '`sub` is missing', 'use an issuer that sets it'),
     claims: reason(
       caller,
@@ -78,12 +82,12 @@ export const requestReasons = {
     ),
     algorithm: reason(
       caller,
-      'the algorithm is not RS, PS or ES 256/384/512 or EdDSA, but for example `none` or HMAC',
+      'the algorithm is not RS, PS or ES 256/384/512, EdDSA or Ed25519, but for example `none` or HMAC',
       'if this is not your own client, it is an attack',
     ),
     key: reason(
       caller,
-      'no published key of the issuer matches, even after a new fetch (at most one every ten seconds)',
+      'no published key of the issuer matches, even after a new fetch (at most one every ten seconds), or everybody can sign with it (RSA with e = 1, ROCA, Ed25519 of low order), so it is ignored',
       'a new key works within ten seconds of its publication; otherwise the token is not from that issuer',
     ),
     signature: reason(caller, 'the signature is invalid', 'if this is not your own client, it is an attack'),
@@ -144,8 +148,8 @@ export const requestReasons = {
     ),
     bad_credentials: reason(
       limits,
-      'this address (IPv6: its /64 network) sent more than 100 bad credentials at once, or more than 10 a second for longer, and this credential is not known yet',
-      'look for `caller.refused` with this `address`; behind a proxy, set `BROKER_TRUSTED_PROXIES`, because all callers share its address otherwise',
+      'more than 1,000 new credentials of this address (IPv6: its /64 network) wait for the verification of their signatures, or this one waited for 5 s; cached callers and API keys do not wait',
+      'look for `caller.refused` with the reason `signature` and this `address`; if it is that of a proxy that the broker may trust, set `BROKER_TRUSTED_PROXIES`',
     ),
   },
   headers_too_large: {},

@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
 import type { Observer } from '../broker/lib/timed.ts'
 import { createAuthenticate, type Issuer } from '../broker/authentication/authenticate.ts'
@@ -14,7 +13,7 @@ import { createAuthorize } from '../broker/authorization/authorize.ts'
 import type { Policy } from '../broker/policy/model.ts'
 import { createReadiness, type Need } from '../broker/readiness.ts'
 import { createActivePolicy, type ActivePolicy } from '../broker/authorization/active-policy.ts'
-import { createFailedCredentialLimiter } from '../broker/authentication/failed-credential-limiter.ts'
+import { createSignatureLimiter } from '../broker/authentication/signature-limiter.ts'
 import type { AssertionSource, Events } from '../broker/events.ts'
 import type { Config } from '../config/config.ts'
 import { createSubscribers, identityUpstream, subscriberSettingsOf } from './subscribers.ts'
@@ -117,12 +116,12 @@ function createDeciders(
   { verification }: Events,
 ) {
   const certificates = createCertificateVerifier(() => authorities?.current(), clock)
-  const failedCredentials = createFailedCredentialLimiter(clock, sleep)
+  const signatures = createSignatureLimiter(clock)
   return {
     authenticate: createAuthenticate({
       admission,
       certificates,
-      failedCredentials,
+      signatures,
       clock,
       verification,
     }),

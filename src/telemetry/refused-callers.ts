@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache'
-import { addressGroupOf } from '../broker/authentication/failed-credential-limiter.ts'
+import { addressGroupOf } from '../broker/authentication/signature-limiter.ts'
 import type { Events } from '../broker/events.ts'
 import type { RequestFacts } from '../broker/lib/request-facts.ts'
 import type { BrokerError } from '../errors.ts'

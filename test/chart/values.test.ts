@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { parse } from 'yaml'
-import { auditModes, clouds, logLevels, readConfig } from '../../src/config/config.ts'
+import { clouds } from '../../src/config/clouds.ts'
+import { auditModes, logLevels, readConfig } from '../../src/config/config.ts'
 import { configurationErrorsOf } from '../support/config-errors.ts'
 import { managed } from '../support/settings.ts'
 import { read } from '../support/sources.ts'
@@ -110,11 +111,11 @@ for (const [key, choices] of [
 }
 
 test('the audiences of the clouds are those of the broker', () => {
-  const pair = /"(https:\/\/login[\w.]+)" "(api:\/\/\w+)"/g
+  const pair = /"(https:\/\/login[\w.-]+)" "(api:\/\/\w+)"/g
   const inChart = [...read('helm/templates/_helpers.tpl').matchAll(pair)].map(([, cloud, audience]) => [
     cloud,
     audience,
   ])
-  assert.equal(inChart.length, 3)
+  assert.equal(inChart.length, 6)
   assert.deepEqual(inChart, [...clouds])
 })

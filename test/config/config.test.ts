@@ -162,6 +162,9 @@ describe('the authority, to which the identity token is sent', () => {
     ['https://login.microsoftonline.com', 'api://AzureADTokenExchange'],
     ['https://login.microsoftonline.us', 'api://AzureADTokenExchangeUSGov'],
     ['https://login.partner.microsoftonline.cn', 'api://AzureADTokenExchangeChina'],
+    ['https://login.sovcloud-identity.fr', 'api://AzureADTokenExchangeFrance'],
+    ['https://login.sovcloud-identity.de', 'api://AzureADTokenExchangeGermany'],
+    ['https://login.sovcloud-identity.sg', 'api://AzureADTokenExchangeGovSG'],
     ['https://LOGIN.microsoftonline.us:443/', 'api://AzureADTokenExchangeUSGov'],
   ]
   for (const [authority, audience] of clouds) {
@@ -182,6 +185,8 @@ describe('the authority, to which the identity token is sent', () => {
   const refused: readonly [authority: string, unsafe: string, why: string][] = [
     ['https://login.example.com', 'false', "a host that is none of Entra's"],
     ['https://login.microsoftonline.com.example.com', 'false', "a host that begins like one of Entra's"],
+    ['https://login.sovcloud-identity.com', 'false', 'a host that begins like that of a sovereign cloud'],
+    ['https://contoso.ciamlogin.com', 'false', 'a host of External ID'],
     ['https://login.microsoftonline.com:8443', 'false', 'another port'],
     ['https://login.windows.net', 'false', 'an alias'],
     ['http://login.microsoftonline.com', 'true', 'plain http, even with BROKER_UNSAFE_AUTHORITY'],

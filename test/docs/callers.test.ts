@@ -8,11 +8,7 @@ import { algorithms } from '../../src/broker/authentication/jwt.ts'
 import { coolDownMs, graceMs, maxKeys, refreshAfterMs, staleAfterMs } from '../../src/broker/authentication/jwks.ts'
 import { authorize } from '../../src/broker/authorization/authorize.ts'
 import { parsePolicy } from '../../src/broker/policy/parse.ts'
-import {
-  burst,
-  createFailedCredentialLimiter,
-  perSecond,
-} from '../../src/broker/authentication/failed-credential-limiter.ts'
+import { createSignatureLimiter, maxConcurrent } from '../../src/broker/authentication/signature-limiter.ts'
 import { newKeyCommand } from '../../src/commands/key.ts'
 import { runCommand } from '../../src/commands/command.ts'
 import { BrokerError } from '../../src/errors.ts'
@@ -44,11 +40,11 @@ async function verdict(section: string, credential: Credential, header: Json = {
   )
   const authorities = { certificates: [new X509Certificate(clients.caPem)] }
   const certificates = createCertificateVerifier(() => authorities, clock)
-  const failedCredentials = createFailedCredentialLimiter(clock, () => Promise.resolve())
+  const signatures = createSignatureLimiter(clock)
   const authenticate = createAuthenticate({
     admission: () => admission,
     certificates,
-    failedCredentials,
+    signatures,
     clock,
   })
   try {
@@ -179,13 +175,13 @@ describe('docs/callers.md: the requirements of every token', () => {
   const text = sectionOf(page, '## Tokens').replace(/\s+/g, ' ')
   test('names the algorithms, limits and times of the sources', () => {
     const named = ['RS', 'PS', 'ES'].flatMap(family => [256, 384, 512].map(bits => `${family}${bits}`))
-    assert.deepEqual([...named, 'EdDSA'].toSorted(), algorithms.toSorted())
-    assert.ok(text.includes('RS, PS or ES 256, 384, 512 or EdDSA'))
+    assert.deepEqual([...named, 'EdDSA', 'Ed25519'].toSorted(), algorithms.toSorted())
+    assert.ok(text.includes('RS, PS or ES 256, 384, 512, EdDSA or Ed25519'))
     assert.deepEqual([refreshAfterMs, coolDownMs, staleAfterMs], [5 * 60_000, 10_000, 60 * 60_000])
     for (const words of ['five minutes old', 'once in ten seconds', 'serve for an hour'])
       assert.ok(text.includes(words))
     assert.ok(refreshAfterMs + graceMs < 6 * 60_000 && text.includes('within six minutes'))
-    assert.ok(text.includes(`${burst} bad credentials from one address at once, and ${perSecond} a second`))
+    assert.ok(text.includes(`verifies ${maxConcurrent} signatures of one address at a time`))
     assert.deepEqual([maxDocumentBytes, maxKeys, serverOptions.maxHeaderSize], [512 * 1024, 100, 16 * 1024])
     for (const words of ['512 KiB and 100 keys', '16 KiB at most']) assert.ok(text.includes(words))
   })

@@ -30,14 +30,14 @@ describe('docs/configuration.md names', () => {
 
   test('the hosts and audiences of the clouds', () => {
     const clouds = [...sectionOf(page, '### `BROKER_AUTHORITY`').matchAll(/^\| .+ \| `(.+)` \| `(.+)` \|$/gm)]
-    assert.equal(clouds.length, 3)
+    assert.equal(clouds.length, 6)
     for (const [, authority = '', audience] of clouds) {
       const { identity } = readConfig({ ...managed, BROKER_AUTHORITY: authority })
       assert.equal(identity.source === 'managed-identity' && identity.audience, audience)
     }
     assert.match(
       configurationErrorsOf({ ...managed, BROKER_AUTHORITY: 'https://x' })[0] ?? '',
-      /\((?:https:\S+, ){2}https:\S+\)/,
+      /\((?:https:\S+, ){5}https:\S+\)/,
     )
   })
 })

@@ -104,7 +104,7 @@ const tokenErrors: readonly (readonly [code: string, provoke: Provoke])[] = [
   ['identity_unavailable', withFault({ kind: 'reset', at: 'identity' })],
   ['rate_limited', limited('requestLimit')],
   ['rate_limited', limited('exchangeLimit')],
-  ['rate_limited', broker => afterBadCredentials(credential => broker.requestToken(token, credential))],
+  ['rate_limited', broker => afterBadCredentials(world, credential => broker.requestToken(token, credential))],
   [
     'overloaded',
     async broker => {
@@ -153,7 +153,7 @@ const operatorErrors = (operation: Operation): readonly (readonly [code: string,
       return operate(broker, operation)
     },
   ],
-  ['rate_limited', broker => afterBadCredentials(({ token: bad }) => operate(broker, operation, '', bad))],
+  ['rate_limited', broker => afterBadCredentials(world, ({ token: bad }) => operate(broker, operation, '', bad))],
   ['internal_error', broker => withBrokenClock(() => operate(broker, operation))],
 ]
 

@@ -1,3 +1,4 @@
+import { longestWaitSeconds } from '../../src/broker/authentication/signature-limiter.ts'
 import assert from 'node:assert/strict'
 import { sample } from '../../emulator/options.ts'
 import {
@@ -88,9 +89,18 @@ export async function requestInCrowd(broker: TestBroker, { emulator }: World): P
   return reply
 }
 
-/** The refusal of one of many concurrent bad credentials, after many others. No request waits for long. */
-export async function afterBadCredentials(act: (credential: { token: string }) => Promise<Reply>): Promise<Reply> {
-  for (let nth = 0; nth < 100; nth++) await act({ token: `bad-${nth}` })
-  const replies = await Promise.all(Array.from({ length: 30 }, (_, nth) => act({ token: `worse-${nth}` })))
-  return replies.find(({ status }) => status === 429) ?? assert.fail('none was refused')
+/** The refusal of one of many concurrent credentials with bad signatures, of which each waits for seconds by the clock. */
+export async function afterBadCredentials(
+  { emulator, clock }: World,
+  act: (credential: { token: string }) => Promise<Reply>,
+): Promise<Reply> {
+  const forged = `${(await emulator.mintCallerToken()).slice(0, -8)}AAAAAAAA`
+  const all = Promise.all(Array.from({ length: 200 }, () => act({ token: forged })))
+  const flood = { isOver: false }
+  void all.then(() => (flood.isOver = true))
+  for (let nth = 0; nth < 40 && !flood.isOver; nth++) {
+    clock.advance(longestWaitSeconds + 1)
+    await new Promise(resolve => setTimeout(resolve, 2))
+  }
+  return (await all).find(({ status }) => status === 429) ?? assert.fail('none was refused')
 }

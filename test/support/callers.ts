@@ -14,7 +14,7 @@ import { fixedJwks, type Jwks, parseJwks } from '../../src/broker/authentication
 import type { TokenRequest, Policy } from '../../src/broker/policy/model.ts'
 import { authorize, type Grant } from '../../src/broker/authorization/authorize.ts'
 import { parsePolicy } from '../../src/broker/policy/parse.ts'
-import { createFailedCredentialLimiter } from '../../src/broker/authentication/failed-credential-limiter.ts'
+import { createSignatureLimiter } from '../../src/broker/authentication/signature-limiter.ts'
 import { movableClock, noon } from './clock.ts'
 
 /** Invented ids that tests share. */
@@ -118,8 +118,8 @@ export function authenticator(
 ): Authenticate {
   const admission = createAdmission(policy, issuers)
   const certificates = createCertificateVerifier(() => undefined, clock)
-  const failedCredentials = createFailedCredentialLimiter(clock, () => Promise.resolve())
-  const parts = { admission: () => admission, certificates, failedCredentials, clock }
+  const signatures = createSignatureLimiter(clock)
+  const parts = { admission: () => admission, certificates, signatures, clock }
   return createAuthenticate({ ...parts, ...(verification && { verification }) })
 }
 
@@ -129,13 +129,13 @@ export type JwtCaller = Extract<Caller, { kind: 'jwt' }>
 const callersKey = makeKey()
 const issuers = [issuerWith([callersKey.jwk]), issuerWith([callersKey.jwk], { name: 'entra', issuer: entraIssuer })]
 
-/** Authenticates a caller with these claims. Its issuer is `onprem` unless `iss` is {@link entraIssuer}. */
+/** Authenticates a caller with these claims, and keeps all of them. Its issuer is `onprem` unless `iss` is {@link entraIssuer}. */
 export async function callerWith(claims: Json = {}, policy = idle): Promise<JwtCaller> {
   const clock = movableClock()
-  const token = mint(callersKey, goodClaims(claims, clock.now()))
-  const caller = await authenticator(issuers, clock, undefined, policy)(token)
+  const all = goodClaims(claims, clock.now())
+  const caller = await authenticator(issuers, clock, undefined, policy)(mint(callersKey, all))
   if (caller.kind !== 'jwt') throw new Error('the caller of a JWT has another kind')
-  return caller
+  return Object.assign(Object.create(Object.getPrototypeOf(caller) as object) as JwtCaller, caller, { claims: all })
 }
 
 /** The same caller, authenticated under another policy. */

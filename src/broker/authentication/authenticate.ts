@@ -1,13 +1,13 @@
 import { hash } from 'node:crypto'
-import { LRUCache } from 'lru-cache'
 import { asBrokerError, BrokerError } from '../../errors.ts'
 import { createApiKeys, type ApiKeyCaller, type ApiKeys } from './api-keys.ts'
 import type { CertificateCaller, CertificateVerifier, PresentedCertificate } from './client-certificates.ts'
 import type { Clock } from '../lib/clock.ts'
 import { issuerOf, verifyJwt, type Issuer, type JwtCaller, type VerifiedJwt } from './jwt.ts'
 import type { SecretCaller } from './local-secret.ts'
+import { VerifiedJwtCache } from './verified-jwt-cache.ts'
 import type { Policy } from '../policy/model.ts'
-import type { FailedCredentialLimiter } from './failed-credential-limiter.ts'
+import type { SignatureLimiter } from './signature-limiter.ts'
 
 export type { Issuer } from './jwt.ts'
 
@@ -28,7 +28,7 @@ export type GetCertificate = () => PresentedCertificate | undefined
 export type Authenticate = (
   token: string | undefined,
   getCertificate?: GetCertificate,
-  /** The client's address. Failed credentials are counted by it. */
+  /** The client's address. Signatures are limited by it. */
   address?: string,
 ) => Caller | Promise<Caller>
 
@@ -58,30 +58,28 @@ export const createAdmission = (policy: Policy, issuers: readonly Issuer[]): Adm
  */
 export type Verification = (issuer: string | undefined, outcome: string) => void
 
-const maxCachedJwts = 10_000
-
 /** The parts of {@link createAuthenticate}. */
 export interface AuthenticateOptions {
   /** Called for each request, because the active policy may change. */
   readonly admission: () => Admission
   readonly certificates: CertificateVerifier
-  readonly failedCredentials: FailedCredentialLimiter
+  readonly signatures: SignatureLimiter
   readonly clock: Clock
   readonly verification?: Verification
 }
 
 /**
  * Authenticates callers by their credential. A bearer whose hash is that of an API key of the policy is that key, whatever
- * its form; any other bearer must be a JWT. Verified JWTs are cached by their SHA-256 until they expire, the keys of their
- * issuer change, or the policy changes. A JWT that is bound to a certificate is accepted only with that certificate.
+ * its form; any other bearer must be a JWT. Verified JWTs are cached by their SHA-256, up to a number and a weight, until
+ * they expire, the keys of their issuer change, or the policy changes. A JWT that is bound to a certificate is accepted only with that certificate.
  *
- * Throws, or rejects with, `unauthenticated`, `invalid_token`, `issuer_unavailable`, or `rate_limited` if the address sent
- * many bad credentials and this one is not known.
+ * Throws, or rejects with, `unauthenticated`, `invalid_token`, `issuer_unavailable`, or `rate_limited` if too
+ * many signatures of the address wait to be verified and this credential is not cached.
  */
 export function createAuthenticate(options: AuthenticateOptions): Authenticate {
-  const { admission, certificates, failedCredentials, clock, verification = () => undefined } = options
+  const { admission, certificates, signatures, clock, verification = () => undefined } = options
   const cachedJwts = new VerifiedJwtCache(clock)
-  const verifyUnknown = createJwtVerifier(failedCredentials, clock, verification)
+  const verifyUnknown = createJwtVerifier(signatures, clock, verification)
   const checkBound = ({ caller, boundTo }: VerifiedJwt, getCertificate: GetCertificate | undefined): JwtCaller => {
     if (boundTo === undefined) return caller
     reportRefusal(verification, () => checkBinding(boundTo, getCertificate?.(), caller.policy, certificates))
@@ -111,30 +109,22 @@ export function createAuthenticate(options: AuthenticateOptions): Authenticate {
   }
 }
 
-/** Verifies a JWT that is not cached. Throws `rate_limited`; rejects with `invalid_token` or `issuer_unavailable`. */
+/** Verifies a JWT that is not cached. Rejects with `invalid_token`, `issuer_unavailable` or `rate_limited`. */
 type JwtVerifier = (token: string, admission: Admission, address: string) => Promise<VerifiedJwt>
 
-/** Verifies JWTs under the failed-credential limiter, and reports every outcome. */
-function createJwtVerifier(limiter: FailedCredentialLimiter, clock: Clock, verification: Verification): JwtVerifier {
-  const verify: JwtVerifier = async (token, { policy, issuers }, address) => {
+/** Verifies JWTs, their signatures in the turn of their address, and reports every outcome. */
+function createJwtVerifier(signatures: SignatureLimiter, clock: Clock, verification: Verification): JwtVerifier {
+  return async (token, { policy, issuers }, address) => {
     let issuer: Issuer | undefined
     try {
       issuer = issuerOf(token, issuers)
-      const verified = await verifyJwt(token, issuer, policy, clock)
-      limiter.released(address)
+      const verified = await verifyJwt(token, issuer, policy, clock, verify => signatures.run(address, verify))
       verification(issuer.name, 'verified')
       return verified
     } catch (thrown) {
-      const { code, reason } = asBrokerError(thrown)
-      // Unavailable keys say nothing about the credential, so they do not count against the address.
-      limiter[code === 'invalid_token' ? 'failed' : 'released'](address)
-      verification(issuer?.name, reason)
+      verification(issuer?.name, asBrokerError(thrown).reason)
       throw thrown
     }
-  }
-  return (token, admission, address) => {
-    const wait = reportRefusal(verification, () => limiter.acquire(address))
-    return wait ? wait.then(() => verify(token, admission, address)) : verify(token, admission, address)
   }
 }
 
@@ -164,34 +154,3 @@ function checkBinding(
 }
 
 const missingCredential = () => new BrokerError('unauthenticated', 'Send "Authorization: Bearer <token or API key>".')
-
-/** The verified JWTs of one version of the policy, by SHA-256. */
-class VerifiedJwtCache {
-  readonly #clock: Clock
-  readonly #byFingerprint = new LRUCache<string, VerifiedJwt>({ max: maxCachedJwts })
-  #admission: Admission | undefined
-
-  constructor(clock: Clock) {
-    this.#clock = clock
-  }
-
-  /** Returns a JWT that is still valid: not expired, and its issuer's keys and the policy have not changed. */
-  find(fingerprint: string, admission: Admission): VerifiedJwt | undefined {
-    if (this.#admission !== admission) {
-      this.#byFingerprint.clear()
-      this.#admission = admission
-    }
-    const cached = this.#byFingerprint.get(fingerprint)
-    if (cached === undefined) return undefined
-    if (this.#isUnexpired(cached) && cached.issuer.keys.current() === cached.keys) return cached
-    this.#byFingerprint.delete(fingerprint)
-    return undefined
-  }
-
-  /** Does nothing if the policy changed while the JWT was being verified. */
-  store(fingerprint: string, verified: VerifiedJwt, admission: Admission): void {
-    if (this.#admission === admission && this.#isUnexpired(verified)) this.#byFingerprint.set(fingerprint, verified)
-  }
-
-  #isUnexpired = ({ expiresAt }: VerifiedJwt): boolean => this.#clock.now() < expiresAt
-}

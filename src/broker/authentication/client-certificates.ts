@@ -56,6 +56,14 @@ interface VerifiedCertificate {
 }
 
 const maxCachedCertificates = 10_000
+/** The total weight of all cached callers, in bytes. A certificate may have thousands of names. */
+const maxCachedBytes = 16 * 1024 * 1024
+/** What a caller weighs without its names. */
+const entryBytes = 512
+
+const weigh = ({ caller }: VerifiedCertificate): number =>
+  entryBytes + [caller.id, ...caller.uris, ...caller.dnsNames].reduce((sum, name) => sum + 32 + 2 * name.length, 0)
+
 /** id-kp-clientAuth and anyExtendedKeyUsage (RFC 5280 §4.2.1.12). */
 const clientUsages = new Set(['1.3.6.1.5.5.7.3.2', '2.5.29.37.0'])
 const maxChainLength = 8
@@ -80,7 +88,11 @@ export function createCertificateVerifier(
   authorities: () => ClientAuthorities | undefined,
   clock: Clock,
 ): CertificateVerifier {
-  const cache = new LRUCache<string, VerifiedCertificate>({ max: maxCachedCertificates })
+  const cache = new LRUCache<string, VerifiedCertificate>({
+    max: maxCachedCertificates,
+    maxSize: maxCachedBytes,
+    sizeCalculation: weigh,
+  })
   return {
     verify: (presented, policy) => {
       const current = authorities()

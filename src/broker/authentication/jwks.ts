@@ -2,6 +2,7 @@ import { createLocalJWKSet, type JSONWebKeySet, type JWK } from 'jose'
 import { BrokerError, messageOf } from '../../errors.ts'
 import { timed, type Observer } from '../lib/timed.ts'
 import type { Clock } from '../lib/clock.ts'
+import { isWeakKey } from './weak-keys.ts'
 
 /** The keys of one issuer at one moment. There is a new object if, and only if, the keys changed. */
 export interface PublishedKeys {
@@ -37,8 +38,8 @@ export const maxKeys = 100
 
 /**
  * Parses a JWK Set (RFC 7517 §5). Entries that are not public signature keys are ignored, among them encryption keys,
- * private keys and symmetric keys. `use: jwt-svid` (SPIFFE JWT-SVID §3.2) also marks a signature key; jose does not know
- * this value, so it is removed.
+ * private keys and symmetric keys, and so are keys with which everybody can sign ({@link isWeakKey}). `use: jwt-svid`
+ * (SPIFFE JWT-SVID §3.2) also marks a signature key; jose does not know this value, so it is removed.
  *
  * @throws Error if the document is not a JWK Set, has more than {@link maxKeys} keys, or has no usable key
  */
@@ -50,11 +51,22 @@ export function parseJwks(document: unknown): PublishedKeys {
   for (const key of listed as unknown[]) {
     if (typeof key !== 'object' || key === null || 'd' in key || 'k' in key) continue
     const { use, ...jwk } = key as JWK
-    if (use === undefined || use === 'sig' || use === 'jwt-svid') keys.push(jwk)
+    if ((use === undefined || use === 'sig' || use === 'jwt-svid') && !isWeakKey(jwk)) {
+      keys.push(withoutEdwardsName(jwk))
+    }
   }
   if (keys.length === 0) throw new Error('the JWK Set has no key for signatures')
   const jwks: JSONWebKeySet = { keys }
   return { find: createLocalJWKSet(jwks), text: JSON.stringify(jwks) }
+}
+
+/**
+ * Removes the `alg` of an Ed25519 key, which has two names: `EdDSA` (RFC 8037) and `Ed25519` (RFC 9864). The curve says the
+ * same, and a token may use either name.
+ */
+function withoutEdwardsName({ alg, ...key }: JWK): JWK {
+  const isEdwards = key.crv === 'Ed25519' && (alg === 'EdDSA' || alg === 'Ed25519')
+  return alg === undefined || isEdwards ? key : { ...key, alg }
 }
 
 /** Keys that never change, such as those of one version of a file. */

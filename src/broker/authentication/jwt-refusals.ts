@@ -9,6 +9,25 @@ type Refusal = readonly [reason: ReasonOf<'invalid_token'>, detail: string]
 export const clockToleranceSeconds = 30
 
 /**
+ * The longest time that a token may be valid, in days. Kubernetes issues service-account tokens for a year; an `exp` that
+ * is further ahead is one in milliseconds, or a token without an end.
+ */
+export const maxLifetimeDays = 400
+
+/**
+ * Why a token is refused whose expiry is too far ahead; `undefined` if it is not.
+ * @param exp seconds since 1970
+ * @param now milliseconds since 1970
+ */
+export function expiryRefusal(exp: number, now: number): Refusal | undefined {
+  if (exp <= now / 1000 + maxLifetimeDays * 86_400) return undefined
+  return [
+    'expiry',
+    `The token's expiry (exp) is more than ${maxLifetimeDays} days ahead. It counts seconds, not milliseconds.`,
+  ]
+}
+
+/**
  * Why a token of Entra is refused although its signature is valid; `undefined` if it is an application token. Entra signs
  * delegated tokens and ID tokens with the same keys and the same `typ` as application tokens
  * (https://learn.microsoft.com/entra/identity-platform/access-token-claims-reference).
@@ -20,6 +39,24 @@ export function entraRefusal(payload: JWTPayload): Refusal | undefined {
   if (payload['scp'] !== undefined) {
     return ['delegated', 'A delegated token (scp) acts for a user; only application tokens are accepted.']
   }
+  return undefined
+}
+
+/**
+ * Why a token is refused whose signature need not be verified for that; `undefined` if its claims do not show it. It saves
+ * work only: whatever it accepts is checked again with the signature.
+ *
+ * @param now milliseconds since 1970
+ */
+export function earlyRefusal(
+  { aud, exp, nbf }: JWTPayload,
+  { audiences }: { readonly audiences: readonly string[] },
+  now: number,
+): Refusal | undefined {
+  const seconds = Math.floor(now / 1000)
+  if (![aud].flat().some(each => typeof each === 'string' && audiences.includes(each))) return claimRefusals['aud']
+  if (typeof exp === 'number' && exp <= seconds - clockToleranceSeconds) return refusals['ERR_JWT_EXPIRED']
+  if (typeof nbf === 'number' && nbf > seconds + clockToleranceSeconds) return claimRefusals['nbf']
   return undefined
 }
 
@@ -39,7 +76,7 @@ export function reasonsToRefuse(
   const entra = isEntraIssuer(issuer) ? entraRefusal(payload)?.[1] : undefined
   return [
     ...([aud].flat().some(each => each !== undefined && audiences.includes(each)) ? [] : [claimRefusals['aud']?.[1]]),
-    ...(typeof exp === 'number' ? [] : [claimRefusals['exp']?.[1]]),
+    typeof exp === 'number' ? expiryRefusal(exp, now)?.[1] : claimRefusals['exp']?.[1],
     ...(typeof exp === 'number' && exp <= seconds - clockToleranceSeconds ? [refusals['ERR_JWT_EXPIRED']?.[1]] : []),
     ...(typeof nbf === 'number' && nbf > seconds + clockToleranceSeconds ? [claimRefusals['nbf']?.[1]] : []),
     ...(typeof sub === 'string' && sub !== '' ? [] : [claimRefusals['sub']?.[1]]),

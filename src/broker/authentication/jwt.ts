@@ -5,8 +5,10 @@ import type { JwtFacts } from '../policy/caller-facts.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { PublishedKeys, Jwks } from './jwks.ts'
 import { isEntraIssuer } from '../lib/identifiers.ts'
-import { asRefusal, clockToleranceSeconds, entraRefusal } from './jwt-refusals.ts'
+import { asRefusal, clockToleranceSeconds, earlyRefusal, entraRefusal, expiryRefusal } from './jwt-refusals.ts'
 import { membersOf } from '../lib/json-members.ts'
+import { isCanonicalJws } from './compact-jws.ts'
+import { keepNamed, noNames } from '../policy/named-claims.ts'
 import type { Policy } from '../policy/model.ts'
 
 /** An issuer whose JWTs authenticate callers. */
@@ -21,10 +23,23 @@ export interface Issuer {
 }
 
 /**
- * The signature algorithms that a caller's JWT may use (RFC 7518 §3.1, RFC 8037 §3.1). All are asymmetric, so that neither
- * `none` nor an HMAC with the public key is accepted (RFC 8725 §2.1, §3.1).
+ * The signature algorithms that a caller's JWT may use (RFC 7518 §3.1, RFC 8037 §3.1, RFC 9864 §2.2). All are asymmetric,
+ * so that neither `none` nor an HMAC with the public key is accepted (RFC 8725 §2.1, §3.1). `EdDSA` and `Ed25519` are two
+ * names of the same algorithm.
  */
-export const algorithms = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA']
+export const algorithms = [
+  'RS256',
+  'RS384',
+  'RS512',
+  'PS256',
+  'PS384',
+  'PS512',
+  'ES256',
+  'ES384',
+  'ES512',
+  'EdDSA',
+  'Ed25519',
+]
 
 /** `typ` values (RFC 7515 §4.1.9) of tokens that authenticate a caller. Others, such as logout tokens, do not. */
 const acceptedTypes = new Set(['jwt', 'at+jwt', 'jose'])
@@ -39,12 +54,12 @@ class AuthenticatedJwt implements JwtFacts {
   readonly id: string
   readonly issuer: string
   readonly subject: string
-  readonly claims: Readonly<JWTPayload>
+  readonly claims: JwtFacts['claims']
   readonly policy: Policy
   /** Makes the type nominal: an object with the same fields is not a caller. */
   protected readonly verified = true
 
-  constructor(issuer: string, subject: string, claims: Readonly<JWTPayload>, policy: Policy) {
+  constructor(issuer: string, subject: string, claims: JwtFacts['claims'], policy: Policy) {
     this.id = idOf(issuer, subject)
     this.issuer = issuer
     this.subject = subject
@@ -73,15 +88,31 @@ export interface VerifiedJwt {
   readonly boundTo: string | undefined
 }
 
+/** Verifies a signature when there is room for it. */
+export type VerifyInTurn = <T>(verify: () => Promise<T>) => Promise<T>
+
 /**
  * Verifies the signature, `iss`, `aud`, `exp` (required), `nbf`, `iat`, `sub` (required) and `typ` of a caller's JWT. It does
  * not check whether the issuer has revoked the token, and it does not decide what the caller may do.
  *
- * Rejects with `invalid_token` or `issuer_unavailable`.
+ * What can be refused without the signature is refused before it. Rejects with `invalid_token`, `issuer_unavailable`, or
+ * the error of `inTurn`.
  */
-export async function verifyJwt(token: string, issuer: Issuer, policy: Policy, clock: Clock): Promise<VerifiedJwt> {
-  checkType(token)
-  const { payload, keys } = await verifyWithRefresh(token, issuer, clock)
+export async function verifyJwt(
+  token: string,
+  issuer: Issuer,
+  policy: Policy,
+  clock: Clock,
+  inTurn: VerifyInTurn,
+): Promise<VerifiedJwt> {
+  checkHeader(token)
+  const early = earlyRefusal(
+    readUnverified(() => decodeJwt(token)),
+    issuer,
+    clock.now(),
+  )
+  if (early) throw refusal(...early)
+  const { payload, keys } = await verifyWithRefresh(token, issuer, clock, inTurn)
   const { sub, exp, iat } = payload
   if (typeof sub !== 'string' || sub === '' || exp === undefined || !Number.isFinite(exp)) {
     throw refusal('claims', 'The token needs a subject (sub) and an expiry (exp).')
@@ -90,10 +121,11 @@ export async function verifyJwt(token: string, issuer: Issuer, policy: Policy, c
   if (iat !== undefined && iat > clock.now() / 1000 + clockToleranceSeconds) {
     throw refusal('not_yet_valid', 'The token was issued in the future (iat).')
   }
-  const refused = isEntraIssuer(issuer.issuer) ? entraRefusal(payload) : undefined
+  const refused = expiryRefusal(exp, clock.now()) ?? (isEntraIssuer(issuer.issuer) ? entraRefusal(payload) : undefined)
   if (refused) throw refusal(...refused)
   const boundTo = payload['cnf'] === undefined ? undefined : fingerprintIn(payload['cnf'])
-  const caller = new AuthenticatedJwt(issuer.name, sub, payload, policy)
+  const claims = keepNamed(payload, policy.namedClaims.get(issuer.name) ?? noNames)
+  const caller = new AuthenticatedJwt(issuer.name, sub, claims, policy)
   return { caller, issuer, keys, expiresAt: exp * 1000, boundTo }
 }
 
@@ -114,17 +146,20 @@ function fingerprintIn(cnf: unknown): string {
  * Returns the issuer that a token names, to choose the keys. The token is not verified yet: jose checks `iss` again with
  * the signature.
  *
- * @throws BrokerError `invalid_token` if the token is not a JWT, or its issuer is unknown
+ * @throws BrokerError `invalid_token` if the token is not a JWT in its one spelling, or its issuer is unknown
  */
 export function issuerOf(token: string, byIss: ReadonlyMap<string, Issuer>): Issuer {
+  if (!isCanonicalJws(token)) throw malformed()
   const { iss } = readUnverified(() => decodeJwt(token))
   const issuer = typeof iss === 'string' ? byIss.get(iss) : undefined
   if (!issuer) throw refusal('issuer', 'The token is from an issuer (iss) that the policy does not list.')
   return issuer
 }
 
-function checkType(token: string): void {
-  const { typ } = readUnverified(() => decodeProtectedHeader(token))
+function checkHeader(token: string): void {
+  const { typ, alg } = readUnverified(() => decodeProtectedHeader(token))
+  if (typeof alg !== 'string') throw malformed()
+  if (!algorithms.includes(alg)) throw asRefusal(new errors.JOSEAlgNotAllowed())
   const type = typeof typ === 'string' ? typ.toLowerCase().replace(/^application\//, '') : typ
   if (type !== undefined && !(typeof type === 'string' && acceptedTypes.has(type))) {
     throw refusal('type', 'The token is of a type (typ) that does not authenticate callers.')
@@ -135,21 +170,24 @@ function readUnverified<T>(decode: () => T): T {
   try {
     return decode()
   } catch {
-    throw refusal('malformed', 'The credential is neither a JWT in compact form nor an API key of the policy.')
+    throw malformed()
   }
 }
 
+const malformed = () =>
+  refusal('malformed', 'The credential is neither a JWT in compact form nor an API key of the policy.')
+
 /** Verifies with the cached keys, and once more with newer ones if none of them matches. */
-async function verifyWithRefresh(token: string, issuer: Issuer, clock: Clock) {
+async function verifyWithRefresh(token: string, issuer: Issuer, clock: Clock, inTurn: VerifyInTurn) {
   const keys = await issuer.keys.ready()
   try {
-    return { payload: await verifyWith(token, issuer, keys, clock), keys }
+    return { payload: await inTurn(() => verifyWith(token, issuer, keys, clock)), keys }
   } catch (thrown) {
     if (!(thrown instanceof errors.JWKSNoMatchingKey)) throw asRefusal(thrown)
     const newer = await issuer.keys.newerThan(keys)
     if (newer === keys) throw asRefusal(thrown)
     try {
-      return { payload: await verifyWith(token, issuer, newer, clock), keys: newer }
+      return { payload: await inTurn(() => verifyWith(token, issuer, newer, clock)), keys: newer }
     } catch (again) {
       throw asRefusal(again)
     }

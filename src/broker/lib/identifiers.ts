@@ -36,16 +36,40 @@ export const resourceOf = (scopeText: string): string => scopeText.slice(0, -'/.
 /** Every GUID in a text, in lower case. */
 export const guidsIn = (text: string): readonly string[] => (text.match(guids) ?? []).map(each => each.toLowerCase())
 
-/** Hosts of Entra's issuers. Their tokens must have `azp` or `appid`, and delegated tokens are refused. */
+/**
+ * Hosts of Entra's issuers and of its token endpoints, in every cloud and under every alias. Their tokens must have `azp`
+ * or `appid`, and delegated tokens are refused.
+ */
 const entraHosts = new Set([
   'login.microsoftonline.com',
+  'login-us.microsoftonline.com',
+  'login.microsoft.com',
+  'login.windows.net',
+  'sts.windows.net',
   'login.microsoftonline.us',
+  'login.usgovcloudapi.net',
   'login.partner.microsoftonline.cn',
   'login.chinacloudapi.cn',
-  'sts.windows.net',
   'sts.chinacloudapi.cn',
+  'login.microsoftonline.de',
+  'sts.microsoftonline.de',
 ])
 
-/** Whether an issuer is Entra, in any cloud, with v1.0 or v2.0 tokens. */
+/** Domains below which every host is Entra's: the sovereign clouds, External ID, and Azure AD B2C. */
+const entraDomain = /(?:^|\.)(?:sovcloud-identity\.(?:fr|de|sg)|ciamlogin\.(?:com|us|cn)|b2clogin\.(?:com|us|cn|de))$/
+
+/** The path of Entra's v2.0 issuers. Customers of External ID and B2C may have them under a domain of their own. */
+const entraPath = new RegExp(`^/(?:tfp/)?${guidPattern}/(?:[^/]+/)?v2\\.0/?$`)
+
+/**
+ * Whether an issuer is Entra: in any cloud, External ID or B2C, with v1.0 or v2.0 tokens. Under a domain of its customer,
+ * the path of the issuer decides.
+ */
 export const isEntraIssuer = (issuer: string): boolean =>
-  URL.canParse(issuer) && entraHosts.has(new URL(issuer).hostname)
+  isAtEntraHost(issuer) || (URL.canParse(issuer) && entraPath.test(new URL(issuer).pathname))
+
+/** Whether the host of an issuer is one of Entra's own. */
+export function isAtEntraHost(issuer: string): boolean {
+  const host = URL.canParse(issuer) ? new URL(issuer).hostname.replace(/\.$/, '') : ''
+  return entraHosts.has(host) || entraDomain.test(host)
+}

@@ -10,7 +10,7 @@ export interface JwtFacts {
   /** The issuer's name in the policy. */
   readonly issuer: string
   readonly subject: string
-  /** Every claim of the token, unchanged. */
+  /** The claims of the token. Of an authenticated caller, only those that its policy names (`keepNamed`). */
   readonly claims: Readonly<Record<string, unknown>>
 }
 

@@ -1,5 +1,6 @@
 import { compileCaller, compileDeniedCaller } from './caller-matcher.ts'
 import { beginningOf, keyInstances } from './api-key-entries.ts'
+import { NamedClaims } from './named-claims.ts'
 import type { ApiKeySettings, Denial, IssuerSettings, Limit, Policy, PolicyIndex, Rule } from './model.ts'
 import { partsOf, type PolicyPart, type RestText } from './policy-parts.ts'
 import type { DenialText, PolicyText, RuleText } from './schema.ts'
@@ -26,18 +27,24 @@ export class PolicyCompiler {
   /** The names of issuers and API keys that rules refer to. */
   readonly #used = { issuers: new Set<string | undefined>(), apiKeys: new Set<string | undefined>() }
   #rest: RestText = { applications: {} }
+  #claims = new NamedClaims([])
 
   /** Compiles the next part. */
   add({ tenants = [], rest, rules = [] }: PolicyPart): void {
     for (const [name, id] of tenants) this.#tenants.set(name, id.toLowerCase())
-    this.#rest = rest ?? this.#rest
+    if (rest) {
+      this.#rest = rest
+      this.#claims = new NamedClaims(Object.keys(rest.issuers ?? {}))
+      for (const { callers = [] } of rest.deny ?? []) callers.forEach(this.#claims.add)
+    }
     for (const text of rules) {
       const rule = compileRule(text, this.#rules.length, this.#tenantIds)
       this.#rules.push(rule)
       this.#rulesByTenant.add(rule)
-      for (const { issuer, apiKey } of text.callers) {
-        this.#used.issuers.add(issuer)
-        this.#used.apiKeys.add(apiKey)
+      for (const caller of text.callers) {
+        this.#used.issuers.add(caller.issuer)
+        this.#used.apiKeys.add(caller.apiKey)
+        this.#claims.add(caller)
       }
     }
   }
@@ -56,6 +63,7 @@ export class PolicyCompiler {
       apiKeys: Object.freeze(keyInstances(apiKeys).map(compileKey)),
       denials: Object.freeze(denials),
       rules: Object.freeze(this.#rules),
+      namedClaims: this.#claims.byIssuer,
       index: { rules: this.#rulesByTenant.find, denials: TenantIndex.of(denials).find },
       warnings: Object.freeze(this.#warnings()),
     })

@@ -1,4 +1,5 @@
 import type { CallerMatcher } from './caller-matcher.ts'
+import type { ClaimNames } from './named-claims.ts'
 
 /** What a caller requests. It is well-formed; whether the policy knows and permits it is not decided yet. */
 export interface TokenRequest {
@@ -102,6 +103,8 @@ export interface Policy {
   readonly apiKeys: readonly ApiKeySettings[]
   readonly denials: readonly Denial[]
   readonly rules: readonly Rule[]
+  /** The claims that rules and denials name, by the issuer's name. Of a caller's token, no others are kept. */
+  readonly namedClaims: ReadonlyMap<string, ClaimNames>
   /** The rules and denials by tenant. */
   readonly index: PolicyIndex
   /** What is valid but probably a mistake. */

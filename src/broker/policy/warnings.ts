@@ -1,4 +1,4 @@
-import { isEntraIssuer, isGuid } from '../lib/identifiers.ts'
+import { isAtEntraHost, isGuid } from '../lib/identifiers.ts'
 import { keyWarnings } from './api-key-entries.ts'
 import type { IssuerSettings, Policy } from './model.ts'
 
@@ -36,7 +36,7 @@ function entraWarnings({ name, issuer, audiences }: IssuerSettings): readonly st
   const warnings: string[] = []
   const none = 'matches no token, because'
   const expected = entraIssuerFor(issuer)
-  const tenant = isEntraIssuer(issuer) ? /^https:\/\/(?:login|sts)\.[^/]+\/([^/]*)/.exec(issuer)?.[1] : undefined
+  const tenant = isAtEntraHost(issuer) ? /^https:\/\/(?:login|sts)\.[^/]+\/([^/]*)/.exec(issuer)?.[1] : undefined
   if (tenant !== undefined && !isGuid(tenant)) {
     const what = `${none} the iss of Entra's tokens has the id of one tenant, not ${JSON.stringify(tenant)}`
     warnings.push(`issuers.${name}.issuer: ${what}`)
@@ -53,7 +53,7 @@ function entraWarnings({ name, issuer, audiences }: IssuerSettings): readonly st
 
 /** The issuer in Entra's tokens, in quotes, if the policy's differs from it at the end. */
 function entraIssuerFor(issuer: string): string | undefined {
-  if (!isEntraIssuer(issuer)) return undefined
+  if (!isAtEntraHost(issuer)) return undefined
   const [, v2, tenant] = /^(https:\/\/login\.[^/]+\/([^/]+))(?:\/|\/v2\.0\/)?$/.exec(issuer) ?? []
   if (v2 !== undefined) {
     const v1 =

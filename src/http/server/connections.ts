@@ -2,7 +2,7 @@ import type { Server } from 'node:http'
 import { Server as TlsServer } from 'node:https'
 import type { DropArgument, Socket } from 'node:net'
 import type { DropReason } from '../../broker/events.ts'
-import { addressGroupOf } from '../../broker/authentication/failed-credential-limiter.ts'
+import { addressGroupOf } from '../../broker/authentication/signature-limiter.ts'
 
 /** Concurrent connections of a listener, those during their handshake included. */
 export const maxConnections = 10_000

@@ -6,6 +6,7 @@ import { algorithms } from '../../../src/broker/authentication/jwt.ts'
 import { BrokerError } from '../../../src/errors.ts'
 import {
   authenticator,
+  cast,
   encode,
   goodClaims,
   issuerWith,
@@ -13,6 +14,7 @@ import {
   makeKey,
   mint,
   onprem,
+  policyOf,
 } from '../../support/callers.ts'
 import { movableClock } from '../../support/clock.ts'
 
@@ -57,19 +59,40 @@ describe('every accepted algorithm is accepted', () => {
     })
   }
 
-  test('and there are ten of them, none of them symmetric', () => {
+  const edwards: readonly [published: string | undefined, used: string][] = [
+    [undefined, 'EdDSA'],
+    [undefined, 'Ed25519'],
+    ['EdDSA', 'EdDSA'],
+    ['EdDSA', 'Ed25519'],
+    ['Ed25519', 'EdDSA'],
+    ['Ed25519', 'Ed25519'],
+  ]
+  for (const [published, used] of edwards) {
+    test(`Ed25519 has two names (RFC 9864): the key says ${published}, the token says ${used}`, () => {
+      const key = makeKey('EdDSA', 'edwards')
+      const jwk = { ...key.jwk, ...(published !== undefined && { alg: published }) }
+      return accepted(mint(key, good, { alg: used }), [issuerWith([jwk])])
+    })
+  }
+
+  test('and there are eleven of them, none of them symmetric', () => {
     assert.deepEqual(
       algorithms.toSorted(),
-      ['ES256', 'ES384', 'ES512', 'EdDSA', 'PS256', 'PS384', 'PS512', 'RS256', 'RS384', 'RS512'].toSorted(),
+      ['ES256', 'ES384', 'ES512', 'Ed25519', 'EdDSA', 'PS256', 'PS384', 'PS512', 'RS256', 'RS384', 'RS512'].toSorted(),
     )
   })
 })
 
-test('a caller is the issuer, the subject and the claims of the token, frozen', async () => {
-  const caller = await authenticator([issuer], movableClock())(mint(ec, goodClaims({ roles: ['a'] })))
+test('a caller is the issuer, the subject and the claims that the policy names, frozen', async () => {
+  const policy = policyOf({
+    ...cast,
+    rules: [{ name: 'a', callers: [{ issuer: 'onprem', claims: { roles: 'a' } }], permissions: ['purge'] }],
+  })
+  const token = mint(ec, goodClaims({ roles: ['a'], groups: ['b'], azp: 'c', email: 'd' }))
+  const caller = await authenticator([issuer], movableClock(), undefined, policy)(token)
   assert.ok(caller.kind === 'jwt')
   assert.deepEqual([caller.issuer, caller.subject], ['onprem', good['sub']])
-  assert.deepEqual(caller.claims, goodClaims({ roles: ['a'] }))
+  assert.deepEqual(caller.claims, { iss: onprem, sub: good['sub'], azp: 'c', roles: ['a'] })
   assert.ok(Object.isFrozen(caller))
 })
 
@@ -102,6 +125,7 @@ describe('attacks on the signature', () => {
     ['algorithm', hmac('', { kid: 'rsa' }), 'HS256 under the empty key'],
     ['algorithm', hmac(pem, { kid: 'rsa' }, 'HS512'), 'HS512 under the public key'],
     ['algorithm', mint(ec, good, { alg: 'ES256K' }), 'an algorithm that is not on the list'],
+    ['algorithm', mint(ec, good, { alg: 'Ed448' }), 'an Edwards curve that is not on the list'],
     ['algorithm', mint(ec, good, { alg: 'es256' }), 'an algorithm in lower case'],
     ['algorithm', mint(ec, good, { alg: 'RSA-OAEP' }), 'an algorithm of encryption'],
     ['malformed', mint(ec, good, { alg: undefined }), 'no algorithm'],
@@ -125,7 +149,7 @@ describe('attacks on the signature', () => {
     ['malformed', mint(ec, good, { crit: ['b64'], b64: false }), 'an unencoded payload (RFC 7797)'],
     ['signature', `${head}.${changed}.${sign}`, 'changed claims under the old signature'],
     ['signature', `${head}.${body}.`, 'no signature'],
-    ['signature', `${head}.${body}.${sign.slice(0, -8)}`, 'a signature that is too short'],
+    ['signature', `${head}.${body}.${sign.slice(0, -10)}`, 'a signature that is too short'],
     ['signature', `${head}.${body}.${Buffer.alloc(64).toString('base64url')}`, 'a signature of zeros (CVE-2022-21449)'],
     ['signature', `${head}.${body}.${derSignature()}`, 'a signature in ASN.1'],
     ['signature', `${head}.${body}.${sign}${sign}`, 'the signature twice'],

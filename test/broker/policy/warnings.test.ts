@@ -79,7 +79,12 @@ const slashes: readonly [why: string, issuer: string, issuerInTokens: string | u
     `https://login.microsoftonline.us/${tenant}/`,
     `https://login.microsoftonline.us/${tenant}/v2.0`,
   ],
-  ['no Entra with a slash', `https://login.example.com/${tenant}/v2.0/`, undefined],
+  [
+    'v2.0 with a slash, France',
+    `https://login.sovcloud-identity.fr/${tenant}/v2.0/`,
+    `https://login.sovcloud-identity.fr/${tenant}/v2.0`,
+  ],
+  ['a domain of its customer, where B2C has a slash', `https://login.example.com/${tenant}/v2.0/`, undefined],
   ['no Entra without one', `https://sts.example.com/${tenant}`, undefined],
   ['B2C, whose tokens have a slash', `https://contoso.b2clogin.com/${tenant}/v2.0/`, undefined],
 ]
