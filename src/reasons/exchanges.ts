@@ -88,8 +88,19 @@ export const exchangeReasons = {
     ),
     no_expiry: reason(
       unusable,
-      'the token has no usable `expires_in`',
+      'the token has no usable `expires_in`: none, not a positive number of seconds, or more than seven days',
       'check whether a proxy responds in place of Entra; if not, contact the support of Microsoft',
+    ),
+    malformed_token: reason(
+      unusable,
+      '`access_token` is not a text of visible ASCII characters: another type, empty, or with a space or a line break',
+      'as for `no_expiry`; in an agent, check that `--broker` names the broker itself',
+    ),
+    not_bearer: reason(unusable, '`token_type` is not `Bearer`', 'as for `malformed_token`'),
+    wrong_kind: reason(
+      unusable,
+      'the token has `scp` or `idtyp` `user`: it acts for a user, and the policy grants applications only',
+      '**act at once**, as for `wrong_tenant`',
     ),
     expired: reason(
       { ...unusable, origin: 'cache' },
@@ -189,7 +200,7 @@ export const exchangeReasons = {
     status: reason(identity, 'the endpoint responded 429, 5xx or a redirect', 'wait: it is a problem of the platform'),
     unusable: reason(
       identity,
-      'the endpoint responded 200 without a token or an expiry',
+      'the endpoint responded 200 without a valid token or expiry: a text of visible ASCII, and a time within seven days',
       'restart the replica; check that nothing else listens at `IDENTITY_ENDPOINT`',
     ),
     expired: reason(

@@ -20,8 +20,13 @@ const placement: readonly Row[] = [
   ['consent_required', ['consent'], 'tenant', 'one tenant has not consented'],
   ['upstream_rejected', ['request', 'unknown'], 'key', 'this resource or scope, or an unknown reason'],
   ['upstream_invalid', ['redirect', 'unreadable', 'unusable'], 'key', 'not of the protocol'],
-  ['upstream_invalid', ['no_expiry', 'expired', 'wrong_expiry'], 'key', 'a token that cannot be used'],
-  ['upstream_invalid', ['wrong_tenant', 'wrong_application', 'wrong_audience'], 'key', "another's token"],
+  [
+    'upstream_invalid',
+    ['no_expiry', 'expired', 'wrong_expiry', 'malformed_token', 'not_bearer'],
+    'key',
+    'a token that cannot be used',
+  ],
+  ['upstream_invalid', ['wrong_tenant', 'wrong_application', 'wrong_audience', 'wrong_kind'], 'key', "another's token"],
   ['upstream_unavailable', ['network', 'timeout'], 'key', 'no response: the circuit breaker looks at all keys'],
   [
     'upstream_unavailable',

@@ -64,6 +64,11 @@ const rows: readonly Row[] = [
   { fault: token('wrong-audience'), ...invalid },
   { fault: token('no-expiry'), ...invalid },
   { fault: token('expired'), ...invalid },
+  { fault: token('endless'), ...invalid },
+  { fault: token('no-text'), ...invalid },
+  { fault: token('line-break'), ...invalid },
+  { fault: token('wrong-type'), ...invalid },
+  { fault: token('delegated'), ...invalid },
 ]
 
 for (const row of rows) {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { verifyToken } from '../../../src/broker/tokens/verify-token.ts'
+import { readToken, verifyToken } from '../../../src/broker/tokens/verify-token.ts'
 import type { Grant } from '../../../src/broker/authorization/authorize.ts'
 import { BrokerError } from '../../../src/errors.ts'
 import { authorize } from '../../../src/broker/authorization/authorize.ts'
@@ -93,6 +93,12 @@ describe('a token is discarded', () => {
     ['wrong_expiry', v1({ exp: exp + 301 }), 'a second more than five minutes later than expires_in says'],
     ['wrong_expiry', v1({ exp: exp - 301 }), 'a second more than five minutes earlier'],
     ['wrong_expiry', v1({ exp: 0 }), 'long ago'],
+    ['wrong_kind', v1({ scp: 'User.Read' }), 'a delegated token'],
+    ['wrong_kind', v2({ scp: 'User.Read' }), 'a delegated v2 token'],
+    ['wrong_kind', v1({ scp: '' }), 'without any scope'],
+    ['wrong_kind', v1({ scp: null }), 'scp null'],
+    ['wrong_kind', v1({ idtyp: 'user' }), 'said to be of a user'],
+    ['wrong_tenant', v1({ tid: ids.fabrikam, scp: 'x' }), 'the worse of two reasons'],
   ]
   for (const [reason, claims, why] of table) test(`${reason}: ${why}`, () => refusedFor(reason, claims))
 
@@ -106,6 +112,45 @@ describe('a token is discarded', () => {
       (thrown: unknown) => thrown instanceof BrokerError && !thrown.message.includes('secret-of-the-token'),
     )
   })
+})
+
+describe('the token of a response', () => {
+  const token = 'EwBwA8l6BAAU…'.replace('…', '')
+  const accepted: readonly (readonly [body: Json, why: string])[] = [
+    [{ access_token: token, token_type: 'Bearer' }, 'as Entra writes it'],
+    [{ access_token: token, token_type: 'bearer' }, 'the type in any case (RFC 6749 §5.1)'],
+    [{ access_token: '!~', token_type: 'BEARER' }, 'the first and the last visible character'],
+  ]
+  for (const [body, why] of accepted)
+    test(`is read: ${why}`, () => assert.equal(readToken(body, 'Entra'), body['access_token']))
+  const refused: readonly (readonly [reason: string, body: Json, why: string])[] = [
+    ['malformed_token', { token_type: 'Bearer' }, 'none'],
+    ['malformed_token', { access_token: '' }, 'empty'],
+    ['malformed_token', { access_token: 12345 }, 'a number'],
+    ['malformed_token', { access_token: null }, 'null'],
+    ['malformed_token', { access_token: [token] }, 'a list'],
+    ['malformed_token', { access_token: { token } }, 'an object'],
+    ['malformed_token', { access_token: `${token}\r\nx-evil: 1` }, 'a second line'],
+    ['malformed_token', { access_token: `${token}\n` }, 'a line break at the end'],
+    ['malformed_token', { access_token: `${token} x` }, 'a space'],
+    ['malformed_token', { access_token: `${token}\u0000` }, 'NUL'],
+    ['malformed_token', { access_token: `${token}\u007f` }, 'DEL'],
+    ['malformed_token', { access_token: `${token}é` }, 'beyond ASCII'],
+    ['malformed_token', { access_token: `${token}\u2028` }, 'a line separator'],
+    ['not_bearer', { access_token: token }, 'no type'],
+    ['not_bearer', { access_token: token, token_type: 'MAC' }, 'another type'],
+    ['not_bearer', { access_token: token, token_type: 'pop' }, 'bound to a key that the caller does not have'],
+    ['not_bearer', { access_token: token, token_type: 'Bearer ' }, 'with a space'],
+    ['not_bearer', { access_token: token, token_type: ['Bearer'] }, 'a list'],
+  ]
+  for (const [reason, body, why] of refused)
+    test(`is ${reason}: ${why}`, () => {
+      assert.throws(
+        () => readToken(body, 'Entra'),
+        (thrown: unknown) =>
+          thrown instanceof BrokerError && thrown.reason === reason && !thrown.message.includes(token),
+      )
+    })
 })
 
 describe('an expiry that differs from expires_in is accepted within five minutes', () => {
