@@ -119,7 +119,7 @@ export const exchangeReasons = {
     ),
     wrong_audience: reason(
       unusable,
-      "the token's `aud` is neither the resource nor a client id that stands for it",
+      "the token's `aud` is neither the resource nor a client id (a GUID), with or without `spn:`",
       '**act at once**, as for `wrong_tenant`; for an API of your own, compare the scope with its Application ID URI',
     ),
     wrong_expiry: reason(
