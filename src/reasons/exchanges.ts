@@ -205,8 +205,8 @@ export const exchangeReasons = {
     ),
     expired: reason(
       identity,
-      "the identity's token has already expired by this machine's clock",
-      "compare this machine's clock with the real time",
+      "the identity's token has already expired by this machine's clock, so it is not sent",
+      "compare this machine's clock with the real time. AKS: if it is right, the kubelet has not replaced the file of `AZURE_FEDERATED_TOKEN_FILE`; the next request reads it again",
     ),
     file: reason(
       identity,
