@@ -159,6 +159,11 @@ export const exchangeReasons = {
       'Entra responded 4xx with a temporary error',
       'wait; give `trace_id` to Microsoft if it does not pass',
     ),
+    loop: reason(
+      { ...passing, retry: false },
+      'Entra has seen the same request too often (AADSTS50196); nothing is sent for this key for a minute or more',
+      'find out why the broker requests this token so often: replicas that restart, or a token that lives seconds',
+    ),
     circuit_open: reason(
       outside('circuit', true),
       'the circuit breaker is open: the broker sends nothing to Entra after too many failures',

@@ -104,10 +104,12 @@ const facts: readonly string[] = [
   `more than ${minRemainingSeconds} s (or a tenth of its life) left`,
   `\`BROKER_UPSTREAM_TIMEOUT_MS\` (${grouped(config.upstreamTimeoutMs)})`,
   `${errorTable.upstream_unavailable.status} \`upstream_unavailable\`. A caller`,
-  `tried up to ${maxRetries} times more (no connection, 408, 429, 5xx): after up to ` +
+  `tried up to ${maxRetries} times more (no connection, 408, 429, 5xx, but not AADSTS50196): after up to ` +
     `${firstBackoffMs} ms, then up to ${firstBackoffMs * 2} ms`,
   `has ${percent(identityShare)} of the time`,
   `no response in time, 408, 429, 5xx, a code for a temporary condition | ${status('upstream_unavailable')} | this ${levelOf('upstream_unavailable', 'network')} | ${transient} |`,
+  `too often (AADSTS50196) | ${status('upstream_unavailable')} | this ${levelsOf(50_196)[0]} | ` +
+    `${refusedWith([50_196]).retryAfter} s or ${transient} |`,
   `refused | ${status('federation_misconfigured')} | the ${levelOf('federation_misconfigured', 'federation')}, all its keys | ${forApplication} |`,
   `another cloud, or Entra says \`invalid_client\` without a code that is known | ${status('federation_misconfigured')} | ` +
     `the application in this ${levelOf('federation_misconfigured', 'cloud')} | ` +

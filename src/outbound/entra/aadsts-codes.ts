@@ -7,7 +7,7 @@ import type { FailureLevel } from '../../reasons/row.ts'
 
 /** Why Entra refuses a request. The class decides the error code, and who can correct it. */
 export type RefusalClass =
-  'transient' | 'assertion' | 'federation' | 'client' | 'cloud' | 'consent' | 'request' | 'unknown'
+  'transient' | 'loop' | 'assertion' | 'federation' | 'client' | 'cloud' | 'consent' | 'request' | 'unknown'
 
 /** The facts of an exchange that a remedy can name. */
 export interface RemedyContext {
@@ -81,6 +81,10 @@ const assignRole: Remedy = ({ grant }) =>
 const oneScope: Remedy = ({ grant }) =>
   `Scope ${grant.scope} is invalid for client credentials. Use the scope of one resource, in the form <resource>/.default.`
 
+const requestLess: Remedy = ({ grant }) =>
+  `Entra has seen the same request for tenant ${grant.tenant} too often, and gets none for a minute. Find out why the ` +
+  'broker requests this token so often: replicas that restart or do not share a cache, or a token that lives seconds.'
+
 /** The same row for several codes. */
 const rows = (row: CodeRow, ...codes: readonly number[]) => codes.map((code): readonly [number, CodeRow] => [code, row])
 
@@ -98,7 +102,8 @@ const blocked: Remedy = ({ grant }) =>
  * a role that is missing for one resource must not block the other resources of that tenant.
  */
 export const aadstsCodes: ReadonlyMap<number, CodeRow> = new Map([
-  ...rows({ class: 'transient' }, 50000, 50033, 50196, 90006, 90012, 90024, 90033, 90055, 90090, 90091),
+  ...rows({ class: 'loop', remedy: requestLess }, 50196),
+  ...rows({ class: 'transient' }, 50000, 50033, 90006, 90012, 90024, 90033, 90055, 90090, 90091),
   ...rows({ class: 'assertion', remedy: freshAssertion }, 50013, 700024, 700027),
   ...rows(federation(addCredential), 70021, 70025, 7000226),
   ...rows(federation(correctCredential('issuer', 'iss')), 700211),

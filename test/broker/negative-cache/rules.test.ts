@@ -30,7 +30,7 @@ const placement: readonly Row[] = [
   ['upstream_unavailable', ['network', 'timeout'], 'key', 'no response: the circuit breaker looks at all keys'],
   [
     'upstream_unavailable',
-    ['transient', 'throttled', 'server_error', 'status', 'expired'],
+    ['transient', 'throttled', 'loop', 'server_error', 'status', 'expired'],
     'key',
     'a temporary condition',
   ],

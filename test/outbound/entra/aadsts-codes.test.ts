@@ -68,7 +68,7 @@ for (const [code, meaning, [status, expected], remedyParts] of rows)
       assert.ok(String(json['remedy']).includes(part), `${part}: ${String(json['remedy'])}`)
   })
 
-for (const code of [90033, 90024, 90006, 90012, 90090, 90091, 50033, 50000, 90055, 50196])
+for (const code of [90033, 90024, 90006, 90012, 90090, 90091, 50033, 50000, 90055])
   test(`AADSTS${code} passes by itself: 503 with Retry-After, even where the status is 400`, async t => {
     const broker = await world.broker(t)
     emulator.fault({ kind: 'aadsts', code, status: 400, at: 'token' })
@@ -76,6 +76,26 @@ for (const code of [90033, 90024, 90006, 90012, 90090, 90091, 50033, 50000, 9005
     assert.deepEqual([status, json['code']], transient)
     assert.match(String(headers['retry-after']), /^[1-9]\d*$/)
     assert.equal(json['retry_after'], Number(headers['retry-after']))
+  })
+
+for (const status of [400, 429, 503])
+  test(`AADSTS50196 with status ${status} is sent once, and nothing follows for a minute`, async t => {
+    const broker = await world.broker(t)
+    emulator.fault({ kind: 'aadsts', code: 50196, status, at: 'token' })
+    const { status: actual, json, headers } = await broker.requestToken()
+    assert.deepEqual([actual, json['code'], headers['retry-after']], [503, 'upstream_unavailable', '60'])
+    assert.match(String(json['remedy']), /too often/)
+    assert.equal(broker.events('token.failed')[0]?.['reason'], 'loop')
+    emulator.clearFaults()
+    for (let second = 0; second < 59; second++) {
+      world.clock.advance(1)
+      assert.equal((await broker.requestToken()).status, 503)
+    }
+    assert.equal(emulator.counts().endpoints.token.total, 1)
+    // Another key of the same tenant is not affected.
+    assert.equal((await broker.requestToken({ tenant: 'fabrikam', scope: graph })).status, 200)
+    world.clock.advance(2)
+    assert.equal((await broker.requestToken()).status, 200)
   })
 
 for (const error of ['temporarily_unavailable', 'server_error'])
