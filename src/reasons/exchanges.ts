@@ -41,7 +41,7 @@ export const exchangeReasons = {
   upstream_rejected: {
     request: reason(
       ofRequest,
-      'Entra does not know the tenant, the resource or the scope',
+      'Entra refuses the tenant, the resource or the scope: it does not exist, or is disabled or blocked',
       'do what `remedy` says; usually an id in the policy is misspelt, or the tenant does not have the resource',
     ),
     unknown: reason(
@@ -56,7 +56,7 @@ export const exchangeReasons = {
   federation_misconfigured: {
     federation: reason(
       ofApplication,
-      "no federated credential of the application has the issuer, subject and audience of the identity's token; or the registration is in another tenant",
+      "no federated credential of the application has the issuer, subject and audience of the identity's token; or the registration is in another tenant; or the token is a user's",
       'do what `remedy` says',
     ),
     assertion: reason(

@@ -116,7 +116,7 @@ const facts: readonly string[] = [
     `${range(period('federation_misconfigured', 'tenant'))} |`,
   `disabled | ${status('consent_required')} | the application in this ${levelOf('consent_required', 'consent')} | ${permanent} |`,
   `(AADSTS65001, 650056, 501051) | ${status('consent_required')} | this ${levelsOf(65_001)[0]} | ${permanent} |`,
-  `(AADSTS90002, 900023) | ${status('upstream_rejected')} | the application in this ${levelsOf(90_002)[0]} | ` +
+  `(AADSTS90002, 900023, 5000225) | ${status('upstream_rejected')} | the application in this ${levelsOf(90_002)[0]} | ` +
     `${range(period('upstream_rejected', 'tenant'))} |`,
   `another refusal | ${status('upstream_rejected')} | this ${levelOf('upstream_rejected', 'request')} | ${permanent} |`,
   `token | ${status('upstream_invalid')} | this ${levelOf('upstream_invalid', 'unreadable')} | ${range(period('upstream_invalid', 'key'))} |`,
@@ -156,7 +156,7 @@ describe('docs/cache.md', () => {
     assert.deepEqual(levelsOf(65_001, 650_056, 501_051, 700_016), ['key', 'key', 'key', 'tenant'])
     assert.deepEqual(levelsOf(90_002, 900_023, 500_011), ['tenant', 'tenant', 'key'])
     const moved = [...aadstsCodes].filter(([, { level }]) => level !== undefined).map(([code]) => code)
-    assert.deepEqual(new Set(moved), new Set([65_001, 650_056, 501_051, 90_002, 900_023]))
+    assert.deepEqual(new Set(moved), new Set([65_001, 650_056, 501_051, 90_002, 900_023, 5_000_225]))
   })
 
   test('has a row for every code that is cached, and for no other', () => {

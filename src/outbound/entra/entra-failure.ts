@@ -35,7 +35,7 @@ const classTable: { readonly [Class in RefusalClass]: readonly [code: CodeWith<C
     'consent_required',
     "The tenant's administrator has not consented to the application, or not for this resource.",
   ],
-  request: ['upstream_rejected', 'Entra does not know this tenant, resource or scope.'],
+  request: ['upstream_rejected', 'Entra refuses this tenant, resource or scope.'],
   unknown: ['upstream_rejected', 'Entra rejected the request.'],
 }
 
