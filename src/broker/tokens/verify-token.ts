@@ -1,7 +1,7 @@
 import { decodeJwt, type JWTPayload } from 'jose'
 import { BrokerError, type ReasonOf } from '../../errors.ts'
 import type { Members } from '../lib/json-members.ts'
-import { isGuid, resourceOf } from '../lib/identifiers.ts'
+import { isExchange, isGuid, resourceOf } from '../lib/identifiers.ts'
 import type { Grant } from '../authorization/authorize.ts'
 
 /** A token response of the token endpoint that was not verified yet. */
@@ -96,10 +96,11 @@ const withoutSlash = (text: string): string => text.replace(/\/$/, '')
  * `aud` is the resource's URI or its client id. In v2.0 tokens it is always a client id, in v1.0 tokens where the resource
  * is requested by it or has the optional claim `aud` with `use_guid`
  * (https://learn.microsoft.com/entra/identity-platform/optional-claims-reference). Which client id a URI stands for is not
- * known here, so each GUID counts: tenant, application and expiry have to fit too. Some resources write `spn:` before it.
+ * known here, so each GUID counts, but that of client assertions: tenant, application and expiry have to fit too. Some
+ * resources write `spn:` before it.
  */
 function isForResource({ aud }: JWTPayload, resource: string): boolean {
-  if (typeof aud !== 'string') return false
+  if (typeof aud !== 'string' || isExchange(aud)) return false
   const audience = aud.replace(/^spn:/i, '')
   return isGuid(audience) || withoutSlash(audience) === withoutSlash(resource.replace(/^spn:/i, ''))
 }
