@@ -12,7 +12,7 @@ import {
   shortLifeSeconds,
 } from '../../src/broker/tokens/freshness.ts'
 import { keptAfterMs } from '../../src/broker/tokens/negative-cache.ts'
-import { minRemainingSeconds } from '../../src/broker/tokens/assertion-cache.ts'
+import { longestIdentityBackOffMs, minRemainingSeconds } from '../../src/broker/tokens/assertion-cache.ts'
 import { cacheOutcomes } from '../../src/broker/events.ts'
 import { readConfig } from '../../src/config/config.ts'
 import { BrokerError, type ErrorCode, type ErrorParts, errorTable, type ReasonOf } from '../../src/errors.ts'
@@ -120,7 +120,7 @@ const facts: readonly string[] = [
     `${range(period('upstream_rejected', 'tenant'))} |`,
   `another refusal | ${status('upstream_rejected')} | this ${levelOf('upstream_rejected', 'request')} | ${permanent} |`,
   `token | ${status('upstream_invalid')} | this ${levelOf('upstream_invalid', 'unreadable')} | ${range(period('upstream_invalid', 'key'))} |`,
-  `unavailable | ${status('identity_unavailable')} | the identity | ${transient} |`,
+  `unavailable | ${status('identity_unavailable')} | the identity | \`Retry-After\`, and up to ${pauses[0]} s, then ${seconds(longestIdentityBackOffMs)} more |`,
   `full | ${status('upstream_unavailable')}, ${status('overloaded')} | nothing |`,
   `A \`Retry-After\` of more than ${readRetryAfter('86400', 0)} s counts as ${readRetryAfter('86400', 0)} s, and a limit (429) of Entra ` +
     `without one as ${retryAfterPart(429, undefined, 0).retryAfter} s.`,
