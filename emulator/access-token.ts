@@ -24,12 +24,19 @@ export async function grant(issue: Issue, world: World): Promise<Reply> {
   const life = issue.tampering === 'expired' ? 0 : settings.expiresIn
   const token = settings.opaqueTokens ? randomBytes(96).toString('base64url') : await sign(issue, life, world)
   const body = {
-    token_type: 'Bearer',
+    token_type: issue.tampering === 'wrong-type' ? 'MAC' : 'Bearer',
     ...(issue.tampering === 'no-expiry' ? {} : { expires_in: life, ext_expires_in: life }),
     ...(settings.refreshIn === null ? {} : { refresh_in: settings.refreshIn }),
-    access_token: token,
+    access_token: spoiled(token, issue.tampering),
+    ...(issue.tampering === 'endless' && { expires_in: 1e300 }),
   }
   return json(200, body, { 'x-ms-request-id': randomUUID(), pragma: 'no-cache' })
+}
+
+/** The field `access_token`, with what a fault does to it. */
+export function spoiled(token: string, tampering: Tampering | undefined): string | number {
+  if (tampering === 'no-text') return 12345
+  return tampering === 'line-break' ? `${token}\r\nx-evil: 1` : token
 }
 
 function sign(issue: Issue, life: number, world: World): Promise<string> {
@@ -42,7 +49,7 @@ function sign(issue: Issue, life: number, world: World): Promise<string> {
     iat: seconds,
     nbf: seconds,
     exp: seconds + life,
-    idtyp: 'app',
+    ...(issue.tampering === 'delegated' ? { scp: 'User.Read' } : { idtyp: 'app' }),
     oid,
     sub: oid,
     tid,

@@ -5,7 +5,18 @@ const points = ['token', 'identity', 'discovery', 'callers'] as const
 /** Where a fault applies. `discovery` is Entra's metadata and keys; `callers` is those of the caller issuer. */
 export type FaultPoint = (typeof points)[number]
 
-const tamperings = ['wrong-tenant', 'wrong-application', 'wrong-audience', 'no-expiry', 'expired'] as const
+const tamperings = [
+  'wrong-tenant',
+  'wrong-application',
+  'wrong-audience',
+  'no-expiry',
+  'expired',
+  'endless',
+  'no-text',
+  'line-break',
+  'wrong-type',
+  'delegated',
+] as const
 
 /** A successful response in which one thing is wrong. */
 export type Tampering = (typeof tamperings)[number]
@@ -16,6 +27,9 @@ export type Tampering = (typeof tamperings)[number]
  * - `reset`: TCP reset. `throttled`: 429. `server-error`: 5xx. `html`: a proxy's error page.
  * - `broken-json`: a truncated 200. `redirect`: 307 to the same machine under another host name.
  * - `huge-body`: a 200 that never ends. `aadsts`: an error with any AADSTS code.
+ * - `endless`: the lifetime is 1e300 s. `no-text`: the token is a number. `line-break`: a CR LF is in the token.
+ *   `wrong-type`: `token_type` is `MAC`. `delegated`: the token acts for a user. The last two are at
+ *   `token` only.
  * - The others: a successful response in which one thing is wrong.
  */
 export type FaultKind =
@@ -82,6 +96,11 @@ const kinds: Readonly<Record<FaultKind, Kind>> = {
   'wrong-audience': tampered,
   'no-expiry': tampered,
   expired: tampered,
+  endless: tampered,
+  'no-text': tampered,
+  'line-break': tampered,
+  'wrong-type': { at: ['token'] },
+  delegated: { at: ['token'] },
 }
 const kindNames = Object.keys(kinds).filter((name): name is FaultKind => name in kinds)
 

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
+import { spoiled } from './access-token.ts'
 import type { Tampering } from './faults.ts'
 import { type Reply, json } from './http.ts'
 import type { IdentityToken } from './identity-tokens.ts'
@@ -26,8 +27,8 @@ export async function answerIdentity(
   const resource = query.get('resource') ?? ''
   const { token, expiresOn } = await tokenFor(resource, world, tampering)
   const reply = json(200, {
-    access_token: token,
-    ...(tampering === 'no-expiry' ? {} : { expires_on: String(expiresOn) }),
+    access_token: spoiled(token, tampering),
+    ...(tampering === 'no-expiry' ? {} : { expires_on: tampering === 'endless' ? 1e300 : String(expiresOn) }),
     resource,
     token_type: 'Bearer',
     client_id: tampering === 'wrong-application' ? elsewhere : world.directory.identity.clientId,

@@ -61,7 +61,7 @@ export const problemExamples = {
   request_timeout: exampleOf('request_timeout', 'The request did not arrive within 15 seconds.'),
   too_large: exampleOf('too_large', 'The body must not be larger than 16 KiB.'),
   unsupported_media_type: exampleOf('unsupported_media_type', 'Send "Content-Type: application/json".'),
-  upstream_rejected: exampleOf('upstream_rejected', 'Entra does not know this tenant, resource or scope.', {
+  upstream_rejected: exampleOf('upstream_rejected', 'Entra refuses this tenant, resource or scope.', {
     remedy: `Tenant ${tenant} does not exist at https://login.microsoftonline.com. Correct the tenant id.`,
     upstream: { error: 'invalid_request', codes: [90002], traceId: ids.trace, correlationId: ids.correlation },
   }),

@@ -4,6 +4,7 @@ import { timed } from '../broker/lib/timed.ts'
 import type { Clock } from '../broker/lib/clock.ts'
 import { isGuid } from '../broker/lib/identifiers.ts'
 import { membersOfJson } from '../broker/lib/json-members.ts'
+import { maxLifetimeSeconds, readToken, refuseDelegated } from '../broker/tokens/verify-token.ts'
 import type { Grant } from '../broker/authorization/authorize.ts'
 import type { Events, IssuedToken, TokenSource, Upstream } from '../broker/events.ts'
 import { BrokerError, type ReasonOf } from '../errors.ts'
@@ -27,8 +28,6 @@ export const parentUpstream = (url: string): Upstream => ({ kind: 'authority', n
 
 /** Seconds before the agent refreshes a token at the earliest, so that a broker that refreshes it now has time to. */
 const minRefreshIn = 15
-/** Seconds; longer than the life of every access token of Entra. */
-const maxLifetime = 7 * 24 * 3600
 
 /**
  * Gets tokens from the central broker's `POST /tokens` with the workload's credential. That broker decides, and its
@@ -86,13 +85,18 @@ async function send(url: URL, options: RequestOptions, body: string | undefined)
   }
 }
 
-/** The token, if it is the requested one. The central broker has already checked its claims. */
+/**
+ * The token, if it is the requested one. What makes a token unusable for every caller is checked as for Entra itself. The
+ * central broker has compared its tenant, application and audience with ids that the agent may know by name only.
+ */
 function issuedToken(grant: Grant, text: string): IssuedToken {
   const body = membersOfJson(text)
-  const { access_token: token, expires_in: expiresIn, refresh_in: refreshIn } = body
-  if (typeof token !== 'string' || token === '' || !isLifetime(expiresIn)) {
+  const { access_token, expires_in: expiresIn, refresh_in: refreshIn } = body
+  if (access_token === undefined || !isLifetime(expiresIn)) {
     throw unusable('unusable', 'has no access_token or no valid expires_in')
   }
+  const token = readToken(body, 'The broker')
+  refuseDelegated(token, 'The broker')
   if (expiresIn === 0) {
     const detail = "The broker's token expires within this second."
     throw new BrokerError('upstream_unavailable', detail, { reason: 'expired' })
@@ -111,7 +115,7 @@ function issuedToken(grant: Grant, text: string): IssuedToken {
 
 /** Whether a value can be a token's lifetime in seconds: a whole number, which JSON's `1e999` is not. */
 const isLifetime = (value: unknown): value is number =>
-  typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= maxLifetime
+  typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= maxLifetimeSeconds
 
 const unusable = (reason: ReasonOf<'upstream_invalid'>, what: string) =>
   new BrokerError('upstream_invalid', `The broker's response ${what}; it was discarded.`, { reason })

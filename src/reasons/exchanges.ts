@@ -41,7 +41,7 @@ export const exchangeReasons = {
   upstream_rejected: {
     request: reason(
       ofRequest,
-      'Entra does not know the tenant, the resource or the scope',
+      'Entra refuses the tenant, the resource or the scope: it does not exist, or is disabled or blocked',
       'do what `remedy` says; usually an id in the policy is misspelt, or the tenant does not have the resource',
     ),
     unknown: reason(
@@ -56,7 +56,7 @@ export const exchangeReasons = {
   federation_misconfigured: {
     federation: reason(
       ofApplication,
-      "no federated credential of the application has the issuer, subject and audience of the identity's token; or the registration is in another tenant",
+      "no federated credential of the application has the issuer, subject and audience of the identity's token; or the registration is in another tenant; or the token is a user's",
       'do what `remedy` says',
     ),
     assertion: reason(
@@ -88,8 +88,19 @@ export const exchangeReasons = {
     ),
     no_expiry: reason(
       unusable,
-      'the token has no usable `expires_in`',
+      'the token has no usable `expires_in`: none, not a positive number of seconds, or more than seven days',
       'check whether a proxy responds in place of Entra; if not, contact the support of Microsoft',
+    ),
+    malformed_token: reason(
+      unusable,
+      '`access_token` is not a text of visible ASCII characters: another type, empty, or with a space or a line break',
+      'as for `no_expiry`; in an agent, check that `--broker` names the broker itself',
+    ),
+    not_bearer: reason(unusable, '`token_type` is not `Bearer`', 'as for `malformed_token`'),
+    wrong_kind: reason(
+      unusable,
+      'the token has `scp` or `idtyp` `user`: it acts for a user, and the policy grants applications only',
+      '**act at once**, as for `wrong_tenant`',
     ),
     expired: reason(
       { ...unusable, origin: 'cache' },
@@ -108,7 +119,7 @@ export const exchangeReasons = {
     ),
     wrong_audience: reason(
       unusable,
-      "the token's `aud` is neither the resource nor a client id that stands for it",
+      "the token's `aud` is neither the resource nor a client id (a GUID), with or without `spn:`",
       '**act at once**, as for `wrong_tenant`; for an API of your own, compare the scope with its Application ID URI',
     ),
     wrong_expiry: reason(
@@ -147,6 +158,11 @@ export const exchangeReasons = {
       temporary,
       'Entra responded 4xx with a temporary error',
       'wait; give `trace_id` to Microsoft if it does not pass',
+    ),
+    loop: reason(
+      { ...passing, retry: false },
+      'Entra has seen the same request too often (AADSTS50196); nothing is sent for this key for a minute or more',
+      'find out why the broker requests this token so often: replicas that restart, or a token that lives seconds',
     ),
     circuit_open: reason(
       outside('circuit', true),
@@ -189,13 +205,13 @@ export const exchangeReasons = {
     status: reason(identity, 'the endpoint responded 429, 5xx or a redirect', 'wait: it is a problem of the platform'),
     unusable: reason(
       identity,
-      'the endpoint responded 200 without a token or an expiry',
+      'the endpoint responded 200 without a valid token or expiry: a text of visible ASCII, and a time within seven days',
       'restart the replica; check that nothing else listens at `IDENTITY_ENDPOINT`',
     ),
     expired: reason(
       identity,
-      "the identity's token has already expired by this machine's clock",
-      "compare this machine's clock with the real time",
+      "the identity's token has already expired by this machine's clock, so it is not sent",
+      "compare this machine's clock with the real time. AKS: if it is right, the kubelet has not replaced the file of `AZURE_FEDERATED_TOKEN_FILE`; the next request reads it again",
     ),
     file: reason(
       identity,

@@ -12,7 +12,7 @@ import type { TokenRequest } from '../../src/broker/policy/model.ts'
 import type { BrokerError } from '../../src/errors.ts'
 import { parentBroker, checkReachable } from '../../src/agent/parent-broker.ts'
 import { type CredentialFiles, readCredential } from '../../src/agent/workload-credential.ts'
-import { graph, grantFor, ids } from '../support/callers.ts'
+import { encode, graph, grantFor, ids } from '../support/callers.ts'
 import { movableClock } from '../support/clock.ts'
 
 const good = {
@@ -158,7 +158,11 @@ describe('a response that is not for the request is discarded', () => {
     ['another tenant', { ...good, tenant: ids.fabrikam }, 'wrong_tenant'],
     ['another application', { ...good, application: 'other' }, 'wrong_application'],
     ['no token', { ...good, access_token: undefined }, 'unusable'],
-    ['an empty token', { ...good, access_token: '' }, 'unusable'],
+    ['an empty token', { ...good, access_token: '' }, 'malformed_token'],
+    ['a token that is a number', { ...good, access_token: 12345 }, 'malformed_token'],
+    ['a token with a second line', { ...good, access_token: 'x\r\nx-evil: 1' }, 'malformed_token'],
+    ['another type', { ...good, token_type: 'MAC' }, 'not_bearer'],
+    ["a user's token", { ...good, access_token: `e30.${encode({ scp: 'User.Read' })}.x` }, 'wrong_kind'],
     ['no expiry', { ...good, expires_in: undefined }, 'unusable'],
     ['an expiry as text', { ...good, expires_in: '3000' }, 'unusable'],
     ['a token that has expired', { ...good, expires_in: -1 }, 'unusable'],

@@ -12,7 +12,7 @@ import {
   shortLifeSeconds,
 } from '../../src/broker/tokens/freshness.ts'
 import { keptAfterMs } from '../../src/broker/tokens/negative-cache.ts'
-import { minRemainingSeconds } from '../../src/broker/tokens/assertion-cache.ts'
+import { longestIdentityBackOffMs, minRemainingSeconds } from '../../src/broker/tokens/assertion-cache.ts'
 import { cacheOutcomes } from '../../src/broker/events.ts'
 import { readConfig } from '../../src/config/config.ts'
 import { BrokerError, type ErrorCode, type ErrorParts, errorTable, type ReasonOf } from '../../src/errors.ts'
@@ -104,21 +104,23 @@ const facts: readonly string[] = [
   `more than ${minRemainingSeconds} s (or a tenth of its life) left`,
   `\`BROKER_UPSTREAM_TIMEOUT_MS\` (${grouped(config.upstreamTimeoutMs)})`,
   `${errorTable.upstream_unavailable.status} \`upstream_unavailable\`. A caller`,
-  `tried up to ${maxRetries} times more (no connection, 408, 429, 5xx, a code for a temporary condition): after up to ` +
+  `tried up to ${maxRetries} times more (no connection, 408, 429, 5xx, a code for a temporary condition, but not AADSTS50196): after up to ` +
     `${firstBackoffMs} ms, then up to ${firstBackoffMs * 2} ms`,
   `has ${percent(identityShare)} of the time`,
   `no response in time, 408, 429, 5xx, a code for a temporary condition | ${status('upstream_unavailable')} | this ${levelOf('upstream_unavailable', 'network')} | ${transient} |`,
+  `too often (AADSTS50196) | ${status('upstream_unavailable')} | this ${levelsOf(50_196)[0]} | ` +
+    `${refusedWith([50_196]).retryAfter} s or ${transient} |`,
   `refused | ${status('federation_misconfigured')} | the ${levelOf('federation_misconfigured', 'federation')}, all its keys | ${forApplication} |`,
   `another cloud, or Entra says \`invalid_client\` without a code that is known | ${status('federation_misconfigured')} | ` +
     `the application in this ${levelOf('federation_misconfigured', 'cloud')} | ` +
     `${range(period('federation_misconfigured', 'tenant'))} |`,
   `disabled | ${status('consent_required')} | the application in this ${levelOf('consent_required', 'consent')} | ${permanent} |`,
   `(AADSTS65001, 650056, 501051) | ${status('consent_required')} | this ${levelsOf(65_001)[0]} | ${permanent} |`,
-  `(AADSTS90002, 900023) | ${status('upstream_rejected')} | the application in this ${levelsOf(90_002)[0]} | ` +
+  `(AADSTS90002, 900023, 5000225) | ${status('upstream_rejected')} | the application in this ${levelsOf(90_002)[0]} | ` +
     `${range(period('upstream_rejected', 'tenant'))} |`,
   `another refusal | ${status('upstream_rejected')} | this ${levelOf('upstream_rejected', 'request')} | ${permanent} |`,
   `token | ${status('upstream_invalid')} | this ${levelOf('upstream_invalid', 'unreadable')} | ${range(period('upstream_invalid', 'key'))} |`,
-  `unavailable | ${status('identity_unavailable')} | the identity | ${transient} |`,
+  `unavailable | ${status('identity_unavailable')} | the identity | \`Retry-After\`, and up to ${pauses[0]} s, then ${seconds(longestIdentityBackOffMs)} more |`,
   `full | ${status('upstream_unavailable')}, ${status('overloaded')} | nothing |`,
   `A \`Retry-After\` of more than ${readRetryAfter('86400', 0)} s counts as ${readRetryAfter('86400', 0)} s, and a limit (429) of Entra ` +
     `without one as ${retryAfterPart(429, undefined, 0).retryAfter} s.`,
@@ -154,7 +156,7 @@ describe('docs/cache.md', () => {
     assert.deepEqual(levelsOf(65_001, 650_056, 501_051, 700_016), ['key', 'key', 'key', 'tenant'])
     assert.deepEqual(levelsOf(90_002, 900_023, 500_011), ['tenant', 'tenant', 'key'])
     const moved = [...aadstsCodes].filter(([, { level }]) => level !== undefined).map(([code]) => code)
-    assert.deepEqual(new Set(moved), new Set([65_001, 650_056, 501_051, 90_002, 900_023]))
+    assert.deepEqual(new Set(moved), new Set([65_001, 650_056, 501_051, 90_002, 900_023, 5_000_225]))
   })
 
   test('has a row for every code that is cached, and for no other', () => {

@@ -118,7 +118,17 @@ const everywhere: readonly FaultKind[] = [
   'redirect',
   'huge-body',
 ]
-const tampered: readonly FaultKind[] = ['wrong-tenant', 'wrong-application', 'wrong-audience', 'no-expiry', 'expired']
+const tampered: readonly FaultKind[] = [
+  'wrong-tenant',
+  'wrong-application',
+  'wrong-audience',
+  'no-expiry',
+  'expired',
+  'endless',
+  'line-break',
+  'wrong-type',
+  'delegated',
+]
 const faults: readonly Fault[] = [
   ...(['token', 'discovery', 'callers'] as const).flatMap(at => everywhere.map(kind => ({ kind, at }))),
   ...tampered.map(kind => ({ kind, at: 'token' as const })),

@@ -74,6 +74,11 @@ const rows: readonly Row[] = [
   { kind: 'wrong-audience', sees: r => assert.match(String(claims(object(r.text)['access_token'])['aud']), /wrong/) },
   { kind: 'no-expiry', sees: r => assert.ok(r.status === 200 && !('expires_in' in object(r.text))) },
   { kind: 'expired', sees: r => assert.equal(object(r.text)['expires_in'], 0) },
+  { kind: 'endless', sees: r => assert.equal(object(r.text)['expires_in'], 1e300) },
+  { kind: 'no-text', sees: r => assert.equal(typeof object(r.text)['access_token'], 'number') },
+  { kind: 'line-break', sees: r => assert.match(String(object(r.text)['access_token']), /\r\n/) },
+  { kind: 'wrong-type', sees: r => assert.equal(object(r.text)['token_type'], 'MAC') },
+  { kind: 'delegated', sees: r => assert.ok('scp' in claims(object(r.text)['access_token'])) },
 ]
 for (const { sees, ...fault } of rows)
   test(`the token endpoint with the fault ${JSON.stringify(fault)}`, async t => {
@@ -92,6 +97,10 @@ test('the other endpoints fail in their own formats', async t => {
   assert.equal((await send(`${emulator.callerIssuer}/jwks`)).status, 429)
   emulator.fault({ kind: 'no-expiry', at: 'identity', times: 1 })
   assert.ok(!('expires_on' in object((await requestIdentityToken(emulator)).text)))
+  emulator.fault({ kind: 'endless', at: 'identity', times: 1 })
+  assert.equal(object((await requestIdentityToken(emulator)).text)['expires_on'], 1e300)
+  emulator.fault({ kind: 'line-break', at: 'identity', times: 1 })
+  assert.match(String(object((await requestIdentityToken(emulator)).text)['access_token']), /\r\n/)
   emulator.fault({ kind: 'expired', at: 'identity', times: 1 })
   assert.ok(Number(object((await requestIdentityToken(emulator)).text)['expires_on']) * 1000 < Date.now())
   emulator.fault({ kind: 'wrong-audience', at: 'identity', times: 1 })

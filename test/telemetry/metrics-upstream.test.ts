@@ -38,6 +38,11 @@ describe('an exchange is counted under its outcome, and no other series changes'
     [entra('wrong-application'), 'wrong_application', 'upstream_invalid'],
     [entra('wrong-audience'), 'wrong_audience', 'upstream_invalid'],
     [entra('expired'), 'no_expiry', 'upstream_invalid'],
+    [entra('endless'), 'no_expiry', 'upstream_invalid'],
+    [entra('no-text'), 'malformed_token', 'upstream_invalid'],
+    [entra('line-break'), 'malformed_token', 'upstream_invalid'],
+    [entra('wrong-type'), 'not_bearer', 'upstream_invalid'],
+    [entra('delegated'), 'wrong_kind', 'upstream_invalid'],
   ]
   for (const [fault, outcome, code, attempts = 1] of rows)
     test(`${fault.kind} ${fault.code ?? ''}: ${outcome}, attempts: ${attempts}`, async t => {

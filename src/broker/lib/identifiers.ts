@@ -36,6 +36,23 @@ export const resourceOf = (scopeText: string): string => scopeText.slice(0, -'/.
 /** Every GUID in a text, in lower case. */
 export const guidsIn = (text: string): readonly string[] => (text.match(guids) ?? []).map(each => each.toLowerCase())
 
+/** A resource without what Entra ignores in it: case, `spn:` in front, slashes at the end. */
+export const comparable = (text: string): string =>
+  text
+    .toLowerCase()
+    .replace(/^(?:spn:)+/, '')
+    .replace(/\/+$/, '')
+
+/** The audience of client assertions by its URIs, in each cloud, and as a client id. */
+const exchangeAudience = 'api://azureadtokenexchange'
+const exchangeClientId = 'fb60f99c-7a34-4190-8149-302f77469936'
+
+/** Whether an audience is that of client assertions: Entra would accept a token for it as the application's credential. */
+export function isExchange(audience: string): boolean {
+  const text = comparable(audience)
+  return text.startsWith(exchangeAudience) || guidsIn(text).includes(exchangeClientId)
+}
+
 /**
  * Hosts of Entra's issuers and of its token endpoints, in every cloud and under every alias. Their tokens must have `azp`
  * or `appid`, and delegated tokens are refused.

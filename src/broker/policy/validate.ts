@@ -1,21 +1,12 @@
 import type { ConfigurationError } from '../../errors.ts'
 import { commonClaims, distinguishesCallers } from './common-claims.ts'
 import { claimPath, patternError } from './patterns.ts'
-import { guidsIn, isName, isSharedTenant, resourceOf } from '../lib/identifiers.ts'
+import { comparable, guidsIn, isExchange, isName, isSharedTenant, resourceOf } from '../lib/identifiers.ts'
 import { isLoopback } from '../lib/origin.ts'
 import { validateKeys } from './api-key-entries.ts'
 import type { Policy } from './model.ts'
 import { referenceCheckOf, type ReferenceCheck } from './references.ts'
 import type { CallerText, SchemaError, IssuerText, Path, PolicyText, RuleText } from './schema.ts'
-
-/** The audience of client assertions by its URIs, in each cloud, and as a client id. */
-const exchangeAudience = 'api://azureadtokenexchange'
-const exchangeClientId = 'fb60f99c-7a34-4190-8149-302f77469936'
-
-const isExchange = (audience: string): boolean => {
-  const text = comparable(audience)
-  return text.startsWith(exchangeAudience) || guidsIn(text).includes(exchangeClientId)
-}
 
 /**
  * All errors of a policy file that has the right shape: names that are not defined, callers that do not distinguish
@@ -222,8 +213,6 @@ function validateScope(audiences: Audiences, scope: string, at: Path): readonly 
   if (own === undefined) return []
   return [{ at, what: `must not be for the audience "${own}" of this broker's callers, ${could} another one` }]
 }
-
-const comparable = (text: string): string => text.toLowerCase().replace(/\/+$/, '')
 
 /**
  * The errors of a policy that follow from the audience of this broker's own client assertions, if that is not one of the

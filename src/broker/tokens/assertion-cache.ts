@@ -28,11 +28,17 @@ export interface AssertionCacheOptions {
 export const minRemainingSeconds = 60
 
 /**
+ * The longest back-off, in milliseconds. One endpoint on this machine serves the whole replica, and every caller without
+ * a token waits for it: it is called again soon after it has recovered.
+ */
+export const longestIdentityBackOffMs = 2_000
+
+/**
  * Caches the managed identity's token, the client assertion. Once the token is due, one fetch in the background replaces
  * it; the cached one is served until it expires. So an unavailable identity endpoint does no harm until then.
  *
- * There is one fetch at a time. After a failure there is no fetch for `Retry-After` and up to 1 s, 2 s, 4 s … 30 s more
- * (full jitter). Meanwhile requests without a valid assertion get that failure at once. A refresh that fails or returns
+ * There is one fetch at a time. After a failure there is no fetch for `Retry-After` and up to 1 s, then 2 s more (full
+ * jitter). Meanwhile requests without a valid assertion get that failure at once. A refresh that fails or returns
  * no newer token is followed by a pause, as in the token cache.
  */
 export function createAssertionCache(
@@ -112,7 +118,7 @@ class AssertionCache implements AssertionSource {
     const { cause: _cause, ...parts } = failed.parts
     const error = failed.withParts(parts)
     const count = (this.#failure?.count ?? 0) + 1
-    const until = clock.monotonic() + failurePeriodMs('key', error, count, random)
+    const until = clock.monotonic() + failurePeriodMs('key', error, count, random, longestIdentityBackOffMs)
     this.#failure = { error, count, until }
   }
 

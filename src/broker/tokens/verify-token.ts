@@ -1,6 +1,7 @@
 import { decodeJwt, type JWTPayload } from 'jose'
 import { BrokerError, type ReasonOf } from '../../errors.ts'
-import { guidsIn, isGuid, resourceOf } from '../lib/identifiers.ts'
+import type { Members } from '../lib/json-members.ts'
+import { isExchange, isGuid, resourceOf } from '../lib/identifiers.ts'
 import type { Grant } from '../authorization/authorize.ts'
 
 /** A token response of the token endpoint that was not verified yet. */
@@ -13,9 +14,47 @@ export interface UnverifiedToken {
 /** How far the token's own `exp` may be from `expires_in`. */
 const expiryToleranceMs = 5 * 60_000
 
+/** Seconds. No access token of Entra lives longer, so a longer `expires_in` is not believed. */
+export const maxLifetimeSeconds = 7 * 24 * 3600
+
+/**
+ * Reads the token of a token response (RFC 6749 §5.1): visible ASCII, since callers put it into a header as it is, and of
+ * the type `Bearer`, in any case, since callers are told that it is.
+ *
+ * @param body the response's fields, which can have any type
+ * @param from whose response it is, for the message: `Entra`
+ * @throws BrokerError `upstream_invalid`, reason `malformed_token` or `not_bearer`
+ */
+export function readToken(body: Members, from: string): string {
+  const { access_token: token, token_type: type } = body
+  if (typeof token !== 'string' || !visible.test(token)) {
+    throw wrong('malformed_token', 'is not a text of visible ASCII characters', from)
+  }
+  if (typeof type !== 'string' || type.toLowerCase() !== 'bearer') {
+    throw wrong('not_bearer', 'does not have the token_type Bearer', from)
+  }
+  return token
+}
+
+/** A token, or another text that goes into a header: no white space, no control character, nothing beyond ASCII. */
+export const visible = /^[\x21-\x7e]+$/
+
+/**
+ * Refuses a token that acts for a user: client credentials never get one, and the policy grants applications only.
+ *
+ * @throws BrokerError `upstream_invalid`, reason `wrong_kind`; not for a token that is not readable
+ */
+export function refuseDelegated(token: string, from: string): void {
+  if (isDelegated(readClaims(token) ?? {})) throw delegated(from)
+}
+
+const isDelegated = ({ scp, idtyp }: JWTPayload): boolean => scp !== undefined || idtyp === 'user'
+
+const delegated = (from: string) => wrong('wrong_kind', 'acts for a user, not for the application', from)
+
 /**
  * Verifies that a token is the requested one before it is cached: a token for another tenant or application must never
- * enter the cache. Compares tenant, application, audience and expiry with the grant.
+ * enter the cache. Compares tenant, application, audience and expiry with the grant, and refuses delegated tokens.
  *
  * A token that is not a readable JWT (encrypted, opaque) is accepted as it is, because a client must not depend on its
  * content (https://learn.microsoft.com/entra/identity-platform/access-tokens). The signature is not verified: the response
@@ -32,6 +71,7 @@ export function verifyToken(grant: Grant, issued: UnverifiedToken, now: number):
   if (lower(claims['appid'] ?? claims['azp']) !== grant.clientId) {
     throw wrong('wrong_application', 'is for another application')
   }
+  if (isDelegated(claims)) throw delegated('Entra')
   if (!isForResource(claims, resourceOf(grant.scope))) throw wrong('wrong_audience', 'is for another resource')
   const expiresAt = (claims.exp ?? Number.NaN) * 1000
   if (!(Math.abs(expiresAt - now - issued.expiresIn * 1000) <= expiryToleranceMs)) {
@@ -53,15 +93,17 @@ const lower = (claim: unknown): string | undefined => (typeof claim === 'string'
 const withoutSlash = (text: string): string => text.replace(/\/$/, '')
 
 /**
- * `aud` is the resource's URI or its client id. In v2.0 tokens it is always a client id
- * (https://learn.microsoft.com/entra/identity-platform/access-token-claims-reference).
+ * `aud` is the resource's URI or its client id. In v2.0 tokens it is always a client id, in v1.0 tokens where the resource
+ * is requested by it or has the optional claim `aud` with `use_guid`
+ * (https://learn.microsoft.com/entra/identity-platform/optional-claims-reference). Which client id a URI stands for is not
+ * known here, so each GUID counts, but that of client assertions: tenant, application and expiry have to fit too. Some
+ * resources write `spn:` before it.
  */
-function isForResource(claims: JWTPayload, resource: string): boolean {
-  const { aud } = claims
-  if (typeof aud !== 'string') return false
-  if (withoutSlash(aud) === withoutSlash(resource)) return true
-  return isGuid(aud) && (claims['ver'] === '2.0' || guidsIn(resource).includes(aud.toLowerCase()))
+function isForResource({ aud }: JWTPayload, resource: string): boolean {
+  if (typeof aud !== 'string' || isExchange(aud)) return false
+  const audience = aud.replace(/^spn:/i, '')
+  return isGuid(audience) || withoutSlash(audience) === withoutSlash(resource.replace(/^spn:/i, ''))
 }
 
-const wrong = (reason: ReasonOf<'upstream_invalid'>, what: string) =>
-  new BrokerError('upstream_invalid', `Entra's response has a token that ${what}; it was discarded.`, { reason })
+const wrong = (reason: ReasonOf<'upstream_invalid'>, what: string, from = 'Entra') =>
+  new BrokerError('upstream_invalid', `${from}'s response has a token that ${what}; it was discarded.`, { reason })

@@ -7,7 +7,7 @@ import type { FailureLevel } from '../../reasons/row.ts'
 
 /** Why Entra refuses a request. The class decides the error code, and who can correct it. */
 export type RefusalClass =
-  'transient' | 'assertion' | 'federation' | 'client' | 'cloud' | 'consent' | 'request' | 'unknown'
+  'transient' | 'loop' | 'assertion' | 'federation' | 'client' | 'cloud' | 'consent' | 'request' | 'unknown'
 
 /** The facts of an exchange that a remedy can name. */
 export interface RemedyContext {
@@ -78,8 +78,28 @@ const assignRole: Remedy = ({ grant }) =>
   `Tenant ${grant.tenant} issues tokens for ${grant.scope} only to applications with a role assignment. An administrator ` +
   `of that tenant must assign a role of that resource to application ${grant.clientId}.`
 
+const enableResource: Remedy = ({ grant }) =>
+  `The service principal of the resource of scope ${grant.scope} is disabled in tenant ${grant.tenant}. An administrator of ` +
+  'that tenant must enable it under Enterprise applications, or renew the subscription that it belongs to.'
+
+const reactivateTenant: Remedy = ({ grant }) =>
+  `Microsoft has blocked tenant ${grant.tenant} because it was inactive. An administrator of that tenant must ask ` +
+  "Microsoft's support to reactivate it, within 20 days; otherwise remove it from the policy."
+
+const resourceById: Remedy = ({ grant }) =>
+  `Application ${grant.clientId} requests a token for itself. Entra issues one only if the scope names it by its client ` +
+  `id: request ${grant.clientId}/.default.`
+
+const applicationAssertion: Remedy = () =>
+  'Entra accepts only the token of an application or a managed identity as assertion, and got the token of a user. Check ' +
+  'what responds at IDENTITY_ENDPOINT, or what is in AZURE_FEDERATED_TOKEN_FILE.'
+
 const oneScope: Remedy = ({ grant }) =>
   `Scope ${grant.scope} is invalid for client credentials. Use the scope of one resource, in the form <resource>/.default.`
+
+const requestLess: Remedy = ({ grant }) =>
+  `Entra has seen the same request for tenant ${grant.tenant} too often, and gets none for a minute. Find out why the ` +
+  'broker requests this token so often: replicas that restart or do not share a cache, or a token that lives seconds.'
 
 /** The same row for several codes. */
 const rows = (row: CodeRow, ...codes: readonly number[]) => codes.map((code): readonly [number, CodeRow] => [code, row])
@@ -98,7 +118,8 @@ const blocked: Remedy = ({ grant }) =>
  * a role that is missing for one resource must not block the other resources of that tenant.
  */
 export const aadstsCodes: ReadonlyMap<number, CodeRow> = new Map([
-  ...rows({ class: 'transient' }, 50000, 50033, 50196, 90006, 90012, 90024, 90033, 90055, 90090, 90091),
+  ...rows({ class: 'loop', remedy: requestLess }, 50196),
+  ...rows({ class: 'transient' }, 50000, 50033, 90006, 90012, 90024, 90033, 90055, 90090, 90091),
   ...rows({ class: 'assertion', remedy: freshAssertion }, 50013, 700024, 700027),
   ...rows(federation(addCredential), 70021, 70025, 7000226),
   ...rows(federation(correctCredential('issuer', 'iss')), 700211),
@@ -112,16 +133,20 @@ export const aadstsCodes: ReadonlyMap<number, CodeRow> = new Map([
     ),
     700238,
   ),
+  ...rows(federation(applicationAssertion), 700229),
   ...rows({ class: 'cloud', remedy: otherCloud }, 90038, 900382, 900432),
   ...rows({ class: 'consent', remedy: adminConsent, level: 'key' }, 65001, 650056),
-  ...rows({ class: 'consent', remedy: adminConsent }, 700011, 700016),
+  ...rows({ class: 'consent', remedy: adminConsent }, 90099, 700011, 700016),
   ...rows({ class: 'consent', remedy: enableApplication }, 7000112),
   ...rows({ class: 'consent', remedy: adminConsent }, 7000229),
   ...rows({ class: 'consent', remedy: assignRole, level: 'key' }, 501051),
   ...rows({ class: 'request', remedy: correctTenant, level: 'tenant' }, 90002, 900023),
+  ...rows({ class: 'request', remedy: reactivateTenant, level: 'tenant' }, 5000225),
   ...rows({ class: 'request', remedy: correctResource }, 50001, 500011, 650057),
+  ...rows({ class: 'request', remedy: enableResource }, 500014),
+  ...rows({ class: 'request', remedy: resourceById }, 90009),
   ...rows({ class: 'request', remedy: oneScope }, 28000, 70011, 1002012),
-  ...rows({ class: 'unknown', remedy: blocked }, 53003, 530032, 530035),
+  ...rows({ class: 'unknown', remedy: blocked }, 53003, 530003, 530032, 530035),
 ])
 
 /** The row of the first known code; `undefined` if no code is known. */

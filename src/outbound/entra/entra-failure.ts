@@ -23,6 +23,7 @@ type CodeWith<Each extends RefusalClass> = {
 /** The error code and the detail of each class. */
 const classTable: { readonly [Class in RefusalClass]: readonly [code: CodeWith<Class>, detail: string] } = {
   transient: ['upstream_unavailable', 'Entra is temporarily unavailable.'],
+  loop: ['upstream_unavailable', 'Entra has seen the same request too often and refuses it for now.'],
   assertion: ['federation_misconfigured', "Entra rejected the managed identity's token."],
   federation: [
     'federation_misconfigured',
@@ -34,7 +35,7 @@ const classTable: { readonly [Class in RefusalClass]: readonly [code: CodeWith<C
     'consent_required',
     "The tenant's administrator has not consented to the application, or not for this resource.",
   ],
-  request: ['upstream_rejected', 'Entra does not know this tenant, resource or scope.'],
+  request: ['upstream_rejected', 'Entra refuses this tenant, resource or scope.'],
   unknown: ['upstream_rejected', 'Entra rejected the request.'],
 }
 
@@ -56,8 +57,9 @@ export function exchangeFailure(
     return new BrokerError('upstream_unavailable', 'Entra could not be reached.', { reason: 'network', cause })
   }
   const { status } = response
-  if (status === 429 || status === 408 || status >= 500) return transient(response, now)
   const body = status >= 400 ? readError(response.body) : undefined
+  if (body && findCode(body.codes ?? [])?.class === 'loop') return loop(response, body, context, now)
+  if (status === 429 || status === 408 || status >= 500) return transient(response, now)
   if (body === undefined) {
     return new BrokerError('upstream_invalid', `Entra's response (HTTP ${status}) does not follow the protocol.`, {
       reason: status >= 300 && status < 400 ? 'redirect' : 'unreadable',
@@ -99,6 +101,17 @@ function transient(response: RecordedResponse, now: number): BrokerError {
   }
   const [code, detail] = classTable.transient
   return new BrokerError(code, detail, parts)
+}
+
+/** Seconds for which nothing is sent after Entra has found a loop: every further request would make it longer. */
+const loopSeconds = 60
+
+/** Whatever its status: a `Retry-After` that is shorter than a minute does not count. */
+function loop(response: RecordedResponse, upstream: UpstreamFacts, context: RemedyContext, now: number): BrokerError {
+  const [code, detail] = classTable.loop
+  const retryAfter = Math.max(loopSeconds, readRetryAfter(response.header('retry-after'), now) ?? 0)
+  const remedy = findCode(upstream.codes ?? [])?.remedy?.(context)
+  return new BrokerError(code, detail, { reason: 'loop', retryAfter, upstream, ...(remedy && { remedy }) })
 }
 
 /**

@@ -1,6 +1,6 @@
 import { ClientAssertionCredential } from '@azure/identity'
 import { timed } from '../../broker/lib/timed.ts'
-import { verifyToken } from '../../broker/tokens/verify-token.ts'
+import { maxLifetimeSeconds, readToken, verifyToken } from '../../broker/tokens/verify-token.ts'
 import type { Clock } from '../../broker/lib/clock.ts'
 import { membersOfJson } from '../../broker/lib/json-members.ts'
 import type { Grant } from '../../broker/authorization/authorize.ts'
@@ -73,13 +73,14 @@ async function exchange(
       redirectOptions: { maxRetries: 0 },
     },
   )
-  let token: string
   try {
-    token = (await credential.getToken(grant.scope)).token
+    await credential.getToken(grant.scope)
     // MSAL reads the body only: it would accept a token in the body of a server error.
     if (client.response?.status !== 200) throw new Error('the response has a token but not status 200')
   } catch (thrown) {
     if (client.response === undefined && signal.aborted) throw timeoutError()
+    // MSAL throws a TypeError at a field of another type. What is wrong with the token is more precise.
+    if (hasToken(client)) issuedToken(grant, client, clock.now())
     throw exchangeFailure(
       client.response,
       client.failure ?? thrown,
@@ -87,7 +88,7 @@ async function exchange(
       clock.now(),
     )
   }
-  const issued = verifiedToken(grant, token, client, clock.now())
+  const issued = issuedToken(grant, client, clock.now())
   if (issued.expiresAt === undefined) events.opaqueToken(grant)
   return issued
 }
@@ -95,14 +96,20 @@ async function exchange(
 const timeoutError = () =>
   new BrokerError('upstream_unavailable', 'Entra did not respond in time.', { reason: 'timeout' })
 
+/** Whether the last response has status 200 and the field of a token, of whatever type. */
+const hasToken = ({ response }: EntraHttpClient): boolean =>
+  response?.status === 200 && membersOfJson(response.body)['access_token'] !== undefined
+
 /**
- * The SDK's token, compared with the grant, with the lifetimes and ids of the response itself. The SDK replaces a
- * missing expiry by the current time, and drops the ids that Microsoft's support needs.
+ * The response's token, compared with the grant, with its lifetimes and ids. It is read from the response itself: the
+ * SDK checks no type, replaces a missing expiry by the current time, and drops the ids that Microsoft's support needs.
  *
- * @throws BrokerError `upstream_invalid` if the response has no valid expiry or the token is not the requested one
+ * @throws BrokerError `upstream_invalid` if the response has no valid token or expiry, or the token is not the requested
+ *   one
  */
-function verifiedToken(grant: Grant, token: string, client: EntraHttpClient, now: number): IssuedToken {
+function issuedToken(grant: Grant, client: EntraHttpClient, now: number): IssuedToken {
   const body = membersOfJson(client.response?.body ?? '')
+  const token = readToken(body, 'Entra')
   const expiresIn = positiveSeconds(body['expires_in'])
   if (expiresIn === undefined) {
     throw new BrokerError(
@@ -127,8 +134,11 @@ function verifiedToken(grant: Grant, token: string, client: EntraHttpClient, now
   }
 }
 
-/** A number of seconds, as a JSON number or as a string of digits; `undefined` if it is neither or not positive. */
+/**
+ * A number of seconds, as a JSON number or as a string of digits; `undefined` if it is neither, not positive, or more
+ * than seven days.
+ */
 function positiveSeconds(value: unknown): number | undefined {
   const seconds = typeof value === 'string' && /^\d{1,9}$/.test(value) ? Number(value) : value
-  return typeof seconds === 'number' && Number.isFinite(seconds) && seconds > 0 ? seconds : undefined
+  return typeof seconds === 'number' && seconds > 0 && seconds <= maxLifetimeSeconds ? seconds : undefined
 }

@@ -1,8 +1,15 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { createHttpHeaders, createPipelineRequest } from '@azure/core-rest-pipeline'
-import { ManagedIdentityApplication, type INetworkModule, type NetworkResponse } from '@azure/msal-node'
+import {
+  ManagedIdentityApplication,
+  type AuthenticationResult,
+  type INetworkModule,
+  type NetworkResponse,
+} from '@azure/msal-node'
 import type { Clock } from '../../broker/lib/clock.ts'
 import type { Assertion } from '../../broker/events.ts'
+import { membersOfJson } from '../../broker/lib/json-members.ts'
+import { maxLifetimeSeconds, visible } from '../../broker/tokens/verify-token.ts'
 import { BrokerError } from '../../errors.ts'
 import { retryAfterPart } from './entra-failure.ts'
 import { EntraHttpClient } from './http-client.ts'
@@ -74,17 +81,26 @@ export function managedIdentity(
     const client = new EntraHttpClient(settings.endpoint, signal)
     try {
       const result = await currentClient.run(client, () => application.acquireToken(request))
-      const expiresAt = result.expiresOn?.getTime()
       // MSAL reads the body only.
       if (client.response?.status !== 200) throw new Error('the response does not have status 200')
-      if (result.accessToken === '' || expiresAt === undefined || Number.isNaN(expiresAt)) {
-        throw new Error('the response has no token or no valid expiry')
-      }
-      return { token: result.accessToken, expiresAt }
+      return usableAssertion(result, client.response.body, now())
     } catch (thrown) {
       throw identityFailure(client, thrown, settings, now)
     }
   }
+}
+
+/**
+ * The token that MSAL read from a response. MSAL checks no type, and takes an `expires_on` that is absent or empty as
+ * 1970, which would look like a clock that is wrong.
+ */
+function usableAssertion({ accessToken, expiresOn }: AuthenticationResult, body: string, now: number): Assertion {
+  const expiresAt = expiresOn?.getTime() ?? Number.NaN
+  const hasExpiry = Boolean(membersOfJson(body)['expires_on']) && expiresAt - now <= maxLifetimeSeconds * 1000
+  if (typeof accessToken !== 'string' || !visible.test(accessToken) || !hasExpiry) {
+    throw new Error('the response has no valid token or no valid expiry')
+  }
+  return { token: accessToken, expiresAt }
 }
 
 function identityFailure(

@@ -37,7 +37,7 @@ const rows: readonly Row[] = [
   { fault: token('server-error', { status: 504, empty: true }), ...unavailable, calls: 3, attempts: 3 },
   { fault: token('html', { status: 502 }), ...unavailable, calls: 3, attempts: 3 },
   { fault: aadsts(90033), ...unavailable, calls: 3, attempts: 3 },
-  { fault: aadsts(50196), ...unavailable },
+  { fault: aadsts(50196), ...unavailable, retryAfter: 60 },
   // The federated credential or the assertion is wrong.
   { fault: aadsts(700024), ...federation },
   { fault: aadsts(700213), ...federation },
@@ -64,6 +64,11 @@ const rows: readonly Row[] = [
   { fault: token('wrong-audience'), ...invalid },
   { fault: token('no-expiry'), ...invalid },
   { fault: token('expired'), ...invalid },
+  { fault: token('endless'), ...invalid },
+  { fault: token('no-text'), ...invalid },
+  { fault: token('line-break'), ...invalid },
+  { fault: token('wrong-type'), ...invalid },
+  { fault: token('delegated'), ...invalid },
 ]
 
 for (const row of rows) {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { verifyToken } from '../../../src/broker/tokens/verify-token.ts'
+import { readToken, verifyToken } from '../../../src/broker/tokens/verify-token.ts'
 import type { Grant } from '../../../src/broker/authorization/authorize.ts'
 import { BrokerError } from '../../../src/errors.ts'
 import { authorize } from '../../../src/broker/authorization/authorize.ts'
@@ -55,6 +55,23 @@ describe('a token is accepted', () => {
     ['https://management.azure.com//.default', v1({ aud: 'https://management.azure.com' }), 'v1: without the slash'],
     [`api://${api}/.default`, v1({ aud: `api://${api}` }), 'v1: the application ID URI'],
     [`api://${api}/.default`, v1({ aud: api }), 'v1: the GUID in it'],
+    [
+      'https://api.contoso.com/.default',
+      v1({ aud: api }),
+      'v1 with use_guid: the client id, though a URI is requested',
+    ],
+    ['https://api.contoso.com/.default', v1({ aud: api.toUpperCase(), ver: undefined }), 'a GUID, without a version'],
+    [`api://${ids.home}/.default`, v1({ aud: api }), 'v1: a GUID that the scope does not contain'],
+    [`api://${api}/.default`, v1({ aud: `spn:${api}` }), 'v1: spn: and the client id'],
+    ['https://api.contoso.com/.default', v1({ aud: `spn:${api}` }), 'v1: the same, though a URI is requested'],
+    ['https://api.contoso.com/.default', v1({ aud: 'spn:https://api.contoso.com/' }), 'v1: spn: and the URI'],
+    [`spn:${api}/.default`, v1({ aud: `spn:${api}` }), 'v1: requested with spn:'],
+    [`spn:${api}/.default`, v1({ aud: api }), 'v1: the same, and the client id comes'],
+    [
+      'spn:https://api.contoso.com/.default',
+      v1({ aud: 'https://api.contoso.com' }),
+      'v1: requested with spn: and a URI',
+    ],
     [`api://${api.toUpperCase()}/.default`, v1({ aud: api }), 'v1: the GUID in it, in any case'],
     [`api://${ids.home}/${api}/.default`, v1({ aud: api }), 'v1: any GUID in it'],
     [`${api}/.default`, v1({ aud: api.toUpperCase() }), 'v1: requested by client id'],
@@ -81,9 +98,16 @@ describe('a token is discarded', () => {
     ['wrong_audience', v1({ aud: 'https://management.azure.com' }), 'another resource'],
     ['wrong_audience', v1({ aud: 'https://graph.microsoft.com.evil' }), 'a resource that begins like it'],
     ['wrong_audience', v1({ aud: 'https://graph.microsoft.com//' }), 'one slash is ignored, not two'],
-    ['wrong_audience', v1({ aud: api }), 'v1 with a GUID that the scope does not name'],
-    ['wrong_audience', v1({ aud: api, ver: undefined }), 'no version: not accepted as v2'],
-    ['wrong_audience', v1({ aud: api, ver: 2 }), 'version as a number: not accepted as v2'],
+    ['wrong_audience', v1({ aud: 'spn:https://management.azure.com' }), 'spn: and another resource'],
+    ['wrong_audience', v1({ aud: 'fb60f99c-7a34-4190-8149-302f77469936' }), 'the client id of AzureADTokenExchange'],
+    ['wrong_audience', v2({ aud: 'FB60F99C-7A34-4190-8149-302F77469936' }), 'the same in a v2 token, in any case'],
+    ['wrong_audience', v1({ aud: 'spn:fb60f99c-7a34-4190-8149-302f77469936' }), 'the same with spn:'],
+    ['wrong_audience', v1({ aud: `spn:spn:${api}` }), 'spn: twice'],
+    ['wrong_audience', v1({ aud: `${api}/` }), 'a GUID with a slash'],
+    ['wrong_audience', v1({ aud: `api://${api}` }), 'a URI with a GUID, where another URI is requested'],
+    ['wrong_tenant', v1({ aud: api, tid: ids.fabrikam }), "a GUID in another tenant's token"],
+    ['wrong_application', v1({ aud: api, appid: ids.other }), "a GUID in another application's token"],
+    ['wrong_expiry', v1({ aud: api, exp: exp + 301 }), 'a GUID in a token with another expiry'],
     ['wrong_audience', v2({ aud: 'https://management.azure.com' }), 'v2 with another URI'],
     ['wrong_audience', v1({ aud: undefined }), 'no audience'],
     ['wrong_audience', v1({ aud: ['https://graph.microsoft.com'] }), 'audience as a list, which Entra never issues'],
@@ -93,12 +117,14 @@ describe('a token is discarded', () => {
     ['wrong_expiry', v1({ exp: exp + 301 }), 'a second more than five minutes later than expires_in says'],
     ['wrong_expiry', v1({ exp: exp - 301 }), 'a second more than five minutes earlier'],
     ['wrong_expiry', v1({ exp: 0 }), 'long ago'],
+    ['wrong_kind', v1({ scp: 'User.Read' }), 'a delegated token'],
+    ['wrong_kind', v2({ scp: 'User.Read' }), 'a delegated v2 token'],
+    ['wrong_kind', v1({ scp: '' }), 'without any scope'],
+    ['wrong_kind', v1({ scp: null }), 'scp null'],
+    ['wrong_kind', v1({ idtyp: 'user' }), 'said to be of a user'],
+    ['wrong_tenant', v1({ tid: ids.fabrikam, scp: 'x' }), 'the worse of two reasons'],
   ]
   for (const [reason, claims, why] of table) test(`${reason}: ${why}`, () => refusedFor(reason, claims))
-
-  test('a GUID that the scope does not contain', () => {
-    refusedFor('wrong_audience', v1({ aud: ids.home }), grantForScope(`api://${api}/.default`))
-  })
 
   test('and the message contains nothing of it', () => {
     assert.throws(
@@ -106,6 +132,45 @@ describe('a token is discarded', () => {
       (thrown: unknown) => thrown instanceof BrokerError && !thrown.message.includes('secret-of-the-token'),
     )
   })
+})
+
+describe('the token of a response', () => {
+  const token = 'EwBwA8l6BAAU…'.replace('…', '')
+  const accepted: readonly (readonly [body: Json, why: string])[] = [
+    [{ access_token: token, token_type: 'Bearer' }, 'as Entra writes it'],
+    [{ access_token: token, token_type: 'bearer' }, 'the type in any case (RFC 6749 §5.1)'],
+    [{ access_token: '!~', token_type: 'BEARER' }, 'the first and the last visible character'],
+  ]
+  for (const [body, why] of accepted)
+    test(`is read: ${why}`, () => assert.equal(readToken(body, 'Entra'), body['access_token']))
+  const refused: readonly (readonly [reason: string, body: Json, why: string])[] = [
+    ['malformed_token', { token_type: 'Bearer' }, 'none'],
+    ['malformed_token', { access_token: '' }, 'empty'],
+    ['malformed_token', { access_token: 12345 }, 'a number'],
+    ['malformed_token', { access_token: null }, 'null'],
+    ['malformed_token', { access_token: [token] }, 'a list'],
+    ['malformed_token', { access_token: { token } }, 'an object'],
+    ['malformed_token', { access_token: `${token}\r\nx-evil: 1` }, 'a second line'],
+    ['malformed_token', { access_token: `${token}\n` }, 'a line break at the end'],
+    ['malformed_token', { access_token: `${token} x` }, 'a space'],
+    ['malformed_token', { access_token: `${token}\u0000` }, 'NUL'],
+    ['malformed_token', { access_token: `${token}\u007f` }, 'DEL'],
+    ['malformed_token', { access_token: `${token}é` }, 'beyond ASCII'],
+    ['malformed_token', { access_token: `${token}\u2028` }, 'a line separator'],
+    ['not_bearer', { access_token: token }, 'no type'],
+    ['not_bearer', { access_token: token, token_type: 'MAC' }, 'another type'],
+    ['not_bearer', { access_token: token, token_type: 'pop' }, 'bound to a key that the caller does not have'],
+    ['not_bearer', { access_token: token, token_type: 'Bearer ' }, 'with a space'],
+    ['not_bearer', { access_token: token, token_type: ['Bearer'] }, 'a list'],
+  ]
+  for (const [reason, body, why] of refused)
+    test(`is ${reason}: ${why}`, () => {
+      assert.throws(
+        () => readToken(body, 'Entra'),
+        (thrown: unknown) =>
+          thrown instanceof BrokerError && thrown.reason === reason && !thrown.message.includes(token),
+      )
+    })
 })
 
 describe('an expiry that differs from expires_in is accepted within five minutes', () => {

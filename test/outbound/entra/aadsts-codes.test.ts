@@ -30,6 +30,7 @@ const rows: readonly Row[] = [
   [700236, 'the registration is not in the tenant of the identity', federation, [application, homeTenant]],
   [700222, "Entra's own tokens may not be used there", federation, [application, homeTenant]],
   [700238, 'federation is restricted', federation, ['policy']],
+  [700229, 'the assertion is of a user', federation, ['IDENTITY_ENDPOINT']],
   [700024, 'the assertion is outside its validity', federation, ['clock']],
   [700027, "the assertion's signature fails", federation, []],
   [50013, "the assertion's key is unknown", federation, []],
@@ -37,12 +38,16 @@ const rows: readonly Row[] = [
   [900382, 'the request crosses clouds', federation, ['BROKER_AUTHORITY']],
   [900432, 'the request crosses clouds', federation, ['BROKER_AUTHORITY']],
   [700016, 'the application is unknown in the tenant', consent, [consentUrl]],
+  [90099, 'the application is not authorized in the tenant', consent, [consentUrl]],
   [7000229, 'the tenant has no service principal', consent, [consentUrl]],
   [65001, 'no consent is given', consent, [consentUrl]],
   [7000112, 'the service principal is disabled', consent, [application, contoso, 'enable']],
   [501051, 'a role assignment is required', consent, [application, graph, 'role']],
   [90002, 'the tenant does not exist', rejected, [contoso]],
   [900023, 'the tenant id is malformed', rejected, [contoso]],
+  [5000225, 'the tenant is blocked for inactivity', rejected, [contoso, 'reactivate']],
+  [500014, "the resource's service principal is disabled", rejected, [contoso, graph, 'enable']],
+  [90009, 'a token for itself is requested by a URI', rejected, [`${application}/.default`]],
   [500011, 'the resource is unknown in the tenant', rejected, [contoso, graph]],
   [50001, 'the resource is unknown in the tenant', rejected, [contoso, graph]],
   [650057, 'the resource is invalid', rejected, [graph]],
@@ -50,6 +55,7 @@ const rows: readonly Row[] = [
   [70011, 'the scope is invalid', rejected, []],
   [28000, 'the scope names several resources', rejected, []],
   [53003, 'Conditional Access blocks', rejected, ['Conditional Access']],
+  [530003, 'Conditional Access requires a device', rejected, ['Conditional Access']],
   [4242, 'an unknown code', rejected, []],
 ]
 for (const [code, meaning, [status, expected], remedyParts] of rows)
@@ -68,7 +74,7 @@ for (const [code, meaning, [status, expected], remedyParts] of rows)
       assert.ok(String(json['remedy']).includes(part), `${part}: ${String(json['remedy'])}`)
   })
 
-for (const code of [90033, 90024, 90006, 90012, 90090, 90091, 50033, 50000, 90055, 50196])
+for (const code of [90033, 90024, 90006, 90012, 90090, 90091, 50033, 50000, 90055])
   test(`AADSTS${code} passes by itself: 503 with Retry-After, even where the status is 400`, async t => {
     const broker = await world.broker(t)
     emulator.fault({ kind: 'aadsts', code, status: 400, at: 'token' })
@@ -76,6 +82,26 @@ for (const code of [90033, 90024, 90006, 90012, 90090, 90091, 50033, 50000, 9005
     assert.deepEqual([status, json['code']], transient)
     assert.match(String(headers['retry-after']), /^[1-9]\d*$/)
     assert.equal(json['retry_after'], Number(headers['retry-after']))
+  })
+
+for (const status of [400, 429, 503])
+  test(`AADSTS50196 with status ${status} is sent once, and nothing follows for a minute`, async t => {
+    const broker = await world.broker(t)
+    emulator.fault({ kind: 'aadsts', code: 50196, status, at: 'token' })
+    const { status: actual, json, headers } = await broker.requestToken()
+    assert.deepEqual([actual, json['code'], headers['retry-after']], [503, 'upstream_unavailable', '60'])
+    assert.match(String(json['remedy']), /too often/)
+    assert.equal(broker.events('token.failed')[0]?.['reason'], 'loop')
+    emulator.clearFaults()
+    for (let second = 0; second < 59; second++) {
+      world.clock.advance(1)
+      assert.equal((await broker.requestToken()).status, 503)
+    }
+    assert.equal(emulator.counts().endpoints.token.total, 1)
+    // Another key of the same tenant is not affected.
+    assert.equal((await broker.requestToken({ tenant: 'fabrikam', scope: graph })).status, 200)
+    world.clock.advance(2)
+    assert.equal((await broker.requestToken()).status, 200)
   })
 
 for (const error of ['temporarily_unavailable', 'server_error'])

@@ -51,7 +51,18 @@ const rows: readonly Omit<Fault, 'at'>[] = [
   { kind: 'redirect' },
   { kind: 'no-expiry' },
   { kind: 'expired' },
+  { kind: 'endless' },
+  { kind: 'no-text' },
+  { kind: 'line-break' },
 ]
+/** A response that cannot be used has another reason than a clock that is wrong. */
+const reasons: Readonly<Partial<Record<Fault['kind'], string>>> = {
+  'no-expiry': 'unusable',
+  expired: 'expired',
+  endless: 'unusable',
+  'no-text': 'unusable',
+  'line-break': 'unusable',
+}
 for (const fault of rows)
   test(`an identity endpoint with ${JSON.stringify(fault)} is 503 identity_unavailable, in time, and recovers`, async () => {
     await freshIdentity()
@@ -63,6 +74,7 @@ for (const fault of rows)
     assert.ok(performance.now() - began < timeoutMs + 1000, 'slower than the time-out')
     assert.deepEqual([status, json['code']], [503, 'identity_unavailable'])
     assert.match(String(headers['retry-after']), /^[1-9]\d*$/)
+    if (reasons[fault.kind]) assert.equal(broker.events('token.failed').at(-1)?.['reason'], reasons[fault.kind])
     assert.ok(!text.includes('junk'))
     assert.equal(emulator.counts().redirectsFollowed, 0)
     assert.equal(emulator.counts().endpoints.token.total, 0)

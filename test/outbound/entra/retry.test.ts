@@ -40,6 +40,7 @@ describe('attempts', () => {
     ['upstream_unavailable', 'transient', 3, 'a code that passes'],
     ['upstream_unavailable', 'throttled', 3, '429, where Retry-After fits'],
     ['upstream_unavailable', 'timeout', 1, 'the time is over'],
+    ['upstream_unavailable', 'loop', 1, 'each further request makes the loop longer'],
     ['upstream_unavailable', 'broker', 1, 'a broker has tried again itself'],
     ['federation_misconfigured', 'federation', 1, 'an operator must act'],
     ['federation_misconfigured', 'assertion', 1, 'the source has tried another one itself'],

@@ -92,6 +92,36 @@ for (const [what, content] of unusable)
     assert.equal((await broker.requestToken()).status, 200)
   })
 
+const ends: readonly (readonly [seconds: number, status: number, why: string])[] = [
+  [1, 200, 'ends in a second'],
+  [0, 503, 'ends now'],
+  [-1, 503, 'ended a second ago'],
+  [-86_400, 503, 'ended yesterday'],
+]
+for (const [seconds, status, why] of ends)
+  test(`a token that ${why} is ${status === 200 ? '' : 'not '}sent`, async t => {
+    const { broker } = await brokerWithFile(t, await serviceAccountToken('x', { exp: clock.now() / 1000 + seconds }))
+    assert.equal((await broker.requestToken()).status, status)
+    assert.equal(emulator.counts().endpoints.token.total, status === 200 ? 1 : 0)
+  })
+
+test('an expired token is identity_unavailable, and the next request after its renewal is served, at once', async t => {
+  const { broker, file } = await brokerWithFile(t, await serviceAccountToken('good'))
+  const token = await emulator.mintCallerToken({}, { expiresIn: 86_400 })
+  assert.equal((await broker.requestToken(undefined, { token })).status, 200)
+  clock.advance(3601)
+  for (const tenant of ['contoso', 'fabrikam']) {
+    const { status, json } = await broker.requestToken({ tenant, scope: graph }, { token })
+    assert.deepEqual([status, json['code']], [503, 'identity_unavailable'])
+    assert.match(String(json['remedy']), /AZURE_FEDERATED_TOKEN_FILE.*clock/)
+  }
+  assert.equal(broker.events('token.failed')[0]?.['reason'], 'expired')
+  assert.equal(emulator.counts().endpoints.token.total, 1)
+  await writeFile(file, await serviceAccountToken('renewed'))
+  for (const tenant of ['contoso', 'fabrikam'])
+    assert.equal((await broker.requestToken({ tenant, scope: graph }, { token })).status, 200)
+})
+
 test('the remedy for a federated credential that does not fit has the values of the file’s token', async t => {
   const { broker } = await brokerWithFile(
     t,
