@@ -160,7 +160,7 @@ export const exchangeReasons = {
       'wait; give `trace_id` to Microsoft if it does not pass',
     ),
     loop: reason(
-      { ...passing, retry: false },
+      { ...temporary, retry: false },
       'Entra has seen the same request too often (AADSTS50196); nothing is sent for this key for a minute or more',
       'find out why the broker requests this token so often: replicas that restart, or a token that lives seconds',
     ),

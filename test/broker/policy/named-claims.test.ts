@@ -5,7 +5,7 @@ import { keepNamed, noNames, weightOf } from '../../../src/broker/policy/named-c
 import { cast, graph, ids, type Json, policyOf } from '../../support/callers.ts'
 
 /** A rule that names no claims. */
-const other = { name: 'b', callers: [{ issuer: 'onprem', subject: 'x' }], tenants: ['contoso'], scopes: [graph] }
+const without = { name: 'b', callers: [{ issuer: 'onprem', subject: 'x' }], tenants: ['contoso'], scopes: [graph] }
 
 type Expected = Readonly<Record<string, string | number | boolean>>
 
@@ -16,7 +16,7 @@ function kept(claims: unknown, expected: Expected, as: 'rules' | 'deny' = 'rules
   const rule = { name: 'a', callers, tenants: ['contoso'], scopes: [graph] }
   const policy = policyOf({
     ...cast,
-    ...(as === 'rules' ? { rules: [rule] } : { rules: [other], deny: [{ callers }] }),
+    ...(as === 'rules' ? { rules: [rule] } : { rules: [without], deny: [{ callers }] }),
   })
   return keepNamed(claims as object, policy.namedClaims.get('onprem') ?? noNames)
 }
