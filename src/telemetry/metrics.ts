@@ -3,7 +3,7 @@ import { Counter, Gauge, Histogram, Registry } from '@prometheus-io/client'
 import type { CacheStatistics } from '../broker/tokens/cache-statistics.ts'
 import type { UpstreamHealth } from '../broker/health.ts'
 import type { PolicyStatus } from '../broker/authorization/active-policy.ts'
-import { circuitStates, type CircuitState, type Events } from '../broker/events.ts'
+import { circuitStates, dropReasons, type CircuitState, type Events } from '../broker/events.ts'
 import { metricTable, type MetricName, type ReloadOutcome, type Waiting } from './metric-table.ts'
 
 /** Values that are read at each scrape, rather than counted as events happen. */
@@ -39,6 +39,7 @@ export function createMetrics(gauges: Gauges): Metrics {
   const verifications = new Counter(settings('token_broker_caller_verifications_total'))
   const ignored = new Counter(settings('token_broker_ignored_headers_total'))
   const droppedConnections = new Counter(settings('token_broker_dropped_connections_total'))
+  for (const reason of dropReasons) droppedConnections.inc({ reason }, 0)
   const served = new Counter(settings('token_broker_cache_requests_total'))
   const refreshes = new Counter(settings('token_broker_cache_refreshes_total'))
   const negativeHits = new Counter(settings('token_broker_negative_cache_hits_total'))
