@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { BrokerError } from '../../../src/errors.ts'
 import { assertionWorld } from './assertion-world.ts'
+import { runs } from '../../support/runs.ts'
 
 /** Numbers in [0, 1) that are the same in each run. */
 function numbers(seed: number): () => number {
@@ -17,7 +18,7 @@ const stepMs = 100
 
 for (const seconds of [1, 10, 60, 120, 3600])
   test(`after ${seconds} s without the identity endpoint, callers are served within 3 s, and it was not hammered`, async () => {
-    for (let seed = 1; seed <= 20; seed++) {
+    for (let seed = 1; seed <= runs(20); seed++) {
       const { get, world, clock } = assertionWorld()
       const random = numbers(seed)
       const request = async () => {
