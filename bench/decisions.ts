@@ -2,7 +2,7 @@ import type { JwtFacts } from '../src/broker/policy/caller-facts.ts'
 import { measureForged } from './forged.ts'
 import { decide } from '../src/broker/policy/decide.ts'
 import type { TokenRequest, Policy } from '../src/broker/policy/model.ts'
-import { parsePolicy } from '../src/broker/policy/parse.ts'
+import { parsePolicy } from '../src/broker/policy/file/parse.ts'
 
 /**
  * `npm run bench:decisions` measures how many policy decisions fit into a second of CPU time, without any cache of

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { CallerMatcher } from '../broker/policy/caller-matcher.ts'
-import { indexPolicy } from '../broker/policy/compile.ts'
+import { indexPolicy } from '../broker/policy/file/compile.ts'
 import { authorize, createAuthorize, type Authorize } from '../broker/authorization/authorize.ts'
 import type { TokenRequest, Policy } from '../broker/policy/model.ts'
 import { BrokerError } from '../errors.ts'

@@ -6,9 +6,9 @@ import type { CallerFacts } from '../broker/policy/caller-facts.ts'
 import { explain, explainPermission, type Explanation } from '../broker/policy/explain.ts'
 import { guidPattern, isGuid, scopePattern, tenantPattern } from '../broker/lib/identifiers.ts'
 import { membersOf } from '../broker/lib/json-members.ts'
-import type { SchemaError } from '../broker/policy/schema.ts'
+import type { SchemaError } from '../broker/policy/file/schema.ts'
 import type { Policy } from '../broker/policy/model.ts'
-import { pathText, schemaErrors } from '../broker/policy/schema-errors.ts'
+import { pathText, schemaErrors } from '../broker/policy/file/schema-errors.ts'
 import { InvalidConfigurationError, messageOf } from '../errors.ts'
 
 const closed = { additionalProperties: false } as const

@@ -1,4 +1,4 @@
-import { policyWarnings } from '../broker/policy/warnings.ts'
+import { policyWarnings } from '../broker/policy/file/warnings.ts'
 import { exitCodes } from '../exit.ts'
 import type { Command } from './command.ts'
 import { policyExits, readPolicy } from './policy-files.ts'

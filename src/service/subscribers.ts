@@ -1,6 +1,6 @@
 import type { Clock } from '../broker/lib/clock.ts'
 import { createHealth } from '../broker/health.ts'
-import { policyWarnings } from '../broker/policy/warnings.ts'
+import { policyWarnings } from '../broker/policy/file/warnings.ts'
 import type { Policy } from '../broker/policy/model.ts'
 import type { ActivePolicy } from '../broker/authorization/active-policy.ts'
 import type { Events, Upstream } from '../broker/events.ts'

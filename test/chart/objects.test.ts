@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { describe, test } from 'node:test'
-import { parsePolicy } from '../../src/broker/policy/parse.ts'
+import { parsePolicy } from '../../src/broker/policy/file/parse.ts'
 import { readConfig } from '../../src/config/config.ts'
 import { valueFiles, withHelm } from './helm.ts'
 import { namesRead } from '../support/settings.ts'

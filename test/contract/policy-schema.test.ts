@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { parse } from 'yaml'
 import { Compile } from 'typebox/compile'
-import { policySchema } from '../../src/broker/policy/schema.ts'
+import { policySchema } from '../../src/broker/policy/file/schema.ts'
 import { read } from '../support/sources.ts'
 
 const shipped: unknown = JSON.parse(read('policy.schema.json'))

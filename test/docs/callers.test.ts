@@ -7,7 +7,7 @@ import { createCertificateVerifier } from '../../src/broker/authentication/clien
 import { algorithms } from '../../src/broker/authentication/jwt.ts'
 import { coolDownMs, graceMs, maxKeys, refreshAfterMs, staleAfterMs } from '../../src/broker/authentication/jwks.ts'
 import { authorize } from '../../src/broker/authorization/authorize.ts'
-import { parsePolicy } from '../../src/broker/policy/parse.ts'
+import { parsePolicy } from '../../src/broker/policy/file/parse.ts'
 import { createSignatureLimiter, maxConcurrent } from '../../src/broker/authentication/signature-limiter.ts'
 import { newKeyCommand } from '../../src/commands/key.ts'
 import { runCommand } from '../../src/commands/command.ts'

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { parsePolicy } from '../../src/broker/policy/parse.ts'
+import { parsePolicy } from '../../src/broker/policy/file/parse.ts'
 import { readConfig } from '../../src/config/config.ts'
 import type { Environment } from '../../src/config/environment.ts'
 import { errorTable, InvalidConfigurationError } from '../../src/errors.ts'

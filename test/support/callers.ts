@@ -13,7 +13,7 @@ import type { Clock } from '../../src/broker/lib/clock.ts'
 import { fixedJwks, type Jwks, parseJwks } from '../../src/broker/authentication/jwks.ts'
 import type { TokenRequest, Policy } from '../../src/broker/policy/model.ts'
 import { authorize, type Grant } from '../../src/broker/authorization/authorize.ts'
-import { parsePolicy } from '../../src/broker/policy/parse.ts'
+import { parsePolicy } from '../../src/broker/policy/file/parse.ts'
 import { createSignatureLimiter } from '../../src/broker/authentication/signature-limiter.ts'
 import { movableClock, noon } from './clock.ts'
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import { test } from 'node:test'
-import { parsePolicy } from '../../src/broker/policy/parse.ts'
+import { parsePolicy } from '../../src/broker/policy/file/parse.ts'
 import { createMetrics } from '../../src/telemetry/metrics.ts'
 import { graph, observers, policyOf, sampleCaller, send, type TestBroker } from '../support/broker.ts'
 import { sendRaw } from '../http/server/raw.ts'

@@ -8,7 +8,7 @@ import { isEntraIssuer } from '../lib/identifiers.ts'
 import { asRefusal, clockToleranceSeconds, earlyRefusal, entraRefusal, expiryRefusal } from './jwt-refusals.ts'
 import { membersOf } from '../lib/json-members.ts'
 import { isCanonicalJws } from './compact-jws.ts'
-import { keepNamed, noNames } from '../policy/named-claims.ts'
+import { keepNamed, noNames } from '../policy/file/named-claims.ts'
 import type { Policy } from '../policy/model.ts'
 
 /** An issuer whose JWTs authenticate callers. */

@@ -1,6 +1,6 @@
 import { LRUCache } from 'lru-cache'
 import type { Clock } from '../lib/clock.ts'
-import { weightOf } from '../policy/named-claims.ts'
+import { weightOf } from '../policy/file/named-claims.ts'
 import type { VerifiedJwt } from './jwt.ts'
 
 const maxCachedJwts = 10_000

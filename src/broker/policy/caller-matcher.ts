@@ -9,7 +9,7 @@ import {
   valueAt,
   type Matcher,
 } from './patterns.ts'
-import type { CallerText } from './schema.ts'
+import type { CallerText } from './file/schema.ts'
 
 /** Decides whether a caller is one that a rule or a denial lists. */
 export interface CallerMatcher {

@@ -1,5 +1,5 @@
 import type { CallerMatcher } from './caller-matcher.ts'
-import type { ClaimNames } from './named-claims.ts'
+import type { ClaimNames } from './file/named-claims.ts'
 
 /** What a caller requests. It is well-formed; whether the policy knows and permits it is not decided yet. */
 export interface TokenRequest {

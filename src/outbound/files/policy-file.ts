@@ -1,5 +1,5 @@
 import type { Policy } from '../../broker/policy/model.ts'
-import { maxPolicyBytes, parsePolicy, versionOf } from '../../broker/policy/parse.ts'
+import { maxPolicyBytes, parsePolicy, versionOf } from '../../broker/policy/file/parse.ts'
 import { InvalidConfigurationError, messageOf } from '../../errors.ts'
 import { readLimitedFile } from './files.ts'
 import { parsePolicyInThread } from './policy-thread.ts'

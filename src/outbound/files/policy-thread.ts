@@ -1,9 +1,9 @@
 import { once } from 'node:events'
 import { setImmediate } from 'node:timers/promises'
 import { MessageChannel, receiveMessageOnPort, Worker, type MessagePort } from 'node:worker_threads'
-import { PolicyCompiler } from '../../broker/policy/compile.ts'
+import { PolicyCompiler } from '../../broker/policy/file/compile.ts'
 import type { Policy } from '../../broker/policy/model.ts'
-import { versionOf } from '../../broker/policy/parse.ts'
+import { versionOf } from '../../broker/policy/file/parse.ts'
 import { InvalidConfigurationError } from '../../errors.ts'
 import type { PolicyMessage, PolicyWorkerData } from './policy-worker.ts'
 

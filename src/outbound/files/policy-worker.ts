@@ -1,6 +1,6 @@
 import { workerData, type MessagePort } from 'node:worker_threads'
-import { readPolicyText } from '../../broker/policy/parse.ts'
-import { partsOf, type PolicyPart } from '../../broker/policy/policy-parts.ts'
+import { readPolicyText } from '../../broker/policy/file/parse.ts'
+import { partsOf, type PolicyPart } from '../../broker/policy/file/policy-parts.ts'
 import { InvalidConfigurationError, type ConfigurationError } from '../../errors.ts'
 
 /**

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { parsePolicy } from '../../../src/broker/policy/parse.ts'
+import { parsePolicy } from '../../../src/broker/policy/file/parse.ts'
 import { decide } from '../../../src/broker/policy/decide.ts'
 import type { Policy } from '../../../src/broker/policy/model.ts'
 import { cast, graph, ids, type Json, tokenRequest } from '../../support/callers.ts'

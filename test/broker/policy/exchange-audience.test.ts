@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { validateExchangeAudience } from '../../../src/broker/policy/validate.ts'
+import { validateExchangeAudience } from '../../../src/broker/policy/file/validate.ts'
 import { cast, graph, ids, policyOf } from '../../support/callers.ts'
 
 const callers = [{ issuer: 'onprem', subject: 'worker' }]

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { parsePolicy } from '../../../src/broker/policy/parse.ts'
+import { parsePolicy } from '../../../src/broker/policy/file/parse.ts'
 import { InvalidConfigurationError } from '../../../src/errors.ts'
 import { cast, graph, ids } from '../../support/callers.ts'
 import { runs } from '../../support/runs.ts'

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { parsePolicy } from '../../../src/broker/policy/parse.ts'
+import { parsePolicy } from '../../../src/broker/policy/file/parse.ts'
 import { InvalidConfigurationError, type ConfigurationError } from '../../../src/errors.ts'
 
 function errorsOf(text: string): readonly ConfigurationError[] {

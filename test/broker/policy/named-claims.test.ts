@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { compileCaller } from '../../../src/broker/policy/caller-matcher.ts'
-import { keepNamed, noNames, weightOf } from '../../../src/broker/policy/named-claims.ts'
+import { keepNamed, noNames, weightOf } from '../../../src/broker/policy/file/named-claims.ts'
 import { cast, graph, ids, type Json, policyOf } from '../../support/callers.ts'
 
 /** A rule that names no claims. */

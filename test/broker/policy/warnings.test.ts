@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { policyWarnings } from '../../../src/broker/policy/warnings.ts'
+import { policyWarnings } from '../../../src/broker/policy/file/warnings.ts'
 import { cast, graph, type Json, policyOf } from '../../support/callers.ts'
 import { noon } from '../../support/clock.ts'
 

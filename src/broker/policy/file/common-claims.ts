@@ -1,4 +1,4 @@
-import { claimPath } from './patterns.ts'
+import { claimPath } from '../patterns.ts'
 import type { CallerText } from './schema.ts'
 
 /** Claims of the protocol that are the same in every token of an issuer, or differ in each token. */

@@ -1,5 +1,5 @@
 import type { TLocalizedValidationError } from 'typebox/error'
-import { membersOf, type Members } from '../lib/json-members.ts'
+import { membersOf, type Members } from '../../lib/json-members.ts'
 import type { SchemaError, Path } from './schema.ts'
 
 /**

@@ -1,7 +1,7 @@
-import { compileCaller, compileDeniedCaller } from './caller-matcher.ts'
+import { compileCaller, compileDeniedCaller } from '../caller-matcher.ts'
 import { beginningOf, keyInstances } from './api-key-entries.ts'
 import { NamedClaims } from './named-claims.ts'
-import type { ApiKeySettings, Denial, IssuerSettings, Limit, Policy, PolicyIndex, Rule } from './model.ts'
+import type { ApiKeySettings, Denial, IssuerSettings, Limit, Policy, PolicyIndex, Rule } from '../model.ts'
 import { partsOf, type PolicyPart, type RestText } from './policy-parts.ts'
 import type { DenialText, PolicyText, RuleText } from './schema.ts'
 

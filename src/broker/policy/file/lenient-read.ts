@@ -1,4 +1,4 @@
-import { isObject, membersOf, type Members } from '../lib/json-members.ts'
+import { isObject, membersOf, type Members } from '../../lib/json-members.ts'
 import { policyFileSchema, type PolicyText } from './schema.ts'
 
 /**

@@ -10,7 +10,7 @@ import {
   type Pair,
   type YAMLMap,
 } from 'yaml'
-import { InvalidConfigurationError, type ConfigurationError } from '../../errors.ts'
+import { InvalidConfigurationError, type ConfigurationError } from '../../../errors.ts'
 import type { SchemaError } from './schema.ts'
 import { pathText } from './schema-errors.ts'
 

@@ -1,6 +1,6 @@
-import { isAtEntraHost, isGuid } from '../lib/identifiers.ts'
+import { isAtEntraHost, isGuid } from '../../lib/identifiers.ts'
 import { keyWarnings } from './api-key-entries.ts'
-import type { IssuerSettings, Policy } from './model.ts'
+import type { IssuerSettings, Policy } from '../model.ts'
 
 /** What the warnings of a policy depend on besides the policy. */
 export interface PolicySurroundings {

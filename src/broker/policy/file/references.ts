@@ -1,5 +1,5 @@
-import { nearestName } from '../lib/did-you-mean.ts'
-import { isGuid } from '../lib/identifiers.ts'
+import { nearestName } from '../../lib/did-you-mean.ts'
+import { isGuid } from '../../lib/identifiers.ts'
 import type { PolicyText } from './schema.ts'
 
 /** The sections of the file that define names, and what the names stand for. */

@@ -1,5 +1,5 @@
-import { isObject, membersOf } from '../lib/json-members.ts'
-import { claimPath } from './patterns.ts'
+import { isObject, membersOf } from '../../lib/json-members.ts'
+import { claimPath } from '../patterns.ts'
 import type { CallerText } from './schema.ts'
 
 /** Names of claims as a tree: a JSON pointer such as `/kubernetes.io/namespace` has one node per part. */

@@ -1,5 +1,5 @@
 import { Type, type Static } from 'typebox'
-import { guidPattern, namePattern, scopePattern } from '../lib/identifiers.ts'
+import { guidPattern, namePattern, scopePattern } from '../../lib/identifiers.ts'
 
 /**
  * The schema of the policy file, key by key. `validate.ts` checks what concerns several keys: names that must be defined,
