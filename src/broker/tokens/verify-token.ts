@@ -19,7 +19,7 @@ export const maxLifetimeSeconds = 7 * 24 * 3600
 
 /**
  * Reads the token of a token response (RFC 6749 §5.1): visible ASCII, since callers put it into a header as it is, and of
- * the type `Bearer`, in any case, since callers are told that it is.
+ * the type `Bearer`, in any case, since the response says `Bearer`.
  *
  * @param body the response's fields, which can have any type
  * @param from whose response it is, for the message: `Entra`
