@@ -14,6 +14,10 @@ export interface IssuedToken {
   readonly expiresAt?: number
   /** Seconds after which the issuer suggests to fetch a newer token. */
   readonly refreshIn?: number
+  /** When its exchange began, in milliseconds since 1970 by the clock of the replica that made it. Set with a second level. */
+  readonly issuedAt?: number
+  /** When it becomes due, the same for all replicas, in milliseconds since 1970. Set with a second level. */
+  readonly refreshAt?: number
   /** The ids of the exchange at the issuer, for its support. */
   readonly traceId?: string
   readonly correlationId?: string
@@ -103,6 +107,42 @@ export interface FetchFilter {
 export const dropReasons = ['idle', 'share', 'full'] as const
 /** One of {@link dropReasons}. */
 export type DropReason = (typeof dropReasons)[number]
+
+/** How a look-up in the second level ended. `purged`: it found a token from before a purge, which is not used. */
+export type SharedLookUpOutcome = (typeof sharedLookUpOutcomes)[number]
+
+/** Every {@link SharedLookUpOutcome}. */
+export const sharedLookUpOutcomes = ['hit', 'miss', 'unavailable', 'unreadable', 'purged'] as const
+
+/** Whether a token could be written to the second level. */
+export type SharedStoreOutcome = (typeof sharedStoreOutcomes)[number]
+
+/** Every {@link SharedStoreOutcome}. */
+export const sharedStoreOutcomes = ['stored', 'failed'] as const
+
+/**
+ * What a fetch did about the lease of its key. won: it made the exchange for all replicas. waited: it got the result of the
+ * replica that had the lease. alone: it made the exchange without a lease, because the store was unavailable or the holder of
+ * the lease did not finish in time.
+ */
+export type LeaseOutcome = (typeof leaseOutcomes)[number]
+
+/** Every {@link LeaseOutcome}. */
+export const leaseOutcomes = ['won', 'waited', 'alone'] as const
+
+/** What the second level reports. Subscribers must return quickly and must not throw. */
+export interface SecondLevelEvents {
+  /** A look-up ended. */
+  readonly sharedLookUp: (outcome: SharedLookUpOutcome, seconds: number) => void
+  /** A token was written, or could not be. */
+  readonly sharedStore: (outcome: SharedStoreOutcome, seconds: number) => void
+  /** A fetch has ended; see {@link LeaseOutcome}. */
+  readonly lease: (outcome: LeaseOutcome) => void
+  /** The store became available or unavailable; `since` is in milliseconds since 1970. */
+  readonly secondLevelChanged: (isUp: boolean, since: number) => void
+  /** A purge of another replica was applied here, so many seconds after it was made. */
+  readonly purgeReceived: (lagSeconds: number) => void
+}
 
 /** What the broker reports. Subscribers (audit, metrics, health) must return quickly and must not throw. */
 export interface Events {

@@ -1,0 +1,77 @@
+import type { Grant } from '../authorization/authorize.ts'
+import type { FetchFilter, IssuedToken, TokenSource } from '../events.ts'
+
+/** Which token a replica looks for. */
+export interface Wanted {
+  /** Only a token that was issued later than this (milliseconds since 1970) is of use; absent: any usable token. */
+  readonly newerThan?: number
+  /** Whether a caller waits. Then the store has 250 ms for a response, else 75 ms. */
+  readonly isAwaited: boolean
+}
+
+/** What a look-up found. */
+export interface LookUp {
+  /** With `issuedAt` and `refreshAt`. */
+  readonly token: IssuedToken | undefined
+  /** Whether another replica is fetching it now. */
+  readonly isFetching: boolean
+}
+
+/** How far a purge reached. */
+export interface PurgeReach {
+  /** The number of live replicas, this one included; `undefined` if the store did not respond. */
+  readonly live: number | undefined
+  /** How many of them have confirmed the purge within 500 ms, this one included. */
+  readonly confirmed: number
+}
+
+/** The state of a second level. */
+export interface SecondLevelStatus {
+  readonly isUp: boolean
+  /** Since when, in milliseconds since 1970. */
+  readonly since: number
+  /** In words, for people: why it is down, for instance. Has no credential. */
+  readonly detail: string
+  /** The number of live replicas, this one included; `undefined` while it is unknown. */
+  readonly liveReplicas: number | undefined
+  /** The name of this replica. */
+  readonly replica: string
+}
+
+/**
+ * A token store that several replicas share, behind the memory of each: so a key costs one exchange for all of them. A
+ * broker works without one, and goes on without one that is unavailable.
+ */
+export interface SecondLevel {
+  /**
+   * Looks a token up. Never rejects: a store that is unavailable or slow, or has something that cannot be read or is from
+   * before a purge, counts as a miss.
+   */
+  readonly lookUp: (grant: Grant, wanted: Wanted) => Promise<LookUp>
+  /**
+   * Makes one exchange per key for all replicas: the replica that gets the lease calls `exchange` and stores the result, and
+   * the others wait for it. Calls `exchange` itself if the store is unavailable, or if the holder of the lease does not
+   * finish in time.
+   *
+   * Rejects as `exchange` does, also with the failure that the holder of the lease shared.
+   *
+   * @param exchange resolves to a token with `issuedAt` and `refreshAt`
+   */
+  readonly fetch: (grant: Grant, wanted: Wanted, signal: AbortSignal, exchange: TokenSource) => Promise<IssuedToken>
+  /**
+   * Purges for all replicas. Never rejects. The caller has purged its own memory before, and does so again afterwards: until
+   * this settles, a look-up of this replica may find what is being purged.
+   */
+  readonly purge: (filter: FetchFilter) => Promise<PurgeReach>
+  /**
+   * Sets the listener for the purges of other replicas. It is called with `{}` (which matches everything) when purges may
+   * have been missed. A purge is confirmed once it has returned. One listener.
+   */
+  readonly observePurges: (listener: (filter: FetchFilter) => void) => void
+  /** For `/health`. Sends nothing. */
+  readonly status: () => SecondLevelStatus
+  /** Connects. Resolves after the first connection or after one second, and never rejects: connecting continues. */
+  readonly start: () => Promise<void>
+  /** Ends the connections. Does not reject. */
+  readonly close: () => Promise<void>
+}
