@@ -40,7 +40,7 @@ export interface Handling {
   readonly circuit: 'failure' | 'response' | 'ignored'
   /**
    * Which requests get the same error from the negative cache for a while, without an exchange; `nothing` if none.
-   * `broker/tokens/negative-cache-rules.ts` reads it; the row of an AADSTS code may name another level.
+   * `broker/tokens/negative-cache/negative-cache-rules.ts` reads it; the row of an AADSTS code may name another level.
    */
   readonly cachedFor: FailureLevel | 'nothing'
   /**

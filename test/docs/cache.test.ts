@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { createFairQueue, defaultMaxWaiting, foregroundTurns } from '../../src/broker/tokens/fair-queue.ts'
-import { failureLevel, failurePeriodMs } from '../../src/broker/tokens/negative-cache-rules.ts'
+import { createFairQueue, defaultMaxWaiting, foregroundTurns } from '../../src/broker/tokens/fair-queue/fair-queue.ts'
+import { failureLevel, failurePeriodMs } from '../../src/broker/tokens/negative-cache/negative-cache-rules.ts'
 import {
   freshness,
   latestDue,
@@ -11,7 +11,7 @@ import {
   remainingMs,
   shortLifeSeconds,
 } from '../../src/broker/tokens/freshness.ts'
-import { keptAfterMs } from '../../src/broker/tokens/negative-cache.ts'
+import { keptAfterMs } from '../../src/broker/tokens/negative-cache/negative-cache.ts'
 import { longestIdentityBackOffMs, minRemainingSeconds } from '../../src/broker/tokens/assertion-cache.ts'
 import { cacheOutcomes } from '../../src/broker/events.ts'
 import { readConfig } from '../../src/config/config.ts'

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import type { Json } from '../../emulator/jws.ts'
-import { failureLevel } from '../../src/broker/tokens/negative-cache-rules.ts'
+import { failureLevel } from '../../src/broker/tokens/negative-cache/negative-cache-rules.ts'
 import { errorTable } from '../../src/errors.ts'
 import { aadstsCodes } from '../../src/outbound/entra/aadsts-codes.ts'
 import { startWorld, type TestBroker } from '../support/broker.ts'

@@ -6,7 +6,7 @@ import type { Clock, Wait } from '../lib/clock.ts'
 import { expiredOnArrival, lifetimeUnavailable, overloaded, replaceOnceMs } from './cache-errors.ts'
 import { createCacheInspector, type CacheInspector } from './cache-statistics.ts'
 import { cachedToken, type CachedToken } from './cached-token.ts'
-import { createFairQueue } from './fair-queue.ts'
+import { createFairQueue } from './fair-queue/fair-queue.ts'
 import {
   freshness,
   livesLonger,
@@ -18,7 +18,7 @@ import {
   usableMs,
   type Moment,
 } from './freshness.ts'
-import { createNegativeCache, matches, type NegativeCache } from './negative-cache.ts'
+import { createNegativeCache, matches, type NegativeCache } from './negative-cache/negative-cache.ts'
 import { createSingleFlight, type SingleFlight } from './single-flight.ts'
 import { TokenStore } from './token-store.ts'
 

@@ -2,11 +2,11 @@ import { asBrokerError, BrokerError } from '../../errors.ts'
 import type { CachedToken } from './cached-token.ts'
 import type { Clock, Wait } from '../lib/clock.ts'
 import { withDeadline } from '../lib/deadline.ts'
-import { matches, type NegativeCache } from './negative-cache.ts'
+import { matches, type NegativeCache } from './negative-cache/negative-cache.ts'
 import type { FetchFilter } from '../events.ts'
 import { momentOf, type Moment } from './freshness.ts'
 import type { Grant } from '../authorization/authorize.ts'
-import type { QueuedTask, FairQueue } from './fair-queue.ts'
+import type { QueuedTask, FairQueue } from './fair-queue/fair-queue.ts'
 import type { Events, IssuedToken, TokenSource } from '../events.ts'
 
 /** The fetches that are queued or under way: at most one per key, however many callers wait for it. */

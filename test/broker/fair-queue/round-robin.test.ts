@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { RoundRobinQueue } from '../../../src/broker/tokens/round-robin.ts'
+import { RoundRobinQueue } from '../../../src/broker/tokens/fair-queue/round-robin.ts'
 
 const nothing = () => undefined
 const any = () => true

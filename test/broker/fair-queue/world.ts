@@ -1,4 +1,8 @@
-import { createFairQueue, type QueuedTask, type FairQueueOptions } from '../../../src/broker/tokens/fair-queue.ts'
+import {
+  createFairQueue,
+  type QueuedTask,
+  type FairQueueOptions,
+} from '../../../src/broker/tokens/fair-queue/fair-queue.ts'
 
 /** Lets all pending promises settle. */
 export const settled = () => new Promise(resolve => setImmediate(resolve))

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import * as fc from 'fast-check'
-import type { FetchTarget } from '../../../src/broker/tokens/negative-cache-rules.ts'
+import type { FetchTarget } from '../../../src/broker/tokens/negative-cache/negative-cache-rules.ts'
 import { BrokerError } from '../../../src/errors.ts'
 import { arm, graph, ids } from '../../support/callers.ts'
 import { runs } from '../../support/runs.ts'

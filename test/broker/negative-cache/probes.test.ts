@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { keptAfterMs, probeMs } from '../../../src/broker/tokens/negative-cache.ts'
+import { keptAfterMs, probeMs } from '../../../src/broker/tokens/negative-cache/negative-cache.ts'
 import { BrokerError } from '../../../src/errors.ts'
 import { consent, failure, federation, negativeCacheWorld, otherScope, otherTenant, target } from './world.ts'
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { failureLevel, failurePeriodMs } from '../../../src/broker/tokens/negative-cache-rules.ts'
+import { failureLevel, failurePeriodMs } from '../../../src/broker/tokens/negative-cache/negative-cache-rules.ts'
 import type { BrokerError, ErrorCode, ReasonOf } from '../../../src/errors.ts'
 import type { FailureLevel } from '../../../src/reasons/row.ts'
 import { reasons as known, refusedWith } from '../../support/reasons.ts'

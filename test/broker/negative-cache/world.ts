@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
-import { createNegativeCache, matches } from '../../../src/broker/tokens/negative-cache.ts'
-import type { FetchTarget } from '../../../src/broker/tokens/negative-cache-rules.ts'
+import { createNegativeCache, matches } from '../../../src/broker/tokens/negative-cache/negative-cache.ts'
+import type { FetchTarget } from '../../../src/broker/tokens/negative-cache/negative-cache-rules.ts'
 import { BrokerError, type ErrorCode, type ErrorParts, type ReasonOf } from '../../../src/errors.ts'
 import { arm, graph, ids } from '../../support/callers.ts'
 import { movableClock } from '../../support/clock.ts'

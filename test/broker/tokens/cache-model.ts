@@ -1,4 +1,4 @@
-import { matches } from '../../../src/broker/tokens/negative-cache.ts'
+import { matches } from '../../../src/broker/tokens/negative-cache/negative-cache.ts'
 import type { FetchFilter } from '../../../src/broker/events.ts'
 import type { FailureLevel } from '../../../src/reasons/row.ts'
 import type { Moment } from '../../../src/broker/tokens/freshness.ts'

@@ -1,8 +1,8 @@
 import { LRUCache } from 'lru-cache'
-import { asBrokerError, type BrokerError } from '../../errors.ts'
-import { levels, type FailureLevel } from '../../reasons/row.ts'
-import type { FetchFilter } from '../events.ts'
-import type { Clock } from '../lib/clock.ts'
+import { asBrokerError, type BrokerError } from '../../../errors.ts'
+import { levels, type FailureLevel } from '../../../reasons/row.ts'
+import type { FetchFilter } from '../../events.ts'
+import type { Clock } from '../../lib/clock.ts'
 import { failureLevel, failurePeriodMs, type FetchTarget, forOthers, withSecondsLeft } from './negative-cache-rules.ts'
 
 /** A cached failure of one application, of one application in one tenant, or of one key. */

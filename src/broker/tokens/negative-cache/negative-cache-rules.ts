@@ -1,5 +1,5 @@
-import { type BrokerError, errorTable } from '../../errors.ts'
-import type { FailureLevel } from '../../reasons/row.ts'
+import { type BrokerError, errorTable } from '../../../errors.ts'
+import type { FailureLevel } from '../../../reasons/row.ts'
 
 /** What a fetch is for. A `Grant` is one. */
 export interface FetchTarget {
