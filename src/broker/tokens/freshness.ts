@@ -11,12 +11,16 @@ export const momentOf = (clock: Clock): Moment => ({ now: clock.now(), monotonic
 
 /** What the issuer says about a token's life. */
 export interface Lifetime {
-  /** Seconds, counted from the moment when the token was requested. */
+  /** Seconds, counted from {@link issuedAt}, or else from the moment when the token was requested. */
   readonly expiresIn: number
   /** The token's own `exp`, in milliseconds since 1970. */
   readonly expiresAt?: number
   /** Seconds after which the issuer suggests to fetch a newer token. */
   readonly refreshIn?: number
+  /** When it was requested, in milliseconds since 1970, if another replica did so: by that replica's clock. */
+  readonly issuedAt?: number
+  /** When it becomes due, in milliseconds since 1970, if that is planned already. */
+  readonly refreshAt?: number
 }
 
 /** When a token turns from fresh to due to expired. All in milliseconds. */
@@ -44,11 +48,12 @@ export const latestDue = 0.95
  * Plans a token's life.
  *
  * - It ends at the earlier of `expiresIn` and its own `exp`.
- * - It is due when the issuer suggests, else after 75 % of its life, or half of a life under five minutes. ±10 % are
- *   added, so that tokens fetched together do not become due together.
+ * - It is due at `refreshAt`. Without that, when the issuer suggests, else after 75 % of its life, or half of a life under
+ *   five minutes; ±10 % are added, so that tokens fetched together do not become due together.
  * - It is expired for its last `minRemainingSeconds`, or the last tenth of its life if that is less.
  *
- * @param requestedAt when the token was requested: its life starts then
+ * @param requestedAt when the token was requested, or looked up. Its life starts then, or at `issuedAt` if that is earlier:
+ *   a replica whose clock is fast makes no life longer
  * @param random uniform in [0, 1)
  */
 export function planLife(
@@ -57,17 +62,25 @@ export function planLife(
   minRemainingSeconds: number,
   random: () => number,
 ): Life {
-  const life = Math.min(known.expiresIn * 1000, (known.expiresAt ?? Number.POSITIVE_INFINITY) - requestedAt.now)
-  const share = life < shortLifeSeconds * 1000 ? 0.5 : 0.75
-  const wanted = known.refreshIn === undefined ? life * share : Math.min(known.refreshIn * 1000, life)
+  const start = Math.min(known.issuedAt ?? requestedAt.now, requestedAt.now)
+  const endsAt = Math.min(start + known.expiresIn * 1000, known.expiresAt ?? Number.POSITIVE_INFINITY)
+  const life = endsAt - start
   const minRemaining = Math.min(minRemainingSeconds * 1000, life / 10)
-  const dueAfter = Math.min(wanted * (1 + jitter * (2 * random() - 1)), latestDue * (life - minRemaining))
+  const wanted = known.refreshAt === undefined ? planRefresh(known, life, random) : known.refreshAt - start
+  const dueAfter = Math.min(wanted, latestDue * (life - minRemaining))
   return {
-    endsAt: requestedAt.now + life,
-    endsAtMonotonic: requestedAt.monotonic + life,
+    endsAt,
+    endsAtMonotonic: requestedAt.monotonic + (endsAt - requestedAt.now),
     dueBeforeEnd: life - dueAfter,
     minRemaining,
   }
+}
+
+/** Milliseconds after which a refresh is wanted, with jitter. */
+function planRefresh({ refreshIn }: Lifetime, life: number, random: () => number): number {
+  const share = life < shortLifeSeconds * 1000 ? 0.5 : 0.75
+  const wanted = refreshIn === undefined ? life * share : Math.min(refreshIn * 1000, life)
+  return wanted * (1 + jitter * (2 * random() - 1))
 }
 
 /**

@@ -67,6 +67,39 @@ describe('a life is planned', () => {
   })
 })
 
+describe('the life of a token that another replica has fetched', () => {
+  const [hour, minute] = [3_600_000, 60_000]
+  const at = (minutes: number): number => noon + minutes * minute
+  const table: readonly [known: Lifetime, due: number, expired: number, total: number, why: string][] = [
+    [{ expiresIn: 3600, issuedAt: at(-10) }, 35, 49, 50, 'its life began ten minutes ago'],
+    [{ expiresIn: 3600, issuedAt: at(-10), refreshAt: at(30) }, 30, 49, 50, 'due when the other replica has planned'],
+    [{ expiresIn: 3600, issuedAt: at(-10), refreshAt: at(-1) }, -1, 49, 50, 'due already'],
+    [{ expiresIn: 3600, issuedAt: at(-10), refreshAt: at(500) }, 46.05, 49, 50, 'a plan beyond the end: after 95 %'],
+    [{ expiresIn: 3600, issuedAt: at(0), refreshAt: at(30) }, 30, 59, 60, 'fetched just now'],
+    [{ expiresIn: 3600, issuedAt: at(10) }, 45, 59, 60, 'its clock is ten minutes fast: no longer than from now on'],
+    [{ expiresIn: 3600, issuedAt: at(10), expiresAt: at(55) }, 41.25, 54, 55, 'its own exp is looked at again'],
+    [{ expiresIn: 3600, issuedAt: at(-10), expiresAt: at(40) }, 27.5, 39, 40, 'the earlier end counts'],
+    [{ expiresIn: 3600, issuedAt: at(-60) }, -15, -1, 0, 'it has ended'],
+    [{ expiresIn: 3600, issuedAt: at(-600) }, -555, -541, -540, 'it ended long ago'],
+  ]
+  for (const [known, due, expired, total, why] of table) {
+    test(`${JSON.stringify({ ...known, issuedAt: (known.issuedAt ?? noon) - noon })}: ${why}`, () => {
+      const life = planLife(known, start, 60, middle)
+      assert.equal(life.endsAt, at(total))
+      assert.equal(life.endsAtMonotonic - start.monotonic, total * minute)
+      assert.ok(Math.abs(life.endsAt - life.dueBeforeEnd - at(due)) < 1, 'due')
+      assert.equal(life.endsAt - life.minRemaining, at(expired))
+    })
+  }
+
+  test('has no jitter besides that of the replica that planned it', () => {
+    const known = { expiresIn: 3600, issuedAt: noon - hour / 2, refreshAt: noon + hour / 4 }
+    const random = () => assert.fail('no new jitter')
+    const { endsAt, dueBeforeEnd } = planLife(known, start, 60, random)
+    assert.equal(endsAt - dueBeforeEnd, known.refreshAt)
+  })
+})
+
 describe('jitter', () => {
   const table: readonly [known: Lifetime, least: number, most: number, why: string][] = [
     [{ expiresIn: 3600 }, 2430, 2970, '10 % of 45 minutes either way'],
