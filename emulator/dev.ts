@@ -5,6 +5,9 @@ import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { codeOf } from '../src/errors.ts'
+import { ExitError, exitCodes } from '../src/exit.ts'
+import { devHelp, readDevOptions } from './dev-options.ts'
 import { startEmulator, type Emulator } from './emulator.ts'
 import { sample } from './options.ts'
 
@@ -13,7 +16,6 @@ import { sample } from './options.ts'
  * It forwards signals to the broker and ends when the broker ends, with the same exit code.
  */
 
-const port = process.env['PORT'] ?? '8080'
 /** Seconds. The welcome text says 8 hours. */
 const callerTokenLife = 8 * 60 * 60
 const startWithinMs = 20_000
@@ -39,21 +41,30 @@ rules:
     permissions: [observe, purge]
 `
 
-/** Checked before anything starts: otherwise another broker on this port could respond to the readiness check. */
-async function isPortFree(): Promise<boolean> {
+/**
+ * Checked before anything starts: otherwise another broker on this port could respond to the readiness check.
+ * @param port 0 chooses a free one
+ * @throws ExitError if the port is unavailable
+ */
+async function claimPort(port: number): Promise<number> {
   const probe = createServer()
   try {
-    probe.listen(Number(port), '127.0.0.1')
+    probe.listen(port, '127.0.0.1')
     await once(probe, 'listening')
-    return true
-  } catch {
-    return false
+    const address = probe.address()
+    return typeof address === 'object' && address !== null ? address.port : port
+  } catch (thrown) {
+    const why = codeOf(thrown) === 'EACCES' ? 'this user has no permission to use it' : 'stop the program that uses it'
+    throw new ExitError(
+      `port ${port} is unavailable: ${why}, or run "PORT=0 npm run dev", which chooses a free one`,
+      exitCodes.listen,
+    )
   } finally {
     probe.close()
   }
 }
 
-async function startBroker(emulator: Emulator, folder: string): Promise<ChildProcess> {
+async function startBroker(emulator: Emulator, folder: string, port: number): Promise<ChildProcess> {
   const [policyFile, caFile] = [join(folder, 'policy.yaml'), join(folder, 'emulator-ca.pem')]
   await writeFile(policyFile, policyText(emulator))
   // The broker waits a second for a file that was just written, in case it is not complete yet.
@@ -66,7 +77,10 @@ async function startBroker(emulator: Emulator, folder: string): Promise<ChildPro
       ...process.env,
       ...emulator.environment(),
       HOST: '127.0.0.1',
-      PORT: port,
+      PORT: String(port),
+      TLS_CERT_FILE: '',
+      TLS_KEY_FILE: '',
+      TLS_CLIENT_CA_FILE: '',
       BROKER_POLICY_FILE: policyFile,
       BROKER_PUBLIC_URL: `http://127.0.0.1:${port}`,
       // Read by Node itself when the process starts.
@@ -75,18 +89,20 @@ async function startBroker(emulator: Emulator, folder: string): Promise<ChildPro
   })
 }
 
-async function isReady(broker: ChildProcess): Promise<boolean> {
+/** @param probes where `/readyz` is */
+async function isReady(broker: ChildProcess, probes: { host: string; port: number }): Promise<boolean> {
   for (const end = Date.now() + startWithinMs; Date.now() < end && broker.exitCode === null; await sleep(50)) {
-    const ready = await fetch(`http://127.0.0.1:${port}/readyz`).catch(() => undefined)
+    const ready = await fetch(`http://${probes.host}:${probes.port}/readyz`).catch(() => undefined)
     if (ready?.ok && broker.exitCode === null) return true
   }
   return false
 }
 
-async function printWelcome(emulator: Emulator): Promise<void> {
+/** On stderr: stdout has the broker's log only. */
+async function printWelcome(emulator: Emulator, port: number): Promise<void> {
   const token = await emulator.mintCallerToken({ sub: 'sample-caller' }, { expiresIn: callerTokenLife })
   const url = `http://127.0.0.1:${port}`
-  process.stdout.write(`
+  process.stderr.write(`
 The broker is ready at ${url}. It uses an emulator of Entra, so you need no Azure account.
 The warning about BROKER_UNSAFE_AUTHORITY above is expected here.
 
@@ -111,22 +127,23 @@ Press Ctrl-C to stop the broker and the emulator.
 }
 
 async function dev(): Promise<number> {
-  if (!(await isPortFree())) {
-    process.stderr.write(
-      `dev: port ${port} is unavailable. Stop the program that uses it, or run "PORT=8081 npm run dev".\n`,
-    )
-    return 4
+  const { help, port: wantedPort, probes } = readDevOptions(process.argv.slice(2), process.env)
+  if (help) {
+    process.stdout.write(devHelp)
+    return exitCodes.stopped
   }
+  const port = await claimPort(wantedPort)
   const emulator = await startEmulator()
   const folder = await mkdtemp(join(tmpdir(), 'token-broker-dev-'))
   try {
-    const broker = await startBroker(emulator, folder)
+    const broker = await startBroker(emulator, folder, port)
     const exited = once(broker, 'exit')
     // Ctrl-C also reaches the broker directly, because it is in the foreground group. It counts the two signals as one.
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
       process.on(signal, () => broker.kill(signal === 'SIGHUP' ? 'SIGTERM' : signal))
     }
-    if (await isReady(broker)) await printWelcome(emulator)
+    const at = probes ?? { host: '127.0.0.1', port }
+    if (await isReady(broker, at)) await printWelcome(emulator, port)
     else if (broker.exitCode === null)
       process.stderr.write('dev: the broker is not ready yet. Its log above says why.\n')
     await exited
@@ -137,4 +154,10 @@ async function dev(): Promise<number> {
   }
 }
 
-process.exitCode = await dev()
+try {
+  process.exitCode = await dev()
+} catch (thrown) {
+  if (!(thrown instanceof ExitError)) throw thrown
+  process.stderr.write(`dev: ${thrown.message}\n`)
+  process.exitCode = thrown.exitCode
+}

@@ -4,6 +4,7 @@ import { enableCompileCache } from 'node:module'
 import { join } from 'node:path'
 import { handOverSignals } from './service/startup-signals.ts'
 import { redactCredentials } from './broker/lib/credential-shapes.ts'
+import { nearestName } from './broker/lib/did-you-mean.ts'
 import { columns, runCommand, usage, type Command } from './commands/command.ts'
 import { ExitError, exitCodes } from './exit.ts'
 
@@ -36,6 +37,12 @@ const commands: Readonly<Record<string, readonly [summary: string, load: () => P
   'key new': ['create an API key for a caller', async () => (await import('./commands/key.ts')).newKeyCommand],
 }
 
+/** What the commands of two words have in common. */
+const groups: Readonly<Record<string, string>> = {
+  policy: 'check, explain and test a policy file',
+  key: 'create API keys for callers',
+}
+
 const help = `token-broker: issues tenant-scoped Microsoft Entra access tokens to authenticated callers, as a policy allows
 
 Usage: token-broker <command>
@@ -43,7 +50,7 @@ Usage: token-broker <command>
 Commands:
 ${columns(Object.entries(commands).map(([name, [summary]]) => [name, summary]))}
 Options:
-  --help     show this text; after a command, the help of that command
+  --help     show this text; after a command, the help of that command (or: token-broker help <command>)
   --version  show the version
 
 Exit codes:
@@ -55,10 +62,21 @@ Exit codes:
   ${exitCodes.mismatch}  policy explain: the request is not granted; policy test: a decision is not the expected one
 `
 
+function helpOfGroup(group: string): string {
+  const rows = namesIn(group).map(name => [name, commands[name]?.[0] ?? ''])
+  return (
+    `token-broker ${group}: ${groups[group]}\n\nUsage: token-broker ${group} <command>\n\nCommands:\n${columns(rows)}` +
+    `\nOptions:\n  --help  show this text; after a command, the help of that command, with its exit codes\n`
+  )
+}
+
+const namesIn = (group: string): readonly string[] => Object.keys(commands).filter(name => name.startsWith(`${group} `))
+const isHelp = (arg: string | undefined): boolean => arg === '--help' || arg === '-h' || arg === 'help'
+const out = (text: string): void => void process.stdout.write(text)
+
 /** Runs the command line. Resolves to the exit code. */
 async function run(args: readonly string[]): Promise<number> {
   const [first = '', second = ''] = args
-  const out = (text: string): void => void process.stdout.write(text)
   for (const [name, length] of [
     [`${first} ${second}`, 2],
     [first, 1],
@@ -73,26 +91,42 @@ async function run(args: readonly string[]): Promise<number> {
       })
     }
   }
-  if (args.length === 1 && (first === '--help' || first === '-h')) {
-    out(help)
-    return exitCodes.stopped
-  }
+  if (first === 'help' && args.length > 1 && !isHelp(second)) return run([...args.slice(1), '--help'])
   if (args.length === 1 && first === '--version') {
     out(`${(await import('./service/package.ts')).version}\n`)
     return exitCodes.stopped
   }
-  return refuse(first, second)
+  const wanted = helpFor(args)
+  if (wanted === undefined) return refuse(first, second)
+  out(wanted)
+  return exitCodes.stopped
+}
+
+/** The help for arguments that are no command: a part of the commands' names, or a request for help. */
+function helpFor(args: readonly string[]): string | undefined {
+  const [first = '', ...others] = args
+  if (!others.every(isHelp)) return undefined
+  if (isHelp(first)) return help
+  return Object.hasOwn(groups, first) ? helpOfGroup(first) : undefined
 }
 
 function refuse(first: string, second: string): never {
   if (first === '') throw usage('no command given')
   if (first.startsWith('-')) throw usage(`unknown option "${first}"`)
-  const parts = Object.keys(commands).filter(name => name.startsWith(`${first} `))
-  if (parts.length === 0) throw usage(`unknown command "${first}"`)
-  const what =
-    second === '' || second.startsWith('-') ? `${first} is incomplete` : `unknown command "${first} ${second}"`
-  throw usage(`${what}; allowed commands: ${parts.join(', ')}`)
+  if (!Object.hasOwn(groups, first)) {
+    const known = [...Object.keys(commands), ...Object.keys(groups)]
+    throw usage(
+      `unknown command "${first}"${suggestion(nearest(`${first} ${second}`, known) ?? nearest(first, known))}`,
+    )
+  }
+  if (second.startsWith('-')) throw usage(`unknown option "${second}"`, first)
+  const close = suggestion(nearest(`${first} ${second}`, namesIn(first)))
+  throw usage(`unknown command "${first} ${second}"${close}; allowed commands: ${namesIn(first).join(', ')}`, first)
 }
+
+const nearest = (name: string, known: readonly string[]) => nearestName(name, known, shortestCommand)
+const shortestCommand = 3
+const suggestion = (name: string | undefined): string => (name === undefined ? '' : ` (did you mean ${name}?)`)
 
 // Every failure is reported on stderr, and by the exit code.
 try {

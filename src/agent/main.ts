@@ -1,9 +1,9 @@
-import { once } from 'node:events'
 import type { Environment } from '../config/environment.ts'
 import { InvalidConfigurationError, messageOf } from '../errors.ts'
 import { ExitError, exitCodes } from '../exit.ts'
 import { readCredential } from './workload-credential.ts'
 import { readOrCreateSecret } from './secret-file.ts'
+import { version } from '../service/package.ts'
 import { listen, stopOnSignal } from '../service/process.ts'
 import { bufferedOutput } from '../telemetry/output.ts'
 import { readFlags, type AgentSettings } from './settings.ts'
@@ -26,11 +26,12 @@ export async function agent(
   const sink = bufferedOutput(1)
   process.on('exit', sink.flush)
   const service = wireAgent(settings, secret, sink)
+  service.log.info({ version, node: process.version }, 'starting')
   // Without a handler, SIGHUP would end the process, and systemd would consider that a clean exit.
   process.on('SIGHUP', () => service.log.info('SIGHUP ignored: files are read at each use'))
   const address = await listenLocally(service, settings)
   await warnOfUnusable(service, settings)
-  await print(environmentLines(settings, address))
+  print(environmentLines(settings, address))
   stopOnSignal(service, { drainSeconds: 0 })
   handOverSignals()
   await service.warmUp()
@@ -93,6 +94,7 @@ function environmentLines({ listen: where, secretFile, metadata }: AgentSettings
 /** A text as one word of a shell. */
 const quote = (text: string): string => (/^[\w./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`)
 
-async function print(lines: readonly string[]): Promise<void> {
-  if (!process.stdout.write(`${lines.join('\n')}\n`)) await once(process.stdout, 'drain')
+/** On stderr, as everything that is for people: stdout has the log's JSON lines only. */
+function print(lines: readonly string[]): void {
+  process.stderr.write(`${lines.join('\n')}\n`)
 }

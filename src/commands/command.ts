@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util'
+import { nearestName } from '../broker/lib/did-you-mean.ts'
 import { hasCredential, redactCredentials } from '../broker/lib/credential-shapes.ts'
 import type { Environment } from '../config/environment.ts'
 import { messageOf } from '../errors.ts'
@@ -124,6 +125,9 @@ function refuseCredentials({ name, takes, options }: Command, values: Input['opt
   }
 }
 
+/** Characters of the shortest option that is suggested. */
+const shortestOption = 3
+
 function parse({ name, options }: Command, args: readonly string[]) {
   const known = Object.entries(options).map(([flag, { type }]) => [flag, { type }] as const)
   try {
@@ -134,7 +138,10 @@ function parse({ name, options }: Command, args: readonly string[]) {
     })
   } catch (thrown) {
     // Node adds advice about positional arguments, which does not apply here.
-    throw usage(messageOf(thrown).split('. To specify')[0] ?? '', name)
+    const what = messageOf(thrown).split('. To specify')[0] ?? ''
+    const unknown = /^Unknown option '--([\w-]+)'/.exec(what)?.[1] ?? ''
+    const near = nearestName(unknown, [...Object.keys(options), 'help'], shortestOption)
+    throw usage(near === undefined || unknown === '' ? what : `${what} (did you mean --${near}?)`, name)
   }
 }
 

@@ -194,7 +194,8 @@ function readAuthority(read: EnvironmentReader): string {
 
 function readIdentity(read: EnvironmentReader, authority: string): IdentitySettings {
   const source = read.choice('BROKER_IDENTITY_SOURCE', ['managed-identity', 'workload-identity'])
-  const clientId = read.text('BROKER_IDENTITY_CLIENT_ID')
+  // With workload-identity it has no effect, and is no unknown variable.
+  read.text('BROKER_IDENTITY_CLIENT_ID')
   const audience = read.text('BROKER_IDENTITY_AUDIENCE') ?? clouds.get(authority) ?? defaultAudience
   if (source === 'workload-identity') {
     const homeTenant = read.required('AZURE_TENANT_ID', "the identity's tenant id; AKS workload identity sets it")
@@ -203,9 +204,8 @@ function readIdentity(read: EnvironmentReader, authority: string): IdentitySetti
     const tokenFile = read.required('AZURE_FEDERATED_TOKEN_FILE', 'AKS workload identity sets it')
     return { source, tokenFile, homeTenant: homeTenant.toLowerCase() }
   }
-  if (clientId === undefined) {
-    read.addError('BROKER_IDENTITY_CLIENT_ID', 'is required (the client id of the user-assigned managed identity)')
-  } else if (!isGuid(clientId)) {
+  const clientId = read.required('BROKER_IDENTITY_CLIENT_ID', 'the client id of the user-assigned managed identity')
+  if (clientId !== '' && !isGuid(clientId)) {
     read.addError('BROKER_IDENTITY_CLIENT_ID', `must be a GUID; got "${clientId}"`)
   }
   const endpoint = read.required('IDENTITY_ENDPOINT', platformHint(read))
@@ -213,7 +213,7 @@ function readIdentity(read: EnvironmentReader, authority: string): IdentitySetti
     read.addError('IDENTITY_ENDPOINT', 'must be an http or https URL')
   }
   const header = read.requiredSecret('IDENTITY_HEADER', platformHint(read))
-  return { source, clientId: clientId ?? '', endpoint, header, audience }
+  return { source, clientId, endpoint, header, audience }
 }
 
 const platformHint = (read: EnvironmentReader): string =>

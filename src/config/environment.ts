@@ -1,6 +1,6 @@
 import type { ConfigurationError } from '../errors.ts'
 import { hasCredential, redactCredentials } from '../broker/lib/credential-shapes.ts'
-import { nearestName } from '../broker/lib/did-you-mean.ts'
+import { namesWithTheSameWords, nearestName } from '../broker/lib/did-you-mean.ts'
 
 /** Environment variables by name, as in `process.env`. */
 export type Environment = Readonly<Record<string, string | undefined>>
@@ -17,6 +17,8 @@ export class EnvironmentReader {
   readonly warnings: string[] = []
   readonly #environment: Environment
   readonly #read = new Set<string>()
+  /** Required variables that are absent. */
+  readonly #absent = new Set<string>()
 
   /** @param environment is only read, never changed */
   constructor(environment: Environment) {
@@ -64,7 +66,10 @@ export class EnvironmentReader {
   }
 
   #present(name: string, hint: string, value: string | undefined): string {
-    if (value === undefined) this.addError(name, `is required (${hint})`)
+    if (value === undefined) {
+      this.#absent.add(name)
+      this.addError(name, `is required (${hint})`)
+    }
     return value ?? ''
   }
 
@@ -105,7 +110,8 @@ export class EnvironmentReader {
 
   /**
    * Adds a warning for each variable that was not read and is probably misspelt or of another version: it has one of
-   * the prefixes, or its name is nearly that of a variable that was read. Call it after all variables were read.
+   * the prefixes, its name is nearly that of a variable that was read, or it is a part of the name of a required variable
+   * that is absent. The error about that variable names it too. Call it after all variables were read.
    */
   warnOfUnknown(prefixes: readonly string[]): void {
     for (const [name, value] of Object.entries(this.#environment)) {
@@ -115,10 +121,26 @@ export class EnvironmentReader {
         if (hasPrefix) this.warnings.push(`${name} comes from a Kubernetes Service and is ignored`)
         continue
       }
-      const meant = nearestName(name, this.#read)
-      if (!hasPrefix && meant === undefined) continue
-      const hint = meant === undefined ? '' : ` (did you mean ${meant}?)`
+      const meant = this.#meant(name, hasPrefix)
+      if (!hasPrefix && meant.length === 0) continue
+      const hint = meant.length === 0 ? '' : ` (did you mean ${meant.join(' or ')}?)`
       this.warnings.push(`${name} is not a setting of this version and is ignored${hint}`)
+      this.#explainAbsence(name, meant)
+    }
+  }
+
+  /** The variables of which a name is probably a misspelling. Unrelated programs have variables with the same words. */
+  #meant(name: string, hasPrefix: boolean): readonly string[] {
+    const nearest = nearestName(name, this.#read)
+    if (nearest !== undefined) return [nearest]
+    return namesWithTheSameWords(name, hasPrefix ? this.#read : this.#absent)
+  }
+
+  /** An invalid configuration is reported without its warnings. */
+  #explainAbsence(name: string, meant: readonly string[]): void {
+    for (const [nth, { where, what }] of this.errors.entries()) {
+      if (!meant.includes(where) || !this.#absent.has(where)) continue
+      this.errors[nth] = { where, what: `${what}; ${name} is set, which is not a setting of this version` }
     }
   }
 }

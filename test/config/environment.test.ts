@@ -85,6 +85,7 @@ const least: Environment = {
 describe('the numbers of the configuration have limits', () => {
   const table: readonly [name: string, least: number, most: number][] = [
     ['PORT', 0, 65_535],
+    ['MANAGEMENT_PORT', 0, 65_535],
     ['BROKER_CACHE_MAX_ENTRIES', 1, 10_000_000],
     ['BROKER_MIN_REMAINING_SECONDS', 0, 3_600],
     ['BROKER_UPSTREAM_TIMEOUT_MS', 100, 60_000],
@@ -123,56 +124,6 @@ describe('a Kubernetes Service named "broker" beside it', () => {
     assert.deepEqual([config.port, config.drainSeconds], [8080, 10])
     assert.equal(config.warnings.length, 2)
     for (const warning of config.warnings) assert.match(warning, /enableServiceLinks: false/)
-  })
-})
-
-describe('variables that are not read', () => {
-  test('cause a warning if they begin with BROKER_: they are misspelt, or of another version', () => {
-    const { warnings } = readConfig({
-      ...least,
-      BROKER_POLICYFILE: 'a',
-      BROKER_REDIS_URL: 'redis://secret',
-      OTHER: 'b',
-    })
-    assert.deepEqual(warnings, [
-      'BROKER_POLICYFILE is not a setting of this version and is ignored (did you mean BROKER_POLICY_FILE?)',
-      'BROKER_REDIS_URL is not a setting of this version and is ignored',
-    ])
-  })
-})
-
-describe('variables whose name is nearly that of a setting', () => {
-  const warned: readonly [name: string, meant: string | undefined, why: string][] = [
-    ['MANAGMENT_PORT', 'MANAGEMENT_PORT', 'a letter left out, in the prefix'],
-    ['BROKR_POLICY_FILE', 'BROKER_POLICY_FILE', 'the same'],
-    ['BROKERR_POLICY_FILE', 'BROKER_POLICY_FILE', 'a letter too many'],
-    ['BORKER_POLICY_FILE', 'BROKER_POLICY_FILE', 'two letters swapped'],
-    ['LOGLEVEL', 'LOG_LEVEL', 'without the underscore'],
-    ['LOG_LEVELS', 'LOG_LEVEL', 'with an s'],
-    ['TSL_CERT_FILE', 'TLS_CERT_FILE', 'the usual one'],
-    ['TLS_CERTFILE', 'TLS_CERT_FILE', 'with the prefix: the warning suggests the name'],
-    ['IDENTITY_ENDPONT', 'IDENTITY_ENDPOINT', 'what the platform sets'],
-    ['BRKR_POLICYFILE', undefined, 'three edits'],
-    ['SSL_CERT_FILE', undefined, "OpenSSL's own: three edits"],
-    ['AZURE_CLIENT_ID', undefined, "AKS' own"],
-    ['HOME', undefined, 'two edits from HOST, which is too short to compare'],
-    ['PORTS', undefined, 'one edit from PORT, which is too short too'],
-    ['broker_policy_file', undefined, 'another case is another name'],
-    ['', undefined, 'nothing'],
-  ]
-  for (const [name, meant, why] of warned)
-    test(`${name || 'no name'}: ${meant === undefined ? 'no warning' : `did you mean ${meant}?`} (${why})`, () => {
-      const expected = `${name} is not a setting of this version and is ignored (did you mean ${meant}?)`
-      assert.deepEqual(readConfig({ ...least, [name]: 'x' }).warnings, meant === undefined ? [] : [expected])
-    })
-
-  test('cause no warning if they come from a Kubernetes Service', () => {
-    assert.deepEqual(readConfig({ ...least, MANAGMENT_PORT: 'tcp://10.0.0.7:80' }).warnings, [])
-  })
-
-  test('of two settings the nearer one is suggested', () => {
-    const { warnings } = readConfig({ ...least, MANAGEMENT_PORTT: '1' })
-    assert.match(warnings.join(), /did you mean MANAGEMENT_PORT\?\)$/)
   })
 })
 

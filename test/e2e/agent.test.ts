@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, describe, test, type TestContext } from 'node:test'
 import { startEmulator } from '../../emulator/emulator.ts'
+import { version } from '../../src/service/package.ts'
 import { type Closing, graph, parseObject, send, until } from '../support/broker.ts'
 import { environmentOf, run, type Run, serve } from './process.ts'
 
@@ -27,14 +28,14 @@ async function place(t: Closing) {
 async function start(t: TestContext, flags: readonly string[], sign = 'export IDENTITY_HEADER') {
   const { args, ...rest } = await place(t)
   const agent = run(t, [...args, ...flags])
-  await until('the agent listens', () => agent.stdout().includes(sign) || agent.hasExited(), 20)
+  await until('the agent listens', () => agent.stderr().includes(sign) || agent.hasExited(), 20)
   assert.ok(!agent.hasExited(), agent.stderr())
   return { ...rest, agent }
 }
 
 /** The variables that it printed, as a shell would set them. */
-async function variables({ stdout }: Run): Promise<Readonly<Record<string, string>>> {
-  const lines = [...stdout().matchAll(/^export (\w+)=("\$\(cat .+\)"|\S+)/gm)]
+async function variables({ stderr }: Run): Promise<Readonly<Record<string, string>>> {
+  const lines = [...stderr().matchAll(/^export (\w+)=("\$\(cat .+\)"|\S+)/gm)]
   const values = lines.map(async ([, name = '', value = '']) => {
     const file = /^"\$\(cat (.+)\)"$/.exec(value)?.[1]
     return [name, file === undefined ? value : await readFile(file, 'utf8')] as const
@@ -53,6 +54,9 @@ test('it prints the variables for the workload, and a request with them gets a t
   assert.equal(header, await readFile(secretFile, 'utf8'))
   assert.equal((await stat(secretFile)).mode & 0o777, 0o600)
   await until('ready', () => agent.messages().includes('ready'))
+  const [first, ...lines] = agent.stdout().trimEnd().split('\n').map(parseObject)
+  assert.deepEqual([first?.['msg'], first?.['version']], ['starting', version], 'stdout has JSON lines only')
+  assert.ok(lines.every(({ level }) => level === 'info'))
   for (const secret of [header, String(reply.json['access_token'])])
     assert.ok(!agent.stdout().includes(secret) && !agent.stderr().includes(secret))
   agent.signal('SIGTERM')
@@ -81,7 +85,7 @@ test('the workload keeps its secret when the agent starts again', async t => {
   const { args, secretFile } = await place(t)
   await writeFile(secretFile, 'the-secret-that-the-workload-has-had-all-along', { mode: 0o600 })
   const agent = run(t, [...args, '--port', '0'])
-  await until('the agent listens', () => agent.stdout().includes('IDENTITY_HEADER'), 20)
+  await until('the agent listens', () => agent.stderr().includes('IDENTITY_HEADER'), 20)
   assert.equal((await variables(agent))['IDENTITY_HEADER'], 'the-secret-that-the-workload-has-had-all-along')
 })
 
@@ -144,7 +148,7 @@ describe('on a Unix socket', () => {
     const { folder, args, secretFile } = await place(t)
     const socket = join(folder, 'agent.sock')
     const agent = run(t, [...args, '--socket', socket])
-    await until('the agent listens', () => agent.stdout().includes(sign), 20)
+    await until('the agent listens', () => agent.stderr().includes(sign), 20)
     assert.equal((await stat(socket)).mode & 0o777, 0o600)
     const reply = await askOver(socket, await readFile(secretFile, 'utf8'))
     assert.equal(reply.status, 200, reply.text)
@@ -156,11 +160,11 @@ describe('on a Unix socket', () => {
     const { folder, args } = await place(t)
     const socket = join(folder, 'agent.sock')
     const first = run(t, [...args, '--socket', socket])
-    await until('the agent listens', () => first.stdout().includes(sign), 20)
+    await until('the agent listens', () => first.stderr().includes(sign), 20)
     first.signal('SIGKILL')
     await first.exited
     const second = run(t, [...args, '--socket', socket])
-    await until('it listens again', () => second.stdout().includes(sign) || second.hasExited(), 20)
+    await until('it listens again', () => second.stderr().includes(sign) || second.hasExited(), 20)
     const third = run(t, [...args, '--socket', socket])
     assert.equal(await third.exited, 4)
     assert.match(third.stderr(), /another process listens/)

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { writeFile } from 'node:fs/promises'
+import { utimes, writeFile } from 'node:fs/promises'
 import { connect, createServer, type AddressInfo } from 'node:net'
 import { after, test } from 'node:test'
 import { startEmulator } from '../../emulator/emulator.ts'
-import { graph, parseObject, send, until } from '../support/broker.ts'
+import { version } from '../../src/service/package.ts'
+import { graph, parseObject, policyOf, send, until } from '../support/broker.ts'
 import { environmentOf, run, serve } from './process.ts'
 
 const emulator = await startEmulator()
@@ -30,6 +31,7 @@ test('it logs that it listens and that it is ready, in JSON lines only', async t
   await until('ready', () => broker.messages().includes('ready'), 20)
   const lines = broker.stdout().trimEnd().split('\n').map(parseObject)
   const [warning, ...others] = lines.toSorted((a, b) => String(b['level']).localeCompare(String(a['level'])))
+  assert.deepEqual([lines[0]?.['msg'], lines[0]?.['version']], ['starting', version])
   assert.match(String(warning?.['msg']), /^BROKER_UNSAFE_AUTHORITY=true: the identity's token is sent to /)
   assert.ok(
     others.every(({ level }) => level === 'info'),
@@ -148,6 +150,34 @@ test('all errors of the environment and of the policy are reported together, wit
   assert.doesNotMatch(broker.stderr(), /\n\s+at /)
   assert.equal(broker.stdout(), '')
 })
+
+for (const [what, changes] of [
+  ['the environment', { PORT: '99999' }],
+  ['nothing else', {}],
+] as const)
+  test(`errors of all files are reported together, and with those of ${what}`, async t => {
+    const good = await environmentOf(t, emulator, changes)
+    const { BROKER_POLICY_FILE: policyFile = '' } = good
+    const nowhere = {
+      TLS_CERT_FILE: '/nowhere/tls.crt',
+      TLS_KEY_FILE: '/nowhere/tls.key',
+      TLS_CLIENT_CA_FILE: policyFile,
+    }
+    const policy = {
+      ...policyOf(emulator),
+      issuers: { emulator: { issuer: 'https://k8s.example', audiences: ['a'], jwksFile: '/nowhere/jwks.json' } },
+    }
+    await writeFile(policyFile, JSON.stringify(policy))
+    await utimes(policyFile, 0, 0)
+    const broker = run(t, ['serve'], { ...good, ...nowhere })
+    assert.equal(await broker.exited, 3)
+    const named = broker
+      .stderr()
+      .match(/^ {2}[^:]+(?=: )/gm)
+      ?.map(name => name.trim())
+    const files = ['TLS_CERT_FILE', 'TLS_KEY_FILE', 'TLS_CLIENT_CA_FILE', 'issuers.emulator.jwksFile']
+    assert.deepEqual(named, [...Object.keys(changes), ...files], broker.stderr())
+  })
 
 test('a missing policy file is reported by its path, with exit code 3', async t => {
   const environment = await environmentOf(t, emulator, { BROKER_POLICY_FILE: '/nowhere/policy.yaml' })

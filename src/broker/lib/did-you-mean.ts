@@ -17,6 +17,20 @@ export function nearestName(
   return others.find(each => isWithin(1, name, each)) ?? long.find(each => isWithin(2, name, each))
 }
 
+/** The most names that {@link namesWithTheSameWords} returns. */
+const mostSuggested = 3
+
+/**
+ * The known names that begin or end with this one, or with which it begins or ends; words are separated by underscores.
+ * `BROKER_POLICY` and `POLICY_FILE` are parts of `BROKER_POLICY_FILE`, `BROKER_LOG_LEVEL` contains `LOG_LEVEL`. At most
+ * three names, in the order of `known`.
+ */
+export function namesWithTheSameWords(name: string, known: Iterable<string>): readonly string[] {
+  const contains = (longer: string, shorter: string): boolean =>
+    shorter !== '' && (longer.startsWith(`${shorter}_`) || longer.endsWith(`_${shorter}`))
+  return [...known].filter(each => contains(each, name) || contains(name, each)).slice(0, mostSuggested)
+}
+
 /**
  * Whether the Levenshtein distance is at most `edits`: characters to insert, delete or replace. The common beginning is
  * skipped in a loop, so the depth of the recursion is the number of edits: names in an invalid file can be very long.

@@ -71,7 +71,8 @@ export function addDocs(app: FastifyInstance, root: string): void {
     return reply.headers(headers).type('application/json; charset=utf-8').send(text)
   })
 
-  app.get('/docs', { schema: { operationId: 'getDocs', response }, config }, (_request, reply) =>
+  const home = { ...config, isHome: true }
+  app.get('/docs', { schema: { operationId: 'getDocs', response }, config: home }, (_request, reply) =>
     reply.headers(headers).type('text/html; charset=utf-8').send(page),
   )
   addAssets(app, root)

@@ -31,6 +31,8 @@ declare module 'fastify' {
      * that protocol too, and name the route's path.
      */
     marks?: readonly string[]
+    /** Whether `GET /` is redirected to the route. */
+    isHome?: boolean
   }
 }
 
@@ -196,7 +198,8 @@ function addAll(app: FastifyInstance, parts: Parts, routes: readonly AddRoutes[]
   }
 
   app.setNotFoundHandler((request, reply) => {
-    const { methods, protocol, hint } = paths.at(request.url, request.headers)
+    const { methods, protocol, hint, home } = paths.at(request.url, request.headers)
+    if (home !== undefined && request.method === 'GET') return reply.redirect(home)
     if (methods === undefined) {
       const unknown = new BrokerError('not_found', `No endpoint has this path.${hint}`)
       return sendProblem(parts, unknown, request, reply, protocol)

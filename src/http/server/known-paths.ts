@@ -10,6 +10,8 @@ interface KnownPath {
   readonly protocol: Protocol | undefined
   /** A sentence with the path of the endpoint to which a header belongs, after a blank; empty if there is none. */
   readonly hint: string
+  /** Where a browser that opens the origin is sent, as a relative reference; `undefined` for other requests, and without such a route. */
+  readonly home: string | undefined
 }
 
 /** A route, or several routes with one path. */
@@ -43,7 +45,14 @@ export class KnownPaths {
     const hint = marked ? ` Send this request to ${marked.methods.join(', ')} ${written(marked.parts)}.` : ''
     const above = routes.find(({ config: { below } }) => below !== undefined && path.startsWith(below))
     const protocol = (marked ?? route ?? above)?.config.protocol
-    return { methods: route?.methods, protocol, hint }
+    const isOrigin = path === '/' && protocol === undefined
+    const home = isOrigin
+      ? routes
+          .find(({ config: { isHome } }) => isHome)
+          ?.parts.slice(1)
+          .join('/')
+      : undefined
+    return { methods: route?.methods, protocol, hint, home }
   }
 
   /** The last route that has one of a request's headers among its `marks`. */

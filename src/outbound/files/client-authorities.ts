@@ -18,7 +18,7 @@ const certificate = /-----BEGIN CERTIFICATE-----[\s\S]+?-----END CERTIFICATE----
  * Reads a file of one or more CA certificates in PEM.
  * @throws InvalidConfigurationError if the file cannot be read, has no certificate, or has one that is not a CA's
  */
-async function readAuthorities(path: string): Promise<AuthoritiesFile> {
+export async function readAuthorities(path: string): Promise<AuthoritiesFile> {
   try {
     const pem = await readLimitedFile(path, maxPemBytes)
     const certificates = (pem.match(certificate) ?? []).map(each => new X509Certificate(each))

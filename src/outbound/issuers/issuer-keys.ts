@@ -57,6 +57,13 @@ export async function connectIssuers(
   return issuers
 }
 
+/** The errors of the files that the issuers name. */
+export async function issuerFileErrors(settings: readonly IssuerSettings[]): Promise<readonly ConfigurationError[]> {
+  const errors: ConfigurationError[] = []
+  await Promise.all(settings.map(issuer => readFiles(issuer, errors)))
+  return errors
+}
+
 /** An issuer as an upstream, for health and metrics. */
 export const issuerUpstream = ({ name }: Pick<IssuerSettings, 'name'>): Upstream => ({ kind: 'issuer', name })
 

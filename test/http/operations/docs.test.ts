@@ -39,6 +39,26 @@ function assertShut({ headers }: Reply): void {
   }
 }
 
+describe('the origin', () => {
+  test('sends a browser to the page', async () => {
+    for (const path of ['/', '/?from=bookmark']) {
+      const { status, headers } = await get(path)
+      assert.equal(status, 302)
+      assert.equal(new URL(String(headers.location), broker.url).href, `${broker.url}/docs`)
+    }
+  })
+
+  test('is still no endpoint for other methods', async () => {
+    for (const method of ['POST', 'HEAD', 'PUT'])
+      assert.equal((await send(`${broker.url}/`, { method })).status, 404, method)
+  })
+
+  test('is no endpoint where the page is on another listener', async t => {
+    const { url } = await world.broker(t, { environment: { MANAGEMENT_PORT: '0' } })
+    assert.equal((await send(`${url}/`)).status, 404)
+  })
+})
+
 describe('the page', () => {
   test('is HTML without inline scripts or styles', () => {
     assert.equal(page.status, 200)

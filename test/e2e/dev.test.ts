@@ -1,0 +1,33 @@
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import { devHelp, readDevOptions } from '../../emulator/dev-options.ts'
+import type { Environment } from '../../src/config/environment.ts'
+import { ExitError } from '../../src/exit.ts'
+
+describe('npm run dev refuses what it cannot use, before anything starts', () => {
+  const rows: readonly (readonly [args: readonly string[], environment: Environment, code: number, says: RegExp])[] = [
+    [[], { PORT: 'abc' }, 3, /PORT: must be a whole number from 0 to 65535; got "abc"/],
+    [[], { PORT: '65536' }, 3, /PORT: must be a whole number from 0 to 65535; got "65536"/],
+    [[], { PORT: '-1' }, 3, /PORT/],
+    [[], { PORT: '8080 ' }, 3, /PORT/],
+    [[], { PORT: '1', MANAGEMENT_PORT: '1e3' }, 3, /MANAGEMENT_PORT: must be a whole number/],
+    [[], { MANAGEMENT_PORT: '0' }, 3, /MANAGEMENT_PORT: must not be 0/],
+    [['--frob'], {}, 2, /Unknown option '--frob'\nTry: npm run dev -- --help/],
+    [['8081'], {}, 2, /Unexpected argument '8081'/],
+  ]
+  for (const [args, environment, code, says] of rows)
+    test(`${JSON.stringify(environment)} npm run dev -- ${args.join(' ')}`, () => {
+      assert.throws(
+        () => readDevOptions(args, environment),
+        (thrown: unknown) => thrown instanceof ExitError && thrown.exitCode === code && says.test(thrown.message),
+      )
+    })
+})
+
+test('npm run dev takes the port of PORT, 8080 by default, and the probes where they are', () => {
+  assert.deepEqual(readDevOptions([], {}), { help: false, port: 8080, probes: undefined })
+  const { port, probes } = readDevOptions([], { PORT: '0', MANAGEMENT_PORT: '9090' })
+  assert.deepEqual([port, probes], [0, { host: '127.0.0.1', port: 9090 }])
+  assert.equal(readDevOptions(['--help'], { PORT: '1' }).help, true)
+  assert.match(devHelp, /^Usage: npm run dev -- \[options\]$/m)
+})
