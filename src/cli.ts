@@ -35,6 +35,10 @@ const commands: Readonly<Record<string, readonly [summary: string, load: () => P
     async () => (await import('./commands/policy-test.ts')).policyTestCommand,
   ],
   'key new': ['create an API key for a caller', async () => (await import('./commands/key.ts')).newKeyCommand],
+  'key cache': [
+    'create a key that encrypts the cache which replicas share',
+    async () => (await import('./commands/key-cache.ts')).cacheKeyCommand,
+  ],
 }
 
 /** What the commands of two words have in common. */

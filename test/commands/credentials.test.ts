@@ -4,6 +4,7 @@ import { encodeKey } from '../../src/broker/authentication/api-keys.ts'
 import { agentCommand } from '../../src/commands/agent.ts'
 import { runCommand, type Command } from '../../src/commands/command.ts'
 import { newKeyCommand } from '../../src/commands/key.ts'
+import { cacheKeyCommand } from '../../src/commands/key-cache.ts'
 import { policyCheckCommand } from '../../src/commands/policy-check.ts'
 import { policyExplainCommand } from '../../src/commands/policy-explain.ts'
 import { policyTestCommand } from '../../src/commands/policy-test.ts'
@@ -17,6 +18,7 @@ const key = encodeKey(Buffer.alloc(32, 7))
 const commands = [
   agentCommand,
   newKeyCommand,
+  cacheKeyCommand,
   policyCheckCommand,
   policyExplainCommand,
   policyTestCommand,

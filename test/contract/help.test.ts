@@ -3,6 +3,7 @@ import { describe, test } from 'node:test'
 import { agentCommand } from '../../src/commands/agent.ts'
 import { columns, helpOf } from '../../src/commands/command.ts'
 import { newKeyCommand } from '../../src/commands/key.ts'
+import { cacheKeyCommand } from '../../src/commands/key-cache.ts'
 import { policyCheckCommand } from '../../src/commands/policy-check.ts'
 import { policyExplainCommand } from '../../src/commands/policy-explain.ts'
 import { policyTestCommand } from '../../src/commands/policy-test.ts'
@@ -12,6 +13,7 @@ describe('--help fits a terminal of 120 columns', () => {
   const commands = [
     agentCommand,
     newKeyCommand,
+    cacheKeyCommand,
     policyCheckCommand,
     policyExplainCommand,
     policyTestCommand,

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { parse } from 'yaml'
 import { isKey, hashKey } from '../../src/broker/authentication/api-keys.ts'
+import { parseKeyRing } from '../../src/outbound/redis/key-ring.ts'
 import { run } from './process.ts'
 
 const day = 86_400_000
@@ -32,21 +33,23 @@ test('two runs create two different keys', async t => {
 })
 
 const misuse: readonly (readonly [args: readonly string[], hint: RegExp])[] = [
-  [['key'], /key is incomplete; allowed commands: key new\n/],
-  [['key', 'make'], /unknown command "key make"; allowed commands: key new\n/],
+  [['key'], /key is incomplete; allowed commands: key new, key cache\n/],
+  [['key', 'make'], /unknown command "key make"; allowed commands: key new, key cache\n/],
   [['key', 'new'], /key new needs NAME/],
   [['key', 'new', 'ERP'], /NAME must be .*; got "ERP"/],
   [['key', 'new', 'erp', 'crm'], /takes NAME only, but got "crm"/],
   [['key', 'new', 'erp', '--days', '0'], /--days must be a whole number from 1 to 1095; got "0"/],
   [['key', 'new', 'erp', '--days', '1e3'], /--days must be/],
   [['key', 'new', 'erp', '--length', '3'], /--length/],
+  [['key', 'cache', 'blue'], /takes no arguments?, but got "blue"/],
+  [['key', 'cache', '--length', '64'], /--length/],
 ]
 for (const [args, hint] of misuse)
   test(`"token-broker ${args.join(' ')}" is refused with a hint and exit code 2`, async t => {
     const command = run(t, args)
     assert.equal(await command.exited, 2)
     assert.match(command.stderr(), hint)
-    assert.match(command.stderr(), /Try: token-broker( key new)? --help\n$/)
+    assert.match(command.stderr(), /Try: token-broker( key (new|cache))? --help\n$/)
     assert.equal(command.stdout(), '')
   })
 
@@ -54,4 +57,16 @@ test('"key new --help" shows its arguments, options and exit codes', async t => 
   const command = run(t, ['key', 'new', '--help'])
   assert.equal(await command.exited, 0)
   assert.match(command.stdout(), /Usage: token-broker key new NAME[\s\S]*--days N[\s\S]*Exit codes:/)
+})
+
+test('"key cache" prints one line of a key ring, another one each time', async t => {
+  const commands = [run(t, ['key', 'cache']), run(t, ['key', 'cache'])]
+  assert.deepEqual(await Promise.all(commands.map(each => each.exited)), [0, 0])
+  const lines = commands.map(each => each.stdout())
+  assert.ok(lines.every(line => /^\d{8}[0-9a-f]{4}:[A-Za-z0-9+/]{43}=\n$/.test(line)))
+  assert.equal(parseKeyRing(lines.join('')).keys.length, 2)
+  assert.deepEqual(
+    commands.map(each => each.stderr()),
+    ['', ''],
+  )
 })
