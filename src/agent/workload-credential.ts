@@ -1,4 +1,5 @@
 import { messageOf, BrokerError } from '../errors.ts'
+import { readCredentialFile } from '../outbound/files/credential-file.ts'
 import { readLimitedFile } from '../outbound/files/files.ts'
 
 /** The paths of a workload's credential. At least one of the first three is set. */
@@ -21,7 +22,7 @@ export interface WorkloadCredential {
   readonly tls: { readonly ca?: string; readonly cert?: string; readonly key?: string }
 }
 
-const maxFileBytes = 256 * 1024
+const maxPemBytes = 256 * 1024
 
 /**
  * Reads the workload's credential. It is read for each request, because a kubelet, a SPIRE agent or a person can
@@ -33,30 +34,31 @@ export async function readCredential(files: CredentialFiles): Promise<WorkloadCr
   const { tokenFile, apiKeyFile, certificate, caFile } = files
   const bearerFile = tokenFile ?? apiKeyFile
   const [bearer, ca, cert, key] = await Promise.all([
-    read(bearerFile),
-    read(caFile),
-    read(certificate?.certFile),
-    read(certificate?.keyFile),
+    orUnusable(bearerFile, readCredentialFile),
+    orUnusable(caFile, readPem),
+    orUnusable(certificate?.certFile, readPem),
+    orUnusable(certificate?.keyFile, readPem),
   ])
-  if (bearer !== undefined && !/^[!-~]+$/.test(bearer))
-    throw unusable(`${bearerFile} must contain exactly one credential, without white space`)
   return { bearer, tls: { ...(ca && { ca }), ...(cert && { cert }), ...(key && { key }) } }
 }
 
-async function read(path: string | undefined): Promise<string | undefined> {
+async function orUnusable(
+  path: string | undefined,
+  read: (path: string) => Promise<string>,
+): Promise<string | undefined> {
   if (path === undefined) return undefined
-  let text: string
   try {
-    text = (await readLimitedFile(path, maxFileBytes)).trim()
+    return await read(path)
   } catch (thrown) {
-    throw unusable(messageOf(thrown))
+    throw new BrokerError('identity_unavailable', "The workload's credential cannot be read.", {
+      reason: 'file',
+      cause: new Error(messageOf(thrown)),
+    })
   }
-  if (text === '') throw unusable(`${path} is empty`)
-  return text
 }
 
-const unusable = (why: string) =>
-  new BrokerError('identity_unavailable', "The workload's credential cannot be read.", {
-    reason: 'file',
-    cause: new Error(why),
-  })
+async function readPem(path: string): Promise<string> {
+  const text = (await readLimitedFile(path, maxPemBytes)).trim()
+  if (text === '') throw new Error(`${path} is empty`)
+  return text
+}

@@ -157,7 +157,7 @@ export const requestReasons = {
     issuer_unavailable: reason(
       outside('caller', true),
       'the broker has no keys to verify the token',
-      "read the discovery document of the issuer, or its `jwksUri`, from the broker's network; Kubernetes API servers refuse anonymous reads, so use `jwksFile`",
+      "read the discovery document of the issuer, or its `jwksUri`, from the broker's network; Kubernetes API servers refuse anonymous reads, so use `jwksTokenFile` or `jwksFile`",
     ),
     keys: reason(
       outside('issuer', true),

@@ -40,7 +40,7 @@ test('its values install it', withHelm, async t => {
 })
 
 test('its other examples of values are accepted', withHelm, async t => {
-  assert.equal(values.length, 3)
+  assert.equal(values.length, 4)
   for (const block of values) assert.ok(await render('minimal', '--values', await fileWith(t, block)))
 })
 

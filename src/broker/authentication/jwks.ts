@@ -187,7 +187,8 @@ export async function readyKeys(issuers: readonly Publisher[]): Promise<void> {
       reason: 'keys',
       remedy:
         "From the broker's network, read each issuer's discovery document or jwksUri, and correct its issuer, jwksUri " +
-        'or caFile in the policy; if the issuer refuses anonymous reads, as Kubernetes API servers do, use jwksFile.',
+        'or caFile in the policy; if the issuer refuses anonymous reads, as Kubernetes API servers do, use jwksTokenFile ' +
+        'or jwksFile.',
     })
   })
 }

@@ -23,6 +23,11 @@ export interface IssuerSettings {
   readonly jwksUri?: string
   /** Path of the PEM certificates to trust for the issuer's servers instead of the system's. */
   readonly caFile?: string
+  /**
+   * Path of a token that authenticates the broker when it fetches keys. It is sent to the origin of {@link jwksUri}, or of
+   * the issuer if there is none.
+   */
+  readonly jwksTokenFile?: string
 }
 
 /** An API key of the policy, of which only the hash is known. A name has two of them while one replaces the other. */

@@ -5,20 +5,30 @@ import type { FetchDocument } from '../../broker/events.ts'
 /** Size limit of a document, in bytes. */
 export const maxDocumentBytes = 512 * 1024
 
+/** The media types of a discovery document and of a JWKS (RFC 7517 §8.5). Kubernetes API servers have only the second for keys. */
+const accept = 'application/json, application/jwk-set+json'
+
+/** How documents are fetched. */
+export interface FetchOptions {
+  /** The deadline of all documents. */
+  readonly signal: AbortSignal
+  /** PEM certificates to trust instead of the system's. */
+  readonly ca?: string | undefined
+  /** A token that is sent as bearer, over https and to this origin only. */
+  readonly credential?: { readonly origin: string; readonly token: string } | undefined
+}
+
 /**
  * Makes a function that fetches JSON documents of issuers: discovery documents and JWKS. It follows no redirect, so
  * that each document comes from the configured host, and limits size and time. It rejects with an Error that names the
- * URL.
- *
- * @param signal the deadline of all documents that are fetched with it
- * @param ca PEM certificates to trust instead of the system's
+ * URL, and never the token.
  */
-export function documentFetcher(signal: AbortSignal, ca?: string): FetchDocument {
+export function documentFetcher(options: FetchOptions): FetchDocument {
   return async url => {
-    const response = await get(url, signal, ca)
+    const response = await get(url, options)
     if (response.statusCode !== 200) {
       response.destroy()
-      throw new Error(`${url.href} responded HTTP ${response.statusCode}`)
+      throw new Error(`${url.href} responded HTTP ${response.statusCode}${hintAt(response, url, options)}`)
     }
     const text = await readAll(response, url)
     try {
@@ -30,8 +40,21 @@ export function documentFetcher(signal: AbortSignal, ca?: string): FetchDocument
   }
 }
 
-function get(url: URL, signal: AbortSignal, ca: string | undefined): Promise<IncomingMessage> {
-  const options = { signal, agent: false, headers: { accept: 'application/json' } }
+/** Whether the token belongs to the server of this URL. */
+const isOwn = ({ protocol, origin }: URL, { credential }: FetchOptions): boolean =>
+  protocol === 'https:' && origin === credential?.origin
+
+/** What to do if a server requires the token that it was not sent. */
+function hintAt({ statusCode }: IncomingMessage, url: URL, options: FetchOptions): string {
+  const { credential } = options
+  if (credential === undefined || isOwn(url, options) || (statusCode !== 401 && statusCode !== 403)) return ''
+  return ` without the token of jwksTokenFile, which is sent to ${credential.origin} only; set jwksUri`
+}
+
+function get(url: URL, fetchOptions: FetchOptions): Promise<IncomingMessage> {
+  const { signal, ca, credential } = fetchOptions
+  const authorization = isOwn(url, fetchOptions) ? { authorization: `Bearer ${credential?.token}` } : {}
+  const options = { signal, agent: false, headers: { accept, ...authorization } }
   const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>()
   const request =
     url.protocol === 'https:'

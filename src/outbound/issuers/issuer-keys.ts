@@ -1,13 +1,16 @@
 import { X509Certificate } from 'node:crypto'
+import { decodeJwt } from 'jose'
 import type { Issuer } from '../../broker/authentication/authenticate.ts'
 import type { Clock } from '../../broker/lib/clock.ts'
+import { isExchange } from '../../broker/lib/identifiers.ts'
 import { membersOf } from '../../broker/lib/json-members.ts'
 import { fetchedJwks, fixedJwks, parseJwks, type PublishedKeys, type Jwks } from '../../broker/authentication/jwks.ts'
 import { addressError } from '../../broker/policy/file/validate.ts'
 import type { IssuerSettings } from '../../broker/policy/model.ts'
 import type { Events, FetchDocument, Upstream } from '../../broker/events.ts'
 import { InvalidConfigurationError, messageOf, type ConfigurationError } from '../../errors.ts'
-import { documentFetcher } from './document.ts'
+import { documentFetcher, type FetchOptions } from './document.ts'
+import { readCredentialFile } from '../files/credential-file.ts'
 import { readLimitedFile } from '../files/files.ts'
 
 const maxFileBytes = 512 * 1024
@@ -67,9 +70,12 @@ export async function issuerFileErrors(settings: readonly IssuerSettings[]): Pro
 /** An issuer as an upstream, for health and metrics. */
 export const issuerUpstream = ({ name }: Pick<IssuerSettings, 'name'>): Upstream => ({ kind: 'issuer', name })
 
-/** Reads the keys of `jwksFile`, if there is one, and checks `caFile`. Adds what cannot be used to `errors`. */
+/**
+ * Reads the keys of `jwksFile`, if there is one, and checks `caFile` and `jwksTokenFile`. Adds what cannot be used to
+ * `errors`.
+ */
 async function readFiles(
-  { name, jwksFile, caFile }: IssuerSettings,
+  { name, jwksFile, caFile, jwksTokenFile }: IssuerSettings,
   errors: ConfigurationError[],
 ): Promise<PublishedKeys | undefined> {
   const orError = async <T>(key: string, read: () => Promise<T>): Promise<T | undefined> => {
@@ -81,24 +87,48 @@ async function readFiles(
     }
   }
   if (caFile !== undefined) await orError('caFile', () => readCa(caFile))
+  if (jwksTokenFile !== undefined) await orError('jwksTokenFile', () => readToken(jwksTokenFile))
   if (jwksFile === undefined) return undefined
   return orError('jwksFile', async () => parseJwks(parseJson(await readLimitedFile(jwksFile, maxFileBytes))))
 }
 
-/** The CA file is read for each fetch, so that a new one needs no reload. Fetches are rare. */
+/** The CA file and the token file are read for each fetch, so that a new one needs no reload. Fetches are rare. */
 function fetchedKeys(issuer: IssuerSettings, { clock, timeoutMs, upstreamCalled }: IssuerKeysOptions): Jwks {
   const upstream = issuerUpstream(issuer)
   const { name, caFile } = issuer
   return fetchedJwks(
     name,
     async () => {
-      const deadline = AbortSignal.timeout(timeoutMs)
+      const signal = AbortSignal.timeout(timeoutMs)
       const ca = caFile === undefined ? undefined : await readCa(caFile)
-      return fetchKeys(issuer, documentFetcher(deadline, ca))
+      return fetchKeys(issuer, documentFetcher({ signal, ca, credential: await credentialOf(issuer) }))
     },
     clock,
     (seconds, error) => upstreamCalled(upstream, seconds, error),
   )
+}
+
+/** The token of `jwksTokenFile`, and the origin that the policy names for it. */
+async function credentialOf({ issuer, jwksUri, jwksTokenFile }: IssuerSettings): Promise<FetchOptions['credential']> {
+  if (jwksTokenFile === undefined) return undefined
+  return { origin: new URL(jwksUri ?? issuer).origin, token: await readToken(jwksTokenFile) }
+}
+
+async function readToken(path: string): Promise<string> {
+  const token = await readCredentialFile(path)
+  if (audiencesOf(token).some(isExchange)) {
+    throw new Error(`${path} is the broker's own client assertion; give a token whose audience is the issuer's server`)
+  }
+  return token
+}
+
+/** The audiences of a JWT; none if it is another token. */
+function audiencesOf(token: string): readonly string[] {
+  try {
+    return [decodeJwt(token).aud ?? []].flat()
+  } catch {
+    return []
+  }
 }
 
 /** Parses JSON. The parser's own error would quote the file, so it is replaced. */

@@ -50,6 +50,18 @@ describe('errors of issuers', () => {
     [withIssuer({ jwksUri: 'keys.json' }), 'issuers.onprem.jwksUri', 'no URL'],
     [withIssuer({ jwksFile: '/keys', jwksUri: 'https://a.example' }), 'issuers.onprem.jwksFile', 'two sources of keys'],
     [withIssuer({ jwksFile: '/keys', caFile: '/ca' }), 'issuers.onprem.jwksFile', 'a CA for a file'],
+    [withIssuer({ jwksFile: '/keys', jwksTokenFile: '/t' }), 'issuers.onprem.jwksFile', 'a token for a file'],
+    [withIssuer({ jwksTokenFile: '' }), 'issuers.onprem.jwksTokenFile', 'no path'],
+    [
+      withIssuer({ issuer: 'http://127.0.0.1:8001', jwksTokenFile: '/token' }),
+      'issuers.onprem.jwksTokenFile',
+      'a token over plain http, even on loopback',
+    ],
+    [
+      withIssuer({ jwksUri: 'http://localhost:8001/keys', jwksTokenFile: '/token' }),
+      'issuers.onprem.jwksTokenFile',
+      'a token for plain http, although the issuer has https',
+    ],
     [
       withIssuer({ audiences: [] }),
       'issuers.onprem.audiences',
@@ -79,6 +91,13 @@ describe('errors of issuers', () => {
   for (const address of ['http://127.0.0.1:8080', 'http://localhost:8080', 'http://[::1]:8080', 'https://a.example/']) {
     test(`${address} is accepted`, () => assert.deepEqual(placesOf(withIssuer({ issuer: address })), []))
   }
+
+  test('a token for keys over https is accepted, also if the issuer, which is not called, has none', () => {
+    const jwksUri = 'https://kubernetes.default.svc/openid/v1/jwks'
+    const settings = { jwksTokenFile: '/token', caFile: '/ca' }
+    assert.deepEqual(placesOf(withIssuer(settings)), [])
+    assert.deepEqual(placesOf(withIssuer({ ...settings, issuer: 'http://localhost', jwksUri })), [])
+  })
 
   test('any issuer is accepted if its keys are in a file: it is not called', () => {
     assert.deepEqual(placesOf(withIssuer({ issuer: 'kubernetes/serviceaccount', jwksFile: '/keys' })), [])

@@ -33,7 +33,7 @@ const rows: readonly (readonly [what: string, status: number, body: string, erro
 ]
 for (const [what, status, body, error] of rows)
   test(`${what} is ${error ? 'refused' : 'read'}`, async t => {
-    const document = documentFetcher(AbortSignal.timeout(5000))(await respondingServer(t, status, body))
+    const document = documentFetcher({ signal: AbortSignal.timeout(5000) })(await respondingServer(t, status, body))
     if (error) await assert.rejects(document, error)
     else assert.deepEqual(await document, JSON.parse(body))
   })
@@ -52,7 +52,7 @@ test('a document without end is given up as soon as it is too large, not when th
     request.on('close', closed.resolve)
     pour()
   })
-  await assert.rejects(documentFetcher(AbortSignal.timeout(60_000))(url), /larger than 524288 bytes/)
+  await assert.rejects(documentFetcher({ signal: AbortSignal.timeout(60_000) })(url), /larger than 524288 bytes/)
   await closed.promise
   assert.ok(sent < 32 * limit, `${sent} bytes were taken off the server`)
 })
@@ -65,7 +65,7 @@ for (const status of [301, 302, 303, 307, 308])
       response.end('{"keys":[]}')
     })
     const url = await respondingServer(t, status, '', { location: target.href })
-    await assert.rejects(documentFetcher(AbortSignal.timeout(5000))(url), new RegExp(`HTTP ${status}`))
+    await assert.rejects(documentFetcher({ signal: AbortSignal.timeout(5000) })(url), new RegExp(`HTTP ${status}`))
     assert.equal(followed, 0)
   })
 
@@ -89,7 +89,7 @@ for (const [what, respond] of silences)
   test(`a server that ${what} is given up in time`, async t => {
     const url = await listen(t, respond)
     const began = performance.now()
-    await assert.rejects(documentFetcher(AbortSignal.timeout(150))(url))
+    await assert.rejects(documentFetcher({ signal: AbortSignal.timeout(150) })(url))
     assert.ok(performance.now() - began < 1000)
   })
 
@@ -97,7 +97,7 @@ test('an unreachable server is reported with its URL and the cause', async t => 
   const url = await respondingServer(t, 200, '')
   const nowhere = new URL(url)
   nowhere.port = '1'
-  await assert.rejects(documentFetcher(AbortSignal.timeout(1000))(nowhere), (error: Error) => {
+  await assert.rejects(documentFetcher({ signal: AbortSignal.timeout(1000) })(nowhere), (error: Error) => {
     assert.ok(error.message.startsWith(nowhere.href))
     assert.ok(error.cause instanceof Error)
     return true
@@ -108,14 +108,17 @@ test('https needs a certificate that is trusted; the issuer’s own authority is
   const [ca, other] = [createAuthority('own'), createAuthority('other')]
   const { certPem, keyPem } = ca.issue()
   const url = await listen(t, (_request, response) => response.end('{"keys":[]}'), { cert: certPem, key: keyPem })
-  await assert.rejects(documentFetcher(AbortSignal.timeout(5000))(url), /certificate/)
-  await assert.rejects(documentFetcher(AbortSignal.timeout(5000), other.caPem)(url), /certificate/)
-  assert.deepEqual(await documentFetcher(AbortSignal.timeout(5000), ca.caPem)(url), { keys: [] })
+  await assert.rejects(documentFetcher({ signal: AbortSignal.timeout(5000) })(url), /certificate/)
+  await assert.rejects(documentFetcher({ signal: AbortSignal.timeout(5000), ca: other.caPem })(url), /certificate/)
+  assert.deepEqual(await documentFetcher({ signal: AbortSignal.timeout(5000), ca: ca.caPem })(url), { keys: [] })
 })
 
 test('a certificate for another name is refused, with any CA', async t => {
   const ca = createAuthority('own')
   const { certPem, keyPem } = ca.issue({ names: ['issuer.example'] })
   const url = await listen(t, (_request, response) => response.end('{}'), { cert: certPem, key: keyPem })
-  await assert.rejects(documentFetcher(AbortSignal.timeout(5000), ca.caPem)(url), /altnames|certificate/)
+  await assert.rejects(
+    documentFetcher({ signal: AbortSignal.timeout(5000), ca: ca.caPem })(url),
+    /altnames|certificate/,
+  )
 })

@@ -63,6 +63,7 @@ const issuer = Type.Object(
     jwksUri: Type.Optional(text),
     jwksFile: Type.Optional(text),
     caFile: Type.Optional(text),
+    jwksTokenFile: Type.Optional(text),
   },
   closed,
 )

@@ -65,14 +65,23 @@ function validateAddresses(issuer: IssuerText, at: Path): readonly SchemaError[]
     const what = issuer[key] === undefined ? undefined : addressError(issuer[key])
     if (what !== undefined) errors.push({ at: [...at, key], what })
   }
-  if (issuer.jwksFile !== undefined && (issuer.jwksUri !== undefined || issuer.caFile !== undefined)) {
+  const ofFetches = [issuer.jwksUri, issuer.caFile, issuer.jwksTokenFile]
+  if (issuer.jwksFile !== undefined && ofFetches.some(value => value !== undefined)) {
     errors.push({
       at: [...at, 'jwksFile'],
-      what: 'cannot be combined with jwksUri or caFile, because keys in a file are not fetched',
+      what: 'cannot be combined with jwksUri, caFile or jwksTokenFile, because keys in a file are not fetched',
+    })
+  }
+  if (issuer.jwksTokenFile !== undefined && isPlainHttp(issuer.jwksUri ?? issuer.issuer)) {
+    errors.push({
+      at: [...at, 'jwksTokenFile'],
+      what: 'requires keys at an https URL, because a token must not be sent over plain http',
     })
   }
   return errors
 }
+
+const isPlainHttp = (address: string): boolean => URL.canParse(address) && new URL(address).protocol === 'http:'
 
 /** Why keys must not be fetched from a URL, as `must …`; `undefined` if they may. */
 export function addressError(text: string): string | undefined {
