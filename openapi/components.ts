@@ -72,8 +72,9 @@ const headers = {
   'WWW-Authenticate-Protocols': header(
     'Which credential to send. Absent if the error is that of Entra.',
     {
-      pattern: '^(Bearer realm="token-broker"(, error="invalid_token")?|X-IDENTITY-HEADER realm="token-broker")$',
-      examples: ['Bearer realm="token-broker"', 'X-IDENTITY-HEADER realm="token-broker"'],
+      pattern:
+        '^(Bearer realm="token-broker"(, error="invalid_token")?|(Basic|X-IDENTITY-HEADER) realm="token-broker")$',
+      examples: ['Bearer realm="token-broker"', 'Basic realm="token-broker"', 'X-IDENTITY-HEADER realm="token-broker"'],
     },
     false,
   ),
@@ -134,11 +135,18 @@ export const componentsOf = (
         "The caller's own token: a JWT of one of the policy's issuers for one of that issuer's audiences, or an API key " +
         '(RFC 6750 §2.1). A JWT that is bound to a client certificate (RFC 8705) needs that certificate too.',
     },
+    clientSecretBasic: {
+      type: 'http',
+      scheme: 'basic',
+      description:
+        'The client id and an API key of the policy, both form-encoded (RFC 6749 §2.3.1). With an empty password it only ' +
+        'names the client, and is no credential.',
+    },
     clientCertificate: {
       type: 'mutualTLS',
       description:
         'A client certificate of an authority in `TLS_CLIENT_CA_FILE`. It identifies the caller only if the request has no ' +
-        '`Authorization` header.',
+        '`Authorization` header, or one with HTTP Basic and an empty password where that is accepted.',
     },
     identityHeader: {
       type: 'apiKey',

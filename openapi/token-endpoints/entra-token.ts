@@ -3,6 +3,7 @@ import { count, open, text } from '../responses.ts'
 import type { EndpointWords } from '../endpoint-words.ts'
 import {
   accessToken,
+  apiKey,
   application,
   assertion,
   documentResponse,
@@ -24,8 +25,8 @@ export const words: EndpointWords = {
       summary: "Get a token with an Azure SDK, in Entra's protocol",
       description:
         "Entra's own protocol, for unmodified Azure SDKs. Send your own token as `client_assertion` or in `Authorization`, " +
-        'or use a client certificate; `client_id` chooses the application. If Entra refused the request, the response has ' +
-        'the error that Entra returned. Responses with 429 and 5xx have `Retry-After` of 1 or 2 seconds.',
+        'or an API key as `client_secret` or as the password of HTTP Basic, or use a client certificate; `client_id` chooses ' +
+        'the application. If Entra refused the request, the response has the error that Entra returned. Responses with 429 and 5xx have `Retry-After` of 1 or 2 seconds.',
       guarded: true,
       security: inFormOrBeside,
       parameters: { tenant: tenants },
@@ -35,6 +36,10 @@ export const words: EndpointWords = {
           client_credentials: {
             summary: 'As Azure SDKs send it',
             value: { grant_type: 'client_credentials', client_id: application, scope: graph, ...assertion },
+          },
+          client_secret: {
+            summary: 'With an API key',
+            value: { grant_type: 'client_credentials', client_id: application, scope: graph, client_secret: apiKey },
           },
         },
       },
@@ -61,7 +66,7 @@ export const words: EndpointWords = {
           token_endpoint: `${origin}/contoso/oauth2/v2.0/token`,
           jwks_uri: 'https://login.microsoftonline.com/common/discovery/v2.0/keys',
           grant_types_supported: ['client_credentials'],
-          token_endpoint_auth_methods_supported: ['private_key_jwt'],
+          token_endpoint_auth_methods_supported: ['client_secret_post', 'private_key_jwt', 'client_secret_basic'],
           response_types_supported: ['code'],
           subject_types_supported: ['pairwise'],
           id_token_signing_alg_values_supported: ['RS256'],

@@ -3,6 +3,7 @@ import { count, open, text } from '../responses.ts'
 import type { EndpointWords } from '../endpoint-words.ts'
 import {
   accessToken,
+  apiKey,
   assertion,
   documentResponse,
   expiresIn,
@@ -29,8 +30,8 @@ export const words: EndpointWords = {
       tag: 'protocols',
       summary: 'Get a token with an OAuth library',
       description:
-        'Client credentials (RFC 6749 §4.4) with your own token as `client_assertion` or in `Authorization`, or with your ' +
-        'client certificate; or token exchange (RFC 8693) with your token as `subject_token`. More than one credential is ' +
+        'Client credentials (RFC 6749 §4.4) with your own token as `client_assertion` or in `Authorization`, with an API key ' +
+        'as `client_secret` or as the password of HTTP Basic, or with your client certificate; or token exchange (RFC 8693) with your token as `subject_token`. More than one credential is ' +
         'refused with 400. `tenant` and `application` are parameters of this broker. If the policy refuses the request, the ' +
         'error is `unauthorized_client`; in a token exchange, `invalid_target`.',
       guarded: true,
@@ -41,6 +42,10 @@ export const words: EndpointWords = {
           client_credentials: {
             summary: 'Client credentials',
             value: { grant_type: 'client_credentials', tenant: 'contoso', scope: graph, ...assertion },
+          },
+          client_secret: {
+            summary: 'Client credentials, with an API key',
+            value: { grant_type: 'client_credentials', tenant: 'contoso', scope: graph, client_secret: apiKey },
           },
           token_exchange: {
             summary: 'Token exchange',
@@ -74,7 +79,12 @@ export const words: EndpointWords = {
           token_endpoint: `${origin}/oauth2/token`,
           response_types_supported: [],
           grant_types_supported: ['client_credentials', 'urn:ietf:params:oauth:grant-type:token-exchange'],
-          token_endpoint_auth_methods_supported: ['private_key_jwt', 'none'],
+          token_endpoint_auth_methods_supported: [
+            'private_key_jwt',
+            'client_secret_post',
+            'client_secret_basic',
+            'none',
+          ],
           token_endpoint_auth_signing_alg_values_supported: ['RS256', 'ES256'],
         }),
       },

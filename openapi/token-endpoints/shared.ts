@@ -21,8 +21,11 @@ export const assertion = {
   client_assertion: tokenText,
 }
 
+/** An API key. */
+export const apiKey = 'tb_0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLM'
+
 /** `security` where the credential can be in the form, for which OpenAPI has no scheme: the empty one. */
-export const inFormOrBeside = [{ bearerAuth: [] }, { clientCertificate: [] }, {}]
+export const inFormOrBeside = [{ bearerAuth: [] }, { clientSecretBasic: [] }, { clientCertificate: [] }, {}]
 
 /** Examples of a tenant. */
 export const tenants = {

@@ -1,5 +1,6 @@
 import { asBrokerError, type LimitFacts } from '../errors.ts'
 import type { Authenticate, Caller, GetCertificate } from './authentication/authenticate.ts'
+import type { Credential } from './authentication/credential.ts'
 import type { Served, TokenCache } from './tokens/cache.ts'
 import type { RateLimits } from './authorization/rate-limits.ts'
 import type { TokenRequest } from './policy/model.ts'
@@ -20,11 +21,11 @@ export interface TokenService {
   /**
    * Throws, or rejects with, `unauthenticated`, `invalid_token`, `issuer_unavailable` or `rate_limited`.
    *
-   * @param token the bearer credential, if the request has one
+   * @param credential the bearer credential or the client secret, if the request has one
    * @param getCertificate reads the client certificate; absent if it does not count
    */
   readonly authenticate: (
-    token: string | undefined,
+    credential: Credential | undefined,
     request: RequestFacts,
     getCertificate?: GetCertificate,
   ) => Caller | Promise<Caller>
@@ -54,7 +55,7 @@ export function createTokenService(
   }
 
   return {
-    authenticate(token, request, getCertificate) {
+    authenticate(credential, request, getCertificate) {
       const reject = (thrown: unknown): never => {
         const error = asBrokerError(thrown)
         events.unauthenticated(request, error)
@@ -62,7 +63,7 @@ export function createTokenService(
       }
       try {
         // Who is the caller?
-        const caller = authenticate(token, getCertificate, request.address)
+        const caller = authenticate(credential, getCertificate, request.address)
         return caller instanceof Promise ? caller.catch(reject) : caller
       } catch (thrown) {
         return reject(thrown)

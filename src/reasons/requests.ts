@@ -19,8 +19,8 @@ export const requestReasons = {
   unauthenticated: {
     unauthenticated: reason(
       caller,
-      'the header `Authorization` is absent or empty, or has another scheme (Basic)',
-      'the client must send `Authorization: Bearer <token>`',
+      'the request has no credential: the header `Authorization` is absent or empty, or has a scheme that the endpoint does not accept (Basic at `POST /tokens`), or is Basic without a password',
+      'the client must send `Authorization: Bearer <token>`, or the credential of its protocol',
     ),
   },
   invalid_token: {
@@ -95,6 +95,11 @@ export const requestReasons = {
       caller,
       'the token has a critical header (`crit`), or its key has an unsupported type',
       'use another type of token or key at the issuer',
+    ),
+    client_secret: reason(
+      caller,
+      'the client secret (`client_secret`, or the password of HTTP Basic) is no API key of the policy; a JWT is not accepted there',
+      'configure an API key as the client secret, or send a token as `client_assertion`',
     ),
     secret: reason(
       outside('agent'),

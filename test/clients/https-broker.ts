@@ -2,6 +2,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createAuthority } from '../../emulator/certificates.ts'
+import type { Json } from '../../emulator/jws.ts'
 import { sample } from '../../emulator/options.ts'
 import { type Closing, graph, sampleCaller, type TestBroker, trust, type World } from '../support/broker.ts'
 import { freePort } from '../support/ports.ts'
@@ -28,11 +29,17 @@ export interface Watched {
   readonly seconds: number
 }
 
+const usual = {
+  rules: [{ name: 'sample', callers: [sampleCaller], tenants: ['contoso', 'tailspin'], scopes: [graph] }],
+}
+
 /**
  * Starts the broker. It reads its own assertion from a file, as on AKS: MSAL supports one managed identity per process,
  * which is that of the client under test.
+ *
+ * @param policy by default, the sample caller gets tokens of two tenants
  */
-export async function startHttpsBroker(t: Closing, world: World): Promise<HttpsBroker> {
+export async function startHttpsBroker(t: Closing, world: World, policy: Json = usual): Promise<HttpsBroker> {
   const { emulator } = world
   const folder = await mkdtemp(join(tmpdir(), 'token-broker-clients-'))
   t.after(() => rm(folder, { recursive: true, force: true }))
@@ -46,7 +53,7 @@ export async function startHttpsBroker(t: Closing, world: World): Promise<HttpsB
   const port = await freePort()
   const publicUrl = `https://localhost:${port}`
   const broker = await world.broker(t, {
-    policy: { rules: [{ name: 'sample', callers: [sampleCaller], tenants: ['contoso', 'tailspin'], scopes: [graph] }] },
+    policy,
     environment: {
       PORT: String(port),
       TLS_CERT_FILE: await file('cert.pem', certPem),

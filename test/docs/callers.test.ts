@@ -168,7 +168,7 @@ describe('docs/callers.md: the requirements of every token', () => {
 
   test('has a row for every reason that errors.md has for tokens, and no other', () => {
     const inErrors = rowsOf(sectionOf(read('docs/errors.md'), '### invalid_token')).map(([reason]) => reason ?? '')
-    const ofOthers = new Set(['secret', 'certificate'])
+    const ofOthers = new Set(['secret', 'client_secret', 'certificate'])
     assert.deepEqual(new Set(inErrors.filter(reason => !ofOthers.has(reason))), reasons)
   })
 

@@ -4,6 +4,7 @@ import { text as readText } from 'node:stream/consumers'
 import { type TestContext, test } from 'node:test'
 import type { Fault, FaultKind } from '../../emulator/faults.ts'
 import { graph, send, startWorld, type TestBroker, until } from '../support/broker.ts'
+import { encode, jwtBearer } from '../support/token-endpoints.ts'
 import { hostileAuthority, type Said } from '../outbound/entra/authority.ts'
 import { Leaks } from './leaks.ts'
 
@@ -59,6 +60,10 @@ test('no secret is in any log line, error or header, whatever callers send', asy
   const good = { ...json, authorization: bearer }
   const expired = await callerToken(leaks, {}, { expiresIn: -600 })
   const foreign = await callerToken(leaks, {}, { key: 'foreign' })
+  const form = { 'content-type': 'application/x-www-form-urlencoded' }
+  const oauth = { ...contoso, grant_type: 'client_credentials', client_assertion_type: jwtBearer }
+  const basic = (user: string, password = user) => `Basic ${btoa(`${user}:${password}`)}`
+  leaks.secret('HTTP Basic', btoa(token))
   const unsigned = await callerToken(leaks, {}, { header: { alg: 'none' } })
   const stranger = await callerToken(leaks, { sub: 'a-stranger' })
   const requests: readonly (readonly [body: string, headers: Record<string, string>, path?: string])[] = [
@@ -85,6 +90,13 @@ test('no secret is in any log line, error or header, whatever callers send', asy
     [body, good, `/tokens?access_token=${token}`],
     [body, good, `/${token}`],
     [body, good, `/%zz${token}`],
+    [encode({ ...oauth, client_secret: token }), form, '/oauth2/token'],
+    [encode({ ...oauth, client_id: token, client_assertion: token }), form, '/oauth2/token'],
+    [encode(oauth), { ...form, authorization: basic(token) }, '/oauth2/token'],
+    [encode({ ...oauth, client_assertion: token }), { ...form, authorization: basic(token, '') }, '/oauth2/token'],
+    [encode({ ...oauth, client_secret: token }), { ...form, authorization: basic(token) }, '/oauth2/token'],
+    [encode({ ...oauth, client_secret: token }), form, '/contoso/oauth2/v2.0/token'],
+    [encode(oauth), { ...form, authorization: `Basic ${token}` }, '/contoso/oauth2/v2.0/token'],
   ]
   for (const [sent, headers, path = '/tokens'] of requests) {
     leaks.response(
@@ -95,7 +107,7 @@ test('no secret is in any log line, error or header, whatever callers send', asy
   await tryRaw(broker, leaks, `POST /tokens HTTP/1.1\r\nHost: x\r\nAuthorization : ${bearer}\r\n\r\n`)
   await tryRaw(broker, leaks, `POST /tokens HTTP/9.9\r\nHost: ${token}\r\nAuthorization: ${bearer}\r\n\r\n`)
   await tryRaw(broker, leaks, `GET /x HTTP/1.1\r\nHost: x\r\nAuthorization: ${bearer}${token.repeat(60)}\r\n\r\n`)
-  assert.equal(broker.events('token.issued').length, 4)
+  assert.equal(broker.events('token.issued').length, 6)
   leaks.output('the log', broker.logText())
   assert.deepEqual(leaks.found(), [])
 })

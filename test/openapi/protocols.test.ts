@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { hash } from 'node:crypto'
 import { after, describe, test } from 'node:test'
 import { type ErrorCode, errorTable } from '../../src/errors.ts'
 import { tokenEndpoints } from '../../src/http/token-endpoints/all.ts'
@@ -14,7 +15,17 @@ const world = await documentedWorld()
 const { emulator } = world
 const { policy } = brokerOptions(world)
 const publicUrl = 'https://broker.example'
-const broker = await world.broker({ after }, { policy: policy ?? {}, environment: { BROKER_PUBLIC_URL: publicUrl } })
+/** An API key with which every request succeeds that succeeds with the token. */
+const apiKey = 'tb_protocols'
+const withKey = {
+  ...policy,
+  apiKeys: { erp: { sha256: hash('sha256', apiKey, 'hex'), expires: '2999-01-01' } },
+  rules: [
+    ...((policy?.['rules'] ?? []) as readonly object[]),
+    { name: 'erp', callers: [{ apiKey: 'erp' }], tenants: ['contoso', 'tailspin'], scopes: [graph] },
+  ],
+}
+const broker = await world.broker({ after }, { policy: withKey, environment: { BROKER_PUBLIC_URL: publicUrl } })
 const token = await emulator.mintCallerToken()
 const expired = await emulator.mintCallerToken({}, { expiresIn: -60 })
 const type = { 'content-type': 'application/x-www-form-urlencoded' }
@@ -32,6 +43,7 @@ function posted(operationId: string, path: string, credential = token, change: R
   return examples.map(({ value }) => {
     const body = { ...(value as Record<string, string>) }
     for (const name of ['client_assertion', 'subject_token']) if (name in body) body[name] = credential
+    if ('client_secret' in body) body['client_secret'] = credential === token ? apiKey : credential
     return form(path, { ...body, ...change })
   })
 }

@@ -1,6 +1,7 @@
 import { hash } from 'node:crypto'
 import { asBrokerError, BrokerError } from '../../errors.ts'
 import { createApiKeys, type ApiKeyCaller, type ApiKeys } from './api-keys.ts'
+import type { ClientSecret, Credential } from './credential.ts'
 import type { CertificateCaller, CertificateVerifier, PresentedCertificate } from './client-certificates.ts'
 import type { Clock } from '../lib/clock.ts'
 import { issuerOf, verifyJwt, type Issuer, type JwtCaller, type VerifiedJwt } from './jwt.ts'
@@ -22,11 +23,11 @@ export type Caller = JwtCaller | ApiKeyCaller | CertificateCaller | SecretCaller
 export type GetCertificate = () => PresentedCertificate | undefined
 
 /**
- * Turns a bearer credential (RFC 6750 §2.1) or, if there is none, a client certificate into a caller. Returns the caller
+ * Turns a credential or, if there is none, a client certificate into a caller. Returns the caller
  * itself, and no promise, if the credential was verified before.
  */
 export type Authenticate = (
-  token: string | undefined,
+  credential: Credential | undefined,
   getCertificate?: GetCertificate,
   /** The client's address. Signatures are limited by it. */
   address?: string,
@@ -69,8 +70,8 @@ export interface AuthenticateOptions {
 }
 
 /**
- * Authenticates callers by their credential. A bearer whose hash is that of an API key of the policy is that key, whatever
- * its form; any other bearer must be a JWT. Verified JWTs are cached by their SHA-256, up to a number and a weight, until
+ * Authenticates callers by their credential. One whose hash is that of an API key of the policy is that key, whatever its
+ * form; any other bearer must be a JWT, and no other client secret is accepted. Verified JWTs are cached by their SHA-256, up to a number and a weight, until
  * they expire, the keys of their issuer change, or the policy changes. A JWT that is bound to a certificate is accepted only with that certificate.
  *
  * Throws, or rejects with, `unauthenticated`, `invalid_token`, `issuer_unavailable`, or `rate_limited` if too
@@ -86,27 +87,43 @@ export function createAuthenticate(options: AuthenticateOptions): Authenticate {
     return caller
   }
 
-  return (token, getCertificate, address = '') => {
+  return (credential, getCertificate, address = '') => {
     const current = admission()
-    // No bearer: is there a client certificate?
-    if (token === undefined) {
+    // No credential: is there a client certificate?
+    if (credential === undefined) {
       const presented = reportRefusal(verification, () => getCertificate?.())
       if (!presented) throw missingCredential()
       return reportRefusal(verification, () => certificates.verify(presented, current.policy))
     }
+    // A client secret: is it an API key?
+    if (typeof credential === 'object') {
+      return reportRefusal(verification, () => secretHolder(credential, current, clock.now()))
+    }
     // Is it a JWT that was verified before?
-    const fingerprint = hash('sha256', token, 'base64url')
+    const fingerprint = fingerprintOf(credential)
     const cached = cachedJwts.find(fingerprint, current)
     if (cached) return checkBound(cached, getCertificate)
     // Is it an API key?
     const keyCaller = reportRefusal(verification, () => current.apiKeys.find(fingerprint, clock.now()))
     if (keyCaller) return keyCaller
     // Is it a valid JWT?
-    return verifyUnknown(token, current, address).then(verified => {
+    return verifyUnknown(credential, current, address).then(verified => {
       cachedJwts.store(fingerprint, verified, current)
       return checkBound(verified, getCertificate)
     })
   }
+}
+
+const fingerprintOf = (text: string): string => hash('sha256', text, 'base64url')
+
+/** The caller whose API key is the client secret. A JWT is not accepted as one; the error says where it belongs. */
+function secretHolder({ clientSecret }: ClientSecret, { apiKeys }: Admission, now: number): ApiKeyCaller {
+  const caller = apiKeys.find(fingerprintOf(clientSecret), now)
+  if (caller) return caller
+  throw new BrokerError('invalid_token', 'The client secret is not an API key of this broker.', {
+    reason: 'client_secret',
+    remedy: 'Send an API key as the client secret, or a token as client_assertion instead of a client secret.',
+  })
 }
 
 /** Verifies a JWT that is not cached. Rejects with `invalid_token`, `issuer_unavailable` or `rate_limited`. */

@@ -1,5 +1,6 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
 import { BrokerError } from '../../errors.ts'
+import { textOf, type Credential } from './credential.ts'
 import type { SecretFacts } from '../policy/caller-facts.ts'
 import type { Policy } from '../policy/model.ts'
 
@@ -31,12 +32,12 @@ export type SecretCaller = AuthenticatedSecret
 export function createSecretAuthenticate(
   secret: string,
   policy: Policy,
-): (credential: string | undefined) => SecretCaller | Promise<SecretCaller> {
+): (credential: Credential | undefined) => SecretCaller | Promise<SecretCaller> {
   const expected = sha256(secret)
   const caller = new AuthenticatedSecret(policy)
   return credential => {
     if (credential === undefined) throw missingSecret()
-    return timingSafeEqual(sha256(credential), expected)
+    return timingSafeEqual(sha256(textOf(credential)), expected)
       ? caller
       : Promise.reject(
           new BrokerError('invalid_token', 'The credential is not the local secret of this agent.', {

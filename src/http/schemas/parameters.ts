@@ -23,12 +23,13 @@ export const clientId = Type.String({ pattern: `^${guidPattern}$`, description: 
 /** An optional text. */
 export const optionalText = (description: string) => Type.Optional(Type.String({ description }))
 
-/** The fields of a client assertion (RFC 7521 §4.2). */
-export const clientAssertion = {
+/** The fields of a client's authentication (RFC 6749 §2.3, RFC 7521 §4.2). */
+export const clientAuthentication = {
   client_assertion: optionalText("The caller's own token, where it is not in `Authorization`."),
   client_assertion_type: optionalText(
     '`urn:ietf:params:oauth:client-assertion-type:jwt-bearer`, with `client_assertion`.',
   ),
+  client_secret: optionalText('An API key of the policy, where it is not the password of HTTP Basic.'),
 }
 
 /** The parameters of a path that names the tenant. */

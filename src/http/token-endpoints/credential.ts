@@ -1,5 +1,6 @@
 import type { FastifyRequest, HookHandlerDoneFunction, onRequestHookHandler } from 'fastify'
 import type { Caller } from '../../broker/authentication/authenticate.ts'
+import type { Credential } from '../../broker/authentication/credential.ts'
 import type { TokenService } from '../../broker/issue-token.ts'
 import type { RequestFacts } from '../../broker/lib/request-facts.ts'
 import { asBrokerError } from '../../errors.ts'
@@ -20,10 +21,10 @@ export interface Authenticated {
 }
 
 /**
- * Finds the bearer credential in a request; `undefined` if it has none, or none of the right kind. May throw a BrokerError
- * for a request that must not be authenticated at all.
+ * Finds the credential in a request; `undefined` if it has none, or none of the right kind. May throw a BrokerError for a
+ * request that must not be authenticated at all.
  */
-export type CredentialOf = (request: FastifyRequest) => string | undefined
+export type CredentialOf = (request: FastifyRequest) => Credential | undefined
 
 /** How requests to an endpoint are authenticated. */
 export interface Authentication {
@@ -32,6 +33,8 @@ export interface Authentication {
   readonly tokenService: Pick<TokenService, 'authenticate'>
   /** Whether a client certificate does not count in place of a missing credential. */
   readonly bearerOnly?: boolean | undefined
+  /** Whether a request's `Authorization` header is no credential, so that a client certificate counts beside it. */
+  readonly isNoCredential?: (request: FastifyRequest) => boolean
 }
 
 /**
@@ -49,9 +52,9 @@ export const authenticateFor =
  * browser sends for a page of another site.
  */
 export function authenticateBy(
-  credential: () => string | undefined,
+  credential: () => Credential | undefined,
   request: FastifyRequest,
-  { endpoint, tokenService, bearerOnly = false }: Authentication,
+  { endpoint, tokenService, bearerOnly = false, isNoCredential }: Authentication,
   done: HookHandlerDoneFunction,
 ): void {
   const { peers } = request.server
@@ -63,7 +66,7 @@ export function authenticateBy(
   }
   try {
     const token = credential()
-    const certificateCounts = token !== undefined || (!bearerOnly && isIntended(request))
+    const certificateCounts = token !== undefined || (!bearerOnly && isIntended(request, isNoCredential))
     const certificate = certificateCounts ? () => peers.certificateOf(request) : undefined
     const caller = tokenService.authenticate(token, facts, certificate)
     if (caller instanceof Promise) caller.then(accept, done)
@@ -75,12 +78,13 @@ export function authenticateBy(
 
 /**
  * Whether the owner of the client certificate may have intended a request without a credential: it has no
- * `Authorization` header, and no browser sent it for another site
+ * `Authorization` header that is one, and no browser sent it for another site
  * (https://www.w3.org/TR/fetch-metadata/#sec-fetch-site-header).
  */
-function isIntended({ headers }: FastifyRequest): boolean {
-  const site = headers['sec-fetch-site'] ?? 'none'
-  return headers.authorization === undefined && (site === 'none' || site === 'same-origin')
+function isIntended(request: FastifyRequest, isNoCredential: Authentication['isNoCredential']): boolean {
+  const { 'sec-fetch-site': site = 'none', authorization } = request.headers
+  if (authorization !== undefined && isNoCredential?.(request) !== true) return false
+  return site === 'none' || site === 'same-origin'
 }
 
 /** The result of {@link authenticateFor}; throws for a route without it, which is a bug. */

@@ -24,7 +24,8 @@ export const entraProtocol: Protocol = {
  * An error in Entra's form. It has AADSTS codes only if Entra returned them: an error without one is the broker's own.
  * `trace_id` and `correlation_id` are Entra's too, or the broker's request id if Entra returned none.
  */
-function entraProblem(error: BrokerError, { id }: Pick<FailedRequest, 'id'>): Problem {
+function entraProblem(error: BrokerError, request: Pick<FailedRequest, 'id' | 'headers'>): Problem {
+  const { id } = request
   const { upstream } = error.parts
   const { status, error: word } = entraRow(error)
   const codes = upstream?.codes ?? []
@@ -34,7 +35,7 @@ function entraProblem(error: BrokerError, { id }: Pick<FailedRequest, 'id'>): Pr
     headers: {
       ...errorHeaders,
       ...(isTransient(status) && { 'retry-after': shortRetryAfter(error) }),
-      ...(status === 401 && upstream === undefined && { 'www-authenticate': challenge(error.code) }),
+      ...(status === 401 && upstream === undefined && { 'www-authenticate': challenge(error.code, request) }),
     },
     body: JSON.stringify({
       error: word,

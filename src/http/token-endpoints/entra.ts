@@ -1,4 +1,4 @@
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
 import { isObject, membersOf } from '../../broker/lib/json-members.ts'
 import { isGuid } from '../../broker/lib/identifiers.ts'
@@ -6,13 +6,14 @@ import type { Issued } from '../../broker/issue-token.ts'
 import type { TokenRequest } from '../../broker/policy/model.ts'
 import { repeatedName } from '../../broker/lib/repeated-name.ts'
 import { BrokerError } from '../../errors.ts'
-import { clientAssertion, clientId, optionalText, scope, tenantPath } from '../schemas/parameters.ts'
+import { clientAuthentication, clientId, optionalText, scope, tenantPath } from '../schemas/parameters.ts'
 import { errorResponses, routeErrors } from '../schemas/problem-responses.ts'
 import { bearer } from './credential.ts'
 import { entraProtocol } from './entra-errors.ts'
-import { type Form, formBody, formOf } from './form.ts'
-import { checkClientCredentials, metadataHeaders, publicUrlOf } from './oauth.ts'
-import { twoCredentials, type TokenEndpoint } from './token-endpoint.ts'
+import { checkClientCredentials, formCredential } from './forms/client-credentials.ts'
+import { formBody, formOf } from './forms/form.ts'
+import { metadataHeaders, publicUrlOf } from './oauth.ts'
+import type { TokenEndpoint } from './token-endpoint.ts'
 import { expiresIn, refreshIn, tokenHeaders } from './token-response.ts'
 import { checkRequest, checkTenant } from './token-request.ts'
 
@@ -21,7 +22,7 @@ const formSchema = Type.Object(
     grant_type: Type.Literal('client_credentials'),
     client_id: clientId,
     scope,
-    ...clientAssertion,
+    ...clientAuthentication,
     claims: optionalText('Sent by Azure SDKs with every request; a claims challenge is refused.'),
   },
   { additionalProperties: true },
@@ -30,8 +31,8 @@ const formSchema = Type.Object(
 /**
  * `POST /{tenant}/oauth2/v2.0/token`: Entra's own protocol
  * (https://learn.microsoft.com/entra/identity-platform/v2-oauth2-client-creds-grant-flow), for unmodified Azure SDKs. The
- * caller's own token is the `client_assertion`, and `client_id` chooses the application. Unknown parameters
- * (`x-client-SKU` and the like) are ignored.
+ * caller's own token is the `client_assertion`, or an API key is the client secret, and `client_id` chooses the
+ * application. Unknown parameters (`x-client-SKU` and the like) are ignored.
  */
 export const entraEndpoint: TokenEndpoint = {
   name: 'entra_token',
@@ -42,27 +43,21 @@ export const entraEndpoint: TokenEndpoint = {
   body: formBody(formSchema),
   protocol: entraProtocol,
   credential: bearer,
-  bodyCredential: request => credentialOf(formOf(request)),
-  readRequest: request => readForm(formOf(request), membersOf(request.params)['tenant']),
+  bodyCredential: request => formCredential(request, 'client_assertion'),
+  readRequest: readForm,
   writeToken: (reply, issued) =>
     reply.headers(tokenHeaders(issued.served, issued.served.how)).send(JSON.stringify(tokenBody(issued))),
 }
 
-function credentialOf(form: Form): string | undefined {
-  if (form.isRepeated('client_assertion')) throw twoCredentials()
-  const assertion = form.get('client_assertion')
-  if (assertion !== undefined && form.get('client_secret') !== undefined) throw twoCredentials()
-  return assertion
-}
-
-function readForm(form: Form, tenant: unknown): TokenRequest {
+function readForm(request: FastifyRequest): TokenRequest {
+  const form = formOf(request)
   form.refuseRepeated()
-  checkClientCredentials(form)
+  const application = checkClientCredentials(request)
   refuseClaims(form.get('claims'))
-  const application = form.get('client_id')
   if (application === undefined || !isGuid(application)) {
     throw new BrokerError('invalid_request', 'client_id must be the client id of an application, which is a GUID.')
   }
+  const { tenant } = membersOf(request.params)
   return checkRequest({ tenant, scope: resourceScope(form.get('scope')), application: application.toLowerCase() })
 }
 
@@ -135,7 +130,7 @@ export function addEntraDocument(app: FastifyInstance, { publicUrl, authority }:
       token_endpoint: `${base}/oauth2/v2.0/token`,
       jwks_uri: `${authority}/common/discovery/v2.0/keys`,
       grant_types_supported: ['client_credentials'],
-      token_endpoint_auth_methods_supported: ['private_key_jwt'],
+      token_endpoint_auth_methods_supported: ['client_secret_post', 'private_key_jwt', 'client_secret_basic'],
       response_types_supported: ['code'],
       subject_types_supported: ['pairwise'],
       id_token_signing_alg_values_supported: ['RS256'],

@@ -1,5 +1,6 @@
 import { errorTable, type BrokerError, type ErrorCode, type OAuthError } from '../../errors.ts'
 import type { FailedRequest, Problem } from '../server/problems.ts'
+import { isBasic } from './forms/http-basic.ts'
 
 /** Status and `error` of an error response. */
 export interface OAuthRow {
@@ -27,7 +28,8 @@ export function oauthRow({ code, reason, parts }: BrokerError): OAuthRow {
 
 /** Messages for clients that send forms, in place of those for `POST /tokens`. */
 const inForms: Readonly<Partial<Record<ErrorCode, string>>> = {
-  unauthenticated: 'Send the workload\'s own token as client_assertion, or as "Authorization: Bearer <token>".',
+  unauthenticated:
+    'Send the workload\'s own token as client_assertion or as "Authorization: Bearer <token>", or an API key as client_secret.',
   unsupported_media_type:
     'Send "Content-Type: application/x-www-form-urlencoded", in UTF-8 and without Content-Encoding.',
 }
@@ -44,16 +46,17 @@ export function describe({ code, message, parts: { remedy } }: BrokerError): str
 /** An error of a token endpoint (RFC 6749 §5.2), with the broker's own fields after the standard ones. */
 export function oauthProblem(
   error: BrokerError,
-  { id }: Pick<FailedRequest, 'id'>,
+  request: Pick<FailedRequest, 'id' | 'headers'>,
   { status, error: word }: OAuthRow,
 ): Problem {
+  const { id } = request
   const { code, retryAfter, parts } = error
   return {
     status,
     headers: {
       ...errorHeaders,
       ...(retryAfter !== undefined && { 'retry-after': String(retryAfter) }),
-      ...(status === 401 && { 'www-authenticate': challenge(code) }),
+      ...(status === 401 && { 'www-authenticate': challenge(code, request) }),
     },
     body: JSON.stringify({
       error: word,
@@ -69,6 +72,8 @@ export function oauthProblem(
 /** The headers of every error for OAuth libraries and Azure SDKs. */
 export const errorHeaders = { 'content-type': 'application/json; charset=utf-8', 'cache-control': 'no-store' } as const
 
-/** `WWW-Authenticate` (RFC 6750 §3). */
-export const challenge = (code: ErrorCode): string =>
-  `Bearer realm="token-broker"${code === 'unauthenticated' ? '' : ', error="invalid_token"'}`
+/** `WWW-Authenticate`: for the scheme that the request used (RFC 6749 §5.2), by default Bearer (RFC 6750 §3). */
+export function challenge(code: ErrorCode, request: Pick<FailedRequest, 'headers'>): string {
+  if (isBasic(request)) return 'Basic realm="token-broker"'
+  return `Bearer realm="token-broker"${code === 'unauthenticated' ? '' : ', error="invalid_token"'}`
+}

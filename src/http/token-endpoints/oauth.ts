@@ -1,22 +1,22 @@
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
+import type { Credential } from '../../broker/authentication/credential.ts'
 import type { Issued } from '../../broker/issue-token.ts'
 import { algorithms } from '../../broker/authentication/jwt.ts'
 import type { TokenRequest } from '../../broker/policy/model.ts'
 import { BrokerError } from '../../errors.ts'
-import { clientAssertion, optionalText, scope, tenant } from '../schemas/parameters.ts'
+import { clientAuthentication, optionalText, scope, tenant } from '../schemas/parameters.ts'
 import { problems, routeErrors } from '../schemas/problem-responses.ts'
 import type { FailedRequest, Protocol } from '../server/problems.ts'
 import { bearer } from './credential.ts'
-import { type Form, formBody, formOf } from './form.ts'
+import { checkClientCredentials, clientIdOf, formCredential } from './forms/client-credentials.ts'
+import { type Form, formBody, formOf } from './forms/form.ts'
 import { oauthProblem, oauthRow, oauthRowOf, type OAuthRow } from './oauth-errors.ts'
-import { twoCredentials, type TokenEndpoint } from './token-endpoint.ts'
+import type { TokenEndpoint } from './token-endpoint.ts'
 import { expiresIn, tokenHeaders } from './token-response.ts'
 import { checkRequest } from './token-request.ts'
 
 const path = '/oauth2/token'
-/** RFC 7523 §2.2. */
-const jwtBearer = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer'
 /** RFC 8693 §2.1. */
 const tokenExchange = 'urn:ietf:params:oauth:grant-type:token-exchange'
 /** RFC 8693 §3. */
@@ -33,7 +33,7 @@ const formSchema = Type.Object(
     application: optionalText(
       'The name of an application in the policy, or its client id in lower case; "default" if absent.',
     ),
-    ...clientAssertion,
+    ...clientAuthentication,
     subject_token: optionalText("In a token exchange: the caller's own token."),
     subject_token_type: optionalText(
       'In a token exchange: `urn:ietf:params:oauth:token-type:jwt`, or `…:access_token`.',
@@ -55,9 +55,9 @@ const oauthProtocol: Protocol = {
 
 /**
  * `POST /oauth2/token`, for OAuth libraries. Client credentials (RFC 6749 §4.4) with the caller's own token as
- * `client_assertion` or in `Authorization`, or with a client certificate; and token exchange (RFC 8693) with the caller's
- * token as `subject_token`. `tenant` and `application` are parameters of this broker. `client_id` and unknown parameters
- * are ignored.
+ * `client_assertion` or in `Authorization`, an API key as the client secret, or a client certificate; and token exchange
+ * (RFC 8693) with the caller's token as `subject_token`. `tenant` and `application` are parameters of this broker.
+ * `client_id` and unknown parameters are ignored.
  */
 export const oauthEndpoint: TokenEndpoint = {
   name: 'oauth_token',
@@ -67,8 +67,8 @@ export const oauthEndpoint: TokenEndpoint = {
   body: formBody(formSchema),
   protocol: oauthProtocol,
   credential: bearer,
-  bodyCredential: request => credentialOf(formOf(request)),
-  readRequest: request => readForm(formOf(request)),
+  bodyCredential: credentialOf,
+  readRequest: readForm,
   writeToken: (reply, issued, request) =>
     reply
       .headers(tokenHeaders(issued.served, issued.served.how))
@@ -77,47 +77,34 @@ export const oauthEndpoint: TokenEndpoint = {
 
 const isExchange = (form: Form): boolean => form.get('grant_type') === tokenExchange
 
-function credentialOf(form: Form): string | undefined {
+function credentialOf(request: FastifyRequest): Credential | undefined {
+  const form = formOf(request)
   const [expected, other] = isExchange(form)
     ? (['subject_token', 'client_assertion'] as const)
     : (['client_assertion', 'subject_token'] as const)
-  const credential = form.get(expected)
-  if (form.isRepeated(expected) || form.isRepeated(other)) throw twoCredentials()
-  if (credential !== undefined && (form.get(other) ?? form.get('client_secret')) !== undefined) throw twoCredentials()
+  const credential = formCredential(request, expected, other)
   // If it were ignored, the request would be authenticated by another credential than its sender intended.
-  refuse(form, other, `with this grant_type the credential must be in ${expected}`)
+  const why = `with this grant_type the credential must be in ${expected}`
+  refuse(form, other, why)
+  if (isExchange(form) && typeof credential === 'object') {
+    throw new BrokerError('invalid_request', `A client secret is not accepted: ${why}.`)
+  }
   return credential
 }
 
-function readForm(form: Form): TokenRequest {
+function readForm(request: FastifyRequest): TokenRequest {
+  const form = formOf(request)
   form.refuseRepeated()
-  if (isExchange(form)) checkExchange(form)
-  else checkClientCredentials(form)
+  if (isExchange(form)) checkExchange(request)
+  else checkClientCredentials(request)
   refuse(form, 'resource', 'name the resource in scope, as <resource>/.default')
   refuse(form, 'audience', 'name the resource in scope, as <resource>/.default')
   return checkRequest({ tenant: form.get('tenant'), scope: form.get('scope'), application: form.get('application') })
 }
 
-/**
- * Checks a form's grant and client authentication (RFC 6749 §4.4, RFC 7521 §4.2). Throws `invalid_request`; its reason is
- * `unsupported_grant_type` for another grant.
- */
-export function checkClientCredentials(form: Form): void {
-  const grant = form.get('grant_type')
-  if (grant === undefined) throw new BrokerError('invalid_request', 'The parameter grant_type is missing.')
-  if (grant !== 'client_credentials') {
-    throw new BrokerError('invalid_request', 'This endpoint does not support this grant_type.', {
-      reason: 'unsupported_grant_type',
-    })
-  }
-  refuse(form, 'client_secret', 'send a token as client_assertion')
-  const hasAssertion = form.get('client_assertion') !== undefined
-  if (hasAssertion && form.get('client_assertion_type') !== jwtBearer) {
-    throw new BrokerError('invalid_request', `client_assertion_type must be ${jwtBearer}.`)
-  }
-}
-
-function checkExchange(form: Form): void {
+function checkExchange(request: FastifyRequest): void {
+  const form = formOf(request)
+  clientIdOf(request)
   if (form.get('subject_token') === undefined) {
     throw new BrokerError('invalid_request', 'The parameter subject_token is missing (RFC 8693 §2.1).')
   }
@@ -187,6 +174,6 @@ const metadata = (issuer: string) => ({
   token_endpoint: `${issuer}${path}`,
   response_types_supported: [],
   grant_types_supported: ['client_credentials', tokenExchange],
-  token_endpoint_auth_methods_supported: ['private_key_jwt', 'none'],
+  token_endpoint_auth_methods_supported: ['private_key_jwt', 'client_secret_post', 'client_secret_basic', 'none'],
   token_endpoint_auth_signing_alg_values_supported: algorithms,
 })

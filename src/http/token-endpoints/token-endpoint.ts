@@ -7,6 +7,7 @@ import { callerErrors, errorResponses, routeErrors } from '../schemas/problem-re
 import { limitHeaders, type Protocol } from '../server/problems.ts'
 import { authenticateBy, authenticated, authenticateFor, type Authentication, type CredentialOf } from './credential.ts'
 import { checkPlainText } from '../server/text-body.ts'
+import { isBasic, namesClientOnly } from './forms/http-basic.ts'
 
 /** The body of an endpoint's requests. */
 export interface RequestBody {
@@ -47,10 +48,11 @@ export interface TokenEndpoint {
   /** Whether a client certificate does not count, because only the credential proves that the caller intended the request. */
   readonly bearerOnly?: boolean
   /**
-   * The credential in the body, if this protocol has one there. Throws `invalid_request` for more than one. A request
-   * without an `Authorization` header is authenticated by it as soon as its body is parsed, before its fields are checked.
+   * The credential in the body, or in an `Authorization: Basic` header beside it, if this protocol has one there. Throws
+   * `invalid_request` for more than one. A request without an `Authorization` header, or with HTTP Basic, is authenticated
+   * by it as soon as its body is parsed, before its fields are checked.
    */
-  readonly bodyCredential?: (request: FastifyRequest) => string | undefined
+  readonly bodyCredential?: CredentialOf
   /** What the caller requests. Throws `invalid_request`, `invalid_tenant`, `invalid_scope`. */
   readonly readRequest: (request: FastifyRequest) => TokenRequest
   /** Sends the response with the token. */
@@ -101,10 +103,12 @@ export function addTokenEndpoint(scope: FastifyInstance, tokenService: TokenServ
       bodyCredential === undefined
         ? byHeaders
         : function (request, reply, done) {
-            if (request.headers.authorization === undefined) done()
+            if (request.headers.authorization === undefined || isBasic(request)) done()
             else byHeaders.call(this, request, reply, done)
           },
-    ...(bodyCredential && { preValidation: authenticateByBody(authentication, bodyCredential) }),
+    ...(bodyCredential && {
+      preValidation: authenticateByBody({ ...authentication, isNoCredential: namesClientOnly }, bodyCredential),
+    }),
     handler: (request, reply) => {
       const { caller, facts } = authenticated(request)
       const issued = tokenService.issue(caller, readRequest(request), facts)
@@ -139,7 +143,7 @@ function readBodies(scope: FastifyInstance, { mediaType, parse }: RequestBody): 
 }
 
 const authenticateByBody =
-  (authentication: Authentication, credential: (request: FastifyRequest) => string | undefined) =>
+  (authentication: Authentication, credential: CredentialOf) =>
   (request: FastifyRequest, _reply: FastifyReply, done: (error?: Error) => void): void => {
     if (request.caller === undefined) return authenticateBy(() => credential(request), request, authentication, done)
     try {
@@ -150,5 +154,8 @@ const authenticateByBody =
   }
 
 /** The error of a request with more than one credential (RFC 6749 §2.3). */
-export const twoCredentials = () =>
-  new BrokerError('invalid_request', 'Send exactly one credential; the request has more than one.')
+export const twoCredentials = (hint?: string) =>
+  new BrokerError(
+    'invalid_request',
+    `Send exactly one credential; the request has more than one.${hint === undefined ? '' : ` ${hint}`}`,
+  )

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import type { Leaf } from '../../../emulator/certificates.ts'
+import { sample } from '../../../emulator/options.ts'
 import { identityProtocol } from '../../../src/http/token-endpoints/identity-errors.ts'
 import { graph, type Reply, send } from '../../support/broker.ts'
 import {
@@ -119,14 +120,24 @@ for (const [where, requestToken] of badBearers)
     assert.equal((await requestToken()).status, 401)
   })
 
-test('a certificate is not the subject of a token exchange, and does not complete a client secret', async () => {
+test('a certificate is not the subject of a token exchange, and does not replace a bad client secret', async () => {
   const exchanged = await withWorker.exchange({ subject_token: undefined })
   assert.equal(errorIn(exchanged), '400 invalid_request')
   assert.match(exchanged.text, /subject_token is missing/)
   assert.equal(errorIn(await withWorker.exchange({ subject_token: 'nonsense' })), '400 invalid_request')
   assert.equal(errorIn(await withWorker.oauth({ ...noAssertion, subject_token: 'nonsense' })), '400 invalid_request')
-  assert.equal(errorIn(await withWorker.oauth({ ...noAssertion, client_secret: 'x' })), '400 invalid_request')
-  assert.equal(errorIn(await withWorker.entra({ ...noAssertion, client_secret: 'x' })), '400 invalid_request')
+  assert.equal(errorIn(await withWorker.oauth({ ...noAssertion, client_secret: 'x' })), '401 invalid_client')
+  assert.equal(errorIn(await withWorker.entra({ ...noAssertion, client_secret: 'x' })), '401 invalid_client')
+})
+
+test('a certificate counts beside HTTP Basic without a password, which names the client, where the form has a client', async () => {
+  const named = (password = '') => ({ authorization: `Basic ${btoa(`${sample.application}:${password}`)}` })
+  for (const { endpoint, send: request } of endpointRows) {
+    const status = async (headers: Headers) => (await request(withWorker, { credential: null, headers })).status
+    assert.equal(await status(named()), endpoint.bodyCredential ? 200 : 401, endpoint.name)
+    assert.equal(await status(named('x')), 401, endpoint.name)
+    assert.equal(await status({ ...named(), 'sec-fetch-site': 'cross-site' }), 401, endpoint.name)
+  }
 })
 
 test('with a token and a certificate, the token says who the caller is', async () => {

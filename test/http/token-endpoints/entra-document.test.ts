@@ -17,6 +17,7 @@ describe('the OpenID document', () => {
       authorization_endpoint: `${base}/oauth2/v2.0/authorize`,
       token_endpoint: `${base}/oauth2/v2.0/token`,
       jwks_uri: `${emulator.entraUrl}/common/discovery/v2.0/keys`,
+      token_endpoint_auth_methods_supported: ['client_secret_post', 'private_key_jwt', 'client_secret_basic'],
     })
   })
   test('is the same for known and unknown tenants', async () => {

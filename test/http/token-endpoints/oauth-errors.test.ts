@@ -38,7 +38,7 @@ const rows: readonly Row[] = [
     'invalid_client',
   ],
   [
-    'a client secret alone, which is not a credential',
+    'a client secret that is no API key',
     () => oauth({ client_assertion: undefined, client_secret: 'x' }),
     401,
     'invalid_client',

@@ -90,7 +90,7 @@ describe('the metadata (RFC 8414)', () => {
       token_endpoint: 'https://broker.example/oauth2/token',
       grant_types_supported: ['client_credentials', tokenExchange],
       response_types_supported: [],
-      token_endpoint_auth_methods_supported: ['private_key_jwt', 'none'],
+      token_endpoint_auth_methods_supported: ['private_key_jwt', 'client_secret_post', 'client_secret_basic', 'none'],
     })
   })
   test('is 404 without BROKER_PUBLIC_URL, with the reason', async t => {

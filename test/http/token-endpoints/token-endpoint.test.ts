@@ -38,7 +38,7 @@ const toy: TokenEndpoint = {
 async function serve(t: TestContext, authorize: Authorize = (_caller, request) => grantFor(request)) {
   const published: string[] = []
   const caller = await callerWith()
-  const authenticate = (credential?: string): Caller | Promise<Caller> =>
+  const authenticate = (credential?: unknown): Caller | Promise<Caller> =>
     credential === undefined
       ? Promise.reject(new BrokerError('unauthenticated', 'Who?'))
       : credential === 'good'

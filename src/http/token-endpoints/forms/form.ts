@@ -1,6 +1,6 @@
 import type { TSchema } from 'typebox'
-import { BrokerError } from '../../errors.ts'
-import type { RequestBody } from './token-endpoint.ts'
+import { BrokerError } from '../../../errors.ts'
+import type { RequestBody } from '../token-endpoint.ts'
 
 /** The parameters of a form (RFC 6749 appendix B). One without a value counts as absent (RFC 6749 §3.2). */
 export class Form {
