@@ -24,7 +24,7 @@ export type Tampering = (typeof tamperings)[number]
 /**
  * - `refused`: the whole server of that endpoint closes its port until the fault is cleared.
  * - `hung`: the request is accepted but never answered. `stalled-body`: half of the response arrives, then nothing.
- * - `reset`: TCP reset. `throttled`: 429. `server-error`: 5xx. `html`: a proxy's error page.
+ * - `reset`: TCP reset. `throttled`: 429. `server-error`: 5xx. `client-error`: 4xx, at `identity` only. `html`: a proxy's error page.
  * - `broken-json`: a truncated 200. `redirect`: 307 to the same machine under another host name.
  * - `huge-body`: a 200 that never ends. `aadsts`: an error with any AADSTS code.
  * - `endless`: the lifetime is 1e300 s. `no-text`: the token is a number. `line-break`: a CR LF is in the token.
@@ -40,6 +40,7 @@ export type FaultKind =
   | 'reset'
   | 'throttled'
   | 'server-error'
+  | 'client-error'
   | 'html'
   | 'broken-json'
   | 'redirect'
@@ -55,7 +56,7 @@ export interface Fault {
   /** The number of requests that it applies to; default: all. Not allowed for `refused`, which receives no requests. */
   readonly times?: number
   /**
-   * `server-error`: 500, 502, 503 (default) or 504; `html`: 200 or 502 (default); `aadsts`: default the status of its
+   * `server-error`: 500, 502, 503 (default) or 504; `client-error`: 400 (default), 401, 403, 404, 405 or 410; `html`: 200 or 502 (default); `aadsts`: default the status of its
    * code.
    */
   readonly status?: number
@@ -86,6 +87,7 @@ const kinds: Readonly<Record<FaultKind, Kind>> = {
   reset: anywhere,
   throttled: { at: points, extra: ['retryAfter', 'httpDate'] },
   'server-error': { at: points, extra: ['status', 'empty', 'retryAfter'], statuses: [500, 502, 503, 504] },
+  'client-error': { at: ['identity'], extra: ['status'], statuses: [400, 401, 403, 404, 405, 410] },
   html: { at: points, extra: ['status'], statuses: [200, 502] },
   'broken-json': anywhere,
   redirect: anywhere,

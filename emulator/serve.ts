@@ -64,6 +64,7 @@ const apply: Readonly<Record<Exclude<FaultKind, Tampering>, Apply>> = {
   'huge-body': sendForever,
   throttled: throttle,
   'server-error': failServer,
+  'client-error': ({ status = 400 }, visit) => send(visit.response, visit.fail({ code: 90033, status })),
   html: sendPage,
   redirect,
   aadsts: (fault, visit) => {

@@ -1,4 +1,5 @@
-import { brokerHandling, exchangeReasons } from './reasons/exchanges.ts'
+import { exchangeReasons } from './reasons/exchanges.ts'
+import { brokerHandling } from './reasons/relayed.ts'
 import { requestReasons } from './reasons/requests.ts'
 import { outside, type FailureLevel, type Handling, type ReasonRow } from './reasons/row.ts'
 

@@ -11,19 +11,19 @@ const failure: Handling = {
 /** The authority responded that it cannot serve the request now. */
 const temporary: Handling = { ...failure, circuit: 'response' }
 /** The broker of an agent failed, which says nothing about the authority. */
-const ofAgent: Handling = { ...outside('agent', true), cachedFor: 'key' }
+export const ofAgent: Handling = { ...outside('agent', true), cachedFor: 'key' }
 
 /** Concerns the whole application, since all its tenants use the same federated credential and assertion. */
-const ofApplication = authorityResponse('application', true)
+export const ofApplication = authorityResponse('application', true)
 /**
  * Concerns one tenant, which can cause it by itself. If it were cached for the whole application, one tenant could block
  * all others.
  */
-const ofTenant = authorityResponse('tenant', false)
+export const ofTenant = authorityResponse('tenant', false)
 /** Concerns the resource or scope of one request. */
-const ofRequest = authorityResponse('key', false)
+export const ofRequest = authorityResponse('key', false)
 /** The response is not Entra's, or its token does not match the request. */
-const unusable = authorityResponse('key', true)
+export const unusable = authorityResponse('key', true)
 const identity = outside('identity', true)
 
 /**
@@ -199,8 +199,18 @@ export const exchangeReasons = {
     ),
     refused: reason(
       identity,
-      'the endpoint responded 4xx: the app does not have the identity. This **does not pass by itself**, although callers get `Retry-After`',
-      'assign the identity to the app, or correct `BROKER_IDENTITY_CLIENT_ID`: the client id, not the principal id',
+      'the endpoint responded 400 or another 4xx: the app does not have the identity. This **does not pass by itself**, although callers get `Retry-After`',
+      'assign the identity to the app, or correct `BROKER_IDENTITY_CLIENT_ID`: the client id, not the principal id. If it is assigned, correct `BROKER_IDENTITY_AUDIENCE`',
+    ),
+    identity_header: reason(
+      identity,
+      'the endpoint responded 401 or 403: it does not accept `IDENTITY_HEADER`. This **does not pass by itself**',
+      'do not set `IDENTITY_ENDPOINT` and `IDENTITY_HEADER`: the platform sets both, with another header for each replica. Remove them from the settings of the app, and restart the replica. The assignment of the identity is not the cause',
+    ),
+    identity_endpoint: reason(
+      identity,
+      'the endpoint responded 404, 405 or 410: nothing issues tokens at the URL in `IDENTITY_ENDPOINT`. This **does not pass by itself**',
+      'do not set `IDENTITY_ENDPOINT`: the platform sets it. In a service mesh, check that the request reaches the platform',
     ),
     status: reason(identity, 'the endpoint responded 429, 5xx or a redirect', 'wait: it is a problem of the platform'),
     unusable: reason(
@@ -232,17 +242,3 @@ export const exchangeReasons = {
     ),
   },
 } as const satisfies Readonly<Record<string, Readonly<Record<string, ReasonRow>>>>
-
-const relayed = (handling: Handling): Handling => ({ ...handling, origin: 'agent', cachedFor: 'key' })
-
-/**
- * How an agent handles a code that its broker returned (reason `broker`). The agent caches it for the key only; the
- * broker's own negative cache covers the tenant or the application. Errors with other codes are not cached.
- */
-export const brokerHandling: Readonly<Record<string, Handling>> = {
-  consent_required: relayed(ofTenant),
-  upstream_rejected: relayed(ofRequest),
-  federation_misconfigured: relayed(ofApplication),
-  upstream_invalid: relayed(unusable),
-  upstream_unavailable: ofAgent,
-}

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -79,4 +80,33 @@ test('a skipped test says how to install the Helm that CI uses', () => {
   assert.ok(read('.github/workflows/ci.yml').includes(`helm.sh/helm/v4/cmd/helm@${helmVersion}`))
   assert.match(helmVersion, /^v4\.\d+\.\d+$/)
   assert.ok(installHelm.endsWith(`helm.sh/helm/v4/cmd/helm@${helmVersion}`))
+})
+
+test('federated credentials of one app registration have different names, wherever they come from', () => {
+  const text = [read('docs/azure.md'), page, read('test/chart/rendered/minimal.notes.txt')].join('\n')
+  const names = [...text.matchAll(/(?:"name": "|\bname: "|--arg name ")(token-broker[^,]*)"/g)].map(([, name]) => name)
+  const ofCluster = 'token-broker-$CLUSTER'
+  assert.deepEqual(names, [
+    'token-broker-managed-identity',
+    // The same credential in both guides: the cluster's issuer and the broker's service account.
+    ofCluster,
+    `token-broker-'"$CLUSTER"'`,
+    `token-broker-token-broker-'"$CLUSTER"'`,
+  ])
+})
+
+test('the notes make a valid name of any context of kubectl', () => {
+  const notes = read('test/chart/rendered/minimal.notes.txt')
+  const command = /^ +CLUSTER=\$\(kubectl config current-context \|(.+)\)$/m.exec(notes)?.[1] ?? ''
+  const rows: readonly (readonly [context: string, name: string])[] = [
+    ['aks-prod', 'aks-prod'],
+    ['arn:aws:eks:eu-west-1:1234:cluster/prod', 'arn-aws-eks-eu-west-1-1234-cluster-prod'],
+    ['admin@kubernetes', 'admin-kubernetes'],
+    ['x'.repeat(300), 'x'.repeat(40)],
+  ]
+  for (const [context, name] of rows) {
+    const { stdout } = spawnSync('sh', ['-c', `printf '%s\\n' "$1" | ${command}`, 'sh', context], { encoding: 'utf8' })
+    assert.equal(stdout, `${name}\n`)
+    assert.match(`token-broker-token-broker-${name}`, /^[a-z0-9][\w-]{2,119}$/i)
+  }
 })

@@ -10,7 +10,7 @@ import type { Clock } from '../../broker/lib/clock.ts'
 import type { Assertion } from '../../broker/events.ts'
 import { membersOfJson } from '../../broker/lib/json-members.ts'
 import { maxLifetimeSeconds, visible } from '../../broker/tokens/verify-token.ts'
-import { BrokerError } from '../../errors.ts'
+import { BrokerError, type PartsOf } from '../../errors.ts'
 import { retryAfterPart } from './entra-failure.ts'
 import { EntraHttpClient } from './http-client.ts'
 
@@ -106,7 +106,7 @@ function usableAssertion({ accessToken, expiresOn }: AuthenticationResult, body:
 function identityFailure(
   client: EntraHttpClient,
   cause: unknown,
-  { clientId }: ManagedIdentitySettings,
+  settings: ManagedIdentitySettings,
   now: () => number,
 ): BrokerError {
   const status = client.response?.status
@@ -117,15 +117,33 @@ function identityFailure(
     })
   }
   if (status >= 400 && status < 500 && status !== 429) {
-    return new BrokerError('identity_unavailable', `The identity endpoint refused the request (HTTP ${status}).`, {
-      reason: 'refused',
-      remedy:
-        `Assign the user-assigned managed identity with client id ${clientId} to this app, ` +
-        'or correct BROKER_IDENTITY_CLIENT_ID.',
-    })
+    return new BrokerError(
+      'identity_unavailable',
+      `The identity endpoint refused the request (HTTP ${status}).`,
+      refusalOf(status, settings),
+    )
   }
   return new BrokerError('identity_unavailable', `The identity endpoint returned no usable token (HTTP ${status}).`, {
     reason: status === 200 ? 'unusable' : 'status',
     ...retryAfterPart(status, client.response?.header('retry-after'), now()),
   })
+}
+
+const setByPlatform =
+  'The platform sets IDENTITY_ENDPOINT and IDENTITY_HEADER for each replica. Remove both from the settings of the app'
+
+/** What a status below 500 says. Every platform has its own texts, so only the status decides. */
+function refusalOf(status: number, { clientId, audience }: ManagedIdentitySettings): PartsOf<'identity_unavailable'> {
+  if (status === 401 || status === 403) {
+    return { reason: 'identity_header', remedy: `${setByPlatform}, and restart the replica.` }
+  }
+  if (status === 404 || status === 405 || status === 410) {
+    return { reason: 'identity_endpoint', remedy: `${setByPlatform}: at this URL nothing issues tokens.` }
+  }
+  return {
+    reason: 'refused',
+    remedy:
+      `Assign the user-assigned managed identity with client id ${clientId} to this app, ` +
+      `or correct BROKER_IDENTITY_CLIENT_ID. If it is assigned, correct BROKER_IDENTITY_AUDIENCE (${audience}).`,
+  }
 }

@@ -37,7 +37,12 @@ const placement: readonly Row[] = [
   ['upstream_unavailable', ['circuit_open', 'aborted'], 'nothing', 'no request was sent to Entra'],
   ['upstream_unavailable', ['min_expires_in'], 'nothing', 'a token is cached, only too short for one caller'],
   ['identity_unavailable', ['network', 'timeout', 'status'], 'nothing', 'the assertion cache has it'],
-  ['identity_unavailable', ['refused', 'unusable', 'expired', 'file'], 'nothing', 'the assertion cache has it'],
+  [
+    'identity_unavailable',
+    ['refused', 'identity_header', 'identity_endpoint', 'unusable', 'expired', 'file'],
+    'nothing',
+    'the assertion cache has it',
+  ],
   ['identity_unavailable', ['identity_unavailable'], 'nothing', 'the policy could not be decided'],
   ['consent_required', ['broker'], 'key', 'the central broker returned it, and caches it at its own level'],
   ['federation_misconfigured', ['broker'], 'key', 'the same'],

@@ -94,6 +94,27 @@ test('an identity that is not assigned to the app has a remedy', async t => {
   assert.match(String(headers['retry-after']), /^[1-9]\d*$/)
 })
 
+const refusals: readonly [status: number, reason: string, remedy: RegExp][] = [
+  [400, 'refused', /^Assign the user-assigned managed identity .* correct BROKER_IDENTITY_AUDIENCE \(api:/],
+  [401, 'identity_header', /^The platform sets IDENTITY_ENDPOINT and IDENTITY_HEADER .* restart the replica\.$/],
+  [403, 'identity_header', /^The platform sets/],
+  [404, 'identity_endpoint', /^The platform sets .* at this URL nothing issues tokens\.$/],
+  [405, 'identity_endpoint', /^The platform sets/],
+  [410, 'identity_endpoint', /^The platform sets/],
+]
+for (const [status, reason, remedy] of refusals)
+  test(`an identity endpoint that responds ${status} has the reason ${reason}, and a remedy that ends it`, async () => {
+    await freshIdentity()
+    emulator.fault({ kind: 'client-error', status, at: 'identity' })
+    clock.advance(day)
+    const { status: own, json } = await broker.requestToken()
+    assert.deepEqual([own, json['code']], [503, 'identity_unavailable'])
+    assert.match(String(json['detail']), new RegExp(`HTTP ${status}`))
+    assert.match(String(json['remedy']), remedy)
+    if (reason !== 'refused') assert.doesNotMatch(String(json['remedy']), /assign/i, 'it is assigned')
+    assert.equal(broker.events('token.failed').at(-1)?.['reason'], reason)
+  })
+
 for (const kind of ['refused', 'hung', 'server-error', 'throttled'] as const)
   test(`while the identity's token is valid, exchanges go on while its endpoint fails (${kind})`, async () => {
     await freshIdentity()
