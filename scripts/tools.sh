@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs Helm and promtool into .tools/bin, for the tests that need them. If one is unavailable, this script says so
-# and continues. The tests that need it are then skipped, and say what is missing.
+# Installs Helm and promtool into .tools/bin, and the proxies of examples/proxies into .tools/proxies, for the tests that
+# need them. If one is unavailable, this script says so and continues. The tests that need it are then skipped, and say what is missing.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 bin="$PWD/.tools/bin"
@@ -19,18 +19,61 @@ else
   echo 'tools: neither Helm 4 nor Go to build it is installed; the chart'"'"'s tests are skipped'
 fi
 
+has_debian=$(command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null && echo yes)
+updated=
+# download PACKAGE…: unpacks packages of Debian into the current folder, without installing them
+download() {
+  if [ -z "$updated" ] && [ "$(id -u)" = 0 ]; then apt-get -qq update >/dev/null 2>&1; fi
+  updated=yes
+  apt-get -qq download "$@" >/dev/null 2>&1 && for file in *.deb; do dpkg-deb -x "$file" . || return 1; done
+}
+# The libraries of a package that are not installed here.
+missing_libraries() {
+  apt-cache depends --recurse --no-recommends --no-suggests --no-conflicts --no-breaks --no-replaces --no-enhances "$1" 2>/dev/null |
+    grep -E '^lib[a-z0-9.+-]+$' | sort -u | while read -r library; do dpkg -s "$library" >/dev/null 2>&1 || echo "$library"; done
+}
+
 if command -v promtool >/dev/null || [ -x "$bin/promtool" ]; then
   echo 'tools: promtool is installed'
-elif command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null; then
-  echo 'tools: getting promtool from Debian'"'"'s package prometheus'
+else
+  [ -z "$has_debian" ] || echo "tools: getting promtool from Debian's package prometheus"
   folder=$(mktemp -d)
-  { [ "$(id -u)" != 0 ] || apt-get -qq update || true; } >/dev/null 2>&1
-  if (cd "$folder" && apt-get -qq download prometheus && dpkg-deb -x prometheus_*.deb .) 2>/dev/null; then
+  if [ -n "$has_debian" ] && (cd "$folder" && download prometheus); then
     cp "$folder/usr/bin/promtool" "$bin/promtool"
   else
     echo 'tools: promtool is unavailable; the tests that need it are skipped'
   fi
   rm -rf "$folder"
-else
-  echo 'tools: promtool is unavailable; the tests that need it are skipped'
 fi
+
+proxies="$PWD/.tools/proxies"
+libraries="$proxies/usr/lib/x86_64-linux-gnu:$proxies/usr/lib/aarch64-linux-gnu"
+# proxy PROGRAM PACKAGE VERSION_OPTION
+proxy() {
+  local program=$1 package=$2 option=$3 folder path
+  if PATH="$PATH:/usr/sbin" command -v "$program" >/dev/null; then
+    echo "tools: $program is installed"
+    return
+  fi
+  path=$(ls "$proxies"/usr/*bin/"$program" 2>/dev/null | head -1)
+  if [ -z "$path" ] && [ -n "$has_debian" ]; then
+    echo "tools: getting $program from Debian's package $package"
+    folder=$(mktemp -d)
+    # shellcheck disable=SC2046 # one word for each library
+    if (cd "$folder" && { download "$package" $(missing_libraries "$package") || download "$package"; }); then
+      mkdir -p "$proxies" && cp -r "$folder/usr" "$proxies/"
+    fi
+    rm -rf "$folder"
+    path=$(ls "$proxies"/usr/*bin/"$program" 2>/dev/null | head -1)
+  fi
+  if [ -n "$path" ] && LD_LIBRARY_PATH="$libraries" "$path" "$option" >/dev/null 2>&1; then
+    echo "tools: .tools/proxies has $program"
+  else
+    echo "tools: $program is unavailable; the tests that need it are skipped"
+    rm -f "$path"
+  fi
+}
+proxy haproxy haproxy -v
+proxy nginx nginx -v
+proxy caddy caddy version
+proxy apache2 apache2-bin -v

@@ -16,6 +16,10 @@
 - name: TLS_KEY_FILE
   value: /etc/token-broker/tls/tls.key
 {{- end }}
+{{- if .Values.tls.clientCaConfigMap }}
+- name: TLS_CLIENT_CA_FILE
+  value: /etc/token-broker/client-ca/ca.crt
+{{- end }}
 - name: BROKER_POLICY_FILE
   value: /etc/token-broker/policy/policy.yaml
 - name: BROKER_IDENTITY_SOURCE
@@ -29,6 +33,14 @@
 {{- with .Values.settings }}
 - name: BROKER_AUTHORITY
   value: {{ .authority | quote }}
+{{- with .trustedProxies }}
+- name: BROKER_TRUSTED_PROXIES
+  value: {{ join "," . | quote }}
+{{- end }}
+{{- with .clientCertHeader }}
+- name: BROKER_CLIENT_CERT_HEADER
+  value: {{ . }}
+{{- end }}
 - name: BROKER_CACHE_MAX_ENTRIES
   value: {{ int64 .cacheMaxEntries | quote }}
 - name: BROKER_MIN_REMAINING_SECONDS
@@ -54,6 +66,11 @@
 {{- if .Values.tls.secretName }}
 - name: tls
   mountPath: /etc/token-broker/tls
+  readOnly: true
+{{- end }}
+{{- if .Values.tls.clientCaConfigMap }}
+- name: client-ca
+  mountPath: /etc/token-broker/client-ca
   readOnly: true
 {{- end }}
 {{- if .Values.identity.projectedToken.enabled }}
@@ -83,6 +100,14 @@
         path: tls.crt
       - key: tls.key
         path: tls.key
+{{- end }}
+{{- with .Values.tls.clientCaConfigMap }}
+- name: client-ca
+  configMap:
+    name: {{ . }}
+    items:
+      - key: ca.crt
+        path: ca.crt
 {{- end }}
 {{- with .Values.identity.projectedToken }}
 {{- if .enabled }}

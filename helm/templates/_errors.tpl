@@ -59,6 +59,15 @@ reports all errors together, each with its key. One template that is always rend
 {{- else if not (or .tls.secretName .tls.behindProxy) }}
 {{- $errors = append $errors "tls: callers' tokens must not be sent in plain text; set tls.secretName, or tls.behindProxy=true if a proxy in the pod terminates TLS" }}
 {{- end }}
+{{- $isForwarded := and .tls.clientCaConfigMap .settings.trustedProxies }}
+{{- if and .tls.clientCaConfigMap .tls.behindProxy (not .settings.trustedProxies) }}
+{{- $errors = append $errors "tls.clientCaConfigMap: has no effect with tls.behindProxy without settings.trustedProxies" }}
+{{- end }}
+{{- if and $isForwarded (not .settings.clientCertHeader) }}
+{{- $errors = append $errors "settings.clientCertHeader: is required with settings.trustedProxies and tls.clientCaConfigMap (client-cert or x-forwarded-client-cert, the one header in which the proxies forward certificates)" }}
+{{- else if and .settings.clientCertHeader (not $isForwarded) }}
+{{- $errors = append $errors "settings.clientCertHeader: has no effect without settings.trustedProxies and tls.clientCaConfigMap" }}
+{{- end }}
 {{- if and (not .serviceAccount.create) (not .serviceAccount.name) }}
 {{- $errors = append $errors "serviceAccount.name: is required with serviceAccount.create=false" }}
 {{- end }}

@@ -176,7 +176,7 @@ export interface Events {
   readonly opaqueToken: (grant: Grant) => void
   /** A response was sent: `ok`, or the error's code. Not reported for issued tokens; {@link issued} is. */
   readonly responded: (endpoint: string, outcome: string) => void
-  /** A header with a forwarded certificate was ignored, because its sender is not a trusted proxy. */
+  /** A header that identifies a proxy's peer was ignored: its sender is not a trusted proxy, or uses another header. */
   readonly headerIgnored: (header: string) => void
   /** A listener closed a connection, or did not accept it, because of its limits; with the peer's address. */
   readonly connectionDropped: (reason: DropReason, address: string) => void

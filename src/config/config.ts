@@ -1,7 +1,7 @@
 import { isGuid } from '../broker/lib/identifiers.ts'
-import { networkErrors } from '../broker/lib/networks.ts'
 import { originOf } from '../broker/lib/origin.ts'
 import { InvalidConfigurationError } from '../errors.ts'
+import { type ClientSettings, readClients, readTls, type TlsFiles } from './clients.ts'
 import { EnvironmentReader, type Environment } from './environment.ts'
 import { clouds } from './clouds.ts'
 
@@ -26,16 +26,12 @@ export const auditModes = ['every', 'summary'] as const
 export const logLevels = ['info', 'trace', 'debug', 'warn', 'error', 'fatal'] as const
 
 /** Where and how the broker runs. The policy, not this, decides who may get which tokens. */
-export interface Config {
+export interface Config extends ClientSettings {
   readonly host: string
   /** 0 lets the system choose. */
   readonly port: number
   /** PEM files. Without them the broker uses plain http. */
-  readonly tls: { readonly certFile: string; readonly keyFile: string } | undefined
-  /** PEM file with the certificate authorities whose client certificates authenticate callers. */
-  readonly clientCaFile: string | undefined
-  /** Addresses and networks of proxies whose forwarded headers are trusted. */
-  readonly trustedProxies: readonly string[]
+  readonly tls: TlsFiles | undefined
   /** The operations endpoints' own listener. Without it they are on the main listener. */
   readonly management: { readonly host: string; readonly port: number } | undefined
   /** The origin under which clients reach the broker, without a trailing slash. Never taken from a request. */
@@ -95,33 +91,6 @@ export function readConfig(environment: Environment): Config {
   read.warnOfUnknown(['BROKER_', 'TLS_', 'MANAGEMENT_'])
   if (read.errors.length > 0) throw new InvalidConfigurationError('The configuration is invalid', read.errors)
   return Object.freeze(config)
-}
-
-function readTls(read: EnvironmentReader): Config['tls'] {
-  const certFile = read.text('TLS_CERT_FILE')
-  const keyFile = read.text('TLS_KEY_FILE')
-  if (certFile === undefined && keyFile === undefined) return undefined
-  if (certFile === undefined) read.addError('TLS_CERT_FILE', 'is required with TLS_KEY_FILE')
-  if (keyFile === undefined) read.addError('TLS_KEY_FILE', 'is required with TLS_CERT_FILE')
-  return { certFile: certFile ?? '', keyFile: keyFile ?? '' }
-}
-
-/** How callers' certificates reach the broker: over TLS, or in a header that a trusted proxy sets. */
-function readClients(read: EnvironmentReader, tls: Config['tls']): Pick<Config, 'clientCaFile' | 'trustedProxies'> {
-  const clientCaFile = read.text('TLS_CLIENT_CA_FILE')
-  const trustedProxies =
-    read
-      .text('BROKER_TRUSTED_PROXIES')
-      ?.split(',')
-      .map(each => each.trim()) ?? []
-  for (const what of networkErrors(trustedProxies)) read.addError('BROKER_TRUSTED_PROXIES', what)
-  if (clientCaFile !== undefined && !tls && trustedProxies.length === 0) {
-    read.addError(
-      'TLS_CLIENT_CA_FILE',
-      'has no effect without TLS_CERT_FILE and TLS_KEY_FILE, or BROKER_TRUSTED_PROXIES: no client certificate reaches the broker',
-    )
-  }
-  return { clientCaFile, trustedProxies }
 }
 
 /** @param isEncrypted whether traffic beyond loopback uses TLS: the broker's own, or that of a proxy */

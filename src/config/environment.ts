@@ -100,12 +100,17 @@ export class EnvironmentReader {
 
   /** One of `choices`. The first is the default. */
   choice<const T extends string>(name: string, choices: readonly [T, ...T[]]): T {
+    return this.optionalChoice(name, choices) ?? choices[0]
+  }
+
+  /** One of `choices`; `undefined` if it is absent or empty. */
+  optionalChoice<const T extends string>(name: string, choices: readonly T[]): T | undefined {
     const value = this.text(name)
     const chosen = choices.find(choice => choice === value)
     if (value !== undefined && chosen === undefined) {
       this.addError(name, `must be one of ${choices.join(', ')}; got "${value}"`)
     }
-    return chosen ?? choices[0]
+    return chosen
   }
 
   /**

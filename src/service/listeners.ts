@@ -55,9 +55,9 @@ export async function buildListeners(
   })
   // In a scope of its own: an overloaded broker can still purge its cache.
   const main = [...endpoints, (scope: FastifyInstance) => addPurge(scope, parts), documents]
-  const { trustedProxies } = config
+  const { trustedProxies, clientCertHeader } = config
   const current = () => authorities?.current()
-  const peers = { trustedProxies, authorities: current, headerIgnored }
+  const peers = { trustedProxies, clientCertHeader, authorities: current, headerIgnored }
   const settings = { log, isDraining, responded, connectionDropped, peers, tls: tls && { ...tls, ca: current()?.pem } }
   const { management: own } = config
   const app = buildApp(settings, own ? main : [...main, operations(false)])

@@ -38,7 +38,7 @@ export const metricTable = {
   ),
   token_broker_ignored_headers_total: row(
     'counter',
-    'Number of proxy headers ignored because they did not come from a trusted proxy, by header.',
+    'Number of proxy headers ignored because they did not come from a trusted proxy, or not in the configured header, by header.',
     'header',
   ),
   token_broker_dropped_connections_total: row(

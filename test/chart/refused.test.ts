@@ -32,6 +32,23 @@ const refused = [
     set: 'tls.behindProxy=true',
     says: /- tls\.secretName, tls\.behindProxy: /,
   },
+  {
+    what: 'proxies that may forward certificates, in no header',
+    set: 'tls.clientCaConfigMap=x,settings.trustedProxies[0]=10.0.0.7',
+    says: /- settings\.clientCertHeader: is required with settings\.trustedProxies and tls\.clientCaConfigMap/,
+  },
+  {
+    what: 'a header for certificates of which none is accepted',
+    set: 'settings.clientCertHeader=client-cert',
+    says: /- settings\.clientCertHeader: has no effect without/,
+  },
+  {
+    what: 'authorities of certificates that reach no broker',
+    set: 'tls.secretName=,tls.behindProxy=true,tls.clientCaConfigMap=x',
+    says: /- tls\.clientCaConfigMap: has no effect with tls\.behindProxy/,
+  },
+  { what: 'an unknown header', set: 'settings.clientCertHeader=x-cert', says: /at '\/settings\/clientCertHeader'/ },
+  { what: 'a proxy by its name', set: 'settings.trustedProxies[0]=proxy', says: /at '\/settings\/trustedProxies\/0'/ },
   { what: 'no policy', set: 'policy=', says: /- policy: is required/ },
   { what: 'two policies', set: 'existingPolicyConfigMap=x', says: /- policy, existingPolicyConfigMap: / },
   { what: 'a policy that is not YAML', set: 'policy=[', says: /- policy: must be a YAML mapping/ },

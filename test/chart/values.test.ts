@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { parse } from 'yaml'
 import { clouds } from '../../src/config/clouds.ts'
+import { clientCertHeaders } from '../../src/config/clients.ts'
 import { auditModes, logLevels, readConfig } from '../../src/config/config.ts'
 import { configurationErrorsOf } from '../support/config-errors.ts'
 import { managed } from '../support/settings.ts'
@@ -109,6 +110,12 @@ for (const [key, choices] of [
     assert.equal((values['settings'] as Values)[key], choices[0])
   })
 }
+
+test('settings.clientCertHeader has the choices of the broker, or none', () => {
+  const choices = schema.properties?.['settings']?.properties?.['clientCertHeader']?.enum
+  assert.deepEqual(choices?.toSorted(), ['', ...clientCertHeaders].toSorted())
+  assert.equal((values['settings'] as Values)['clientCertHeader'], '')
+})
 
 test('the audiences of the clouds are those of the broker', () => {
   const pair = /"(https:\/\/login[\w.-]+)" "(api:\/\/\w+)"/g

@@ -43,6 +43,7 @@ describe('the required variables', () => {
       tls: undefined,
       clientCaFile: undefined,
       trustedProxies: [],
+      clientCertHeader: undefined,
       management: undefined,
       publicUrl: undefined,
       policyFile: '/etc/token-broker/policy.yaml',

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
+import { clientCertHeaders } from '../../src/config/clients.ts'
 import { readConfig } from '../../src/config/config.ts'
 import type { Environment } from '../../src/config/environment.ts'
 import { InvalidConfigurationError } from '../../src/errors.ts'
@@ -25,13 +26,42 @@ function invalidNames(environment: Environment): readonly string[] {
 describe("where callers' certificates come from", () => {
   const tls = { TLS_CERT_FILE: '/cert.pem', TLS_KEY_FILE: '/key.pem' }
   const ca = { TLS_CLIENT_CA_FILE: '/clients.pem' }
+  const proxies = { BROKER_TRUSTED_PROXIES: '127.0.0.1' }
 
   test('over TLS', () => assert.equal(readConfig({ ...least, ...tls, ...ca }).clientCaFile, '/clients.pem'))
 
   test("in a proxy's header", () => {
-    const { clientCaFile, trustedProxies } = readConfig({ ...least, ...ca, BROKER_TRUSTED_PROXIES: '127.0.0.1' })
-    assert.deepEqual([clientCaFile, trustedProxies], ['/clients.pem', ['127.0.0.1']])
+    for (const header of clientCertHeaders) {
+      const environment = { ...least, ...ca, ...proxies, BROKER_CLIENT_CERT_HEADER: header }
+      const { clientCaFile, trustedProxies, clientCertHeader } = readConfig(environment)
+      assert.deepEqual([clientCaFile, trustedProxies, clientCertHeader], ['/clients.pem', ['127.0.0.1'], header])
+    }
   })
+
+  const headers: readonly [environment: Environment, errors: readonly string[], why: string][] = [
+    [{ ...ca, ...proxies }, ['BROKER_CLIENT_CERT_HEADER'], 'no header, although proxies may forward certificates'],
+    [{ ...tls, ...ca, ...proxies }, ['BROKER_CLIENT_CERT_HEADER'], 'also where the broker has TLS itself'],
+    [{ ...ca, ...proxies, BROKER_CLIENT_CERT_HEADER: '' }, ['BROKER_CLIENT_CERT_HEADER'], 'an empty one is none'],
+    [{ ...ca, ...proxies, BROKER_CLIENT_CERT_HEADER: 'Client-Cert' }, ['BROKER_CLIENT_CERT_HEADER'], 'upper case'],
+    [{ ...ca, ...proxies, BROKER_CLIENT_CERT_HEADER: 'ssl-client-cert' }, ['BROKER_CLIENT_CERT_HEADER'], 'another one'],
+    [
+      { ...ca, ...proxies, BROKER_CLIENT_CERT_HEADER: 'client-cert,x-forwarded-client-cert' },
+      ['BROKER_CLIENT_CERT_HEADER'],
+      'both',
+    ],
+    [{ ...proxies, BROKER_CLIENT_CERT_HEADER: 'client-cert' }, ['BROKER_CLIENT_CERT_HEADER'], 'no authorities'],
+    [{ ...tls, ...ca, BROKER_CLIENT_CERT_HEADER: 'client-cert' }, ['BROKER_CLIENT_CERT_HEADER'], 'no proxies'],
+    [
+      { ...ca, BROKER_TRUSTED_PROXIES: 'x', PORT: 'x' },
+      ['PORT', 'BROKER_TRUSTED_PROXIES', 'BROKER_CLIENT_CERT_HEADER'],
+      'reported together with the other errors',
+    ],
+    [proxies, [], 'proxies that forward addresses only'],
+  ]
+  for (const [environment, errors, why] of headers) {
+    test(`${errors.join(', ') || 'no error'}: ${why}`, () =>
+      assert.deepEqual(invalidNames({ ...least, ...environment }), errors))
+  }
 
   test('from nowhere is an error, since the setting would have no effect', () => {
     assert.deepEqual(invalidNames({ ...least, ...ca }), ['TLS_CLIENT_CA_FILE'])

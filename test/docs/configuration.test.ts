@@ -74,7 +74,9 @@ describe('the default is what the table says', () => {
 describe('the values are what the table says', () => {
   for (const [name = '', , , cell = ''] of rows)
     test(`${name}: ${cell}`, () => {
-      const faults = (value: string) => configurationErrorsOf({ ...around(name), [name]: value })
+      const proxies = { BROKER_TRUSTED_PROXIES: '10.0.0.7', TLS_CLIENT_CA_FILE: '/clients.pem' }
+      const needed = name === 'BROKER_CLIENT_CERT_HEADER' ? proxies : {}
+      const faults = (value: string) => configurationErrorsOf({ ...around(name), ...needed, [name]: value })
       const [, least, most] = /whole number from (\d+) to (\d+)/.exec(faults('999999999').join()) ?? []
       const choices = /must be one of ([a-z, -]+); got "\?"$/.exec(faults('?').join())?.[1]?.split(', ')
       const isSwitch = faults('?').join().endsWith('must be true or false; got "?"')

@@ -3,7 +3,6 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { ClientAuthorities, PresentedCertificate } from '../../broker/authentication/client-certificates.ts'
 import { networksOf } from '../../broker/lib/networks.ts'
 import type { Events } from '../../broker/events.ts'
-import { BrokerError } from '../../errors.ts'
 import { readClientCert, readXfcc } from './forwarded-certificate.ts'
 import { trackTlsConnections, type TlsConnections } from './tls-connections.ts'
 
@@ -18,8 +17,8 @@ export interface Peers {
   /** Its address: the peer's, or the one that a trusted proxy reports. Only characters of an IP address. */
   readonly addressOf: (request: FastifyRequest) => string
   /**
-   * Its client certificate: the connection's, or the one that a trusted proxy reports. Nothing of it is verified beyond
-   * what TLS did.
+   * Its client certificate: the connection's, or the one that a trusted proxy reports in the configured header. Nothing of
+   * it is verified beyond what TLS did.
    *
    * @throws BrokerError `invalid_token` if a trusted proxy's header does not contain exactly one
    */
@@ -30,11 +29,22 @@ export interface Peers {
 export interface PeerOptions {
   /** Addresses and networks (CIDR) of proxies that send requests for others, and never for themselves. */
   readonly trustedProxies: readonly string[]
+  /**
+   * The one header in which they forward certificates. They overwrite only this one, so another would come from anyone.
+   * Without it no forwarded certificate is read.
+   */
+  readonly clientCertHeader?: CertificateHeader | undefined
   /** The current authorities of client certificates; `undefined` if there are none. */
   readonly authorities: () => ClientAuthorities | undefined
-  /** Called for every header that only a trusted proxy may send and that another peer sent. */
+  /** Called for every header that identifies a proxy's peer and is not read: its sender is no trusted proxy, or uses another. */
   readonly headerIgnored: Events['headerIgnored']
 }
+
+/** How a certificate is read from each header that may contain one. */
+const readers = { 'client-cert': readClientCert, 'x-forwarded-client-cert': readXfcc } as const
+
+/** A header in which a proxy may forward the certificate of its peer. */
+export type CertificateHeader = keyof typeof readers
 
 /** Headers that identify the peer of a proxy. Only trusted proxies may send them. */
 export const forwarding = ['x-forwarded-for', 'x-forwarded-client-cert', 'client-cert'] as const
@@ -56,8 +66,13 @@ export function addPeerLookup(app: FastifyInstance, options: PeerOptions): void 
   })
 }
 
-function createPeers({ trustedProxies, authorities, headerIgnored }: PeerOptions, connections: TlsConnections): Peers {
+function createPeers(options: PeerOptions, connections: TlsConnections): Peers {
+  const { trustedProxies, clientCertHeader, authorities, headerIgnored } = options
   const trusted = networksOf(trustedProxies)
+  const unread = forwarding.filter(header => header !== 'x-forwarded-for' && header !== clientCertHeader)
+  const ignore = ({ headers }: FastifyRequest, names: readonly ForwardingHeader[]): void => {
+    for (const name of names) if (headers[name] !== undefined) headerIgnored(name)
+  }
   const isTrusted = (address: string): boolean => trusted.check(address, isIP(address) === 6 ? 'ipv6' : 'ipv4')
   const isProxy = (request: FastifyRequest): boolean =>
     trustedProxies.length > 0 && isTrusted(request.socket.remoteAddress ?? '')
@@ -72,13 +87,14 @@ function createPeers({ trustedProxies, authorities, headerIgnored }: PeerOptions
   }
   return {
     addressOf: request => {
-      if (isProxy(request)) return clientOf(textOf(request, 'x-forwarded-for') ?? '', isTrusted) ?? ownAddress(request)
-      for (const header of forwarding) if (request.headers[header] !== undefined) headerIgnored(header)
-      return ownAddress(request)
+      const isTrustedProxy = isProxy(request)
+      ignore(request, isTrustedProxy ? unread : forwarding)
+      if (!isTrustedProxy) return ownAddress(request)
+      return clientOf(textOf(request, 'x-forwarded-for') ?? '', isTrusted) ?? ownAddress(request)
     },
     certificateOf: request => {
       if (!authorities()) return undefined
-      return isProxy(request) ? forwardedIn(request) : connections.presentedOn(request.socket)
+      return isProxy(request) ? forwardedIn(request, clientCertHeader) : connections.presentedOn(request.socket)
     },
   }
 }
@@ -110,13 +126,8 @@ function plainAddress(text: string): string | undefined {
   return isIP(address) === 0 || address.includes('%') ? undefined : address
 }
 
-function forwardedIn(request: FastifyRequest): PresentedCertificate | undefined {
-  const [xfcc, clientCert] = [textOf(request, 'x-forwarded-client-cert'), textOf(request, 'client-cert')]
-  if (xfcc !== undefined && clientCert !== undefined) {
-    throw new BrokerError('invalid_token', 'The proxy sent both X-Forwarded-Client-Cert and Client-Cert.', {
-      reason: 'certificate',
-    })
-  }
-  if (xfcc !== undefined) return { certificate: readXfcc(xfcc) }
-  return clientCert === undefined ? undefined : { certificate: readClientCert(clientCert) }
+function forwardedIn(request: FastifyRequest, header: CertificateHeader | undefined): PresentedCertificate | undefined {
+  if (header === undefined) return undefined
+  const text = textOf(request, header)
+  return text === undefined ? undefined : { certificate: readers[header](text) }
 }

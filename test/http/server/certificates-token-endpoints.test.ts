@@ -213,7 +213,8 @@ test('a certificate that a trusted proxy forwards counts where the certificate i
     ['127.0.0.1', true],
     ['10.0.0.0/8', false],
   ] as const) {
-    const environment = { BROKER_TRUSTED_PROXIES: proxies, TLS_CLIENT_CA_FILE: caFile }
+    const header = { BROKER_CLIENT_CERT_HEADER: 'client-cert' }
+    const environment = { BROKER_TRUSTED_PROXIES: proxies, TLS_CLIENT_CA_FILE: caFile, ...header }
     const endpoints = await tokenEndpointsOf(world, await world.broker(t, { policy: { rules }, environment }))
     for (const { endpoint, requestToken, isEnough } of requests)
       assert.equal(

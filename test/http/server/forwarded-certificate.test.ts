@@ -35,9 +35,21 @@ const rules = [
   { name: 'mesh', callers: [{ san: spiffe }, sampleCaller], tenants: ['contoso'], scopes: [graph] },
   observers,
 ]
-const behind = (proxies: string, t: Closing = { after }) =>
-  world.broker(t, { policy: { rules }, environment: { BROKER_TRUSTED_PROXIES: proxies, TLS_CLIENT_CA_FILE: caFile } })
-const trusted = await behind('10.0.0.0/8, 127.0.0.1')
+const behind = (proxies: string, header = 'client-cert', t: Closing = { after }) =>
+  world.broker(t, {
+    policy: { rules },
+    environment: {
+      BROKER_TRUSTED_PROXIES: proxies,
+      TLS_CLIENT_CA_FILE: caFile,
+      BROKER_CLIENT_CERT_HEADER: header,
+    },
+  })
+/** One trusts a proxy that sends Client-Cert, the other one that sends X-Forwarded-Client-Cert. */
+const brokers = {
+  'client-cert': await behind('10.0.0.0/8, 127.0.0.1', 'client-cert'),
+  'x-forwarded-client-cert': await behind('10.0.0.0/8, 127.0.0.1', 'x-forwarded-client-cert'),
+}
+const brokerFor = (headers: Headers) => brokers['client-cert' in headers ? 'client-cert' : 'x-forwarded-client-cert']
 const untrusted = await behind('10.0.0.0/8,::1')
 
 type Headers = Readonly<Record<string, string | string[]>>
@@ -68,7 +80,7 @@ describe('a trusted proxy forwards the certificate of its peer', () => {
   ]
   for (const [headers, why] of accepted) {
     test(`200: ${why}`, async () => {
-      const reply = await requestToken(trusted, headers)
+      const reply = await requestToken(brokerFor(headers), headers)
       assert.equal(reply.status, 200, reply.text)
     })
   }
@@ -94,7 +106,6 @@ describe('a trusted proxy forwards the certificate of its peer', () => {
     [clientCert('::'), 401, 'an empty byte sequence'],
     [clientCert(`${good};a=b`), 401, 'parameters'],
     [clientCert(`:${Buffer.from('x').toString('base64')}:`), 401, 'no certificate'],
-    [{ ...xfcc(element(worker)), ...clientCert(good) }, 401, 'both headers'],
     [clientCert(`:${der(leaf({}, createAuthority('clients CA')))}:`), 401, 'of another authority'],
     [
       clientCert(`:${der(leaf({}, clients.below('middle')))}:`),
@@ -109,14 +120,14 @@ describe('a trusted proxy forwards the certificate of its peer', () => {
   ]
   for (const [headers, status, why] of refused) {
     test(`${status}: ${why}`, async () => {
-      const reply = await requestToken(trusted, headers)
+      const reply = await requestToken(brokerFor(headers), headers)
       assert.equal(reply.status, status, reply.text)
     })
   }
 
   test('a good bearer token says who the caller is, whatever the header says', async () => {
     const authorization = `Bearer ${await emulator.mintCallerToken()}`
-    assert.equal((await requestToken(trusted, { ...xfcc('nonsense'), authorization })).status, 200)
+    assert.equal((await requestToken(brokerFor(xfcc('')), { ...xfcc('nonsense'), authorization })).status, 200)
   })
 })
 
@@ -124,6 +135,42 @@ const counted = async (broker: TestBroker, header: string): Promise<number> => {
   const { text } = await broker.get('/metrics')
   return Number(new RegExp(`token_broker_ignored_headers_total\\{header="${header}"\\} (\\d+)`).exec(text)?.[1] ?? 0)
 }
+
+describe('one header counts', () => {
+  const own: Readonly<Record<keyof typeof brokers, Headers>> = {
+    'client-cert': clientCert(good),
+    'x-forwarded-client-cert': xfcc(element(worker)),
+  }
+  const pairs = [
+    ['client-cert', 'x-forwarded-client-cert'],
+    ['x-forwarded-client-cert', 'client-cert'],
+  ] as const
+  for (const [header, another] of pairs) {
+    test(`${another} is ignored from a trusted proxy that uses the other, and counted`, async () => {
+      const broker = brokers[header]
+      const before = await counted(broker, another)
+      assert.equal((await requestToken(broker, own[another])).status, 401)
+      assert.equal(await counted(broker, another), before + 1)
+    })
+
+    test(`with both headers, ${header} says who the caller is`, async () => {
+      const broker = brokers[header]
+      const before = [await counted(broker, header), await counted(broker, another)]
+      const others = { 'client-cert': clientCert(`:${der(other)}:`), 'x-forwarded-client-cert': xfcc(element(other)) }
+      assert.equal((await requestToken(broker, { ...own[header], ...others[another] })).status, 200)
+      assert.equal((await requestToken(broker, { ...others[header], ...own[another] })).status, 403)
+      const counts = [await counted(broker, header), await counted(broker, another)]
+      assert.deepEqual(counts, [before[0], (before[1] ?? 0) + 2], 'only the other is ignored')
+    })
+  }
+
+  test('without authorities of client certificates, neither counts, and both are counted as ignored', async t => {
+    const environment = { BROKER_TRUSTED_PROXIES: '127.0.0.1' }
+    const broker = await world.broker(t, { policy: { rules }, environment })
+    assert.equal((await requestToken(broker, { ...own['client-cert'], ...own['x-forwarded-client-cert'] })).status, 401)
+    for (const header of Object.keys(own)) assert.equal(await counted(broker, header), 1, header)
+  })
+})
 
 describe('a peer that is not a trusted proxy cannot', () => {
   for (const [header, value] of [
@@ -171,7 +218,7 @@ describe("the address that is logged is the caller's", () => {
   ]
   for (const [header, expected, why] of table) {
     test(`${expected}: ${why}`, async t => {
-      assert.equal(await addressSeen(await behind('10.0.0.0/8, 127.0.0.1', t), header), expected)
+      assert.equal(await addressSeen(await behind('10.0.0.0/8, 127.0.0.1', 'client-cert', t), header), expected)
     })
   }
 
@@ -179,6 +226,6 @@ describe("the address that is logged is the caller's", () => {
     const before = await counted(untrusted, 'x-forwarded-for')
     await requestToken(untrusted, { 'x-forwarded-for': '192.0.2.7' })
     assert.equal(await counted(untrusted, 'x-forwarded-for'), before + 1)
-    assert.equal(await addressSeen(await behind('10.0.0.0/8,::1', t), '192.0.2.7'), '127.0.0.1')
+    assert.equal(await addressSeen(await behind('10.0.0.0/8,::1', 'client-cert', t), '192.0.2.7'), '127.0.0.1')
   })
 })
