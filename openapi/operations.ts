@@ -220,7 +220,6 @@ export const operationsOperations: Readonly<Record<string, Description>> = {
     examples: {
       ...observe,
       invalid_request: ['invalid_request_parameter'],
-      invalid_tenant: ['invalid_tenant_parameter'],
     },
   },
 }

@@ -1,4 +1,6 @@
 import { BrokerError, errorTable, type ErrorCode, type ErrorParts } from '../src/errors.ts'
+import { operationNotPermitted, tokenNotPermitted } from '../src/broker/authorization/not-permitted.ts'
+import type { CallerFacts } from '../src/broker/policy/caller-facts.ts'
 import { problemOf } from '../src/http/server/problems.ts'
 
 /** Examples of problems, for `openapi.yaml` only: one for each code, and some for special cases. */
@@ -14,30 +16,48 @@ const ids = { trace: '5a7f1c9e-0000-4000-8000-00000000000a', correlation: '5a7f1
 const tenant = '1a2b3c4d-0000-4000-8000-000000000002'
 const application = '6f3c0b1e-0000-4000-8000-000000000001'
 
-const exampleOf = (code: ErrorCode, detail: string, parts?: ErrorParts): Example => ({
-  summary: `${code}: ${errorTable[code].title}`,
-  value: JSON.parse(problemOf(new BrokerError(code, detail, parts), requestId).body),
+const ofError = (error: BrokerError): Example => ({
+  summary: `${error.code}: ${errorTable[error.code].title}`,
+  value: JSON.parse(problemOf(error, requestId).body),
 })
+
+const exampleOf = (code: ErrorCode, detail: string, parts?: ErrorParts): Example =>
+  ofError(new BrokerError(code, detail, parts))
 
 const special = (occasion: string, code: ErrorCode, detail: string, parts?: ErrorParts): Example => ({
   ...exampleOf(code, detail, parts),
   summary: `${code}: ${occasion}`,
 })
 
+/** The caller of what the policy does not permit. */
+const billing: CallerFacts = {
+  kind: 'jwt',
+  issuer: 'onprem',
+  subject: 'system:serviceaccount:billing:worker',
+  claims: {},
+}
+
 /** Bodies as the broker writes them, by their names in `components.examples`: the code, except in special cases. */
 export const problemExamples = {
   invalid_request: exampleOf('invalid_request', 'The Host header is missing.'),
   invalid_tenant: exampleOf(
     'invalid_tenant',
-    'tenant must be one tenant: its id (a GUID) or its name in the policy, not common, organizations or consumers.',
+    'tenant must be one tenant: its id (a GUID) or its name in the policy (at most 63 lower-case letters, digits, dots and ' +
+      'hyphens), not common, organizations or consumers. "Contoso" is not in lower case.',
   ),
-  invalid_scope: exampleOf('invalid_scope', "scope must be one resource's <resource>/.default, in printable ASCII."),
+  invalid_scope: exampleOf(
+    'invalid_scope',
+    "scope must be one resource's <resource>/.default, in printable ASCII, or a scope's name in the policy (at most 63 " +
+      'lower-case letters, digits, dots and hyphens). "https://graph.microsoft.com" does not end with /.default.',
+  ),
   unauthenticated: exampleOf('unauthenticated', 'Send "Authorization: Bearer <token or API key>".'),
   invalid_token: exampleOf('invalid_token', 'The token has expired.'),
-  not_permitted: exampleOf(
-    'not_permitted',
-    'No rule of the policy grants this caller this tenant, scope and application.',
-    { remedy: 'Request a rule from the operator of the broker; quote request_id.' },
+  not_permitted: ofError(
+    tokenNotPermitted(
+      billing,
+      { tenant: 'contoso', scope: 'https://graph.microsoft.com/.default', application: 'default', minExpiresIn: 0 },
+      'no_rule',
+    ),
   ),
   consent_required: exampleOf(
     'consent_required',
@@ -116,30 +136,21 @@ export const problemExamples = {
   invalid_request_parameter: special(
     'A parameter out of range',
     'invalid_request',
-    'limit must be a whole number from 1 to 1000.',
+    'limit must be a whole number from 1 to 1000. "0" is not.',
   ),
-  invalid_tenant_parameter: special(
-    'Neither a GUID nor a name',
-    'invalid_tenant',
-    'tenant must be one tenant: its id (a GUID) or its name in the policy.',
-  ),
-  not_permitted_observe: special(
-    'Without the permission observe',
-    'not_permitted',
-    'No rule of the policy grants this caller the permission "observe".',
-    { remedy: 'Request a rule with "permissions: [observe]" from the operator of the broker; quote request_id.' },
-  ),
+  not_permitted_observe: {
+    ...ofError(operationNotPermitted(billing, 'observe', 'no_rule')),
+    summary: 'not_permitted: Without the permission observe',
+  },
   invalid_request_filter: special(
     'No filter, or all=true with a filter',
     'invalid_request',
     'Specify what to purge: tenant, scope, application, or all=true by itself.',
   ),
-  not_permitted_purge: special(
-    'Without the permission purge',
-    'not_permitted',
-    'No rule of the policy grants this caller the permission "purge".',
-    { remedy: 'Request a rule with "permissions: [purge]" from the operator of the broker; quote request_id.' },
-  ),
+  not_permitted_purge: {
+    ...ofError(operationNotPermitted(billing, 'purge', 'no_rule')),
+    summary: 'not_permitted: Without the permission purge',
+  },
   upstream_unavailable_min_expires_in: special(
     'No token lives as long as min_expires_in requires',
     'upstream_unavailable',

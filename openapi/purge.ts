@@ -18,7 +18,10 @@ export const tokenOperations: Readonly<Record<string, Description>> = {
         name: { summary: 'By its name in the policy', value: 'contoso' },
         id: { summary: 'By its id', value: contoso },
       },
-      scope: { graph: { summary: 'One scope', value: graph } },
+      scope: {
+        graph: { summary: 'One scope', value: graph },
+        name: { summary: 'By its name in the policy', value: 'graph' },
+      },
       application: { default: { summary: 'One application registration', value: 'default' } },
       all: { everything: { summary: 'Everything, by itself', value: 'true' } },
     },
@@ -31,7 +34,6 @@ export const tokenOperations: Readonly<Record<string, Description>> = {
     },
     examples: {
       invalid_request: ['invalid_request_filter'],
-      invalid_tenant: ['invalid_tenant_parameter'],
       not_permitted: ['not_permitted_purge'],
       rate_limited: ['rate_limited_credentials'],
     },

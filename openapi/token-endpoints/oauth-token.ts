@@ -98,7 +98,7 @@ export const words: EndpointWords = {
         issued_token_type: Type.Optional(text('Of a token exchange: `urn:ietf:params:oauth:token-type:access_token`.')),
         token_type: tokenType,
         expires_in: expiresIn,
-        scope: text('As in the request.'),
+        scope: text('The scope that the token is for: as in the request, or what its name stands for.'),
       },
       'A token (RFC 6749 §5.1, RFC 8693 §2.2.1).',
     ),

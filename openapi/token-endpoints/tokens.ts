@@ -25,7 +25,8 @@ export const words: EndpointWords = {
       description:
         'Needs a credential: your own token or API key, as `Authorization: Bearer <token>`, or a client certificate.\n\n' +
         'The broker checks in this order: who the caller is (401), whether the request is well-formed (400), whether the ' +
-        'policy grants it (403). An unknown tenant or application gets the same 403 as a forbidden one.\n\n' +
+        'policy grants it (403). An unknown tenant, scope or application gets the same 403 as a forbidden one. The 403 ' +
+        'repeats what was requested, and says as whom the broker recognised the caller.\n\n' +
         'The token is the cached one for application, tenant and scope, or a new one from Entra. A cached token is served ' +
         'as long as it is valid, even while Entra is unavailable. All permitted callers get the same token, so you need no ' +
         'cache: request it again whenever you need it, or keep it for `refresh_in` seconds.',
@@ -35,6 +36,7 @@ export const words: EndpointWords = {
         examples: {
           tenant_name: { summary: "By the tenant's name in the policy", value: { tenant: 'contoso', scope: graph } },
           tenant_id: { summary: "By the tenant's id", value: { tenant: contoso, scope: graph } },
+          scope_name: { summary: "By the scope's name in the policy", value: { tenant: 'contoso', scope: 'graph' } },
           application: {
             summary: 'Of another application registration',
             value: { tenant: 'contoso', scope: graph, application: 'reporting' },
@@ -72,7 +74,7 @@ export const words: EndpointWords = {
         expires_on: count('When the token expires, in seconds since 1970.'),
         refresh_in: count('Seconds until the broker expects to have a newer token: request it again then.'),
         tenant: guid('The tenant that the token is for: its id, in lower case.'),
-        scope: text('As in the request.'),
+        scope: text('The scope that the token is for: as in the request, or what its name stands for.'),
         application: text("The application's name in the policy."),
       },
       'A token of one application for one tenant and resource.',

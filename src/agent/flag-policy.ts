@@ -33,6 +33,7 @@ export function policyOfFlags(tenant: string): Policy {
     version: createHash('sha256').update(`agent ${tenant}`).digest('hex'),
     applications: new Map(),
     tenants: new Map([[tenant, tenant]]),
+    scopes: new Map(),
     issuers: [],
     apiKeys: [],
     denials: [],
@@ -40,13 +41,14 @@ export function policyOfFlags(tenant: string): Policy {
     namedClaims: new Map(),
     index: indexPolicy(rules, []),
     warnings: [],
+    hints: [],
   }
 }
 
 /**
  * The policy with the scope and application of a request in its rule. A rule must list what it grants, and an agent
- * does not know that before the request. It does not know client ids either, so an application's name is used as its
- * client id.
+ * does not know that before the request. It does not know the central policy's names either, so an application's name is
+ * used as its client id, and a scope's name as the scope.
  */
 function grantAlso(policy: Policy, { scope, application }: TokenRequest): Policy {
   const rules = policy.rules.map(rule => ({
@@ -54,7 +56,13 @@ function grantAlso(policy: Policy, { scope, application }: TokenRequest): Policy
     scopes: new Set([scope]),
     applications: new Set([application]),
   }))
-  return { ...policy, applications: new Map([[application, application]]), rules, index: indexPolicy(rules, []) }
+  return {
+    ...policy,
+    applications: new Map([[application, application]]),
+    scopes: new Map([[scope, scope]]),
+    rules,
+    index: indexPolicy(rules, []),
+  }
 }
 
 /**

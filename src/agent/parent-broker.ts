@@ -2,7 +2,7 @@ import { request as httpRequest, type IncomingMessage } from 'node:http'
 import { request as httpsRequest, type RequestOptions } from 'node:https'
 import { timed } from '../broker/lib/timed.ts'
 import type { Clock } from '../broker/lib/clock.ts'
-import { isGuid } from '../broker/lib/identifiers.ts'
+import { isGuid, isScopeName } from '../broker/lib/identifiers.ts'
 import { membersOfJson } from '../broker/lib/json-members.ts'
 import { maxLifetimeSeconds, readToken, refuseDelegated } from '../broker/tokens/verify-token.ts'
 import type { Grant } from '../broker/authorization/authorize.ts'
@@ -101,7 +101,9 @@ function issuedToken(grant: Grant, text: string): IssuedToken {
     const detail = "The broker's token expires within this second."
     throw new BrokerError('upstream_unavailable', detail, { reason: 'expired' })
   }
-  if (body['scope'] !== grant.scope) throw unusable('wrong_audience', 'is for another scope')
+  // The central broker's policy says what a name stands for.
+  if (!isScopeName(grant.scope) && body['scope'] !== grant.scope)
+    throw unusable('wrong_audience', 'is for another scope')
   if (isGuid(grant.tenant) && body['tenant'] !== grant.tenant) throw unusable('wrong_tenant', 'is for another tenant')
   if (!isGuid(grant.application) && body['application'] !== grant.application) {
     throw unusable('wrong_application', 'is for another application')

@@ -20,7 +20,8 @@ const codeByStatus: Readonly<Record<number, ErrorCode>> = {
   403: 'not_permitted',
   422: 'upstream_rejected',
 }
-const maxTextLength = 1000
+/** Longer than the longest refusal of a broker, which repeats what was requested, and names the caller. */
+const maxTextLength = 2000
 const maxCodes = 8
 
 /** Whether an error was forwarded from the broker by {@link parentFailure}. */

@@ -4,7 +4,7 @@ import { parseDocument } from 'yaml'
 import { describeClaims, describeKey, describeNames } from '../broker/authentication/describe-caller.ts'
 import type { CallerFacts } from '../broker/policy/caller-facts.ts'
 import { explain, explainPermission, type Explanation } from '../broker/policy/explain.ts'
-import { guidPattern, isGuid, scopePattern, tenantPattern } from '../broker/lib/identifiers.ts'
+import { guidPattern, isGuid, scopeOrNamePattern, tenantPattern } from '../broker/lib/identifiers.ts'
 import { membersOf } from '../broker/lib/json-members.ts'
 import type { SchemaError } from '../broker/policy/file/schema.ts'
 import type { Policy } from '../broker/policy/model.ts'
@@ -35,7 +35,7 @@ const tokenCase = Type.Object(
   {
     ...expectation,
     tenant: Type.String({ pattern: `^${tenantPattern}$`, description: 'an id or a name' }),
-    scope: Type.String({ pattern: `^${scopePattern}$`, description: '<resource>/.default' }),
+    scope: Type.String({ pattern: `^${scopeOrNamePattern}$`, description: '<resource>/.default, or a name' }),
     application: Type.Optional(text),
   },
   { ...closed, description: '{ caller, tenant, scope, expect } or { caller, permission, expect }' },

@@ -16,6 +16,7 @@ export const policyCheckCommand: Command = {
     const policy = await readPolicy(file)
     const warnings = policyWarnings(policy, { now: now(), certificates: true })
     for (const warning of warnings) out(`warning: ${warning}\n`)
+    for (const hint of policy.hints) out(`note: ${hint}\n`)
     const { rules, denials, issuers, apiKeys, version } = policy
     const counts = [`rules: ${rules.length}`, `denials: ${denials.length}`, `issuers: ${issuers.length}`]
     out(`${file} is valid (${[...counts, `API keys: ${apiKeys.length}`].join(', ')})\nSHA-256 ${version}\n`)

@@ -8,7 +8,7 @@ import {
   type CallerDescription,
 } from '../broker/authentication/describe-caller.ts'
 import { explain, explainPermission, type Explanation } from '../broker/policy/explain.ts'
-import { isGuid, scopePattern, tenantPattern } from '../broker/lib/identifiers.ts'
+import { isGuid, scopeOrNamePattern, tenantPattern } from '../broker/lib/identifiers.ts'
 import { isObject } from '../broker/lib/json-members.ts'
 import type { Policy } from '../broker/policy/model.ts'
 import { messageOf } from '../errors.ts'
@@ -41,7 +41,11 @@ export const policyExplainCommand: Command = {
       help: 'the caller, by a URI or DNS name of its client certificate',
     },
     tenant: { type: 'string', value: 'TENANT', help: 'the requested tenant, by id or by name' },
-    scope: { type: 'string', value: 'SCOPE', help: 'the requested scope: <resource>/.default' },
+    scope: {
+      type: 'string',
+      value: 'SCOPE',
+      help: 'the requested scope: <resource>/.default, or its name in the policy',
+    },
     application: { type: 'string', value: 'NAME', help: 'the requested application; default "default"' },
     permission: { type: 'string', value: 'NAME', help: 'instead of tenant and scope, a permission: observe or purge' },
     'home-tenant': {
@@ -88,7 +92,8 @@ function requestOf(options: Options) {
   }
   if (tenant === undefined || scope === undefined) throw usage('needs --tenant and --scope, or --permission', name)
   if (!wellFormed(tenantPattern, tenant)) throw usage(`--tenant must be an id or a name; got "${tenant}"`, name)
-  if (!wellFormed(scopePattern, scope)) throw usage(`--scope must be <resource>/.default; got "${scope}"`, name)
+  if (!wellFormed(scopeOrNamePattern, scope))
+    throw usage(`--scope must be <resource>/.default, or a name; got "${scope}"`, name)
   const application = textOf(options, 'application') ?? 'default'
   return { tenant: isGuid(tenant) ? tenant.toLowerCase() : tenant, scope, application, minExpiresIn: 0 }
 }

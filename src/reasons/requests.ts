@@ -110,8 +110,8 @@ export const requestReasons = {
   not_permitted: {
     unknown_target: reason(
       policy,
-      'the policy has no tenant, or no application, of this name',
-      'correct the name in the request, or add it under `tenants` or `applications`',
+      'the policy has no tenant, no scope, or no application, of this name',
+      'correct the name in the request, or add it under `tenants`, `scopes` or `applications`',
     ),
     unknown_client_id: reason(
       policy,

@@ -85,7 +85,11 @@ export function callerFields(caller: Caller, scrub: Scrub): CallerFields {
 }
 
 /** What was requested, as the caller wrote it: the policy may not define it. */
-export const requestedFields = ({ tenant, scope, application }: TokenRequest) => ({ tenant, scope, application })
+export const requestedFields = ({ tenant, scope, application, received }: TokenRequest) => ({
+  tenant: received?.tenant ?? tenant,
+  scope,
+  application: received?.application ?? application,
+})
 
 /** The filter of a purge. An absent part matches everything. */
 export const filterFields = ({ clientId, tenant, scope }: FetchFilter) => ({ client_id: clientId, tenant, scope })

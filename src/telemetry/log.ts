@@ -1,5 +1,6 @@
 import pino, { type Logger, type LoggerOptions } from 'pino'
 import { redactCredentials } from '../broker/lib/credential-shapes.ts'
+import { escapeControls } from '../broker/lib/quoted.ts'
 import { BrokerError, codeOf } from '../errors.ts'
 import type { LineSink } from './output.ts'
 
@@ -59,22 +60,6 @@ export function scrubber(secrets: readonly string[]): Scrub {
     return clean
   }
 }
-
-/** What a terminal or an editor obeys instead of showing it. JSON itself escapes only those below U+0020. */
-const controls = /[\u007f-\u009f\p{Cf}\p{Zl}\p{Zp}]/gu
-
-/**
- * Escapes control characters, format characters (bidirectional controls, zero-width characters) and line separators in
- * a finished line of JSON as `\uXXXX`. The line means the same and looks like what it means: a subject can neither
- * reorder the text around it nor look like another.
- */
-export const escapeControls = (line: string): string =>
-  line.replace(controls, found =>
-    Array.from({ length: found.length }, (_, nth) => {
-      const unit = found.charCodeAt(nth).toString(16)
-      return `\\u${unit.padStart(4, '0')}`
-    }).join(''),
-  )
 
 let timestampAt = 0
 let timestampText = ''

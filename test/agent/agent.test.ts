@@ -3,13 +3,13 @@ import { writeFile } from 'node:fs/promises'
 import { after, describe, test } from 'node:test'
 import { decodeJws } from '../../emulator/jws.ts'
 import { sample } from '../../emulator/options.ts'
-import { type Reply, send, startWorld } from '../support/broker.ts'
+import { graph, type Reply, send, startWorld } from '../support/broker.ts'
 import { sendRaw } from '../http/server/raw.ts'
 import { secret, startAgent } from './world.ts'
 
 const world = await startWorld()
 const { emulator, clock } = world
-const broker = await world.broker({ after })
+const broker = await world.broker({ after }, { policy: { scopes: { graph } } })
 const agent = await startAgent({ after }, world, broker)
 const withMetadata = await startAgent({ after }, world, broker, ['--metadata'])
 const tidOf = ({ json }: Reply) => decodeJws(String(json['access_token']))?.payload['tid']
@@ -32,6 +32,17 @@ describe('it issues to the workload what the broker grants', () => {
     assert.match(String(reply.headers['cache-status']), /^token-broker; hit; ttl=\d+$/)
     assert.equal(reply.json['access_token'], first.json['access_token'])
     assert.equal(broker.events('token.issued').length, issued, 'no request to the broker')
+  })
+
+  test("by a scope's name, which only the broker knows", async () => {
+    const reply = await agent.requestToken({ scope: 'graph' })
+    assert.equal(reply.status, 200, reply.text)
+    assert.equal(decodeJws(String(reply.json['access_token']))?.payload['aud'], 'https://graph.microsoft.com')
+    const unknown = await agent.requestToken({ scope: 'storage' })
+    assert.match(
+      String(unknown.json['detail']),
+      /scope "storage", application "default"\. The broker recognised the caller/,
+    )
   })
 
   test('of the application whose client id the SDK names: the broker knows it', async () => {

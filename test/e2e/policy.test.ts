@@ -137,8 +137,8 @@ describe('policy explain', () => {
     [['--verbose'], /^token-broker: Unknown option '--verbose'\nTry: /],
     [['--api-key', 'erp', '--tenant', 'common', '--scope', graph], /--tenant must be an id or a name; got "common"/],
     [
-      ['--api-key', 'erp', '--tenant', 'contoso', '--scope', 'graph'],
-      /--scope must be <resource>\/\.default; got "graph"/,
+      ['--api-key', 'erp', '--tenant', 'contoso', '--scope', 'Graph'],
+      /--scope must be <resource>\/\.default, or a name; got "Graph"/,
     ],
   ]
   for (const [nth, [args, hint]] of misuse.entries()) {
@@ -207,7 +207,7 @@ describe('policy test', () => {
       [{ cases: [{ ...passing[5], tenant: 'contoso' }] }, `  cases[0].tenant: ${unknown}, permission`],
       [{ cases: [{ ...passing[0], caller: { isuer: 'a' } }] }, '  cases[0].caller: must be { issuer, subject }'],
       [{ cases: [passing[0], { ...passing[0], expect: 'maybe' }] }, '  cases[1].expect: must be granted or denied'],
-      [{ cases: [{ ...passing[0], scope: 'graph' }] }, '  cases[0].scope: must be <resource>/.default'],
+      [{ cases: [{ ...passing[0], scope: 'Graph' }] }, '  cases[0].scope: must be <resource>/.default, or a name'],
       [{ cases: [{ ...passing[0], scope: undefined }] }, '  cases[0].scope: is required'],
       [{ cases: [passing[0]], hometenant: ids.home }, '  hometenant: unknown key; allowed keys: homeTenant, cases'],
       ['cases: [', 'broken.yaml'],

@@ -65,6 +65,8 @@ const withFault =
     return broker.requestToken()
   }
 const json = { 'content-type': 'application/json' }
+/** The caller of the examples, to which the policy grants nothing. */
+const billing = 'system:serviceaccount:billing:worker'
 const expired = async () => ({ token: await emulator.mintCallerToken({}, { expiresIn: -60 }) })
 
 const limited = (limit: 'requestLimit' | 'exchangeLimit') => async (broker: TestBroker) => {
@@ -75,12 +77,15 @@ const limited = (limit: 'requestLimit' | 'exchangeLimit') => async (broker: Test
 
 const tokenErrors: readonly (readonly [code: string, provoke: Provoke])[] = [
   ['invalid_request', broker => broker.requestToken({ tenantId: 'contoso', scope: graph })],
-  ['invalid_tenant', broker => broker.requestToken({ ...token, tenant: 'contoso/x' })],
-  ['invalid_scope', broker => broker.requestToken({ ...token, scope: 'User.Read' })],
+  ['invalid_tenant', broker => broker.requestToken({ ...token, tenant: 'Contoso' })],
+  ['invalid_scope', broker => broker.requestToken({ ...token, scope: 'https://graph.microsoft.com' })],
   ['unauthenticated', broker => broker.requestToken(token, { headers: json })],
   ['invalid_token', async broker => broker.requestToken(token, await expired())],
   ['issuer_unavailable', withFault({ kind: 'server-error', at: 'callers' })],
-  ['not_permitted', broker => broker.requestToken({ ...token, tenant: 'fabrikam' })],
+  [
+    'not_permitted',
+    async broker => broker.requestToken(token, { token: await emulator.mintCallerToken({ sub: billing }) }),
+  ],
   ['consent_required', broker => broker.requestToken({ ...token, tenant: 'tailspin' })],
   ['too_large', broker => broker.requestToken(JSON.stringify(token).padEnd(16 * 1024 + 1))],
   [
@@ -145,7 +150,7 @@ const operated = operations.filter(
 const operatorErrors = (operation: Operation): readonly (readonly [code: string, provoke: Provoke])[] => [
   ['unauthenticated', broker => operate(broker, operation, '', '')],
   ['invalid_token', async broker => operate(broker, operation, '', (await expired()).token)],
-  ['not_permitted', async broker => operate(broker, operation, '', await emulator.mintCallerToken())],
+  ['not_permitted', async broker => operate(broker, operation, '', await emulator.mintCallerToken({ sub: billing }))],
   [
     'issuer_unavailable',
     broker => {
@@ -170,15 +175,15 @@ test('DELETE /tokens with a malformed query, or without a filter', async t => {
   const purge = operationOf('purgeTokens')
   assertError(purge, 'invalid_request', await operate(broker, purge))
   assertError(purge, 'invalid_request', await operate(broker, purge, '?all=true&tenant=contoso'))
-  assertError(purge, 'invalid_tenant', await operate(broker, purge, '?tenant=contoso/x'))
-  assertError(purge, 'invalid_scope', await operate(broker, purge, '?scope=User.Read'))
+  assertError(purge, 'invalid_tenant', await operate(broker, purge, '?tenant=Contoso'))
+  assertError(purge, 'invalid_scope', await operate(broker, purge, '?scope=https://graph.microsoft.com'))
 })
 
 test('GET /cache/entries with a malformed query', async t => {
   const broker = await fresh(t)
   const operation = operationOf('listCacheEntries')
   assertError(operation, 'invalid_request', await broker.get('/cache/entries?limit=0'))
-  assertError(operation, 'invalid_tenant', await broker.get('/cache/entries?tenant=a/b'))
+  assertError(operation, 'invalid_tenant', await broker.get('/cache/entries?tenant=Contoso'))
 })
 
 test('GET /.well-known/oauth-authorization-server without BROKER_PUBLIC_URL', async t => {

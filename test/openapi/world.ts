@@ -33,6 +33,7 @@ export const brokerOptions = ({ emulator }: World, environment = {}): BrokerOpti
   policy: {
     applications: { default: application, reporting: application },
     tenants: { contoso, tailspin: sample.tailspin },
+    scopes: { graph },
     issuers: { onprem: { issuer: emulator.callerIssuer, audiences: ['token-broker'] } },
     rules: [
       {

@@ -5,6 +5,7 @@ import type { TokenRequest } from '../../src/broker/policy/model.ts'
 export interface PlainPolicy {
   readonly applications: Readonly<Record<string, string>>
   readonly tenants?: Readonly<Record<string, string>>
+  readonly scopes?: Readonly<Record<string, string>>
   readonly deny?: readonly PlainEntry[]
   readonly rules: readonly (PlainEntry & { readonly name: string })[]
 }
@@ -39,8 +40,11 @@ export function naively(
 ): readonly string[] | 'denied' | 'undecided' | 'unknown' {
   const idOf = (tenant: string): string | undefined =>
     /^[0-9a-f-]{36}$/i.test(tenant) ? tenant.toLowerCase() : policy.tenants?.[tenant]?.toLowerCase()
+  const scopeOf = (text: string): string | undefined => (text.includes('/') ? text : policy.scopes?.[text])
   const tenant = idOf(request.tenant)
-  if (tenant === undefined || policy.applications[request.application] === undefined) return 'unknown'
+  const scope = scopeOf(request.scope)
+  if (tenant === undefined || scope === undefined || policy.applications[request.application] === undefined)
+    return 'unknown'
 
   const appliesTo = ({ tenants, scopes, applications, callers }: PlainEntry, whole: boolean): boolean => {
     const otherwise = !whole
@@ -50,7 +54,7 @@ export function naively(
     return (
       inTenants &&
       inApplications &&
-      (scopes?.includes(request.scope) ?? otherwise) &&
+      (scopes?.some(each => scopeOf(each) === scope) ?? otherwise) &&
       (callers?.some(each => isCaller(each, caller, !whole)) ?? otherwise)
     )
   }

@@ -1,6 +1,7 @@
-import { asBrokerError, BrokerError } from '../../errors.ts'
+import { asBrokerError, type BrokerError } from '../../errors.ts'
 import type { Caller } from '../authentication/authenticate.ts'
 import type { RequestFacts } from '../lib/request-facts.ts'
+import { operationNotPermitted } from './not-permitted.ts'
 import type { Permission, Policy } from '../policy/model.ts'
 
 /**
@@ -45,8 +46,5 @@ export function requirePermission(policy: Policy, caller: Caller, permission: Pe
     rule => rule.permissions.has(permission) && rule.callers.some(test => test.matches(caller)),
   )
   if (isGranted && !isDenied) return
-  throw new BrokerError('not_permitted', `No rule of the policy grants this caller the permission "${permission}".`, {
-    reason: isDenied ? 'denied' : 'no_rule',
-    remedy: `Request a rule with "permissions: [${permission}]" from the operator of the broker; quote request_id.`,
-  })
+  throw operationNotPermitted(caller, permission, isDenied ? 'denied' : 'no_rule')
 }

@@ -1,6 +1,7 @@
 import { BrokerError } from '../../errors.ts'
 import type { Caller } from '../authentication/authenticate.ts'
-import { decide, type DenialReason } from '../policy/decide.ts'
+import { tokenNotPermitted } from './not-permitted.ts'
+import { decide } from '../policy/decide.ts'
 import type { TokenRequest, Limit, Policy, Rule, Target } from '../policy/model.ts'
 
 /** The permission of one caller to get one kind of token. Only this file creates one, from a rule. */
@@ -42,13 +43,6 @@ class PolicyGrant {
 /** The permission to get a token. Only {@link authorize} creates one. */
 export type Grant = PolicyGrant
 
-/** The detail is the same for every refusal, so that callers do not learn which tenants or applications exist. */
-const notPermitted = (reason: DenialReason) =>
-  new BrokerError('not_permitted', 'No rule of the policy grants this caller this tenant, scope and application.', {
-    reason,
-    remedy: 'Request a rule from the operator of the broker; quote request_id.',
-  })
-
 /**
  * Turns the decision of the policy into a grant or an error. While the home tenant is unknown, a request that only a rule
  * for `*` would grant is refused with `identity_unavailable`.
@@ -64,7 +58,7 @@ export function authorize(
 ): Grant {
   const decision = decide(policy, caller, request, homeTenant)
   if (decision.verdict === 'granted') return new PolicyGrant(caller, policy.version, decision.target, decision.rules)
-  if (decision.verdict === 'denied') throw notPermitted(decision.reason)
+  if (decision.verdict === 'denied') throw tokenNotPermitted(caller, request, decision.reason)
   throw new BrokerError('identity_unavailable', 'The broker does not know its own tenant yet, so it cannot decide.')
 }
 

@@ -1,5 +1,7 @@
 /** Two edits turn a shorter name into too many others, such as `HOME` into `HOST`. */
 const shortestForTwoEdits = 8
+/** Characters of the shortest name of the policy that is suggested. Shorter ones are often one edit apart. */
+export const shortestSuggestion = 5
 
 /**
  * The known name that is nearest to this one: at least one edit away, and at most two. `undefined` if there is none.

@@ -6,7 +6,7 @@ export const guidPattern = '[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}
 const guid = new RegExp(`^${guidPattern}$`)
 const guids = new RegExp(guidPattern, 'g')
 
-/** A regular expression for a name of the policy: of a tenant, an application, an issuer or an API key. */
+/** A regular expression for a name of the policy: of a tenant, an application, a scope, an issuer or an API key. */
 export const namePattern = '[a-z0-9](?:[a-z0-9.-]{0,61}[a-z0-9])?'
 
 const name = new RegExp(`^${namePattern}$`)
@@ -19,6 +19,15 @@ export const tenantPattern = `(?!(?:${sharedTenants.join('|')})$)(?:${guidPatter
 
 /** A regular expression for one resource's `.default`, the only form of scope that the client-credentials grant accepts. */
 export const scopePattern = '[\\x21-\\x7e]{1,480}/\\.default'
+
+/**
+ * A regular expression for a scope in requests and in the policy: {@link scopePattern}, or a name under `scopes`. A name has
+ * no slash, so it is never a scope itself.
+ */
+export const scopeOrNamePattern = `(?:${scopePattern}|(?!${guidPattern}$)${namePattern})`
+
+/** Whether a text that matches {@link scopeOrNamePattern} is a name, and not a scope itself. */
+export const isScopeName = (text: string): boolean => !text.includes('/')
 
 /** Whether the whole `text` is a GUID, in any case. */
 export const isGuid = (text: string): boolean => guid.test(text)

@@ -1,5 +1,5 @@
 import type { ReasonOf } from '../../errors.ts'
-import { isGuid } from '../lib/identifiers.ts'
+import { isGuid, isScopeName } from '../lib/identifiers.ts'
 import type { CallerFacts } from './caller-facts.ts'
 import type { TokenRequest, Denial, Policy, Rule, Target } from './model.ts'
 
@@ -58,11 +58,16 @@ function decideTarget(policy: Policy, caller: CallerFacts, target: Target, homeT
 }
 
 /** The targets of a request: none if it is unknown, one application by its name, or each that has the client id. */
-function targetsOf(policy: Policy, { application, tenant: named, scope }: TokenRequest): readonly Target[] {
+function targetsOf(policy: Policy, { application, tenant: named, scope: wanted }: TokenRequest): readonly Target[] {
   const tenant = isGuid(named) ? named : policy.tenants.get(named)
-  if (tenant === undefined) return []
+  const scope = scopeOf(policy, wanted)
+  if (tenant === undefined || scope === undefined) return []
   return applicationsOf(policy, application).map(each => ({ ...each, tenant, scope }))
 }
+
+/** The scope of a request, which may be a name; `undefined` if the policy does not have that name. */
+export const scopeOf = ({ scopes }: Policy, wanted: string): string | undefined =>
+  isScopeName(wanted) ? scopes.get(wanted) : wanted
 
 /**
  * The applications that have a name, or a client id in lower case. Several can have the same client id; empty if none

@@ -1,6 +1,7 @@
 import type { CallerFacts } from './caller-facts.ts'
+import { nearestName, shortestSuggestion } from '../lib/did-you-mean.ts'
 import { isGuid } from '../lib/identifiers.ts'
-import { applicationsOf, decide, denies, coversTarget, type Decision } from './decide.ts'
+import { applicationsOf, decide, denies, coversTarget, scopeOf, type Decision } from './decide.ts'
 import type { TokenRequest, Permission, Policy } from './model.ts'
 import type { Rule, Target } from './model.ts'
 
@@ -47,14 +48,30 @@ function summaryOf(policy: Policy, caller: CallerFacts, request: TokenRequest, d
   return `denied: deny[${denial?.order ?? '?'}] matches it, and denials take precedence over rules`
 }
 
-const unknownIn = (policy: Policy, { tenant, application }: TokenRequest): string =>
-  applicationsOf(policy, application).length > 0
-    ? `unknown tenant "${tenant}": not a GUID and not defined under tenants`
-    : `unknown ${isGuid(application) ? 'client id' : 'application'} "${application}": not defined under applications`
+function unknownIn(policy: Policy, { tenant, scope, application }: TokenRequest): string {
+  if (applicationsOf(policy, application).length === 0) {
+    const what = isGuid(application) ? 'client id' : 'application'
+    return `unknown ${what} "${application}": not defined under applications${meant(application, policy.applications)}`
+  }
+  if (scopeOf(policy, scope) === undefined) {
+    return `unknown scope "${scope}": not <resource>/.default and not defined under scopes${meant(scope, policy.scopes)}`
+  }
+  return `unknown tenant "${tenant}": not a GUID and not defined under tenants${meant(tenant, policy.tenants)}`
+}
+
+/** A suggestion for a name that the policy does not define; empty if no defined one is near. */
+function meant(name: string, defined: ReadonlyMap<string, string>): string {
+  const nearest = nearestName(name, defined.keys(), shortestSuggestion)
+  return nearest === undefined ? '' : ` (did you mean ${nearest}?)`
+}
 
 /** The targets of a request whose applications are known, although its tenant may be unknown. Several can share a client id. */
 const targetsIn = (policy: Policy, { tenant, scope, application }: TokenRequest): readonly Target[] =>
-  applicationsOf(policy, application).map(each => ({ ...each, tenant: policy.tenants.get(tenant) ?? tenant, scope }))
+  applicationsOf(policy, application).map(each => ({
+    ...each,
+    tenant: policy.tenants.get(tenant) ?? tenant,
+    scope: scopeOf(policy, scope) ?? scope,
+  }))
 
 function whyOf(
   policy: Policy,

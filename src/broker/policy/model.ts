@@ -5,10 +5,12 @@ import type { ClaimNames } from './file/named-claims.ts'
 export interface TokenRequest {
   /** A tenant id in lower case, or a tenant's name in the policy. */
   readonly tenant: string
-  /** `<resource>/.default`, byte for byte as the caller wrote it. */
+  /** `<resource>/.default` byte for byte as the caller wrote it, or a scope's name in the policy. */
   readonly scope: string
   /** The name of an application in the policy, or a client id in lower case, which stands for every application that has it. */
   readonly application: string
+  /** The tenant and the application as the caller wrote them, where they are not exactly the fields above. */
+  readonly received?: { readonly tenant: string; readonly application: string }
   /** The minimum remaining lifetime of the token, in seconds. 0 if any lifetime will do. */
   readonly minExpiresIn: number
 }
@@ -104,6 +106,8 @@ export interface Policy {
   readonly applications: ReadonlyMap<string, string>
   /** Name → tenant id. */
   readonly tenants: ReadonlyMap<string, string>
+  /** Name → `<resource>/.default`. */
+  readonly scopes: ReadonlyMap<string, string>
   readonly issuers: readonly IssuerSettings[]
   readonly apiKeys: readonly ApiKeySettings[]
   readonly denials: readonly Denial[]
@@ -114,4 +118,6 @@ export interface Policy {
   readonly index: PolicyIndex
   /** What is valid but probably a mistake. */
   readonly warnings: readonly string[]
+  /** What is right, and could be written more simply. Only `token-broker policy check` prints it. */
+  readonly hints: readonly string[]
 }

@@ -4,13 +4,14 @@ import { isGuid } from '../../broker/lib/identifiers.ts'
 import type { Policy } from '../../broker/policy/model.ts'
 import { entryQuery } from '../schemas/requests.ts'
 import { shapeError, type FieldErrors } from '../token-endpoints/shape-error.ts'
+import { fieldErrors } from '../token-endpoints/token-request.ts'
 
 const shape = Compile(entryQuery)
 const defaultLimit = 100
 
 /** The error code and detail for each invalid parameter. */
 const parameterErrors: FieldErrors = {
-  tenant: ['invalid_tenant', 'tenant must be one tenant: its id (a GUID) or its name in the policy.'],
+  tenant: fieldErrors.tenant,
   limit: ['invalid_request', 'limit must be a whole number from 1 to 1000.'],
   cursor: ['invalid_request', 'cursor must be the next_cursor of the previous page.'],
 }
@@ -21,7 +22,7 @@ const parameterErrors: FieldErrors = {
  */
 export function readEntryQuery(query: unknown, policy: Policy): EntryQuery {
   if (!shape.Check(query)) {
-    throw shapeError(shape.Errors(query), parameterErrors, 'parameter', 'The query is malformed.')
+    throw shapeError(shape.Errors(query), query, parameterErrors, 'parameter', 'The query is malformed.')
   }
   const { tenant, limit, cursor } = query
   return {

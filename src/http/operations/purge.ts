@@ -11,6 +11,7 @@ import { authenticated, authenticateFor } from '../token-endpoints/credential.ts
 import { callerErrors, problems, routeErrors } from '../schemas/problem-responses.ts'
 import { purgeQuery } from '../schemas/requests.ts'
 import { shapeError, type FieldErrors } from '../token-endpoints/shape-error.ts'
+import { fieldErrors } from '../token-endpoints/token-request.ts'
 
 const endpoint = 'purge'
 const shape = Compile(purgeQuery)
@@ -55,16 +56,16 @@ export function addPurge(
 
 /** The error code and detail for each invalid parameter. */
 const parameterErrors: FieldErrors = {
-  tenant: ['invalid_tenant', 'tenant must be one tenant: its id (a GUID) or its name in the policy.'],
-  scope: ['invalid_scope', "scope must be one resource's <resource>/.default, in printable ASCII."],
+  tenant: fieldErrors.tenant,
+  scope: fieldErrors.scope,
   application: ['invalid_request', 'application must be the name of an application in the policy.'],
   all: ['invalid_request', 'all must be "true", or absent.'],
 }
 
 /** Reads the query into a filter. A name that the policy does not define matches nothing. */
-function readFilter(query: unknown, { tenants, applications }: Policy): FetchFilter {
+function readFilter(query: unknown, { tenants, scopes, applications }: Policy): FetchFilter {
   if (!shape.Check(query)) {
-    throw shapeError(shape.Errors(query), parameterErrors, 'parameter', 'The query is malformed.')
+    throw shapeError(shape.Errors(query), query, parameterErrors, 'parameter', 'The query is malformed.')
   }
   const { tenant, scope, application, all } = query
   const isFiltered = tenant !== undefined || scope !== undefined || application !== undefined
@@ -77,6 +78,6 @@ function readFilter(query: unknown, { tenants, applications }: Policy): FetchFil
   return {
     ...(tenant !== undefined && { tenant: isGuid(tenant) ? tenant.toLowerCase() : (tenants.get(tenant) ?? tenant) }),
     ...(application !== undefined && { clientId: applications.get(application) ?? application }),
-    ...(scope !== undefined && { scope }),
+    ...(scope !== undefined && { scope: scopes.get(scope) ?? scope }),
   }
 }

@@ -1,5 +1,5 @@
 import { Type } from 'typebox'
-import { guidPattern, scopePattern, tenantPattern } from '../../broker/lib/identifiers.ts'
+import { guidPattern, scopeOrNamePattern, tenantPattern } from '../../broker/lib/identifiers.ts'
 
 /** Parameters that several endpoints have, as their schemas describe them. */
 
@@ -13,8 +13,9 @@ export const tenant = Type.String({
 /** One resource. */
 export const scope = Type.String({
   maxLength: 489,
-  pattern: `^${scopePattern}$`,
-  description: "One resource's `<resource>/.default`; compared and cached byte for byte.",
+  pattern: `^${scopeOrNamePattern}$`,
+  description:
+    "One resource's `<resource>/.default`, compared and cached byte for byte; or a scope's name in the policy.",
 })
 
 /** An application, where it is named by its client id only. */

@@ -1,5 +1,5 @@
 import { Type, type Static } from 'typebox'
-import { namePattern, scopePattern, tenantPattern } from '../../broker/lib/identifiers.ts'
+import { namePattern, scopeOrNamePattern, tenantPattern } from '../../broker/lib/identifiers.ts'
 import { scope, tenant } from './parameters.ts'
 
 /** Seconds; the largest `min_expires_in`. */
@@ -42,7 +42,11 @@ export const purgeQuery = Type.Object(
       }),
     ),
     scope: Type.Optional(
-      Type.String({ maxLength: 489, pattern: `^${scopePattern}$`, description: 'The scope, as it was requested.' }),
+      Type.String({
+        maxLength: 489,
+        pattern: `^${scopeOrNamePattern}$`,
+        description: "The scope, or a scope's name in the policy.",
+      }),
     ),
     application: Type.Optional(
       Type.String({

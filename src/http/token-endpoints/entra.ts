@@ -58,7 +58,10 @@ function readForm(request: FastifyRequest): TokenRequest {
     throw new BrokerError('invalid_request', 'client_id must be the client id of an application, which is a GUID.')
   }
   const { tenant } = membersOf(request.params)
-  return checkRequest({ tenant, scope: resourceScope(form.get('scope')), application: application.toLowerCase() })
+  return checkRequest(
+    { tenant, scope: resourceScope(form.get('scope')), application: application.toLowerCase() },
+    application,
+  )
 }
 
 /** Scopes of OpenID Connect, which MSAL for Go and for Java add to every request. They have no meaning without a user. */

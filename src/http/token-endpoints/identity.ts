@@ -124,11 +124,8 @@ function readQuery(request: FastifyRequest, tenant = membersOf(request.params)['
   if (application !== undefined && (typeof application !== 'string' || !isGuid(application))) {
     throw new BrokerError('invalid_request', 'client_id must be the client id of an application, which is a GUID.')
   }
-  return checkRequest({
-    tenant,
-    scope: resource.endsWith('/.default') ? resource : `${resource}/.default`,
-    application: application?.toLowerCase(),
-  })
+  const scope = resource.endsWith('/.default') ? resource : `${resource}/.default`
+  return checkRequest({ tenant, scope, application: application?.toLowerCase() }, application)
 }
 
 /** Without `expires_in`, and without a date as text: one SDK takes the last field that it finds, and one fails on dates. */

@@ -1,14 +1,15 @@
 import { LRUCache } from 'lru-cache'
 import { Compile } from 'typebox/compile'
-import { isGuid, tenantPattern } from '../../broker/lib/identifiers.ts'
+import { isGuid, isScopeName, scopeOrNamePattern, tenantPattern } from '../../broker/lib/identifiers.ts'
 import { repeatedName } from '../../broker/lib/repeated-name.ts'
 import type { TokenRequest } from '../../broker/policy/model.ts'
 import { BrokerError } from '../../errors.ts'
 import { tokenRequest, type TokenRequestBody } from '../schemas/requests.ts'
-import { shapeError, type FieldErrors } from './shape-error.ts'
+import { fieldError, shapeError, type FieldErrors } from './shape-error.ts'
 
 const shape = Compile(tokenRequest)
 const tenantShape = new RegExp(`^${tenantPattern}$`)
+const scopeShape = new RegExp(`^${scopeOrNamePattern}$`)
 const maxCachedTexts = 16_384
 const maxCachedTextLength = 1024
 
@@ -47,47 +48,71 @@ function readText(text: string): TokenRequest {
 /**
  * Checks the parameters of a form, a query or a path; one that is `undefined` is absent. Throws the same errors as the
  * reader of bodies.
+ *
+ * @param received the application as the caller wrote it
  */
-export function checkRequest({
-  tenant,
-  scope,
-  application,
-}: Readonly<Record<'tenant' | 'scope' | 'application', unknown>>): TokenRequest {
+export function checkRequest(
+  { tenant, scope, application }: Readonly<Record<'tenant' | 'scope' | 'application', unknown>>,
+  received?: string,
+): TokenRequest {
   const given = {
     ...(tenant !== undefined && { tenant }),
     ...(scope !== undefined && { scope }),
     ...(application !== undefined && { application }),
   }
-  return checked(given, 'parameter', 'The parameters are malformed.')
+  return checked(given, 'parameter', 'The parameters are malformed.', received)
 }
 
 /** Returns a well-formed tenant unchanged; throws `invalid_tenant` for any other value. */
 export function checkTenant(tenant: unknown): string {
   if (typeof tenant === 'string' && tenantShape.test(tenant)) return tenant
-  throw new BrokerError(...fieldErrors.tenant)
+  throw fieldError(fieldErrors.tenant, tenant)
 }
 
-function checked(given: unknown, noun: string, otherwise: string): TokenRequest {
-  if (!shape.Check(given)) throw shapeError(shape.Errors(given), fieldErrors, noun, otherwise)
-  return tokenRequestOf(given)
+function checked(given: unknown, noun: string, otherwise: string, received?: string): TokenRequest {
+  if (!shape.Check(given)) throw shapeError(shape.Errors(given), given, fieldErrors, noun, otherwise)
+  return tokenRequestOf(given, received)
 }
 
-function tokenRequestOf({
-  tenant,
-  scope,
-  application = 'default',
-  min_expires_in: minExpiresIn = 0,
-}: TokenRequestBody): TokenRequest {
-  return Object.freeze({ tenant: isGuid(tenant) ? tenant.toLowerCase() : tenant, scope, application, minExpiresIn })
+function tokenRequestOf(
+  { tenant: written, scope, application = 'default', min_expires_in: minExpiresIn = 0 }: TokenRequestBody,
+  received = application,
+): TokenRequest {
+  const tenant = isGuid(written) ? written.toLowerCase() : written
+  const request = { tenant, scope, application, minExpiresIn }
+  const isSame = tenant === written && application === received
+  return Object.freeze(isSame ? request : { ...request, received: { tenant: written, application: received } })
 }
 
-/** What each field must be, and the code of the error if it is not. */
-const fieldErrors = {
+const aName = 'at most 63 lower-case letters, digits, dots and hyphens'
+
+/** What is wrong with a tenant. */
+const ofTenant = (text: string): string | undefined =>
+  tenantShape.test(text.toLowerCase()) ? 'is not in lower case' : undefined
+
+/** What is wrong with a scope. */
+function ofScope(text: string): string | undefined {
+  if (text.includes(' ')) return 'is more than one'
+  const ending = 'does not end with /.default'
+  if (isScopeName(text) && scopeShape.test(text.toLowerCase())) return `${ending}, and is not in lower case`
+  return text.endsWith('/.default') ? undefined : ending
+}
+
+/** The errors of the fields of a request for a token. */
+export const fieldErrors = {
   tenant: [
     'invalid_tenant',
-    'tenant must be one tenant: its id (a GUID) or its name in the policy, not common, organizations or consumers.',
+    `tenant must be one tenant: its id (a GUID) or its name in the policy (${aName}), not common, organizations or consumers.`,
+    ofTenant,
   ],
-  scope: ['invalid_scope', "scope must be one resource's <resource>/.default, in printable ASCII."],
-  application: ['invalid_request', 'application must be the name of an application in the policy, or its client id.'],
+  scope: [
+    'invalid_scope',
+    `scope must be one resource's <resource>/.default, in printable ASCII, or a scope's name in the policy (${aName}).`,
+    ofScope,
+  ],
+  application: [
+    'invalid_request',
+    `application must be the name of an application in the policy (${aName}), or its client id in lower case.`,
+  ],
   min_expires_in: ['invalid_request', 'min_expires_in must be a whole number of seconds from 0 to 1800.'],
 } satisfies FieldErrors

@@ -146,23 +146,24 @@ describe('a refusal reveals nothing', () => {
     [{ application: 'nothing' }, 'an application that is not listed'],
     [{ application: 'other' }, 'an application that is listed'],
     [{ scope: arm }, 'a scope that nothing grants'],
+    [{ scope: 'arm' }, 'a name of a scope that is not listed'],
   ]
   for (const [request, why] of table) {
-    test(`the response is the same for ${why}`, () => {
+    test(`the response is the same for ${why}, with what the caller sent`, () => {
+      const { tenant, scope, application } = tokenRequest(request)
+      const detail =
+        'No rule of the policy grants this caller this tenant, scope and application. The request is for tenant ' +
+        `"${tenant}", scope "${scope}", application "${application}". The broker recognised the caller as the subject ` +
+        `"${worker.subject}" of the issuer "onprem".`
       assert.throws(
         () => authorize(policy, caller, tokenRequest(request), ids.home),
         (thrown: unknown) => {
           assert.ok(thrown instanceof BrokerError)
-          const { code, message, retryAfter, parts } = thrown
-          const { reason: _, ...sent } = parts
+          const { reason: _, remedy = '', ...others } = thrown.parts
+          assert.match(remedy, /^Check the spelling .+ request a rule from the operator of the broker/)
           assert.deepEqual(
-            [code, message, retryAfter, sent],
-            [
-              'not_permitted',
-              'No rule of the policy grants this caller this tenant, scope and application.',
-              undefined,
-              { remedy: 'Request a rule from the operator of the broker; quote request_id.' },
-            ],
+            [thrown.code, thrown.message, thrown.retryAfter, others],
+            ['not_permitted', detail, undefined, {}],
           )
           return true
         },

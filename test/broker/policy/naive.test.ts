@@ -56,7 +56,8 @@ const plainCaller: fc.Arbitrary<PlainCaller> = fc.oneof(
 const some = <T>(values: readonly T[]) => fc.subarray([...values], { minLength: 1 })
 const callers = fc.array(plainCaller, { minLength: 1, maxLength: 3 })
 const tenants = some(['contoso', ids.fabrikam.toUpperCase(), ids.home])
-const scopes = some([graph, arm])
+const scopeNames = { graph, 'graph-too': graph, arm }
+const scopes = some([graph, arm, 'graph', 'arm'])
 const applications = some(['default', 'other'])
 const rule = fc.record(
   { callers, tenants: fc.oneof(tenants, fc.constant('*' as const)), scopes, applications },
@@ -95,7 +96,7 @@ const facts: fc.Arbitrary<CallerFacts> = fc.oneof(
 const anyRequest = fc
   .record({
     tenant: fc.constantFrom(ids.contoso, ids.fabrikam, 'contoso', ids.home, 'nowhere'),
-    scope: fc.constantFrom(graph, arm),
+    scope: fc.constantFrom(graph, arm, 'graph', 'graph-too', 'arm', 'storage'),
     application: fc.constantFrom('default', 'other', 'nothing'),
   })
   .map(tokenRequest)
@@ -104,7 +105,7 @@ const home = fc.constantFrom(ids.home, undefined)
 /** The two forms of one policy. */
 function bothForms(rules: readonly PlainEntry[], deny: readonly PlainEntry[]): readonly [PlainPolicy, Policy] {
   const named = rules.map((each, nth) => ({ ...each, name: `rule ${nth}` }))
-  const plain = { ...cast, apiKeys, rules: named, ...(deny.length > 0 && { deny }) }
+  const plain = { ...cast, scopes: scopeNames, apiKeys, rules: named, ...(deny.length > 0 && { deny }) }
   return [plain, policyOf(plain)]
 }
 

@@ -156,7 +156,10 @@ describe('names of inherited properties', () => {
   test('__proto__ as a key sets no prototype: it is an unknown key', () => {
     const errors = errorsOf(`${sample}__proto__: { apiKeys: {} }\n`)
     assert.deepEqual(errors, [
-      { where: '__proto__', what: 'unknown key; allowed keys: applications, tenants, issuers, apiKeys, deny, rules' },
+      {
+        where: '__proto__',
+        what: 'unknown key; allowed keys: applications, tenants, scopes, issuers, apiKeys, deny, rules',
+      },
     ])
   })
 

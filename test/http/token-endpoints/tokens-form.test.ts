@@ -15,6 +15,7 @@ const policy = {
   policy: {
     applications: { default: sample.application, second: '3b000000-0000-4000-8000-00000000000b' },
     tenants: { contoso: sample.contoso, fabrikam: sample.fabrikam, adatum },
+    scopes: { arm: 'https://management.azure.com/.default' },
     deny: [{ tenants: ['fabrikam'] }],
     rules: [
       { name: 'sample', callers: [sampleCaller], tenants: ['contoso', 'fabrikam'], scopes: [graph] },
@@ -73,6 +74,9 @@ const malformed: readonly Row[] = [
   ['/.default without a resource', withScope('/.default'), 'invalid_scope'],
   ['two scopes', withScope(`https://management.azure.com/.default ${graph}`), 'invalid_scope'],
   ['a scope followed by a line break', withScope(`${graph}\n`), 'invalid_scope'],
+  ["a scope's name in upper case", withScope('Graph'), 'invalid_scope'],
+  ["a scope's name of 64 characters", withScope('a'.repeat(64)), 'invalid_scope'],
+  ['a client id without /.default: not a name', withScope(guid), 'invalid_scope'],
   ['a control character in the scope', withScope('https://graph\u0000/.default'), 'invalid_scope'],
   ['a scope outside ASCII', withScope('https://gräph/.default'), 'invalid_scope'],
   ['a resource of 481 characters', withScope(`${'a'.repeat(481)}/.default`), 'invalid_scope'],
@@ -106,6 +110,7 @@ const wellFormed: readonly (readonly [why: string, body: string])[] = [
   ['a resource of 480 characters', withScope(`${'a'.repeat(480)}/.default`)],
   ['a resource with a slash at its end', withScope('https://graph.microsoft.com//.default')],
   ['a tenant name of 63 characters', withTenant('a'.repeat(63))],
+  ['a host without a scheme reads as a name', withScope('graph.microsoft.com')],
   ['a tenant name of one character', withTenant('a')],
   ['a GUID a digit short reads as a name', withTenant(guid.slice(1))],
   ['an application of 63 characters', json({ ...good, application: 'a'.repeat(63) })],
@@ -148,22 +153,31 @@ const refusedAlike: readonly (readonly [why: string, body: string])[] = [
   ['an application that is unknown', json({ ...good, application: 'unknown' })],
   ['an application that is not granted', json({ ...good, application: 'second' })],
   ['a scope that is not granted', withScope('https://management.azure.com/.default')],
+  ['a name of a scope that is unknown', withScope('graph')],
+  ['a name of a scope that is not granted', withScope('arm')],
+  ['a scope named like a property of every object', withScope('constructor')],
   ['a granted scope in another case: compared byte for byte', withScope('https://GRAPH.microsoft.com/.default')],
   ['a tenant named like a property of every object', withTenant('constructor')],
   ['an application named like a property of every object', json({ ...good, application: 'constructor' })],
   ['a tenant that a deny entry names', withTenant('fabrikam')],
 ]
-/** A response without the parts that differ from request to request. */
-const comparable = ({ status, headers, text, json: { request_id: id } }: Reply) => ({
+/** A response without the parts that differ from request to request, and without what the caller sent. */
+const comparable = (body: string, { status, headers, text, json: { request_id: id } }: Reply) => ({
   status,
   headers: { ...headers, date: undefined, 'content-length': undefined },
-  text: text.replace(String(id), 'ID'),
+  text: Object.entries({ application: 'default', ...(JSON.parse(body) as Record<string, string>) }).reduce(
+    (masked, [name, value]) => masked.replace(`${name} \\"${value}\\"`, `${name} ${name.toUpperCase()}`),
+    text.replace(String(id), 'ID'),
+  ),
 })
 for (const [why, body] of refusedAlike)
-  test(`refused without a reason: ${why}`, async t => {
+  test(`refused without a reason, and with nothing but the caller's own values: ${why}`, async t => {
     const here = await world.broker(t, policy)
-    const known = await here.requestToken(withTenant('adatum'))
+    const usual = withTenant('adatum')
+    const known = await here.requestToken(usual)
     assert.equal(known.status, 403)
-    assert.deepEqual(comparable(await here.requestToken(body)), comparable(known))
+    const expected = comparable(usual, known)
+    assert.match(expected.text, /tenant TENANT, scope SCOPE, application APPLICATION/)
+    assert.deepEqual(comparable(body, await here.requestToken(body)), expected)
     assert.equal(emulator.counts().endpoints.token.total, 0)
   })

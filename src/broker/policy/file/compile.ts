@@ -3,7 +3,8 @@ import { beginningOf, keyInstances } from './api-key-entries.ts'
 import { NamedClaims } from './named-claims.ts'
 import type { ApiKeySettings, Denial, IssuerSettings, Limit, Policy, PolicyIndex, Rule } from '../model.ts'
 import { partsOf, type PolicyPart, type RestText } from './policy-parts.ts'
-import type { DenialText, PolicyText, RuleText } from './schema.ts'
+import type { DenialText, Path, PolicyText, RuleText } from './schema.ts'
+import { NamedScopes } from './scope-entries.ts'
 
 /**
  * Compiles a valid policy text into sets and matchers. It does not validate: an invalid text gives a wrong policy.
@@ -28,6 +29,7 @@ export class PolicyCompiler {
   readonly #used = { issuers: new Set<string | undefined>(), apiKeys: new Set<string | undefined>() }
   #rest: RestText = { applications: {} }
   #claims = new NamedClaims([])
+  #scopes = new NamedScopes()
 
   /** Compiles the next part. */
   add({ tenants = [], rest, rules = [] }: PolicyPart): void {
@@ -35,10 +37,11 @@ export class PolicyCompiler {
     if (rest) {
       this.#rest = rest
       this.#claims = new NamedClaims(Object.keys(rest.issuers ?? {}))
+      this.#scopes = new NamedScopes(rest.scopes)
       for (const { callers = [] } of rest.deny ?? []) callers.forEach(this.#claims.add)
     }
     for (const text of rules) {
-      const rule = compileRule(text, this.#rules.length, this.#tenantIds)
+      const rule = compileRule(text, this.#rules.length, this.#sets)
       this.#rules.push(rule)
       this.#rulesByTenant.add(rule)
       for (const caller of text.callers) {
@@ -54,11 +57,12 @@ export class PolicyCompiler {
     const { deny = [], issuers = {}, apiKeys } = this.#rest
     const applications = new Map(Object.entries(this.#rest.applications).map(([name, id]) => [name, id.toLowerCase()]))
     const clientIds = (names: readonly string[]) => new Set(names.map(name => applications.get(name) ?? name))
-    const denials = deny.map((denial, order) => compileDenial(denial, order, this.#tenantIds, clientIds))
+    const denials = deny.map((denial, order) => compileDenial(denial, order, this.#sets, clientIds))
     return Object.freeze({
       version,
       applications,
       tenants: this.#tenants,
+      scopes: this.#scopes.byName,
       issuers: Object.freeze(Object.entries(issuers).map(([name, issuer]) => freezeIssuer(name, issuer))),
       apiKeys: Object.freeze(keyInstances(apiKeys).map(compileKey)),
       denials: Object.freeze(denials),
@@ -66,6 +70,7 @@ export class PolicyCompiler {
       namedClaims: this.#claims.byIssuer,
       index: { rules: this.#rulesByTenant.find, denials: TenantIndex.of(denials).find },
       warnings: Object.freeze(this.#warnings()),
+      hints: Object.freeze(this.#scopes.hints()),
     })
   }
 
@@ -78,7 +83,16 @@ export class PolicyCompiler {
     )
   }
 
-  readonly #tenantIds: Ids = names => new Set(names.map(name => this.#tenants.get(name) ?? name.toLowerCase()))
+  readonly #sets: Sets = {
+    tenants: names => new Set(names.map(name => this.#tenants.get(name) ?? name.toLowerCase())),
+    scopes: (names, at) => this.#scopes.compile(names, at),
+  }
+}
+
+/** Make sets of the ids that the names in a list stand for. */
+interface Sets {
+  readonly tenants: Ids
+  readonly scopes: (names: readonly string[] | undefined, at: Path) => ReadonlySet<string>
 }
 
 type Ids = (names: readonly string[]) => ReadonlySet<string>
@@ -89,14 +103,14 @@ const freezeIssuer = (name: string, issuer: Omit<IssuerSettings, 'name'>): Issue
 const compileKey = ({ name, key: { sha256, expires } }: ReturnType<typeof keyInstances>[number]): ApiKeySettings =>
   Object.freeze({ name, sha256: sha256.toLowerCase(), expires, expiresAt: beginningOf(expires) ?? 0 })
 
-function compileRule(rule: RuleText, order: number, tenantIds: Ids): Rule {
+function compileRule(rule: RuleText, order: number, sets: Sets): Rule {
   const { name, exchangeLimit, requestLimit } = rule
   return Object.freeze({
     name,
     order,
     callers: Object.freeze(rule.callers.map(compileCaller)),
-    tenants: rule.tenants === '*' ? '*' : tenantIds(rule.tenants ?? []),
-    scopes: new Set(rule.scopes),
+    tenants: rule.tenants === '*' ? '*' : sets.tenants(rule.tenants ?? []),
+    scopes: sets.scopes(rule.scopes, ['rules', order]),
     applications: new Set(rule.applications ?? ['default']),
     permissions: new Set(rule.permissions ?? []),
     ...(exchangeLimit !== undefined && { exchangeLimit: limitOf(exchangeLimit, name) }),
@@ -112,12 +126,12 @@ function limitOf(text: string, rule: string): Limit {
   return Object.freeze({ count: Number(count), seconds: secondsOf[unit] ?? 1, rule })
 }
 
-function compileDenial(denial: DenialText, order: number, tenantIds: Ids, clientIds: Ids): Denial {
+function compileDenial(denial: DenialText, order: number, sets: Sets, clientIds: Ids): Denial {
   return Object.freeze({
     order,
     ...(denial.callers && { callers: Object.freeze(denial.callers.map(compileDeniedCaller)) }),
-    ...(denial.tenants && { tenants: tenantIds(denial.tenants) }),
-    ...(denial.scopes && { scopes: new Set(denial.scopes) }),
+    ...(denial.tenants && { tenants: sets.tenants(denial.tenants) }),
+    ...(denial.scopes && { scopes: sets.scopes(denial.scopes, ['deny', order]) }),
     ...(denial.applications && { clientIds: clientIds(denial.applications) }),
   })
 }

@@ -1,18 +1,28 @@
-import { nearestName } from '../../lib/did-you-mean.ts'
-import { isGuid } from '../../lib/identifiers.ts'
+import { nearestName, shortestSuggestion } from '../../lib/did-you-mean.ts'
+import { isGuid, isScopeName } from '../../lib/identifiers.ts'
 import type { PolicyText } from './schema.ts'
 
 /** The sections of the file that define names, and what the names stand for. */
-const nouns = { tenants: 'tenant', applications: 'application', issuers: 'issuer', apiKeys: 'API key' } as const
+const nouns = {
+  tenants: 'tenant',
+  scopes: 'scope',
+  applications: 'application',
+  issuers: 'issuer',
+  apiKeys: 'API key',
+} as const
+
+/** What an entry may be besides a name that is defined. Each function checks an entry that is not. */
+const others = {
+  tenants: { isOne: isGuid, what: 'not a GUID and ' },
+  scopes: { isOne: (text: string) => !isScopeName(text), what: 'not <resource>/.default and ' },
+} as const
 
 /**
  * Returns the error of a name that a rule or a denial refers to and the file does not define; `undefined` if it is
- * defined. A tenant may also be an id, which needs no definition.
+ * defined. A tenant may also be an id, and a scope one itself, which need no definition.
  */
 export type ReferenceCheck = (section: keyof typeof nouns, name: string) => string | undefined
 
-/** Characters of the shortest name that is suggested. Shorter ones are often one edit apart. */
-const shortestSuggestion = 5
 /** A suggestion compares the name with every defined one, so a large file with very many errors gets only so many. */
 const maxSuggestions = 10
 
@@ -26,8 +36,9 @@ export function referenceCheckOf(policy: PolicyText): ReferenceCheck {
     return meant === undefined ? '' : ` (did you mean ${meant}?)`
   }
   return (section, name) => {
-    if (Object.hasOwn(policy[section] ?? {}, name) || (section === 'tenants' && isGuid(name))) return undefined
-    const why = section === 'tenants' ? 'not a GUID and not defined' : 'not defined'
-    return `unknown ${nouns[section]} "${name}": ${why} under ${section}${suggestionFor(section, name)}`
+    const other = section === 'tenants' || section === 'scopes' ? others[section] : undefined
+    if (Object.hasOwn(policy[section] ?? {}, name) || other?.isOne(name)) return undefined
+    const why = `${other?.what ?? ''}not defined under ${section}`
+    return `unknown ${nouns[section]} "${name}": ${why}${suggestionFor(section, name)}`
   }
 }

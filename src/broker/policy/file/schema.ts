@@ -1,5 +1,5 @@
 import { Type, type Static } from 'typebox'
-import { guidPattern, namePattern, scopePattern } from '../../lib/identifiers.ts'
+import { guidPattern, namePattern, scopeOrNamePattern, scopePattern } from '../../lib/identifiers.ts'
 
 /**
  * The schema of the policy file, key by key. `validate.ts` checks what concerns several keys: names that must be defined,
@@ -70,9 +70,10 @@ const issuer = Type.Object(
 
 const callers = list(caller, 'a list of callers')
 const names = list(text, 'a list of names')
+const scope = '<resource>/.default'
 const scopes = list(
-  Type.String({ pattern: whole(scopePattern), description: '<resource>/.default' }),
-  'a list of <resource>/.default',
+  Type.String({ pattern: whole(scopeOrNamePattern), description: `${scope}, or a name under scopes` }),
+  `a list of ${scope}, and of names under scopes`,
 )
 
 const rule = Type.Object(
@@ -121,6 +122,12 @@ export const policyFileSchema = Type.Object(
       ...name,
     }),
     tenants: Type.Optional(Type.Record(Type.String(), guid, { title: 'Tenants: name → tenant id.', ...name })),
+    scopes: Type.Optional(
+      Type.Record(Type.String(), Type.String({ pattern: whole(scopePattern), description: scope }), {
+        title: 'Scopes: name → <resource>/.default.',
+        ...name,
+      }),
+    ),
     issuers: Type.Optional(
       Type.Record(Type.String(), issuer, { title: 'Issuers whose tokens authenticate callers, by name.', ...name }),
     ),

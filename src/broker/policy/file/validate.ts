@@ -6,6 +6,7 @@ import { isLoopback } from '../../lib/origin.ts'
 import { validateKeys } from './api-key-entries.ts'
 import type { Policy } from '../model.ts'
 import { referenceCheckOf, type ReferenceCheck } from './references.ts'
+import { deniedScopeCheckOf, grantedScopeCheckOf, validateScopeNames, type ScopeCheck } from './scope-entries.ts'
 import type { CallerText, SchemaError, IssuerText, Path, PolicyText, RuleText } from './schema.ts'
 
 /**
@@ -14,9 +15,11 @@ import type { CallerText, SchemaError, IssuerText, Path, PolicyText, RuleText } 
  */
 export function validatePolicy(policy: PolicyText): readonly SchemaError[] {
   const checkReference = referenceCheckOf(policy)
-  const audiences = audiencesOf(policy)
+  const checkDenied = deniedScopeCheckOf(checkReference)
+  const checkGranted = grantedScopeCheckOf(policy, checkReference)
   return [
     ...validateNames(policy),
+    ...validateScopeNames(policy),
     ...validateIssuers(policy),
     ...validateKeys(policy.apiKeys),
     ...(policy.deny ?? []).flatMap((denial, index) => {
@@ -26,16 +29,16 @@ export function validatePolicy(policy: PolicyText): readonly SchemaError[] {
           validateCaller(checkReference, caller, [...at, 'callers', nth], false),
         ),
         ...validateTargets(checkReference, denial.tenants ?? [], denial.applications ?? [], at),
-        ...(denial.scopes ?? []).flatMap((scope, nth) => validateWildcard(scope, [...at, 'scopes', nth])),
+        ...(denial.scopes ?? []).flatMap((scope, nth) => checkDenied(scope, [...at, 'scopes', nth])),
       ]
     }),
     ...validateRuleNames(policy.rules),
-    ...policy.rules.flatMap((rule, index) => validateRule(audiences, checkReference, rule, ['rules', index])),
+    ...policy.rules.flatMap((rule, index) => validateRule(checkGranted, checkReference, rule, ['rules', index])),
   ]
 }
 
 function validateNames(policy: PolicyText): readonly SchemaError[] {
-  const kinds = ['applications', 'tenants', 'issuers', 'apiKeys'] as const
+  const kinds = ['applications', 'tenants', 'scopes', 'issuers', 'apiKeys'] as const
   return kinds.flatMap(kind =>
     Object.keys(policy[kind] ?? {}).flatMap(name => {
       if (!isName(name)) return [{ at: [kind, name], what: 'must not look like a GUID' }]
@@ -111,7 +114,7 @@ function validateRuleNames(rules: readonly RuleText[]): readonly SchemaError[] {
 }
 
 function validateRule(
-  audiences: Audiences,
+  checkScope: ScopeCheck,
   checkReference: ReferenceCheck,
   rule: RuleText,
   at: Path,
@@ -129,7 +132,7 @@ function validateRule(
     ...errors,
     ...rule.callers.flatMap((caller, nth) => validateCaller(checkReference, caller, [...at, 'callers', nth], true)),
     ...validateTargets(checkReference, tenants, rule.applications ?? (grantsTokens ? ['default'] : []), at),
-    ...(rule.scopes ?? []).flatMap((scope, nth) => validateScope(audiences, scope, [...at, 'scopes', nth])),
+    ...(rule.scopes ?? []).flatMap((scope, nth) => checkScope(scope, [...at, 'scopes', nth])),
   ]
 }
 
@@ -196,32 +199,6 @@ const wildcardTenant = (at: Path): string =>
   at[0] === 'deny'
     ? 'must not be "*": a denial without tenants applies to every tenant'
     : 'must not be "*" in a list: for every tenant, write tenants: "*"'
-
-const validateWildcard = (scope: string, at: Path): readonly SchemaError[] =>
-  scope.includes('*') ? [{ at, what: 'must not contain "*": a scope names one resource' }] : []
-
-/** The audiences of the issuers, by their comparable text and by each GUID in it. */
-type Audiences = ReadonlyMap<string, string>
-
-const audiencesOf = ({ issuers = {} }: PolicyText): Audiences =>
-  new Map(
-    Object.values(issuers)
-      .flatMap(issuer => issuer.audiences)
-      .flatMap(audience => [comparable(audience), ...guidsIn(audience)].map(text => [text, audience] as const)),
-  )
-
-/** A caller with a token for the broker itself, or with a new client assertion, could grant itself everything. */
-function validateScope(audiences: Audiences, scope: string, at: Path): readonly SchemaError[] {
-  if (scope.includes('*')) return validateWildcard(scope, at)
-  const resource = comparable(resourceOf(scope))
-  const could = 'because a caller with such a token could impersonate'
-  if (isExchange(resource)) {
-    return [{ at, what: `must not be the audience of client assertions, ${could} the application` }]
-  }
-  const own = [resource, ...guidsIn(resource)].map(each => audiences.get(each)).find(each => each !== undefined)
-  if (own === undefined) return []
-  return [{ at, what: `must not be for the audience "${own}" of this broker's callers, ${could} another one` }]
-}
 
 /**
  * The errors of a policy that follow from the audience of this broker's own client assertions, if that is not one of the
