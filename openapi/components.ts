@@ -30,10 +30,12 @@ const headers = {
     'Where the token came from (RFC 9211). `hit`: from the cache, which serves it for `ttl` more seconds; with ' +
       '`detail=due` a refresh runs in the background, with `detail=refresh-failed` the last one failed. `fwd=miss`: no ' +
       'token was cached; with `collapsed` the request joined an exchange that was already running. `fwd=stale`: the cached ' +
-      'token had expired. `fwd=request`: `min_expires_in` required a longer life.',
+      'token had expired. `fwd=request`: `min_expires_in` required a longer life. `token-broker-shared; hit`: from the ' +
+      'second level, which the replicas share.',
     {
       pattern:
-        '^token-broker; (hit; ttl=[0-9]+(; detail=(due|refresh-failed))?|fwd=(miss(; collapsed)?|stale|request))$',
+        '^token-broker; (hit; ttl=[0-9]+(; detail=(due|refresh-failed))?|' +
+        'fwd=(miss(; collapsed|, token-broker-shared; hit)?|stale|request))$',
       examples: [
         'token-broker; hit; ttl=2951',
         'token-broker; hit; ttl=710; detail=due',
@@ -42,6 +44,7 @@ const headers = {
         'token-broker; fwd=miss; collapsed',
         'token-broker; fwd=stale',
         'token-broker; fwd=request',
+        'token-broker; fwd=miss, token-broker-shared; hit',
       ],
     },
   ),

@@ -56,7 +56,16 @@ export type FetchDocument = (url: URL) => Promise<unknown>
 export type CacheOutcome = (typeof cacheOutcomes)[number]
 
 /** Every {@link CacheOutcome}. */
-export const cacheOutcomes = ['hit', 'due', 'refresh-failed', 'miss', 'collapsed', 'expired', 'request'] as const
+export const cacheOutcomes = [
+  'hit',
+  'due',
+  'refresh-failed',
+  'miss',
+  'collapsed',
+  'expired',
+  'request',
+  'shared',
+] as const
 
 /** A token that is issued. There is one object per fetched token, so that subscribers can cache values for it. */
 export interface TokenFacts {

@@ -2,19 +2,20 @@ import type { FastifyInstance } from 'fastify'
 import type { Observer } from '../broker/lib/timed.ts'
 import { createAuthenticate, type Issuer } from '../broker/authentication/authenticate.ts'
 import { createCache } from '../broker/tokens/cache.ts'
+import type { SecondLevel } from '../broker/tokens/second-level.ts'
 import { createCertificateVerifier } from '../broker/authentication/client-certificates.ts'
 import { systemRuntime, type Clock, type Runtime } from '../broker/lib/clock.ts'
 import { createTokenService } from '../broker/issue-token.ts'
 import { createAssertionCache } from '../broker/tokens/assertion-cache.ts'
 import { readyKeys } from '../broker/authentication/jwks.ts'
-import { createRateLimits } from '../broker/authorization/rate-limits.ts'
+import { createRateLimits, type RateLimits } from '../broker/authorization/rate-limits.ts'
 import { createAuthorizeOperation } from '../broker/authorization/authorize-operation.ts'
 import { createAuthorize } from '../broker/authorization/authorize.ts'
 import type { Policy } from '../broker/policy/model.ts'
 import { createReadiness, type Need } from '../broker/readiness.ts'
 import { createActivePolicy, type ActivePolicy } from '../broker/authorization/active-policy.ts'
 import { createSignatureLimiter } from '../broker/authentication/signature-limiter.ts'
-import type { AssertionSource, Events } from '../broker/events.ts'
+import type { AssertionSource, Events, TokenSource } from '../broker/events.ts'
 import type { Config } from '../config/config.ts'
 import { createSubscribers, identityUpstream, subscriberSettingsOf } from './subscribers.ts'
 import { createCircuit } from '../outbound/entra/circuit-breaker.ts'
@@ -49,13 +50,22 @@ export interface Service {
   readonly close: () => Promise<void>
 }
 
+/** Creates the second level, if the configuration has one. It is not connected before its `start`. */
+export type CreateSecondLevel = (config: Config, runtime: Runtime) => SecondLevel | undefined
+
 const policyNotWatched = 'the policy file cannot be watched; it is checked once a minute'
 
 /**
  * The composition root: the only place that creates the broker's parts and connects them.
  * @throws InvalidConfigurationError if a file that the configuration or the policy names cannot be used
  */
-export async function wire(config: Config, policy: Policy, sink: LineSink, runtime = systemRuntime): Promise<Service> {
+export async function wire(
+  config: Config,
+  policy: Policy,
+  sink: LineSink,
+  runtime = systemRuntime,
+  createSecondLevel: CreateSecondLevel = () => undefined,
+): Promise<Service> {
   const { clock, random, loopTime } = runtime
   const stopping = new AbortController()
   const isDraining = () => stopping.signal.aborted
@@ -68,26 +78,18 @@ export async function wire(config: Config, policy: Policy, sink: LineSink, runti
     cache: () => cache.view.statistics(),
     circuit: () => circuit.state(),
   })
-  const { upstreamTimeoutMs: timeoutMs } = config
-  const reloader = await startPolicyReloader(config, active, { clock, timeoutMs, ...events })
+  const reloader = await startPolicyReloader(config, active, { clock, timeoutMs: config.upstreamTimeoutMs, ...events })
   const assertions = connectIdentity(config, runtime, events.upstreamCalled)
   const authorities = config.clientCaFile === undefined ? undefined : await followAuthorities(config.clientCaFile)
   const deciders = createDeciders(active, authorities, assertions, clock, events)
   const { circuit, source } = connectEntra(config, runtime, assertions, events)
-  const cache = createCache(source, {
-    ...runtime,
-    charge: deciders.limits.chargeExchange,
-    maxEntries: config.cacheMaxEntries,
-    minRemainingSeconds: config.minRemainingSeconds,
-    timeoutMs,
-    concurrency: config.upstreamConcurrency,
-    events,
-  })
+  const { cache, secondLevel } = connectCache(createSecondLevel, config, runtime, source, deciders.limits, events)
   const tokenService = createTokenService(deciders, cache, events)
   const readiness = createReadiness(needsOf(assertions, reloader.issuers), notReadyYet(log), random)
   const authorizeOperation = createAuthorizeOperation(events.forbidden)
   const operations = { ...telemetry, tokenService, authorizeOperation, cache: cache.view, purge: cache.purge, events }
   const servers = await buildListeners(config, { log, isDraining, events, loopTime }, operations, authorities)
+  await secondLevel?.start()
 
   return {
     ...servers,
@@ -101,6 +103,7 @@ export async function wire(config: Config, policy: Policy, sink: LineSink, runti
       stopping.abort()
       reloader.close()
       await servers.close()
+      await secondLevel?.close()
       telemetry.close()
       sink.flush()
     },
@@ -128,6 +131,29 @@ function createDeciders(
     authorize: createAuthorize(homeTenant),
     limits: createRateLimits(clock),
   }
+}
+
+/** The cache over a source of exchanges, and the second level behind it, if there is one. */
+function connectCache(
+  createSecondLevel: CreateSecondLevel,
+  config: Config,
+  runtime: Runtime,
+  source: TokenSource,
+  { chargeExchange: charge }: RateLimits,
+  events: Events,
+) {
+  const secondLevel = createSecondLevel(config, runtime)
+  const cache = createCache(source, {
+    ...runtime,
+    secondLevel,
+    charge,
+    maxEntries: config.cacheMaxEntries,
+    minRemainingSeconds: config.minRemainingSeconds,
+    timeoutMs: config.upstreamTimeoutMs,
+    concurrency: config.upstreamConcurrency,
+    events,
+  })
+  return { cache, secondLevel }
 }
 
 /** The share of an exchange's time for the identity's token, so that a time-out shows which of the two requests hangs. */

@@ -13,6 +13,7 @@ import {
 } from '../../src/broker/tokens/freshness.ts'
 import { keptAfterMs } from '../../src/broker/tokens/negative-cache/negative-cache.ts'
 import { longestIdentityBackOffMs, minRemainingSeconds } from '../../src/broker/tokens/assertion-cache.ts'
+import { lookAgainMs } from '../../src/broker/tokens/background-refresh.ts'
 import { cacheOutcomes } from '../../src/broker/events.ts'
 import { readConfig } from '../../src/config/config.ts'
 import { BrokerError, type ErrorCode, type ErrorParts, errorTable, type ReasonOf } from '../../src/errors.ts'
@@ -100,6 +101,7 @@ const facts: readonly string[] = [
   `after up to ${backOff[0]} s, ${backOff[1]} s, ${backOff[2]} s … ${minutes(refreshBackOffMs(99, Infinity, () => 1))} minutes (full jitter), ` +
     `but within a ${longestWaitMs(60_000) === 15_000 ? 'quarter' : ''} of the time for which the token is still served`,
   `\`BROKER_MIN_REMAINING_SECONDS\` (${config.minRemainingSeconds}) are left, or a ${(short.end - short.expired) * 10 === short.end ? 'tenth' : ''} of`,
+  `and look again after ${seconds(lookAgainMs)}.`,
   `\`BROKER_CACHE_MAX_ENTRIES\` (${grouped(config.cacheMaxEntries)})`,
   `more than ${minRemainingSeconds} s (or a tenth of its life) left`,
   `\`BROKER_UPSTREAM_TIMEOUT_MS\` (${grouped(config.upstreamTimeoutMs)})`,
@@ -179,8 +181,8 @@ describe('docs/cache.md', () => {
     const sent = cacheOutcomes.map(how => cacheStatus(how, '…'))
     const listed = [...raw.matchAll(/\| `(token-broker; .+)` \|$/gm)].map(([, text]) => text)
     assert.deepEqual(new Set(listed), new Set(sent))
-    assert.equal(listed.length, 7)
-    assert.equal(sent.length, 7)
+    assert.equal(listed.length, 8)
+    assert.equal(sent.length, 8)
   })
 
   test('names metrics and labels that exist', () => {

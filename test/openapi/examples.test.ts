@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
 import { graph, send, until } from '../support/broker.ts'
+import { MemoryStore } from '../support/memory-second-level.ts'
 import { assertDocumented, document, isOfOthers, operationOf, operations, type Operation, resolve } from './document.ts'
 import { brokerOptions, documentedWorld } from './world.ts'
 
@@ -20,10 +21,12 @@ for (const [name, { value }] of bodies) {
 
 test('a token comes from each source that the examples of Cache-Status name', async t => {
   const { emulator, clock } = world
-  const here = await world.broker(t, brokerOptions(world))
+  const store = new MemoryStore(clock)
+  const other = await world.broker(t, { ...brokerOptions(world), secondLevel: store.replica() })
+  const here = await world.broker(t, { ...brokerOptions(world), secondLevel: store.replica() })
   const seen = new Set<string>()
-  const requestToken = async (minExpiresIn = 0) => {
-    const reply = await here.requestToken({ tenant: 'contoso', scope: graph, min_expires_in: minExpiresIn })
+  const requestToken = async (minExpiresIn = 0, from = here) => {
+    const reply = await from.requestToken({ tenant: 'contoso', scope: graph, min_expires_in: minExpiresIn })
     assert.equal(reply.status, 200, reply.text)
     assertDocumented(issueToken, reply)
     seen.add(String(reply.headers['cache-status']).replace(/ttl=\d+/, 'ttl=n'))
@@ -31,6 +34,7 @@ test('a token comes from each source that the examples of Cache-Status name', as
   emulator.configure({ latency: { token: 250 } })
   await Promise.all([requestToken(), requestToken()])
   await requestToken()
+  await requestToken(0, other)
   emulator.fault({ kind: 'server-error', at: 'token' })
   clock.advance(3000)
   await requestToken()

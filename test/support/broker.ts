@@ -7,6 +7,7 @@ import { isObject, type Json } from '../../emulator/jws.ts'
 import { defaultSettings, type EmulatorOptions, sample } from '../../emulator/options.ts'
 import type { Clock, Wait } from '../../src/broker/lib/clock.ts'
 import { parsePolicy } from '../../src/broker/policy/file/parse.ts'
+import type { SecondLevel } from '../../src/broker/tokens/second-level.ts'
 import { readConfig } from '../../src/config/config.ts'
 import { lateMs, sampleMs } from '../../src/http/server/load-shedding.ts'
 import { type Service, wire } from '../../src/service/wire.ts'
@@ -127,6 +128,8 @@ export interface BrokerOptions {
   readonly loopTime?: () => number
   /** Measures how long callers and requests to Entra and the identity endpoint wait. Default: a timer. */
   readonly wait?: Wait
+  /** A store that it shares with other brokers. */
+  readonly secondLevel?: SecondLevel
 }
 
 /** Starts the emulator and makes this process trust it. It is closed at the end of the file. */
@@ -205,7 +208,7 @@ async function startBroker(
   t: Closing,
   emulator: Emulator,
   clock: Clock,
-  { policy = {}, environment = {}, loopTime = () => 0, wait }: BrokerOptions,
+  { policy = {}, environment = {}, loopTime = () => 0, wait, secondLevel }: BrokerOptions,
 ): Promise<TestBroker> {
   const written: string[] = []
   const sink = { write: (line: string) => void written.push(line), flush: () => undefined }
@@ -214,6 +217,7 @@ async function startBroker(
     parsePolicy(JSON.stringify({ ...policyOf(emulator), ...policy })),
     sink,
     { clock, random: () => 0.5, loopTime, ...(wait && { wait }) },
+    () => secondLevel,
   )
   t.after(() => service.close())
   const anywhere = { host: '127.0.0.1', port: 0 }

@@ -1,34 +1,18 @@
-import { LRUCache } from 'lru-cache'
-import { asBrokerError } from '../../errors.ts'
 import type { Grant } from '../authorization/authorize.ts'
-import type { CacheOutcome, Events, FetchFilter, IssuedToken, TokenSource } from '../events.ts'
+import type { Events, FetchFilter, TokenSource } from '../events.ts'
 import type { Clock, Wait } from '../lib/clock.ts'
-import { expiredOnArrival, lifetimeUnavailable, overloaded, replaceOnceMs } from './cache-errors.ts'
+import { BackgroundRefresh } from './background-refresh.ts'
+import { AwaitedFetch } from './awaited-fetch.ts'
+import { expiredOnArrival, overloaded } from './cache-errors.ts'
 import { createCacheInspector, type CacheInspector } from './cache-statistics.ts'
-import { cachedToken, type CachedToken } from './cached-token.ts'
+import { cachedToken, type CachedToken, type Served } from './cached-token.ts'
 import { createFairQueue } from './fair-queue/fair-queue.ts'
-import {
-  freshness,
-  livesLonger,
-  longestWaitMs,
-  momentOf,
-  planLife,
-  refreshBackOffMs,
-  remainingMs,
-  usableMs,
-  type Moment,
-} from './freshness.ts'
+import { freshness, livesLonger, momentOf, planLife, remainingMs, usableMs, type Moment } from './freshness.ts'
 import { createNegativeCache, matches, type NegativeCache } from './negative-cache/negative-cache.ts'
+import type { FetchedToken, SecondLevel } from './second-level.ts'
+import { SharedTokens } from './shared-tokens.ts'
 import { createSingleFlight, type SingleFlight } from './single-flight.ts'
 import { TokenStore } from './token-store.ts'
-
-/** A token that the cache serves, and how it got it. */
-export interface Served {
-  readonly token: CachedToken
-  /** Milliseconds until the token ends. */
-  readonly remaining: number
-  readonly how: CacheOutcome
-}
 
 /** Tokens by application, tenant and scope. */
 export interface TokenCache {
@@ -72,11 +56,14 @@ export interface CacheOptions {
   readonly events: Pick<Events, 'refreshed' | 'negativeCacheHit'>
   /** Counts a fetch towards the limit of the caller that causes it. Throws if that caller may not cause one now. */
   readonly charge?: (grant: Grant) => void
+  /** A store that this replica shares with others. Absent: it has its own tokens only. */
+  readonly secondLevel?: SecondLevel | undefined
 }
 
 /**
  * Creates a cache over a token source: a bounded LRU, one fetch per key at a time, a limit to concurrent fetches that is
- * fair to callers, and a negative cache. It has no timers: a key that is not requested is not refreshed.
+ * fair to callers, and a negative cache. With a second level, a token that is not in memory, or is due, is looked up there
+ * before it is fetched. It has no timers: a key that is not requested is not refreshed.
  *
  * @param source must settle within `timeoutMs`, or when its signal aborts
  */
@@ -88,27 +75,38 @@ class LruTokenCache implements ManagedCache {
   readonly view: CacheInspector
   readonly #options: CacheOptions
   readonly #tokens: TokenStore
+  readonly #sharedTokens: SharedTokens | undefined
   readonly #singleFlight: SingleFlight
   readonly #negativeCache: NegativeCache
-  /** Key → monotonic milliseconds of the last fetch that `min_expires_in` caused. */
-  readonly #lastReplaced: LRUCache<string, number>
+  readonly #awaitedFetch: AwaitedFetch
+  readonly #backgroundRefresh: BackgroundRefresh
   /** Fetched tokens so far: the last {@link CachedToken.id}. */
   #fetched = 0
 
   constructor(source: TokenSource, options: CacheOptions) {
+    const { maxEntries, concurrency, events, secondLevel } = options
     this.#options = options
-    this.#tokens = new TokenStore(options.maxEntries)
-    this.#lastReplaced = new LRUCache({ max: options.maxEntries })
+    this.#tokens = new TokenStore(maxEntries)
     this.#negativeCache = createNegativeCache(options)
-    const queue = createFairQueue({ limit: options.concurrency, overloaded })
+    const store = (grant: Grant, found: FetchedToken) => this.#store(grant, found, momentOf(options.clock), true)
+    this.#sharedTokens = secondLevel && new SharedTokens({ ...options, secondLevel, store })
+    const queue = createFairQueue({ limit: concurrency, overloaded })
     this.#singleFlight = createSingleFlight({
       ...options,
-      source,
+      source: this.#sharedTokens?.source(source) ?? source,
       queue,
       negativeCache: this.#negativeCache,
       store: this.#store,
-      negativeCacheHit: options.events.negativeCacheHit,
+      negativeCacheHit: events.negativeCacheHit,
     })
+    const fetching = {
+      ...options,
+      tokens: this.#tokens,
+      singleFlight: this.#singleFlight,
+      sharedTokens: this.#sharedTokens,
+    }
+    this.#awaitedFetch = new AwaitedFetch(fetching)
+    this.#backgroundRefresh = new BackgroundRefresh({ ...fetching, refreshed: events.refreshed })
     this.view = createCacheInspector({
       tokens: this.#tokens,
       fetching: this.#singleFlight.size,
@@ -116,89 +114,32 @@ class LruTokenCache implements ManagedCache {
       failures: this.#negativeCache.all,
       clock: options.clock,
     })
+    secondLevel?.observePurges(this.purge)
   }
 
   get = (grant: Grant, minExpiresIn: number): Served | Promise<Served> => {
     const token = this.#tokens.get(grant.key)
-    if (token === undefined) return this.#fetch(grant, 'miss', minExpiresIn)
+    if (token === undefined) return this.#awaitedFetch.obtain(grant, undefined, minExpiresIn)
     const moment = momentOf(this.#options.clock)
     const remaining = remainingMs(token.life, moment)
     const state = freshness(token.life, remaining)
-    if (state === 'expired') return this.#fetch(grant, 'expired', minExpiresIn)
-    if (remaining < minExpiresIn * 1000) return this.#replace(grant, remaining, minExpiresIn, moment)
+    if (state === 'expired') return this.#awaitedFetch.obtain(grant, token, minExpiresIn)
+    if (remaining < minExpiresIn * 1000) {
+      return this.#awaitedFetch.replace(grant, token, remaining, minExpiresIn)
+    }
     if (state === 'fresh') return { token, remaining, how: 'hit' }
-    this.#refresh(grant, token, moment)
+    this.#backgroundRefresh.start(grant, token, moment)
     if (token.failure === undefined) return { token, remaining, how: 'due' }
     this.#tokens.markAtRisk(token)
     return { token, remaining, how: 'refresh-failed' }
   }
 
-  /** Waits for the fetch of this key, and starts it if there is none. */
-  async #fetch(grant: Grant, cause: 'miss' | 'expired' | 'request', minExpiresIn: number): Promise<Served> {
-    const how = this.#singleFlight.has(grant.key) ? 'collapsed' : cause
-    const before = this.#tokens.peek(grant.key)
-    try {
-      const token = await this.#singleFlight.wait(grant)
-      const remaining = this.#remaining(token)
-      if (remaining < minExpiresIn * 1000) throw lifetimeUnavailable(remaining)
-      return { token, remaining, how }
-    } catch (thrown) {
-      // After a purge, a newer fetch for the same key can finish first. If it stored a valid token, serve that one
-      // instead of failing.
-      const newer = this.#tokens.peek(grant.key)
-      if (newer === undefined || newer === before || this.#isExpired(newer)) throw thrown
-      const remaining = this.#remaining(newer)
-      if (remaining < minExpiresIn * 1000) throw thrown
-      return { token: newer, remaining, how: 'collapsed' }
-    }
-  }
-
-  /** Fetches a token in place of a valid one that ends too soon for `min_expires_in`. */
-  async #replace(grant: Grant, remaining: number, minExpiresIn: number, moment: Moment): Promise<Served> {
-    const startsFetch = !this.#singleFlight.has(grant.key)
-    const last = this.#lastReplaced.get(grant.key)
-    const wait = last === undefined ? 0 : last + replaceOnceMs - moment.monotonic
-    if (startsFetch && wait > 0) throw lifetimeUnavailable(remaining, Math.ceil(wait / 1000))
-    const fetching = this.#fetch(grant, 'request', minExpiresIn)
-    // The fetch may be refused before it starts (negative cache, limits, full queue): then the minute is not used up.
-    if (startsFetch && this.#singleFlight.has(grant.key)) this.#lastReplaced.set(grant.key, moment.monotonic)
-    try {
-      return await fetching
-    } catch (thrown) {
-      const error = asBrokerError(thrown)
-      if (error.code === 'rate_limited' || error.parts.availableExpiresIn !== undefined) throw error
-      throw lifetimeUnavailable(remaining, error.retryAfter, error)
-    }
-  }
-
-  /** Starts a fetch in the background for a token that is due, unless one is under way or the pause after the last one is not over. */
-  #refresh(grant: Grant, token: CachedToken, { monotonic }: Moment): void {
-    if (monotonic < token.refreshNotBefore || this.#singleFlight.has(grant.key)) return
-    const { clock, events } = this.#options
-    this.#singleFlight.inBackground(grant, longestWaitMs(this.#usable(token))).then(
-      stored => events.refreshed(grant, stored === token ? 'not_yet' : 'replaced'),
-      (thrown: unknown) => {
-        const error = asBrokerError(thrown)
-        // The limit of one caller says nothing about the token: the next caller may refresh it.
-        if (error.code === 'rate_limited') return
-        token.failure = { error, at: clock.now() }
-        this.#postpone(token)
-        events.refreshed(grant, 'failed', error)
-      },
-    )
-  }
-
-  /** After each refresh in a row that brought no newer token, the next one waits longer. */
-  #postpone(token: CachedToken): void {
-    const { clock, random } = this.#options
-    token.failedRefreshes++
-    token.refreshNotBefore = clock.monotonic() + refreshBackOffMs(token.failedRefreshes, this.#usable(token), random)
-  }
-
   /** Stores what a fetch returned, unless the cached token lives as long: then that one stays ("not yet"). */
-  #store = (grant: Grant, issued: IssuedToken, requestedAt: Moment, isCurrent: boolean): CachedToken => {
-    const { random, minRemainingSeconds } = this.#options
-    const life = planLife(issued, requestedAt, minRemainingSeconds, random)
+  #store = (grant: Grant, issued: FetchedToken, requestedAt: Moment, isCurrent: boolean): CachedToken => {
+    const { clock, random, minRemainingSeconds } = this.#options
+    // With `issuedAt`, the life is not counted from the moment of the request.
+    const known = issued.issuedAt === undefined ? requestedAt : momentOf(clock)
+    const life = planLife(issued, known, minRemainingSeconds, random)
     const fetched = cachedToken(++this.#fetched, grant, issued, life)
     if (this.#isExpired(fetched)) throw expiredOnArrival()
     if (!isCurrent) return fetched
@@ -208,8 +149,9 @@ class LruTokenCache implements ManagedCache {
       return fetched
     }
     cached.failure = undefined
+    cached.newestIssuedAt = newest(cached.newestIssuedAt, fetched.newestIssuedAt)
     this.#tokens.clearAtRisk(cached)
-    this.#postpone(cached)
+    this.#backgroundRefresh.postpone(cached)
     return cached
   }
 
@@ -217,22 +159,18 @@ class LruTokenCache implements ManagedCache {
     const matching = [...this.#tokens.byId.values()].filter(token => matches(token, filter))
     for (const token of matching) {
       this.#tokens.delete(token)
-      this.#lastReplaced.delete(token.key)
+      this.#awaitedFetch.forget(token.key)
     }
+    this.#sharedTokens?.purge(filter)
     this.#singleFlight.purge(filter)
     this.#negativeCache.purge(filter)
     return matching.length
   }
 
-  #remaining({ life }: CachedToken): number {
-    return remainingMs(life, momentOf(this.#options.clock))
-  }
-
-  #usable({ life }: CachedToken): number {
-    return usableMs(life, momentOf(this.#options.clock))
-  }
-
-  #isExpired(token: CachedToken): boolean {
-    return this.#usable(token) <= 0
+  #isExpired({ life }: CachedToken): boolean {
+    return usableMs(life, momentOf(this.#options.clock)) <= 0
   }
 }
+
+const newest = (a: number | undefined, b: number | undefined): number | undefined =>
+  a === undefined || b === undefined ? (a ?? b) : Math.max(a, b)

@@ -9,6 +9,19 @@ export interface Wanted {
   readonly isAwaited: boolean
 }
 
+/** Describes which token is looked for. */
+export const wantedToken = (isAwaited: boolean, newerThan: number | undefined): Wanted =>
+  newerThan === undefined ? { isAwaited } : { isAwaited, newerThan }
+
+/** A token that a fetch returned. */
+export interface FetchedToken extends IssuedToken {
+  /** Whether another replica made the exchange. */
+  readonly isShared?: boolean
+}
+
+/** Where a fetch gets its token: a {@link TokenSource}, or the second level with one behind it. */
+export type FetchSource = (grant: Grant, signal: AbortSignal, wanted: Wanted) => Promise<FetchedToken>
+
 /** What a look-up found. */
 export interface LookUp {
   /** With `issuedAt` and `refreshAt`. */

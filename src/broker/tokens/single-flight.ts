@@ -7,7 +7,8 @@ import type { FetchFilter } from '../events.ts'
 import { momentOf, type Moment } from './freshness.ts'
 import type { Grant } from '../authorization/authorize.ts'
 import type { QueuedTask, FairQueue } from './fair-queue/fair-queue.ts'
-import type { Events, IssuedToken, TokenSource } from '../events.ts'
+import type { Events } from '../events.ts'
+import { wantedToken, type FetchedToken, type FetchSource } from './second-level.ts'
 
 /** The fetches that are queued or under way: at most one per key, however many callers wait for it. */
 export interface SingleFlight {
@@ -18,15 +19,19 @@ export interface SingleFlight {
    *
    * Rejects with a `BrokerError`: the source's, one from the negative cache, `upstream_unavailable` after `timeoutMs`,
    * `overloaded` if the caller's share of the queue is used up, or what `charge` throws.
+   *
+   * @param newerThan as in {@link Wanted}, for the fetch that is queued if there is none
+   * @param spentMs how much of its time the caller has waited already, in milliseconds
    */
-  readonly wait: (grant: Grant) => Promise<CachedToken>
+  readonly wait: (grant: Grant, newerThan?: number, spentMs?: number) => Promise<CachedToken>
   /**
    * Queues a fetch for which no caller waits, in the queue for the background. Settles when the fetch does, and rejects
    * as {@link wait} does, but has no time limit in the queue.
    *
    * @param longestBackOff milliseconds; see `run` of {@link NegativeCache}
+   * @param newerThan as in {@link Wanted}, for the fetch that is queued if there is none
    */
-  readonly inBackground: (grant: Grant, longestBackOff: number) => Promise<CachedToken>
+  readonly inBackground: (grant: Grant, longestBackOff: number, newerThan?: number) => Promise<CachedToken>
   /** Whether a fetch for this key is queued or under way. */
   readonly has: (key: string) => boolean
   /** The number of fetches that are queued or under way. */
@@ -40,7 +45,7 @@ export interface SingleFlight {
 
 /** What fetches need: where tokens come from, where they are stored, and the limits. */
 export interface SingleFlightOptions {
-  readonly source: TokenSource
+  readonly source: FetchSource
   readonly clock: Clock
   readonly queue: FairQueue
   readonly negativeCache: NegativeCache
@@ -49,12 +54,12 @@ export interface SingleFlightOptions {
   /** Measures that time. Default: a timer. */
   readonly wait?: Wait | undefined
   /**
-   * Stores an issued token, and returns the token to serve. Throws if the issued token cannot be served.
+   * Stores a fetched token, and returns the token to serve. Throws if the fetched token cannot be served.
    *
    * @param requestedAt when the fetch started
    * @param isCurrent whether it may be stored; false after a purge
    */
-  readonly store: (grant: Grant, issued: IssuedToken, requestedAt: Moment, isCurrent: boolean) => CachedToken
+  readonly store: (grant: Grant, fetched: FetchedToken, requestedAt: Moment, isCurrent: boolean) => CachedToken
   /** Called for each waiting caller that gets a failure from the negative cache. */
   readonly negativeCacheHit: Events['negativeCacheHit']
   /**
@@ -71,6 +76,7 @@ interface SharedFetch {
   readonly grant: Grant
   readonly task: QueuedTask<CachedToken>
   readonly longestBackOff: number | undefined
+  readonly newerThan: number | undefined
   /** Whether its turn came after the negative cache had got a failure for it: then no request was sent. */
   servedFromNegativeCache: boolean
 }
@@ -91,13 +97,13 @@ class KeyedSingleFlight implements SingleFlight {
   has = (key: string): boolean => this.#fetches.has(key)
   size = (): number => this.#fetches.size
 
-  wait = async (grant: Grant): Promise<CachedToken> => {
+  wait = async (grant: Grant, newerThan?: number, spentMs = 0): Promise<CachedToken> => {
     const { timeoutMs, negativeCacheHit, wait } = this.#options
-    const { shared, leave } = this.#join(grant)
+    const { shared, leave } = this.#join(grant, newerThan)
     try {
       return await withDeadline(
         () => shared.task.result,
-        timeoutMs,
+        timeoutMs - spentMs,
         () => noResponse(timeoutMs),
         wait,
       )
@@ -109,22 +115,22 @@ class KeyedSingleFlight implements SingleFlight {
     }
   }
 
-  inBackground = async (grant: Grant, longestBackOff: number): Promise<CachedToken> =>
-    this.#join(grant, longestBackOff).shared.task.result
+  inBackground = async (grant: Grant, longestBackOff: number, newerThan?: number): Promise<CachedToken> =>
+    this.#join(grant, newerThan, longestBackOff).shared.task.result
 
   purge = (filter: FetchFilter): void => {
     for (const [key, { grant }] of this.#fetches) if (matches(grant, filter)) this.#fetches.delete(key)
   }
 
   /** @throws BrokerError a cached failure, `overloaded`, or what `charge` throws */
-  #join(grant: Grant, longestBackOff?: number): { shared: SharedFetch; leave: () => void } {
+  #join(grant: Grant, newerThan?: number, longestBackOff?: number): { shared: SharedFetch; leave: () => void } {
     const background = longestBackOff !== undefined
     const known = this.#fetches.get(grant.key)
     if (!known) {
       this.#checkNegativeCache(grant, background)
       this.#options.charge?.(grant)
     }
-    const shared = known ?? this.#prepare(grant, longestBackOff)
+    const shared = known ?? this.#prepare(grant, newerThan, longestBackOff)
     try {
       return { shared, leave: shared.task.join(callerOf(grant), background) }
     } catch (thrown) {
@@ -140,9 +146,10 @@ class KeyedSingleFlight implements SingleFlight {
     throw failure
   }
 
-  #prepare(grant: Grant, longestBackOff: number | undefined): SharedFetch {
+  #prepare(grant: Grant, newerThan: number | undefined, longestBackOff: number | undefined): SharedFetch {
     const shared: SharedFetch = {
       grant,
+      newerThan,
       longestBackOff,
       servedFromNegativeCache: false,
       task: this.#options.queue.task(
@@ -157,17 +164,18 @@ class KeyedSingleFlight implements SingleFlight {
   async #fetch(shared: SharedFetch): Promise<CachedToken> {
     const { source, clock, negativeCache, timeoutMs, wait, store } = this.#options
     const { grant, longestBackOff } = shared
+    const target = wantedToken(longestBackOff === undefined, shared.newerThan)
     const requestedAt = momentOf(clock)
     shared.servedFromNegativeCache = true
     const fetch = async (): Promise<CachedToken> => {
       shared.servedFromNegativeCache = false
-      const issued = await withDeadline(
-        signal => source(grant, signal),
+      const fetched = await withDeadline(
+        signal => source(grant, signal, target),
         timeoutMs + graceMs,
         () => noResponse(timeoutMs),
         wait,
       )
-      return store(grant, issued, requestedAt, this.#fetches.get(grant.key) === shared)
+      return store(grant, fetched, requestedAt, this.#fetches.get(grant.key) === shared)
     }
     try {
       return await negativeCache.run(grant, fetch, longestBackOff)

@@ -1,4 +1,4 @@
-import type { Served } from '../../broker/tokens/cache.ts'
+import type { Served } from '../../broker/tokens/cached-token.ts'
 import { expiresInSeconds, expiresOnSeconds, refreshInSeconds, usableSeconds } from '../../broker/tokens/freshness.ts'
 import type { CacheOutcome } from '../../broker/events.ts'
 
@@ -35,6 +35,8 @@ export function cacheStatus(how: CacheOutcome, ttl: number | string): string {
       return 'token-broker; fwd=stale'
     case 'request':
       return 'token-broker; fwd=request'
+    case 'shared':
+      return 'token-broker; fwd=miss, token-broker-shared; hit'
     default:
       return how satisfies never
   }

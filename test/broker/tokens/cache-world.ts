@@ -1,4 +1,5 @@
-import { createCache, type CacheOptions, type Served } from '../../../src/broker/tokens/cache.ts'
+import { createCache, type CacheOptions } from '../../../src/broker/tokens/cache.ts'
+import type { Served } from '../../../src/broker/tokens/cached-token.ts'
 import type { Grant } from '../../../src/broker/authorization/authorize.ts'
 import type { IssuedToken, TokenSource } from '../../../src/broker/events.ts'
 import { BrokerError } from '../../../src/errors.ts'
