@@ -3,6 +3,7 @@ import { describe, test } from 'node:test'
 import { agentCommand } from '../../src/commands/agent.ts'
 import { helpOf } from '../../src/commands/command.ts'
 import { errorTable, type ErrorCode } from '../../src/errors.ts'
+import { entraRowOf } from '../../src/http/token-endpoints/entra-errors.ts'
 import { identityStatusOf } from '../../src/http/token-endpoints/identity-errors.ts'
 import { oauthRowOf } from '../../src/http/token-endpoints/oauth-errors.ts'
 import { read } from '../support/sources.ts'
@@ -19,7 +20,8 @@ describe('docs/clients.md is true', () => {
     const listed = [...section.matchAll(/^\| `(\w+)` \| (.+) \|$/gm)].map(([, code, cells]) => `${code} | ${cells}`)
     const known = Object.entries(errorTable).map(([code, { status }]) => {
       const { status: oauth, error } = oauthRowOf(code as ErrorCode)
-      const entra = ofEntra.has(code) ? "Entra's own" : `${oauth} \`${error}\``
+      const row = entraRowOf(code as ErrorCode)
+      const entra = ofEntra.has(code) ? "Entra's own" : `${row.status} \`${row.error}\``
       return `${code} | ${status} | ${oauth} \`${error}\` | ${entra} | ${identityStatusOf(code as ErrorCode)}`
     })
     assert.deepEqual(listed, known)

@@ -1,4 +1,4 @@
-import type { BrokerError } from '../../errors.ts'
+import type { BrokerError, ErrorCode } from '../../errors.ts'
 import type { FailedRequest, Problem, Protocol } from '../server/problems.ts'
 import { challenge, describe, errorHeaders, oauthRow, oauthRowOf, type OAuthRow } from './oauth-errors.ts'
 
@@ -16,9 +16,16 @@ export const shortRetryAfter = ({ retryAfter = 1 }: BrokerError): string =>
 export const entraProtocol: Protocol = {
   errorSchema: 'EntraError',
   mediaType: 'application/json',
-  statusOf: code => oauthRowOf(code).status,
+  statusOf: code => entraRowOf(code).status,
   writeError: entraProblem,
 }
+
+/** Errors that only an operator can end. MSAL.NET discards the text of every 5xx, and retries it for seconds. */
+const ofOperators: ReadonlySet<ErrorCode> = new Set(['federation_misconfigured', 'upstream_invalid'])
+
+/** Status and error of a code in Entra's protocol. `docs/clients.md` has the same table, and a test compares them. */
+export const entraRowOf = (code: ErrorCode): OAuthRow =>
+  ofOperators.has(code) ? { status: 400, error: 'invalid_request' } : oauthRowOf(code)
 
 /**
  * An error in Entra's form. It has AADSTS codes only if Entra returned them: an error without one is the broker's own.
@@ -58,6 +65,7 @@ const isTransient = (status: number): boolean => status === 429 || status >= 500
 function entraRow(error: BrokerError): Pick<OAuthRow, 'status'> & { readonly error: string } {
   const { code, parts } = error
   const word = parts.upstream?.error
+  if (ofOperators.has(code)) return entraRowOf(code)
   if (word === undefined || (code !== 'consent_required' && code !== 'upstream_rejected')) return oauthRow(error)
   // RFC 6749 §5.2, as Entra does.
   return { status: word === 'invalid_client' ? 401 : 400, error: word }

@@ -181,12 +181,19 @@ const upstream: readonly (readonly [
   [
     "the broker's federated credential is wrong",
     { kind: 'aadsts', at: 'token', code: 700213 },
-    500,
-    'server_error',
+    400,
+    'invalid_request',
     [700213],
-    '1',
+    undefined,
   ],
-  ["Entra returns another tenant's token", { kind: 'wrong-tenant', at: 'token' }, 500, 'server_error', undefined, '1'],
+  [
+    "Entra returns another tenant's token",
+    { kind: 'wrong-tenant', at: 'token' },
+    400,
+    'invalid_request',
+    undefined,
+    undefined,
+  ],
   [
     'Entra throttles for a long time',
     { kind: 'throttled', at: 'token', retryAfter: 120 },

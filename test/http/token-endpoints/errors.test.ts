@@ -19,6 +19,53 @@ const write = (name: string, code: ErrorCode, parts = {}) => {
   return protocol.writeError(new BrokerError(code, 'What is "wrong"\\here: Zürich\n', parts), request)
 }
 
+/** Codes by class, with the response of each protocol: problem details, OAuth, Entra, identity. */
+const classes: readonly (readonly [codes: readonly ErrorCode[], ...responses: readonly string[]])[] = [
+  [['invalid_request', 'invalid_tenant'], '400', '400 invalid_request', '400 invalid_request', '400'],
+  [['invalid_scope'], '400', '400 invalid_scope', '400 invalid_scope', '400'],
+  [['unauthenticated', 'invalid_token'], '401', '401 invalid_client', '401 invalid_client', '401'],
+  [['not_permitted', 'consent_required'], '403', '400 unauthorized_client', '400 unauthorized_client', '403'],
+  [['upstream_rejected'], '422', '400 invalid_target', '400 invalid_target', '400'],
+  [['federation_misconfigured', 'upstream_invalid'], '502', '500 server_error', '400 invalid_request', '400'],
+  [
+    ['upstream_unavailable', 'identity_unavailable', 'issuer_unavailable', 'overloaded'],
+    '503',
+    '503 temporarily_unavailable',
+    '503 temporarily_unavailable',
+    '503',
+  ],
+  [['rate_limited'], '429', '429 temporarily_unavailable', '429 temporarily_unavailable', '429'],
+  [['not_found'], '404', '404 invalid_request', '404 invalid_request', '400'],
+  [['method_not_allowed'], '405', '405 invalid_request', '405 invalid_request', '400'],
+  [['request_timeout'], '408', '408 invalid_request', '408 invalid_request', '408'],
+  [['too_large'], '413', '413 invalid_request', '413 invalid_request', '413'],
+  [['unsupported_media_type'], '415', '415 invalid_request', '415 invalid_request', '415'],
+  [['headers_too_large'], '431', '431 invalid_request', '431 invalid_request', '431'],
+  [['internal_error'], '500', '500 server_error', '500 server_error', '500'],
+]
+const columns = ['Problem', 'OAuthError', 'EntraError', 'IdentityError']
+
+describe('every endpoint has the status and error of the table for every code: 5xx only where waiting helps, or for a bug', () => {
+  test('the table has every code once, and a column for every protocol', () => {
+    assert.deepEqual(classes.flatMap(([its]) => its).toSorted(), codes.toSorted())
+    assert.deepEqual([...new Set(tokenEndpoints().map(({ protocol }) => protocol.errorSchema))], columns)
+  })
+  for (const { name, protocol } of tokenEndpoints())
+    test(name, () => {
+      const nth = columns.indexOf(protocol.errorSchema)
+      // Entra's codes are the reason of most of these errors, and must not change the status.
+      const upstream = { codes: [700213], traceId: 'x' }
+      for (const [its, ...responses] of classes)
+        for (const code of its)
+          for (const parts of [{}, { upstream }]) {
+            const { status, body } = protocol.writeError(new BrokerError(code, 'x', parts), request)
+            const { error } = JSON.parse(body) as { error?: string }
+            const response = responses[nth]
+            assert.equal(response?.includes(' ') ? `${status} ${error}` : String(status), response, code)
+          }
+    })
+})
+
 describe('Retry-After has the value that clients of the protocol handle well', () => {
   for (const code of codes)
     test(code, () => {
