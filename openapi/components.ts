@@ -157,6 +157,12 @@ export const componentsOf = (
       name: 'X-IDENTITY-HEADER',
       description: "An API key of the policy, or the caller's own token: the value of `IDENTITY_HEADER`.",
     },
+    identitySecret: {
+      type: 'apiKey',
+      in: 'header',
+      name: 'secret',
+      description: 'The same in the protocol of 2017-09-01: the value of `MSI_SECRET`.',
+    },
   },
   schemas: { Problem: problem, ...schemas, ...operationSchemas },
   headers: Object.fromEntries(Object.entries(headers).map(([name, value]) => [headerComponent(name), value])),

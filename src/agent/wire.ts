@@ -9,7 +9,7 @@ import { createReadiness, type Need } from '../broker/readiness.ts'
 import { createActivePolicy } from '../broker/authorization/active-policy.ts'
 import type { BrokerError } from '../errors.ts'
 import { buildApp } from '../http/server/app.ts'
-import { identityEndpoint, metadataEndpoints, refuseMetadata } from '../http/token-endpoints/identity.ts'
+import { identityEndpoint, metadataEndpoint, refuseMetadata } from '../http/token-endpoints/identity.ts'
 import { localOnly } from './local-only.ts'
 import { addOperations, countResponses, type Operations } from '../http/operations/operations.ts'
 import { addTokenEndpoint } from '../http/token-endpoints/token-endpoint.ts'
@@ -157,7 +157,7 @@ function agentRoutes(
   const endpoints = [
     tokensEndpoint(),
     identityEndpoint({ path: '/identity/token', tenant }),
-    ...(metadata ? metadataEndpoints({ tenant, credential: secret }) : []),
+    ...(metadata ? [metadataEndpoint({ tenant, credential: secret })] : []),
   ]
   const routes = [
     ...endpoints.map(endpoint => (scope: FastifyInstance) => addTokenEndpoint(scope, tokenService, endpoint)),

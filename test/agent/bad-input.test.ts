@@ -130,7 +130,7 @@ const requests: readonly (readonly [why: string, replies: () => readonly Promise
     'goes below the path',
     () => [
       tokens(good),
-      agent.send(`/identity/token/${query({})}`, { headers: holder }),
+      agent.send(`/identity/token/x${query({})}`, { headers: holder }),
       agent.send(`${metadataPath}/x${query({})}`, { headers: { metadata: 'true' } }),
     ],
     ['200', '400 not_found', '400 not_found'],

@@ -9,7 +9,7 @@ import { dropReasons, circuitStates, cacheOutcomes, refreshOutcomes, upstreamKin
 import { errorTable, type ErrorCode } from '../../src/errors.ts'
 import { otherEndpoints } from '../../src/http/server/endpoints.ts'
 import { tokenEndpoints } from '../../src/http/token-endpoints/all.ts'
-import { metadataEndpoints } from '../../src/http/token-endpoints/identity.ts'
+import { metadataEndpoint } from '../../src/http/token-endpoints/identity.ts'
 import { forwarding } from '../../src/http/server/peers.ts'
 import { levels, type Origin } from '../../src/reasons/row.ts'
 import { reloadOutcomes, waiting } from '../../src/telemetry/metric-table.ts'
@@ -52,7 +52,7 @@ const from = (origin: Origin, code?: ErrorCode): readonly string[] =>
   reasons.filter(each => each.origin === origin && (code ?? each.code) === each.code).map(({ reason }) => reason)
 
 /** The endpoints that issue tokens, those of an agent included. */
-const issuing = [...tokenEndpoints(), ...metadataEndpoints({ tenant: 'contoso', credential: 'x' })]
+const issuing = [...tokenEndpoints(), metadataEndpoint({ tenant: 'contoso', credential: 'x' })]
 
 describe('docs/metrics.md lists the values that the source can give a label', () => {
   const refusals = from('caller', 'invalid_token')

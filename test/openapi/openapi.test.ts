@@ -18,7 +18,9 @@ const routes = new Set<string>()
 subscribe('fastify.initialization', message => {
   const { fastify } = message as { fastify: FastifyInstance }
   fastify.addHook('onRoute', ({ method, url }) => {
-    for (const each of [method].flat()) routes.add(`${each} ${url.replaceAll(/:(\w+)/g, '{$1}')}`)
+    // The path with a slash at its end is no other operation.
+    for (const each of [method].flat())
+      routes.add(`${each} ${url.replaceAll(/:(\w+)/g, '{$1}').replace(/(?<=.)\/$/, '')}`)
   })
 })
 

@@ -62,6 +62,7 @@ const rows: readonly (readonly [operationId: string, status: number, request: ()
   ['issueEntraToken', 401, () => posted('issueEntraToken', '/contoso/oauth2/v2.0/token', expired)],
   ['issueEntraToken', 401, () => posted('issueEntraToken', '/tailspin/oauth2/v2.0/token')],
   ['getIdentityToken', 200, () => [identity(''), identity(`&client_id=${clientId}`)]],
+  ['getIdentityToken', 200, () => [identity('', { secret: token }), identity(`&clientid=${clientId}`)]],
   ['getIdentityToken', 400, () => [identity('&client_id=x')]],
   ['getIdentityToken', 401, () => [identity('', {}), identity('', { 'x-identity-header': expired })]],
   ['getOAuthMetadata', 200, () => [send(`${broker.url}/.well-known/oauth-authorization-server`)]],

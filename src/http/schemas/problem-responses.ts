@@ -5,6 +5,8 @@ declare module 'fastify' {
   interface FastifySchema {
     /** The key of the route's words in `openapi/descriptions.ts`. */
     operationId?: string
+    /** Whether `openapi.yaml` does not have the route. */
+    hide?: boolean
   }
 }
 

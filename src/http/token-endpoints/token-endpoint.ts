@@ -1,4 +1,4 @@
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
 import type { TSchema } from 'typebox'
 import type { Issued, TokenService } from '../../broker/issue-token.ts'
 import type { TokenRequest } from '../../broker/policy/model.ts'
@@ -31,6 +31,8 @@ export interface TokenEndpoint {
   readonly method: 'GET' | 'POST'
   /** Each parameter is a whole segment, such as `:tenant`. */
   readonly path: string
+  /** Whether its path with a slash at the end is the endpoint too. It is not in `openapi.yaml`. */
+  readonly alsoWithSlash?: boolean
   /** A prefix of paths without a route: their errors are in this endpoint's protocol too. */
   readonly below?: string
   /** Headers that only its protocol has: errors of requests without a route that have one are in its protocol too. */
@@ -94,11 +96,9 @@ export function addTokenEndpoint(scope: FastifyInstance, tokenService: TokenServ
   const send = (reply: FastifyReply, issued: Issued, request: FastifyRequest): FastifyReply =>
     writeToken(issued.limit ? reply.headers(limitHeaders(issued.limit)) : reply, issued, request)
   if (body) readBodies(scope, body)
-  scope.route({
+  const route = {
     method,
-    url: path,
-    schema: schemaOf(endpoint),
-    config: { endpoint: name, protocol, ...(below !== undefined && { below }), ...(marks && { marks }) },
+    config: { endpoint: name, protocol, ...(below !== undefined && { below }) },
     onRequest:
       bodyCredential === undefined
         ? byHeaders
@@ -115,6 +115,14 @@ export function addTokenEndpoint(scope: FastifyInstance, tokenService: TokenServ
       if (issued instanceof Promise) return issued.then(settled => send(reply, settled, request))
       return send(reply, issued, request)
     },
+  } satisfies Omit<RouteOptions, 'url'>
+  // Errors of marked requests name the last route that has the mark: the one without a slash.
+  if (endpoint.alsoWithSlash) scope.route({ ...route, url: `${path}/`, schema: { hide: true } })
+  scope.route({
+    ...route,
+    url: path,
+    schema: schemaOf(endpoint),
+    config: { ...route.config, ...(marks && { marks }) },
   })
 }
 

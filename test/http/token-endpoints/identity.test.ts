@@ -22,16 +22,18 @@ const policy = {
 const broker = await world.broker({ after }, { policy })
 const { identity, token } = await tokenEndpointsOf(world, broker)
 
-test('the response is one that all Azure SDKs read: expires_on as a string of seconds, no expires_in', async () => {
+test('the response is one that all Azure SDKs read: expires_on and then expires_in, as strings of seconds', async () => {
   const { status, headers, json } = await identity()
   assert.equal(status, 200)
   const { access_token: issued, ...rest } = json
-  assert.deepEqual(rest, {
-    expires_on: String(clock.now() / 1000 + 3599),
-    resource: 'https://graph.microsoft.com',
-    token_type: 'Bearer',
-    client_id: sample.application,
-  })
+  // MSAL.NET takes the last of the two, and an expiry in seconds from now is right whatever its clock says.
+  assert.deepEqual(Object.entries(rest), [
+    ['expires_on', String(clock.now() / 1000 + 3599)],
+    ['expires_in', '3599'],
+    ['resource', 'https://graph.microsoft.com'],
+    ['token_type', 'Bearer'],
+    ['client_id', sample.application],
+  ])
   assert.equal(decodeJws(String(issued))?.payload['tid'], sample.contoso)
   assert.equal(headers['cache-control'], 'no-store')
   assert.equal(headers['cache-status'], 'token-broker; fwd=miss')
@@ -71,7 +73,6 @@ const refused: readonly Row[] = [
     401,
     'unauthenticated',
   ],
-  ['the header of the old protocol', () => identity({}, 'contoso', { secret: token }), 401, 'unauthenticated'],
   [
     'two credentials',
     () => identity({}, 'contoso', { ...withToken, authorization: `Bearer ${token}` }),
@@ -105,7 +106,7 @@ const refused: readonly Row[] = [
   ['common', () => identity({}, 'common'), 400, 'invalid_tenant'],
   ['a resource with a blank', () => identity({ resource: 'https://graph microsoft' }), 400, 'invalid_scope'],
   ['another method', () => send(`${broker.url}/identity/contoso/token`, { method: 'POST' }), 400, 'method_not_allowed'],
-  ['an unknown path below it', () => send(`${broker.url}/identity/contoso/token/`), 400, 'not_found'],
+  ['an unknown path below it', () => send(`${broker.url}/identity/contoso/token/x`), 400, 'not_found'],
   ['an endpoint without its tenant', () => send(`${broker.url}/identity/token`), 400, 'not_found'],
   ['a tenant that is too long', () => identity({}, 'a'.repeat(2000)), 400, 'invalid_tenant'],
 ]
