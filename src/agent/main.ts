@@ -26,16 +26,18 @@ export async function agent(
   const sink = bufferedOutput(1)
   process.on('exit', sink.flush)
   const service = wireAgent(settings, secret, sink)
-  service.log.info({ version, node: process.version }, 'starting')
+  const { log } = service
+  log.info({ version, node: process.version, proxy: settings.proxy?.shownUrl }, 'starting')
+  for (const warning of settings.warnings) log.warn({ source: 'environment' }, warning)
   // Without a handler, SIGHUP would end the process, and systemd would consider that a clean exit.
-  process.on('SIGHUP', () => service.log.info('SIGHUP ignored: files are read at each use'))
+  process.on('SIGHUP', () => log.info('SIGHUP ignored: files are read at each use'))
   const address = await listenLocally(service, settings)
   await warnOfUnusable(service, settings)
   print(environmentLines(settings, address))
   stopOnSignal(service, { drainSeconds: 0 })
   handOverSignals()
   await service.warmUp()
-  if (service.isReady()) service.log.info('ready')
+  if (service.isReady()) log.info('ready')
 }
 
 async function readSettings(given: Parameters<typeof readFlags>[0], environment: Environment) {

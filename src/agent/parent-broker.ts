@@ -1,5 +1,3 @@
-import { request as httpRequest, type IncomingMessage } from 'node:http'
-import { request as httpsRequest, type RequestOptions } from 'node:https'
 import { timed } from '../broker/lib/timed.ts'
 import type { Clock } from '../broker/lib/clock.ts'
 import { isGuid, isScopeName } from '../broker/lib/identifiers.ts'
@@ -9,6 +7,8 @@ import type { Grant } from '../broker/authorization/authorize.ts'
 import type { Events, IssuedToken, TokenSource, Upstream } from '../broker/events.ts'
 import { BrokerError, type ReasonOf } from '../errors.ts'
 import { readAll } from '../outbound/issuers/document.ts'
+import type { Egress } from '../outbound/network/egress.ts'
+import { sendRequest, type OutgoingRequest } from '../outbound/network/request.ts'
 import { parentFailure, type ParentResponse } from './parent-failure.ts'
 import type { WorkloadCredential } from './workload-credential.ts'
 
@@ -16,6 +16,8 @@ import type { WorkloadCredential } from './workload-credential.ts'
 export interface ParentBrokerOptions {
   /** The central broker's origin. */
   readonly url: string
+  /** Must not keep connections, so that renewed files are used. */
+  readonly egress: Egress
   /** Reads the workload's credential; called for each request. */
   readonly credential: () => Promise<WorkloadCredential>
   readonly clock: Clock
@@ -34,7 +36,7 @@ const minRefreshIn = 15
  * refusal is passed on. Does not retry and follows no redirect. Each fetch opens its own connection, so that renewed
  * files are used. Rejects with a {@link BrokerError}.
  */
-export function parentBroker({ url, credential, clock, upstreamCalled }: ParentBrokerOptions): TokenSource {
+export function parentBroker({ url, egress, credential, clock, upstreamCalled }: ParentBrokerOptions): TokenSource {
   return (grant, signal) =>
     timed(
       async () => {
@@ -45,7 +47,7 @@ export function parentBroker({ url, credential, clock, upstreamCalled }: ParentB
           'content-type': 'application/json',
           ...(bearer !== undefined && { authorization: `Bearer ${bearer}` }),
         }
-        const response = await send(new URL('/tokens', url), { method: 'POST', headers, ...tls, signal }, body)
+        const response = await send(new URL('/tokens', url), egress, { method: 'POST', headers, ...tls, signal }, body)
         if (response.status !== 200) throw parentFailure(response, clock.now())
         return issuedToken(grant, response.text)
       },
@@ -59,27 +61,27 @@ export function parentBroker({ url, credential, clock, upstreamCalled }: ParentB
  * usable. Whether the broker accepts the credential is not checked. Rejects otherwise.
  */
 export async function checkReachable(
-  { url, credential }: Pick<ParentBrokerOptions, 'url' | 'credential'>,
+  { url, egress, credential }: Pick<ParentBrokerOptions, 'url' | 'egress' | 'credential'>,
   signal: AbortSignal,
 ): Promise<void> {
   const { tls } = await credential()
-  const { status } = await send(new URL('/livez', url), { method: 'GET', ...tls, signal }, undefined)
+  const { status } = await send(new URL('/livez', url), egress, { method: 'GET', ...tls, signal }, undefined)
   if (status >= 500) throw new Error(`the broker responded HTTP ${status}`)
 }
 
-async function send(url: URL, options: RequestOptions, body: string | undefined): Promise<ParentResponse> {
-  const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>()
-  const start = url.protocol === 'https:' ? httpsRequest : httpRequest
+async function send(
+  url: URL,
+  egress: Egress,
+  options: OutgoingRequest,
+  body: string | undefined,
+): Promise<ParentResponse> {
   try {
-    const request = start(url, { ...options, agent: false }, resolve)
-    request.on('error', reject)
-    request.end(body)
-    const response = await promise
+    const response = await sendRequest(url, egress, options, body)
     const text = await readAll(response, url)
     return { status: response.statusCode ?? 0, text, retryAfter: response.headers['retry-after'] }
   } catch (cause) {
     throw new BrokerError('upstream_unavailable', 'The broker could not be reached.', {
-      reason: options.signal?.aborted === true ? 'timeout' : 'network',
+      reason: options.signal.aborted ? 'timeout' : 'network',
       cause,
     })
   }

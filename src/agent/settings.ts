@@ -1,7 +1,8 @@
 import { join } from 'node:path'
 import { isGuid, tenantPattern } from '../broker/lib/identifiers.ts'
 import { originOf } from '../broker/lib/origin.ts'
-import type { Environment } from '../config/environment.ts'
+import { EnvironmentReader, type Environment } from '../config/environment.ts'
+import { readProxy, type ProxySettings } from '../config/proxy.ts'
 import { InvalidConfigurationError, type ConfigurationError } from '../errors.ts'
 import type { CredentialFiles } from './workload-credential.ts'
 
@@ -22,6 +23,10 @@ export interface AgentSettings {
   readonly metadata: boolean
   readonly revalidateSeconds: number
   readonly logLevel: (typeof logLevels)[number]
+  /** The proxy through which the broker is reached, unless it is on loopback or `NO_PROXY` names it. */
+  readonly proxy: ProxySettings | undefined
+  /** Problems of the environment that do not prevent a start. */
+  readonly warnings: readonly string[]
 }
 
 const logLevels = ['info', 'trace', 'debug', 'warn', 'error', 'fatal'] as const
@@ -32,8 +37,8 @@ type Flags = Readonly<Record<string, string | undefined>>
  * Reads the flags of `token-broker agent`.
  *
  * @param given the flags by name, without the dashes; flags that were not given are absent
- * @param environment names the system's folder for files that live as long as a service
- * @throws InvalidConfigurationError with all errors, each with the name of the flag
+ * @param environment names the proxy, and the system's folder for files that live as long as a service
+ * @throws InvalidConfigurationError with all errors, each with the name of the flag or the variable
  */
 export function readFlags(
   given: Readonly<Record<string, string | boolean | undefined>>,
@@ -42,7 +47,8 @@ export function readFlags(
   const flags: Flags = Object.fromEntries(
     Object.entries(given).flatMap(([name, value]) => (value === undefined ? [] : [[name, String(value)]])),
   )
-  const errors: ConfigurationError[] = []
+  const read = new EnvironmentReader(environment)
+  const { errors } = read
   const settings: AgentSettings = {
     broker: readBroker(flags, errors),
     tenant: readTenant(flags, errors),
@@ -52,6 +58,8 @@ export function readFlags(
     metadata: flags['metadata'] !== undefined,
     revalidateSeconds: readNumber(flags, 'revalidate', { defaultValue: 300, min: 10, max: 3600 }, errors),
     logLevel: readLogLevel(flags, errors),
+    proxy: readProxy(read),
+    warnings: read.warnings,
   }
   if (errors.length > 0) throw new InvalidConfigurationError('The flags are invalid', errors)
   return Object.freeze(settings)

@@ -18,6 +18,7 @@ import { createSubscribers, type SubscriberSettings } from '../service/subscribe
 import { parentBroker, parentUpstream, checkReachable, type ParentBrokerOptions } from './parent-broker.ts'
 import { isBrokerRefusal } from './parent-failure.ts'
 import { readCredential } from './workload-credential.ts'
+import { createEgress } from '../outbound/network/egress.ts'
 import { closeListener } from '../service/listeners.ts'
 import { notReadyYet } from '../telemetry/not-ready.ts'
 import type { LineSink } from '../telemetry/output.ts'
@@ -56,7 +57,7 @@ export function wireAgent(
   sink: LineSink,
   { clock, random }: Pick<Runtime, 'clock' | 'random'> = systemRuntime,
 ): AgentService {
-  const { broker: url, tenant, credential: files } = settings
+  const { broker: url, tenant, credential: files, proxy } = settings
   const stopping = new AbortController()
   const isDraining = () => stopping.signal.aborted
   const isReady = () => readiness.isReady() && !isDraining()
@@ -67,7 +68,8 @@ export function wireAgent(
     sink,
     { clock, isReady, isDraining, cache: () => view.statistics(), circuit: () => 'closed' },
   )
-  const parent = { url, credential: () => readCredential(files), clock, upstreamCalled: events.upstreamCalled }
+  const egress = createEgress(proxy, { keepAlive: false, connectWithinMs: timeoutMs })
+  const parent = { url, egress, credential: () => readCredential(files), clock, upstreamCalled: events.upstreamCalled }
   const { tokens, view } = connectParent(parent, settings, random, { log, events })
   const deciders = {
     authenticate: createSecretAuthenticate(secret, policy),
@@ -98,10 +100,10 @@ export function wireAgent(
   }
 }
 
-const subscriberSettings = ({ broker, logLevel }: AgentSettings, secret: string): SubscriberSettings => ({
+const subscriberSettings = ({ broker, logLevel, proxy }: AgentSettings, secret: string): SubscriberSettings => ({
   audit: 'summary',
   logLevel,
-  secrets: [secret],
+  secrets: [secret, ...(proxy?.secrets ?? [])],
   certificates: false,
   upstreams: () => [parentUpstream(broker)],
 })

@@ -4,6 +4,7 @@ import { InvalidConfigurationError } from '../errors.ts'
 import { type ClientSettings, readClients, readTls, type TlsFiles } from './clients.ts'
 import { EnvironmentReader, type Environment } from './environment.ts'
 import { clouds } from './clouds.ts'
+import { readProxy, refuseUnreadableProxies, type ProxySettings } from './proxy.ts'
 
 /** Where the broker gets its client assertion. */
 export type IdentitySettings =
@@ -40,6 +41,8 @@ export interface Config extends ClientSettings {
   /** Origin of Entra, without a trailing slash. */
   readonly authority: string
   readonly identity: IdentitySettings
+  /** The proxy for all requests to other servers. The identity endpoint and loopback are reached directly. */
+  readonly proxy: ProxySettings | undefined
   readonly cacheMaxEntries: number
   readonly minRemainingSeconds: number
   /** Milliseconds for one whole exchange, including the request for the identity token. */
@@ -78,6 +81,7 @@ export function readConfig(environment: Environment): Config {
     policyFile: read.required('BROKER_POLICY_FILE', "the policy file's path"),
     authority,
     identity: readIdentity(read, authority),
+    proxy: readProxy(read),
     cacheMaxEntries: read.integer('BROKER_CACHE_MAX_ENTRIES', 10_000, 1, 10_000_000),
     minRemainingSeconds: read.integer('BROKER_MIN_REMAINING_SECONDS', 60, 0, 3_600),
     upstreamTimeoutMs: read.integer('BROKER_UPSTREAM_TIMEOUT_MS', 5_000, 100, 60_000),
@@ -202,6 +206,7 @@ function refuseContradictions(read: EnvironmentReader): void {
       read.addError(name, 'would send exchanges to another host than BROKER_AUTHORITY; unset it')
     }
   }
+  refuseUnreadableProxies(read)
   if (read.text('IDENTITY_SERVER_THUMBPRINT') !== undefined) {
     read.addError(
       'IDENTITY_SERVER_THUMBPRINT',

@@ -137,7 +137,7 @@ export const exchangeReasons = {
     network: reason(
       failure,
       "no response: the connection was refused or reset, the host name is unknown, or TLS failed; `cause` has the system's code",
-      'if it does not pass, check DNS, firewall, proxy and `NODE_EXTRA_CA_CERTS`',
+      'if it does not pass, check DNS, firewall, `HTTPS_PROXY`, `NO_PROXY` and `NODE_EXTRA_CA_CERTS`',
     ),
     timeout: reason(
       { ...failure, retry: false },

@@ -25,7 +25,7 @@ export async function serve(environment: Environment, handOverSignals: () => voi
     ),
   )
   const { log } = service
-  log.info({ version, node: process.version }, 'starting')
+  log.info({ version, node: process.version, proxy: config.proxy?.shownUrl }, 'starting')
   for (const warning of config.warnings) log.warn({ source: 'environment' }, warning)
   warnOfPolicy(log, policy, subscriberSettingsOf(config), systemClock)
 

@@ -109,11 +109,12 @@ export const subscriberSettingsOf = ({
   identity,
   authority,
   clientCaFile,
+  proxy,
 }: Config): SubscriberSettings => ({
   audit,
   logLevel,
   certificates: clientCaFile !== undefined,
-  secrets: identity.source === 'managed-identity' ? [identity.header] : [],
+  secrets: [...(identity.source === 'managed-identity' ? [identity.header] : []), ...(proxy?.secrets ?? [])],
   upstreams: policy => [
     identityUpstream(identity),
     { kind: 'authority', name: authority },

@@ -22,6 +22,7 @@ import { createCircuit } from '../outbound/entra/circuit-breaker.ts'
 import { followAuthorities, type FollowedAuthorities } from '../outbound/files/client-authorities.ts'
 import { entra } from '../outbound/entra/entra.ts'
 import { managedIdentity } from '../outbound/entra/managed-identity.ts'
+import { createEgress } from '../outbound/network/egress.ts'
 import { withRetries } from '../outbound/entra/retry.ts'
 import { workloadIdentity } from '../outbound/entra/workload-identity.ts'
 import { startPolicyReloader } from './policy-reload.ts'
@@ -78,7 +79,8 @@ export async function wire(
     cache: () => cache.view.statistics(),
     circuit: () => circuit.state(),
   })
-  const reloader = await startPolicyReloader(config, active, { clock, timeoutMs: config.upstreamTimeoutMs, ...events })
+  const { upstreamTimeoutMs: timeoutMs } = config
+  const reloader = await startPolicyReloader(config, active, { clock, timeoutMs, egress: egressOf(config), ...events })
   const assertions = connectIdentity(config, runtime, events.upstreamCalled)
   const authorities = config.clientCaFile === undefined ? undefined : await followAuthorities(config.clientCaFile)
   const deciders = createDeciders(active, authorities, assertions, clock, events)
@@ -159,14 +161,15 @@ function connectCache(
 /** The share of an exchange's time for the identity's token, so that a time-out shows which of the two requests hangs. */
 export const identityShare = 0.8
 
-function connectEntra(
-  { authority, upstreamTimeoutMs: timeoutMs }: Config,
-  runtime: Runtime,
-  assertions: AssertionSource,
-  events: Events,
-) {
+/** No connection through a proxy takes longer than an exchange, or a fetch of keys, may take. */
+const egressOf = ({ proxy, upstreamTimeoutMs: connectWithinMs }: Config, keepAlive = false) =>
+  createEgress(proxy, { keepAlive, connectWithinMs })
+
+function connectEntra(config: Config, runtime: Runtime, assertions: AssertionSource, events: Events) {
   const circuit = createCircuit({ clock: runtime.clock, changed: events.circuit })
-  const exchanges = entra({ authority, assertions, clock: runtime.clock, events })
+  const { authority, upstreamTimeoutMs: timeoutMs } = config
+  const egress = egressOf(config, true)
+  const exchanges = entra({ authority, egress, assertions, clock: runtime.clock, events })
   return { circuit, source: withRetries(exchanges, { ...runtime, circuit, timeoutMs }) }
 }
 

@@ -11,10 +11,12 @@ import { createAuthority } from '../../emulator/certificates.ts'
 import type { TokenRequest } from '../../src/broker/policy/model.ts'
 import type { BrokerError } from '../../src/errors.ts'
 import { parentBroker, checkReachable } from '../../src/agent/parent-broker.ts'
+import { directEgress } from '../../src/outbound/network/egress.ts'
 import { type CredentialFiles, readCredential } from '../../src/agent/workload-credential.ts'
 import { encode, graph, grantFor, ids } from '../support/callers.ts'
 import { movableClock } from '../support/clock.ts'
 
+const unreachable = { code: 'upstream_unavailable', reason: 'network' }
 const good = {
   access_token: 'eyJ-a-token',
   token_type: 'Bearer',
@@ -78,6 +80,7 @@ async function parent(t: TestContext, reply: Response | ((response: ServerRespon
   const make = (changes: Partial<CredentialFiles> = {}, at = url) =>
     parentBroker({
       url: at,
+      egress: directEgress(false),
       credential: () => readCredential({ ...files, ...changes }),
       clock: movableClock(),
       upstreamCalled: ({ kind, name }, _seconds, error) =>
@@ -231,10 +234,7 @@ test('over https, only a broker with a certificate of the CA file gets the crede
   await writeFile(file('other'), other.caPem)
   assert.equal((await fetch({}, undefined, make({ caFile: file('ca') }, url))).expiresIn, 3000)
   for (const caFile of [file('other'), undefined])
-    await assert.rejects(fetch({}, undefined, make({ caFile }, url)), {
-      code: 'upstream_unavailable',
-      reason: 'network',
-    })
+    await assert.rejects(fetch({}, undefined, make({ caFile }, url)), unreachable)
   assert.equal(requests, 1)
 })
 
@@ -243,7 +243,7 @@ describe('a broker is reachable', () => {
   for (const [status, isReachable] of Object.entries({ 200: true, 404: true, 500: false, 503: false }))
     test(`${isReachable ? '' : 'not '}when it responds ${status}`, async t => {
       const { url, seen } = await parent(t, { status: Number(status) })
-      const reach = checkReachable({ url, credential }, AbortSignal.timeout(5000))
+      const reach = checkReachable({ url, egress: directEgress(false), credential }, AbortSignal.timeout(5000))
       await (isReachable ? reach : assert.rejects(reach))
       assert.deepEqual([seen[0]?.method, seen[0]?.url, seen[0]?.headers.authorization], ['GET', '/livez', undefined])
     })

@@ -38,6 +38,8 @@ test('the required flags leave everything else at its default', () => {
     listen: { host: '127.0.0.1', port: 8081 },
     secretFile: '/s',
     metadata: false,
+    proxy: undefined,
+    warnings: [],
     revalidateSeconds: 300,
     logLevel: 'info',
   })
@@ -45,6 +47,21 @@ test('the required flags leave everything else at its default', () => {
 
 test('without any flag, all missing ones are reported together', () => {
   assert.deepEqual(faultyNames([]), ['--broker', '--tenant', '--token-file', '--secret-file'])
+})
+
+test('the proxy is that of the environment; its errors are reported with those of flags, without its password', () => {
+  const environment = { HTTPS_PROXY: 'http://user:correct-horse@proxy.example:3128' }
+  assert.equal(settingsOf(flags(), environment).proxy?.shownUrl, 'http://proxy.example:3128')
+  const bad = { HTTPS_PROXY: 'user:correct-horse@proxy.example', NO_PROXY: 'a.example', no_proxy: 'b.example' }
+  assert.deepEqual(faultyNames(flags({ port: 'x' }), bad), ['--port', 'NO_PROXY', 'HTTPS_PROXY'])
+  assert.throws(
+    () => settingsOf(flags(), bad),
+    (error: Error) => !error.message.includes('correct-horse'),
+  )
+  // The agent has no Azure SDK, which would parse it.
+  assert.deepEqual(settingsOf(flags(), { ALL_PROXY: 'no URL' }).warnings, [
+    'ALL_PROXY has no effect, because all requests to other servers are https; set HTTPS_PROXY',
+  ])
 })
 
 test('the secret file has a default if the system names a folder for files that live as long as a service', () => {

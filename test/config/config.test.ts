@@ -55,6 +55,7 @@ describe('the required variables', () => {
         header: 'secret-header',
         audience: 'api://AzureADTokenExchange',
       },
+      proxy: undefined,
       cacheMaxEntries: 10_000,
       minRemainingSeconds: 60,
       upstreamTimeoutMs: 5_000,

@@ -16,7 +16,13 @@ const broker = [
   'src/broker/lib',
 ]
 const http = ['src/http/operations', 'src/http/token-endpoints', 'src/http/server', 'src/http/schemas']
-const outbound = ['src/outbound/entra', 'src/outbound/issuers', 'src/outbound/redis', 'src/outbound/files']
+const outbound = [
+  'src/outbound/entra',
+  'src/outbound/issuers',
+  'src/outbound/redis',
+  'src/outbound/network',
+  'src/outbound/files',
+]
 
 /**
  * The folders and files that each part of the source may import besides itself. The longest name that fits a path is its
@@ -43,8 +49,9 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   'src/http/token-endpoints': ['src/http/server', 'src/http/schemas', ...broker],
   'src/http/operations': ['src/http/token-endpoints', 'src/http/server', 'src/http/schemas', ...broker],
   'src/outbound/files': broker,
-  'src/outbound/issuers': ['src/outbound/files', ...broker],
-  'src/outbound/entra': ['src/outbound/files', ...broker],
+  'src/outbound/network': [],
+  'src/outbound/issuers': ['src/outbound/files', 'src/outbound/network', ...broker],
+  'src/outbound/entra': ['src/outbound/files', 'src/outbound/network', ...broker],
   'src/outbound/redis': ['src/outbound/files', ...broker],
   'src/telemetry': broker,
   'src/config': ['src/broker/lib'],

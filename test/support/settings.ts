@@ -24,7 +24,7 @@ export const workload: Environment = {
   BROKER_IDENTITY_SOURCE: 'workload-identity',
 }
 
-/** Every variable that the configuration reads by its name. */
+/** Every variable that the configuration reads by its name, except a second spelling in lower case. */
 export function namesRead(): readonly string[] {
   const names = new Set<string>()
   for (const environment of [managed, workload]) {
@@ -36,5 +36,5 @@ export function namesRead(): readonly string[] {
     })
     readConfig(watched)
   }
-  return [...names].toSorted()
+  return [...names].filter(name => name === name.toUpperCase()).toSorted()
 }

@@ -8,6 +8,7 @@ import type { Assertion, AssertionSource, Events, IssuedToken, TokenSource } fro
 import { BrokerError } from '../../errors.ts'
 import { exchangeFailure, readId } from './entra-failure.ts'
 import { EntraHttpClient } from './http-client.ts'
+import type { Egress } from '../network/egress.ts'
 
 // The last hop, broker → Entra: the assertion and a grant → the tenant's access token.
 
@@ -17,6 +18,7 @@ export interface EntraOptions {
    * The origin of Entra: `https://login.microsoftonline.com`, or another cloud's. The identity's token is sent there.
    */
   readonly authority: string
+  readonly egress: Egress
   readonly assertions: AssertionSource
   readonly clock: Clock
   readonly events: Pick<Events, 'upstreamCalled' | 'opaqueToken'>
@@ -57,10 +59,10 @@ export function entra(options: EntraOptions): TokenSource {
 async function exchange(
   grant: Grant,
   assertion: Assertion,
-  { authority, clock, events }: EntraOptions,
+  { authority, egress, clock, events }: EntraOptions,
   signal: AbortSignal,
 ): Promise<IssuedToken> {
-  const client = new EntraHttpClient(authority, signal)
+  const client = new EntraHttpClient(authority, egress, signal)
   const credential = new ClientAssertionCredential(
     grant.tenant,
     grant.clientId,

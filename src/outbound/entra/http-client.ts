@@ -4,6 +4,7 @@ import {
   type PipelineRequest,
   type PipelineResponse,
 } from '@azure/core-rest-pipeline'
+import { agentFor, type Egress } from '../network/egress.ts'
 
 // Both hops, broker → identity endpoint and broker → Entra: the HTTP client below the Azure SDK, with a limit of size,
 // a deadline and one allowed origin.
@@ -21,7 +22,7 @@ export interface RecordedResponse {
 /** Bytes of the largest response that is read. Tokens with many groups have about 20 kB. */
 const maxBodyBytes = 256 * 1024
 
-/** One client for the process: it owns the keep-alive connections. */
+/** One client for the process. The connections are those of each request's agent. */
 const network = createDefaultHttpClient()
 
 /**
@@ -35,14 +36,17 @@ export class EntraHttpClient implements HttpClient {
   /** The error of the last request that failed. MSAL does not pass it on. */
   failure: unknown
   readonly #origin: string
+  readonly #egress: Egress
   readonly #signal: AbortSignal
 
   /**
    * @param url any URL of the only allowed origin
+   * @param egress the connections; the SDK's own choice of a proxy is replaced
    * @param signal aborts at the fetch's deadline
    */
-  constructor(url: string, signal: AbortSignal) {
+  constructor(url: string, egress: Egress, signal: AbortSignal) {
     this.#origin = new URL(url).origin
+    this.#egress = egress
     this.#signal = signal
   }
 
@@ -60,6 +64,7 @@ export class EntraHttpClient implements HttpClient {
     if (url.origin !== this.#origin) throw new Error(`refused to send a request to another origin than ${this.#origin}`)
     this.response = undefined
     request.abortSignal = this.#signal
+    request.agent = agentFor(url, this.#egress)
     request.streamResponseStatusCodes = new Set([Number.POSITIVE_INFINITY])
     const response = await network.sendRequest(request)
     const body = await readLimited(response.readableStreamBody)

@@ -13,6 +13,7 @@ import { maxLifetimeSeconds, visible } from '../../broker/tokens/verify-token.ts
 import { BrokerError, type PartsOf } from '../../errors.ts'
 import { retryAfterPart } from './entra-failure.ts'
 import { EntraHttpClient } from './http-client.ts'
+import { directEgress } from '../network/egress.ts'
 
 // The first hop, broker → identity endpoint: the managed identity's token, which is the client assertion for Entra.
 
@@ -34,6 +35,9 @@ export interface ManagedIdentitySettings {
  * up here.
  */
 const currentClient = new AsyncLocalStorage<EntraHttpClient>()
+
+/** The identity endpoint belongs to this replica, and a proxy could not reach it. One for the process, as MSAL's is. */
+const direct = directEgress(true)
 
 const network: INetworkModule = {
   sendGetRequestAsync: (url, options) => send('GET', url, options?.headers),
@@ -78,7 +82,7 @@ export function managedIdentity(
   const request = { resource: settings.audience, forceRefresh: true }
 
   return async signal => {
-    const client = new EntraHttpClient(settings.endpoint, signal)
+    const client = new EntraHttpClient(settings.endpoint, direct, signal)
     try {
       const result = await currentClient.run(client, () => application.acquireToken(request))
       // MSAL reads the body only.

@@ -1,6 +1,8 @@
-import { request as httpRequest, type IncomingMessage } from 'node:http'
-import { request as httpsRequest } from 'node:https'
+import type { IncomingMessage } from 'node:http'
 import type { FetchDocument } from '../../broker/events.ts'
+import { messageOf } from '../../errors.ts'
+import type { Egress } from '../network/egress.ts'
+import { sendRequest } from '../network/request.ts'
 
 /** Size limit of a document, in bytes. */
 export const maxDocumentBytes = 512 * 1024
@@ -10,6 +12,7 @@ const accept = 'application/json, application/jwk-set+json'
 
 /** How documents are fetched. */
 export interface FetchOptions {
+  readonly egress: Egress
   /** The deadline of all documents. */
   readonly signal: AbortSignal
   /** PEM certificates to trust instead of the system's. */
@@ -51,18 +54,15 @@ function hintAt({ statusCode }: IncomingMessage, url: URL, options: FetchOptions
   return ` without the token of jwksTokenFile, which is sent to ${credential.origin} only; set jwksUri`
 }
 
-function get(url: URL, fetchOptions: FetchOptions): Promise<IncomingMessage> {
-  const { signal, ca, credential } = fetchOptions
-  const authorization = isOwn(url, fetchOptions) ? { authorization: `Bearer ${credential?.token}` } : {}
-  const options = { signal, agent: false, headers: { accept, ...authorization } }
-  const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>()
-  const request =
-    url.protocol === 'https:'
-      ? httpsRequest(url, { ...options, ...(ca !== undefined && { ca }) }, resolve)
-      : httpRequest(url, options, resolve)
-  request.on('error', error => reject(new Error(`${url.href} could not be read: ${error.message}`, { cause: error })))
-  request.end()
-  return promise
+async function get(url: URL, options: FetchOptions): Promise<IncomingMessage> {
+  const { egress, signal, ca, credential } = options
+  const authorization = isOwn(url, options) ? { authorization: `Bearer ${credential?.token}` } : {}
+  const headers = { accept, ...authorization }
+  try {
+    return await sendRequest(url, egress, { signal, headers, ...(ca !== undefined && { ca }) })
+  } catch (cause) {
+    throw new Error(`${url.href} could not be read: ${messageOf(cause)}`, { cause })
+  }
 }
 
 /** Reads a response's body as text. Rejects if it is larger than {@link maxDocumentBytes}. */

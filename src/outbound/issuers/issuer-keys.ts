@@ -12,12 +12,14 @@ import { InvalidConfigurationError, messageOf, type ConfigurationError } from '.
 import { documentFetcher, type FetchOptions } from './document.ts'
 import { readCredentialFile } from '../files/credential-file.ts'
 import { readLimitedFile } from '../files/files.ts'
+import type { Egress } from '../network/egress.ts'
 
 const maxFileBytes = 512 * 1024
 
 /** What {@link connectIssuers} needs. */
 export interface IssuerKeysOptions {
   readonly clock: Clock
+  readonly egress: Egress
   /** Milliseconds for a fetch of keys, including the discovery document. */
   readonly timeoutMs: number
   /** Called after each fetch of an issuer's keys. */
@@ -93,7 +95,7 @@ async function readFiles(
 }
 
 /** The CA file and the token file are read for each fetch, so that a new one needs no reload. Fetches are rare. */
-function fetchedKeys(issuer: IssuerSettings, { clock, timeoutMs, upstreamCalled }: IssuerKeysOptions): Jwks {
+function fetchedKeys(issuer: IssuerSettings, { clock, egress, timeoutMs, upstreamCalled }: IssuerKeysOptions): Jwks {
   const upstream = issuerUpstream(issuer)
   const { name, caFile } = issuer
   return fetchedJwks(
@@ -101,7 +103,7 @@ function fetchedKeys(issuer: IssuerSettings, { clock, timeoutMs, upstreamCalled 
     async () => {
       const signal = AbortSignal.timeout(timeoutMs)
       const ca = caFile === undefined ? undefined : await readCa(caFile)
-      return fetchKeys(issuer, documentFetcher({ signal, ca, credential: await credentialOf(issuer) }))
+      return fetchKeys(issuer, documentFetcher({ egress, signal, ca, credential: await credentialOf(issuer) }))
     },
     clock,
     (seconds, error) => upstreamCalled(upstream, seconds, error),

@@ -12,6 +12,7 @@ import { refreshAfterMs } from '../../../src/broker/authentication/jwks.ts'
 import type { IssuerSettings } from '../../../src/broker/policy/model.ts'
 import { InvalidConfigurationError } from '../../../src/errors.ts'
 import { connectIssuers } from '../../../src/outbound/issuers/issuer-keys.ts'
+import { directEgress } from '../../../src/outbound/network/egress.ts'
 import { TestClock } from '../../support/broker.ts'
 
 const key = await createSigningKey('ES256', 'cluster-key')
@@ -79,6 +80,7 @@ async function pod(t: TestContext) {
   ) => {
     const options = {
       clock,
+      egress: directEgress(false),
       timeoutMs: 5000,
       upstreamCalled: (_upstream: unknown, _seconds: number, error?: Error) => void reported.push(String(error?.cause)),
     }

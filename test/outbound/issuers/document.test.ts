@@ -5,8 +5,10 @@ import type { AddressInfo } from 'node:net'
 import { type TestContext, test } from 'node:test'
 import { createAuthority } from '../../../emulator/certificates.ts'
 import { documentFetcher } from '../../../src/outbound/issuers/document.ts'
+import { directEgress } from '../../../src/outbound/network/egress.ts'
 
 const limit = 512 * 1024
+const egress = directEgress(false)
 
 async function listen(t: TestContext, listener: RequestListener, pair?: { cert: string; key: string }): Promise<URL> {
   const server = pair ? createSecureServer(pair, listener) : createServer(listener)
@@ -33,7 +35,9 @@ const rows: readonly (readonly [what: string, status: number, body: string, erro
 ]
 for (const [what, status, body, error] of rows)
   test(`${what} is ${error ? 'refused' : 'read'}`, async t => {
-    const document = documentFetcher({ signal: AbortSignal.timeout(5000) })(await respondingServer(t, status, body))
+    const document = documentFetcher({ egress, signal: AbortSignal.timeout(5000) })(
+      await respondingServer(t, status, body),
+    )
     if (error) await assert.rejects(document, error)
     else assert.deepEqual(await document, JSON.parse(body))
   })
@@ -52,7 +56,10 @@ test('a document without end is given up as soon as it is too large, not when th
     request.on('close', closed.resolve)
     pour()
   })
-  await assert.rejects(documentFetcher({ signal: AbortSignal.timeout(60_000) })(url), /larger than 524288 bytes/)
+  await assert.rejects(
+    documentFetcher({ egress, signal: AbortSignal.timeout(60_000) })(url),
+    /larger than 524288 bytes/,
+  )
   await closed.promise
   assert.ok(sent < 32 * limit, `${sent} bytes were taken off the server`)
 })
@@ -65,7 +72,10 @@ for (const status of [301, 302, 303, 307, 308])
       response.end('{"keys":[]}')
     })
     const url = await respondingServer(t, status, '', { location: target.href })
-    await assert.rejects(documentFetcher({ signal: AbortSignal.timeout(5000) })(url), new RegExp(`HTTP ${status}`))
+    await assert.rejects(
+      documentFetcher({ egress, signal: AbortSignal.timeout(5000) })(url),
+      new RegExp(`HTTP ${status}`),
+    )
     assert.equal(followed, 0)
   })
 
@@ -89,7 +99,7 @@ for (const [what, respond] of silences)
   test(`a server that ${what} is given up in time`, async t => {
     const url = await listen(t, respond)
     const began = performance.now()
-    await assert.rejects(documentFetcher({ signal: AbortSignal.timeout(150) })(url))
+    await assert.rejects(documentFetcher({ egress, signal: AbortSignal.timeout(150) })(url))
     assert.ok(performance.now() - began < 1000)
   })
 
@@ -97,7 +107,7 @@ test('an unreachable server is reported with its URL and the cause', async t => 
   const url = await respondingServer(t, 200, '')
   const nowhere = new URL(url)
   nowhere.port = '1'
-  await assert.rejects(documentFetcher({ signal: AbortSignal.timeout(1000) })(nowhere), (error: Error) => {
+  await assert.rejects(documentFetcher({ egress, signal: AbortSignal.timeout(1000) })(nowhere), (error: Error) => {
     assert.ok(error.message.startsWith(nowhere.href))
     assert.ok(error.cause instanceof Error)
     return true
@@ -108,9 +118,14 @@ test('https needs a certificate that is trusted; the issuer’s own authority is
   const [ca, other] = [createAuthority('own'), createAuthority('other')]
   const { certPem, keyPem } = ca.issue()
   const url = await listen(t, (_request, response) => response.end('{"keys":[]}'), { cert: certPem, key: keyPem })
-  await assert.rejects(documentFetcher({ signal: AbortSignal.timeout(5000) })(url), /certificate/)
-  await assert.rejects(documentFetcher({ signal: AbortSignal.timeout(5000), ca: other.caPem })(url), /certificate/)
-  assert.deepEqual(await documentFetcher({ signal: AbortSignal.timeout(5000), ca: ca.caPem })(url), { keys: [] })
+  await assert.rejects(documentFetcher({ egress, signal: AbortSignal.timeout(5000) })(url), /certificate/)
+  await assert.rejects(
+    documentFetcher({ egress, signal: AbortSignal.timeout(5000), ca: other.caPem })(url),
+    /certificate/,
+  )
+  assert.deepEqual(await documentFetcher({ egress, signal: AbortSignal.timeout(5000), ca: ca.caPem })(url), {
+    keys: [],
+  })
 })
 
 test('a certificate for another name is refused, with any CA', async t => {
@@ -118,7 +133,7 @@ test('a certificate for another name is refused, with any CA', async t => {
   const { certPem, keyPem } = ca.issue({ names: ['issuer.example'] })
   const url = await listen(t, (_request, response) => response.end('{}'), { cert: certPem, key: keyPem })
   await assert.rejects(
-    documentFetcher({ signal: AbortSignal.timeout(5000), ca: ca.caPem })(url),
+    documentFetcher({ egress, signal: AbortSignal.timeout(5000), ca: ca.caPem })(url),
     /altnames|certificate/,
   )
 })

@@ -10,11 +10,13 @@ import { createAuthority } from '../../../emulator/certificates.ts'
 import { createSigningKey } from '../../../emulator/jws.ts'
 import { InvalidConfigurationError } from '../../../src/errors.ts'
 import { connectIssuers } from '../../../src/outbound/issuers/issuer-keys.ts'
+import { directEgress } from '../../../src/outbound/network/egress.ts'
 import { TestClock } from '../../support/broker.ts'
 
 const key = await createSigningKey('ES256', 'issuer-key')
 const jwks = JSON.stringify({ keys: [key.jwk] })
 const clock = new TestClock()
+const egress = directEgress(false)
 
 interface Settings {
   readonly issuer: string
@@ -25,6 +27,7 @@ interface Settings {
 async function keysOf(settings: Settings, timeoutMs = 1000) {
   const [issuer] = await connectIssuers([{ name: 'corp', audiences: ['token-broker'], ...settings }], {
     clock,
+    egress,
     timeoutMs,
     upstreamCalled: () => undefined,
   })
@@ -171,7 +174,7 @@ test('a missing jwksFile or caFile is an error that names it, and all errors are
     { name: 'two', issuer: 'https://two.example', audiences: ['x'], caFile: '/nowhere/ca.pem' },
   ]
   await assert.rejects(
-    connectIssuers(settings, { clock, timeoutMs: 1000, upstreamCalled: () => undefined }),
+    connectIssuers(settings, { clock, egress, timeoutMs: 1000, upstreamCalled: () => undefined }),
     (error: unknown) => {
       assert.ok(error instanceof InvalidConfigurationError)
       assert.deepEqual(error.errors.map(({ where }) => where).toSorted(), [
