@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs Helm and promtool into .tools/bin, and the proxies of examples/proxies into .tools/proxies, for the tests that
-# need them. If one is unavailable, this script says so and continues. The tests that need it are then skipped, and say what is missing.
+# Installs Helm, promtool, redis-server and (where Debian has it) valkey-server into .tools/bin, and the proxies of
+# examples/proxies into .tools/proxies, for the tests that need them. If one is unavailable, this script says so and continues. The tests that need it are then skipped, and say what is missing.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 bin="$PWD/.tools/bin"
@@ -77,3 +77,37 @@ proxy haproxy haproxy -v
 proxy nginx nginx -v
 proxy caddy caddy version
 proxy apache2 apache2-bin -v
+
+# The program in .tools/bin sets the path of the libraries and becomes the server itself, so that a signal reaches it.
+# redis_server redis|valkey
+redis_server() {
+  local name=$1 server="$1-server" folder place
+  if command -v "$server" >/dev/null || { [ -x "$bin/$server" ] && "$bin/$server" --version >/dev/null 2>&1; }; then
+    echo "tools: $server is installed"
+    return
+  fi
+  if [ -n "$has_debian" ]; then
+    echo "tools: getting $server from Debian's package $name-tools"
+    folder=$(mktemp -d)
+    place="$PWD/.tools/$name"
+    # The program that checks files is the server too, under another name.
+    # shellcheck disable=SC2046 # one word for each library
+    if (cd "$folder" && download "$name-tools" $(missing_libraries "$name-tools") && [ -x "usr/bin/$name-check-rdb" ]); then
+      rm -rf "$place"
+      cp -r "$folder/usr" "$place"
+      mv "$place/bin/$name-check-rdb" "$place/bin/$server"
+      {
+        echo '#!/bin/sh'
+        echo "LD_LIBRARY_PATH='$place/lib/x86_64-linux-gnu:$place/lib/aarch64-linux-gnu' exec '$place/bin/$server' \"\$@\""
+      } >"$bin/$server"
+      chmod +x "$bin/$server"
+    fi
+    rm -rf "$folder"
+  fi
+  if ! "$bin/$server" --version >/dev/null 2>&1; then
+    rm -f "$bin/$server"
+    echo "tools: $server is unavailable; the tests that need it are skipped"
+  fi
+}
+redis_server redis
+redis_server valkey

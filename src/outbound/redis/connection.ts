@@ -1,5 +1,8 @@
-/** One command with its arguments, such as `['GET', 'name']`. */
-export type RedisCommand = readonly (string | Buffer)[]
+import { messageOf } from '../../errors.ts'
+import type { RedisAddress, RedisClient, RedisCommand } from './client.ts'
+import { createOpener, isMoved } from './cluster.ts'
+import type { CredentialsSource, RedisCredentials } from './credentials.ts'
+import { createLink, linkTiming, within, type LinkSettings, type LinkTiming } from './link.ts'
 
 /** A connection to Redis or Valkey that heals by itself. */
 export interface RedisConnection {
@@ -15,11 +18,154 @@ export interface RedisConnection {
     deadlineMs: number,
     atomic?: boolean,
   ) => Promise<readonly unknown[]>
-  /** Calls `listener` for each message of a channel, over a second connection. It subscribes again after a reconnect. */
+  /**
+   * Calls `listener` for each message of a channel, over a second connection. It subscribes again after a reconnect;
+   * messages of the time between are lost. The listener must not throw.
+   */
   readonly subscribe: (channel: string, listener: (message: Buffer) => void) => void
-  /** Calls `listener` after each connect of the first connection, once it can be used. */
+  /**
+   * Calls `listener` once commands can be sent, and again each time one of the two connections was lost and is back, so that
+   * it can find out what was missed.
+   */
   readonly onConnected: (listener: () => void) => void
+  /** Whether commands can be sent. */
   readonly isConnected: () => boolean
+  /** Why no commands can be sent, in words; `undefined` while they can. Has no credential. */
+  readonly trouble: () => string | undefined
   /** Closes both connections. Nothing is reported afterwards. */
   readonly close: () => Promise<void>
+}
+
+/** What a connection writes to the log: the broker's own log is one. */
+export interface RedisLog {
+  readonly info: (fields: object, message: string) => void
+  readonly warn: (fields: object, message: string) => void
+}
+
+/** The optional parts of a connection, for tests. */
+export interface ConnectionParts {
+  readonly random?: () => number
+  readonly timing?: LinkTiming
+  /** Monotonic milliseconds. */
+  readonly monotonic?: () => number
+}
+
+/** Milliseconds for the subscription to a channel. */
+const subscribeMs = 2_000
+/** A trouble that stays the same is logged once in this time. */
+const logEveryMs = 60_000
+
+/**
+ * Connects in the background, and goes on until it is closed: one connection for commands, another for messages. Both are
+ * in RESP 3, so that a connection with messages can authenticate again.
+ */
+export function connectRedis(
+  address: RedisAddress,
+  credentials: CredentialsSource,
+  log: RedisLog,
+  { random = Math.random, timing = linkTiming, monotonic = () => performance.now() }: ConnectionParts = {},
+): RedisConnection {
+  const listeners: (() => void)[] = []
+  const notify = (): void => {
+    if (main.client() !== undefined) for (const listener of listeners) listener()
+  }
+  const common = { open: createOpener(address, credentials), random, timing }
+  const main = createLink({ ...common, ...createReport(log, address, monotonic, notify) })
+  const subscriptions = createSubscriptions(common, notify)
+  credentials.onRenewed?.(renewed => {
+    for (const client of [main.client(), subscriptions.client()]) authenticateAgain(client, renewed)
+  })
+  return {
+    send: async (commands, deadlineMs, atomic = false) => {
+      const client = main.client()
+      if (!client) throw new Error(`not connected to Redis: ${main.trouble() ?? 'closed'}`)
+      return sendInTime(client, commands, deadlineMs, atomic)
+    },
+    subscribe: subscriptions.add,
+    onConnected: listener => {
+      listeners.push(listener)
+    },
+    isConnected: () => main.client() !== undefined,
+    trouble: main.trouble,
+    close: async () => {
+      await Promise.all([main.close(), subscriptions.close()])
+    },
+  }
+}
+
+async function sendInTime(client: RedisClient, commands: readonly RedisCommand[], deadlineMs: number, atomic: boolean) {
+  try {
+    const replies = await within(client.send(commands, atomic), deadlineMs)
+    const moved = replies.find(isMoved)
+    if (moved !== undefined) throw moved
+    return replies
+  } catch (thrown) {
+    if (isMoved(thrown)) client.destroy(new Error('another node of the cluster has the names of the broker now'))
+    throw thrown
+  }
+}
+
+/** A token that is not accepted ends the connection; another one is opened then, with the credentials of that moment. */
+function authenticateAgain(client: RedisClient | undefined, credentials: RedisCredentials): void {
+  client?.authenticate(credentials).catch((thrown: unknown) => {
+    client.destroy(new Error(`it did not accept renewed credentials: ${messageOf(thrown)}`))
+  })
+}
+
+/** The second connection, with its channels. */
+function createSubscriptions(common: Pick<LinkSettings, 'open' | 'random' | 'timing'>, notify: () => void) {
+  const channels = new Map<string, (message: Buffer) => void>()
+  const subscribed = new WeakMap<RedisClient, Set<string>>()
+  const resume = async (client: RedisClient): Promise<void> => {
+    const known = subscribed.get(client) ?? new Set()
+    subscribed.set(client, known)
+    for (const [channel, listener] of channels) {
+      if (known.has(channel)) continue
+      known.add(channel)
+      await within(client.subscribe(channel, listener), subscribeMs)
+    }
+  }
+  const resumeNow = (): void => {
+    const client = link.client()
+    if (client) resume(client).catch((thrown: unknown) => client.destroy(new Error(messageOf(thrown))))
+  }
+  const link = createLink({
+    ...common,
+    prepare: resume,
+    up: () => {
+      // A channel may have been added since.
+      resumeNow()
+      notify()
+    },
+    // The server is the same, so the first connection reports it.
+    down: () => undefined,
+  })
+  return {
+    add: (channel: string, listener: (message: Buffer) => void): void => {
+      channels.set(channel, listener)
+      resumeNow()
+    },
+    client: link.client,
+    close: link.close,
+  }
+}
+
+/** Writes to the log when the server becomes available or unavailable, and once a minute while it is not. */
+function createReport(log: RedisLog, { host, port }: RedisAddress, monotonic: () => number, up: () => void) {
+  const redis = `${host}:${port}`
+  let isUp = false
+  let loggedAt = Number.NEGATIVE_INFINITY
+  return {
+    up: () => {
+      isUp = true
+      log.info({ redis }, 'connected to Redis')
+      up()
+    },
+    down: (trouble: string) => {
+      if (!isUp && monotonic() - loggedAt < logEveryMs) return
+      isUp = false
+      loggedAt = monotonic()
+      log.warn({ redis, trouble }, 'Redis is unavailable; replicas do not share tokens and purges')
+    },
+  }
 }

@@ -1,0 +1,173 @@
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import { until } from '../../support/broker.ts'
+import { freePort } from '../../support/ports.ts'
+import { startRedis, withoutRedis } from '../../support/redis-server.ts'
+import { ample, connected, connection } from './world.ts'
+
+describe('outages', { skip: withoutRedis }, () => {
+  test('without a server, commands are rejected at once with the reason, which is logged once', async t => {
+    const port = await freePort()
+    const redis = connection(t, { port })
+    await assert.rejects(redis.one('PING'), /not connected to Redis: not connected yet/)
+    await until('tried', () => /ECONNREFUSED/.test(redis.trouble() ?? ''))
+    assert.equal(redis.isConnected(), false)
+    await assert.rejects(redis.one('PING'), /not connected to Redis: .*ECONNREFUSED/)
+    assert.equal(redis.lines.filter(({ level }) => level === 'warn').length, 1)
+    assert.match(JSON.stringify(redis.lines[0]), new RegExp(`"127.0.0.1:${port}".*ECONNREFUSED.*Redis is unavailable`))
+  })
+
+  test('connections that are cut are opened again, with their channels, and that is reported', async t => {
+    const server = await startRedis(t)
+    const redis = connection(t, server)
+    const received: string[] = []
+    redis.subscribe('events', message => received.push(String(message)))
+    await until('subscribed', async () => (await server.command('PUBSUB', 'NUMSUB', 'events')).endsWith(':1'))
+    for (const type of ['normal', 'pubsub']) {
+      const before = redis.times()
+      await server.command('CLIENT', 'KILL', 'TYPE', type)
+      await until('reconnected', () => redis.times() > before && redis.isConnected())
+    }
+    await until('received', async () => (await redis.one('PUBLISH', 'events', 'again').catch(() => 0)) === 1)
+    await until('received', () => received.includes('again'))
+  })
+
+  test('a command whose connection is cut is rejected at once', async t => {
+    const server = await startRedis(t)
+    const redis = connection(t, server)
+    await connected(redis)
+    const blocked = redis.one('BLPOP', 'never', '0')
+    const rejected = assert.rejects(blocked, /closed|ECONNRESET/)
+    await until('blocked', async () => (await server.command('CLIENT', 'KILL', 'TYPE', 'normal')) !== ':0')
+    await rejected
+  })
+
+  test('a server that is stopped: after the deadline commands are rejected; later it goes on', async t => {
+    const server = await startRedis(t)
+    const redis = connection(t, server)
+    await connected(redis)
+    server.pause()
+    await assert.rejects(redis.send([['INCR', 'n']], 50), /no response within 50 ms/)
+    server.resume()
+    assert.equal(await redis.one('INCR', 'n'), 2, 'the first was carried out later, over the same connection')
+  })
+
+  test('a server that does not respond to checks is given up, and found again', async t => {
+    const server = await startRedis(t)
+    const timing = { pingMs: 20, silentMs: 200, longestPauseMs: 100 }
+    const redis = connection(t, server, undefined, { timing })
+    await connected(redis)
+    server.pause()
+    await until('given up', () => !redis.isConnected())
+    await assert.rejects(
+      redis.one('PING'),
+      /not connected to Redis: it does not respond: there was no response within 200 ms/,
+    )
+    server.resume()
+    await until('found again', async () => (await redis.one('PING').catch(() => undefined)) === 'PONG')
+  })
+
+  test('a server that is killed and restarted, empty', async t => {
+    const server = await startRedis(t)
+    const redis = connection(t, server)
+    await connected(redis)
+    await redis.one('SET', 'a', '1')
+    await server.kill()
+    await until('lost', () => !redis.isConnected())
+    await server.restart()
+    await connected(redis)
+    assert.equal(await redis.one('GET', 'a'), null)
+    assert.ok(redis.times() >= 2)
+    assert.deepEqual(
+      redis.lines.map(({ level }) => level),
+      ['info', 'warn', 'info'],
+    )
+  })
+
+  for (const [what, settings, message] of [
+    ['read-only', ['--replicaof', '127.0.0.1 1'], /^READONLY/],
+    ['full', ['--maxmemory', '1b', '--maxmemory-policy', 'noeviction'], /^OOM/],
+  ] as const)
+    test(`a server that is ${what}: writes are refused, reads are not, and the connection stays`, async t => {
+      const server = await startRedis(t, { settings })
+      const redis = connection(t, server)
+      await connected(redis)
+      const [write, read] = await redis.send(
+        [
+          ['SET', 'a', '1'],
+          ['GET', 'a'],
+        ],
+        ample,
+      )
+      assert.match(write instanceof Error ? write.message : '', message)
+      assert.equal(read, null)
+      await assert.rejects(
+        redis.send(
+          [
+            ['SET', 'a', '1'],
+            ['GET', 'a'],
+          ],
+          ample,
+          true,
+        ),
+        { message },
+      )
+      assert.equal(await redis.one('GET', 'a'), null)
+      assert.deepEqual(
+        redis.lines.map(({ level }) => level),
+        ['info'],
+      )
+    })
+
+  test('a server that is stopped does not fill the memory: commands without a reply are limited', async t => {
+    const server = await startRedis(t)
+    const redis = connection(t, server)
+    await connected(redis)
+    server.pause()
+    const waiting = redis.send(
+      Array.from({ length: 10_000 }, () => ['PING']),
+      ample,
+    )
+    await assert.rejects(redis.one('PING'), /too many commands wait for a reply/)
+    server.resume()
+    assert.equal((await waiting).length, 10_000)
+    const large = Buffer.alloc(1024 * 1024)
+    server.pause()
+    const writes = redis.send(
+      Array.from({ length: 15 }, () => ['SET', 'a', large]),
+      ample,
+    )
+    await assert.rejects(
+      redis.send(
+        [
+          ['SET', 'a', large],
+          ['SET', 'a', large],
+        ],
+        ample,
+      ),
+      /too many commands/,
+    )
+    server.resume()
+    await writes
+    assert.equal(await redis.one('PING'), 'PONG')
+  })
+
+  test('after close there is no connection, and nothing is reported', async t => {
+    const server = await startRedis(t)
+    const redis = connection(t, server)
+    redis.subscribe('events', () => undefined)
+    await connected(redis)
+    await redis.close()
+    await until('closed', async () => !/cmd=(?!client)/.test(await server.command('CLIENT', 'LIST')))
+    await assert.rejects(redis.one('PING'), /not connected/)
+    assert.equal(redis.lines.filter(({ level }) => level === 'warn').length, 0)
+  })
+
+  test('close does not wait for a server that does not respond', async t => {
+    const server = await startRedis(t)
+    server.pause()
+    const redis = connection(t, server)
+    await redis.close()
+    server.resume()
+  })
+})
