@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs Helm, promtool, redis-server and (where Debian has it) valkey-server into .tools/bin, and the proxies of
+# Installs Helm, promtool, Prometheus, redis-server and (where Debian has it) valkey-server into .tools/bin, and the proxies of
 # examples/proxies into .tools/proxies, for the tests that need them. If one is unavailable, this script says so and continues. The tests that need it are then skipped, and say what is missing.
 set -uo pipefail
 cd "$(dirname "$0")/.."
@@ -33,15 +33,16 @@ missing_libraries() {
     grep -E '^lib[a-z0-9.+-]+$' | sort -u | while read -r library; do dpkg -s "$library" >/dev/null 2>&1 || echo "$library"; done
 }
 
-if command -v promtool >/dev/null || [ -x "$bin/promtool" ]; then
-  echo 'tools: promtool is installed'
+has() { command -v "$1" >/dev/null || [ -x "$bin/$1" ]; }
+if has promtool && has prometheus; then
+  echo 'tools: promtool and Prometheus are installed'
 else
-  [ -z "$has_debian" ] || echo "tools: getting promtool from Debian's package prometheus"
+  [ -z "$has_debian" ] || echo "tools: getting promtool and Prometheus from Debian's package prometheus"
   folder=$(mktemp -d)
   if [ -n "$has_debian" ] && (cd "$folder" && download prometheus); then
-    cp "$folder/usr/bin/promtool" "$bin/promtool"
+    cp "$folder/usr/bin/promtool" "$folder/usr/bin/prometheus" "$bin/"
   else
-    echo 'tools: promtool is unavailable; the tests that need it are skipped'
+    echo 'tools: promtool and Prometheus are unavailable; the tests that need them are skipped'
   fi
   rm -rf "$folder"
 fi

@@ -10,6 +10,8 @@ export interface Program {
   readonly client: string
   readonly endpoint: Endpoint
   readonly command: Command
+  /** The requests that it may make at most to get a token, if that is more than for other clients. */
+  readonly mostRequests?: number
 }
 
 /** A language whose examples are run. */
@@ -17,10 +19,14 @@ export interface Language {
   readonly name: string
   /** Commands that must succeed. Otherwise the language is skipped. */
   readonly toolchain: readonly Command[]
-  /** The folder below `examples/`. A copy of it is built. */
+  /** The folder above `source`, from the root; default `examples`. */
+  readonly from?: string
+  /** The folder of its programs. A copy of it is built. */
   readonly source: string
   /** Commands that install and build, run in the copy. */
   readonly build: readonly Command[]
+  /** Environment variables for `build`, besides those of this process. `folder` has the copies. */
+  readonly buildEnvironment?: (folder: string) => Readonly<Record<string, string>>
   /** Environment variables that make its programs trust the broker's CA. */
   readonly trust: (world: World) => Readonly<Record<string, string>>
   readonly programs: readonly Program[]

@@ -1,44 +1,28 @@
-import { spawn } from 'node:child_process'
 import { cp, rm } from 'node:fs/promises'
-import { join } from 'node:path'
-import { text } from 'node:stream/consumers'
+import { delimiter, join } from 'node:path'
+import { execute, type Outcome } from './execute.ts'
 import { decodeJws } from '../../emulator/jws.ts'
 import { sample } from '../../emulator/options.ts'
-import { type Command, type Language, languageNames, languages, type Program, truststoreName } from './languages.ts'
+import { type Language, languageNames, languages, type Program, truststoreName } from './languages.ts'
 import type { Tenant } from './token-endpoints.ts'
+import { toolNames, tools } from './tools.ts'
 import { scopes, startWorld, tokenLife, type World } from './world.ts'
 
 /**
- * Runs the examples of every language whose toolchain is installed, against a broker over https with a private CA.
+ * Runs the examples of every language and the tools whose toolchain is installed, against a broker over https with a
+ * private CA.
  * Prints the result of each, with the number of requests and the seconds that it took. Exits with 1 if one failed.
  *
- * node scripts/clients/run.ts [language…]
+ * node scripts/clients/run.ts [language or tool…]
  */
 const root = join(import.meta.dirname, '../..')
+// Tools that scripts/tools.sh has installed.
+process.env['PATH'] = [join(root, '.tools/bin'), process.env['PATH']].join(delimiter)
 const folder = join(root, '.tools/clients')
 /** Milliseconds. */
 const buildTimeout = 10 * 60_000
 const runTimeout = 90_000
 const languageTimeout = 25 * 60_000
-
-interface Outcome {
-  readonly code: number | null
-  readonly stdout: string
-  readonly stderr: string
-}
-
-async function execute(
-  [program, ...args]: Command,
-  options: { cwd: string; env: NodeJS.ProcessEnv; timeout: number },
-): Promise<Outcome> {
-  const child = spawn(program, args, { ...options, stdio: ['ignore', 'pipe', 'pipe'], killSignal: 'SIGKILL' })
-  const exited = new Promise<number | null>(resolve => {
-    child.on('error', () => resolve(null))
-    child.on('close', code => resolve(code))
-  })
-  const [stdout, stderr] = await Promise.all([text(child.stdout), text(child.stderr)])
-  return { code: await exited, stdout, stderr }
-}
 
 /** One situation that a client must handle. */
 interface Case {
@@ -121,8 +105,11 @@ async function attempt(world: World, language: Language, program: Program, testC
   const requests = world.requestCounts()[endpoint.at] - before
   const wrong =
     testCase.error === undefined ? problemOfTokens(outcome, isFresh ? 2 : 1) : problemOfError(outcome, testCase.error)
+  const mostRequests = testCase.error === undefined ? program.mostRequests : undefined
   const late =
-    requests > testCase.mostRequests || seconds > testCase.mostSeconds ? 'too many requests or too slow' : undefined
+    requests > (mostRequests ?? testCase.mostRequests) || seconds > testCase.mostSeconds
+      ? 'too many requests or too slow'
+      : undefined
   const problem = wrong ?? late
   return {
     language: language.name,
@@ -160,11 +147,17 @@ async function missing({ toolchain }: Language): Promise<string | undefined> {
   return undefined
 }
 
-async function build({ source, build: commands }: Language): Promise<string | undefined> {
+async function build({
+  from = 'examples',
+  source,
+  build: commands,
+  buildEnvironment,
+}: Language): Promise<string | undefined> {
   await rm(join(folder, source, truststoreName), { force: true })
-  await cp(join(root, 'examples', source), join(folder, source), { recursive: true })
+  await cp(join(root, from, source), join(folder, source), { recursive: true })
   for (const command of commands) {
-    const outcome = await execute(command, { cwd: join(folder, source), env: process.env, timeout: buildTimeout })
+    const env = { ...process.env, ...buildEnvironment?.(folder) }
+    const outcome = await execute(command, { cwd: join(folder, source), env, timeout: buildTimeout })
     if (outcome.code !== 0) return `${command[0]} failed: ${shorten(outcome.stderr || outcome.stdout)}`
   }
   return undefined
@@ -209,7 +202,7 @@ async function main(wanted: readonly string[]): Promise<number> {
     `  ${'language'.padEnd(10)} ${'client'.padEnd(27)} ${'endpoint'.padEnd(33)} ${'case'.padEnd(17)} requests seconds  result\n`,
   )
   try {
-    for (const language of languages(folder, world)) {
+    for (const language of [...languages(folder, world), ...tools(root)]) {
       if (!wanted.includes(language.name.toLowerCase())) continue
       const absent = await missing(language)
       if (absent !== undefined) {
@@ -229,7 +222,7 @@ async function main(wanted: readonly string[]): Promise<number> {
 
 /** Runs each language in its own process, all at once, because they mostly wait. Prints their tables in order. */
 async function everyLanguage(): Promise<number> {
-  const runs = languageNames.map(name =>
+  const runs = [...languageNames, ...toolNames].map(name =>
     execute([process.execPath, import.meta.filename, name], { cwd: root, env: process.env, timeout: languageTimeout }),
   )
   let worst = 0

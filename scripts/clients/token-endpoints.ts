@@ -19,6 +19,9 @@ const own = ({ broker, tokenFile }: World, tenant: Tenant) => ({
   CLIENT_ID: sample.application,
 })
 
+/** What tools need besides: the broker in the place of Entra, and a stand-in for Azure Resource Manager. */
+const forTools = ({ broker, resourceManager }: World) => ({ AUTHORITY: broker, ARM_ENDPOINT: resourceManager })
+
 const aks = ({ tokenFile }: World, tenant: Tenant) => ({
   AZURE_TENANT_ID: tenant,
   AZURE_CLIENT_ID: sample.application,
@@ -29,11 +32,16 @@ const aks = ({ tokenFile }: World, tenant: Tenant) => ({
 export const endpoints = {
   tokens: { name: 'POST /tokens', at: 'broker', environment: own },
   oauth: { name: 'POST /oauth2/token', at: 'broker', environment: own },
+  apiKey: {
+    name: '… with an API key',
+    at: 'broker',
+    environment: ({ broker, apiKeyFile }, tenant) => ({ BROKER: broker, TENANT: tenant, API_KEY_FILE: apiKeyFile }),
+  },
   assertion: { name: 'POST /{tenant}/oauth2/v2.0/token', at: 'broker', environment: own },
   authority: {
     name: '… with AZURE_AUTHORITY_HOST',
     at: 'broker',
-    environment: (world, tenant) => ({ ...aks(world, tenant), AZURE_AUTHORITY_HOST: world.broker }),
+    environment: (world, tenant) => ({ ...aks(world, tenant), ...forTools(world), AZURE_AUTHORITY_HOST: world.broker }),
   },
   proxy: {
     name: '… with the AKS token proxy',
@@ -58,9 +66,10 @@ export const endpoints = {
   identity: {
     name: 'GET /identity/{tenant}/token',
     at: 'broker',
-    environment: ({ broker, token }, tenant) => ({
-      IDENTITY_ENDPOINT: `${broker}/identity/${tenant}/token`,
-      IDENTITY_HEADER: token,
+    environment: (world, tenant) => ({
+      ...forTools(world),
+      IDENTITY_ENDPOINT: `${world.broker}/identity/${tenant}/token`,
+      IDENTITY_HEADER: world.token,
     }),
   },
   agent: {
@@ -75,5 +84,12 @@ export const endpoints = {
     name: 'agent, metadata',
     at: 'agent',
     environment: ({ agents }, tenant) => ({ AZURE_POD_IDENTITY_AUTHORITY_HOST: agents[tenant] }),
+  },
+  terraform: {
+    name: 'agent, metadata',
+    at: 'agent',
+    environment: ({ agents }, tenant) => ({
+      ARM_MSI_ENDPOINT: `${agents[tenant]}/metadata/identity/oauth2/token`,
+    }),
   },
 } as const satisfies Record<string, Endpoint>

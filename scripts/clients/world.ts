@@ -1,4 +1,6 @@
+import { randomBytes } from 'node:crypto'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:https'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import tls from 'node:tls'
@@ -7,6 +9,7 @@ import { type Emulator, startEmulator } from '../../emulator/emulator.ts'
 import { sample } from '../../emulator/options.ts'
 import { settingsOf } from '../../test/agent/flags.ts'
 import { wireAgent } from '../../src/agent/wire.ts'
+import { encodeKey, hashKey } from '../../src/broker/authentication/api-keys.ts'
 import { parsePolicy } from '../../src/broker/policy/file/parse.ts'
 import { readConfig } from '../../src/config/config.ts'
 import { type Service, wire } from '../../src/service/wire.ts'
@@ -34,6 +37,10 @@ export interface World {
   readonly caFile: string
   readonly tokenFile: string
   readonly token: string
+  /** The file of an API key that has the rights of the token. */
+  readonly apiKeyFile: string
+  /** A server that lists no subscriptions, `https://localhost:<port>`. */
+  readonly resourceManager: string
   /** The number of requests so far, to the broker and to the agents. */
   readonly requestCounts: () => { readonly broker: number; readonly agent: number }
   readonly close: () => Promise<void>
@@ -55,9 +62,15 @@ export async function startWorld(): Promise<World> {
   }
   const authority = createAuthority('token-broker examples CA')
   const token = await emulator.mintCallerToken()
-  const files = { caFile: await file('ca.pem', authority.caPem), tokenFile: await file('token', token) }
+  const apiKey = encodeKey(randomBytes(32))
+  const files = {
+    caFile: await file('ca.pem', authority.caPem),
+    tokenFile: await file('token', token),
+    apiKeyFile: await file('api-key', apiKey),
+  }
   const counts = { broker: 0, agent: 0 }
-  const main = await startBroker(emulator, authority.issue(), file)
+  const resourceManager = await startResourceManager(authority.issue())
+  const main = await startBroker(emulator, apiKey, authority.issue(), file)
   count(main.service, () => counts.broker++)
   const agents = {
     contoso: await startAgent(main.url, 'contoso', files),
@@ -71,9 +84,11 @@ export async function startWorld(): Promise<World> {
     secret,
     token,
     ...files,
+    resourceManager: resourceManager.url,
     requestCounts: () => ({ ...counts }),
     close: async () => {
       await Promise.all([...Object.values(agents), main].map(({ service }) => service.close()))
+      resourceManager.close()
       await emulator.close()
       await rm(folder, { recursive: true, force: true })
     },
@@ -84,7 +99,17 @@ type WriteFile = (name: string, content: string) => Promise<string>
 
 const count = ({ app }: Pick<Service, 'app'>, counted: () => void) => app.server.on('request', counted)
 
-async function startBroker(emulator: Emulator, { certPem, keyPem }: Leaf, file: WriteFile) {
+/** Azure Resource Manager of a tenant without subscriptions, for `az login`. */
+async function startResourceManager({ certPem, keyPem }: Leaf) {
+  const server = createServer({ cert: certPem, key: keyPem }, (_, response) => {
+    response.setHeader('content-type', 'application/json').end('{"value":[]}')
+  })
+  const port = await freePort()
+  await new Promise<void>(resolve => server.listen(port, '127.0.0.1', resolve))
+  return { url: `https://localhost:${port}`, close: () => void server.close() }
+}
+
+async function startBroker(emulator: Emulator, apiKey: string, { certPem, keyPem }: Leaf, file: WriteFile) {
   const port = await freePort()
   const url = `https://localhost:${port}`
   const config = readConfig({
@@ -96,7 +121,7 @@ async function startBroker(emulator: Emulator, { certPem, keyPem }: Leaf, file: 
     BROKER_PUBLIC_URL: url,
     BROKER_POLICY_FILE: 'in-memory',
   })
-  const service = await wire(config, parsePolicy(JSON.stringify(policyFor(emulator))), silent)
+  const service = await wire(config, parsePolicy(JSON.stringify(policyFor(emulator, apiKey))), silent)
   await service.app.listen({ host: config.host, port })
   return { service, url }
 }
@@ -107,14 +132,15 @@ async function startAgent(broker: string, tenant: string, { tokenFile, caFile }:
   return { service, url: await service.app.listen({ host: '127.0.0.1', port: 0 }) }
 }
 
-const policyFor = (emulator: Emulator) => ({
+const policyFor = (emulator: Emulator, apiKey: string) => ({
   applications: { default: sample.application },
   tenants: { contoso: sample.contoso },
   issuers: { emulator: { issuer: emulator.callerIssuer, audiences: ['token-broker'] } },
+  apiKeys: { examples: { sha256: hashKey(apiKey), expires: '2099-01-01' } },
   rules: [
     {
       name: 'examples',
-      callers: [{ issuer: 'emulator', subject: 'sample-caller' }],
+      callers: [{ issuer: 'emulator', subject: 'sample-caller' }, { apiKey: 'examples' }],
       tenants: ['contoso'],
       scopes: [scopes.granted, scopes.down],
     },

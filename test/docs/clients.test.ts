@@ -38,6 +38,41 @@ describe('docs/clients.md is true', () => {
   })
 })
 
+describe('the sections of tools are what npm run test:clients runs', () => {
+  const section = read('docs/clients.md').split('\n## Tools\n')[1]?.split('\n## ')[0] ?? ''
+  const blocksBelow = (heading: string) => section.split(`### ${heading}\n`)[1]?.split('\n### ')[0] ?? ''
+  const rows: readonly (readonly [heading: string, program: string])[] = [
+    ['Azure CLI with a token of your own', 'azure-cli/login.sh'],
+    ['Azure CLI with a managed identity', 'azure-cli/login.sh'],
+    ['kubelogin', 'kubelogin/login.sh'],
+  ]
+  for (const [heading, program] of rows)
+    test(`${heading}: every option and every command`, () => {
+      const text = read(`scripts/clients/tools/${program}`)
+      const named = [...blocksBelow(heading).matchAll(/ (--[a-z-]+)|^(az|kubelogin) ([a-z-]+ ?[a-z-]*)(?= )/gm)].map(
+        ([, option, , command]) => option ?? command ?? '',
+      )
+      assert.ok(named.length >= 3)
+      for (const each of named) assert.ok(text.includes(each), each)
+    })
+
+  test('Prometheus: every field of oauth2', () => {
+    const fields = (text: string) => [...text.matchAll(/^ {6}(\w+): /gm)].map(([, name]) => name)
+    const documented = fields(blocksBelow('Prometheus'))
+    assert.equal(documented.length, 6)
+    assert.deepEqual(documented, fields(read('scripts/clients/tools/prometheus/scrape.ts')))
+  })
+
+  test('Terraform: the variable of the endpoint, and its path', () => {
+    assert.match(
+      blocksBelow('Terraform'),
+      /ARM_MSI_ENDPOINT=http:\/\/127\.0\.0\.1:8081\/metadata\/identity\/oauth2\/token$/m,
+    )
+    assert.match(read('scripts/clients/tools/terraform/main.go'), /os\.Getenv\("ARM_MSI_ENDPOINT"\)/)
+    assert.match(read('scripts/clients/token-endpoints.ts'), /ARM_MSI_ENDPOINT: .*\/metadata\/identity\/oauth2\/token/)
+  })
+})
+
 /** The anchor of a heading. */
 const slug = (heading: string): string =>
   heading
