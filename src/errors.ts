@@ -87,6 +87,13 @@ export interface UpstreamFacts {
   readonly correlationId?: string
 }
 
+/** What a refused token says of itself, shortened. It is not verified: anyone can send a token that says this. */
+export interface UnverifiedFacts {
+  readonly iss: string | undefined
+  readonly aud: readonly string[] | undefined
+  readonly kid: string | undefined
+}
+
 /** How a limit of the policy stands for one caller. */
 export interface LimitFacts {
   readonly what: 'requests' | 'exchanges'
@@ -116,6 +123,8 @@ export interface ErrorParts {
   readonly availableExpiresIn?: number
   /** The limit that was reached. */
   readonly limit?: LimitFacts
+  /** What the refused token says of itself. For the operator's log only. */
+  readonly unverified?: UnverifiedFacts
   /** For the operator's log only. */
   readonly cause?: unknown
 }

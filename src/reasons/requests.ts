@@ -32,7 +32,7 @@ export const requestReasons = {
     issuer: reason(
       caller,
       "`iss` is none of the policy's `issuers`, byte for byte (a slash at the end counts)",
-      'write `issuer` exactly as in the token. Entra has `https://sts.windows.net/<tenant>/` in v1.0 tokens, `https://login.microsoftonline.com/<tenant>/v2.0` in v2.0 tokens',
+      'write `issuer` exactly as in the token, which the response and the log repeat (`unverified.iss`). Entra has `https://sts.windows.net/<tenant>/` in v1.0 tokens, `https://login.microsoftonline.com/<tenant>/v2.0` in v2.0 tokens',
     ),
     type: reason(
       caller,
@@ -42,7 +42,7 @@ export const requestReasons = {
     audience: reason(
       caller,
       "`aud` is none of the issuer's `audiences`",
-      "request a token for the broker's audience, or correct `audiences`; v2.0 tokens of Entra have the client id, not `api://…`",
+      "compare the `aud` of the token, which the response and the log repeat (`unverified.aud`): request a token for the broker's audience, or correct `audiences`; v2.0 tokens of Entra have the client id, not `api://…`",
     ),
     expired: reason(
       caller,

@@ -113,6 +113,7 @@ export const upstreamFields = (ids: { traceId?: string | undefined; correlationI
 export const errorFields = (error: BrokerError) => ({
   outcome: error.code,
   reason: error.reason,
+  ...(error.parts.unverified && { unverified: error.parts.unverified }),
   ...(error.parts.upstream && {
     upstream: { codes: error.parts.upstream.codes, ...upstreamFields(error.parts.upstream) },
   }),

@@ -15,7 +15,7 @@ import { everyIssuance, summarizedIssuance } from './issued-lines.ts'
 import type { Logs } from './log.ts'
 import { createOncePerMinute } from './once-per-minute.ts'
 import type { LineSink } from './output.ts'
-import { summarizeRefusals, type RefusalFacts, type RefusedLines } from './refused-callers.ts'
+import { summarizeRefusals, type RefusedLines } from './refused-callers.ts'
 
 /** The audit log: one line for every decision, or one a minute for tokens issued repeatedly. */
 export interface Audit extends Pick<
@@ -92,7 +92,7 @@ export function createAudit({ audit, scrub }: Logs, sink: LineSink, options: Aud
 }
 
 /** An operator must act on what does not pass by itself. */
-const levelOf = (error: RefusalFacts): 'error' | 'warn' =>
+const levelOf = (error: Pick<BrokerError, 'status' | 'retryAfter'>): 'error' | 'warn' =>
   error.status >= 500 && error.retryAfter === undefined ? 'error' : 'warn'
 
 /** The lines about callers that were not authenticated. They name no caller, only the address. */
@@ -111,6 +111,7 @@ function refusedLines(audit: Logs['audit'], { policyVersion }: AuditOptions): Re
         policy: policyVersion(),
         outcome: error.code,
         reason: error.reason,
+        ...(error.unverified && { unverified: error.unverified }),
       }
       audit[levelOf(error)]({ ...what, repeated: count, ...times }, 'callers not authenticated, repeatedly')
     },

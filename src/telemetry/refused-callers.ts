@@ -2,7 +2,7 @@ import { LRUCache } from 'lru-cache'
 import { addressGroupOf } from '../broker/authentication/signature-limiter.ts'
 import type { Events } from '../broker/events.ts'
 import type { RequestFacts } from '../broker/lib/request-facts.ts'
-import type { BrokerError } from '../errors.ts'
+import type { BrokerError, UnverifiedFacts } from '../errors.ts'
 
 /** Writes the `caller.refused` lines, which anyone can cause without a credential. */
 export interface RefusedCallers {
@@ -12,7 +12,9 @@ export interface RefusedCallers {
 }
 
 /** What is kept of the error: its cause may be large. */
-export type RefusalFacts = Pick<BrokerError, 'code' | 'reason' | 'status' | 'retryAfter'>
+export type RefusalFacts = Pick<BrokerError, 'code' | 'reason' | 'status' | 'retryAfter'> & {
+  readonly unverified: UnverifiedFacts | undefined
+}
 
 /** Repetitions since the last line. */
 export interface RefusedRepeats {
@@ -65,7 +67,7 @@ export function summarizeRefusals(lines: RefusedLines, now: () => number): Refus
   const timer = setInterval(flush, summaryEveryMs).unref()
   return {
     unauthenticated: (request, error) => {
-      const { code, reason, status, retryAfter } = error
+      const { code, reason, status, retryAfter, parts } = error
       const key = `${addressGroupOf(request.address)} ${code} ${reason}`
       const entry = entries.get(key)
       if (entry === undefined) {
@@ -75,7 +77,13 @@ export function summarizeRefusals(lines: RefusedLines, now: () => number): Refus
       }
       const at = now()
       const { count = 0, first = at } = entry.repeats ?? {}
-      entry.repeats = { request, error: { code, reason, status, retryAfter }, count: count + 1, first, last: at }
+      entry.repeats = {
+        request,
+        error: { code, reason, status, retryAfter, unverified: parts.unverified },
+        count: count + 1,
+        first,
+        last: at,
+      }
     },
     close: () => {
       clearInterval(timer)

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { test } from 'node:test'
-import type { Json } from '../../emulator/jws.ts'
+import { decodeJws, type Json } from '../../emulator/jws.ts'
 import { sample } from '../../emulator/options.ts'
 import { graph, startWorld, until } from '../support/broker.ts'
 
@@ -120,7 +120,7 @@ const refusals: readonly (readonly [
   ['nonsense', async () => 'nonsense', 'invalid_token', 'malformed'],
 ]
 for (const [what, mint, outcome, reason] of refusals)
-  test(`a caller with ${what} is one line with the reason, and without unverified data`, async t => {
+  test(`a caller with ${what} is one line with the reason, and what its token says is marked as unverified`, async t => {
     const broker = await world.broker(t)
     const token = await mint()
     const headers = token === undefined ? {} : { authorization: `Bearer ${token}` }
@@ -135,9 +135,15 @@ for (const [what, mint, outcome, reason] of refusals)
       ...request,
       outcome,
       reason,
+      ...(token !== undefined && decodeJws(token) && { unverified: unverifiedIn(token) }),
       msg: 'caller not authenticated',
     })
   })
+
+function unverifiedIn(token: string): Json {
+  const { header, payload } = decodeJws(token) ?? {}
+  return { iss: payload?.['iss'], aud: [payload?.['aud']].flat(), kid: header?.['kid'] }
+}
 
 test('a failed refresh is an event of its own, because no caller was refused', async t => {
   const broker = await world.broker(t)

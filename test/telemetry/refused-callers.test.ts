@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, type TestContext, test } from 'node:test'
 import { BrokerError } from '../../src/errors.ts'
-import { summarizeRefusals } from '../../src/telemetry/refused-callers.ts'
+import { type RefusedRepeats, summarizeRefusals } from '../../src/telemetry/refused-callers.ts'
 import { noon } from '../support/clock.ts'
 
 const malformed = new BrokerError('invalid_token', 'x', { reason: 'malformed' })
@@ -40,6 +40,29 @@ describe('refused callers', () => {
     refuse('192.0.2.1')
     minute()
     assert.deepEqual(lines.slice(2), [['192.0.2.1', 'malformed', 1]])
+  })
+
+  test('have on the line of their repetitions what the last token says of itself, and nothing else of the error', t => {
+    const written: RefusedRepeats[] = []
+    t.mock.timers.enable({ apis: ['setInterval'] })
+    const refusals = summarizeRefusals(
+      { one: () => undefined, many: repeats => void written.push({ ...repeats }) },
+      () => noon,
+    )
+    for (const iss of ['a', 'b', 'c']) {
+      const parts = { reason: 'issuer', unverified: { iss, aud: ['x'], kid: undefined }, cause: 'large' } as const
+      refusals.unauthenticated(
+        { requestId: iss, endpoint: 'tokens', address: '::1' },
+        new BrokerError('invalid_token', 'x', parts),
+      )
+    }
+    t.mock.timers.tick(60_000)
+    const error = { code: 'invalid_token', reason: 'issuer', status: 401, retryAfter: undefined }
+    assert.deepEqual(
+      written.map(each => [each.error, each.count]),
+      [[{ ...error, unverified: { iss: 'c', aud: ['x'], kid: undefined } }, 2]],
+    )
+    refusals.close()
   })
 
   test('of another address or for another reason have lines of their own', t => {

@@ -4,7 +4,16 @@ import { createApiKeys, type ApiKeyCaller, type ApiKeys } from './api-keys.ts'
 import type { ClientSecret, Credential } from './credential.ts'
 import type { CertificateCaller, CertificateVerifier, PresentedCertificate } from './client-certificates.ts'
 import type { Clock } from '../lib/clock.ts'
-import { issuerOf, verifyJwt, type Issuer, type JwtCaller, type VerifiedJwt } from './jwt.ts'
+import {
+  issuerOf,
+  readUnverified,
+  verifyJwt,
+  type Issuer,
+  type JwtCaller,
+  type VerifiedJwt,
+  type VerifyInTurn,
+} from './jwt.ts'
+import { unverifiedFacts, type UnverifiedJwt } from './compact-jws.ts'
 import type { SecretCaller } from './local-secret.ts'
 import { VerifiedJwtCache } from './verified-jwt-cache.ts'
 import type { Policy } from '../policy/model.ts'
@@ -132,15 +141,20 @@ type JwtVerifier = (token: string, admission: Admission, address: string) => Pro
 /** Verifies JWTs, their signatures in the turn of their address, and reports every outcome. */
 function createJwtVerifier(signatures: SignatureLimiter, clock: Clock, verification: Verification): JwtVerifier {
   return async (token, { policy, issuers }, address) => {
+    let unverified: UnverifiedJwt | undefined
     let issuer: Issuer | undefined
     try {
-      issuer = issuerOf(token, issuers)
-      const verified = await verifyJwt(token, issuer, policy, clock, verify => signatures.run(address, verify))
+      unverified = readUnverified(token)
+      issuer = issuerOf(unverified, issuers)
+      const inTurn: VerifyInTurn = verify => signatures.run(address, verify)
+      const verified = await verifyJwt(token, unverified, issuer, policy, clock, inTurn)
       verification(issuer.name, 'verified')
       return verified
     } catch (thrown) {
-      verification(issuer?.name, asBrokerError(thrown).reason)
-      throw thrown
+      const error = asBrokerError(thrown)
+      verification(issuer?.name, error.reason)
+      if (error.code !== 'invalid_token' || unverified === undefined) throw thrown
+      throw error.withParts({ ...error.parts, unverified: unverifiedFacts(unverified) })
     }
   }
 }

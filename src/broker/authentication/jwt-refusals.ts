@@ -1,6 +1,7 @@
 import { errors, type JWTPayload } from 'jose'
 import { asBrokerError, BrokerError, type ReasonOf } from '../../errors.ts'
 import { isEntraIssuer } from '../lib/identifiers.ts'
+import { receivedClaims } from './compact-jws.ts'
 
 /** Why a token is refused: the reason, and the detail for the caller. */
 type Refusal = readonly [reason: ReasonOf<'invalid_token'>, detail: string]
@@ -49,12 +50,13 @@ export function entraRefusal(payload: JWTPayload): Refusal | undefined {
  * @param now milliseconds since 1970
  */
 export function earlyRefusal(
-  { aud, exp, nbf }: JWTPayload,
+  payload: JWTPayload,
   { audiences }: { readonly audiences: readonly string[] },
   now: number,
 ): Refusal | undefined {
+  const { aud, exp, nbf } = payload
   const seconds = Math.floor(now / 1000)
-  if (![aud].flat().some(each => typeof each === 'string' && audiences.includes(each))) return claimRefusals['aud']
+  if (![aud].flat().some(each => typeof each === 'string' && audiences.includes(each))) return audienceRefusal(payload)
   if (typeof exp === 'number' && exp <= seconds - clockToleranceSeconds) return refusals['ERR_JWT_EXPIRED']
   if (typeof nbf === 'number' && nbf > seconds + clockToleranceSeconds) return claimRefusals['nbf']
   return undefined
@@ -75,7 +77,7 @@ export function reasonsToRefuse(
   const seconds = now / 1000
   const entra = isEntraIssuer(issuer) ? entraRefusal(payload)?.[1] : undefined
   return [
-    ...([aud].flat().some(each => each !== undefined && audiences.includes(each)) ? [] : [claimRefusals['aud']?.[1]]),
+    ...([aud].flat().some(each => each !== undefined && audiences.includes(each)) ? [] : [audienceRefusal(payload)[1]]),
     typeof exp === 'number' ? expiryRefusal(exp, now)?.[1] : claimRefusals['exp']?.[1],
     ...(typeof exp === 'number' && exp <= seconds - clockToleranceSeconds ? [refusals['ERR_JWT_EXPIRED']?.[1]] : []),
     ...(typeof nbf === 'number' && nbf > seconds + clockToleranceSeconds ? [claimRefusals['nbf']?.[1]] : []),
@@ -83,6 +85,18 @@ export function reasonsToRefuse(
     entra,
   ].filter(detail => detail !== undefined)
 }
+
+/** Why a token for none of the audiences is refused. It repeats nothing but the token's own claims. */
+const audienceRefusal = (payload: JWTPayload): Refusal => [
+  'audience',
+  `The token is for another audience (aud). ${receivedClaims(payload)}`,
+]
+
+/** Why a token of an unknown issuer is refused. */
+export const issuerRefusal = (payload: JWTPayload): Refusal => [
+  'issuer',
+  `The token is from an issuer (iss) that the policy does not list. ${receivedClaims(payload)}`,
+]
 
 /** jose's error codes and what they mean for the caller. The details contain nothing of the token. */
 const refusals: Readonly<Record<string, Refusal>> = {

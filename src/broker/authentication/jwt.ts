@@ -1,13 +1,20 @@
 import { hash } from 'node:crypto'
-import { decodeJwt, decodeProtectedHeader, errors, jwtVerify, type JWTPayload } from 'jose'
+import { errors, jwtVerify, type JWTPayload } from 'jose'
 import { BrokerError, type ReasonOf } from '../../errors.ts'
 import type { JwtFacts } from '../policy/caller-facts.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { PublishedKeys, Jwks } from './jwks.ts'
 import { isEntraIssuer } from '../lib/identifiers.ts'
-import { asRefusal, clockToleranceSeconds, earlyRefusal, entraRefusal, expiryRefusal } from './jwt-refusals.ts'
+import {
+  asRefusal,
+  clockToleranceSeconds,
+  earlyRefusal,
+  entraRefusal,
+  expiryRefusal,
+  issuerRefusal,
+} from './jwt-refusals.ts'
 import { membersOf } from '../lib/json-members.ts'
-import { isCanonicalJws } from './compact-jws.ts'
+import { decodeUnverified, type UnverifiedJwt } from './compact-jws.ts'
 import { keepNamed, noNames } from '../policy/file/named-claims.ts'
 import type { Policy } from '../policy/model.ts'
 
@@ -100,17 +107,14 @@ export type VerifyInTurn = <T>(verify: () => Promise<T>) => Promise<T>
  */
 export async function verifyJwt(
   token: string,
+  unverified: UnverifiedJwt,
   issuer: Issuer,
   policy: Policy,
   clock: Clock,
   inTurn: VerifyInTurn,
 ): Promise<VerifiedJwt> {
-  checkHeader(token)
-  const early = earlyRefusal(
-    readUnverified(() => decodeJwt(token)),
-    issuer,
-    clock.now(),
-  )
+  checkHeader(unverified)
+  const early = earlyRefusal(unverified.payload, issuer, clock.now())
   if (early) throw refusal(...early)
   const { payload, keys } = await verifyWithRefresh(token, issuer, clock, inTurn)
   const { sub, exp, iat } = payload
@@ -143,34 +147,34 @@ function fingerprintIn(cnf: unknown): string {
 }
 
 /**
+ * Decodes a token without verifying it.
+ * @throws BrokerError `invalid_token` if it is not a JWT in its one spelling
+ */
+export function readUnverified(token: string): UnverifiedJwt {
+  const unverified = decodeUnverified(token)
+  if (!unverified) throw malformed()
+  return unverified
+}
+
+/**
  * Returns the issuer that a token names, to choose the keys. The token is not verified yet: jose checks `iss` again with
  * the signature.
  *
- * @throws BrokerError `invalid_token` if the token is not a JWT in its one spelling, or its issuer is unknown
+ * @throws BrokerError `invalid_token` if its issuer is unknown
  */
-export function issuerOf(token: string, byIss: ReadonlyMap<string, Issuer>): Issuer {
-  if (!isCanonicalJws(token)) throw malformed()
-  const { iss } = readUnverified(() => decodeJwt(token))
+export function issuerOf({ payload }: UnverifiedJwt, byIss: ReadonlyMap<string, Issuer>): Issuer {
+  const { iss } = payload
   const issuer = typeof iss === 'string' ? byIss.get(iss) : undefined
-  if (!issuer) throw refusal('issuer', 'The token is from an issuer (iss) that the policy does not list.')
+  if (!issuer) throw refusal(...issuerRefusal(payload))
   return issuer
 }
 
-function checkHeader(token: string): void {
-  const { typ, alg } = readUnverified(() => decodeProtectedHeader(token))
+function checkHeader({ header: { typ, alg } }: UnverifiedJwt): void {
   if (typeof alg !== 'string') throw malformed()
   if (!algorithms.includes(alg)) throw asRefusal(new errors.JOSEAlgNotAllowed())
   const type = typeof typ === 'string' ? typ.toLowerCase().replace(/^application\//, '') : typ
   if (type !== undefined && !(typeof type === 'string' && acceptedTypes.has(type))) {
     throw refusal('type', 'The token is of a type (typ) that does not authenticate callers.')
-  }
-}
-
-function readUnverified<T>(decode: () => T): T {
-  try {
-    return decode()
-  } catch {
-    throw malformed()
   }
 }
 

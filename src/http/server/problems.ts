@@ -80,7 +80,10 @@ export const limitHeaders = ({ what, count, seconds, remaining, resetIn }: Limit
 const challenge = (code: ErrorCode, detail: string): string =>
   code === 'unauthenticated'
     ? 'Bearer realm="token-broker"'
-    : `Bearer realm="token-broker", error="invalid_token", error_description="${detail.replace(/["\\]/g, "'")}"`
+    : `Bearer realm="token-broker", error="invalid_token", error_description="${headerText(detail)}"`
+
+/** A text in the characters that a header's value, and RFC 6750 §3, allow. */
+const headerText = (text: string): string => text.replace(/["\\]/g, "'").replace(/[^ -~]/g, '?')
 
 /** The broker's code and detail for each of these Fastify errors. Any other error is classified by its status. */
 const fastifyErrors: Readonly<Record<string, readonly [ErrorCode, string]>> = {
