@@ -1,5 +1,6 @@
 import { Server as TlsServer } from 'node:https'
 import type { FastifyInstance } from 'fastify'
+import { hasNameConstraints } from '../broker/authentication/certificates/chain.ts'
 import type { TokenService } from '../broker/issue-token.ts'
 import type { Events } from '../broker/events.ts'
 import type { Config } from '../config/config.ts'
@@ -92,20 +93,36 @@ export async function closeListener(app: FastifyInstance, giveUpMs: number): Pro
   clearTimeout(giveUp)
 }
 
+/** The log message about authorities of which no forwarded certificate is accepted. */
+export const constrainedMessage =
+  'no certificate that a proxy forwards is accepted of these authorities: they have name constraints'
+
 /** Log messages about new TLS files. */
 export const tlsMessages = {
   renewed: 'TLS certificate reloaded',
   refused: 'the new TLS files cannot be used; the previous certificate stays in use',
 } as const
 
+/** Warns of authorities that are of no use for forwarded certificates. */
+function warnOfConstraints(
+  { clientCertHeader }: Config,
+  authorities: FollowedAuthorities | undefined,
+  log: AppOptions['log'],
+): void {
+  const constrained = clientCertHeader && authorities?.current().certificates.filter(hasNameConstraints)
+  if (!constrained || constrained.length === 0) return
+  log.warn({ subjects: constrained.map(({ subject }) => subject) }, constrainedMessage)
+}
+
 /** Gives the servers new certificates when the files change. @returns a function that stops watching */
 function followTls(
-  { tls: paths }: Config,
+  config: Config,
   apps: readonly (FastifyInstance | undefined)[],
   first: TlsPair | undefined,
   authorities: FollowedAuthorities | undefined,
   log: AppOptions['log'],
 ): () => void {
+  const { tls: paths } = config
   let pair = first
   const renew = (message: string): void => {
     const servers = apps.map(app => app?.server).filter(server => server instanceof TlsServer)
@@ -115,8 +132,11 @@ function followTls(
     log.info(message)
   }
   const failed = (message: string) => (err: unknown) => log.error({ err }, message)
+  const warn = (): void => warnOfConstraints(config, authorities, log)
+  warn()
   authorities?.watch(() => {
     renew('client CA certificates reloaded')
+    warn()
     // Connections that are in use are closed after their response: see addPeerLookup.
     for (const app of apps) app?.server.closeIdleConnections()
   }, failed('the new client CA certificates cannot be used; the previous ones stay in use'))

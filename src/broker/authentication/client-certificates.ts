@@ -2,7 +2,8 @@ import type { X509Certificate } from 'node:crypto'
 import { LRUCache } from 'lru-cache'
 import { BrokerError, type ReasonOf } from '../../errors.ts'
 import type { CertificateFacts } from '../policy/caller-facts.ts'
-import { subjectAltNamesOf, type CertificateNames } from './certificate-names.ts'
+import { chainOf, clientAuth, maxChainLength, whyRefused } from './certificates/chain.ts'
+import { subjectAltNamesOf, type CertificateNames } from './certificates/names.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { Policy } from '../policy/model.ts'
 
@@ -64,10 +65,6 @@ const entryBytes = 512
 const weigh = ({ caller }: VerifiedCertificate): number =>
   entryBytes + [caller.id, ...caller.uris, ...caller.dnsNames].reduce((sum, name) => sum + 32 + 2 * name.length, 0)
 
-/** id-kp-clientAuth and anyExtendedKeyUsage (RFC 5280 §4.2.1.12). */
-const clientUsages = new Set(['1.3.6.1.5.5.7.3.2', '2.5.29.37.0'])
-const maxChainLength = 8
-
 /** Turns client certificates into callers. */
 export interface CertificateVerifier {
   /**
@@ -108,8 +105,9 @@ export function createCertificateVerifier(
       }
       checkUse(certificate)
       const isVerified = handshake?.authorities === current
-      const chain = isVerified ? presentedChain(certificate) : verifyChain(certificate, current)
-      for (const link of chain) checkDates(link, clock.now())
+      const now = clock.now()
+      const chain = isVerified ? presentedChain(certificate) : verifyChain(certificate, current, now)
+      for (const link of chain) checkDates(link, now)
       const caller = new AuthenticatedCertificate(checkNames(certificate), fingerprintOf(certificate), policy)
       const expiresAt = Math.min(...chain.map(({ validToDate }) => validToDate.getTime()))
       cache.set(key, { caller, authorities: current, expiresAt })
@@ -131,7 +129,7 @@ function checkUse({ ca, keyUsage }: X509Certificate): void {
   if (ca) throw refusal('certificate', "The client certificate is an authority's, not a client's.")
   // Node's name for the extended key usage. A certificate without the extension may be used for anything.
   const usages: readonly string[] | undefined = keyUsage
-  if (usages && !usages.some(usage => clientUsages.has(usage))) {
+  if (usages && !usages.includes(clientAuth)) {
     throw refusal('certificate', 'The client certificate is not for clients (extended key usage).')
   }
 }
@@ -159,29 +157,20 @@ function presentedChain(leaf: X509Certificate): readonly X509Certificate[] {
 
 /**
  * Returns the chain of a certificate that TLS did not verify under the current authorities: from the certificate over the
- * issuers that came with it to one of the authorities. It does not check the constraints that an authority sets for those
- * below it (RFC 5280 §4.2.1.9, §4.2.1.10); OpenSSL does so in a handshake. A certificate that a proxy forwards comes
- * without its chain, so one of the authorities itself must have signed it.
+ * issuers that came with it to one of the authorities. What OpenSSL would refuse in a handshake is refused, and a little more:
+ * see {@link whyRefused}.
  */
-function verifyChain(leaf: X509Certificate, { certificates }: ClientAuthorities): readonly X509Certificate[] {
-  const chain: X509Certificate[] = []
-  for (const link of presentedChain(leaf)) {
-    const below = chain.at(-1)
-    if (below && !isIssuer(link, below)) break
-    chain.push(link)
-    const anchor = certificates.find(authority => isIssuer(authority, link))
-    if (anchor) return [...chain, anchor]
-  }
-  throw chainRefusal()
-}
-
-function isIssuer(issuer: X509Certificate, subject: X509Certificate): boolean {
-  try {
-    return issuer.ca && subject.checkIssued(issuer) && subject.verify(issuer.publicKey)
-  } catch {
-    // OpenSSL does not support the key or the algorithm.
-    return false
-  }
+function verifyChain(
+  leaf: X509Certificate,
+  { certificates }: ClientAuthorities,
+  now: number,
+): readonly X509Certificate[] {
+  const chain = chainOf(leaf, presentedChain(leaf).slice(1), certificates, now)
+  if (chain === undefined) throw chainRefusal()
+  for (const link of chain) checkDates(link, now)
+  const why = whyRefused(chain)
+  if (why !== undefined) throw refusal('certificate', `The client certificate cannot be verified: ${why}.`)
+  return chain
 }
 
 /** @param error OpenSSL's error code */

@@ -23,7 +23,7 @@ export const readClientCert = (header: string): X509Certificate =>
   once(`client-cert ${header}`, () => {
     const [, base64] = /^:([A-Za-z0-9+/]+={0,2}):$/.exec(header) ?? []
     if (base64 === undefined) throw unreadable('Client-Cert')
-    return certificateOf(Buffer.from(base64, 'base64'), 'Client-Cert')
+    return certificateOf(base64, 'Client-Cert')
   })
 
 /** Caches what was read: a proxy sends the same headers with many requests. */
@@ -34,6 +34,9 @@ function once(header: string, read: () => X509Certificate): X509Certificate {
   cached.set(header, certificate)
   return certificate
 }
+
+/** One certificate in PEM, and nothing else. */
+const onePem = /^-----BEGIN CERTIFICATE-----\s([A-Za-z0-9+/=\s]+)-----END CERTIFICATE-----\s*$/
 
 /** `Key=value` or `Key="value"`, between semicolons; a comma outside quotes would begin another element. */
 const pair = /([A-Za-z]+)=(?:"((?:[^"\\]|\\.)*)"|([^",;=\s]*))(?:;|$)/y
@@ -49,7 +52,8 @@ function certificateOfElement(header: string): X509Certificate {
     if ((name === 'cert' || name === 'hash') && values.has(name)) throw unreadable('X-Forwarded-Client-Cert')
     values.set(name, quoted ?? plain ?? '')
   }
-  const certificate = certificateOf(unescaped(values.get('cert') ?? ''), 'X-Forwarded-Client-Cert')
+  const [, base64 = ''] = onePem.exec(unescaped(values.get('cert') ?? '')) ?? []
+  const certificate = certificateOf(base64, 'X-Forwarded-Client-Cert')
   const hash = values.get('hash')
   if (hash !== undefined && hash.toLowerCase() !== fingerprintOf(certificate)) {
     throw unreadable('X-Forwarded-Client-Cert')
@@ -65,12 +69,16 @@ function unescaped(text: string): string {
   }
 }
 
-function certificateOf(content: string | Buffer, header: string): X509Certificate {
+/** @param base64 one certificate in DER: OpenSSL would ignore what follows it, and would also read PEM */
+function certificateOf(base64: string, header: string): X509Certificate {
+  const bytes = Buffer.from(base64, 'base64')
   try {
-    return new X509Certificate(content)
+    const certificate = new X509Certificate(bytes)
+    if (certificate.raw.equals(bytes)) return certificate
   } catch {
-    throw unreadable(header)
+    // Not a certificate.
   }
+  throw unreadable(header)
 }
 
 const unreadable = (header: string) =>

@@ -7,7 +7,7 @@ import {
   createCertificateVerifier,
   type PresentedCertificate,
 } from '../../../src/broker/authentication/client-certificates.ts'
-import { subjectAltNamesOf } from '../../../src/broker/authentication/certificate-names.ts'
+import { subjectAltNamesOf } from '../../../src/broker/authentication/certificates/names.ts'
 import { BrokerError } from '../../../src/errors.ts'
 import { cast, graph, policyOf } from '../../support/callers.ts'
 import { movableClock } from '../../support/clock.ts'

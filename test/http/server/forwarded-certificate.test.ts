@@ -24,6 +24,9 @@ const leaf = (options: LeafOptions = {}, by = clients): Leaf =>
 const worker = leaf()
 const other = leaf({ names: ['spiffe://prod.example/ns/web/sa/worker'] })
 const der = ({ certPem }: Leaf): string => new X509Certificate(certPem).raw.toString('base64')
+/** One certificate behind the other. */
+const twice = (...leaves: readonly Leaf[]): string =>
+  Buffer.concat(leaves.map(each => new X509Certificate(each.certPem).raw)).toString('base64')
 const hashOf = ({ certPem }: Leaf): string => new X509Certificate(certPem).fingerprint256.replaceAll(':', '')
 const escaped = ({ certPem }: Leaf): string => encodeURIComponent(certPem)
 
@@ -106,6 +109,11 @@ describe('a trusted proxy forwards the certificate of its peer', () => {
     [clientCert('::'), 401, 'an empty byte sequence'],
     [clientCert(`${good};a=b`), 401, 'parameters'],
     [clientCert(`:${Buffer.from('x').toString('base64')}:`), 401, 'no certificate'],
+    [clientCert(`:${Buffer.from(worker.certPem).toString('base64')}:`), 401, 'PEM in place of DER'],
+    [clientCert(`:${twice(worker, other)}:`), 401, 'two certificates in a byte sequence'],
+    [xfcc(`Cert="${encodeURIComponent(worker.certPem + other.certPem)}"`), 401, 'two certificates in PEM'],
+    [xfcc(`Cert="${encodeURIComponent(`x\n${worker.certPem}`)}"`), 401, 'something before the PEM'],
+    [xfcc(`Cert="${encodeURIComponent(worker.certPem.replaceAll('CERT', 'TRUSTED CERT'))}"`), 401, "OpenSSL's own PEM"],
     [clientCert(`:${der(leaf({}, createAuthority('clients CA')))}:`), 401, 'of another authority'],
     [
       clientCert(`:${der(leaf({}, clients.below('middle')))}:`),
