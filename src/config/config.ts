@@ -5,6 +5,7 @@ import { type ClientSettings, readClients, readTls, type TlsFiles } from './clie
 import { EnvironmentReader, type Environment } from './environment.ts'
 import { clouds } from './clouds.ts'
 import { readProxy, refuseUnreadableProxies, type ProxySettings } from './proxy.ts'
+import { readRedis, type RedisSettings } from './redis.ts'
 
 /** Where the broker gets its client assertion. */
 export type IdentitySettings =
@@ -43,6 +44,8 @@ export interface Config extends ClientSettings {
   readonly identity: IdentitySettings
   /** The proxy for all requests to other servers. The identity endpoint and loopback are reached directly. */
   readonly proxy: ProxySettings | undefined
+  /** Where replicas share tokens. Without it, each replica works alone. */
+  readonly redis: RedisSettings | undefined
   readonly cacheMaxEntries: number
   readonly minRemainingSeconds: number
   /** Milliseconds for one whole exchange, including the request for the identity token. */
@@ -82,6 +85,7 @@ export function readConfig(environment: Environment): Config {
     authority,
     identity: readIdentity(read, authority),
     proxy: readProxy(read),
+    redis: readRedis(read),
     cacheMaxEntries: read.integer('BROKER_CACHE_MAX_ENTRIES', 10_000, 1, 10_000_000),
     minRemainingSeconds: read.integer('BROKER_MIN_REMAINING_SECONDS', 60, 0, 3_600),
     upstreamTimeoutMs: read.integer('BROKER_UPSTREAM_TIMEOUT_MS', 5_000, 100, 60_000),

@@ -56,6 +56,7 @@ describe('the required variables', () => {
         audience: 'api://AzureADTokenExchange',
       },
       proxy: undefined,
+      redis: undefined,
       cacheMaxEntries: 10_000,
       minRemainingSeconds: 60,
       upstreamTimeoutMs: 5_000,

@@ -12,10 +12,13 @@ import { read } from '../support/sources.ts'
 const page = read('docs/configuration.md')
 const rows = rowsOf(sectionOf(page, '## All settings'))
 
+const redis: Environment = { BROKER_REDIS_URL: 'rediss://redis.example', BROKER_CACHE_KEY_FILE: 'cache-keys' }
+
 /** An environment in which the setting is read. */
 const around = (name: string): Environment => ({
   ...(name.startsWith('AZURE_') ? workload : managed),
   ...(name === 'MANAGEMENT_HOST' && { MANAGEMENT_PORT: '9090' }),
+  ...(name.startsWith('BROKER_REDIS_') && name !== 'BROKER_REDIS_URL' && redis),
 })
 
 describe('docs/configuration.md names', () => {
@@ -50,6 +53,7 @@ const values: Readonly<Record<string, (config: Config) => unknown>> = {
   BROKER_AUTHORITY: config => config.authority,
   BROKER_IDENTITY_SOURCE: config => config.identity.source,
   BROKER_IDENTITY_AUDIENCE: config => config.identity.source === 'managed-identity' && config.identity.audience,
+  BROKER_REDIS_AUTH: config => config.redis?.auth.kind,
   BROKER_CACHE_MAX_ENTRIES: config => config.cacheMaxEntries,
   BROKER_MIN_REMAINING_SECONDS: config => config.minRemainingSeconds,
   BROKER_UPSTREAM_TIMEOUT_MS: config => config.upstreamTimeoutMs,
