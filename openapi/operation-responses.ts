@@ -99,8 +99,13 @@ export const cacheStatistics = open(
 /** 200 of `DELETE /tokens`. */
 export const purged = open(
   {
-    dropped: count('Number of tokens removed from the cache.'),
-    replicas: oneOf(['this', 'all'], 'Which replicas were purged.'),
+    dropped: count('Number of tokens removed from the cache of the replica that responds.'),
+    replicas: oneOf(
+      ['this', 'all'],
+      'Which replicas have confirmed the purge: `all` live ones, or not all of them. Without a second level always `this`.',
+    ),
+    confirmed: Type.Optional(count('How many live replicas have confirmed the purge, if not all of them.')),
+    live: Type.Optional(count('The number of live replicas, if not all of them have confirmed the purge.')),
   },
   'The result of a purge.',
 )

@@ -11,7 +11,9 @@ export const tokenOperations: Readonly<Record<string, Description>> = {
     description:
       'Needs `purge`. Send at least one of `tenant`, `scope` and `application`, which must all match, or `all=true` by ' +
       'itself. Removes the matching tokens and failures from the cache, and discards the results of exchanges in flight, ' +
-      'so that the next request goes to Entra. Tokens that were already issued stay valid until they expire.',
+      'so that the next request goes to Entra. Tokens that were already issued stay valid until they expire. Replicas that ' +
+      'share a second level are all purged. If `replicas` is not `all`, some of them may still serve the tokens: repeat ' +
+      'the purge.',
     guarded: true,
     parameters: {
       tenant: {
@@ -29,7 +31,17 @@ export const tokenOperations: Readonly<Record<string, Description>> = {
       200: {
         description: 'The number of tokens removed; 0 if none matched.',
         headers: headersOf('Cache-Control'),
-        content: json('Purged', { some: { summary: 'On this replica', value: { dropped: 12, replicas: 'this' } } }),
+        content: json('Purged', {
+          one: {
+            summary: 'Without a second level, or while its store is unavailable',
+            value: { dropped: 12, replicas: 'this' },
+          },
+          all: { summary: 'On all replicas', value: { dropped: 12, replicas: 'all' } },
+          some: {
+            summary: 'One of four replicas has not confirmed it in time',
+            value: { dropped: 12, replicas: 'this', confirmed: 3, live: 4 },
+          },
+        }),
       },
     },
     examples: {

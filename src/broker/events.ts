@@ -153,6 +153,14 @@ export interface SecondLevelEvents {
   readonly purgeReceived: (lagSeconds: number) => void
 }
 
+/** How far a purge reached, if there is a second level. */
+export interface PurgeReach {
+  /** The number of live replicas, this one included; `undefined` if the store did not respond. */
+  readonly live: number | undefined
+  /** How many of them have confirmed the purge within 500 ms, this one included. */
+  readonly confirmed: number
+}
+
 /** What the broker reports. Subscribers (audit, metrics, health) must return quickly and must not throw. */
 export interface Events {
   /** A token was issued. */
@@ -175,8 +183,14 @@ export interface Events {
   readonly refreshed: (grant: Grant, outcome: RefreshOutcome, error?: BrokerError) => void
   /** A request got an error from the negative cache; no upstream was called for it. */
   readonly negativeCacheHit: (grant: Grant, error: BrokerError) => void
-  /** A caller purged the cache. `dropped` is the number of tokens that were removed. */
-  readonly purged: (request: RequestFacts, caller: Caller, filter: FetchFilter, dropped: number) => void
+  /** A caller purged the cache. `dropped` is the number of tokens that this replica removed. */
+  readonly purged: (
+    request: RequestFacts,
+    caller: Caller,
+    filter: FetchFilter,
+    dropped: number,
+    reach?: PurgeReach,
+  ) => void
   /** The circuit breaker of the authority changed its state; `since` is in milliseconds since 1970. */
   readonly circuit: (state: CircuitState, since: number) => void
   /** A request to an upstream ended, with the error if it failed. */

@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import type { Observer } from '../broker/lib/timed.ts'
 import { createAuthenticate, type Issuer } from '../broker/authentication/authenticate.ts'
-import { createCache } from '../broker/tokens/cache.ts'
+import { createCache, type ManagedCache } from '../broker/tokens/cache.ts'
 import type { SecondLevel } from '../broker/tokens/second-level.ts'
 import { createCertificateVerifier } from '../broker/authentication/client-certificates.ts'
 import { systemRuntime, type Clock, type Runtime } from '../broker/lib/clock.ts'
@@ -88,8 +88,7 @@ export async function wire(
   const { cache, secondLevel } = connectCache(createSecondLevel, config, runtime, source, deciders.limits, events)
   const tokenService = createTokenService(deciders, cache, events)
   const readiness = createReadiness(needsOf(assertions, reloader.issuers), notReadyYet(log), random)
-  const authorizeOperation = createAuthorizeOperation(events.forbidden)
-  const operations = { ...telemetry, tokenService, authorizeOperation, cache: cache.view, purge: cache.purge, events }
+  const operations = { ...telemetry, ...operationsOf(cache, events), tokenService, events }
   const servers = await buildListeners(config, { log, isDraining, events, loopTime }, operations, authorities)
   await secondLevel?.start()
 
@@ -157,6 +156,13 @@ function connectCache(
   })
   return { cache, secondLevel }
 }
+
+/** What the operations endpoints need of the cache, and who may use them. */
+const operationsOf = ({ view, purgeEverywhere }: ManagedCache, { forbidden }: Events) => ({
+  cache: view,
+  purge: purgeEverywhere,
+  authorizeOperation: createAuthorizeOperation(forbidden),
+})
 
 /** The share of an exchange's time for the identity's token, so that a time-out shows which of the two requests hangs. */
 export const identityShare = 0.8

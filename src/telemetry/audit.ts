@@ -72,9 +72,9 @@ export function createAudit({ audit, scrub }: Logs, sink: LineSink, options: Aud
       const fields = { ...by(request, caller), permission, policy: caller.policy.version }
       write(error, 'operation denied', { event: 'operation.denied', ...fields })
     },
-    purged: (request, caller, filter, dropped) => {
+    purged: (request, caller, filter, dropped, reach) => {
       const event: AuditLine['event'] = 'tokens.purged'
-      const purge = { event, ...by(request, caller), ...filterFields(filter), dropped }
+      const purge = { event, ...by(request, caller), ...filterFields(filter), dropped, ...reach }
       audit.warn({ ...purge, policy: caller.policy.version }, 'tokens purged')
     },
     ...policyLines(audit),

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { after, describe, type TestContext, test } from 'node:test'
 import type { Json } from '../../emulator/jws.ts'
 import { graph, policyOf, send, startWorld, type TestBroker, until } from '../support/broker.ts'
+import { MemoryStore } from '../support/memory-second-level.ts'
 import { auditEvents, callerFieldNames, callerHashFieldNames } from '../../src/telemetry/audit-fields.ts'
 import { sectionOf } from './tables.ts'
 import { read } from '../support/sources.ts'
@@ -137,6 +138,7 @@ describe('docs/audit.md', () => {
         const summary = event.includes('repeated')
         const broker = await world.broker(t, {
           policy,
+          ...(nth > 0 && { secondLevel: new MemoryStore(clock).replica() }),
           environment: { BROKER_POLICY_FILE: policyFile, ...(summary && { BROKER_AUDIT: 'summary' }) },
         })
         await occasion(broker, t)

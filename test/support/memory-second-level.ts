@@ -1,8 +1,8 @@
 import type { Grant } from '../../src/broker/authorization/authorize.ts'
-import type { FetchFilter, IssuedToken, TokenSource } from '../../src/broker/events.ts'
+import type { FetchFilter, IssuedToken, PurgeReach, TokenSource } from '../../src/broker/events.ts'
 import type { Clock } from '../../src/broker/lib/clock.ts'
 import { matches } from '../../src/broker/tokens/negative-cache/negative-cache.ts'
-import type { LookUp, PurgeReach, SecondLevel, Wanted } from '../../src/broker/tokens/second-level.ts'
+import type { LookUp, SecondLevel, Wanted } from '../../src/broker/tokens/second-level.ts'
 
 interface Value {
   readonly token: IssuedToken

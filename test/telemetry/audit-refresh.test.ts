@@ -115,6 +115,15 @@ describe('a purge is one line with the caller, the filter and the number of toke
     assert.deepEqual(line, { ...always, client_id: 'c', tenant: tenant(1), scope: graph, dropped: 12 })
   })
 
+  test('with the number of replicas that it reached, if there is a second level', () => {
+    const { lines, audit } = setUp()
+    audit.purged(request, caller, {}, 3, { live: 4, confirmed: 2 })
+    audit.purged(request, caller, {}, 3, { live: undefined, confirmed: 1 })
+    const [{ time: _some, ...some } = {}, { time: _unknown, ...unknown } = {}] = lines
+    assert.deepEqual(some, { ...always, dropped: 3, confirmed: 2, live: 4 })
+    assert.deepEqual(unknown, { ...always, dropped: 3, confirmed: 1 })
+  })
+
   test('even if it removed nothing; without a filter, everything was purged', () => {
     const { lines, audit } = setUp()
     audit.purged(request, caller, {}, 0)

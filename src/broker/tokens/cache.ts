@@ -1,5 +1,5 @@
 import type { Grant } from '../authorization/authorize.ts'
-import type { Events, FetchFilter, TokenSource } from '../events.ts'
+import type { Events, FetchFilter, PurgeReach, TokenSource } from '../events.ts'
 import type { Clock, Wait } from '../lib/clock.ts'
 import { BackgroundRefresh } from './background-refresh.ts'
 import { AwaitedFetch } from './awaited-fetch.ts'
@@ -32,12 +32,22 @@ export interface TokenCache {
 export interface ManagedCache extends TokenCache {
   readonly view: CacheInspector
   /**
-   * Drops the tokens and the cached failures that match, and the results of matching fetches that are under way: callers
-   * who wait for them get the result, but it is not stored. Issued tokens stay valid.
+   * Drops the tokens and the cached failures of this replica that match, and the results of matching fetches that are under
+   * way: callers who wait for them get the result, but it is not stored. Issued tokens stay valid.
    *
    * @returns the number of dropped tokens
    */
   readonly purge: (filter: FetchFilter) => number
+  /** Does the same on all replicas that share the second level, if there is one. Does not reject. */
+  readonly purgeEverywhere: (filter: FetchFilter) => Promise<Purged>
+}
+
+/** What a purge did. */
+export interface Purged {
+  /** The number of tokens that this replica dropped. */
+  readonly dropped: number
+  /** How many replicas it reached; `undefined` without a second level. */
+  readonly reach: PurgeReach | undefined
 }
 
 /** What a cache needs, and its limits. */
@@ -155,8 +165,19 @@ class LruTokenCache implements ManagedCache {
     return cached
   }
 
-  purge = (filter: FetchFilter): number => {
-    const matching = [...this.#tokens.byId.values()].filter(token => matches(token, filter))
+  purge = (filter: FetchFilter): number => this.#drop(filter, () => true)
+
+  purgeEverywhere = async (filter: FetchFilter): Promise<Purged> => {
+    const dropped = this.purge(filter)
+    const reach = await this.#options.secondLevel?.purge(filter)
+    // Until the store knew of the purge, it could still return what is being purged. What was exchanged here since then is
+    // newer and stays.
+    if (reach !== undefined) this.#drop(filter, token => token.isShared)
+    return { dropped, reach }
+  }
+
+  #drop(filter: FetchFilter, includes: (token: CachedToken) => boolean): number {
+    const matching = [...this.#tokens.byId.values()].filter(token => matches(token, filter) && includes(token))
     for (const token of matching) {
       this.#tokens.delete(token)
       this.#awaitedFetch.forget(token.key)

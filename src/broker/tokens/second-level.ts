@@ -1,5 +1,7 @@
 import type { Grant } from '../authorization/authorize.ts'
-import type { FetchFilter, IssuedToken, TokenSource } from '../events.ts'
+import type { FetchFilter, IssuedToken, PurgeReach, TokenSource } from '../events.ts'
+
+export type { PurgeReach } from '../events.ts'
 
 /** Which token a replica looks for. */
 export interface Wanted {
@@ -28,14 +30,6 @@ export interface LookUp {
   readonly token: IssuedToken | undefined
   /** Whether another replica is fetching it now. */
   readonly isFetching: boolean
-}
-
-/** How far a purge reached. */
-export interface PurgeReach {
-  /** The number of live replicas, this one included; `undefined` if the store did not respond. */
-  readonly live: number | undefined
-  /** How many of them have confirmed the purge within 500 ms, this one included. */
-  readonly confirmed: number
 }
 
 /** The state of a second level. */

@@ -1,11 +1,11 @@
 import type { FastifyInstance } from 'fastify'
 import { Compile } from 'typebox/compile'
-import type { FetchFilter } from '../../broker/events.ts'
+import type { Events, FetchFilter, PurgeReach } from '../../broker/events.ts'
 import type { TokenService } from '../../broker/issue-token.ts'
 import { isGuid } from '../../broker/lib/identifiers.ts'
 import type { AuthorizeOperation } from '../../broker/authorization/authorize-operation.ts'
 import type { Policy } from '../../broker/policy/model.ts'
-import type { Events } from '../../broker/events.ts'
+import type { Purged } from '../../broker/tokens/cache.ts'
 import { BrokerError } from '../../errors.ts'
 import { authenticated, authenticateFor } from '../token-endpoints/credential.ts'
 import { callerErrors, problems, routeErrors } from '../schemas/problem-responses.ts'
@@ -25,14 +25,15 @@ export interface Purge {
   readonly authorizeOperation: AuthorizeOperation
   /** The active policy. */
   readonly policy: () => { readonly policy: Policy }
-  /** Removes what matches from the cache. Returns the number of tokens removed. */
-  readonly purge: (filter: FetchFilter) => number
+  /** Removes what matches from the cache, on all replicas if they share a second level. Does not reject. */
+  readonly purge: (filter: FetchFilter) => Promise<Purged>
   readonly events: Pick<Events, 'purged' | 'responded'>
 }
 
 /**
  * Adds `DELETE /tokens`, for callers with the permission `purge`. It removes matching tokens from the cache and matching
- * failures from the negative cache. Tokens that were already issued stay valid: Entra does not revoke them.
+ * failures from the negative cache. Tokens that were already issued stay valid: Entra does not revoke them. The response
+ * says `all` only if every live replica has confirmed the purge.
  */
 export function addPurge(
   app: FastifyInstance,
@@ -42,16 +43,23 @@ export function addPurge(
     schema: { operationId: 'purgeTokens', querystring: purgeQuery, response: problems(...errors) },
     config: { endpoint },
     onRequest: authenticateFor({ endpoint, tokenService }),
-    handler: (request, reply) => {
+    handler: async (request, reply) => {
       const { caller, facts } = authenticated(request)
       authorizeOperation(caller, 'purge', facts)
       const filter = readFilter(request.query, policy().policy)
-      const dropped = purge(filter)
-      events.purged(facts, caller, filter, dropped)
+      const { dropped, reach } = await purge(filter)
+      events.purged(facts, caller, filter, dropped, reach)
       events.responded(endpoint, 'ok')
-      return reply.header('cache-control', 'no-store').send({ dropped, replicas: 'this' })
+      return reply.header('cache-control', 'no-store').send({ dropped, ...replicasOf(reach) })
     },
   })
+}
+
+/** Which replicas were purged, as the response says it. */
+function replicasOf(reach: PurgeReach | undefined) {
+  if (reach?.live === undefined) return { replicas: 'this' }
+  const { live, confirmed } = reach
+  return confirmed === live ? { replicas: 'all' } : { replicas: 'this', confirmed, live }
 }
 
 /** The error code and detail for each invalid parameter. */
