@@ -84,7 +84,12 @@ const python: Language = {
     { client: 'WorkloadIdentityCredential', endpoint: endpoints.proxy, command: runPython('workload_identity') },
     { client: 'WorkloadIdentityCredential', endpoint: endpoints.authority, command: runPython('workload_identity') },
     { client: 'ClientAssertionCredential', endpoint: endpoints.assertion, command: runPython('client_assertion') },
+    { client: 'EnvironmentCredential', endpoint: endpoints.secret, command: runPython('client_secret') },
     { client: 'Authlib', endpoint: endpoints.oauth, command: runPython('oauth') },
+    { client: 'requests-oauthlib', endpoint: endpoints.assertion, command: runPython('requests_oauth') },
+    { client: 'adal', endpoint: endpoints.v1, command: runPython('older_secret') },
+    { client: 'msrestazure', endpoint: endpoints.identity2017, command: runPython('older_identity') },
+    { client: 'msrestazure', endpoint: endpoints.agent2017, command: runPython('older_identity') },
     { client: 'ten lines', endpoint: endpoints.tokens, command: runPython('token_credential') },
   ],
 }

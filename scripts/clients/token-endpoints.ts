@@ -12,11 +12,12 @@ export interface Endpoint {
   readonly environment: (world: World, tenant: Tenant) => Readonly<Record<string, string>>
 }
 
-const own = ({ broker, tokenFile }: World, tenant: Tenant) => ({
+const own = ({ broker, tokenFile, apiKey }: World, tenant: Tenant) => ({
   BROKER: broker,
   TENANT: tenant,
   TOKEN_FILE: tokenFile,
   CLIENT_ID: sample.application,
+  API_KEY: apiKey,
 })
 
 /** What tools need besides: the broker in the place of Entra, and a stand-in for Azure Resource Manager. */
@@ -38,6 +39,17 @@ export const endpoints = {
     environment: ({ broker, apiKeyFile }, tenant) => ({ BROKER: broker, TENANT: tenant, API_KEY_FILE: apiKeyFile }),
   },
   assertion: { name: 'POST /{tenant}/oauth2/v2.0/token', at: 'broker', environment: own },
+  v1: { name: 'POST /{tenant}/oauth2/token', at: 'broker', environment: own },
+  secret: {
+    name: '… with AZURE_CLIENT_SECRET',
+    at: 'broker',
+    environment: ({ broker, apiKey }, tenant) => ({
+      AZURE_TENANT_ID: tenant,
+      AZURE_CLIENT_ID: sample.application,
+      AZURE_CLIENT_SECRET: apiKey,
+      AZURE_AUTHORITY_HOST: broker,
+    }),
+  },
   authority: {
     name: '… with AZURE_AUTHORITY_HOST',
     at: 'broker',
@@ -70,6 +82,22 @@ export const endpoints = {
       ...forTools(world),
       IDENTITY_ENDPOINT: `${world.broker}/identity/${tenant}/token`,
       IDENTITY_HEADER: world.token,
+    }),
+  },
+  identity2017: {
+    name: '… with MSI_ENDPOINT',
+    at: 'broker',
+    environment: ({ broker, apiKey }, tenant) => ({
+      MSI_ENDPOINT: `${broker}/identity/${tenant}/token`,
+      MSI_SECRET: apiKey,
+    }),
+  },
+  agent2017: {
+    name: 'agent, with MSI_ENDPOINT',
+    at: 'agent',
+    environment: ({ agents, secret }, tenant) => ({
+      MSI_ENDPOINT: `${agents[tenant]}/identity/token`,
+      MSI_SECRET: secret,
     }),
   },
   agent: {

@@ -39,6 +39,8 @@ export interface World {
   readonly token: string
   /** The file of an API key that has the rights of the token. */
   readonly apiKeyFile: string
+  /** That key. */
+  readonly apiKey: string
   /** A server that lists no subscriptions, `https://localhost:<port>`. */
   readonly resourceManager: string
   /** The number of requests so far, to the broker and to the agents. */
@@ -83,6 +85,7 @@ export async function startWorld(): Promise<World> {
     agents: { contoso: agents.contoso.url, nowhere: agents.nowhere.url },
     secret,
     token,
+    apiKey,
     ...files,
     resourceManager: resourceManager.url,
     requestCounts: () => ({ ...counts }),

@@ -124,5 +124,6 @@ test('redocly lint finds no problem, without a network', async () => {
     (thrown: { stdout?: string; stderr?: string }) => assert.fail(`${thrown.stdout}${thrown.stderr}`),
   )
   const { totals } = JSON.parse(stdout) as { totals: unknown }
-  assert.deepEqual(totals, { errors: 0, warnings: 0, ignored: 0 })
+  // The one in .redocly.lint-ignore.yaml.
+  assert.deepEqual(totals, { errors: 0, warnings: 0, ignored: 1 })
 })

@@ -34,6 +34,7 @@ export interface TokenEndpoints {
   readonly oauth: (changes?: Fields, headers?: Readonly<Record<string, string>>) => Promise<Reply>
   readonly exchange: (changes?: Fields, headers?: Readonly<Record<string, string>>) => Promise<Reply>
   readonly entra: (changes?: Fields, tenant?: string, headers?: Readonly<Record<string, string>>) => Promise<Reply>
+  readonly entraV1: (changes?: Fields, tenant?: string, headers?: Readonly<Record<string, string>>) => Promise<Reply>
   readonly identity: (changes?: Fields, tenant?: string, headers?: Readonly<Record<string, string>>) => Promise<Reply>
 }
 
@@ -107,6 +108,19 @@ export async function tokenEndpointsOf(
         },
         headers,
       ),
+    entraV1: (changes, tenant = 'contoso', headers) =>
+      post(
+        `/${tenant}/oauth2/token`,
+        {
+          grant_type: 'client_credentials',
+          client_id: sample.application,
+          resource: 'https://graph.microsoft.com',
+          client_assertion: token,
+          client_assertion_type: jwtBearer,
+          ...changes,
+        },
+        headers,
+      ),
     identity: (changes, tenant = 'contoso', headers) =>
       send(url, {
         ...connection,
@@ -163,6 +177,15 @@ const rows: Readonly<Record<string, EndpointRow>> = {
   entra_token: {
     send: (to, { tenant, scope, credential, headers, fields } = {}) =>
       to.entra({ ...given({ scope }), ...assertionOf(credential), ...fields }, tenant, headers),
+    malformed: { client_id: 'x' },
+  },
+  entra_v1_token: {
+    send: (to, { tenant, scope, credential, headers, fields } = {}) =>
+      to.entraV1(
+        { ...given({ resource: scope?.replace(/\/\.default$/, '') }), ...assertionOf(credential), ...fields },
+        tenant,
+        headers,
+      ),
     malformed: { client_id: 'x' },
   },
   identity: {

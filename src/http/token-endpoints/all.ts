@@ -1,4 +1,5 @@
 import { entraEndpoint } from './entra.ts'
+import { entraV1Endpoint } from './entra-v1.ts'
 import { identityEndpoint } from './identity.ts'
 import { oauthEndpoint } from './oauth.ts'
 import type { TokenEndpoint } from './token-endpoint.ts'
@@ -12,5 +13,6 @@ export const tokenEndpoints = (): readonly TokenEndpoint[] => [
   tokensEndpoint(),
   oauthEndpoint,
   entraEndpoint,
+  entraV1Endpoint,
   identityEndpoint(),
 ]

@@ -44,12 +44,17 @@ export const entraEndpoint: TokenEndpoint = {
   protocol: entraProtocol,
   credential: bearer,
   bodyCredential: request => formCredential(request, 'client_assertion'),
-  readRequest: readForm,
+  readRequest: request => readEntraForm(request, () => resourceScope(formOf(request).get('scope'))),
   writeToken: (reply, issued) =>
     reply.headers(tokenHeaders(issued.served, issued.served.how)).send(JSON.stringify(tokenBody(issued))),
 }
 
-function readForm(request: FastifyRequest): TokenRequest {
+/**
+ * Checks the form of a request in Entra's protocol. Throws `invalid_request`, `invalid_tenant`, `invalid_scope`.
+ *
+ * @param readScope returns the scope of the form; called after the other fields are checked
+ */
+export function readEntraForm(request: FastifyRequest, readScope: () => string | undefined): TokenRequest {
   const form = formOf(request)
   form.refuseRepeated()
   const application = checkClientCredentials(request)
@@ -58,10 +63,7 @@ function readForm(request: FastifyRequest): TokenRequest {
     throw new BrokerError('invalid_request', 'client_id must be the client id of an application, which is a GUID.')
   }
   const { tenant } = membersOf(request.params)
-  return checkRequest(
-    { tenant, scope: resourceScope(form.get('scope')), application: application.toLowerCase() },
-    application,
-  )
+  return checkRequest({ tenant, scope: readScope(), application: application.toLowerCase() }, application)
 }
 
 /** Scopes of OpenID Connect, which MSAL for Go and for Java add to every request. They have no meaning without a user. */

@@ -57,7 +57,9 @@ describe('a request that the policy does not permit is explained', () => {
 })
 
 describe("a scope's name", () => {
-  for (const { endpoint, send } of rows.filter(({ endpoint: { name } }) => name !== 'identity'))
+  for (const { endpoint, send } of rows.filter(
+    ({ endpoint: { name } }) => !['identity', 'entra_v1_token'].includes(name),
+  ))
     test(`${endpoint.name}: gets the token of the scope, from the same cache entry`, async () => {
       const [byName, byScope] = [await send(endpoints, { scope: 'graph' }), await send(endpoints)]
       assert.equal(byName.status, 200, byName.text)
@@ -66,10 +68,14 @@ describe("a scope's name", () => {
       assert.equal(world.emulator.counts().endpoints.token.total, 1)
     })
 
-  test('identity: a resource is a resource, and not a name', async () => {
-    const reply = await endpoints.identity({ resource: 'graph' })
-    assert.equal(reply.status, 403)
-    assert.match(textIn(reply), /scope "graph\/\.default"/)
+  test('identity, entra_v1_token: a resource is a resource, and not a name', async () => {
+    for (const [status, reply] of [
+      [403, await endpoints.identity({ resource: 'graph' })],
+      [400, await endpoints.entraV1({ resource: 'graph' })],
+    ] as const) {
+      assert.equal(reply.status, status)
+      assert.match(textIn(reply), /scope "graph\/\.default"/)
+    }
   })
 
   test('audit lines of issued tokens have the scope, those of denied ones what the caller wrote', async () => {
