@@ -3,6 +3,7 @@ import type { FastifyInstance } from 'fastify'
 import { hasNameConstraints } from '../broker/authentication/certificates/chain.ts'
 import type { TokenService } from '../broker/issue-token.ts'
 import type { Events } from '../broker/events.ts'
+import type { LoopClocks } from '../broker/lib/clock.ts'
 import type { Config } from '../config/config.ts'
 import { buildApp, secureContextOf, type AppOptions } from '../http/server/app.ts'
 import { addDocs } from '../http/operations/docs.ts'
@@ -11,7 +12,7 @@ import { addEntraDocument } from '../http/token-endpoints/entra.ts'
 import { addOAuthMetadata } from '../http/token-endpoints/oauth.ts'
 import { addTokenEndpoint } from '../http/token-endpoints/token-endpoint.ts'
 import { addOperations, countResponses, type Operations } from '../http/operations/operations.ts'
-import { createOverloadDetector, sampleMs, shedLoad } from '../http/server/load-shedding.ts'
+import { createOverloadDetector, sampleMs, shedLoad, type OverloadDetector } from '../http/server/load-shedding.ts'
 import { addPurge, type Purge } from '../http/operations/purge.ts'
 import type { FollowedAuthorities } from '../outbound/files/client-authorities.ts'
 import { readTlsPair, watchTlsPair, type TlsPair } from '../outbound/files/tls-files.ts'
@@ -25,7 +26,7 @@ type SharedOperations = Omit<Operations, 'openMetrics'>
 
 interface ListenerOptions extends Pick<AppOptions, 'log' | 'isDraining'> {
   readonly events: Pick<Events, 'responded' | 'headerIgnored' | 'connectionDropped'>
-  readonly loopTime: () => number
+  readonly loop: LoopClocks
 }
 
 /**
@@ -34,7 +35,7 @@ interface ListenerOptions extends Pick<AppOptions, 'log' | 'isDraining'> {
  */
 export async function buildListeners(
   config: Config,
-  { log, isDraining, loopTime, events: { responded, headerIgnored, connectionDropped } }: ListenerOptions,
+  { log, isDraining, loop, events: { responded, headerIgnored, connectionDropped } }: ListenerOptions,
   parts: SharedOperations & Purge & { readonly tokenService: TokenService },
   authorities: FollowedAuthorities | undefined,
 ) {
@@ -49,7 +50,7 @@ export async function buildListeners(
     addOAuthMetadata(scope, config.publicUrl)
     addEntraDocument(scope, config)
   }
-  const overload = watchLoop(loopTime)
+  const overload = watchLoop(loop)
   const endpoints = tokenEndpoints().map(endpoint => (scope: FastifyInstance) => {
     shedLoad(scope, overload.isOverloaded)
     addTokenEndpoint(scope, parts.tokenService, endpoint)
@@ -63,6 +64,7 @@ export async function buildListeners(
   const { management: own } = config
   const app = buildApp(settings, own ? main : [...main, operations(false)])
   const management = own && buildApp(settings, [operations(true)])
+  app.addHook('onListen', overload.start)
   const unwatch = followTls(config, [app, management], tls, authorities, log)
   return {
     app,
@@ -76,11 +78,19 @@ export async function buildListeners(
   }
 }
 
-/** Samples the delay of the event loop at regular intervals. */
-function watchLoop(time: () => number) {
-  const { isOverloaded, sample } = createOverloadDetector(time)
-  const timer = setInterval(sample, sampleMs).unref()
-  return { isOverloaded, close: () => clearInterval(timer) }
+/** Samples the delay of the event loop at regular intervals from the moment it listens: a start is no overload. */
+function watchLoop(clocks: LoopClocks) {
+  let detector: OverloadDetector | undefined
+  let timer: NodeJS.Timeout | undefined
+  return {
+    isOverloaded: () => detector?.isOverloaded() ?? false,
+    start: (done: () => void) => {
+      detector = createOverloadDetector(clocks)
+      timer = setInterval(detector.sample, sampleMs).unref()
+      done()
+    },
+    close: () => clearInterval(timer),
+  }
 }
 
 /**

@@ -67,7 +67,7 @@ export async function wire(
   runtime = systemRuntime,
   createSecondLevel: CreateSecondLevel = () => undefined,
 ): Promise<Service> {
-  const { clock, random, loopTime } = runtime
+  const { clock, random, loop } = runtime
   const stopping = new AbortController()
   const isDraining = () => stopping.signal.aborted
   const isReady = () => readiness.isReady() && !isDraining()
@@ -89,7 +89,7 @@ export async function wire(
   const tokenService = createTokenService(deciders, cache, events)
   const readiness = createReadiness(needsOf(assertions, reloader.issuers), notReadyYet(log), random)
   const operations = { ...telemetry, ...operationsOf(cache, events), tokenService, events }
-  const servers = await buildListeners(config, { log, isDraining, events, loopTime }, operations, authorities)
+  const servers = await buildListeners(config, { log, isDraining, events, loop }, operations, authorities)
   await secondLevel?.start()
 
   return {

@@ -3,7 +3,8 @@ import { after, describe, type TestContext, test } from 'node:test'
 import type { Fault } from '../../emulator/faults.ts'
 import { isObject, type Json } from '../../emulator/jws.ts'
 import { sendRaw } from '../http/server/raw.ts'
-import { eventLoop, graph, type Reply, send, type TestBroker, until } from '../support/broker.ts'
+import { graph, type Reply, send, type TestBroker, until } from '../support/broker.ts'
+import { eventLoop } from '../support/event-loop.ts'
 import {
   assertDocumented,
   codesOf,
@@ -22,7 +23,7 @@ import { afterBadCredentials, requestInCrowd, brokerOptions, documentedWorld } f
 const world = await documentedWorld()
 const { emulator, clock } = world
 const fresh = (t: TestContext, environment = {}, late = false) =>
-  world.broker(t, { ...brokerOptions(world, environment), loopTime: eventLoop(late).time })
+  world.broker(t, { ...brokerOptions(world, environment), loop: eventLoop(late) })
 
 /** The documented errors that occurred, such as `issueToken invalid_tenant`. */
 const occurred = new Set<string>()

@@ -5,11 +5,10 @@ import tls from 'node:tls'
 import { type Emulator, startEmulator } from '../../emulator/emulator.ts'
 import { isObject, type Json } from '../../emulator/jws.ts'
 import { defaultSettings, type EmulatorOptions, sample } from '../../emulator/options.ts'
-import type { Clock, Wait } from '../../src/broker/lib/clock.ts'
+import type { Clock, LoopClocks, Wait } from '../../src/broker/lib/clock.ts'
 import { parsePolicy } from '../../src/broker/policy/file/parse.ts'
 import type { SecondLevel } from '../../src/broker/tokens/second-level.ts'
 import { readConfig } from '../../src/config/config.ts'
-import { lateMs, sampleMs } from '../../src/http/server/load-shedding.ts'
 import { type Service, wire } from '../../src/service/wire.ts'
 import { useIdentityOf, withIdentityOf } from './identity-endpoints.ts'
 
@@ -90,13 +89,6 @@ export class TestClock implements Clock {
   }
 }
 
-/** An event loop that is late by more than is allowed while `late` is true: see {@link BrokerOptions.loopTime}. */
-export function eventLoop(late: boolean): { late: boolean; readonly time: () => number } {
-  let now = 0
-  const loop = { late, time: () => (now += sampleMs + (loop.late ? lateMs + 1 : 0)) }
-  return loop
-}
-
 /** Waits for something that happens in the background: checks every 5 ms, and throws after `seconds`. */
 export async function until(what: string, happened: () => boolean | Promise<boolean>, seconds = 20): Promise<void> {
   for (const end = Date.now() + seconds * 1000; !(await happened());) {
@@ -124,8 +116,8 @@ export interface BrokerOptions {
   /** Replaces top-level fields of the policy of {@link policyOf}. */
   readonly policy?: Json
   readonly environment?: Readonly<Record<string, string>>
-  /** The time that the event loop reports at each check, every {@link sampleMs}. By default it stands still, so that no load is shed. */
-  readonly loopTime?: () => number
+  /** Read at each check of the event loop, every 100 ms. By default they stand still, so that no load is shed. */
+  readonly loop?: LoopClocks
   /** Measures how long callers and requests to Entra and the identity endpoint wait. Default: a timer. */
   readonly wait?: Wait
   /** A store that it shares with other brokers. */
@@ -204,11 +196,13 @@ export interface TestBroker {
   readonly events: (event: string) => readonly Json[]
 }
 
+const stillLoop: LoopClocks = { time: () => 0, cpu: () => 0 }
+
 async function startBroker(
   t: Closing,
   emulator: Emulator,
   clock: Clock,
-  { policy = {}, environment = {}, loopTime = () => 0, wait, secondLevel }: BrokerOptions,
+  { policy = {}, environment = {}, loop = stillLoop, wait, secondLevel }: BrokerOptions,
 ): Promise<TestBroker> {
   const written: string[] = []
   const sink = { write: (line: string) => void written.push(line), flush: () => undefined }
@@ -216,7 +210,7 @@ async function startBroker(
     readConfig({ ...emulator.environment(), BROKER_POLICY_FILE: 'in-memory', ...environment }),
     parsePolicy(JSON.stringify({ ...policyOf(emulator), ...policy })),
     sink,
-    { clock, random: () => 0.5, loopTime, ...(wait && { wait }) },
+    { clock, random: () => 0.5, loop, ...(wait && { wait }) },
     () => secondLevel,
   )
   t.after(() => service.close())

@@ -12,13 +12,21 @@ export const systemClock: Clock = Object.freeze({ now: () => Date.now(), monoton
 /** Resolves after `ms`; rejects when the signal aborts first. */
 export type Wait = (ms: number, signal: AbortSignal) => Promise<void>
 
+/** The clocks with which the lateness of the event loop is judged. */
+export interface LoopClocks {
+  /** Monotonic milliseconds. */
+  readonly time: () => number
+  /** Milliseconds of CPU time that the process has used since its start, on all its threads. */
+  readonly cpu: () => number
+}
+
 /** What tests can replace: clocks and random numbers. */
 export interface Runtime {
   readonly clock: Clock
   /** Uniform in [0, 1). */
   readonly random: () => number
-  /** Monotonic milliseconds with which the lateness of the event loop is measured. Separate, since tests stop the clock. */
-  readonly loopTime: () => number
+  /** Separate from {@link clock}, since tests stop that one. */
+  readonly loop: LoopClocks
   /** Measures how long callers and requests to Entra and the identity endpoint wait. Default: a timer. */
   readonly wait?: Wait
 }
@@ -27,5 +35,10 @@ export interface Runtime {
 export const systemRuntime: Runtime = {
   clock: systemClock,
   random: Math.random,
-  loopTime: systemClock.monotonic,
+  loop: { time: systemClock.monotonic, cpu: usedCpuMs },
+}
+
+function usedCpuMs(): number {
+  const { user, system } = process.cpuUsage()
+  return (user + system) / 1000
 }

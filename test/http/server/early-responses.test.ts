@@ -6,7 +6,8 @@ import { createAuthority } from '../../../emulator/certificates.ts'
 import { mkdtempSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { eventLoop, graph, startWorld, until } from '../../support/broker.ts'
+import { graph, startWorld, until } from '../../support/broker.ts'
+import { eventLoop } from '../../support/event-loop.ts'
 import { sampleMs } from '../../../src/http/server/load-shedding.ts'
 import { secret, startAgent } from '../../agent/world.ts'
 
@@ -20,7 +21,7 @@ writeFileSync(tlsFiles.TLS_CERT_FILE, certPem)
 writeFileSync(tlsFiles.TLS_KEY_FILE, keyPem)
 const broker = await world.broker({ after }, { environment: { MANAGEMENT_PORT: '0' } })
 const secure = await world.broker({ after }, { environment: tlsFiles })
-const shedding = await world.broker({ after }, { loopTime: loop.time })
+const shedding = await world.broker({ after }, { loop })
 const agent = await startAgent({ after }, world, broker)
 const token = await world.emulator.mintCallerToken()
 const bearer = `Authorization: Bearer ${token}\r\n`

@@ -1,51 +1,45 @@
 import assert from 'node:assert/strict'
-import { describe, test } from 'node:test'
+import { availableParallelism } from 'node:os'
+import { test } from 'node:test'
 import { systemRuntime, systemClock } from '../../../src/broker/lib/clock.ts'
-import { createOverloadDetector, lateMs, sampleMs } from '../../../src/http/server/load-shedding.ts'
-import { eventLoop, graph, observers, sampleCaller, send, startWorld, until } from '../../support/broker.ts'
+import { parsePolicy } from '../../../src/broker/policy/file/parse.ts'
+import { readConfig } from '../../../src/config/config.ts'
+import { wire } from '../../../src/service/wire.ts'
+import { graph, observers, policyOf, sampleCaller, send, startWorld, until } from '../../support/broker.ts'
+import { eventLoop } from '../../support/event-loop.ts'
 import { endpointRows, errorIn, exchangeRow, expectedError, tokenEndpointsOf } from '../../support/token-endpoints.ts'
 
-/** An overload gauge that is read after each of these delays, in milliseconds. */
-function after(...delays: readonly number[]): boolean {
-  let now = 0
-  const { isOverloaded, sample } = createOverloadDetector(() => now)
-  for (const ms of delays) {
-    now += ms
-    sample()
-  }
-  return isOverloaded()
-}
-const late = sampleMs + lateMs + 1
+const world = await startWorld()
 
-describe('an event loop that is late twice in a row is overloaded', () => {
-  const table: readonly [delays: readonly number[], expected: boolean, why: string][] = [
-    [[], false, 'at the start'],
-    [[sampleMs, sampleMs], false, 'in time'],
-    [[late], false, 'late once'],
-    [[sampleMs, 5000], false, 'a long pause: garbage, a large policy'],
-    [[late, late], true, 'late twice'],
-    [[late - 1, late - 1], false, 'late by exactly what is allowed'],
-    [[late, sampleMs, late], false, 'late, in time, late'],
-    [[late, late, sampleMs], false, 'in time again'],
-    [[late, late, late, late], true, 'late all the time'],
-  ]
-  for (const [delays, expected, why] of table)
-    test(`${expected}: ${why}`, () => assert.equal(after(...delays), expected))
+test("the clocks are the process's own by default: CPU time is that of all threads, in milliseconds", () => {
+  assert.equal(systemRuntime.loop.time, systemClock.monotonic)
+  const { user, system } = process.cpuUsage()
+  const used = systemRuntime.loop.cpu()
+  assert.ok(used >= (user + system) / 1000)
+  assert.ok(used <= process.uptime() * 1000 * availableParallelism() + 10_000)
 })
 
-test("the clock is the process's own by default", () => {
-  assert.equal(systemRuntime.loopTime, systemClock.monotonic)
+test('a start is no overload: samples begin when it listens', async t => {
+  let readings = 0
+  const loop = { time: () => readings++, cpu: () => 0 }
+  const config = readConfig({ ...world.emulator.environment(), BROKER_POLICY_FILE: 'in-memory' })
+  const policy = parsePolicy(JSON.stringify(policyOf(world.emulator)))
+  const sink = { write: () => undefined, flush: () => undefined }
+  const service = await wire(config, policy, sink, { clock: world.clock, random: Math.random, loop })
+  t.after(() => service.close())
+  assert.equal(readings, 0)
+  await service.app.listen({ host: '127.0.0.1', port: 0 })
+  assert.ok(readings > 0)
 })
 
 test('token requests are refused during the overload, probes and operators are not, and afterwards all are served', async t => {
-  const world = await startWorld()
   const loop = eventLoop(false)
   const operator = { name: 'operator', callers: [sampleCaller], permissions: ['purge'] }
   const granting = { name: 'sample', callers: [sampleCaller], tenants: ['contoso'], scopes: [graph] }
   const broker = await world.broker(t, {
     policy: { rules: [granting, observers, operator] },
     environment: { BROKER_PUBLIC_URL: 'https://broker.example' },
-    loopTime: loop.time,
+    loop,
   })
   const endpoints = await tokenEndpointsOf(world, broker)
   const sends = [...endpointRows.map(({ send: request }) => request), exchangeRow]
