@@ -88,6 +88,7 @@ export function connectRedis(
     isConnected: () => main.client() !== undefined,
     trouble: main.trouble,
     close: async () => {
+      credentials.close?.()
       await Promise.all([main.close(), subscriptions.close()])
     },
   }

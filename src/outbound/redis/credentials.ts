@@ -14,6 +14,8 @@ export interface CredentialsSource {
   readonly get: () => Promise<RedisCredentials | undefined>
   /** Calls `listener` with credentials with which live connections must authenticate again. Absent if that never happens. */
   readonly onRenewed?: (listener: (credentials: RedisCredentials) => void) => void
+  /** Ends what the source does in the background. */
+  readonly close?: () => void
 }
 
 const maxPasswordBytes = 4096
