@@ -1,4 +1,5 @@
-// Not tested, so that this project does not need .NET.
+#:package Azure.Identity@1.21.0
+// Not tested, so that this project does not need .NET. Run it with: dotnet run WorkloadIdentity.cs [scope]
 // Set AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_FEDERATED_TOKEN_FILE as on AKS, and AZURE_AUTHORITY_HOST to the broker.
 using Azure.Core;
 using Azure.Identity;

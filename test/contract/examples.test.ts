@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { readdirSync } from 'node:fs'
 import { describe, test } from 'node:test'
 import { parseAllDocuments } from 'yaml'
 import { isObject, membersOf } from '../../src/broker/lib/json-members.ts'
@@ -68,4 +69,14 @@ test('the systemd unit starts an agent with valid flags, and a folder for its se
   // Otherwise systemd removes the folder at each restart, and the workload's secret becomes invalid.
   assert.match(unit, /^RuntimeDirectoryPreserve=restart$/m)
   assert.ok('port' in listen && unit.includes(`IDENTITY_ENDPOINT=http://127.0.0.1:${listen.port}/identity/token`))
+})
+
+describe('each C# example is one file that .NET 10 runs by itself', () => {
+  for (const name of readdirSync(new URL('../../examples/csharp', import.meta.url)))
+    test(name, () => {
+      const [first = '', ...rest] = read(`examples/csharp/${name}`).split('\n')
+      assert.match(first, /^#:package Azure\.Identity@\d+\.\d+\.\d+$/)
+      const code = rest.find(line => !/^(?:#:|\/\/|using [\w.]+;|$)/.test(line))
+      assert.match(code ?? '', /^var /, 'a program begins with statements')
+    })
 })
