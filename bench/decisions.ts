@@ -7,8 +7,8 @@ import { parsePolicy } from '../src/broker/policy/file/parse.ts'
 /**
  * `npm run bench:decisions` measures how many policy decisions fit into a second of CPU time, without any cache of
  * decisions, with 10 rules and tenants and with 10,000 of each. With 10,000 it also measures a thousand different
- * requests in turn, so that the data is no longer in the processor's cache. Each line is the median of three runs in
- * this process.
+ * requests in turn, so that the data is no longer in the processor's cache; and denied requests of a caller that no rule
+ * lists: its first request, and a loop of different ones. Each line is the median of three runs in this process.
  *
  * Then it measures how many forged tokens a broker can refuse before a legitimate caller gets slower (forged.ts).
  */
@@ -91,6 +91,28 @@ function policyOf(shape: Shape, count: number): Policy {
   )
 }
 
+/** Measures denied requests per second of CPU time, for tenants in turn: of one caller, or each of another one. */
+function measureDenied(shape: Shape, policy: Policy, isFirst: boolean): number {
+  const count = policy.rules.length
+  const stranger = (nth: number): JwtFacts => ({
+    kind: 'jwt',
+    issuer: 'onprem',
+    subject: `stranger ${nth}`,
+    claims: {},
+  })
+  const one = stranger(0)
+  return rateOf(nth => {
+    const tokenRequest = {
+      tenant: `t${shape.tenant(nth % count, count)}`,
+      scope,
+      application: 'default',
+      minExpiresIn: 0,
+    }
+    const { verdict } = decide(policy, isFirst ? stranger(nth) : one, tokenRequest, id(1))
+    if (verdict !== 'denied') throw new Error(verdict)
+  })
+}
+
 /** Measures decisions per second of CPU time, with `different` requests in turn. */
 function measure(shape: Shape, policy: Policy, different: number): number {
   const count = policy.rules.length
@@ -105,19 +127,23 @@ function measure(shape: Shape, policy: Policy, different: number): number {
     }
     return { caller, tokenRequest }
   })
+  return rateOf(nth => {
+    const request = requests[nth % different]
+    if (request && decide(policy, request.caller, request.tokenRequest, undefined).verdict === 'denied') {
+      throw new Error(`${shape.name}: denied`)
+    }
+  })
+}
+
+/** How often a function runs in a second of CPU time: the median of the runs. */
+function rateOf(act: (nth: number) => void): number {
   const rates = Array.from({ length: runs }, () => {
-    let decided = 0
+    let done = 0
     const begun = process.cpuUsage().user
     while (process.cpuUsage().user - begun < runMs * 1000) {
-      for (let nth = 0; nth < decisionsBetweenClockReadings; nth++) {
-        const request = requests[decided % different]
-        if (request && decide(policy, request.caller, request.tokenRequest, undefined).verdict === 'denied') {
-          throw new Error(`${shape.name}: denied`)
-        }
-        decided++
-      }
+      for (let nth = 0; nth < decisionsBetweenClockReadings; nth++) act(done++)
     }
-    return decided / ((process.cpuUsage().user - begun) / 1e6)
+    return done / ((process.cpuUsage().user - begun) / 1e6)
   })
   return rates.toSorted((a, b) => a - b)[Math.floor(runs / 2)] ?? 0
 }
@@ -129,13 +155,14 @@ for (const shape of shapes) {
     [10_000, 10, 1000],
   ] as const) {
     const policy = policyOf(shape, count)
-    for (const different of differents) {
-      const rate = Math.round(measure(shape, policy, different))
-      const what = `${count} rules and tenants, ${different} requests in turn`
+    const report = (what: string, rate: number): void =>
       print(
-        `${shape.name}: ${what}: ${rate.toLocaleString('en')} decisions/s (${(1_000_000 / rate).toFixed(2)} µs each)`,
+        `${shape.name}: ${count} rules and tenants, ${what}: ${Math.round(rate).toLocaleString('en')} decisions/s ` +
+          `(${(1_000_000 / rate).toFixed(2)} µs each)`,
       )
-    }
+    for (const different of differents) report(`${different} requests in turn`, measure(shape, policy, different))
+    report('denied, each of another caller', measureDenied(shape, policy, true))
+    report('denied, all of one caller', measureDenied(shape, policy, false))
   }
 }
 await measureForged(print)

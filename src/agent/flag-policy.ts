@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto'
 import type { CallerMatcher } from '../broker/policy/caller-matcher.ts'
-import { indexPolicy } from '../broker/policy/file/compile.ts'
+import { EntryIndex } from '../broker/policy/entry-index.ts'
 import { authorize, createAuthorize, type Authorize } from '../broker/authorization/authorize.ts'
-import type { TokenRequest, Policy } from '../broker/policy/model.ts'
+import type { Policy, PolicyIndex, Rule, TokenRequest } from '../broker/policy/model.ts'
 import { BrokerError } from '../errors.ts'
 
 const secretHolder: CallerMatcher = {
@@ -39,7 +39,7 @@ export function policyOfFlags(tenant: string): Policy {
     denials: [],
     rules,
     namedClaims: new Map(),
-    index: indexPolicy(rules, []),
+    index: indexOf(rules),
     warnings: [],
     hints: [],
   }
@@ -56,13 +56,20 @@ function grantAlso(policy: Policy, { scope, application }: TokenRequest): Policy
     scopes: new Set([scope]),
     applications: new Set([application]),
   }))
+  const applications = new Map([[application, application]])
   return {
     ...policy,
-    applications: new Map([[application, application]]),
+    applications,
     scopes: new Map([[scope, scope]]),
     rules,
-    index: indexPolicy(rules, []),
+    index: indexOf(rules, applications),
   }
+}
+
+function indexOf(rules: readonly Rule[], applications?: ReadonlyMap<string, string>): PolicyIndex {
+  const index = new EntryIndex(applications)
+  for (const rule of rules) index.addRule(rule)
+  return index
 }
 
 /**

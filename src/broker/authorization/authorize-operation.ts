@@ -38,13 +38,8 @@ export function createAuthorizeOperation(denied: OperationDenied): AuthorizeOper
  * @throws BrokerError `not_permitted`
  */
 export function requirePermission(policy: Policy, caller: Caller, permission: Permission): void {
-  const isDenied = policy.denials.some(
-    ({ callers, tenants, scopes, clientIds }) =>
-      !tenants && !scopes && !clientIds && callers?.some(test => test.matches(caller)),
-  )
-  const isGranted = policy.rules.some(
-    rule => rule.permissions.has(permission) && rule.callers.some(test => test.matches(caller)),
-  )
+  const isDenied = policy.index.barring(caller).length > 0
+  const isGranted = policy.index.permitting(caller).some(({ permissions }) => permissions.has(permission))
   if (isGranted && !isDenied) return
   throw operationNotPermitted(caller, permission, isDenied ? 'denied' : 'no_rule')
 }

@@ -42,13 +42,13 @@ export function decide(
 }
 
 function decideTarget(policy: Policy, caller: CallerFacts, target: Target, homeTenant: string | undefined): Decision {
-  if (policy.index.denials(target.tenant).some(denial => denies(denial, caller, target))) {
+  if (policy.index.denials(target.tenant, caller).some(denial => barsTarget(denial, target))) {
     return { verdict: 'denied', reason: 'denied' }
   }
   let undecided = false
   const granting: Rule[] = []
-  for (const rule of policy.index.rules(target.tenant)) {
-    if (!rule.callers.some(test => test.matches(caller)) || !coversTarget(rule, target)) continue
+  for (const rule of policy.index.rules(target.tenant, caller)) {
+    if (!coversTarget(rule, target)) continue
     if (rule.tenants !== '*' || (homeTenant !== undefined && target.tenant !== homeTenant)) granting.push(rule)
     else undecided ||= homeTenant === undefined
   }
@@ -74,14 +74,10 @@ export const scopeOf = ({ scopes }: Policy, wanted: string): string | undefined 
  * has it.
  */
 export function applicationsOf(
-  { applications }: Policy,
+  { applications, index }: Policy,
   wanted: string,
 ): readonly Pick<Target, 'application' | 'clientId'>[] {
-  if (isGuid(wanted)) {
-    return [...applications]
-      .filter(([, clientId]) => clientId === wanted)
-      .map(([application, clientId]) => ({ application, clientId }))
-  }
+  if (isGuid(wanted)) return index.applications(wanted).map(application => ({ application, clientId: wanted }))
   const clientId = applications.get(wanted)
   return clientId === undefined ? [] : [{ application: wanted, clientId }]
 }
@@ -99,11 +95,11 @@ export function coversTarget(rule: Rule, target: Target): boolean {
 }
 
 /** Whether every part that a denial has matches. */
-export function denies(denial: Denial, caller: CallerFacts, target: Target): boolean {
-  return (
-    (denial.tenants?.has(target.tenant) ?? true) &&
-    (denial.scopes?.has(target.scope) ?? true) &&
-    (denial.clientIds?.has(target.clientId) ?? true) &&
-    (denial.callers?.some(test => test.matches(caller)) ?? true)
-  )
-}
+export const denies = (denial: Denial, caller: CallerFacts, target: Target): boolean =>
+  barsTarget(denial, target) && (denial.callers?.some(test => test.matches(caller)) ?? true)
+
+/** Whether a denial's tenants, scopes and applications include the target, as far as it has them. */
+const barsTarget = ({ tenants, scopes, clientIds }: Denial, target: Target): boolean =>
+  (tenants?.has(target.tenant) ?? true) &&
+  (scopes?.has(target.scope) ?? true) &&
+  (clientIds?.has(target.clientId) ?? true)

@@ -1,3 +1,4 @@
+import type { CallerFacts } from './caller-facts.ts'
 import type { CallerMatcher } from './caller-matcher.ts'
 import type { ClaimNames } from './file/named-claims.ts'
 
@@ -92,10 +93,18 @@ export interface Target {
   readonly scope: string
 }
 
-/** The entries of a policy that can match a tenant, by its id in lower case: every entry that does, and those for all tenants. */
+/** Finds the entries of a policy that list a caller. */
 export interface PolicyIndex {
-  readonly rules: (tenant: string) => readonly Rule[]
-  readonly denials: (tenant: string) => readonly Denial[]
+  /** The rules that list the caller, for a tenant (by its id in lower case) and for every tenant. */
+  readonly rules: (tenant: string, caller: CallerFacts) => readonly Rule[]
+  /** The denials that list the caller or have no callers, for a tenant and for every tenant. */
+  readonly denials: (tenant: string, caller: CallerFacts) => readonly Denial[]
+  /** The rules with permissions that list the caller. */
+  readonly permitting: (caller: CallerFacts) => readonly Rule[]
+  /** The denials of the caller that have nothing but callers: they deny permissions too. */
+  readonly barring: (caller: CallerFacts) => readonly Denial[]
+  /** The names of the applications that have a client id, which is in lower case. */
+  readonly applications: (clientId: string) => readonly string[]
 }
 
 /** A policy file, validated and compiled. It is frozen: a new version is a new value. */
@@ -114,7 +123,7 @@ export interface Policy {
   readonly rules: readonly Rule[]
   /** The claims that rules and denials name, by the issuer's name. Of a caller's token, no others are kept. */
   readonly namedClaims: ReadonlyMap<string, ClaimNames>
-  /** The rules and denials by tenant. */
+  /** The rules and denials by tenant and caller. */
   readonly index: PolicyIndex
   /** What is valid but probably a mistake. */
   readonly warnings: readonly string[]

@@ -64,7 +64,8 @@ describe('a policy of very many tenants and rules', () => {
     const { result, turns, longestMs } = await watchTurns(() => loadPolicy(file, 'x'))
     assert.equal(result.tenants.size, tenantCount)
     assert.equal(result.rules.length, ruleCount)
-    assert.equal(result.index.rules(`${ids.home.slice(0, -6)}100007`)[0]?.name, 'rule 7')
+    const caller = { kind: 'jwt', issuer: 'onprem', subject: 'system:serviceaccount:team-7:x', claims: {} } as const
+    assert.equal(result.index.rules(`${ids.home.slice(0, -6)}100007`, caller)[0]?.name, 'rule 7')
     assert.ok(turns > runs(100), `${turns} turns`)
     assert.ok(longestMs < 100, `${longestMs} ms in one turn`)
   })

@@ -1,7 +1,8 @@
 import { compileCaller, compileDeniedCaller } from '../caller-matcher.ts'
 import { beginningOf, keyInstances } from './api-key-entries.ts'
 import { NamedClaims } from './named-claims.ts'
-import type { ApiKeySettings, Denial, IssuerSettings, Limit, Policy, PolicyIndex, Rule } from '../model.ts'
+import { EntryIndex } from '../entry-index.ts'
+import type { ApiKeySettings, Denial, IssuerSettings, Limit, Policy, Rule } from '../model.ts'
 import { partsOf, type PolicyPart, type RestText } from './policy-parts.ts'
 import type { DenialText, Path, PolicyText, RuleText } from './schema.ts'
 import { NamedScopes } from './scope-entries.ts'
@@ -24,7 +25,8 @@ export function compilePolicy(text: PolicyText, version: string): Policy {
 export class PolicyCompiler {
   readonly #tenants = new Map<string, string>()
   readonly #rules: Rule[] = []
-  readonly #rulesByTenant = new TenantIndex<Rule>()
+  #index = new EntryIndex()
+  #applications: ReadonlyMap<string, string> = new Map()
   /** The names of issuers and API keys that rules refer to. */
   readonly #used = { issuers: new Set<string | undefined>(), apiKeys: new Set<string | undefined>() }
   #rest: RestText = { applications: {} }
@@ -38,12 +40,14 @@ export class PolicyCompiler {
       this.#rest = rest
       this.#claims = new NamedClaims(Object.keys(rest.issuers ?? {}))
       this.#scopes = new NamedScopes(rest.scopes)
+      this.#applications = new Map(Object.entries(rest.applications).map(([name, id]) => [name, id.toLowerCase()]))
+      this.#index = new EntryIndex(this.#applications)
       for (const { callers = [] } of rest.deny ?? []) callers.forEach(this.#claims.add)
     }
     for (const text of rules) {
       const rule = compileRule(text, this.#rules.length, this.#sets)
       this.#rules.push(rule)
-      this.#rulesByTenant.add(rule)
+      this.#index.addRule(rule)
       for (const caller of text.callers) {
         this.#used.issuers.add(caller.issuer)
         this.#used.apiKeys.add(caller.apiKey)
@@ -55,9 +59,10 @@ export class PolicyCompiler {
   /** The policy of all parts. Call it once, after the last part. */
   finish(version: string): Policy {
     const { deny = [], issuers = {}, apiKeys } = this.#rest
-    const applications = new Map(Object.entries(this.#rest.applications).map(([name, id]) => [name, id.toLowerCase()]))
+    const applications = this.#applications
     const clientIds = (names: readonly string[]) => new Set(names.map(name => applications.get(name) ?? name))
     const denials = deny.map((denial, order) => compileDenial(denial, order, this.#sets, clientIds))
+    for (const denial of denials) this.#index.addDenial(denial)
     return Object.freeze({
       version,
       applications,
@@ -68,7 +73,7 @@ export class PolicyCompiler {
       denials: Object.freeze(denials),
       rules: Object.freeze(this.#rules),
       namedClaims: this.#claims.byIssuer,
-      index: { rules: this.#rulesByTenant.find, denials: TenantIndex.of(denials).find },
+      index: this.#index,
       warnings: Object.freeze(this.#warnings()),
       hints: Object.freeze(this.#scopes.hints()),
     })
@@ -134,35 +139,4 @@ function compileDenial(denial: DenialText, order: number, sets: Sets, clientIds:
     ...(denial.scopes && { scopes: sets.scopes(denial.scopes, ['deny', order]) }),
     ...(denial.applications && { clientIds: clientIds(denial.applications) }),
   })
-}
-
-/**
- * Indexes rules and denials by tenant, since long policies have many tenants. A decision tries only the entries that list
- * its tenant and those for every tenant, so its time grows with their number.
- */
-export const indexPolicy = (rules: readonly Rule[], denials: readonly Denial[]): PolicyIndex => ({
-  rules: TenantIndex.of(rules).find,
-  denials: TenantIndex.of(denials).find,
-})
-
-/** A rule without tenants has an empty set, so it is in no list. A denial without tenants applies to every tenant. */
-class TenantIndex<T extends Rule | Denial> {
-  readonly #everywhere: T[] = []
-  readonly #lists = new Map<string, T[]>()
-
-  static of<T extends Rule | Denial>(entries: readonly T[]): TenantIndex<T> {
-    const index = new TenantIndex<T>()
-    for (const entry of entries) index.add(entry)
-    return index
-  }
-
-  add(entry: T): void {
-    if (entry.tenants === undefined || entry.tenants === '*') this.#everywhere.push(entry)
-    else for (const tenant of entry.tenants) this.#lists.getOrInsertComputed(tenant, () => []).push(entry)
-  }
-
-  readonly find = (tenant: string): readonly T[] => {
-    const named = this.#lists.get(tenant)
-    return named ? named.concat(this.#everywhere) : this.#everywhere
-  }
 }
