@@ -34,6 +34,7 @@ export interface RedisClient {
   readonly authenticate: (credentials: RedisCredentials) => Promise<void>
   /** Resolves once the connection is lost or destroyed, to the reason. */
   readonly lost: Promise<Error>
+  readonly isLost: () => boolean
   readonly destroy: (reason: Error) => void
 }
 
@@ -68,8 +69,13 @@ export async function openClient(
     commandOptions: { timeout: 0 },
   })
   const lost = Promise.withResolvers<Error>()
-  raw.on('error', (error: Error) => lost.resolve(error))
-  raw.on('end', () => lost.resolve(new Error('the connection was closed')))
+  let isLost = false
+  const lose = (reason: Error): void => {
+    isLost = true
+    lost.resolve(reason)
+  }
+  raw.on('error', lose)
+  raw.on('end', () => lose(new Error('the connection was closed')))
   await connectInTime(raw, signal)
   const typed = raw.withTypeMapping({ [RESP_TYPES.BLOB_STRING]: Buffer })
   const command = (args: RedisCommand): Promise<unknown> => typed.sendCommand(args)
@@ -86,8 +92,9 @@ export async function openClient(
       await command(['AUTH', username, password])
     },
     lost: lost.promise,
+    isLost: () => isLost,
     destroy: reason => {
-      lost.resolve(reason)
+      lose(reason)
       raw.destroy()
     },
   }

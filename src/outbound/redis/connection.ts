@@ -52,6 +52,8 @@ export interface ConnectionParts {
 
 /** Milliseconds for the subscription to a channel. */
 const subscribeMs = 2_000
+/** Milliseconds between two attempts to find another server in place of one that is read-only. */
+const readOnlyEveryMs = 30_000
 /** A trouble that stays the same is logged once in this time. */
 const logEveryMs = 60_000
 
@@ -72,14 +74,16 @@ export function connectRedis(
   const common = { open: createOpener(address, credentials), random, timing }
   const main = createLink({ ...common, ...createReport(log, address, monotonic, notify) })
   const subscriptions = createSubscriptions(common, notify)
+  const clients = (): readonly (RedisClient | undefined)[] => [main.client(), subscriptions.client()]
+  const relocate = createRelocation(clients, monotonic)
   credentials.onRenewed?.(renewed => {
-    for (const client of [main.client(), subscriptions.client()]) authenticateAgain(client, renewed)
+    for (const client of clients()) authenticateAgain(client, renewed)
   })
   return {
     send: async (commands, deadlineMs, atomic = false) => {
       const client = main.client()
       if (!client) throw new Error(`not connected to Redis: ${main.trouble() ?? 'closed'}`)
-      return sendInTime(client, commands, deadlineMs, atomic)
+      return sendInTime(client, commands, deadlineMs, atomic, relocate)
     },
     subscribe: subscriptions.add,
     onConnected: listener => {
@@ -94,15 +98,43 @@ export function connectRedis(
   }
 }
 
-async function sendInTime(client: RedisClient, commands: readonly RedisCommand[], deadlineMs: number, atomic: boolean) {
+/** @param relocate is called with each reply and error */
+async function sendInTime(
+  client: RedisClient,
+  commands: readonly RedisCommand[],
+  deadlineMs: number,
+  atomic: boolean,
+  relocate: (reply: unknown) => void,
+): Promise<readonly unknown[]> {
   try {
     const replies = await within(client.send(commands, atomic), deadlineMs)
+    replies.forEach(relocate)
     const moved = replies.find(isMoved)
     if (moved !== undefined) throw moved
     return replies
   } catch (thrown) {
-    if (isMoved(thrown)) client.destroy(new Error('another node of the cluster has the names of the broker now'))
+    relocate(thrown)
     throw thrown
+  }
+}
+
+const isReadOnly = (reply: unknown): boolean => reply instanceof Error && reply.message.startsWith('READONLY ')
+
+/**
+ * Ends both connections when a reply says that another server is the right one: after a failover, a server that was the
+ * primary keeps its connections, and would refuse writes for ever. One that stays read-only is still read from, and only
+ * looked at again every 30 s.
+ */
+function createRelocation(clients: () => readonly (RedisClient | undefined)[], monotonic: () => number) {
+  let readOnlyAt = Number.NEGATIVE_INFINITY
+  const leave = (reason: string): void => {
+    for (const client of clients()) client?.destroy(new Error(reason))
+  }
+  return (reply: unknown): void => {
+    if (isMoved(reply)) leave('another node of the cluster has the names of the broker now')
+    if (!isReadOnly(reply) || monotonic() - readOnlyAt < readOnlyEveryMs) return
+    readOnlyAt = monotonic()
+    leave('it is read-only; another server may be the primary now')
   }
 }
 

@@ -85,7 +85,7 @@ export function createLink({ open, prepare, up, down, random, timing }: LinkSett
   }
   const ended = run()
   return {
-    client: () => client,
+    client: () => (client?.isLost() === false ? client : undefined),
     trouble: () => trouble,
     close: async () => {
       closing.abort()

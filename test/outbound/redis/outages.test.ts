@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict'
+import { connect as connectTcp, createServer, type Socket } from 'node:net'
 import { describe, test } from 'node:test'
-import { until } from '../../support/broker.ts'
+import { until, type Closing } from '../../support/broker.ts'
+import { movableClock } from '../../support/clock.ts'
 import { freePort } from '../../support/ports.ts'
 import { startRedis, withoutRedis } from '../../support/redis-server.ts'
-import { ample, connected, connection } from './world.ts'
+import { ample, connected, connection, type Connected } from './world.ts'
 
 describe('outages', { skip: withoutRedis }, () => {
   test('without a server, commands are rejected at once with the reason, which is logged once', async t => {
@@ -84,40 +86,50 @@ describe('outages', { skip: withoutRedis }, () => {
     )
   })
 
-  for (const [what, settings, message] of [
-    ['read-only', ['--replicaof', '127.0.0.1 1'], /^READONLY/],
-    ['full', ['--maxmemory', '1b', '--maxmemory-policy', 'noeviction'], /^OOM/],
-  ] as const)
-    test(`a server that is ${what}: writes are refused, reads are not, and the connection stays`, async t => {
-      const server = await startRedis(t, { settings })
-      const redis = connection(t, server)
+  test('a server that is full: writes are refused, reads are not, and the connection stays', async t => {
+    const server = await startRedis(t, { settings: ['--maxmemory', '1b', '--maxmemory-policy', 'noeviction'] })
+    const redis = connection(t, server)
+    await connected(redis)
+    await refusesWrites(redis, /^OOM/)
+    assert.deepEqual(
+      redis.lines.map(({ level }) => level),
+      ['info'],
+    )
+  })
+
+  test('a server that stays read-only: writes are refused, reads are not; it is left once in 30 s', async t => {
+    const server = await startRedis(t, { settings: ['--replicaof', '127.0.0.1 1'] })
+    const { monotonic, advance } = movableClock()
+    const redis = connection(t, server, undefined, { monotonic })
+    const left = () => redis.lines.filter(({ level }) => level === 'warn').length
+    for (const [ms, times] of [
+      [0, 1],
+      [29_999, 1],
+      [1, 2],
+    ] as const) {
+      advance(ms)
       await connected(redis)
-      const [write, read] = await redis.send(
-        [
-          ['SET', 'a', '1'],
-          ['GET', 'a'],
-        ],
-        ample,
-      )
-      assert.match(write instanceof Error ? write.message : '', message)
-      assert.equal(read, null)
-      await assert.rejects(
-        redis.send(
-          [
-            ['SET', 'a', '1'],
-            ['GET', 'a'],
-          ],
-          ample,
-          true,
-        ),
-        { message },
-      )
-      assert.equal(await redis.one('GET', 'a'), null)
-      assert.deepEqual(
-        redis.lines.map(({ level }) => level),
-        ['info'],
-      )
-    })
+      await refusesWrites(redis, /^READONLY/)
+      await until('left', () => left() === times)
+    }
+    assert.match(JSON.stringify(redis.lines), /it is read-only; another server may be the primary now/)
+  })
+
+  test('after a failover behind one name, the former primary is left for the new one', async t => {
+    const [former, next] = [await startRedis(t), await startRedis(t)]
+    let target = former.port
+    const redis = connection(t, { port: await forward(t, () => target) })
+    const received: string[] = []
+    redis.subscribe('events', message => received.push(String(message)))
+    await connected(redis)
+    target = next.port
+    await former.command('REPLICAOF', '127.0.0.1', '1')
+    assert.match(String(await redis.one('SET', 'a', '1')), /READONLY/)
+    await until('connected to the new primary', async () => (await redis.one('SET', 'a', '1').catch(() => 0)) === 'OK')
+    assert.equal(await next.command('GET', 'a'), '1')
+    await until('subscribed there', async () => (await next.command('PUBLISH', 'events', 'hello')) === ':1')
+    await until('received', () => received.includes('hello'))
+  })
 
   test('a server that is stopped does not fill the memory: commands without a reply are limited', async t => {
     const server = await startRedis(t)
@@ -171,3 +183,51 @@ describe('outages', { skip: withoutRedis }, () => {
     server.resume()
   })
 })
+
+/** A write and a read, each alone and in a transaction: the writes are refused, and the read is not. */
+async function refusesWrites(redis: Connected, message: RegExp): Promise<void> {
+  const [write, read] = await redis.send(
+    [
+      ['SET', 'a', '1'],
+      ['GET', 'a'],
+    ],
+    ample,
+  )
+  assert.match(write instanceof Error ? write.message : '', message)
+  assert.equal(read, null)
+  await connected(redis)
+  await assert.rejects(
+    redis.send(
+      [
+        ['SET', 'a', '1'],
+        ['GET', 'a'],
+      ],
+      ample,
+      true,
+    ),
+    { message },
+  )
+  assert.equal(await redis.one('GET', 'a'), null)
+}
+
+/** Forwards connections to a port of this moment. Resolves to the port where it listens. */
+async function forward(closing: Closing, target: () => number): Promise<number> {
+  const sockets = new Set<Socket>()
+  const server = createServer(incoming => {
+    const outgoing = connectTcp({ host: '127.0.0.1', port: target() })
+    for (const socket of [incoming, outgoing]) {
+      sockets.add(socket)
+      socket.on('error', () => undefined)
+    }
+    incoming.pipe(outgoing).pipe(incoming)
+  })
+  const { promise, resolve } = Promise.withResolvers<void>()
+  server.listen(0, '127.0.0.1', () => resolve())
+  await promise
+  closing.after(() => {
+    for (const socket of sockets) socket.destroy()
+    server.close()
+  })
+  const address = server.address()
+  return typeof address === 'object' && address !== null ? address.port : 0
+}
