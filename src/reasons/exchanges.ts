@@ -6,12 +6,15 @@ const failure: Handling = {
   retry: true,
   circuit: 'failure',
   cachedFor: 'key',
+  outage: 'failing',
   ownTrouble: true,
 }
 /** The authority responded that it cannot serve the request now. */
 const temporary: Handling = { ...failure, circuit: 'response' }
+/** The authority responded that there were too many requests: that others succeed does not end it. */
+const limited: Handling = { ...temporary, outage: 'none' }
 /** The broker of an agent failed, which says nothing about the authority. */
-export const ofAgent: Handling = { ...outside('agent', true), cachedFor: 'key' }
+export const ofAgent: Handling = { ...outside('agent', true), cachedFor: 'key', outage: 'failing' }
 
 /** Concerns the whole application, since all its tenants use the same federated credential and assertion. */
 export const ofApplication = authorityResponse('application', true)
@@ -140,7 +143,7 @@ export const exchangeReasons = {
       'if it does not pass, check DNS, firewall, `HTTPS_PROXY`, `NO_PROXY` and `NODE_EXTRA_CA_CERTS`',
     ),
     timeout: reason(
-      { ...failure, retry: false },
+      { ...failure, retry: false, outage: 'hanging' },
       'no token arrived within `BROKER_UPSTREAM_TIMEOUT_MS`, which includes the wait in the queue and all attempts',
       'if it does not pass, check the latency of the network, or raise the setting if callers can wait longer. If `token_broker_fair_queue_length` is above 0, raise `BROKER_UPSTREAM_CONCURRENCY`',
     ),
@@ -150,7 +153,7 @@ export const exchangeReasons = {
       "check Azure's status page; give `trace_id` to Microsoft",
     ),
     throttled: reason(
-      temporary,
+      limited,
       'Entra responded 429',
       'find the cause of so many requests: many tenants at once after a start, or a client that bypasses the broker',
     ),
@@ -160,7 +163,7 @@ export const exchangeReasons = {
       'wait; give `trace_id` to Microsoft if it does not pass',
     ),
     loop: reason(
-      { ...temporary, retry: false },
+      { ...limited, retry: false },
       'Entra has seen the same request too often (AADSTS50196); nothing is sent for this key for a minute or more',
       'find out why the broker requests this token so often: replicas that restart, or a token that lives seconds',
     ),

@@ -44,6 +44,12 @@ export interface Handling {
    */
   readonly cachedFor: FailureLevel | 'nothing'
   /**
+   * Whether it is a sign that the upstream is out of order, for all keys together: it responds with errors (`failing`), or
+   * not in time (`hanging`), or neither (`none`). `broker/tokens/negative-cache/` reads it: such a failure ends soon after
+   * the upstream has issued a token for any key, and a time-out is cached longer, because it has made a caller wait.
+   */
+  readonly outage: 'failing' | 'hanging' | 'none'
+  /**
    * Whether the error shows that the upstream or the broker's own set-up has a problem, rather than one tenant or one
    * request. `broker/health.ts` reads it, to decide whether the upstream is `failing` in `GET /health` and in the metrics.
    */
@@ -74,6 +80,7 @@ export const outside = (origin: Origin, ownTrouble = false): Handling => ({
   retry: false,
   circuit: 'ignored',
   cachedFor: 'nothing',
+  outage: 'none',
   ownTrouble,
 })
 
@@ -83,5 +90,6 @@ export const authorityResponse = (cachedFor: FailureLevel, ownTrouble: boolean):
   retry: false,
   circuit: 'response',
   cachedFor,
+  outage: 'none',
   ownTrouble,
 })

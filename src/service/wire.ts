@@ -15,7 +15,7 @@ import type { Policy } from '../broker/policy/model.ts'
 import { createReadiness, type Need } from '../broker/readiness.ts'
 import { createActivePolicy, type ActivePolicy } from '../broker/authorization/active-policy.ts'
 import { createSignatureLimiter } from '../broker/authentication/signature-limiter.ts'
-import type { AssertionSource, Events, TokenSource } from '../broker/events.ts'
+import type { AssertionSource, Events } from '../broker/events.ts'
 import type { Config } from '../config/config.ts'
 import { createSubscribers, identityUpstream, subscriberSettingsOf } from './subscribers.ts'
 import { createCircuit } from '../outbound/entra/circuit-breaker.ts'
@@ -77,15 +77,15 @@ export async function wire(
     isReady,
     isDraining,
     cache: () => cache.view.statistics(),
-    circuit: () => circuit.state(),
+    circuit: () => exchanges.circuit.state(),
   })
   const { upstreamTimeoutMs: timeoutMs } = config
   const reloader = await startPolicyReloader(config, active, { clock, timeoutMs, egress: egressOf(config), ...events })
   const assertions = connectIdentity(config, runtime, events.upstreamCalled)
   const authorities = config.clientCaFile === undefined ? undefined : await followAuthorities(config.clientCaFile)
   const deciders = createDeciders(active, authorities, assertions, clock, events)
-  const { circuit, source } = connectEntra(config, runtime, assertions, events)
-  const { cache, secondLevel } = connectCache(createSecondLevel, config, runtime, source, deciders.limits, events)
+  const exchanges = connectEntra(config, runtime, assertions, events)
+  const { cache, secondLevel } = connectCache(createSecondLevel, config, runtime, exchanges, deciders.limits, events)
   const tokenService = createTokenService(deciders, cache, events)
   const readiness = createReadiness(needsOf(assertions, reloader.issuers), notReadyYet(log), random)
   const operations = { ...telemetry, ...operationsOf(cache, events), tokenService, events }
@@ -139,7 +139,7 @@ function connectCache(
   createSecondLevel: CreateSecondLevel,
   config: Config,
   runtime: Runtime,
-  source: TokenSource,
+  { source, circuit }: ReturnType<typeof connectEntra>,
   { chargeExchange: charge }: RateLimits,
   events: Events,
 ) {
@@ -148,6 +148,7 @@ function connectCache(
     ...runtime,
     secondLevel,
     charge,
+    admits: circuit.admits,
     maxEntries: config.cacheMaxEntries,
     minRemainingSeconds: config.minRemainingSeconds,
     timeoutMs: config.upstreamTimeoutMs,
@@ -175,7 +176,7 @@ function connectEntra(config: Config, runtime: Runtime, assertions: AssertionSou
   const circuit = createCircuit({ clock: runtime.clock, changed: events.circuit })
   const { authority, upstreamTimeoutMs: timeoutMs } = config
   const egress = egressOf(config, true)
-  const exchanges = entra({ authority, egress, assertions, clock: runtime.clock, events })
+  const exchanges = entra({ ...runtime, authority, egress, assertions, events })
   return { circuit, source: withRetries(exchanges, { ...runtime, circuit, timeoutMs }) }
 }
 

@@ -12,7 +12,13 @@ import {
   shortLifeSeconds,
 } from '../../src/broker/tokens/freshness.ts'
 import { keptAfterMs } from '../../src/broker/tokens/negative-cache/negative-cache.ts'
-import { longestIdentityBackOffMs, minRemainingSeconds } from '../../src/broker/tokens/assertion-cache.ts'
+import {
+  hedgeIdentityAfterMs,
+  longestIdentityBackOffMs,
+  minRemainingSeconds,
+} from '../../src/broker/tokens/assertion-cache.ts'
+import { probeEveryMs, recoveryMs, sameTenantEveryMs } from '../../src/broker/tokens/negative-cache/outage.ts'
+import { inBackgroundMs } from '../../src/broker/tokens/negative-cache/records.ts'
 import { lookAgainMs } from '../../src/broker/tokens/background-refresh.ts'
 import { cacheOutcomes } from '../../src/broker/events.ts'
 import { readConfig } from '../../src/config/config.ts'
@@ -21,6 +27,7 @@ import { longestMinExpiresIn } from '../../src/http/schemas/requests.ts'
 import { cacheStatus } from '../../src/http/token-endpoints/token-response.ts'
 import { circuitDefaults } from '../../src/outbound/entra/circuit-breaker.ts'
 import { readRetryAfter, retryAfterPart } from '../../src/outbound/entra/entra-failure.ts'
+import { hedgeAfterMs } from '../../src/outbound/entra/entra.ts'
 import { aadstsCodes } from '../../src/outbound/entra/aadsts-codes.ts'
 import { firstBackoffMs, maxRetries } from '../../src/outbound/entra/retry.ts'
 import type { FailureLevel } from '../../src/reasons/row.ts'
@@ -86,6 +93,9 @@ const short = turningPoints(299)
 const backOff = [1, 2, 3].map(failures => refreshBackOffMs(failures, Infinity, () => 1) / 1000)
 const pauses = [1, 2, 3, 20].map(failures => period('upstream_unavailable', 'key', failures)[1] / 1000)
 const transient = `\`Retry-After\`, and up to ${pauses[0]} s, ${pauses[1]} s, ${pauses[2]} s … ${pauses[3]} s more`
+const timeouts = [1, 2, 3, 20].map(n => period('upstream_unavailable', 'key', n, { reason: 'timeout' }))
+const [timeout] = timeouts.map(([least]) => least)
+const random = timeouts.map(([least, most]) => seconds(most - least))
 const permanent = range(period('upstream_rejected', 'key'))
 const forApplication = range(period('federation_misconfigured', 'application'))
 
@@ -109,7 +119,20 @@ const facts: readonly string[] = [
   `tried up to ${maxRetries} times more (no connection, 408, 429, 5xx, a code for a temporary condition, but not AADSTS50196): after up to ` +
     `${firstBackoffMs} ms, then up to ${firstBackoffMs * 2} ms`,
   `has ${percent(identityShare)} of the time`,
-  `no response in time, 408, 429, 5xx, a code for a temporary condition | ${status('upstream_unavailable')} | this ${levelOf('upstream_unavailable', 'network')} | ${transient} |`,
+  `made once more beside the first after ${seconds(hedgeAfterMs)} (to the identity endpoint: ${seconds(hedgeIdentityAfterMs)})`,
+  `no response in time | ${status('upstream_unavailable')} | this ${levelOf('upstream_unavailable', 'timeout')} | ` +
+    `${seconds(timeout ?? 0)}, and up to ${random[0]}, ${random[1]}, ${random[2]} … ${random[3]} more |`,
+  `at a random moment within ${recoveryMs} ms. A 429, AADSTS50196`,
+  'no response in time, 408, 5xx, a code for a temporary condition. Each',
+  `up to ${seconds(2 * recoveryMs)}, then ${seconds(4 * recoveryMs)}, and so on`,
+  `gets its ${errorTable.upstream_unavailable.status} at once, and no request waits for a probe. One probe ${probeEveryMs === 1000 ? 'a second' : ''}`,
+  'before a `Retry-After` of a 5xx is over',
+  `has one in ${seconds(sameTenantEveryMs)}, and tenants`,
+  `the next ${seconds(inBackgroundMs)} belong`,
+  // test/broker/recovery/ holds the promise.
+  'is served within 3 s, unless Entra limits it (429)',
+  `another one is tried after ${seconds(circuitDefaults.probeTimeoutMs)}.`,
+  `no connection, 408, 429, 5xx, a code for a temporary condition | ${status('upstream_unavailable')} | this ${levelOf('upstream_unavailable', 'network')} | ${transient} |`,
   `too often (AADSTS50196) | ${status('upstream_unavailable')} | this ${levelsOf(50_196)[0]} | ` +
     `${refusedWith([50_196]).retryAfter} s or ${transient} |`,
   `refused | ${status('federation_misconfigured')} | the ${levelOf('federation_misconfigured', 'federation')}, all its keys | ${forApplication} |`,

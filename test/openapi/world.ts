@@ -76,7 +76,7 @@ export async function requestInCrowd(broker: TestBroker, { emulator }: World): P
   const shows = async (field: string, count: number) => (await broker.get('/cache')).json[field] === count
 
   await broker.service.warmUp()
-  emulator.fault({ kind: 'hung', at: 'token', times: 1 })
+  emulator.fault({ kind: 'hung', at: 'token' })
   const hanging = inject('contoso')
   await until('the exchange that hangs', () => shows('exchanging', 1))
   const waiting = Array.from({ length: share }, (_, n) => inject(tenantOf(n)))

@@ -161,20 +161,20 @@ export const tokenRequest = (changes: Partial<TokenRequest> = {}): TokenRequest 
   ...changes,
 })
 
-const everything = policyOf({
-  ...cast,
-  rules: [
-    {
-      name: 'everything',
-      callers: [{ issuer: 'onprem', subject: 'system:serviceaccount:*:worker' }],
-      tenants: '*',
-      scopes: [graph, arm],
-      applications: ['default', 'other'],
-    },
-  ],
-})
+const rule = {
+  name: 'everything',
+  callers: [{ issuer: 'onprem', subject: 'system:serviceaccount:*:worker' }],
+  tenants: '*',
+  scopes: [graph, arm],
+  applications: ['default', 'other'],
+}
+const everything = policyOf({ ...cast, rules: [rule] })
 const worker = await callerWith()
 
 /** A grant for any tenant except the home tenant, any application of {@link cast}, and {@link graph} or {@link arm}. */
 export const grantFor = (changes: Partial<TokenRequest> = {}, caller = worker): Grant =>
   authorize(everything, caller, tokenRequest(changes), ids.home)
+
+/** As {@link grantFor}, under a rule with this `exchangeLimit`. */
+export const limitedGrant = (exchangeLimit: string): Grant =>
+  authorize(policyOf({ ...cast, rules: [{ ...rule, exchangeLimit }] }), worker, tokenRequest(), ids.home)

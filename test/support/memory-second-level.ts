@@ -1,7 +1,7 @@
 import type { Grant } from '../../src/broker/authorization/authorize.ts'
 import type { FetchFilter, IssuedToken, PurgeReach, TokenSource } from '../../src/broker/events.ts'
 import type { Clock } from '../../src/broker/lib/clock.ts'
-import { matches } from '../../src/broker/tokens/negative-cache/negative-cache.ts'
+import { matches } from '../../src/broker/tokens/negative-cache/records.ts'
 import type { LookUp, SecondLevel, Wanted } from '../../src/broker/tokens/second-level.ts'
 
 interface Value {

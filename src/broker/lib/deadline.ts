@@ -1,7 +1,7 @@
 import type { Wait } from './clock.ts'
 
-/** The system's timer. */
-const timer: Wait = (ms, signal) => {
+/** The system's timer. Stays pending when the signal aborts first. */
+export const systemWait: Wait = (ms, signal) => {
   const { promise, resolve } = Promise.withResolvers<void>()
   const timeout = setTimeout(resolve, ms)
   // Nothing waits for it any more, so the promise stays pending.
@@ -20,7 +20,7 @@ export async function withDeadline<T>(
   work: (signal: AbortSignal) => Promise<T>,
   ms: number,
   expired: () => Error,
-  wait: Wait = timer,
+  wait: Wait = systemWait,
 ): Promise<T> {
   const controller = new AbortController()
   const settled = new AbortController()

@@ -3,6 +3,7 @@ import { asBrokerError, BrokerError } from '../../errors.ts'
 import { timed, type Observer } from '../lib/timed.ts'
 import type { Clock, Wait } from '../lib/clock.ts'
 import { withDeadline } from '../lib/deadline.ts'
+import { hedged } from '../lib/hedge.ts'
 import { failurePeriodMs, withSecondsLeft } from './negative-cache/negative-cache-rules.ts'
 import { guidsIn } from '../lib/identifiers.ts'
 import { freshness, momentOf, planLife, refreshBackOffMs, remainingMs, usableMs, type Life } from './freshness.ts'
@@ -31,13 +32,16 @@ export const minRemainingSeconds = 60
  * The longest back-off, in milliseconds. One endpoint on this machine serves the whole replica, and every caller without
  * a token waits for it: it is called again soon after it has recovered.
  */
-export const longestIdentityBackOffMs = 2_000
+export const longestIdentityBackOffMs = 1_500
+
+/** A fetch that has not ended after so many milliseconds is made once more beside it, and again after as many. */
+export const hedgeIdentityAfterMs = 1_500
 
 /**
  * Caches the managed identity's token, the client assertion. Once the token is due, one fetch in the background replaces
  * it; the cached one is served until it expires. So an unavailable identity endpoint does no harm until then.
  *
- * There is one fetch at a time. After a failure there is no fetch for `Retry-After` and up to 1 s, then 2 s more (full
+ * There is one fetch at a time. After a failure there is no fetch for `Retry-After` and up to 1 s, then 1.5 s more (full
  * jitter). Meanwhile requests without a valid assertion get that failure at once. A refresh that fails or returns
  * no newer token is followed by a pause, as in the token cache.
  */
@@ -125,7 +129,12 @@ class AssertionCache implements AssertionSource {
   async #fetchOnce(): Promise<Assertion> {
     const { clock, random, timeoutMs, wait } = this.#options
     const requestedAt = momentOf(clock)
-    const assertion = await withDeadline(this.#fetchAssertion, timeoutMs, () => noResponse(timeoutMs), wait)
+    const assertion = await withDeadline(
+      signal => hedged(this.#fetchAssertion, hedgeIdentityAfterMs, signal, wait),
+      timeoutMs,
+      () => noResponse(timeoutMs),
+      wait,
+    )
     const expiresIn = (assertion.expiresAt - requestedAt.now) / 1000
     if (expiresIn <= 0) {
       throw new BrokerError('identity_unavailable', "The managed identity's token has already expired.", {

@@ -101,7 +101,7 @@ export class AwaitedFetch {
     const isRunning = singleFlight.has(grant.key)
     const before = tokens.peek(grant.key)
     try {
-      const fetching = singleFlight.wait(grant, newerThan, spentMs)
+      const fetching = singleFlight.wait(grant, { newerThan, spentMs, mayProbe: cause !== 'request' })
       // The fetch may be refused before it starts (negative cache, limits, full queue): then the minute is not used up.
       if (cause === 'request' && !isRunning && singleFlight.has(grant.key)) {
         this.#lastReplaced.set(grant.key, clock.monotonic())

@@ -1,6 +1,6 @@
 import type { CachedToken } from './cached-token.ts'
 import type { Clock } from '../lib/clock.ts'
-import type { CachedFailure } from './negative-cache/negative-cache.ts'
+import type { CachedFailure } from './negative-cache/records.ts'
 import type { FailureLevel } from '../../reasons/row.ts'
 import { freshness, momentOf, remainingMs, usableMs, type Freshness, type Moment } from './freshness.ts'
 import type { QueueLoad } from './fair-queue/fair-queue.ts'

@@ -8,7 +8,8 @@ import { createCacheInspector, type CacheInspector } from './cache-statistics.ts
 import { cachedToken, type CachedToken, type Served } from './cached-token.ts'
 import { createFairQueue } from './fair-queue/fair-queue.ts'
 import { freshness, livesLonger, momentOf, planLife, remainingMs, usableMs, type Moment } from './freshness.ts'
-import { createNegativeCache, matches, type NegativeCache } from './negative-cache/negative-cache.ts'
+import { createNegativeCache, type NegativeCache } from './negative-cache/negative-cache.ts'
+import { matches } from './negative-cache/records.ts'
 import type { FetchedToken, SecondLevel } from './second-level.ts'
 import { SharedTokens } from './shared-tokens.ts'
 import { createSingleFlight, type SingleFlight } from './single-flight.ts'
@@ -66,6 +67,8 @@ export interface CacheOptions {
   readonly events: Pick<Events, 'refreshed' | 'negativeCacheHit'>
   /** Counts a fetch towards the limit of the caller that causes it. Throws if that caller may not cause one now. */
   readonly charge?: (grant: Grant) => void
+  /** Whether a request for this tenant would be sent to the source now. Default: always. */
+  readonly admits?: (tenant: string) => boolean
   /** A store that this replica shares with others. Absent: it has its own tokens only. */
   readonly secondLevel?: SecondLevel | undefined
 }

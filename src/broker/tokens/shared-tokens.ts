@@ -3,7 +3,7 @@ import type { FetchFilter, IssuedToken, TokenSource } from '../events.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { CachedToken } from './cached-token.ts'
 import { momentOf, planLife, usableMs } from './freshness.ts'
-import { matches } from './negative-cache/negative-cache.ts'
+import { matches } from './negative-cache/records.ts'
 import { wantedToken, type FetchedToken, type FetchSource, type SecondLevel, type Wanted } from './second-level.ts'
 
 /** What a look-up in the second level found. */

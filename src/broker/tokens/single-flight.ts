@@ -2,7 +2,8 @@ import { asBrokerError, BrokerError } from '../../errors.ts'
 import type { CachedToken } from './cached-token.ts'
 import type { Clock, Wait } from '../lib/clock.ts'
 import { withDeadline } from '../lib/deadline.ts'
-import { matches, type NegativeCache } from './negative-cache/negative-cache.ts'
+import type { NegativeCache } from './negative-cache/negative-cache.ts'
+import { matches } from './negative-cache/records.ts'
 import type { FetchFilter } from '../events.ts'
 import { momentOf, type Moment } from './freshness.ts'
 import type { Grant } from '../authorization/authorize.ts'
@@ -17,13 +18,14 @@ export interface SingleFlight {
    * that wait for it. A caller waits `timeoutMs` at most, the time in the queue included. A caller that gives up does not
    * affect the others.
    *
+   * A caller that gets a failure from the negative cache waits for nothing, but may cause a probe: a fetch in the background
+   * that finds out whether the upstream is well again. No caller joins a probe.
+   *
    * Rejects with a `BrokerError`: the source's, one from the negative cache, `upstream_unavailable` after `timeoutMs`,
    * `overloaded` if the caller's share of the queue is used up, or what `charge` throws.
    *
-   * @param newerThan as in {@link Wanted}, for the fetch that is queued if there is none
-   * @param spentMs how much of its time the caller has waited already, in milliseconds
    */
-  readonly wait: (grant: Grant, newerThan?: number, spentMs?: number) => Promise<CachedToken>
+  readonly wait: (grant: Grant, options: WaitOptions) => Promise<CachedToken>
   /**
    * Queues a fetch for which no caller waits, in the queue for the background. Settles when the fetch does, and rejects
    * as {@link wait} does, but has no time limit in the queue.
@@ -32,7 +34,7 @@ export interface SingleFlight {
    * @param newerThan as in {@link Wanted}, for the fetch that is queued if there is none
    */
   readonly inBackground: (grant: Grant, longestBackOff: number, newerThan?: number) => Promise<CachedToken>
-  /** Whether a fetch for this key is queued or under way. */
+  /** Whether a fetch for this key that callers can join is queued or under way. */
   readonly has: (key: string) => boolean
   /** The number of fetches that are queued or under way. */
   readonly size: () => number
@@ -41,6 +43,16 @@ export interface SingleFlight {
    * come later start a new fetch.
    */
   readonly purge: (filter: FetchFilter) => void
+}
+
+/** How a caller waits. */
+export interface WaitOptions {
+  /** As in {@link Wanted}, for the fetch that is queued if there is none. */
+  readonly newerThan?: number | undefined
+  /** How much of its time the caller has waited already, in milliseconds. Default: 0. */
+  readonly spentMs?: number | undefined
+  /** Whether it may cause a probe: not if a valid token is cached, which only does not suffice this caller. */
+  readonly mayProbe: boolean
 }
 
 /** What fetches need: where tokens come from, where they are stored, and the limits. */
@@ -77,8 +89,17 @@ interface SharedFetch {
   readonly task: QueuedTask<CachedToken>
   readonly longestBackOff: number | undefined
   readonly newerThan: number | undefined
+  /** Whether it is made in spite of a cached failure. Callers do not join it, because it may hang. */
+  readonly isProbe: boolean
   /** Whether its turn came after the negative cache had got a failure for it: then no request was sent. */
   servedFromNegativeCache: boolean
+}
+
+interface JoinOptions {
+  readonly newerThan?: number | undefined
+  /** Absent: a caller waits. */
+  readonly longestBackOff?: number | undefined
+  readonly mayProbe?: boolean
 }
 
 /** Creates a single flight over a source: callers that need the same key share one fetch. */
@@ -94,12 +115,12 @@ class KeyedSingleFlight implements SingleFlight {
     this.#options = options
   }
 
-  has = (key: string): boolean => this.#fetches.has(key)
+  has = (key: string): boolean => this.#joinable(key) !== undefined
   size = (): number => this.#fetches.size
 
-  wait = async (grant: Grant, newerThan?: number, spentMs = 0): Promise<CachedToken> => {
+  wait = async (grant: Grant, { newerThan, spentMs = 0, mayProbe }: WaitOptions): Promise<CachedToken> => {
     const { timeoutMs, negativeCacheHit, wait } = this.#options
-    const { shared, leave } = this.#join(grant, newerThan)
+    const { shared, leave } = this.#join(grant, { newerThan, mayProbe })
     try {
       return await withDeadline(
         () => shared.task.result,
@@ -116,41 +137,68 @@ class KeyedSingleFlight implements SingleFlight {
   }
 
   inBackground = async (grant: Grant, longestBackOff: number, newerThan?: number): Promise<CachedToken> =>
-    this.#join(grant, newerThan, longestBackOff).shared.task.result
+    this.#join(grant, { newerThan, longestBackOff }).shared.task.result
 
   purge = (filter: FetchFilter): void => {
     for (const [key, { grant }] of this.#fetches) if (matches(grant, filter)) this.#fetches.delete(key)
   }
 
   /** @throws BrokerError a cached failure, `overloaded`, or what `charge` throws */
-  #join(grant: Grant, newerThan?: number, longestBackOff?: number): { shared: SharedFetch; leave: () => void } {
-    const background = longestBackOff !== undefined
-    const known = this.#fetches.get(grant.key)
+  #join(grant: Grant, options: JoinOptions): { shared: SharedFetch; leave: () => void } {
+    const isBackground = options.longestBackOff !== undefined
+    const known = this.#joinable(grant.key)
     if (!known) {
-      this.#checkNegativeCache(grant, background)
+      const failure = this.#options.negativeCache.lookUp(grant)
+      if (failure) {
+        if (!isBackground) this.#options.negativeCacheHit(grant, failure)
+        if (options.mayProbe === true) this.#probe(grant, options.newerThan)
+        throw failure
+      }
       this.#options.charge?.(grant)
     }
-    const shared = known ?? this.#prepare(grant, newerThan, longestBackOff)
+    const shared = known ?? this.#prepare(grant, options)
     try {
-      return { shared, leave: shared.task.join(callerOf(grant), background) }
+      return { shared, leave: shared.task.join(callerOf(grant), isBackground) }
     } catch (thrown) {
       if (!known) this.#remove(shared)
       throw thrown
     }
   }
 
-  #checkNegativeCache(grant: Grant, background: boolean): void {
-    const failure = this.#options.negativeCache.lookUp(grant)
-    if (failure === undefined) return
-    if (!background) this.#options.negativeCacheHit(grant, failure)
-    throw failure
+  #joinable(key: string): SharedFetch | undefined {
+    const known = this.#fetches.get(key)
+    return known?.isProbe === true ? undefined : known
   }
 
-  #prepare(grant: Grant, newerThan: number | undefined, longestBackOff: number | undefined): SharedFetch {
+  /** Starts a probe if the negative cache needs one now, and the caller that causes it may cause an exchange. */
+  #probe(grant: Grant, newerThan: number | undefined): void {
+    if (this.#fetches.has(grant.key)) return
+    if (!this.#options.negativeCache.shouldProbe(grant, () => this.#isCharged(grant))) return
+    const shared = this.#prepare(grant, { newerThan }, true)
+    // Its outcome is stored: as a token, or by the negative cache.
+    shared.task.result.catch(() => undefined)
+    try {
+      shared.task.join(callerOf(grant), true)
+    } catch {
+      this.#remove(shared)
+    }
+  }
+
+  #isCharged(grant: Grant): boolean {
+    try {
+      this.#options.charge?.(grant)
+      return true
+    } catch {
+      return false
+    }
+  }
+
+  #prepare(grant: Grant, { newerThan, longestBackOff }: JoinOptions, isProbe = false): SharedFetch {
     const shared: SharedFetch = {
       grant,
       newerThan,
       longestBackOff,
+      isProbe,
       servedFromNegativeCache: false,
       task: this.#options.queue.task(
         () => this.#fetch(shared),
@@ -163,9 +211,10 @@ class KeyedSingleFlight implements SingleFlight {
 
   async #fetch(shared: SharedFetch): Promise<CachedToken> {
     const { source, clock, negativeCache, timeoutMs, wait, store } = this.#options
-    const { grant, longestBackOff } = shared
-    const target = wantedToken(longestBackOff === undefined, shared.newerThan)
+    const { grant, longestBackOff, isProbe } = shared
+    const target = wantedToken(longestBackOff === undefined && !isProbe, shared.newerThan)
     const requestedAt = momentOf(clock)
+    let isShared = false
     shared.servedFromNegativeCache = true
     const fetch = async (): Promise<CachedToken> => {
       shared.servedFromNegativeCache = false
@@ -175,10 +224,11 @@ class KeyedSingleFlight implements SingleFlight {
         () => noResponse(timeoutMs),
         wait,
       )
+      isShared = fetched.isShared === true
       return store(grant, fetched, requestedAt, this.#fetches.get(grant.key) === shared)
     }
     try {
-      return await negativeCache.run(grant, fetch, longestBackOff)
+      return await negativeCache.run(grant, fetch, { longestBackOff, early: isProbe, isExchanged: () => !isShared })
     } finally {
       this.#remove(shared)
     }

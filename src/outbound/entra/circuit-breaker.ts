@@ -1,4 +1,5 @@
 import type { Clock } from '../../broker/lib/clock.ts'
+import { Turns } from '../../broker/lib/turns.ts'
 import type { CircuitState } from '../../broker/events.ts'
 import { asBrokerError, BrokerError } from '../../errors.ts'
 import type { Handling } from '../../reasons/row.ts'
@@ -17,6 +18,8 @@ export interface Circuit {
    */
   readonly run: <T>(tenant: string, exchange: () => Promise<T>) => Promise<T>
   readonly state: () => CircuitState
+  /** Whether {@link run} would make an exchange of this tenant now. If not, the tenant waits for its turn. */
+  readonly admits: (tenant: string) => boolean
   /** When it entered this state, in milliseconds since 1970. */
   readonly since: () => number
 }
@@ -36,7 +39,10 @@ export interface CircuitOptions {
   readonly minShare?: number
   /** Milliseconds for which it is open; default 2,000. */
   readonly openMs?: number
-  /** Milliseconds after which a probe that has not settled is replaced; longer than any exchange. Default 90,000. */
+  /**
+   * Milliseconds after which another exchange is let through beside a probe that has not settled: it may hang since before
+   * the authority was well again. Default 2,000.
+   */
   readonly probeTimeoutMs?: number
 }
 
@@ -47,7 +53,7 @@ export const circuitDefaults = {
   minTenants: 3,
   minShare: 0.5,
   openMs: 2_000,
-  probeTimeoutMs: 90_000,
+  probeTimeoutMs: 2_000,
 } satisfies Partial<CircuitOptions>
 
 /** Outcomes that are kept at most. Within the window there can be more. */
@@ -57,7 +63,8 @@ const maxOutcomes = 500
  * A circuit for one authority. It opens when three conditions hold within the window: there were enough exchanges,
  * enough tenants fail, and these are a large enough share of the window's tenants. Each tenant counts once, by its last
  * exchange, so that one busy tenant does not count as many. After `openMs`, the first exchange makes it half-open and
- * is the probe whose outcome decides. Exchanges that began before the last change of state decide nothing.
+ * is the probe whose outcome decides. If it hangs, another one is made every `probeTimeoutMs`; then the first response of
+ * any of them closes the circuit. Tenants take turns, so that one that fails by itself does not keep it open. Exchanges that began before the last change of state decide nothing.
  *
  * A broker that serves fewer than `minTenants` tenants never opens it.
  */
@@ -84,6 +91,7 @@ class CircuitBreaker implements Circuit {
   #generation = 0
   #outcomes: Outcome[] = []
   #openUntil = 0
+  readonly #turns = new Turns()
   #probe: { readonly exchange: AdmittedExchange; readonly until: number } | undefined
 
   constructor(options: CircuitOptions) {
@@ -94,8 +102,11 @@ class CircuitBreaker implements Circuit {
   state = (): CircuitState => this.#state
   since = (): number => this.#since
 
+  admits = (tenant: string): boolean =>
+    this.#state === 'closed' || this.#waitMs(tenant, this.#options.clock.monotonic()) === undefined
+
   run = async <T>(tenant: string, exchange: () => Promise<T>): Promise<T> => {
-    const admitted = this.#admit()
+    const admitted = this.#admit(tenant)
     try {
       const result = await exchange()
       this.#settle(admitted, tenant, 'response')
@@ -108,24 +119,34 @@ class CircuitBreaker implements Circuit {
   }
 
   /** @throws BrokerError `upstream_unavailable`, reason `circuit_open` */
-  #admit(): AdmittedExchange {
+  #admit(tenant: string): AdmittedExchange {
     if (this.#state === 'closed') return { generation: this.#generation }
     const now = this.#options.clock.monotonic()
-    if (this.#state === 'open' && now < this.#openUntil) throw circuitOpen(this.#openUntil - now)
-    if (this.#probe && now < this.#probe.until) throw circuitOpen(0)
+    const wait = this.#waitMs(tenant, now)
+    if (wait !== undefined) throw circuitOpen(wait)
     if (this.#state === 'open') this.#transition('half-open')
+    this.#turns.took(tenant)
     const exchange: AdmittedExchange = { generation: this.#generation }
     this.#probe = { exchange, until: now + this.#options.probeTimeoutMs }
     return exchange
   }
 
+  /** Milliseconds until another attempt of a tenant makes sense; `undefined`: it may be the next probe. */
+  #waitMs(tenant: string, now: number): number | undefined {
+    const isOpen = this.#state === 'open' && now < this.#openUntil
+    const isProbed = this.#probe !== undefined && now < this.#probe.until
+    if (!isOpen && !isProbed && this.#turns.may(tenant, now)) return undefined
+    this.#turns.waits(tenant, now)
+    return isOpen ? this.#openUntil - now : 0
+  }
+
   #settle(admitted: AdmittedExchange, tenant: string, outcome: Handling['circuit']): void {
     if (admitted.generation !== this.#generation) return
     if (this.#state === 'closed') return this.#record(tenant, outcome)
-    // Another probe has replaced this one after its timeout.
+    // Also that of a probe which was replaced: a slow authority responds, too.
+    if (outcome === 'response') return this.#transition('closed')
     if (this.#probe?.exchange !== admitted) return
     this.#probe = undefined
-    if (outcome === 'response') this.#transition('closed')
     if (outcome === 'failure') this.#open()
   }
 
@@ -156,6 +177,8 @@ class CircuitBreaker implements Circuit {
     this.#state = state
     this.#since = this.#options.clock.now()
     this.#generation++
+    this.#probe = undefined
+    if (state === 'closed') this.#turns.clear()
     this.#outcomes = []
     this.#options.changed?.(state, this.#since)
   }

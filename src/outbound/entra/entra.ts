@@ -1,7 +1,8 @@
 import { ClientAssertionCredential } from '@azure/identity'
+import { hedged } from '../../broker/lib/hedge.ts'
 import { timed } from '../../broker/lib/timed.ts'
 import { maxLifetimeSeconds, readToken, verifyToken } from '../../broker/tokens/verify-token.ts'
-import type { Clock } from '../../broker/lib/clock.ts'
+import type { Clock, Wait } from '../../broker/lib/clock.ts'
 import { membersOfJson } from '../../broker/lib/json-members.ts'
 import type { Grant } from '../../broker/authorization/authorize.ts'
 import type { Assertion, AssertionSource, Events, IssuedToken, TokenSource } from '../../broker/events.ts'
@@ -22,7 +23,15 @@ export interface EntraOptions {
   readonly assertions: AssertionSource
   readonly clock: Clock
   readonly events: Pick<Events, 'upstreamCalled' | 'opaqueToken'>
+  /** Measures how long an exchange hangs. Default: a timer. */
+  readonly wait?: Wait
 }
+
+/**
+ * An exchange that has not ended after so many milliseconds is made once more beside it. Less than the time in which a key
+ * is served again after an outage, and more than an exchange usually takes.
+ */
+export const hedgeAfterMs = 2_000
 
 /**
  * Gets tokens from Entra. The broker sends a client-credentials request as the multi-tenant application to the target
@@ -31,17 +40,24 @@ export interface EntraOptions {
  *
  * Every fetch has its own SDK credential, because a long-lived one keeps every token for ever and searches them
  * linearly. The broker's cache is the only one. Rejects with a {@link BrokerError}; does not retry, except once with a
- * renewed assertion.
+ * renewed assertion. An exchange that hangs is repeated every {@link hedgeAfterMs}; the first response counts.
  */
 export function entra(options: EntraOptions): TokenSource {
-  const { authority, assertions, clock, events } = options
+  const { authority, assertions, clock, events, wait } = options
   const upstream = { kind: 'authority', name: authority } as const
-  const timedExchange = (grant: Grant, assertion: Assertion, signal: AbortSignal) =>
-    timed(
-      () => exchange(grant, assertion, options, signal),
-      clock,
-      (seconds, error) => events.upstreamCalled(upstream, seconds, error),
-    )
+  const timedExchange = (grant: Grant, assertion: Assertion, signal: AbortSignal) => {
+    const once = (own: AbortSignal) =>
+      timed(
+        () => exchange(grant, assertion, options, own),
+        clock,
+        (seconds, error) => {
+          // Aborted because another one has responded, which says more about the authority.
+          if (own.aborted && !signal.aborted) return
+          events.upstreamCalled(upstream, seconds, error)
+        },
+      )
+    return hedged(once, hedgeAfterMs, signal, wait)
+  }
   return async (grant, signal) => {
     const assertion = await assertions.get(signal)
     try {

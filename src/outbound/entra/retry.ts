@@ -1,5 +1,5 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { Clock, Wait } from '../../broker/lib/clock.ts'
+import { systemWait } from '../../broker/lib/deadline.ts'
 import type { TokenSource } from '../../broker/events.ts'
 import { asBrokerError, BrokerError } from '../../errors.ts'
 import type { Circuit } from './circuit-breaker.ts'
@@ -81,7 +81,7 @@ class Deadline {
   readonly #remaining: () => number
 
   constructor(
-    { clock, timeoutMs, wait = timer }: DeadlineOptions,
+    { clock, timeoutMs, wait = systemWait }: DeadlineOptions,
     timeoutError: () => BrokerError,
     outer: AbortSignal,
   ) {
@@ -122,8 +122,6 @@ class Deadline {
     this.#cleared.abort()
   }
 }
-
-const timer: Wait = (ms, signal) => sleep(ms, undefined, { signal })
 
 const abortedError = () => new BrokerError('upstream_unavailable', 'The exchange was aborted.', { reason: 'aborted' })
 

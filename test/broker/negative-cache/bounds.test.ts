@@ -21,7 +21,7 @@ import {
 
 describe('a caller that causes many failures', () => {
   test('fills one level up to its maximum, and evicts nothing from the other levels', async () => {
-    const { fail, negativeCache } = negativeCacheWorld(100)
+    const { fail, negativeCache } = negativeCacheWorld({ max: 100 })
     await fail(consent())
     await fail(federation(), otherApplication)
     for (let n = 0; n < 1000; n++) await fail(unknown(), targetFor({ tenant: ids.fabrikam, scope: `s${n}/.default` }))
@@ -31,7 +31,7 @@ describe('a caller that causes many failures', () => {
   })
 
   test('evicts the least recently used failure', async () => {
-    const { fail, negativeCache } = negativeCacheWorld(2)
+    const { fail, negativeCache } = negativeCacheWorld({ max: 2 })
     const [a, b, c] = ['a', 'b', 'c'].map(name => targetFor({ scope: name })) as [FetchTarget, FetchTarget, FetchTarget]
     await fail(unknown(), a)
     await fail(unknown(), b)

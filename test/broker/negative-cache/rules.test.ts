@@ -106,6 +106,7 @@ describe('some AADSTS codes decide for what a failure is cached', () => {
 describe('for how long a failure is cached', () => {
   const transient = (retryAfter?: number) =>
     failure('upstream_unavailable', 'throttled', retryAfter === undefined ? {} : { retryAfter })
+  const timeout = failure('upstream_unavailable', 'timeout')
   const table: readonly [
     level: FailureLevel,
     error: BrokerError,
@@ -128,6 +129,11 @@ describe('for how long a failure is cached', () => {
     ['key', transient(7), 1, 7_000, 8_000, 'never before Retry-After, and not all keys at once after it'],
     ['key', transient(7), 6, 7_000, 37_000, 'the back-off is added'],
     ['key', transient(300), 1, 300_000, 301_000, 'up to five minutes'],
+    ['key', timeout, 1, 5_000, 10_000, 'a time-out has made a caller wait'],
+    ['key', timeout, 2, 5_000, 15_000, 'the random part doubles'],
+    ['key', timeout, 3, 5_000, 25_000, 'once more'],
+    ['key', timeout, 4, 5_000, 30_000, 'half a minute at most'],
+    ['key', failure('identity_unavailable', 'timeout'), 1, 0, 1_000, 'that of the identity endpoint is none of Entra'],
     ['key', transient(86_400), 1, 300_000, 301_000, 'a day counts as five minutes'],
   ]
   for (const [level, error, failures, least, most, why] of table) {
@@ -146,4 +152,15 @@ describe('for how long a failure is cached', () => {
       )
     })
   }
+
+  for (const [longest, least, most] of [
+    [200, 200, 200],
+    [6000, 5000, 6000],
+  ] as const)
+    test(`a time-out of a refresh: ${least} to ${most} ms if ${longest} ms fit into the life of its token`, () => {
+      assert.deepEqual(
+        [0, 1].map(random => failurePeriodMs('key', timeout, 9, () => random, longest)),
+        [least, most],
+      )
+    })
 })

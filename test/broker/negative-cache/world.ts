@@ -1,5 +1,10 @@
 import assert from 'node:assert/strict'
-import { createNegativeCache, matches } from '../../../src/broker/tokens/negative-cache/negative-cache.ts'
+import {
+  createNegativeCache,
+  type NegativeCacheOptions,
+  type RunOptions,
+} from '../../../src/broker/tokens/negative-cache/negative-cache.ts'
+import { matches } from '../../../src/broker/tokens/negative-cache/records.ts'
 import type { FetchTarget } from '../../../src/broker/tokens/negative-cache/negative-cache-rules.ts'
 import { BrokerError, type ErrorCode, type ErrorParts, type ReasonOf } from '../../../src/errors.ts'
 import { arm, graph, ids } from '../../support/callers.ts'
@@ -24,12 +29,12 @@ export const unknown = () => failure('upstream_rejected', 'unknown')
 export const unavailable = () => failure('upstream_unavailable', 'network')
 
 /** A negative cache with a clock that stands still. `world.random` is its chance; `world.calls` counts the fetches. */
-export function negativeCacheWorld(max?: number) {
+export function negativeCacheWorld(options: Partial<Pick<NegativeCacheOptions, 'max' | 'admits'>> = {}) {
   const clock = movableClock()
   const world = { random: 0.5, calls: 0 }
-  const negativeCache = createNegativeCache({ clock, random: () => world.random, ...(max !== undefined && { max }) })
-  const outcome = (of: FetchTarget, work: () => Promise<string>) =>
-    negativeCache.run(of, () => (world.calls++, work())).catch((thrown: unknown) => thrown)
+  const negativeCache = createNegativeCache({ clock, random: () => world.random, ...options })
+  const outcome = (of: FetchTarget, work: () => Promise<string>, how?: RunOptions) =>
+    negativeCache.run(of, () => (world.calls++, work()), how).catch((thrown: unknown) => thrown)
   return {
     clock,
     negativeCache,
@@ -41,10 +46,19 @@ export function negativeCacheWorld(max?: number) {
       outcome(of, async () => {
         throw error
       }),
+    /** Runs a probe that is made in spite of the cached failure, and fails. */
+    probe: (error: Error, of = target) =>
+      outcome(
+        of,
+        async () => {
+          throw error
+        },
+        { early: true },
+      ),
     /** Runs a fetch that is under way until `succeed` or `fail` is called. */
-    begin: (of = target) => {
+    begin: (of = target, how: RunOptions = {}) => {
       const { promise, resolve, reject } = Promise.withResolvers<string>()
-      const result = outcome(of, () => promise)
+      const result = outcome(of, () => promise, how)
       return {
         result,
         succeed: () => (resolve('token'), result),

@@ -11,14 +11,16 @@ const matrix = await startMatrix()
 const broker = await matrix.start({ after })
 
 const unavailable = { status: 503, code: 'upstream_unavailable', retryAfter: 1, calls: 0 }
+/** The time-out is cached for 5 s, and half of the jitter. */
+const hung = { waits: 1, laterRetryAfter: 8 }
 const invalid = { status: 502, code: 'upstream_invalid', calls: 0 }
 const discovery = (kind: Fault['kind'], rest: Partial<Fault> = {}): Fault => ({ kind, at: 'discovery', ...rest })
 
 const rows: readonly Row[] = [
   { fault: discovery('refused'), ...unavailable, attempts: 3 },
   { fault: discovery('reset'), ...unavailable, attempts: 3 },
-  { fault: discovery('hung'), ...unavailable, waits: 1 },
-  { fault: discovery('stalled-body'), ...unavailable, waits: 1 },
+  { fault: discovery('hung'), ...unavailable, ...hung },
+  { fault: discovery('stalled-body'), ...unavailable, ...hung },
   { fault: discovery('throttled'), ...unavailable, retryAfter: 5 },
   { fault: discovery('server-error', { status: 500 }), ...unavailable, attempts: 3 },
   { fault: discovery('server-error', { status: 503, retryAfter: 7 }), ...unavailable, retryAfter: 7 },

@@ -11,6 +11,8 @@ const matrix = await startMatrix()
 const broker = await matrix.start({ after })
 
 const unavailable = { status: 503, code: 'upstream_unavailable', retryAfter: 1, calls: 1 }
+/** The time-out is cached for 5 s, and half of the jitter. */
+const hung = { waits: 1, laterRetryAfter: 8 }
 const invalid = { status: 502, code: 'upstream_invalid', calls: 1 }
 const federation = { status: 502, code: 'federation_misconfigured', calls: 1 }
 const consent = { status: 403, code: 'consent_required', calls: 1 }
@@ -24,8 +26,8 @@ const rows: readonly Row[] = [
   { fault: token('refused'), ...unavailable, calls: 0, attempts: 3 },
   { fault: token('reset'), ...unavailable, calls: 3, attempts: 3 },
   // No response: every caller gets the error after the timeout.
-  { fault: token('hung'), ...unavailable, waits: 1 },
-  { fault: token('stalled-body'), ...unavailable, waits: 1 },
+  { fault: token('hung'), ...unavailable, ...hung },
+  { fault: token('stalled-body'), ...unavailable, ...hung },
   // A temporary failure is retried. But a pause of a second does not fit into the time: then it is returned at once.
   { fault: token('throttled'), ...unavailable, retryAfter: 5 },
   { fault: token('throttled', { httpDate: true, retryAfter: 9 }), ...unavailable, retryAfter: 9 },

@@ -32,14 +32,14 @@ describe("the identity's token is fetched once", () => {
     assert.equal(await get(), 'assertion-2')
   })
 
-  test('each failure in a row is cached longer: up to 1 s, then 2 s', async () => {
+  test('each failure in a row is cached longer: up to 1 s, then 1.5 s', async () => {
     const { get, world, clock } = assertionWorld()
     world.random = 1
     world.next = unavailable()
-    for (const [n, seconds] of [1, 2, 2, 2].entries()) {
+    for (const [n, seconds] of [1, 1.5, 1.5, 1.5].entries()) {
       await assert.rejects(get(), world.next)
       assert.equal(world.fetches, n + 1)
-      await assert.rejects(get(), { code: 'identity_unavailable', retryAfter: seconds })
+      await assert.rejects(get(), { code: 'identity_unavailable', retryAfter: Math.ceil(seconds) })
       clock.advance(seconds * 1000 - 1)
       await assert.rejects(get(), { retryAfter: 1 })
       assert.equal(world.fetches, n + 1)

@@ -1,4 +1,4 @@
-import { matches } from '../../../src/broker/tokens/negative-cache/negative-cache.ts'
+import { matches } from '../../../src/broker/tokens/negative-cache/records.ts'
 import type { FetchFilter } from '../../../src/broker/events.ts'
 import type { FailureLevel } from '../../../src/reasons/row.ts'
 import type { Moment } from '../../../src/broker/tokens/freshness.ts'
@@ -10,6 +10,8 @@ export interface Fetch {
   readonly grant: Grant
   readonly began: number
   readonly requestedAt: Moment
+  /** Whether it may be a probe, made in spite of a cached failure. Then it does not count as the fetch of its key. */
+  readonly maybeProbe: boolean
   /** Whether it was purged while it was under way. */
   purged: boolean
   readonly promise: PromiseWithResolvers<IssuedToken>
@@ -32,12 +34,15 @@ export interface CachedAs {
   readonly level: FailureLevel
   readonly least: number
   readonly most: number
+  /** Whether it ends early if another key is served, and may be probed before it ends. */
+  readonly outage?: boolean
 }
 
 interface ModelRecord {
   readonly place: FetchFilter
   readonly made: number
-  readonly least: number
+  readonly outage: boolean
+  least: number
   most: number
 }
 
@@ -48,8 +53,8 @@ const placesOf = ({ clientId, tenant, scope }: Grant): Readonly<Record<FailureLe
 })
 
 /**
- * What the cache must contain. The token that lives longer stays. A failure is cached for a time; a success removes it. A
- * purge removes tokens, failures, and the results of fetches that are under way.
+ * What the cache must contain. The token that lives longer stays. A failure is cached for a time; a success removes it, and
+ * ends those of an outage of other keys. A purge removes tokens, failures, and the results of fetches that are under way.
  */
 export class CacheModel {
   readonly #cached = new Map<string, ModelToken>()
@@ -76,6 +81,7 @@ export class CacheModel {
       return this.#cacheFailure(fetch, { level: 'key', least: 30_000, most: 60_000 }, now, step)
     }
     this.tokens.set(token.text, token)
+    for (const record of this.#records.values()) if (record.outage) record.least = Math.min(record.least, now.monotonic)
     if (fetch.purged) return
     for (const place of Object.values(placesOf(fetch.grant))) this.#records.delete(JSON.stringify(place))
     const { key } = fetch.grant
@@ -99,9 +105,14 @@ export class CacheModel {
     for (const fetch of this.open) fetch.purged ||= matches(fetch.grant, filter)
   }
 
-  /** Whether a failure for this grant must be in the negative cache. */
-  mustFail(grant: Grant, now: Moment): boolean {
-    return this.#recordsOf(grant).some(({ least }) => now.monotonic < least)
+  /** Whether a failure for this grant must be in the negative cache: of an outage, or for another reason. */
+  mustFail(grant: Grant, now: Moment, of: { readonly outage: boolean }): boolean {
+    return this.#recordsOf(grant).some(({ least, outage }) => outage === of.outage && now.monotonic < least)
+  }
+
+  /** Whether the failure of an outage may be in the negative cache for this grant, so that a fetch may be a probe. */
+  mayProbe(grant: Grant, now: Moment): boolean {
+    return this.#recordsOf(grant).some(({ most, outage }) => outage && now.monotonic < most)
   }
 
   /** Whether one may be: its longest period is not over, or a probe is under way. */
@@ -128,8 +139,13 @@ export class CacheModel {
     const place = placesOf(fetch.grant)[expected.level]
     const key = JSON.stringify(place)
     if ((this.#records.get(key)?.made ?? -1) > fetch.began) return
-    const { least, most } = expected
-    this.#records.set(key, { place, made: step, least: monotonic + least, most: monotonic + most })
+    const { least, most, outage = false } = expected
+    const known = this.#records.get(key)
+    // A probe before its time does not make the back-off longer.
+    const isEarly = outage && fetch.maybeProbe && known?.outage === true
+    const from = isEarly ? Math.min(known.least, monotonic + least) : monotonic + least
+    const to = isEarly ? Math.max(known.most, monotonic + most) : monotonic + most
+    this.#records.set(key, { place, made: step, outage, least: from, most: to })
   }
 }
 

@@ -24,6 +24,7 @@ class Run {
   #fetches = 0
   #problem: unknown
   #jumped = -1
+  #lastProbe = Number.NEGATIVE_INFINITY
   readonly #purged = new Map<string, number[]>()
   readonly #replaced = new Map<string, number>()
 
@@ -79,17 +80,33 @@ class Run {
   }
 
   #fetch(grant: Grant): Promise<IssuedToken> {
+    const now = this.#now()
+    const maybeProbe = this.#model.mayProbe(grant, now)
     try {
-      assert.ok(!this.#model.mustFail(grant, this.#now()), 'no fetch is made while a failure is cached for it')
+      assert.ok(
+        !this.#model.mustFail(grant, now, { outage: false }),
+        'no fetch is made while a failure is cached for it',
+      )
+      if (this.#model.mustFail(grant, now, { outage: true })) this.#probed(now.monotonic)
       assert.ok(this.#model.open.size < this.#concurrency, 'more fetches at once than allowed')
-      assert.ok(!this.#model.openFor(grant.key).some(({ purged }) => !purged), 'two fetches for one key')
+      assert.ok(!this.#isFetching(grant.key), 'two fetches for one key')
     } catch (thrown) {
       this.#problem ??= thrown
     }
     const promise = Promise.withResolvers<IssuedToken>()
     this.#fetches++
-    this.#model.open.add({ grant, began: this.#step, requestedAt: this.#now(), purged: false, promise })
+    this.#model.open.add({ grant, began: this.#step, requestedAt: now, maybeProbe, purged: false, promise })
     return promise.promise
+  }
+
+  #isFetching(key: string): boolean {
+    return this.#model.openFor(key).some(({ purged, maybeProbe }) => !purged && !maybeProbe)
+  }
+
+  /** If fetches queue, the model does not know when a probe was allowed. */
+  #probed(now: number): void {
+    assert.ok(now >= this.#lastProbe + 1000 || this.#concurrency < keys.length, 'one probe in a second')
+    this.#lastProbe = now
   }
 
   #succeed(fetch: Fetch, { expiresIn, refreshIn, earlier }: Step & { do: 'succeed' }): void {

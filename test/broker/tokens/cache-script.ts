@@ -17,13 +17,20 @@ const failure = <Code extends ErrorCode>(code: Code, parts: PartsOf<Code>) => ne
 const unavailable = (retryAfter: number): readonly [Error, CachedAs] => {
   const retryAfterMs = Math.min(retryAfter, 300) * 1000
   const parts = { reason: 'server_error', ...(retryAfter > 0 && { retryAfter }) } as const
-  return [failure('upstream_unavailable', parts), { level: 'key', least: retryAfterMs, most: retryAfterMs + 30_000 }]
+  const most = retryAfterMs + 30_000
+  return [failure('upstream_unavailable', parts), { level: 'key', least: retryAfterMs, most, outage: true }]
 }
 /** How a fetch can fail, and for what the failure must be cached. */
 export const failures: readonly (readonly [Error, CachedAs?])[] = [
   unavailable(0),
   unavailable(5),
   unavailable(86_400),
+  // It is retried in the background for 30 s after its period.
+  [failure('upstream_unavailable', { reason: 'timeout' }), { level: 'key', least: 5_000, most: 60_000, outage: true }],
+  [
+    failure('upstream_unavailable', { reason: 'throttled', retryAfter: 5 }),
+    { level: 'key', least: 5_000, most: 35_000 },
+  ],
   [
     failure('federation_misconfigured', { reason: 'federation' }),
     { level: 'application', least: 15_000, most: 30_000 },

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { createCache } from '../../../src/broker/tokens/cache.ts'
 import { BrokerError } from '../../../src/errors.ts'
-import { atOnce, unavailable, cacheWorld } from './cache-world.ts'
+import { atOnce, cacheWorld } from './cache-world.ts'
 import { arm, callerWith, grantFor, ids } from '../../support/callers.ts'
 import { movableClock } from '../../support/clock.ts'
 
@@ -94,7 +94,7 @@ describe('a token has expired', () => {
 describe('a cold failure', () => {
   test('is returned to all callers that wait, and cached for its Retry-After', async () => {
     const { get, world, fetched, failures, clock } = cacheWorld()
-    world.next = unavailable()
+    world.next = new BrokerError('upstream_unavailable', 'a limit', { reason: 'throttled', retryAfter: 7 })
     const all = await Promise.allSettled([get(), get(), get()])
     for (const each of all) assert.equal(each.status === 'rejected' && each.reason, world.next)
     assert.equal(fetched.length, 1)

@@ -27,6 +27,8 @@ const periods: Readonly<Record<FailureLevel, readonly [least: number, most: numb
 
 const firstBackOffMs = 1_000
 const longestBackOffMs = 30_000
+/** A time-out is cached for so many milliseconds at least, and its back-off begins with as many more. */
+const timeoutBackOffMs = 5_000
 /** Seconds. A longer Retry-After counts as this. */
 const longestRetryAfter = 300
 
@@ -35,6 +37,7 @@ const longestRetryAfter = 300
  *
  * - Retryable code: `Retry-After` (up to 300 s) if there is one, plus a random part (full jitter) of 1 s, 2 s, 4 s … 30 s.
  *   The nth failure in a row doubles that part n − 1 times.
+ * - A time-out of the upstream: 5 s, plus a random part of 5 s, 10 s, 20 s, 25 s, because each try makes a caller wait.
  * - Other codes: a random time that depends on the level, 15 to 30 s or 30 to 60 s. It does not grow.
  *
  * @param failures n, from 1
@@ -50,8 +53,13 @@ export function failurePeriodMs(
   longestBackOff = longestBackOffMs,
 ): number {
   if (errorTable[error.code].retryable) {
+    const longest = Math.min(longestBackOffMs, longestBackOff)
+    if (error.handling.outage === 'hanging') {
+      const least = Math.min(timeoutBackOffMs, longest)
+      return least + random() * Math.min(longest - least, timeoutBackOffMs * 2 ** (failures - 1))
+    }
     const retryAfterMs = Math.min(error.parts.retryAfter ?? 0, longestRetryAfter) * 1000
-    return retryAfterMs + random() * Math.min(longestBackOffMs, longestBackOff, firstBackOffMs * 2 ** (failures - 1))
+    return retryAfterMs + random() * Math.min(longest, firstBackOffMs * 2 ** (failures - 1))
   }
   const [least, most] = periods[level]
   return least + random() * (most - least)

@@ -3,23 +3,18 @@ import { asBrokerError, type BrokerError } from '../../../errors.ts'
 import { levels, type FailureLevel } from '../../../reasons/row.ts'
 import type { FetchFilter } from '../../events.ts'
 import type { Clock } from '../../lib/clock.ts'
-import { failureLevel, failurePeriodMs, type FetchTarget, forOthers, withSecondsLeft } from './negative-cache-rules.ts'
-
-/** A cached failure of one application, of one application in one tenant, or of one key. */
-export interface CachedFailure {
-  readonly level: FailureLevel
-  readonly clientId: string
-  /** `undefined` at the level `application`: the failure is served for all tenants. */
-  readonly tenant: string | undefined
-  /** Only at the level `key`. */
-  readonly scope: string | undefined
-  /** Without its cause. */
-  readonly error: BrokerError
-  /** Consecutive failures. */
-  readonly failures: number
-  /** Monotonic milliseconds. Before, no fetch is made. Afterwards one fetch at a time is made, the probe. */
-  readonly until: number
-}
+import { isOutage, Outage } from './outage.ts'
+import {
+  type Attempt,
+  cacheKeys,
+  type CachedFailure,
+  currentError,
+  type FailureRecord,
+  isInForce,
+  isProbed,
+  matches,
+} from './records.ts'
+import { failureLevel, failurePeriodMs, type FetchTarget, forOthers } from './negative-cache-rules.ts'
 
 /** Caches failures of fetches, so that a fetch that is known to fail is not repeated. It has no tokens. */
 export interface NegativeCache {
@@ -33,16 +28,24 @@ export interface NegativeCache {
   readonly lookUp: (target: FetchTarget) => BrokerError | undefined
   /**
    * Makes a fetch, unless a failure is cached for its target, and caches its outcome: a failure is stored at its level, a
-   * success removes the failures of the key, its tenant and its application.
+   * success removes the failures of the key, its tenant and its application, and soon ends those of an upstream that was out
+   * of order, for all keys.
    *
    * Once the period of a failure is over, the next fetch is its probe. Until the probe settles, all other fetches that the
    * failure affects get the cached failure.
    *
    * Rejects with the cached failure, or with the error of the fetch, as a {@link BrokerError}.
    *
-   * @param longestBackOff milliseconds; see {@link failurePeriodMs}
    */
-  readonly run: <T>(target: FetchTarget, fetch: () => Promise<T>, longestBackOff?: number) => Promise<T>
+  readonly run: <T>(target: FetchTarget, fetch: () => Promise<T>, options?: RunOptions) => Promise<T>
+  /**
+   * Whether a request that got the cached failure of its key should cause a fetch in the background, with
+   * {@link RunOptions.early}, to find out whether the upstream is well again: one in a second for all keys, and only if the
+   * upstream was out of order. No probe is made for a limit (429) or for an error that needs an operator.
+   *
+   * @param charged called only if one should be made; if it returns false, none is made, and the turn is not used up
+   */
+  readonly shouldProbe: (target: FetchTarget, charged: () => boolean) => boolean
   /**
    * Removes all failures that affect a target of the filter, wider ones too: a purge of one tenant removes the failure of
    * the application. Outcomes of matching fetches that are under way are not cached.
@@ -54,6 +57,16 @@ export interface NegativeCache {
   readonly all: () => Iterable<CachedFailure>
 }
 
+/** How a fetch differs from that of a caller that waits for it. */
+export interface RunOptions {
+  /** Milliseconds; see {@link failurePeriodMs}. */
+  readonly longestBackOff?: number | undefined
+  /** Whether it is made in spite of the failure of its key; see {@link NegativeCache.shouldProbe}. */
+  readonly early?: boolean
+  /** Whether the result came from the upstream itself, which then is well. Called after a success. Default: it did. */
+  readonly isExchanged?: () => boolean
+}
+
 /** What a negative cache needs, and its limit. */
 export interface NegativeCacheOptions {
   readonly clock: Pick<Clock, 'monotonic'>
@@ -61,6 +74,8 @@ export interface NegativeCacheOptions {
   readonly random: () => number
   /** The largest number of failures per level; then the least recently used one is evicted. Default: 10,000. */
   readonly max?: number
+  /** Whether a request for this tenant would be sent to the upstream now. Default: always. */
+  readonly admits?: ((tenant: string) => boolean) | undefined
 }
 
 const defaultMax = 10_000
@@ -81,56 +96,43 @@ export function createNegativeCache(options: NegativeCacheOptions): NegativeCach
   return new LruNegativeCache(options)
 }
 
-/** A fetch that is under way. */
-interface Attempt {
-  readonly target: FetchTarget
-  readonly longestBackOff: number | undefined
-  /** A sequence number, in one order with those of {@link FailureRecord}. */
-  readonly order: number
-  /** The failures that it is the probe of: their period was over when it started. */
-  readonly probes: readonly FailureRecord[]
-}
-
-interface FailureRecord extends CachedFailure {
-  error: BrokerError
-  until: number
-  /** A sequence number, in one order with those of {@link Attempt}. */
-  readonly order: number
-  probe: { readonly by: Attempt; readonly until: number } | undefined
-}
-
-const cacheKeys: Readonly<Record<FailureLevel, (target: FetchTarget) => string>> = {
-  application: ({ clientId }) => clientId,
-  tenant: ({ clientId, tenant }) => `${clientId} ${tenant}`,
-  key: ({ key }) => key,
-}
-
 class LruNegativeCache implements NegativeCache {
   readonly #options: NegativeCacheOptions
   readonly #records: Readonly<Record<FailureLevel, LRUCache<string, FailureRecord>>>
   readonly #attempts = new Set<Attempt>()
+  readonly #outage: Outage
   #order = 0
 
   constructor(options: NegativeCacheOptions) {
     this.#options = options
     const { max = defaultMax } = options
-    this.#records = { application: new LRUCache({ max }), tenant: new LRUCache({ max }), key: new LRUCache({ max }) }
+    this.#outage = new Outage(options.random)
+    const dispose = (record: FailureRecord) => this.#outage.delete(record)
+    const records = () => new LRUCache<string, FailureRecord>({ max, dispose })
+    this.#records = { application: records(), tenant: records(), key: records() }
   }
 
   lookUp = (target: FetchTarget): BrokerError | undefined => {
     const now = this.#options.clock.monotonic()
-    for (const level of levels) {
-      const record = this.#find(level, target, now)
-      if (record && isInForce(record, now)) return currentError(record, now)
-    }
-    return undefined
+    const record = this.#inForce(target, now)
+    return record && currentError(record, now)
   }
 
-  run = async <T>(target: FetchTarget, fetch: () => Promise<T>, longestBackOff?: number): Promise<T> => {
-    const attempt = this.#begin(target, longestBackOff)
+  shouldProbe = (target: FetchTarget, charged: () => boolean): boolean => {
+    const now = this.#options.clock.monotonic()
+    const record = this.#inForce(target, now)
+    if (record === undefined || !isOutage(record) || isProbed(record, now)) return false
+    if (now < record.until && !this.#outage.isProbeDue(target, record, now)) return false
+    if (this.#options.admits?.(target.tenant) === false || !charged()) return false
+    this.#outage.probed(target, now)
+    return true
+  }
+
+  run = async <T>(target: FetchTarget, fetch: () => Promise<T>, options: RunOptions = {}): Promise<T> => {
+    const attempt = this.#begin(target, options)
     try {
       const fetched = await fetch()
-      this.#succeeded(attempt)
+      this.#succeeded(attempt, options.isExchanged?.() ?? true)
       return fetched
     } catch (thrown) {
       const error = asBrokerError(thrown)
@@ -164,20 +166,33 @@ class LruNegativeCache implements NegativeCache {
     return undefined
   }
 
+  /** The widest failure that a fetch for this target would get now. */
+  #inForce(target: FetchTarget, now: number): FailureRecord | undefined {
+    for (const level of levels) {
+      const record = this.#find(level, target, now)
+      if (record && isInForce(record, now)) return record
+    }
+    return undefined
+  }
+
   /** @throws BrokerError the cached failure */
-  #begin(target: FetchTarget, longestBackOff: number | undefined): Attempt {
-    const failure = this.lookUp(target)
-    if (failure) throw failure
+  #begin(target: FetchTarget, { longestBackOff, early = false }: RunOptions): Attempt {
     const now = this.#options.clock.monotonic()
+    const failure = this.#inForce(target, now)
+    if (failure && !(early && isOutage(failure) && !isProbed(failure, now))) throw currentError(failure, now)
     const probes = levels.map(level => this.#find(level, target, now)).filter(record => record !== undefined)
-    const attempt = { target, longestBackOff, order: ++this.#order, probes }
+    const attempt = { target, longestBackOff, early, order: ++this.#order, probes }
     for (const record of probes) record.probe = { by: attempt, until: now + probeMs }
     this.#attempts.add(attempt)
     return attempt
   }
 
-  /** A success shows that its key, its tenant and its application work. It says nothing about other tenants. */
-  #succeeded(attempt: Attempt): void {
+  /**
+   * A success shows that its key, its tenant and its application work. Of other tenants it says only that the upstream is
+   * there.
+   */
+  #succeeded(attempt: Attempt, isExchanged: boolean): void {
+    if (isExchanged) this.#outage.recovered(this.#options.clock.monotonic())
     if (!this.#attempts.delete(attempt)) return
     for (const level of levels) this.#records[level].delete(cacheKeys[level](attempt.target))
   }
@@ -185,22 +200,29 @@ class LruNegativeCache implements NegativeCache {
   #failed(attempt: Attempt, error: BrokerError): void {
     if (!this.#attempts.delete(attempt)) return
     const level = failureLevel(error)
+    const now = this.#options.clock.monotonic()
     for (const record of attempt.probes) {
       if (record.probe?.by !== attempt) continue
       record.probe = undefined
       // The probe failed for another reason, so this failure may persist or not. The next probe waits 1 to 2 s.
-      if (record.level !== level) record.until = this.#options.clock.monotonic() + this.#between(1_000, 2_000)
+      if (record.level !== level && now >= record.until) record.until = now + this.#between(1_000, 2_000)
     }
     if (level) this.#store(level, attempt, error)
   }
 
-  #store(level: FailureLevel, { target, longestBackOff, order }: Attempt, error: BrokerError): void {
+  #store(level: FailureLevel, { target, longestBackOff, order, early }: Attempt, error: BrokerError): void {
     const now = this.#options.clock.monotonic()
     const known = this.#find(level, target, now)
     // Concurrent fetches that fail together count once towards the back-off.
     if (known && known.order > order) return
+    if (known && early && now < known.until && error.handling.outage !== 'none') {
+      // A probe before its time does not make the back-off longer.
+      known.error = forOthers(error, level, target)
+      known.failedAt = now
+      return
+    }
     const failures = (known?.failures ?? 0) + 1
-    this.#records[level].set(cacheKeys[level](target), {
+    const record: FailureRecord = {
       level,
       clientId: target.clientId,
       tenant: level === 'application' ? undefined : target.tenant,
@@ -208,30 +230,17 @@ class LruNegativeCache implements NegativeCache {
       error: forOthers(error, level, target),
       failures,
       until: now + failurePeriodMs(level, error, failures, this.#options.random, longestBackOff),
+      failedAt: now,
       order: ++this.#order,
       probe: undefined,
-    })
+      recoveries: (known?.recoveries ?? 0) + (known?.recovered === true ? 1 : 0),
+      recovered: false,
+    }
+    this.#records[level].set(cacheKeys[level](target), record)
+    this.#outage.add(record)
   }
 
   #between(least: number, most: number): number {
     return least + this.#options.random() * (most - least)
   }
-}
-
-const isInForce = ({ until, probe }: FailureRecord, now: number): boolean =>
-  now < until || (probe !== undefined && now < probe.until)
-
-/**
- * Whether a token, a fetch or a cached failure matches a filter. A field that is absent, on either side, stands for all
- * values.
- */
-export const matches = (candidate: FetchFilter, filter: FetchFilter): boolean =>
-  (['clientId', 'tenant', 'scope'] as const).every(
-    field => filter[field] === undefined || candidate[field] === undefined || filter[field] === candidate[field],
-  )
-
-/** The error as it is served now. A record has one error object, which is replaced when the remaining seconds change. */
-function currentError(record: FailureRecord, now: number): BrokerError {
-  record.error = withSecondsLeft(record.error, record.until - now)
-  return record.error
 }
