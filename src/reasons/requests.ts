@@ -78,7 +78,7 @@ export const requestReasons = {
     certificate: reason(
       caller,
       "the client certificate is not signed by an authority in `TLS_CLIENT_CA_FILE`, is a CA certificate, is not for clients, or has no URI or DNS name; a proxy forwards one that TLS would refuse (key usage, path length, unknown critical extensions, a weak key or signature), or one below an authority with name constraints; or a trusted proxy's header does not contain exactly one certificate",
-      'inspect it with `openssl x509 -text`; if a proxy forwards it, the file must contain the authority that signed it directly',
+      'inspect it with `openssl x509 -text`; if a proxy forwards it, the file must contain the authority that signed it directly, unless the proxy forwards the chain too',
     ),
     algorithm: reason(
       caller,

@@ -27,6 +27,8 @@ type SharedOperations = Omit<Operations, 'openMetrics'>
 interface ListenerOptions extends Pick<AppOptions, 'log' | 'isDraining'> {
   readonly events: Pick<Events, 'responded' | 'headerIgnored' | 'connectionDropped'>
   readonly loop: LoopClocks
+  /** Milliseconds since 1970. */
+  readonly now: () => number
 }
 
 /**
@@ -35,7 +37,7 @@ interface ListenerOptions extends Pick<AppOptions, 'log' | 'isDraining'> {
  */
 export async function buildListeners(
   config: Config,
-  { log, isDraining, loop, events: { responded, headerIgnored, connectionDropped } }: ListenerOptions,
+  { log, isDraining, loop, now, events: { responded, headerIgnored, connectionDropped } }: ListenerOptions,
   parts: SharedOperations & Purge & { readonly tokenService: TokenService },
   authorities: FollowedAuthorities | undefined,
 ) {
@@ -59,7 +61,7 @@ export async function buildListeners(
   const main = [...endpoints, (scope: FastifyInstance) => addPurge(scope, parts), documents]
   const { trustedProxies, clientCertHeader } = config
   const current = () => authorities?.current()
-  const peers = { trustedProxies, clientCertHeader, authorities: current, headerIgnored }
+  const peers = { trustedProxies, clientCertHeader, authorities: current, now, headerIgnored }
   const settings = { log, isDraining, responded, connectionDropped, peers, tls: tls && { ...tls, ca: current()?.pem } }
   const { management: own } = config
   const app = buildApp(settings, own ? main : [...main, operations(false)])

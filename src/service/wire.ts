@@ -89,7 +89,8 @@ export async function wire(
   const tokenService = createTokenService(deciders, cache, events)
   const readiness = createReadiness(needsOf(assertions, reloader.issuers), notReadyYet(log), random)
   const operations = { ...telemetry, ...operationsOf(cache, events), tokenService, events }
-  const servers = await buildListeners(config, { log, isDraining, events, loop }, operations, authorities)
+  const listening = { log, isDraining, events, loop, now: clock.now }
+  const servers = await buildListeners(config, listening, operations, authorities)
   await secondLevel?.start()
 
   return {

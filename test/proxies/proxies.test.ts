@@ -112,6 +112,19 @@ for (const proxy of proxies) {
       assert.ok([0, 400, 401].includes(status), String(status))
     })
 
+    const hasChain = read(`examples/proxies/${proxy.recipe}`).includes('SSL_CLIENT_CERT_CHAIN_0')
+    test(`a certificate of an intermediate authority ${hasChain ? 'comes with' : 'lacks'} its chain`, async () => {
+      const middle = clients.below('middle')
+      const { certPem, keyPem } = leaf({}, middle)
+      const reply = await requestToken({ certPem: `${certPem}${middle.caPem}`, keyPem })
+      assert.equal(reply.status, hasChain ? 200 : 401, reply.text)
+      const lower = middle.below('lower')
+      const nested = leaf({}, lower)
+      const chain = `${nested.certPem}${lower.caPem}${middle.caPem}`
+      const deeper = await requestToken({ certPem: chain, keyPem: nested.keyPem })
+      assert.equal(deeper.status, hasChain ? 200 : 401, deeper.text)
+    })
+
     for (const [headers, why] of forged) {
       test(`nobody is the worker by its public certificate alone: ${why}`, async () => {
         const none = await requestToken(undefined, headers)

@@ -92,7 +92,7 @@ export const extensions = {
 } as const
 
 /** A new pair of keys on P-256. */
-const ecKey = () => generateKeyPairSync('ec', { namedCurve: 'P-256' })
+export const ecKey = () => generateKeyPairSync('ec', { namedCurve: 'P-256' })
 /** A new pair of RSA keys. */
 export const rsaKey = (modulusLength: number) => generateKeyPairSync('rsa', { modulusLength })
 

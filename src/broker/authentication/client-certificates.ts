@@ -15,6 +15,8 @@ export interface ClientAuthorities {
 /** The client certificate of a request, with what the TLS handshake found out about it. */
 export interface PresentedCertificate {
   readonly certificate: X509Certificate
+  /** Certificates between it and an authority that a proxy forwarded, in any order. Nothing of them is verified. */
+  readonly intermediates?: readonly X509Certificate[]
   /** The result of the TLS handshake; `undefined` if a proxy forwarded the certificate of its peer. */
   readonly handshake?: {
     /** The authorities under which the chain was verified. */
@@ -95,18 +97,17 @@ export function createCertificateVerifier(
       const current = authorities()
       if (!current) throw refusal('certificate', 'Client certificates are not accepted here.')
       const { certificate, handshake } = presented
-      checkDates(certificate, clock.now())
+      const now = clock.now()
+      checkDates(certificate, now)
       if (handshake?.error !== undefined) throw chainRefusal(handshake.error)
       const key = `${handshake ? 'tls' : 'proxy'} ${certificate.fingerprint256}`
       const cached = cache.get(key)
-      if (cached?.authorities === current && cached.caller.policy === policy) {
-        if (clock.now() > cached.expiresAt) throw expired()
-        return cached.caller
-      }
+      // After one above it has expired, it may come with a new one.
+      const isCurrent = cached?.authorities === current && cached.caller.policy === policy && now <= cached.expiresAt
+      if (isCurrent) return cached.caller
       checkUse(certificate)
       const isVerified = handshake?.authorities === current
-      const now = clock.now()
-      const chain = isVerified ? presentedChain(certificate) : verifyChain(certificate, current, now)
+      const chain = isVerified ? presentedChain(certificate) : verifyChain(presented, current, now)
       for (const link of chain) checkDates(link, now)
       const caller = new AuthenticatedCertificate(checkNames(certificate), fingerprintOf(certificate), policy)
       const expiresAt = Math.min(...chain.map(({ validToDate }) => validToDate.getTime()))
@@ -146,8 +147,8 @@ function checkNames(certificate: X509Certificate): CertificateNames {
   return names
 }
 
-/** A certificate and the issuers above it that the client sent. */
-function presentedChain(leaf: X509Certificate): readonly X509Certificate[] {
+/** A certificate and the issuers above it that the client sent in the handshake. */
+export function presentedChain(leaf: X509Certificate): readonly X509Certificate[] {
   const chain = [leaf]
   for (let above = leaf.issuerCertificate; above && chain.length < maxChainLength; above = above.issuerCertificate) {
     chain.push(above)
@@ -161,11 +162,11 @@ function presentedChain(leaf: X509Certificate): readonly X509Certificate[] {
  * see {@link whyRefused}.
  */
 function verifyChain(
-  leaf: X509Certificate,
+  { certificate, intermediates }: PresentedCertificate,
   { certificates }: ClientAuthorities,
   now: number,
 ): readonly X509Certificate[] {
-  const chain = chainOf(leaf, presentedChain(leaf).slice(1), certificates, now)
+  const chain = chainOf(certificate, intermediates ?? presentedChain(certificate).slice(1), certificates, now)
   if (chain === undefined) throw chainRefusal()
   for (const link of chain) checkDates(link, now)
   const why = whyRefused(chain)

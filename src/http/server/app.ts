@@ -85,6 +85,7 @@ const clientCertificateOptions = ({ ca }: TlsOptions) => ({ requestCert: ca !== 
 const noProxies: PeerOptions = {
   trustedProxies: [],
   authorities: () => undefined,
+  now: Date.now,
   headerIgnored: () => undefined,
 }
 

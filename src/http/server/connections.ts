@@ -81,11 +81,8 @@ function trackIdle(server: Server) {
       connections.add(connection)
       socket.once('close', () => connections.delete(connection))
     })
-  // Node gives a connection this time once its response is written, and a shorter one when the next request begins.
   const isIdle = ({ socket, bytes }: Connection): boolean =>
-    !socket.destroyed &&
-    bytesOf(socket) === bytes &&
-    (socket.bytesRead === 0 || (socket.timeout ?? 0) >= server.keepAliveTimeout)
+    bytesOf(socket) === bytes && isBetweenRequests(server, socket)
   return {
     /** Starts to track connections. */
     track,
@@ -120,5 +117,12 @@ function trackIdle(server: Server) {
 
 /** An address that shares its connections; an IPv4 address may be written as one of IPv6. */
 const peerOf = (address: string): string => addressGroupOf(address.replace(/^::ffff:(?=\d+\.)/i, ''))
+
+/**
+ * Whether no request of a connection is in progress and none has begun. Node gives a connection this time once its response
+ * is written, and a shorter one when the next request begins.
+ */
+export const isBetweenRequests = (server: Server, socket: Socket): boolean =>
+  !socket.destroyed && (socket.bytesRead === 0 || (socket.timeout ?? 0) >= server.keepAliveTimeout)
 
 const bytesOf = ({ bytesRead, bytesWritten }: Socket): number => bytesRead + bytesWritten

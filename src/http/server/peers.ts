@@ -36,30 +36,39 @@ export interface PeerOptions {
   readonly clientCertHeader?: CertificateHeader | undefined
   /** The current authorities of client certificates; `undefined` if there are none. */
   readonly authorities: () => ClientAuthorities | undefined
+  /** Milliseconds since 1970. */
+  readonly now: () => number
   /** Called for every header that identifies a proxy's peer and is not read: its sender is no trusted proxy, or uses another. */
   readonly headerIgnored: Events['headerIgnored']
 }
 
-/** How a certificate is read from each header that may contain one. */
-const readers = { 'client-cert': readClientCert, 'x-forwarded-client-cert': readXfcc } as const
-
 /** A header in which a proxy may forward the certificate of its peer. */
-export type CertificateHeader = keyof typeof readers
+export type CertificateHeader = 'client-cert' | 'x-forwarded-client-cert'
 
 /** Headers that identify the peer of a proxy. Only trusted proxies may send them. */
-export const forwarding = ['x-forwarded-for', 'x-forwarded-client-cert', 'client-cert'] as const
+export const forwarding = ['x-forwarded-for', 'x-forwarded-client-cert', 'client-cert', 'client-cert-chain'] as const
 
 /** One of {@link forwarding}. */
 export type ForwardingHeader = (typeof forwarding)[number]
 
+/** Every header that is read with one that has the certificate. */
+const headersOf: Readonly<Record<CertificateHeader, readonly ForwardingHeader[]>> = {
+  'client-cert': ['client-cert', 'client-cert-chain'],
+  'x-forwarded-client-cert': ['x-forwarded-client-cert'],
+}
+
 /**
- * Decorates the server with `peers`. A connection that was made before the authorities changed is closed after its next
- * response.
+ * Decorates the server with `peers`. A connection is closed after its next response if it was made before the authorities
+ * changed, or if its client certificate ends soon: see {@link trackTlsConnections}.
  */
 export function addPeerLookup(app: FastifyInstance, options: PeerOptions): void {
-  const connections = trackTlsConnections(app.server, options.authorities)
+  const connections = trackTlsConnections(app.server, options)
   app.decorate('peers', createPeers(options, connections))
   if (options.authorities() === undefined) return
+  app.addHook('onClose', (_app, done) => {
+    connections.close()
+    done()
+  })
   app.addHook('onSend', ({ raw }, reply, _payload, done) => {
     if (connections.isStale(raw.socket)) reply.header('connection', 'close')
     done()
@@ -69,7 +78,8 @@ export function addPeerLookup(app: FastifyInstance, options: PeerOptions): void 
 function createPeers(options: PeerOptions, connections: TlsConnections): Peers {
   const { trustedProxies, clientCertHeader, authorities, headerIgnored } = options
   const trusted = networksOf(trustedProxies)
-  const unread = forwarding.filter(header => header !== 'x-forwarded-for' && header !== clientCertHeader)
+  const used = new Set<string>(['x-forwarded-for', ...(clientCertHeader ? headersOf[clientCertHeader] : [])])
+  const unread = forwarding.filter(header => !used.has(header))
   const ignore = ({ headers }: FastifyRequest, names: readonly ForwardingHeader[]): void => {
     for (const name of names) if (headers[name] !== undefined) headerIgnored(name)
   }
@@ -129,5 +139,6 @@ function plainAddress(text: string): string | undefined {
 function forwardedIn(request: FastifyRequest, header: CertificateHeader | undefined): PresentedCertificate | undefined {
   if (header === undefined) return undefined
   const text = textOf(request, header)
-  return text === undefined ? undefined : { certificate: readers[header](text) }
+  if (text === undefined) return undefined
+  return header === 'client-cert' ? readClientCert(text, textOf(request, 'client-cert-chain')) : readXfcc(text)
 }

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { X509Certificate } from 'node:crypto'
+import { createPublicKey, X509Certificate } from 'node:crypto'
 import { describe, test } from 'node:test'
 import { createAuthority, type LeafOptions } from '../../../emulator/certificates.ts'
 import {
@@ -7,9 +7,10 @@ import {
   createCertificateVerifier,
   type PresentedCertificate,
 } from '../../../src/broker/authentication/client-certificates.ts'
-import { subjectAltNamesOf } from '../../../src/broker/authentication/certificates/names.ts'
+import { isTooLarge } from '../../../src/broker/authentication/certificates/strength.ts'
 import { BrokerError } from '../../../src/errors.ts'
 import { cast, graph, policyOf } from '../../support/callers.ts'
+import { ecKey, extensions, forge } from '../../support/forge.ts'
 import { movableClock } from '../../support/clock.ts'
 
 const rules = [{ name: 'a', callers: [{ san: 'spiffe://prod.example/*' }], tenants: ['contoso'], scopes: [graph] }]
@@ -70,6 +71,27 @@ describe("a proxy's certificate is verified again", () => {
   for (const [certificate, expected, why, under] of table) {
     test(`${expected}: ${why}`, () => assert.equal(verdict({ certificate }, under), expected))
   }
+
+  test('with certificates that the proxy forwarded with it', () => {
+    const [certificate, above] = [client({}, middle), new X509Certificate(middle.caPem)]
+    assert.equal(verdict({ certificate, intermediates: [above] }), spiffe)
+    assert.equal(verdict({ certificate, intermediates: [] }), 'certificate')
+    assert.equal(verdict({ certificate, intermediates: [new X509Certificate(impostor.caPem), above] }), spiffe)
+  })
+
+  const moduli: readonly [bits: number, isLarge: boolean][] = [
+    [2048, false],
+    [8192, false],
+    [8193, true],
+    [16_384, true],
+  ]
+  for (const [bits, isLarge] of moduli)
+    test(`${isLarge ? 'a key that takes long to verify' : 'a key that does not take long'}: RSA of ${bits} bits`, () => {
+      const octets = Math.ceil(bits / 8)
+      const modulus = Buffer.alloc(octets, 0xff).fill(2 ** (((bits - 1) % 8) + 1) - 1, 0, 1)
+      const jwk = { kty: 'RSA', e: 'AQAB', n: modulus.toString('base64url') }
+      assert.equal(isTooLarge(createPublicKey({ key: jwk, format: 'jwk' })), isLarge)
+    })
 
   test('without authorities, every certificate is refused', () => {
     const certificates = createCertificateVerifier(() => undefined, now())
@@ -168,6 +190,24 @@ describe('what is cached of a certificate', () => {
     assert.equal(verdict({ certificate }, known, clock), 'expired')
   })
 
+  test('not that one above it has expired: it may come with a new one', () => {
+    const clock = now()
+    const key = ecKey()
+    const top = forge({ name: 'top', extensions: [extensions.authority()], days: 30 })
+    const under = { certificates: [top.certificate] }
+    const above = (days: number) =>
+      forge({ name: 'middle', issuer: top, key, extensions: [extensions.authority()], days })
+    const { certificate } = forge({ issuer: above(1), extensions: [extensions.names(spiffe)], days: 30 })
+    const certificates = createCertificateVerifier(() => under, clock)
+    const verify = (days: number) =>
+      certificates.verify({ certificate, intermediates: [above(days).certificate] }, policy)
+    verify(1)
+    clock.advance(2 * day)
+    assert.throws(() => verify(1), { reason: 'expired' })
+    verify(10)
+    verify(1)
+  })
+
   test('nothing once its authority is gone', () => {
     let under = known
     const certificates = createCertificateVerifier(() => under, now())
@@ -184,28 +224,4 @@ describe('what is cached of a certificate', () => {
     const handshake = { authorities: known, error: 'UNABLE_TO_VERIFY_LEAF_SIGNATURE' }
     assert.throws(() => certificates.verify({ certificate, handshake }, policy), { code: 'invalid_token' })
   })
-})
-
-describe('names as Node writes them', () => {
-  const table: readonly [text: string | undefined, expected: readonly [string[], string[]] | undefined, why: string][] =
-    [
-      [undefined, [[], []], 'no names'],
-      ['URI:spiffe://a/b', [['spiffe://a/b'], []], 'a URI'],
-      ['DNS:A.example, URI:https://x/, DNS:b', [['https://x/'], ['a.example', 'b']], 'several'],
-      ['IP Address:10.0.0.1, email:a@b', [[], []], 'other kinds'],
-      ['DNS:"a\\u002c DNS:b"', [[], ['a, dns:b']], 'a name that contains a separator (CVE-2021-44532)'],
-      ['URI:"spiffe://a/\\"b"', [['spiffe://a/"b'], []], 'a quote'],
-      ['DNS:', [[], []], 'an empty name is none'],
-      ['DNS:a.example URI:x', [[], ['a.example uri:x']], 'no comma: one name'],
-      ['DNS:a"b', undefined, 'a quote inside a name'],
-      ['nonsense', undefined, 'no kind'],
-      ['DNS:a,URI:b', undefined, 'a comma without its space'],
-      ['DNS:"a', undefined, 'a text that does not end'],
-    ]
-  for (const [subjectAltName, expected, why] of table) {
-    test(`${why}: ${String(subjectAltName)}`, () => {
-      const names = subjectAltNamesOf({ subjectAltName })
-      assert.deepEqual(names && [names.uris, names.dnsNames], expected)
-    })
-  }
 })

@@ -8,7 +8,7 @@ import {
   netscapeClient,
   pathLengthOf,
 } from './contents.ts'
-import { isStrongKey, isStrongSignature } from './strength.ts'
+import { isStrongKey, isStrongSignature, isTooLarge } from './strength.ts'
 
 /** The most certificates of a chain, the leaf and the authority at its top included. */
 export const maxChainLength = 8
@@ -56,16 +56,19 @@ function issuerOf(
   candidates: readonly X509Certificate[],
   now: number,
 ): X509Certificate | undefined {
-  const issuers = candidates.filter(candidate => isIssuer(candidate, subject))
-  return issuers.find(issuer => isValidAt(issuer, now)) ?? issuers[0]
+  return candidates
+    .filter(candidate => candidate.ca && subject.checkIssued(candidate))
+    .toSorted((a, b) => Number(isValidAt(b, now)) - Number(isValidAt(a, now)))
+    .find(candidate => isSignedBy(subject, candidate))
 }
 
 const isValidAt = ({ validFromDate, validToDate }: X509Certificate, now: number): boolean =>
   validFromDate.getTime() <= now && now <= validToDate.getTime()
 
-function isIssuer(issuer: X509Certificate, subject: X509Certificate): boolean {
+/** A signature by a very large key is not verified, since that takes long. */
+function isSignedBy(subject: X509Certificate, { publicKey }: X509Certificate): boolean {
   try {
-    return issuer.ca && subject.checkIssued(issuer) && subject.verify(issuer.publicKey)
+    return !isTooLarge(publicKey) && subject.verify(publicKey)
   } catch {
     // OpenSSL does not support the key or the algorithm.
     return false

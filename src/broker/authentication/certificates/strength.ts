@@ -22,6 +22,7 @@ const strongHashes: ReadonlySet<string> = new Set([
 ])
 
 const leastRsaBits = 2048
+const mostRsaBits = 8192
 /** Curves of 256 bits or more, as OpenSSL names them. */
 const strongCurves: ReadonlySet<string> = new Set([
   'prime256v1',
@@ -43,6 +44,10 @@ function hashOf([parameters]: readonly DerValue[]): string | undefined {
   if (!wrapped) return undefined
   return contentOf(valuesIn(onlyContentIn(wrapped.content, tags.sequence))[0], tags.oid).toString('hex')
 }
+
+/** Whether to verify a signature by a key takes too long: the intermediate authorities of a request are chosen by its sender. */
+export const isTooLarge = ({ asymmetricKeyDetails = {} }: KeyObject): boolean =>
+  (asymmetricKeyDetails.modulusLength ?? 0) > mostRsaBits
 
 /** Whether a public key is one that OpenSSL accepts at its security level 2, and of a kind that this file knows. */
 export function isStrongKey({ asymmetricKeyType: kind, asymmetricKeyDetails = {} }: KeyObject): boolean {
