@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { parse } from 'yaml'
 import { isKey, hashKey } from '../../src/broker/authentication/api-keys.ts'
-import { parseKeyRing } from '../../src/outbound/redis/key-ring.ts'
+import { parseKeyRing } from '../../src/outbound/redis/sealing/key-ring.ts'
 import { run } from './process.ts'
 
 const day = 86_400_000

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { parseKeyRing, type KeyRing } from '../../src/outbound/redis/key-ring.ts'
+import { parseKeyRing, type KeyRing } from '../../src/outbound/redis/sealing/key-ring.ts'
 
 /** A line of a key ring with a new random key. */
 export const cacheKeyLine = (kid: string): string => `${kid}:${randomBytes(32).toString('base64')}`

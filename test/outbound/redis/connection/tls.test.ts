@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { copyFile } from 'node:fs/promises'
 import { describe, test } from 'node:test'
-import { createAuthority } from '../../../emulator/certificates.ts'
-import { until } from '../../support/broker.ts'
-import { startRedis, withoutRedis } from '../../support/redis-server.ts'
+import { createAuthority } from '../../../../emulator/certificates.ts'
+import { until } from '../../../support/broker.ts'
+import { startRedis, withoutRedis } from '../../../support/redis-server.ts'
 import { connected, connection, fileWith } from './world.ts'
 
 describe('TLS', { skip: withoutRedis }, () => {

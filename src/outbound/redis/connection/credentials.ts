@@ -1,4 +1,4 @@
-import { readLimitedFile } from '../files/files.ts'
+import { readLimitedFile } from '../../files/files.ts'
 
 /** With what a connection authenticates. */
 export interface RedisCredentials {

@@ -2,9 +2,9 @@ import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { describe, test } from 'node:test'
 import * as fc from 'fast-check'
-import { createSealer, type PurgeMark, type TokenRecord } from '../../../src/outbound/redis/sealed-token.ts'
-import { cacheKeyLine, ringOf } from '../../support/cache-keys.ts'
-import { noon } from '../../support/clock.ts'
+import { createSealer, type PurgeMark, type TokenRecord } from '../../../../src/outbound/redis/sealing/sealed-token.ts'
+import { cacheKeyLine, ringOf } from '../../../support/cache-keys.ts'
+import { noon } from '../../../support/clock.ts'
 
 const [old, next, foreign] = [cacheKeyLine('old'), cacheKeyLine('next'), cacheKeyLine('old')]
 const sealer = createSealer(() => ringOf(old))

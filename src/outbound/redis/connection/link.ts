@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { codeOf, messageOf } from '../../errors.ts'
+import { codeOf, messageOf } from '../../../errors.ts'
 import type { RedisClient } from './client.ts'
 
 /** A connection that is opened again whenever it is lost. */

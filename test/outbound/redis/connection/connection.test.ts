@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { after, describe, test } from 'node:test'
-import { until } from '../../support/broker.ts'
-import { redisPrograms, startRedis, withoutRedis } from '../../support/redis-server.ts'
+import { until } from '../../../support/broker.ts'
+import { redisPrograms, startRedis, withoutRedis } from '../../../support/redis-server.ts'
 import { ample, connected, connection } from './world.ts'
 
 const binary = randomBytes(1000)

@@ -1,10 +1,14 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { RedisAddress } from '../../../src/outbound/redis/client.ts'
-import { connectRedis, type ConnectionParts, type RedisConnection } from '../../../src/outbound/redis/connection.ts'
-import { noCredentials, type CredentialsSource } from '../../../src/outbound/redis/credentials.ts'
-import { until, type Closing } from '../../support/broker.ts'
+import type { RedisAddress } from '../../../../src/outbound/redis/connection/client.ts'
+import {
+  connectRedis,
+  type ConnectionParts,
+  type RedisConnection,
+} from '../../../../src/outbound/redis/connection/connection.ts'
+import { noCredentials, type CredentialsSource } from '../../../../src/outbound/redis/connection/credentials.ts'
+import { until, type Closing } from '../../../support/broker.ts'
 
 /** A deadline that is never reached where the server responds. */
 export const ample = 10_000

@@ -1,6 +1,6 @@
 import { decodeJwt } from 'jose'
-import type { AssertionSource } from '../../broker/events.ts'
-import { isGuid } from '../../broker/lib/identifiers.ts'
+import type { AssertionSource } from '../../../broker/events.ts'
+import { isGuid } from '../../../broker/lib/identifiers.ts'
 import type { CredentialsSource, RedisCredentials } from './credentials.ts'
 
 /** The resource of the tokens that Azure Managed Redis accepts: the scope `https://redis.azure.com/.default`. */

@@ -1,6 +1,13 @@
-import { membersOf, type Members } from '../../broker/lib/json-members.ts'
-import { BrokerError, errorTable, reasonTable, type ErrorCode, type ErrorParts, type ReasonOf } from '../../errors.ts'
-import { levels } from '../../reasons/row.ts'
+import { membersOf, type Members } from '../../../broker/lib/json-members.ts'
+import {
+  BrokerError,
+  errorTable,
+  reasonTable,
+  type ErrorCode,
+  type ErrorParts,
+  type ReasonOf,
+} from '../../../errors.ts'
+import { levels } from '../../../reasons/row.ts'
 
 /** Characters of the longest detail or remedy that is shared. */
 const maxTextLength = 1000

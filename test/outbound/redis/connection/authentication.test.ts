@@ -1,9 +1,13 @@
 import assert from 'node:assert/strict'
 import { writeFile } from 'node:fs/promises'
 import { describe, test } from 'node:test'
-import { passwordFile, type CredentialsSource, type RedisCredentials } from '../../../src/outbound/redis/credentials.ts'
-import { until } from '../../support/broker.ts'
-import { startRedis, withoutRedis } from '../../support/redis-server.ts'
+import {
+  passwordFile,
+  type CredentialsSource,
+  type RedisCredentials,
+} from '../../../../src/outbound/redis/connection/credentials.ts'
+import { until } from '../../../support/broker.ts'
+import { startRedis, withoutRedis } from '../../../support/redis-server.ts'
 import { connected, connection, fileWith } from './world.ts'
 
 describe('authentication', { skip: withoutRedis }, () => {

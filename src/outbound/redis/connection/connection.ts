@@ -1,4 +1,4 @@
-import { messageOf } from '../../errors.ts'
+import { messageOf } from '../../../errors.ts'
 import type { RedisAddress, RedisClient, RedisCommand } from './client.ts'
 import { createOpener, isMoved } from './cluster.ts'
 import type { CredentialsSource, RedisCredentials } from './credentials.ts'

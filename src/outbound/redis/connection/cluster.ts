@@ -1,7 +1,7 @@
 import type { openClient, RedisAddress, RedisClient } from './client.ts'
 import type { CredentialsSource } from './credentials.ts'
 import { within } from './link.ts'
-import { sequenceName } from './names.ts'
+import { sequenceName } from '../names.ts'
 
 // Everything in Redis has one hash tag, so that one node of a cluster has all of it. A connection to that node is enough.
 

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
 import { connect as connectTcp, createServer, type Socket } from 'node:net'
 import { describe, test } from 'node:test'
-import { until, type Closing } from '../../support/broker.ts'
-import { movableClock } from '../../support/clock.ts'
-import { freePort } from '../../support/ports.ts'
-import { startRedis, withoutRedis } from '../../support/redis-server.ts'
+import { until, type Closing } from '../../../support/broker.ts'
+import { movableClock } from '../../../support/clock.ts'
+import { freePort } from '../../../support/ports.ts'
+import { startRedis, withoutRedis } from '../../../support/redis-server.ts'
 import { ample, connected, connection, type Connected } from './world.ts'
 
 describe('outages', { skip: withoutRedis }, () => {

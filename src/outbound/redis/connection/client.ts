@@ -1,7 +1,7 @@
 import { isIP } from 'node:net'
 import { checkServerIdentity, type PeerCertificate } from 'node:tls'
 import { createClient, ErrorReply, RESP_TYPES } from '@redis/client'
-import { readLimitedFile } from '../files/files.ts'
+import { readLimitedFile } from '../../files/files.ts'
 import type { RedisCredentials } from './credentials.ts'
 
 // The only file that imports the client library. It takes 21 MB of memory, so nothing imports this file before a connection

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { sequenceName, valueName } from '../../../src/outbound/redis/names.ts'
-import { until, type Closing } from '../../support/broker.ts'
-import { startRedis, withoutRedis, type RedisOptions, type RedisServer } from '../../support/redis-server.ts'
+import { sequenceName, valueName } from '../../../../src/outbound/redis/names.ts'
+import { until, type Closing } from '../../../support/broker.ts'
+import { startRedis, withoutRedis, type RedisOptions, type RedisServer } from '../../../support/redis-server.ts'
 import { ample, connected, connection } from './world.ts'
 
 const slots = 16_384

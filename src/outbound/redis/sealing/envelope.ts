@@ -6,7 +6,7 @@ import type { KeyRing } from './key-ring.ts'
 // value belongs. Only the kid can be read without a key.
 
 /** What a value is. A value of one kind never opens as another. */
-export const kinds = { token: 1, failure: 2 } as const
+export const kinds = { token: 1, failure: 2, purge: 3, confirmation: 4, heartbeat: 5 } as const
 /** One of {@link kinds}. */
 export type Kind = (typeof kinds)[keyof typeof kinds]
 

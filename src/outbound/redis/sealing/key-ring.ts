@@ -1,7 +1,7 @@
 import { createSecretKey, hkdfSync, type KeyObject } from 'node:crypto'
-import { InvalidConfigurationError, messageOf } from '../../errors.ts'
-import { openRegular, readInTime, readLimited } from '../files/files.ts'
-import { watchFiles } from '../files/watch-files.ts'
+import { InvalidConfigurationError, messageOf } from '../../../errors.ts'
+import { openRegular, readInTime, readLimited } from '../../files/files.ts'
+import { watchFiles } from '../../files/watch-files.ts'
 
 /** One key of the ring, with the two keys that are derived from it. The key itself is not kept. */
 export interface CacheKey {

@@ -3,10 +3,10 @@ import { chmod, mkdtemp, rename, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, test, type TestContext } from 'node:test'
-import { followKeyRing, parseKeyRing } from '../../../src/outbound/redis/key-ring.ts'
-import { InvalidConfigurationError, messageOf } from '../../../src/errors.ts'
-import { until } from '../../support/broker.ts'
-import { cacheKeyLine } from '../../support/cache-keys.ts'
+import { followKeyRing, parseKeyRing } from '../../../../src/outbound/redis/sealing/key-ring.ts'
+import { InvalidConfigurationError, messageOf } from '../../../../src/errors.ts'
+import { until } from '../../../support/broker.ts'
+import { cacheKeyLine } from '../../../support/cache-keys.ts'
 
 const [one, two] = [cacheKeyLine('one'), cacheKeyLine('two')]
 const key = one.slice(4)

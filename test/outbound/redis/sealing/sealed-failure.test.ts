@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { BrokerError, type ErrorParts } from '../../../src/errors.ts'
-import { seal, kinds } from '../../../src/outbound/redis/envelope.ts'
-import { createSealer } from '../../../src/outbound/redis/sealed-token.ts'
-import { cacheKeyLine, ringOf } from '../../support/cache-keys.ts'
+import { BrokerError, type ErrorParts } from '../../../../src/errors.ts'
+import { seal, kinds } from '../../../../src/outbound/redis/sealing/envelope.ts'
+import { createSealer } from '../../../../src/outbound/redis/sealing/sealed-token.ts'
+import { cacheKeyLine, ringOf } from '../../../support/cache-keys.ts'
 
 const ring = ringOf(cacheKeyLine('one'))
 const sealer = createSealer(() => ring)
