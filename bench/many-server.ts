@@ -84,6 +84,7 @@ rules:
       isDraining: () => false,
       cache: () => cache.view.statistics(),
       circuit: () => 'closed',
+      secondLevel: () => undefined,
     },
   )
   const cache = createCache(source, {

@@ -42,7 +42,7 @@ export const health = open(
   {
     status: oneOf(
       ['ok', 'failing', 'unknown'],
-      '`failing` if the policy or any upstream is failing; `ok` only if all of them are.',
+      '`failing` if the policy, any upstream or Redis is failing; `ok` only if all of them are.',
     ),
     ready: Type.Boolean({ description: 'Whether `/readyz` reports ready.' }),
     draining: Type.Boolean({ description: 'Whether the process is draining before it stops.' }),
@@ -62,6 +62,18 @@ export const health = open(
       ),
     }),
     upstreams: Type.Array(upstreamCheck, { description: 'Every upstream of the broker.' }),
+    shared_cache: Type.Optional(
+      open(
+        {
+          status: oneOf(['ok', 'failing'], '`failing` while Redis does not respond. The broker stays ready.'),
+          since: moment('When the status last changed.'),
+          detail: text('The status in words.'),
+          replica: text('The name of this replica, new at each start.'),
+          live_replicas: orNull(Type.Integer({ minimum: 1 }), 'Live replicas, this one included; null while unknown.'),
+        },
+        'Redis, which replicas share; absent without it.',
+      ),
+    ),
   },
   'The state of the broker, derived from its own traffic.',
 )
@@ -91,6 +103,19 @@ export const cacheStatistics = open(
     at_risk_usable_seconds: orNull(
       Type.Integer({ minimum: 0 }),
       'Seconds until the first of those becomes unusable; null while there are none.',
+    ),
+    replicas: Type.Optional(
+      orNull(
+        Type.Array(
+          open({
+            replica: text('The name of the replica, as in its `/health`.'),
+            entries: count('Number of cached tokens.'),
+            fetching: count('Fetches in flight or queued.'),
+            at_risk: count('Number of valid tokens that were requested after their last refresh failed.'),
+          }),
+        ),
+        'What each live replica reported in the last three seconds; null while that is unknown, absent without Redis.',
+      ),
     ),
   },
   'Cache statistics.',

@@ -77,6 +77,7 @@ function addRoutes(app: FastifyInstance, _options: object, registered: () => voi
         isDraining: never,
         policy: never,
         upstreams: never,
+        secondLevel: never,
         version,
         startedAt: 0,
       })

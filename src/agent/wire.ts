@@ -66,7 +66,7 @@ export function wireAgent(
     subscriberSettings(settings, secret),
     createActivePolicy(policy, clock),
     sink,
-    { clock, isReady, isDraining, cache: () => view.statistics(), circuit: () => 'closed' },
+    { clock, isReady, isDraining, cache: () => view.statistics(), ...neverInAgents },
   )
   const egress = createEgress(proxy, { keepAlive: false, connectWithinMs: timeoutMs })
   const parent = { url, egress, credential: () => readCredential(files), clock, upstreamCalled: events.upstreamCalled }
@@ -144,6 +144,9 @@ function connectParent(
   })
   return { tokens: revalidation.wrap(cache), view: cache.view }
 }
+
+/** The broker has both, if anything has: an agent never uses Redis. */
+const neverInAgents = { circuit: () => 'closed' as const, secondLevel: () => undefined }
 
 const reachable = (parent: ParentBrokerOptions): Need => ({
   name: 'the broker',

@@ -3,18 +3,18 @@ import { createHealth } from '../broker/health.ts'
 import { policyWarnings } from '../broker/policy/file/warnings.ts'
 import type { Policy } from '../broker/policy/model.ts'
 import type { ActivePolicy } from '../broker/authorization/active-policy.ts'
-import type { Events, Upstream } from '../broker/events.ts'
+import type { Events, SecondLevelEvents, Upstream } from '../broker/events.ts'
 import type { Config } from '../config/config.ts'
 import { issuerUpstream } from '../outbound/issuers/issuer-keys.ts'
 import { version } from './package.ts'
 import { createAudit } from '../telemetry/audit.ts'
 import { logDroppedConnections } from '../telemetry/dropped-connections.ts'
 import { createLogs, type Logs } from '../telemetry/log.ts'
-import { createMetrics, type Gauges } from '../telemetry/metrics.ts'
+import { createMetrics, type Gauges, type Metrics } from '../telemetry/metrics.ts'
 import type { LineSink } from '../telemetry/output.ts'
 
 /** State of the broker that the subscribers read on demand, such as for a scrape. */
-interface Observed extends Pick<Gauges, 'isReady' | 'cache' | 'circuit'> {
+interface Observed extends Pick<Gauges, 'isReady' | 'cache' | 'circuit' | 'secondLevel'> {
   readonly clock: Clock
   readonly isDraining: () => boolean
 }
@@ -37,7 +37,7 @@ export function createSubscribers(
   settings: SubscriberSettings,
   active: Pick<ActivePolicy, 'status'>,
   sink: LineSink,
-  { clock, isReady, isDraining, cache, circuit }: Observed,
+  { clock, isReady, isDraining, cache, circuit, secondLevel }: Observed,
 ) {
   const logs = createLogs(settings.logLevel, sink, settings.secrets)
   const audit = createAudit(logs, sink, {
@@ -46,7 +46,7 @@ export function createSubscribers(
     policyVersion: () => active.status().policy.version,
   })
   const health = createHealth(settings.upstreams(active.status().policy), clock)
-  const state = { isReady, policy: active.status, upstreams: health.report }
+  const state = { isReady, policy: active.status, upstreams: health.report, secondLevel }
   const metrics = createMetrics({ ...state, cache, circuit, version })
   const events: Events = {
     issued: both(audit.issued, metrics.issued),
@@ -71,14 +71,23 @@ export function createSubscribers(
     },
     policyRefused: both(audit.policyRefused, metrics.policyRefused),
   }
+  const secondLevelEvents = observeSecondLevel(metrics.shared, logs.log)
   const close = () => {
     audit.close()
     metrics.close()
   }
   const { responded } = events
   const telemetry = { ...state, isDraining, metrics, responded, version, startedAt: clock.now(), close }
-  return { log: logs.log, events, telemetry }
+  return { log: logs.log, events, secondLevelEvents, telemetry }
 }
+
+const observeSecondLevel = (shared: Metrics['shared'], log: Logs['log']): SecondLevelEvents => ({
+  ...shared,
+  secondLevelChanged: isUp => {
+    if (isUp) log.info('Redis responds again')
+    else log.warn('Redis does not respond in time; this replica works without it until it does')
+  },
+})
 
 /** Logs the warnings of a valid policy. */
 export function warnOfPolicy(

@@ -2,7 +2,6 @@ import type { FastifyInstance } from 'fastify'
 import type { Observer } from '../broker/lib/timed.ts'
 import { createAuthenticate, type Issuer } from '../broker/authentication/authenticate.ts'
 import { createCache, type ManagedCache } from '../broker/tokens/cache.ts'
-import type { SecondLevel } from '../broker/tokens/second-level.ts'
 import { createCertificateVerifier } from '../broker/authentication/client-certificates.ts'
 import { systemRuntime, type Clock, type Runtime } from '../broker/lib/clock.ts'
 import { createTokenService } from '../broker/issue-token.ts'
@@ -25,6 +24,7 @@ import { managedIdentity } from '../outbound/entra/managed-identity.ts'
 import { createEgress } from '../outbound/network/egress.ts'
 import { withRetries } from '../outbound/entra/retry.ts'
 import { workloadIdentity } from '../outbound/entra/workload-identity.ts'
+import { connectSecondLevel, type CreateSecondLevel } from './second-level.ts'
 import { startPolicyReloader } from './policy-reload.ts'
 import { buildListeners } from './listeners.ts'
 import type { Logs } from '../telemetry/log.ts'
@@ -51,9 +51,6 @@ export interface Service {
   readonly close: () => Promise<void>
 }
 
-/** Creates the second level, if the configuration has one. It is not connected before its `start`. */
-export type CreateSecondLevel = (config: Config, runtime: Runtime) => SecondLevel | undefined
-
 const policyNotWatched = 'the policy file cannot be watched; it is checked once a minute'
 
 /**
@@ -65,27 +62,30 @@ export async function wire(
   policy: Policy,
   sink: LineSink,
   runtime = systemRuntime,
-  createSecondLevel: CreateSecondLevel = () => undefined,
+  createSecondLevel = connectSecondLevel,
 ): Promise<Service> {
   const { clock, random, loop } = runtime
   const stopping = new AbortController()
   const isDraining = () => stopping.signal.aborted
   const isReady = () => readiness.isReady() && !isDraining()
   const active = createActivePolicy(policy, clock)
-  const { log, events, telemetry } = createSubscribers(subscriberSettingsOf(config), active, sink, {
+  const subscribers = createSubscribers(subscriberSettingsOf(config), active, sink, {
     clock,
     isReady,
     isDraining,
     cache: () => cache.view.statistics(),
     circuit: () => exchanges.circuit.state(),
+    secondLevel: () => secondLevel?.status(),
   })
+  const { log, events, telemetry } = subscribers
   const { upstreamTimeoutMs: timeoutMs } = config
   const reloader = await startPolicyReloader(config, active, { clock, timeoutMs, egress: egressOf(config), ...events })
   const assertions = connectIdentity(config, runtime, events.upstreamCalled)
   const authorities = config.clientCaFile === undefined ? undefined : await followAuthorities(config.clientCaFile)
   const deciders = createDeciders(active, authorities, assertions, clock, events)
   const exchanges = connectEntra(config, runtime, assertions, events)
-  const { cache, secondLevel } = connectCache(createSecondLevel, config, runtime, exchanges, deciders.limits, events)
+  const settings = { config, runtime, ...subscribers }
+  const { cache, secondLevel } = await connectCache(createSecondLevel, settings, exchanges, deciders.limits)
   const tokenService = createTokenService(deciders, cache, events)
   const readiness = createReadiness(needsOf(assertions, reloader.issuers), notReadyYet(log), random)
   const operations = { ...telemetry, ...operationsOf(cache, events), tokenService, events }
@@ -103,13 +103,19 @@ export async function wire(
     watchPolicy: () => reloader.watch(err => log.warn({ err }, policyNotWatched)),
     close: async () => {
       stopping.abort()
-      reloader.close()
-      await servers.close()
-      await secondLevel?.close()
-      telemetry.close()
+      await closeInTurn(reloader, servers, secondLevel, telemetry)
       sink.flush()
     },
   }
+}
+
+interface Closeable {
+  readonly close: () => void | Promise<void>
+}
+
+/** Closes one part after the other, so that each can still use those behind it. */
+async function closeInTurn(...parts: readonly (Closeable | undefined)[]): Promise<void> {
+  for (const part of parts) await part?.close()
 }
 
 /** The parts that decide who a caller is, what it may get, and how often. */
@@ -135,16 +141,27 @@ function createDeciders(
   }
 }
 
+/** Where a cache is created. */
+interface CacheSettings extends Pick<ReturnType<typeof createSubscribers>, 'events' | 'secondLevelEvents' | 'log'> {
+  readonly config: Config
+  readonly runtime: Runtime
+}
+
 /** The cache over a source of exchanges, and the second level behind it, if there is one. */
-function connectCache(
+async function connectCache(
   createSecondLevel: CreateSecondLevel,
-  config: Config,
-  runtime: Runtime,
+  { config, runtime, events, secondLevelEvents, log }: CacheSettings,
   { source, circuit }: ReturnType<typeof connectEntra>,
   { chargeExchange: charge }: RateLimits,
-  events: Events,
 ) {
-  const secondLevel = createSecondLevel(config, runtime)
+  const secondLevel = await createSecondLevel(config, runtime, {
+    events: secondLevelEvents,
+    log,
+    report: () => {
+      const { entries, fetching, atRisk } = cache.view.statistics()
+      return { entries, fetching, atRisk }
+    },
+  })
   const cache = createCache(source, {
     ...runtime,
     secondLevel,

@@ -113,6 +113,30 @@ export const metricTable = {
     'counter',
     'Number of opaque tokens from Entra (not a readable JWT), whose claims could not be checked.',
   ),
+  token_broker_shared_lookup_duration_seconds: row(
+    'histogram',
+    'Duration of look-ups in Redis in seconds, by outcome: hit, miss, unavailable, unreadable, or purged.',
+    'outcome',
+  ),
+  token_broker_shared_stores_total: row(
+    'counter',
+    'Number of tokens written to Redis, by outcome: stored, or failed.',
+    'outcome',
+  ),
+  token_broker_shared_leases_total: row(
+    'counter',
+    'Number of fetches by what they did about the lease of their key: won, waited for another replica, or alone.',
+    'outcome',
+  ),
+  token_broker_shared_available: row('gauge', '1 if Redis responds, 0 if it does not, absent without Redis.'),
+  token_broker_shared_replicas: row(
+    'gauge',
+    'Number of live replicas that this one knows through Redis, itself included, absent while it is unknown.',
+  ),
+  token_broker_shared_purge_lag_seconds: row(
+    'histogram',
+    'Time in seconds from a purge at another replica until this one applied it.',
+  ),
   token_broker_upstream_healthy: row(
     'gauge',
     '1 if the last request to this upstream succeeded, 0 if it failed, absent before the first request.',

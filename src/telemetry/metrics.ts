@@ -4,6 +4,8 @@ import type { CacheStatistics } from '../broker/tokens/cache-statistics.ts'
 import type { UpstreamHealth } from '../broker/health.ts'
 import type { PolicyStatus } from '../broker/authorization/active-policy.ts'
 import { circuitStates, dropReasons, type CircuitState, type Events } from '../broker/events.ts'
+import type { SecondLevelStatus } from '../broker/tokens/second-level.ts'
+import { createSharedMetrics } from './shared-metrics.ts'
 import { metricTable, type MetricName, type ReloadOutcome, type Waiting } from './metric-table.ts'
 
 /** Values that are read at each scrape, rather than counted as events happen. */
@@ -13,12 +15,16 @@ export interface Gauges {
   readonly circuit: () => CircuitState
   readonly isReady: () => boolean
   readonly policy: () => PolicyStatus
+  /** The second level; `undefined` if there is none. */
+  readonly secondLevel: () => SecondLevelStatus | undefined
   /** The broker's version. */
   readonly version: string
 }
 
 /** Counts the broker's events, and exposes them to Prometheus. */
 export interface Metrics extends Omit<Events, 'unauthenticated' | 'circuit'> {
+  /** Counts the events of the second level. */
+  readonly shared: ReturnType<typeof createSharedMetrics>
   /** The text exposition format, version 0.0.4, of everything in {@link metricTable}. */
   readonly scrape: () => Promise<string>
   readonly contentType: string
@@ -72,6 +78,7 @@ export function createMetrics(gauges: Gauges): Metrics {
     policyLoaded: () => reloaded('loaded'),
     policyRefused: () => reloaded('refused'),
     upstreamCalled: countUpstreamRequests(registry),
+    shared: createSharedMetrics(registry, gauges.secondLevel),
     scrape: () => {
       // Read once for all gauges of this scrape.
       statistics = gauges.cache()

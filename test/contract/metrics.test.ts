@@ -5,7 +5,16 @@ import { join } from 'node:path'
 import { after, describe, test } from 'node:test'
 import { parse } from 'yaml'
 import { parsePolicy } from '../../src/broker/policy/file/parse.ts'
-import { dropReasons, circuitStates, cacheOutcomes, refreshOutcomes, upstreamKinds } from '../../src/broker/events.ts'
+import {
+  leaseOutcomes,
+  sharedLookUpOutcomes,
+  sharedStoreOutcomes,
+  dropReasons,
+  circuitStates,
+  cacheOutcomes,
+  refreshOutcomes,
+  upstreamKinds,
+} from '../../src/broker/events.ts'
 import { errorTable, type ErrorCode } from '../../src/errors.ts'
 import { otherEndpoints } from '../../src/http/server/endpoints.ts'
 import { tokenEndpoints } from '../../src/http/token-endpoints/all.ts'
@@ -93,6 +102,9 @@ describe('docs/metrics.md lists the values that the source can give a label', ()
     ['token_broker_policy_reloads_total', 'outcome', reloadOutcomes],
     ['token_broker_ignored_headers_total', 'header', forwarding],
     ['token_broker_dropped_connections_total', 'reason', dropReasons],
+    ['token_broker_shared_lookup_duration_seconds', 'outcome', sharedLookUpOutcomes],
+    ['token_broker_shared_stores_total', 'outcome', sharedStoreOutcomes],
+    ['token_broker_shared_leases_total', 'outcome', leaseOutcomes],
     ['token_broker_upstream_healthy', 'kind', upstreamKinds],
   ]
   for (const [metric, label, values] of rows)

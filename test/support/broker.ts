@@ -7,6 +7,7 @@ import { isObject, type Json } from '../../emulator/jws.ts'
 import { defaultSettings, type EmulatorOptions, sample } from '../../emulator/options.ts'
 import type { Clock, LoopClocks, Wait } from '../../src/broker/lib/clock.ts'
 import { parsePolicy } from '../../src/broker/policy/file/parse.ts'
+import type { SecondLevelEvents } from '../../src/broker/events.ts'
 import type { SecondLevel } from '../../src/broker/tokens/second-level.ts'
 import { readConfig } from '../../src/config/config.ts'
 import { type Service, wire } from '../../src/service/wire.ts'
@@ -120,8 +121,8 @@ export interface BrokerOptions {
   readonly loop?: LoopClocks
   /** Measures how long callers and requests to Entra and the identity endpoint wait. Default: a timer. */
   readonly wait?: Wait
-  /** A store that it shares with other brokers. */
-  readonly secondLevel?: SecondLevel
+  /** A store that it shares with other brokers, or a function that makes one which reports these events. */
+  readonly secondLevel?: SecondLevel | ((events: SecondLevelEvents) => SecondLevel)
 }
 
 /** Starts the emulator and makes this process trust it. It is closed at the end of the file. */
@@ -211,7 +212,8 @@ async function startBroker(
     parsePolicy(JSON.stringify({ ...policyOf(emulator), ...policy })),
     sink,
     { clock, random: () => 0.5, loop, ...(wait && { wait }) },
-    () => secondLevel,
+    (_config, _runtime, { events }) =>
+      Promise.resolve(typeof secondLevel === 'function' ? secondLevel(events) : secondLevel),
   )
   t.after(() => service.close())
   const anywhere = { host: '127.0.0.1', port: 0 }

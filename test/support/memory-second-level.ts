@@ -175,9 +175,13 @@ export class MemorySecondLevel implements SecondLevel {
     isUp: this.isConnected,
     since: this.#changedAt,
     detail: this.isConnected ? 'connected' : 'not connected',
-    liveReplicas: this.isConnected ? [...this.#store.replicas].filter(({ isLive }) => isLive).length : undefined,
+    replicas: this.isConnected
+      ? [...this.#store.replicas].filter(({ isLive }) => isLive).map(replica => replica.#report())
+      : undefined,
     replica: this.#name,
   })
+
+  #report = () => ({ replica: this.#name, entries: 0, fetching: 0, atRisk: 0 })
 
   start = (): Promise<void> => Promise.resolve()
 

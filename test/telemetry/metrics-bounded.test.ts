@@ -145,6 +145,7 @@ test('labels are escaped: a name in the policy cannot add a line', async () => {
       atRiskUsableSeconds: undefined,
     }),
     circuit: () => 'closed',
+    secondLevel: () => undefined,
     upstreams: () => [
       {
         upstream: { kind: 'authority', name },

@@ -53,8 +53,8 @@ export async function metricsWorld(emulated: EmulatorOptions = {}) {
     assertDocumented(seen)
     return seen
   }
-  const bareBroker = (t: Closing, { policy = {}, environment = {} }: BrokerOptions = {}) =>
-    world.broker(t, { policy: { issuers, ...policy }, environment })
+  const bareBroker = (t: Closing, { policy = {}, environment = {}, ...rest }: BrokerOptions = {}) =>
+    world.broker(t, { ...rest, policy: { issuers, ...policy }, environment })
   return {
     ...world,
     issuers,

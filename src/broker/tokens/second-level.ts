@@ -32,6 +32,16 @@ export interface LookUp {
   readonly isFetching: boolean
 }
 
+/** What a live replica says about its own memory. */
+export interface ReplicaReport {
+  /** Its name. */
+  readonly replica: string
+  /** Cached tokens, keys whose token is being fetched, and tokens whose refresh fails although they are requested. */
+  readonly entries: number
+  readonly fetching: number
+  readonly atRisk: number
+}
+
 /** The state of a second level. */
 export interface SecondLevelStatus {
   readonly isUp: boolean
@@ -39,8 +49,8 @@ export interface SecondLevelStatus {
   readonly since: number
   /** In words, for people: why it is down, for instance. Has no credential. */
   readonly detail: string
-  /** The number of live replicas, this one included; `undefined` while it is unknown. */
-  readonly liveReplicas: number | undefined
+  /** The live replicas, this one included; `undefined` while they are unknown. */
+  readonly replicas: readonly ReplicaReport[] | undefined
   /** The name of this replica. */
   readonly replica: string
 }

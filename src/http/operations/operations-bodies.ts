@@ -1,3 +1,4 @@
+import type { ReplicaReport, SecondLevelStatus } from '../../broker/tokens/second-level.ts'
 import type { CacheEntry, CacheStatistics, EntryPage } from '../../broker/tokens/cache-statistics.ts'
 import type { UpstreamHealth } from '../../broker/health.ts'
 import type { Policy } from '../../broker/policy/model.ts'
@@ -16,16 +17,20 @@ export interface HealthFacts {
   readonly isDraining: () => boolean
   readonly policy: () => PolicyStatus
   readonly upstreams: () => readonly UpstreamHealth[]
+  /** The second level that replicas share; `undefined` if there is none. */
+  readonly secondLevel: () => SecondLevelStatus | undefined
   /** The broker's version, and when it started. */
   readonly version: string
   readonly startedAt: number
 }
 
 /** `GET /health`: `failing` if any check is failing, `ok` only if all are. */
-export function healthBody({ isReady, isDraining, policy, upstreams, version, startedAt }: HealthFacts) {
+export function healthBody({ isReady, isDraining, policy, upstreams, secondLevel, version, startedAt }: HealthFacts) {
   const checks = upstreams()
   const policyCheck = policyBody(policy())
-  const statuses = new Set([policyCheck.status, ...checks.map(({ status }) => status)])
+  const shared = secondLevel()
+  const sharedCheck = shared && sharedBody(shared)
+  const statuses = new Set([policyCheck.status, ...checks.map(({ status }) => status), sharedCheck?.status ?? 'ok'])
   return {
     status: statuses.has('failing') ? 'failing' : statuses.has('unknown') ? 'unknown' : 'ok',
     ready: isReady(),
@@ -35,8 +40,18 @@ export function healthBody({ isReady, isDraining, policy, upstreams, version, st
     started_at: iso(startedAt),
     policy: policyCheck,
     upstreams: checks.map(checkBody),
+    ...(sharedCheck && { shared_cache: sharedCheck }),
   }
 }
+
+/** Redis. `failing` while it does not respond: this replica works without it then, and stays ready. */
+const sharedBody = ({ isUp, since, detail, replica, replicas }: SecondLevelStatus) => ({
+  status: isUp ? 'ok' : 'failing',
+  since: iso(since),
+  detail,
+  replica,
+  live_replicas: replicas?.length ?? null,
+})
 
 /** `failing` while the file is invalid: the active policy stays active, but the broker would not start again. */
 function policyBody({ policy, loadedAt, rejection }: PolicyStatus) {
@@ -78,8 +93,8 @@ function detailOf(status: UpstreamHealth['status'], lastError: UpstreamHealth['l
   return status === 'ok' ? 'reachable' : 'not used since the broker started'
 }
 
-/** `GET /cache`. */
-export const cacheBody = (statistics: CacheStatistics) => ({
+/** `GET /cache`: this replica's cache and, with a second level, what all live replicas say about theirs. */
+export const cacheBody = (statistics: CacheStatistics, secondLevel: SecondLevelStatus | undefined) => ({
   entries: statistics.entries,
   max_entries: statistics.maxEntries,
   fetching: statistics.fetching,
@@ -91,6 +106,14 @@ export const cacheBody = (statistics: CacheStatistics) => ({
   at_risk: statistics.atRisk,
   at_risk_usable_seconds:
     statistics.atRiskUsableSeconds === undefined ? null : Math.max(0, Math.floor(statistics.atRiskUsableSeconds)),
+  ...(secondLevel && { replicas: secondLevel.replicas?.map(replicaBody) ?? null }),
+})
+
+const replicaBody = ({ replica, entries, fetching, atRisk }: ReplicaReport) => ({
+  replica,
+  entries,
+  fetching,
+  at_risk: atRisk,
 })
 
 /** `GET /cache/entries`. */

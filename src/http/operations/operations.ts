@@ -42,7 +42,7 @@ export function addOperations(app: FastifyInstance, operations: Operations): voi
     reply.header('content-type', metrics.contentType).send(await metrics.scrape()),
   )
   addRoute('/cache', 'cache', true, schemaOf('getCache'), (_request, reply) =>
-    reply.send(cacheBody(cache.statistics())),
+    reply.send(cacheBody(cache.statistics(), operations.secondLevel())),
   )
   const entries = { ...schemaOf('listCacheEntries', 'invalid_tenant'), querystring: entryQuery }
   addRoute('/cache/entries', 'cache_entries', true, entries, (request, reply) => {

@@ -5,8 +5,8 @@ import { sample } from '../../../../emulator/options.ts'
 import { createAssertionCache } from '../../../../src/broker/tokens/assertion-cache.ts'
 import { managedIdentity } from '../../../../src/outbound/entra/managed-identity.ts'
 import { entraCredentials, redisResource } from '../../../../src/outbound/redis/connection/entra-credentials.ts'
-import { startWorld, until } from '../../support/broker.ts'
-import { startRespServer } from '../../support/resp-server.ts'
+import { startWorld, until } from '../../../support/broker.ts'
+import { startRespServer } from '../../../support/resp-server.ts'
 import { connected, connection } from './world.ts'
 
 const { emulator, clock } = await startWorld()

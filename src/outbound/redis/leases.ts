@@ -1,0 +1,203 @@
+import { randomBytes } from 'node:crypto'
+import type { Grant } from '../../broker/authorization/authorize.ts'
+import type { IssuedToken, SecondLevelEvents, TokenSource } from '../../broker/events.ts'
+import type { Clock } from '../../broker/lib/clock.ts'
+import type { Wanted } from '../../broker/tokens/second-level.ts'
+import { asBrokerError, type BrokerError } from '../../errors.ts'
+import { encodeMessage, type Message } from './channel.ts'
+import { eventsChannel, leaseName } from './names.ts'
+import type { PurgeMark, Sealer } from './sealing/sealed-token.ts'
+import type { Finding, StoredTokens } from './stored-tokens.ts'
+import type { RedisCommand } from './connection/client.ts'
+import type { Store } from './store.ts'
+import type { Listener, News, WakeUps } from './wake-ups.ts'
+
+/**
+ * Milliseconds that a lease lasts, or half the time that callers wait, if that is less. After it, another replica makes the
+ * exchange: the holder may have ended, or Entra may not respond to it.
+ */
+export const longestLeaseMs = 1500
+/** Milliseconds for the store to respond where a caller waits. The alternative is an exchange of 150 to 500 ms. */
+export const awaitedDeadlineMs = 250
+/** Milliseconds to the first look whether the token is there, in case its message was lost. Grows to {@link longestPollMs}. */
+const firstPollMs = 100
+const longestPollMs = 250
+/** How often a fetch waits for another replica before it makes the exchange without a lease. */
+const waitsInAll = 2
+/** A failure of an older lease, in milliseconds, is ignored: it may have been recorded and sent again. */
+export const oldestFailureMs = 10_000
+
+/** What leases need. */
+export interface LeasesOptions {
+  readonly store: Store
+  readonly tokens: StoredTokens
+  readonly sealer: Sealer
+  readonly wakeUps: WakeUps
+  readonly clock: Clock
+  /** The purges that are known now. */
+  readonly mark: () => PurgeMark | undefined
+  /** The longest time that a caller waits, in milliseconds. */
+  readonly timeoutMs: number
+  readonly events: Pick<SecondLevelEvents, 'lease' | 'sharedStore'>
+}
+
+/** One fetch. */
+interface Fetch {
+  readonly grant: Grant
+  readonly wanted: Wanted
+  readonly signal: AbortSignal
+  readonly exchange: TokenSource
+  /** The name of the key, under the first key of the ring. */
+  readonly name: string
+}
+
+/** A lease that this replica has. */
+interface Lease {
+  readonly id: string
+  /** Monotonic milliseconds. Afterwards it may be another replica's. */
+  readonly endsAt: number
+}
+
+/** One exchange per key for all replicas. */
+export class Leases {
+  readonly #options: LeasesOptions
+  readonly #leaseMs: number
+
+  constructor(options: LeasesOptions) {
+    this.#options = options
+    this.#leaseMs = Math.floor(Math.min(longestLeaseMs, options.timeoutMs / 2))
+  }
+
+  /** See `fetch` of `SecondLevel`. */
+  async fetch(grant: Grant, wanted: Wanted, signal: AbortSignal, exchange: TokenSource): Promise<IssuedToken> {
+    const { sealer, wakeUps, events } = this.#options
+    const fetch: Fetch = { grant, wanted, signal, exchange, name: sealer.names(grant)[0] }
+    for (let nth = 0; nth < waitsInAll && !signal.aborted; nth++) {
+      // Before the lease is requested, so that news of its holder cannot be missed.
+      const listener = wakeUps.listen(fetch.name)
+      try {
+        const taken = await this.#take(fetch)
+        if (taken === undefined) break
+        if (taken.lease) return await this.#exchangeForAll(fetch, taken.lease, taken.mark)
+        const token = taken.token ?? (await this.#waitForHolder(fetch, taken.leaseId, listener))
+        if (token) {
+          events.lease('waited')
+          return token
+        }
+      } finally {
+        listener.stop()
+      }
+    }
+    return this.exchangeAlone(grant, signal, exchange)
+  }
+
+  /** Makes the exchange without a lease. Its token is shared all the same, if the store takes it. */
+  async exchangeAlone(grant: Grant, signal: AbortSignal, exchange: TokenSource): Promise<IssuedToken> {
+    this.#options.events.lease('alone')
+    const mark = this.#options.mark()
+    const issued = await exchange(grant, signal)
+    void this.#share(grant, issued, mark, [])
+    return issued
+  }
+
+  /** Tries to get the lease, and looks once more whether the token is there. @returns `undefined` without the store */
+  async #take({ grant, wanted, name }: Fetch): Promise<(Finding & { readonly lease?: Lease }) | undefined> {
+    const { store, tokens, clock } = this.#options
+    const lease = { id: newLeaseId(clock.now()), endsAt: clock.monotonic() + this.#leaseMs }
+    const set: RedisCommand = ['SET', leaseName(name), lease.id, 'NX', 'PX', String(this.#leaseMs)]
+    try {
+      const [reply, found] = await store.send([set, tokens.command(grant)], awaitedDeadlineMs)
+      // A store that cannot write (it is full, or a read-only replica) has no leases.
+      if (reply instanceof Error) return undefined
+      const finding = await tokens.read(grant, wanted, found)
+      if (reply === null) return finding
+      if (finding.token === undefined) return { ...finding, lease }
+      void this.#sendOrIgnore(this.#release(name, lease))
+      return finding
+    } catch {
+      return undefined
+    }
+  }
+
+  /**
+   * Waits for the replica that has the lease.
+   * @returns `undefined` once there is neither a lease nor a token
+   * @throws BrokerError the failure of that replica
+   */
+  async #waitForHolder(fetch: Fetch, holder: string | undefined, listener: Listener): Promise<IssuedToken | undefined> {
+    const { tokens, clock } = this.#options
+    const { grant, wanted, signal } = fetch
+    const until = clock.monotonic() + this.#leaseMs
+    let leaseId = holder
+    for (let ms = firstPollMs; !signal.aborted && clock.monotonic() < until; ms = Math.min(longestPollMs, ms * 1.5)) {
+      const failure = this.#failureIn(await listener.next(ms, signal), grant, leaseId)
+      if (failure) {
+        this.#options.events.lease('waited')
+        throw failure
+      }
+      const finding = await tokens.find(grant, wanted, awaitedDeadlineMs)
+      leaseId = finding.leaseId
+      if (finding.token || leaseId === undefined) return finding.token
+    }
+    return undefined
+  }
+
+  /** The failure that the holder of the lease shared; `undefined` if it is not its, or is old. */
+  #failureIn(news: News | undefined, grant: Grant, leaseId: string | undefined): BrokerError | undefined {
+    if (!Buffer.isBuffer(news) || leaseId === undefined) return undefined
+    if (this.#options.clock.now() - startOfLease(leaseId) > oldestFailureMs) return undefined
+    return this.#options.sealer.openFailure(grant, leaseId, news)
+  }
+
+  /** Makes the exchange for all replicas, and wakes those that wait. */
+  async #exchangeForAll(fetch: Fetch, lease: Lease, mark: PurgeMark | undefined): Promise<IssuedToken> {
+    const { grant, signal, exchange, name } = fetch
+    this.#options.events.lease('won')
+    try {
+      const issued = await exchange(grant, signal)
+      // Not awaited: the callers of this replica need not wait for the store.
+      void this.#share(grant, issued, mark, [publish({ type: 'stored', name }), ...this.#release(name, lease)])
+      return issued
+    } catch (thrown) {
+      const sealed = this.#options.sealer.sealFailure(grant, lease.id, asBrokerError(thrown))
+      const news = sealed ? [publish({ type: 'failed', name, sealed })] : []
+      void this.#sendOrIgnore([...news, ...this.#release(name, lease)])
+      throw thrown
+    }
+  }
+
+  /** Stores a token, and sends what follows in the same round trip. Never rejects. */
+  async #share(
+    grant: Grant,
+    issued: IssuedToken,
+    mark: PurgeMark | undefined,
+    then: readonly RedisCommand[],
+  ): Promise<void> {
+    const { tokens, clock, events } = this.#options
+    const began = clock.monotonic()
+    const writing = tokens.writing(grant, issued, mark)
+    const [stored] = await this.#sendOrIgnore([...writing, ...then])
+    if (writing.length === 0) return
+    const isStored = stored !== undefined && !(stored instanceof Error)
+    events.sharedStore(isStored ? 'stored' : 'failed', (clock.monotonic() - began) / 1000)
+  }
+
+  /** Ends a lease, unless it may have ended and be another replica's by now. */
+  #release(name: string, { endsAt }: Lease): readonly RedisCommand[] {
+    return this.#options.clock.monotonic() + awaitedDeadlineMs < endsAt ? [['DEL', leaseName(name)]] : []
+  }
+
+  async #sendOrIgnore(commands: readonly RedisCommand[]): Promise<readonly unknown[]> {
+    if (commands.length === 0) return []
+    return this.#options.store.send(commands, awaitedDeadlineMs).catch(() => [])
+  }
+}
+
+const publish = (message: Message): RedisCommand => ['PUBLISH', eventsChannel, encodeMessage(message)]
+
+/** The id says when the lease began, in milliseconds since 1970, and is random besides. */
+const newLeaseId = (now: number): string => `${Math.floor(now).toString(36)}.${randomBytes(12).toString('base64url')}`
+const startOfLease = (id: string): number => {
+  const start = Number.parseInt(id, 36)
+  return Number.isNaN(start) ? Number.NEGATIVE_INFINITY : start
+}

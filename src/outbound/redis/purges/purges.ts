@@ -1,0 +1,224 @@
+import { randomBytes } from 'node:crypto'
+import type { FetchFilter, SecondLevelEvents } from '../../../broker/events.ts'
+import type { Clock, Wait } from '../../../broker/lib/clock.ts'
+import type { PurgeReach } from '../../../broker/tokens/second-level.ts'
+import { encodeMessage } from '../channel.ts'
+import { epochName, eventsChannel, purgesName, sequenceName } from '../names.ts'
+import { maxPurges, PurgeLog, type LogChange, type Purge, type StoredLog } from './purge-log.ts'
+import { openConfirmation, openPurge, sealConfirmation, sealPurge, type Confirmation } from './purge-messages.ts'
+import { liveMs, type Replicas } from './replicas.ts'
+import type { KeyRing } from '../sealing/key-ring.ts'
+import type { PurgeMark } from '../sealing/sealed-token.ts'
+import type { RedisCommand } from '../connection/client.ts'
+import type { Store } from '../store.ts'
+
+/** Milliseconds for a response to requests about purges. */
+export const purgeDeadlineMs = 250
+/** Milliseconds in which the live replicas must confirm a purge. */
+export const confirmWithinMs = 500
+/** Purges that are read at once when few are new. */
+const fewPurges = 32
+/** How often a new epoch is tried in a row, if other replicas begin one at the same time. */
+const epochAttempts = 3
+
+/** What purges need. */
+export interface PurgesOptions {
+  /** The name of this replica. */
+  readonly replica: string
+  readonly store: Store
+  readonly ring: () => KeyRing
+  readonly replicas: Replicas
+  readonly clock: Clock
+  readonly wait: Wait
+  readonly purgeReceived: SecondLevelEvents['purgeReceived']
+  /** Monotonic milliseconds at which this process was last seen running. */
+  readonly lastSeenRunning: () => number
+}
+
+/** Purges of all replicas: makes them, applies those of others, and confirms them. */
+export class Purges {
+  readonly #options: PurgesOptions
+  readonly #log = new PurgeLog()
+  /** Id of an own purge → the replicas that have confirmed it, and what to do at each one. */
+  readonly #awaited = new Map<string, { readonly confirmed: Set<string>; progress: () => void }>()
+  #listener: (filter: FetchFilter) => void = () => undefined
+  #reading: Promise<boolean> | undefined
+  /** Whether a purge was published after the running read may have seen the stream. */
+  #readsAgain = false
+
+  constructor(options: PurgesOptions) {
+    this.#options = options
+  }
+
+  /** Calls the listener for each purge of another replica; `{}` if some may have been missed. */
+  observe(listener: (filter: FetchFilter) => void): void {
+    this.#listener = listener
+  }
+
+  /** How far the purges are known; `undefined` until they were read once. */
+  get mark(): PurgeMark | undefined {
+    return this.#log.mark
+  }
+
+  /** Whether a purge after this mark concerns the target. Correct only after {@link upTo} of the same mark or a later one. */
+  isPurged(target: FetchFilter, mark: PurgeMark): boolean {
+    return this.#log.isPurged(target, mark)
+  }
+
+  /** Reads purges if those up to this mark are not known yet. @returns false if they could not be read */
+  async upTo(mark: PurgeMark): Promise<boolean> {
+    return this.#log.includes(mark) || (await this.read())
+  }
+
+  /** Reads the store's purges, applies and confirms new ones. Never rejects. @returns whether it succeeded */
+  read(): Promise<boolean> {
+    if (this.#reading) {
+      this.#readsAgain = true
+      return this.#reading
+    }
+    this.#reading = this.#readAll()
+      .catch(() => false)
+      .finally(() => (this.#reading = undefined))
+    return this.#reading
+  }
+
+  async #readAll(): Promise<boolean> {
+    for (;;) {
+      this.#readsAgain = false
+      if (!(await this.#readOnce())) return false
+      if (!this.#readsAgain) return true
+    }
+  }
+
+  async #readOnce(): Promise<boolean> {
+    for (let attempt = 0; attempt < epochAttempts; attempt++) {
+      const stored = await this.#fetchLog()
+      if (stored === undefined) {
+        await this.#send([['SET', epochName, newId(), 'NX']])
+        continue
+      }
+      const change = this.#log.read(stored)
+      if (!change.isRolledBack) {
+        await this.#apply(change)
+        return true
+      }
+      await this.#send([['SET', epochName, newId()]])
+    }
+    return false
+  }
+
+  /** @returns `undefined` if no epoch has begun */
+  async #fetchLog(): Promise<StoredLog | undefined> {
+    const { mark } = this
+    const count = mark === undefined ? maxPurges : fewPurges
+    const stored = await this.#fetchLast(count)
+    if (stored === undefined || count === maxPurges) return stored
+    const isEnough = stored.epoch === mark?.epoch && stored.sequence - count <= mark.sequence
+    return isEnough ? stored : this.#fetchLast(maxPurges)
+  }
+
+  async #fetchLast(count: number): Promise<StoredLog | undefined> {
+    const [epoch, sequence, entries] = await this.#send(
+      [
+        ['GET', epochName],
+        ['GET', sequenceName],
+        ['XREVRANGE', purgesName, '+', '-', 'COUNT', String(count)],
+      ],
+      true,
+    )
+    if (!Buffer.isBuffer(epoch)) return undefined
+    const number = sequenceOf(sequence)
+    const purges = Array.isArray(entries) ? entries.slice(0, number).map(entry => this.#readEntry(entry)) : []
+    return { epoch: epoch.toString('latin1'), sequence: number, purges: purges.toReversed() }
+  }
+
+  /** An entry that no key of the ring opens stands for a purge of everything. */
+  #readEntry(entry: unknown): Purge {
+    const [id, fields] = Array.isArray(entry) ? (entry as readonly unknown[]) : []
+    const sealed = Array.isArray(fields) ? (fields as readonly unknown[])[1] : undefined
+    const purge = Buffer.isBuffer(sealed) ? openPurge(this.#options.ring(), sealed) : undefined
+    return purge ?? { id: `unreadable ${String(id)}`, at: this.#options.clock.now(), filter: {} }
+  }
+
+  async #apply({ apply, isTrimmed, isNewEpoch, lost }: LogChange): Promise<void> {
+    const { clock, replica, ring, purgeReceived, lastSeenRunning } = this.#options
+    // This process was stopped, and the store lost its purges meanwhile: nobody may be left who knows them.
+    const wasAbsent = isNewEpoch && clock.monotonic() - lastSeenRunning() > liveMs
+    if (isTrimmed || wasAbsent) this.#listener({})
+    for (const { filter, at } of apply) {
+      this.#listener(filter)
+      purgeReceived(Math.max(0, clock.now() - at) / 1000)
+    }
+    const confirmations = apply.slice(-fewPurges).map(({ id }): RedisCommand => {
+      const sealed = sealConfirmation(ring(), { purge: id, replica })
+      return ['PUBLISH', eventsChannel, encodeMessage({ type: 'confirmed', sealed })]
+    })
+    if (confirmations.length > 0) await this.#send(confirmations)
+    for (const purge of lost) await this.#publish(purge)
+    if (lost.length > 0) this.#readsAgain = true
+  }
+
+  /** Makes a purge known to all replicas, and waits for their confirmations. Never rejects. */
+  async purge(filter: FetchFilter): Promise<PurgeReach> {
+    const purge = { id: newId(), at: this.#options.clock.now(), filter }
+    this.#log.record(purge)
+    const live = this.#options.replicas.live()
+    const confirmed = new Set([this.#options.replica])
+    const done = Promise.withResolvers<void>()
+    const progress = (): void => {
+      if (live?.keys().every(replica => confirmed.has(replica))) done.resolve()
+    }
+    this.#awaited.set(purge.id, { confirmed, progress })
+    const settled = new AbortController()
+    try {
+      await this.#publish(purge)
+      void this.read()
+      progress()
+      if (live) await Promise.race([done.promise, this.#options.wait(confirmWithinMs, settled.signal)])
+      return { live: live?.size, confirmed: confirmed.size }
+    } catch {
+      return { live: undefined, confirmed: confirmed.size }
+    } finally {
+      settled.abort()
+      this.#awaited.delete(purge.id)
+    }
+  }
+
+  /** @throws if the store did not take it */
+  async #publish(purge: Purge): Promise<void> {
+    await this.#send(
+      [
+        ['INCR', sequenceName],
+        ['XADD', purgesName, 'MAXLEN', String(maxPurges), '*', 'p', sealPurge(this.#options.ring(), purge)],
+        ['PUBLISH', eventsChannel, encodeMessage({ type: 'purged' })],
+      ],
+      true,
+    )
+  }
+
+  /** A confirmation arrived. */
+  confirmed(sealed: Buffer): void {
+    const confirmation: Confirmation | undefined =
+      this.#awaited.size > 0 ? openConfirmation(this.#options.ring(), sealed) : undefined
+    const awaited = confirmation && this.#awaited.get(confirmation.purge)
+    if (!awaited) return
+    awaited.confirmed.add(confirmation.replica)
+    awaited.progress()
+  }
+
+  /** @throws if the store did not respond, or responded to one of the commands with an error */
+  async #send(commands: readonly RedisCommand[], atomic = false): Promise<readonly unknown[]> {
+    const replies = await this.#options.store.send(commands, purgeDeadlineMs, atomic)
+    const refused = replies.find(reply => reply instanceof Error)
+    if (refused) throw refused
+    return replies
+  }
+}
+
+const newId = (): string => randomBytes(16).toString('base64url')
+
+/** A sequence as the store has it; 0 if it has none. */
+export function sequenceOf(reply: unknown): number {
+  const number = Buffer.isBuffer(reply) && /^\d{1,15}$/.test(reply.toString('latin1')) ? Number(reply) : 0
+  return Number.isSafeInteger(number) ? number : 0
+}

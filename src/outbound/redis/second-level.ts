@@ -1,0 +1,197 @@
+import { LRUCache } from 'lru-cache'
+import type { Grant } from '../../broker/authorization/authorize.ts'
+import type { SecondLevelEvents } from '../../broker/events.ts'
+import type { Clock, Wait } from '../../broker/lib/clock.ts'
+import type { LookUp, ReplicaReport, SecondLevel, SecondLevelStatus, Wanted } from '../../broker/tokens/second-level.ts'
+import { createAvailability, type Availability } from './availability.ts'
+import { decodeMessage, encodeMessage } from './channel.ts'
+import type { RedisConnection } from './connection/connection.ts'
+import type { KeyRing } from './sealing/key-ring.ts'
+import { awaitedDeadlineMs, Leases } from './leases.ts'
+import { epochName, eventsChannel, sequenceName } from './names.ts'
+import { openHeartbeat, sealHeartbeat } from './purges/purge-messages.ts'
+import { purgeDeadlineMs, Purges, sequenceOf } from './purges/purges.ts'
+import { createReplicas, heartbeatMs, type Replicas } from './purges/replicas.ts'
+import { createSealer } from './sealing/sealed-token.ts'
+import { StoredTokens } from './stored-tokens.ts'
+import { createStore, type Store } from './store.ts'
+import { createWakeUps, type WakeUps } from './wake-ups.ts'
+
+/** Milliseconds for the store to respond where no caller waits, because a valid token is cached. */
+export const backgroundDeadlineMs = 75
+/** Keys whose look-up failed a moment ago. */
+const maxUnanswered = 10_000
+
+/** What the second level on Redis needs. */
+export interface RedisSecondLevelOptions {
+  readonly connection: RedisConnection
+  /** The key ring in use. */
+  readonly ring: () => KeyRing
+  /** The name of this replica: 1 to 64 letters, digits, `-` and `_`. No other replica may have it. */
+  readonly replica: string
+  /** What this replica says about its memory in its heartbeats. */
+  readonly report: () => Omit<ReplicaReport, 'replica'>
+  readonly clock: Clock
+  readonly wait: Wait
+  readonly events: SecondLevelEvents
+  readonly minRemainingSeconds: number
+  /** The longest time that a caller waits, in milliseconds. */
+  readonly timeoutMs: number
+}
+
+/** Creates the second level on Redis or Valkey. It uses the connection once it is started. */
+export function createRedisSecondLevel(options: RedisSecondLevelOptions): SecondLevel {
+  return new RedisSecondLevel(options)
+}
+
+class RedisSecondLevel implements SecondLevel {
+  readonly #options: RedisSecondLevelOptions
+  readonly #availability: Availability
+  readonly #store: Store
+  readonly #replicas: Replicas
+  readonly #purges: Purges
+  readonly #tokens: StoredTokens
+  readonly #leases: Leases
+  readonly #wakeUps: WakeUps
+  /** Key → monotonic milliseconds of a look-up without response: the fetch that follows it does not wait for the store again. */
+  readonly #unanswered = new LRUCache<string, number>({ max: maxUnanswered })
+  /** Monotonic milliseconds of the last heartbeat that this process made. */
+  #lastBeat: number
+  #heartbeats: NodeJS.Timeout | undefined
+
+  constructor(options: RedisSecondLevelOptions) {
+    const { connection, clock, ring, wait, replica, events, timeoutMs } = options
+    this.#options = options
+    this.#lastBeat = clock.monotonic()
+    this.#availability = createAvailability(clock, events.secondLevelChanged)
+    this.#store = createStore(connection, this.#availability, clock)
+    this.#replicas = createReplicas(replica, clock)
+    const sealer = createSealer(ring)
+    const shared = { ...options, store: this.#store, sealer }
+    this.#purges = new Purges({
+      ...shared,
+      replicas: this.#replicas,
+      purgeReceived: events.purgeReceived,
+      lastSeenRunning: () => this.#lastBeat,
+    })
+    this.#wakeUps = createWakeUps(wait)
+    this.#tokens = new StoredTokens({ ...shared, purges: this.#purges })
+    this.#leases = new Leases({
+      ...shared,
+      timeoutMs,
+      tokens: this.#tokens,
+      wakeUps: this.#wakeUps,
+      mark: () => this.#purges.mark,
+    })
+  }
+
+  lookUp = async (grant: Grant, wanted: Wanted): Promise<LookUp> => {
+    const { clock, events } = this.#options
+    const began = clock.monotonic()
+    const deadlineMs = wanted.isAwaited ? awaitedDeadlineMs : backgroundDeadlineMs
+    const { outcome, token, leaseId } = await this.#tokens.find(grant, wanted, deadlineMs)
+    if (outcome === 'unavailable') this.#unanswered.set(grant.key, clock.monotonic())
+    events.sharedLookUp(outcome, (clock.monotonic() - began) / 1000)
+    return { token, isFetching: leaseId !== undefined }
+  }
+
+  fetch: SecondLevel['fetch'] = (grant, wanted, signal, exchange) => {
+    const unansweredAt = this.#unanswered.get(grant.key)
+    this.#unanswered.delete(grant.key)
+    const wasJustUnanswered = unansweredAt !== undefined && this.#options.clock.monotonic() - unansweredAt < heartbeatMs
+    return wasJustUnanswered || !this.#store.isUp()
+      ? this.#leases.exchangeAlone(grant, signal, exchange)
+      : this.#leases.fetch(grant, wanted, signal, exchange)
+  }
+
+  purge: SecondLevel['purge'] = filter => this.#purges.purge(filter)
+
+  observePurges: SecondLevel['observePurges'] = listener => this.#purges.observe(listener)
+
+  status = (): SecondLevelStatus => {
+    const isUp = this.#store.isUp() && this.#purges.mark !== undefined
+    return {
+      isUp,
+      since: this.#availability.since(),
+      detail: isUp ? 'Redis responds.' : 'Redis does not respond; this replica works without it.',
+      replicas: isUp ? this.#replicas.live()?.values().toArray() : undefined,
+      replica: this.#options.replica,
+    }
+  }
+
+  start = async (): Promise<void> => {
+    const { connection, wait } = this.#options
+    const first = Promise.withResolvers<void>()
+    const settled = new AbortController()
+    connection.subscribe(eventsChannel, this.#received)
+    connection.onConnected(() => void this.#connected().then(first.resolve))
+    this.#heartbeats = setInterval(this.#beat, heartbeatMs).unref()
+    await Promise.race([first.promise, wait(heartbeatMs, settled.signal)])
+    settled.abort()
+  }
+
+  close = async (): Promise<void> => {
+    clearInterval(this.#heartbeats)
+    await this.#options.connection.close().catch(() => undefined)
+  }
+
+  /** After each connection: purges may have been missed, and the other replicas do not know this one. */
+  async #connected(): Promise<void> {
+    this.#availability.succeeded()
+    await this.#purges.read()
+    await this.#publishHeartbeat()
+  }
+
+  /** Once a second: tells the others that this replica lives, and looks for purges whose message was lost. */
+  #beat = (): void => {
+    const at = this.#options.clock.monotonic()
+    // Not earlier: what is read meanwhile must see for how long this process was stopped.
+    void this.#publishHeartbeat().finally(() => (this.#lastBeat = Math.max(this.#lastBeat, at)))
+  }
+
+  async #publishHeartbeat(): Promise<void> {
+    const { ring, replica, report } = this.#options
+    const sealed = sealHeartbeat(ring(), { ...report(), replica })
+    const heartbeat = encodeMessage({ type: 'heartbeat', sealed })
+    try {
+      const [, found] = await this.#store.send(
+        [
+          ['PUBLISH', eventsChannel, heartbeat],
+          ['MGET', epochName, sequenceName],
+        ],
+        purgeDeadlineMs,
+      )
+      const [epoch, sequence] = Array.isArray(found) ? (found as readonly unknown[]) : []
+      const mark = { epoch: Buffer.isBuffer(epoch) ? epoch.toString('latin1') : '', sequence: sequenceOf(sequence) }
+      await this.#purges.upTo(mark)
+    } catch {
+      // The circuit breaker has counted it.
+    }
+  }
+
+  #received = (bytes: Buffer): void => {
+    const message = decodeMessage(bytes)
+    // Bytes of another version, or of someone else: the channel is only a hint.
+    if (message === undefined) return
+    switch (message.type) {
+      case 'stored':
+        return this.#wakeUps.wake(message.name, 'stored')
+      case 'failed':
+        return this.#wakeUps.wake(message.name, message.sealed)
+      case 'purged':
+        return void this.#purges.read()
+      case 'confirmed':
+        return this.#purges.confirmed(message.sealed)
+      case 'heartbeat':
+        return this.#heard(message.sealed)
+      default:
+        message satisfies never
+    }
+  }
+
+  #heard(sealed: Buffer): void {
+    const report = openHeartbeat(this.#options.ring(), sealed)
+    if (report) this.#replicas.heard(report)
+    else this.#replicas.unreadable()
+  }
+}

@@ -1,0 +1,55 @@
+import type { Clock } from '../../broker/lib/clock.ts'
+import type { Availability } from './availability.ts'
+import { messageOf } from '../../errors.ts'
+import type { RedisCommand } from './connection/client.ts'
+import type { RedisConnection } from './connection/connection.ts'
+
+/** Redis behind its circuit breaker. */
+export interface Store {
+  /**
+   * Sends commands in one round trip. Returns one reply each: bulk replies as `Buffer`, an error reply as an `Error`.
+   *
+   * @param deadlineMs milliseconds
+   * @param atomic all of them or none (`MULTI`)
+   * @throws StoreUnavailable if there is no connection, no response in time, or the store is down and this is no probe
+   */
+  readonly send: (
+    commands: readonly RedisCommand[],
+    deadlineMs: number,
+    atomic?: boolean,
+  ) => Promise<readonly unknown[]>
+  /** Whether a request would be sent. Costs nothing, and is no probe. */
+  readonly isUp: () => boolean
+}
+
+/** The store did not respond, or did not carry out a transaction. Nothing is known about what it did. */
+export class StoreUnavailable extends Error {
+  constructor(cause?: unknown) {
+    super('Redis does not respond', cause === undefined ? undefined : { cause })
+    this.name = 'StoreUnavailable'
+  }
+}
+
+/** Error replies begin with a code: `OOM command not allowed …`. Errors of a socket do not. */
+const isRefusal = (thrown: unknown): boolean => /^[A-Z]{2,} /.test(messageOf(thrown))
+
+/** Puts the circuit breaker in front of a connection. */
+export function createStore(connection: RedisConnection, availability: Availability, clock: Clock): Store {
+  return {
+    isUp: () => connection.isConnected() && availability.isUp(),
+    async send(commands, deadlineMs, atomic = false) {
+      if (!connection.isConnected() || !availability.mayTry()) throw new StoreUnavailable()
+      const sentAt = clock.monotonic()
+      try {
+        const replies = await connection.send(commands, deadlineMs, atomic)
+        availability.succeeded()
+        return replies
+      } catch (thrown) {
+        // A refusal (OOM, READONLY) is a response: reads go on.
+        if (isRefusal(thrown)) availability.succeeded()
+        else availability.failed(sentAt)
+        throw new StoreUnavailable(thrown)
+      }
+    },
+  }
+}

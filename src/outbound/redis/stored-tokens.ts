@@ -1,0 +1,99 @@
+import type { Grant } from '../../broker/authorization/authorize.ts'
+import type { IssuedToken, SharedLookUpOutcome } from '../../broker/events.ts'
+import type { Clock } from '../../broker/lib/clock.ts'
+import type { Wanted } from '../../broker/tokens/second-level.ts'
+import { epochName, leaseName, sequenceName, valueName } from './names.ts'
+import { sequenceOf, type Purges } from './purges/purges.ts'
+import type { PurgeMark, Sealer, TokenRecord } from './sealing/sealed-token.ts'
+import type { RedisCommand } from './connection/client.ts'
+import type { Store } from './store.ts'
+
+/** What the store has for a key. */
+export interface Finding {
+  readonly outcome: SharedLookUpOutcome
+  /** Only with the outcome `hit`. */
+  readonly token: IssuedToken | undefined
+  /** The lease of the replica that is fetching it now. */
+  readonly leaseId: string | undefined
+  /** The purges so far: a fetch that begins now has this mark. `undefined` if they could not be read. */
+  readonly mark: PurgeMark | undefined
+}
+
+const unavailable: Finding = { outcome: 'unavailable', token: undefined, leaseId: undefined, mark: undefined }
+
+/** What shared tokens need. */
+export interface StoredTokensOptions {
+  readonly store: Store
+  readonly sealer: Sealer
+  readonly purges: Purges
+  readonly clock: Clock
+  /** As in the cache: a token is not stored for its last seconds. */
+  readonly minRemainingSeconds: number
+}
+
+/** Reads and writes the tokens in the store. */
+export class StoredTokens {
+  readonly #options: StoredTokensOptions
+
+  constructor(options: StoredTokensOptions) {
+    this.#options = options
+  }
+
+  /** The command that {@link read} reads the reply of: token (under each key of the ring), lease, epoch and sequence at once. */
+  command(grant: Grant): RedisCommand {
+    const names = this.#options.sealer.names(grant)
+    return ['MGET', ...names.map(valueName), leaseName(names[0]), epochName, sequenceName]
+  }
+
+  /** Asks the store. Never rejects. */
+  async find(grant: Grant, wanted: Wanted, deadlineMs: number): Promise<Finding> {
+    try {
+      const [reply] = await this.#options.store.send([this.command(grant)], deadlineMs)
+      return await this.read(grant, wanted, reply)
+    } catch {
+      return unavailable
+    }
+  }
+
+  /** Reads the reply to {@link command}. Reads the purges first, if there are new ones. Never rejects. */
+  async read(grant: Grant, { newerThan = 0 }: Wanted, reply: unknown): Promise<Finding> {
+    if (!Array.isArray(reply) || reply.length < 4) return unavailable
+    const values = (reply as readonly unknown[]).slice(0, -3)
+    const [lease, epoch, sequence] = (reply as readonly unknown[]).slice(-3)
+    const leaseId = Buffer.isBuffer(lease) ? lease.toString('latin1') : undefined
+    const mark = { epoch: Buffer.isBuffer(epoch) ? epoch.toString('latin1') : '', sequence: sequenceOf(sequence) }
+    if (!(await this.#options.purges.upTo(mark))) return { ...unavailable, leaseId }
+    const none = { token: undefined, leaseId, mark: this.#options.purges.mark }
+    const stored = values.filter(value => Buffer.isBuffer(value))
+    if (stored.length === 0) return { ...none, outcome: 'miss' }
+    const opened = stored.map(value => this.#options.sealer.open(grant, value)).find(each => each !== undefined)
+    if (!opened) return { ...none, outcome: 'unreadable' }
+    if (this.#options.purges.isPurged(grant, opened.mark)) return { ...none, outcome: 'purged' }
+    const { token } = opened
+    if (token.issuedAt <= newerThan || this.#usableMs(token) <= 0) return { ...none, outcome: 'miss' }
+    return { ...none, outcome: 'hit', token }
+  }
+
+  /**
+   * The commands that store a token; none if it cannot be shared: it is too large, ends too soon, or the purges are not known.
+   *
+   * @param mark of the moment when its fetch began
+   */
+  writing(grant: Grant, issued: IssuedToken, mark: PurgeMark | undefined): readonly RedisCommand[] {
+    const { sealer } = this.#options
+    const { issuedAt, refreshAt } = issued
+    if (mark === undefined || issuedAt === undefined || refreshAt === undefined) return []
+    const record = { ...issued, issuedAt, refreshAt }
+    const sealed = sealer.seal(grant, record, mark)
+    const ttl = Math.floor(this.#usableMs(record))
+    if (sealed === undefined || ttl <= 0) return []
+    return [['SET', valueName(sealer.names(grant)[0]), sealed, 'PX', String(ttl)]]
+  }
+
+  /** Milliseconds for which a token may still be served. The clock of the replica that made the exchange may differ, so its `exp` counts too. */
+  #usableMs({ issuedAt, expiresIn, expiresAt = Number.POSITIVE_INFINITY }: TokenRecord): number {
+    const life = Math.min(expiresIn * 1000, expiresAt - issuedAt)
+    const minRemaining = Math.min(this.#options.minRemainingSeconds * 1000, life / 10)
+    return Math.min(issuedAt + expiresIn * 1000, expiresAt) - this.#options.clock.now() - minRemaining
+  }
+}

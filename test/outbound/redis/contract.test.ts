@@ -1,0 +1,77 @@
+import { describe } from 'node:test'
+import type { SecondLevel } from '../../../src/broker/tokens/second-level.ts'
+import type { RedisConnection } from '../../../src/outbound/redis/connection/connection.ts'
+import { until } from '../../support/broker.ts'
+import { grantFor } from '../../support/callers.ts'
+import { startRedis, withoutRedis } from '../../support/redis-server.ts'
+import { describeSecondLevel } from '../../broker/tokens/second-level-contract.ts'
+import { startReplica, type TestReplica } from './fleet.ts'
+
+/** A connection that a test can cut, without ending the replica. */
+function cuttable(real: RedisConnection) {
+  let isCut = false
+  const reconnected: (() => void)[] = []
+  const connection: RedisConnection = {
+    ...real,
+    send: (...args) => (isCut ? Promise.reject(new Error('cut')) : real.send(...args)),
+    subscribe: (channel, listener) =>
+      real.subscribe(channel, message => {
+        if (!isCut) listener(message)
+      }),
+    onConnected: listener => {
+      reconnected.push(listener)
+      real.onConnected(listener)
+    },
+    isConnected: () => !isCut && real.isConnected(),
+  }
+  return {
+    connection,
+    cut: () => void (isCut = true),
+    heal: () => {
+      isCut = false
+      for (const listener of reconnected) listener()
+    },
+  }
+}
+
+describe('Redis', { skip: withoutRedis, concurrency: 8 }, () => {
+  describeSecondLevel('the second level on Redis', async t => {
+    const redis = await startRedis(t)
+    const replicas = new Map<SecondLevel, TestReplica & Pick<ReturnType<typeof cuttable>, 'cut' | 'heal'>>()
+    const of = (level: SecondLevel) => {
+      const replica = replicas.get(level)
+      if (!replica) throw new Error('a replica of another store')
+      return replica
+    }
+    const isKnown = ({ level }: TestReplica) => level.status().replicas?.length === replicas.size
+    return {
+      clock: { now: Date.now },
+      replica: async () => {
+        const cut = Promise.withResolvers<ReturnType<typeof cuttable>>()
+        const replica = await startReplica(t, redis.port, `replica-${replicas.size}`, undefined, real => {
+          const wrapped = cuttable(real)
+          cut.resolve(wrapped)
+          return wrapped.connection
+        })
+        replicas.set(replica.level, { ...replica, ...(await cut.promise) })
+        await until('the replicas know each other', () => [...replicas.values()].every(isKnown))
+        return replica.level
+      },
+      cutOff: async level => of(level).cut(),
+      reconnect: async level => {
+        of(level).heal()
+        await until('it is connected', () => level.status().isUp)
+        // A look-up waits for the purges.
+        await level.lookUp(grantFor(), { isAwaited: true })
+      },
+      expireLeases: async () => {
+        const names = (await redis.command('KEYS', '*:l:*')).split('\n').filter(line => line.startsWith('{'))
+        if (names.length > 0) await redis.command('DEL', ...names)
+      },
+      restart: async () => {
+        await redis.restart()
+        await until('all are connected', () => [...replicas.keys()].every(level => level.status().isUp))
+      },
+    }
+  })
+})

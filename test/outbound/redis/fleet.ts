@@ -1,0 +1,117 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { FetchFilter, IssuedToken, TokenSource } from '../../../src/broker/events.ts'
+import type { Wait } from '../../../src/broker/lib/clock.ts'
+import type { SecondLevel } from '../../../src/broker/tokens/second-level.ts'
+import { connectRedis, type RedisConnection } from '../../../src/outbound/redis/connection/connection.ts'
+import { noCredentials } from '../../../src/outbound/redis/connection/credentials.ts'
+import type { KeyRing } from '../../../src/outbound/redis/sealing/key-ring.ts'
+import { createRedisSecondLevel } from '../../../src/outbound/redis/second-level.ts'
+import { until, type Closing } from '../../support/broker.ts'
+import { cacheKeyLine, ringOf } from '../../support/cache-keys.ts'
+import { grantFor } from '../../support/callers.ts'
+import { movableClock, type MovableClock } from '../../support/clock.ts'
+
+/** One replica of a fleet: a second level on the Redis of the test. */
+export interface TestReplica {
+  readonly name: string
+  readonly level: SecondLevel
+  /** Purges of other replicas, as they arrived. */
+  readonly purges: readonly FetchFilter[]
+  /** Events, as words: `hit`, `lease won`, `down`. */
+  readonly events: readonly string[]
+  /** Replaces its key ring. */
+  readonly useRing: (ring: KeyRing) => void
+  readonly clock: MovableClock
+}
+
+const silent = { info: () => undefined, warn: () => undefined }
+
+/** Real time, since a real Redis is waited for. */
+const wait: Wait = (ms, signal) => sleep(ms, undefined, { signal })
+
+/** The key ring of replicas that name no other. */
+export const commonRing = ringOf(cacheKeyLine('a'))
+
+/** Starts a replica, and waits until it knows the purges so far. It ends with the test. */
+export async function startReplica(
+  closing: Closing,
+  port: number,
+  name: string,
+  ring = commonRing,
+  wrap: (connection: RedisConnection) => RedisConnection = connection => connection,
+) {
+  const connection = wrap(connectRedis({ host: '127.0.0.1', port, isEncrypted: false }, noCredentials, silent))
+  const clock = movableClock(Date.now())
+  const purges: FetchFilter[] = []
+  const events: string[] = []
+  let current = ring
+  const level = createRedisSecondLevel({
+    connection,
+    ring: () => current,
+    replica: name,
+    report: () => ({ entries: 0, fetching: 0, atRisk: 0 }),
+    // Wall time is the test's; the monotonic clock measures real waits.
+    clock: { now: clock.now, monotonic: () => performance.now() },
+    wait,
+    events: {
+      sharedLookUp: outcome => events.push(outcome),
+      sharedStore: outcome => events.push(outcome),
+      lease: outcome => events.push(`lease ${outcome}`),
+      secondLevelChanged: isUp => events.push(isUp ? 'up' : 'down'),
+      purgeReceived: () => events.push('purge'),
+    },
+    minRemainingSeconds: 60,
+    timeoutMs: 5000,
+  })
+  level.observePurges(filter => purges.push(filter))
+  closing.after(level.close)
+  await level.start()
+  await until(`${name} has read the purges`, () => level.status().isUp)
+  const replica: TestReplica = { name, level, purges, events, useRing: next => void (current = next), clock }
+  return replica
+}
+
+/** Several replicas that know each other. */
+export async function startReplicas(closing: Closing, port: number, ...names: readonly string[]) {
+  const replicas = await Promise.all(names.map(name => startReplica(closing, port, name)))
+  await until('the replicas know each other', () =>
+    replicas.every(({ level }) => level.status().replicas?.length === names.length),
+  )
+  return replicas
+}
+
+/** What one exchange returns. Times are by the clock of the replica. */
+export const issuedAt = (now: number, token: string, life: Partial<IssuedToken> = {}): IssuedToken => ({
+  token,
+  expiresIn: 3600,
+  issuedAt: now,
+  refreshAt: now + 2_700_000,
+  ...life,
+})
+
+/** A source that counts its exchanges, and returns `<name>-1`, `<name>-2` … after `ms`. */
+export function countedSource(replica: Pick<TestReplica, 'name' | 'clock'>, ms = 0) {
+  let count = 0
+  const source: TokenSource = async () => {
+    count++
+    const token = `${replica.name}-${count}`
+    const now = replica.clock.now()
+    if (ms > 0) await sleep(ms)
+    return issuedAt(now, token)
+  }
+  return { source, count: () => count }
+}
+
+/** Requests the token of a key as the cache does: a look-up, then a fetch. Resolves to the token. */
+export async function request(
+  { level }: TestReplica,
+  source: TokenSource,
+  grant = grantFor(),
+  newerThan?: number,
+): Promise<string> {
+  const wanted = { isAwaited: true, ...(newerThan !== undefined && { newerThan }) }
+  const found = await level.lookUp(grant, wanted)
+  if (found.token) return found.token.token
+  const { token } = await level.fetch(grant, wanted, AbortSignal.timeout(6000), source)
+  return token
+}
