@@ -56,6 +56,47 @@
 - name: LOG_LEVEL
   value: {{ .logLevel }}
 {{- end }}
+{{- include "token-broker.redisEnv" . }}
+{{- end }}
+
+{{- define "token-broker.redisEnv" -}}
+{{- with .Values.redis }}
+{{- if .url }}
+- name: BROKER_REDIS_URL
+  value: {{ .url | quote }}
+- name: BROKER_CACHE_KEY_FILE
+  value: /etc/token-broker/cache-keys/keys
+- name: BROKER_REDIS_AUTH
+  value: {{ .auth }}
+{{- with .username }}
+- name: BROKER_REDIS_USERNAME
+  value: {{ . | quote }}
+{{- end }}
+{{- if .passwordSecretName }}
+- name: BROKER_REDIS_PASSWORD_FILE
+  value: /etc/token-broker/redis-password/password
+{{- end }}
+{{- if .caSecretName }}
+- name: BROKER_REDIS_CA_FILE
+  value: /etc/token-broker/redis-ca/ca.crt
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* The Secrets for Redis: a list of mappings with volume, secret and file. */}}
+{{- define "token-broker.redisSecrets" -}}
+{{- with .Values.redis }}
+{{- if .url }}
+- { volume: cache-keys, secret: {{ .keyRingSecretName | quote }}, file: keys }
+{{- if .passwordSecretName }}
+- { volume: redis-password, secret: {{ .passwordSecretName | quote }}, file: password }
+{{- end }}
+{{- if .caSecretName }}
+- { volume: redis-ca, secret: {{ .caSecretName | quote }}, file: ca.crt }
+{{- end }}
+{{- end }}
+{{- end }}
 {{- end }}
 
 {{- define "token-broker.volumeMounts" -}}
@@ -76,6 +117,11 @@
 {{- if .Values.identity.projectedToken.enabled }}
 - name: identity
   mountPath: /var/run/secrets/token-broker/identity
+  readOnly: true
+{{- end }}
+{{- range include "token-broker.redisSecrets" . | fromYamlArray }}
+- name: {{ .volume }}
+  mountPath: /etc/token-broker/{{ .volume }}
   readOnly: true
 {{- end }}
 {{- with .Values.extraVolumeMounts }}
@@ -120,6 +166,15 @@
           audience: {{ include "token-broker.tokenAudience" $ }}
           expirationSeconds: {{ int .expirationSeconds }}
 {{- end }}
+{{- end }}
+{{- range include "token-broker.redisSecrets" . | fromYamlArray }}
+- name: {{ .volume }}
+  secret:
+    secretName: {{ .secret }}
+    defaultMode: 288 # 0440
+    items:
+      - key: {{ .file }}
+        path: {{ .file }}
 {{- end }}
 {{- with .Values.extraVolumes }}
 {{ toYaml . }}

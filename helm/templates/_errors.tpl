@@ -6,6 +6,7 @@ reports all errors together, each with its key. One template that is always rend
 {{- $errors := concat
   (include "token-broker.policyErrors" . | fromYamlArray)
   (include "token-broker.identityErrors" . | fromYamlArray)
+  (include "token-broker.redisErrors" . | fromYamlArray)
   (include "token-broker.otherErrors" . | fromYamlArray) }}
 {{- if $errors }}
 {{- fail (printf "these values cannot be used:\n  - %s\n" (join "\n  - " $errors)) }}
@@ -45,6 +46,33 @@ reports all errors together, each with its key. One template that is always rend
 {{- end }}
 {{- if not (has (lower .clientId) $ids) }}
 {{- $errors = append $errors (printf "identity.clientId: must be one of the policy's applications (the client id of the app registration, not of a managed identity); got %s" .clientId) }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- toYaml $errors }}
+{{- end }}
+
+{{- define "token-broker.redisErrors" -}}
+{{- $errors := list }}
+{{- with .Values.redis }}
+{{- if .url }}
+{{- if not .keyRingSecretName }}
+{{- $errors = append $errors "redis.keyRingSecretName: is required with redis.url; create a key with: token-broker key cache" }}
+{{- end }}
+{{- if and (eq .auth "password") (not .passwordSecretName) }}
+{{- $errors = append $errors "redis.passwordSecretName: is required with redis.auth=password" }}
+{{- end }}
+{{- if and .passwordSecretName (ne .auth "password") }}
+{{- $errors = append $errors "redis.passwordSecretName: has no effect without redis.auth=password" }}
+{{- end }}
+{{- if and .username (ne .auth "password") }}
+{{- $errors = append $errors "redis.username: has no effect without redis.auth=password" }}
+{{- end }}
+{{- else }}
+{{- range $key := list "keyRingSecretName" "username" "passwordSecretName" "caSecretName" }}
+{{- if get $.Values.redis $key }}
+{{- $errors = append $errors (printf "redis.%s: has no effect without redis.url" $key) }}
+{{- end }}
 {{- end }}
 {{- end }}
 {{- end }}

@@ -71,6 +71,42 @@ const refused = [
     says: /at '\/identity\/projectedToken\/expirationSeconds': minimum/,
   },
   {
+    what: 'Redis without a key ring',
+    set: 'redis.url=rediss://r:6379',
+    says: /- redis\.keyRingSecretName: is required/,
+  },
+  {
+    what: 'a key ring without Redis',
+    set: 'redis.keyRingSecretName=k',
+    says: /- redis\.keyRingSecretName: has no effect/,
+  },
+  {
+    what: 'a password of Redis in its URL',
+    set: 'redis.url=rediss://:secret@r:6379,redis.keyRingSecretName=k',
+    says: /at '\/redis\/url'/,
+  },
+  {
+    what: 'a password for Redis that is missing',
+    set: 'redis.url=rediss://r:6379,redis.keyRingSecretName=k,redis.auth=password',
+    says: /- redis\.passwordSecretName: is required with redis\.auth=password/,
+  },
+  {
+    what: 'a password for Redis that would not be used',
+    set: 'redis.url=rediss://r:6379,redis.keyRingSecretName=k,redis.passwordSecretName=p',
+    says: /- redis\.passwordSecretName: has no effect without redis\.auth=password/,
+  },
+  { what: 'Redis without TLS', set: 'redis.url=redis://r:6379,redis.keyRingSecretName=k', says: /at '\/redis\/url'/ },
+  {
+    what: 'a user of Redis that would not be used',
+    set: 'redis.url=rediss://r:6379,redis.keyRingSecretName=k,redis.username=u',
+    says: /- redis\.username: has no effect without redis\.auth=password/,
+  },
+  {
+    what: 'a managed identity for Redis, which pods do not have',
+    set: 'redis.url=rediss://r:6379,redis.keyRingSecretName=k,redis.auth=entra',
+    says: /at '\/redis\/auth'/,
+  },
+  {
     what: 'an existing service account without a name',
     set: 'serviceAccount.create=false',
     says: /- serviceAccount\.name: is required/,
