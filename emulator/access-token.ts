@@ -51,6 +51,7 @@ function sign(issue: Issue, life: number, world: World): Promise<string> {
     exp: seconds + life,
     ...(issue.tampering === 'delegated' ? { scp: 'User.Read' } : { idtyp: 'app' }),
     oid,
+    ...(issue.tampering !== 'delegated' && issue.resource.roles && { roles: issue.resource.roles }),
     sub: oid,
     tid,
     uti: randomBytes(16).toString('base64url'),

@@ -47,7 +47,7 @@ export async function routeControl(
 }
 
 /** A web page sends `Origin` or, after DNS rebinding, another host name. */
-function isFromElsewhere(request: IncomingMessage): boolean {
+export function isFromElsewhere(request: IncomingMessage): boolean {
   return request.headers.origin !== undefined || !/^(127\.0\.0\.1|localhost)(:\d+)?$/.test(request.headers.host ?? '')
 }
 

@@ -9,6 +9,7 @@ export const devHelp = `npm run dev: runs a broker on loopback with an emulator 
 Usage: npm run dev -- [options]
 
 Options:
+  --tls   serve https, with a certificate that is made at the start: most Azure SDKs require https
   --help  show this text
 
 Variables:
@@ -27,6 +28,8 @@ Exit codes:
 /** What `npm run dev` was started with. */
 export interface DevOptions {
   readonly help: boolean
+  /** Whether the broker serves https. */
+  readonly tls: boolean
   /** The broker's port; 0 chooses a free one. */
   readonly port: number
   /** Where the broker's probes are: its own port, unless `MANAGEMENT_PORT` is set. */
@@ -38,7 +41,7 @@ export interface DevOptions {
  * @throws ExitError with the exit code `usage` or `configuration`
  */
 export function readDevOptions(args: readonly string[], environment: Environment): DevOptions {
-  const { help } = parse(args)
+  const { help, tls } = parse(args)
   const read = new EnvironmentReader(environment)
   const port = read.integer('PORT', 8080, 0, 65_535)
   const managementPort = read.integer('MANAGEMENT_PORT', -1, 0, 65_535)
@@ -48,13 +51,14 @@ export function readDevOptions(args: readonly string[], environment: Environment
     throw new ExitError(message, exitCodes.configuration)
   }
   const host = read.text('MANAGEMENT_HOST') ?? '127.0.0.1'
-  return { help, port, probes: managementPort === -1 ? undefined : { host, port: managementPort } }
+  return { help, tls, port, probes: managementPort === -1 ? undefined : { host, port: managementPort } }
 }
 
-function parse(args: readonly string[]): { readonly help: boolean } {
+function parse(args: readonly string[]): Pick<DevOptions, 'help' | 'tls'> {
   try {
-    const { values } = parseArgs({ args: [...args], options: { help: { type: 'boolean', short: 'h' } } })
-    return { help: values.help === true }
+    const options = { tls: { type: 'boolean' }, help: { type: 'boolean', short: 'h' } } as const
+    const { values } = parseArgs({ args: [...args], options })
+    return { help: values.help === true, tls: values.tls === true }
   } catch (thrown) {
     const what = messageOf(thrown).split('. To specify')[0]
     throw new ExitError(`${what}\nTry: npm run dev -- --help`, exitCodes.usage)

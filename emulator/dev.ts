@@ -1,13 +1,18 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtemp, rm, utimes, writeFile } from 'node:fs/promises'
+import { get as httpGet } from 'node:http'
+import { get as httpsGet } from 'node:https'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { getCACertificates } from 'node:tls'
 import { codeOf } from '../src/errors.ts'
 import { ExitError, exitCodes } from '../src/exit.ts'
+import { createAuthority } from './certificates.ts'
 import { devHelp, readDevOptions } from './dev-options.ts'
+import { welcomeText } from './dev-welcome.ts'
 import { startEmulator, type Emulator } from './emulator.ts'
 import { sample } from './options.ts'
 
@@ -18,7 +23,7 @@ import { sample } from './options.ts'
 
 /** Seconds. The welcome text says 8 hours. */
 const callerTokenLife = 8 * 60 * 60
-const startWithinMs = 20_000
+const startWithinMs = 60_000
 
 const policyText = (emulator: Emulator): string => `# Written by "npm run dev" for the emulator.
 applications:
@@ -64,12 +69,58 @@ async function claimPort(port: number): Promise<number> {
   }
 }
 
-async function startBroker(emulator: Emulator, folder: string, port: number): Promise<ChildProcess> {
-  const [policyFile, caFile] = [join(folder, 'policy.yaml'), join(folder, 'emulator-ca.pem')]
-  await writeFile(policyFile, policyText(emulator))
+/** Files of the broker, in a folder that is removed at the end. */
+interface Files {
+  readonly policyFile: string
+  /** The emulator's CA, which the broker trusts. */
+  readonly emulatorCaFile: string
+  readonly tokenFile: string
+  /** With `--tls`: the broker's own certificate, and its CA. */
+  readonly tls: TlsFiles | undefined
+}
+
+interface TlsFiles {
+  readonly certFile: string
+  readonly keyFile: string
+  readonly caPem: string
+  readonly caFile: string
+  readonly bundleFile: string
+}
+
+async function writeFiles(emulator: Emulator, token: string, tls: boolean): Promise<Files & { folder: string }> {
+  const folder = await mkdtemp(join(tmpdir(), 'token-broker-dev-'))
+  const write = async (name: string, content: string): Promise<string> => {
+    await writeFile(join(folder, name), content, { mode: 0o600 })
+    return join(folder, name)
+  }
+  const policyFile = await write('policy.yaml', policyText(emulator))
   // The broker waits a second for a file that was just written, in case it is not complete yet.
   await utimes(policyFile, 0, 0)
-  await writeFile(caFile, emulator.caPem)
+  return {
+    folder,
+    policyFile,
+    emulatorCaFile: await write('emulator-ca.pem', emulator.caPem),
+    tokenFile: await write('token', token),
+    tls: tls ? await writeTlsFiles(write) : undefined,
+  }
+}
+
+async function writeTlsFiles(write: (name: string, content: string) => Promise<string>): Promise<TlsFiles> {
+  const authority = createAuthority('token-broker dev CA')
+  const { certPem, keyPem } = authority.issue()
+  const { caPem } = authority
+  // With this file, pip, go and curl can still install packages in the same terminal.
+  const trusted = [...getCACertificates('bundled'), ...getCACertificates('system'), caPem].map(pem => `${pem.trim()}\n`)
+  return {
+    certFile: await write('broker.pem', certPem),
+    keyFile: await write('broker-key.pem', keyPem),
+    caPem,
+    caFile: await write('broker-ca.pem', caPem),
+    bundleFile: await write('broker-ca-and-others.pem', [...new Set(trusted)].join('')),
+  }
+}
+
+function startBroker(emulator: Emulator, files: Files, url: string): ChildProcess {
   return spawn(process.execPath, ['--disable-sigusr1', join(import.meta.dirname, '../src/cli.ts'), 'serve'], {
     stdio: 'inherit',
     env: {
@@ -77,80 +128,71 @@ async function startBroker(emulator: Emulator, folder: string, port: number): Pr
       ...process.env,
       ...emulator.environment(),
       HOST: '127.0.0.1',
-      PORT: String(port),
-      TLS_CERT_FILE: '',
-      TLS_KEY_FILE: '',
+      PORT: new URL(url).port,
+      TLS_CERT_FILE: files.tls?.certFile ?? '',
+      TLS_KEY_FILE: files.tls?.keyFile ?? '',
       TLS_CLIENT_CA_FILE: '',
-      BROKER_POLICY_FILE: policyFile,
-      BROKER_PUBLIC_URL: `http://127.0.0.1:${port}`,
+      BROKER_POLICY_FILE: files.policyFile,
+      BROKER_PUBLIC_URL: url,
       // Read by Node itself when the process starts.
-      NODE_EXTRA_CA_CERTS: caFile,
+      NODE_EXTRA_CA_CERTS: files.emulatorCaFile,
     },
   })
 }
 
-/** @param probes where `/readyz` is */
-async function isReady(broker: ChildProcess, probes: { host: string; port: number }): Promise<boolean> {
+/** Whether a probe responds 200. @param ca trusted for https */
+function isGood(url: string, ca: string | undefined): Promise<boolean> {
+  const { promise, resolve } = Promise.withResolvers<boolean>()
+  const start = ca === undefined ? httpGet : httpsGet
+  const request = start(url, { agent: false, timeout: 2_000, ...(ca !== undefined && { ca }) }, response => {
+    response.resume()
+    resolve(response.statusCode === 200)
+  })
+  request.on('timeout', () => request.destroy()).on('error', () => resolve(false))
+  return promise
+}
+
+/** @param url where `/readyz` is */
+async function isReady(broker: ChildProcess, url: string, ca: string | undefined): Promise<boolean> {
   for (const end = Date.now() + startWithinMs; Date.now() < end && broker.exitCode === null; await sleep(50)) {
-    const ready = await fetch(`http://${probes.host}:${probes.port}/readyz`).catch(() => undefined)
-    if (ready?.ok && broker.exitCode === null) return true
+    if ((await isGood(`${url}/readyz`, ca)) && broker.exitCode === null) return true
   }
   return false
 }
 
-/** On stderr: stdout has the broker's log only. */
-async function printWelcome(emulator: Emulator, port: number): Promise<void> {
-  const token = await emulator.mintCallerToken({ sub: 'sample-caller' }, { expiresIn: callerTokenLife })
-  const url = `http://127.0.0.1:${port}`
-  process.stderr.write(`
-The broker is ready at ${url}. It uses an emulator of Entra, so you need no Azure account.
-The warning about BROKER_UNSAFE_AUTHORITY above is expected here.
-
-To get an access token for the tenant contoso, paste this line into another terminal:
-
-curl -s -w '\\n' ${url}/tokens -H 'content-type: application/json' -H 'authorization: Bearer ${token}' -d '{"tenant":"contoso","scope":"https://graph.microsoft.com/.default"}'
-
-To run the commands in README.md and docs, set their variables in that terminal. The token lives for 8 hours.
-
-export BROKER=${url} MY_OWN_TOKEN=${token}
-
-What to try next:
-- See an error: replace contoso by tailspin in the first line. That tenant has not consented to the application.
-- See the broker's state: curl -s "$BROKER/health" -H "authorization: Bearer $MY_OWN_TOKEN"
-  (or /cache/entries, or /metrics)
-- Read about every endpoint: open ${url}/docs
-- See what the emulator received: curl -s ${emulator.localUrl}/control
-
-Press Ctrl-C to stop the broker and the emulator.
-
-`)
-}
-
 async function dev(): Promise<number> {
-  const { help, port: wantedPort, probes } = readDevOptions(process.argv.slice(2), process.env)
+  const { help, tls, port: wantedPort, probes } = readDevOptions(process.argv.slice(2), process.env)
   if (help) {
     process.stdout.write(devHelp)
     return exitCodes.stopped
   }
   const port = await claimPort(wantedPort)
+  const origin = (host: string, at: number): string => `${tls ? 'https' : 'http'}://${host}:${at}`
+  // The name is in the certificate. Without TLS nothing compares it, and the address is never one of IPv6.
+  const url = origin(tls ? 'localhost' : '127.0.0.1', port)
+  const operationsUrl = probes === undefined ? url : origin(probes.host, probes.port)
   const emulator = await startEmulator()
-  const folder = await mkdtemp(join(tmpdir(), 'token-broker-dev-'))
+  const token = await emulator.mintCallerToken({ sub: 'sample-caller' }, { expiresIn: callerTokenLife })
+  const files = await writeFiles(emulator, token, tls)
   try {
-    const broker = await startBroker(emulator, folder, port)
+    const broker = startBroker(emulator, files, url)
     const exited = once(broker, 'exit')
     // Ctrl-C also reaches the broker directly, because it is in the foreground group. It counts the two signals as one.
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
       process.on(signal, () => broker.kill(signal === 'SIGHUP' ? 'SIGTERM' : signal))
     }
-    const at = probes ?? { host: '127.0.0.1', port }
-    if (await isReady(broker, at)) await printWelcome(emulator, port)
-    else if (broker.exitCode === null)
+    if (await isReady(broker, operationsUrl, files.tls?.caPem)) {
+      const { tokenFile, tls: trust } = files
+      // On stderr: stdout has the broker's log only.
+      process.stderr.write(welcomeText({ url, operationsUrl, emulatorUrl: emulator.localUrl, token, tokenFile, trust }))
+    } else if (broker.exitCode === null) {
       process.stderr.write('dev: the broker is not ready yet. Its log above says why.\n')
+    }
     await exited
     return broker.exitCode ?? 1
   } finally {
     await emulator.close()
-    await rm(folder, { recursive: true, force: true })
+    await rm(files.folder, { recursive: true, force: true })
   }
 }
 

@@ -3,12 +3,13 @@ import { isControl, routeControl } from './control.ts'
 import { redirectBait } from './entra-routes.ts'
 import { json, type Listener, send } from './http.ts'
 import { answerIdentity, identityError } from './identity.ts'
+import { isPage, routePage } from './page.ts'
 import { serve, type Visit } from './serve.ts'
 import type { World } from './world.ts'
 
 const callerPath = /^(\/callers(?:\/[a-z\d-]+)?)\/(jwks|\.well-known\/openid-configuration)$/
 
-/** Routes the endpoints on plain http: the identity endpoint, the caller issuers and `/control`. */
+/** Routes the endpoints on plain http: the identity endpoint, the caller issuers, `/control` and the page. */
 export async function routeLocal(
   request: IncomingMessage,
   response: ServerResponse,
@@ -21,6 +22,7 @@ export async function routeLocal(
   if (url.pathname === '/msi/token') return serve(visitIdentity(visit, url, world), world)
   if (issuer !== undefined) return serve(visitCallers(visit, issuer, document === 'jwks', world), world)
   if (isControl(url)) return routeControl(request, response, url, world)
+  if (isPage(url)) return routePage(request, response, url, world)
   const followed = url.pathname === '/redirect-target'
   if (followed) world.traffic.redirected()
   send(response, followed ? redirectBait : json(404, { error: 'not_found' }))

@@ -28,6 +28,8 @@ export interface ResourceOptions {
   /** GUID. The audience of v2.0 tokens. */
   readonly appId: string
   readonly tokenVersion: 1 | 2
+  /** The application permissions that every application has here: the claim `roles`. Default: none, and no claim. */
+  readonly roles?: readonly string[]
 }
 
 /** A customer tenant. The client ids in its lists are application registrations of the home tenant. */
@@ -119,9 +121,14 @@ export const sample = {
 
 /** The resources of a tenant whose options name none. Graph and Azure Resource Manager have their real app ids. */
 export const defaultResources: readonly ResourceOptions[] = [
-  { uri: 'https://graph.microsoft.com', appId: '00000003-0000-0000-c000-000000000000', tokenVersion: 1 },
+  {
+    uri: 'https://graph.microsoft.com',
+    appId: '00000003-0000-0000-c000-000000000000',
+    tokenVersion: 1,
+    roles: ['Organization.Read.All', 'User.Read.All'],
+  },
   { uri: 'https://management.azure.com', appId: '797f4846-ba00-4fd7-ba43-dac1f8f63013', tokenVersion: 1 },
-  { uri: 'api://sample-api', appId: '50000000-0000-4000-8000-000000000001', tokenVersion: 2 },
+  { uri: 'api://sample-api', appId: '50000000-0000-4000-8000-000000000001', tokenVersion: 2, roles: ['Orders.Read'] },
 ]
 
 /** The tenants of an emulator whose options name none. */

@@ -25,9 +25,10 @@ describe('npm run dev refuses what it cannot use, before anything starts', () =>
 })
 
 test('npm run dev takes the port of PORT, 8080 by default, and the probes where they are', () => {
-  assert.deepEqual(readDevOptions([], {}), { help: false, port: 8080, probes: undefined })
+  assert.deepEqual(readDevOptions([], {}), { help: false, tls: false, port: 8080, probes: undefined })
   const { port, probes } = readDevOptions([], { PORT: '0', MANAGEMENT_PORT: '9090' })
   assert.deepEqual([port, probes], [0, { host: '127.0.0.1', port: 9090 }])
   assert.equal(readDevOptions(['--help'], { PORT: '1' }).help, true)
+  assert.equal(readDevOptions(['--tls'], {}).tls, true)
   assert.match(devHelp, /^Usage: npm run dev -- \[options\]$/m)
 })

@@ -1,0 +1,73 @@
+import { sample } from './options.ts'
+
+/** What the terminal text of `npm run dev` contains. */
+export interface Welcome {
+  /** The broker's origin. */
+  readonly url: string
+  /** The origin of its operations endpoints. */
+  readonly operationsUrl: string
+  /** The emulator's page. */
+  readonly emulatorUrl: string
+  /** A caller's token, and a file that contains it. */
+  readonly token: string
+  readonly tokenFile: string
+  /** With https: a file with the broker's CA, and one with the CAs that this machine trusts too. */
+  readonly trust: { readonly caFile: string; readonly bundleFile: string } | undefined
+}
+
+/** The variables that the examples and the docs use, as a shell would set them. */
+export function variablesOf({ url, token, tokenFile, trust }: Welcome): Readonly<Record<string, string>> {
+  return {
+    BROKER: url,
+    TENANT: 'contoso',
+    CLIENT_ID: sample.application,
+    TOKEN_FILE: tokenFile,
+    MY_OWN_TOKEN: token,
+    IDENTITY_ENDPOINT: `${url}/identity/contoso/token`,
+    IDENTITY_HEADER: token,
+    ...(trust && {
+      AZURE_AUTHORITY_HOST: url,
+      AZURE_TENANT_ID: sample.contoso,
+      AZURE_CLIENT_ID: sample.application,
+      AZURE_FEDERATED_TOKEN_FILE: tokenFile,
+      // Node.js adds these CAs to its own. The others use this file alone.
+      NODE_EXTRA_CA_CERTS: trust.caFile,
+      REQUESTS_CA_BUNDLE: trust.bundleFile,
+      SSL_CERT_FILE: trust.bundleFile,
+      CURL_CA_BUNDLE: trust.bundleFile,
+    }),
+  }
+}
+
+/** A text as one word of a shell. */
+const quote = (text: string): string => (/^[\w./:@-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`)
+
+/** The text that `npm run dev` prints once the broker is ready. */
+export function welcomeText(welcome: Welcome): string {
+  const { url, operationsUrl, emulatorUrl, token, trust } = welcome
+  const exports = Object.entries(variablesOf(welcome)).map(([name, value]) => `export ${name}=${quote(value)}`)
+  const ca = trust === undefined ? '' : ` --cacert ${quote(trust.caFile)}`
+  return `
+The broker is ready at ${url}. It uses an emulator of Entra, so you need no Azure account.
+The warning about BROKER_UNSAFE_AUTHORITY above is expected here.
+
+To get an access token for the tenant contoso, paste this line into another terminal:
+
+curl -s${ca} -w '\\n' ${url}/tokens -H 'content-type: application/json' -H 'authorization: Bearer ${token}' -d '{"tenant":"contoso","scope":"https://graph.microsoft.com/.default"}'
+
+To run the examples, and the commands in README.md and docs, set their variables there. The token lives for 8 hours.
+
+${exports.join('\n')}
+
+What to try next:
+- See an error: replace contoso by tailspin in the first line. That tenant has not consented to the application.
+- See the broker's state: curl -s "${operationsUrl === url ? '$BROKER' : operationsUrl}/health" -H "authorization: Bearer $MY_OWN_TOKEN"
+  (or /cache/entries, or /metrics)
+- Read about every endpoint: open ${operationsUrl}/docs
+- See what the emulator received, and break it on purpose: open ${emulatorUrl}
+- Run an example: examples/README.md${trust === undefined ? '\n- For SDKs that require https: npm run dev -- --tls' : ''}
+
+Press Ctrl-C to stop the broker and the emulator.
+
+`
+}
