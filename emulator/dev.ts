@@ -32,6 +32,8 @@ tenants:
   contoso: ${sample.contoso}
   fabrikam: ${sample.fabrikam}
   tailspin: ${sample.tailspin} # has not consented
+scopes:
+  graph: https://graph.microsoft.com/.default
 issuers:
   emulator:
     issuer: ${emulator.callerIssuer}
@@ -40,7 +42,7 @@ rules:
   - name: the sample caller reads the directory of every customer
     callers: [{ issuer: emulator, subject: sample-caller }]
     tenants: "*"
-    scopes: ["https://graph.microsoft.com/.default"]
+    scopes: [graph]
   - name: the sample caller observes the broker and purges its cache
     callers: [{ issuer: emulator, subject: sample-caller }]
     permissions: [observe, purge]

@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs'
 import { enableCompileCache } from 'node:module'
 import { join } from 'node:path'
 import { handOverSignals } from './service/startup-signals.ts'
-import { redactCredentials } from './broker/lib/credential-shapes.ts'
+import { printable } from './broker/lib/quoted.ts'
 import { nearestName } from './broker/lib/did-you-mean.ts'
 import { columns, runCommand, usage, type Command } from './commands/command.ts'
 import { ExitError, exitCodes } from './exit.ts'
@@ -139,6 +139,6 @@ try {
   const expected = thrown instanceof ExitError
   const stack = thrown instanceof Error ? thrown.stack : undefined
   const text = expected ? thrown.message : (stack ?? String(thrown))
-  process.stderr.write(`token-broker: ${redactCredentials(text)}\n`)
+  process.stderr.write(`token-broker: ${printable(text)}\n`)
   process.exitCode = expected ? thrown.exitCode : exitCodes.failed
 }

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { CallerMatcher } from '../broker/policy/caller-matcher.ts'
+import { quoted } from '../broker/lib/quoted.ts'
 import { EntryIndex } from '../broker/policy/entry-index.ts'
 import { authorize, createAuthorize, type Authorize } from '../broker/authorization/authorize.ts'
 import type { Policy, PolicyIndex, Rule, TokenRequest } from '../broker/policy/model.ts'
@@ -81,9 +82,13 @@ export const authorizeByFlags = (tenant: string): Authorize =>
     () => undefined,
     (policy, caller, request, homeTenant) => {
       if (request.tenant === tenant) return authorize(grantAlso(policy, request), caller, request, homeTenant)
-      throw new BrokerError('not_permitted', `This agent issues tokens for one tenant only: ${tenant}.`, {
-        reason: 'unknown_target',
-        remedy: 'For another tenant, start another agent with that tenant in --tenant.',
-      })
+      throw new BrokerError(
+        'not_permitted',
+        `This agent issues tokens for one tenant only: ${tenant}. The request is for ${quoted(request.received?.tenant ?? request.tenant)}.`,
+        {
+          reason: 'unknown_target',
+          remedy: 'For another tenant, start another agent with that tenant in --tenant.',
+        },
+      )
     },
   )

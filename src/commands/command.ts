@@ -1,6 +1,7 @@
 import { parseArgs } from 'node:util'
 import { nearestName } from '../broker/lib/did-you-mean.ts'
-import { hasCredential, redactCredentials } from '../broker/lib/credential-shapes.ts'
+import { hasCredential } from '../broker/lib/credential-shapes.ts'
+import { printable } from '../broker/lib/quoted.ts'
 import type { Environment } from '../config/environment.ts'
 import { messageOf } from '../errors.ts'
 import { ExitError, exitCodes } from '../exit.ts'
@@ -103,9 +104,7 @@ export async function runCommand(
   }
   const missing = takes[positionals.length]
   if (missing !== undefined) throw usage(`${name} needs ${missing}`, name)
-  const out = command.printsCredential
-    ? surroundings.out
-    : (text: string): void => surroundings.out(redactCredentials(text))
+  const out = command.printsCredential ? surroundings.out : (text: string): void => surroundings.out(printable(text))
   return command.run({ ...surroundings, out, options: values, taken: positionals })
 }
 

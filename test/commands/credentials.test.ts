@@ -1,4 +1,7 @@
 import assert from 'node:assert/strict'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { encodeKey } from '../../src/broker/authentication/api-keys.ts'
 import { agentCommand } from '../../src/commands/agent.ts'
@@ -75,4 +78,30 @@ test('a file of the policy that is named like a key is not repeated either', asy
   assert.match(command.stderr(), /PORT: looks like a token or an API key, which does not belong here/)
   assert.match(command.stderr(), /BROKER_POLICY_FILE: looks like .*; give the path of a file that contains it/)
   assert.ok(!/eyJ|tb_/.test(command.stderr()), command.stderr())
+})
+
+describe('what a command prints does not control the terminal', () => {
+  const policy = {
+    applications: { default: '6f3c0b1e-0000-4000-8000-000000000001' },
+    issuers: { onprem: { issuer: 'https://issuer.example', audiences: ['token-broker'] } },
+    rules: [{ name: 'a', callers: [{ issuer: 'onprem', subject: 'worker' }], tenants: '*', scopes: ['a/.default'] }],
+  }
+  const table: readonly (readonly [claims: object, shown: string, why: string])[] = [
+    [{ iss: 'https://issuer.example', sub: 'x\u001b[2J\u202E' }, String.raw`"x\u001b[2J\u202e"`, 'a subject'],
+    [{ iss: 'https://issuer.example', sub: 'x\ngranted by' }, String.raw`"x\ngranted by"`, 'a line break in a subject'],
+    [{ iss: 'https://\u009b31m' }, String.raw`"https://\u009b31m"`, 'an issuer'],
+  ]
+  for (const [claims, shown, why] of table)
+    test(why, async t => {
+      const folder = await mkdtemp(join(tmpdir(), 'token-broker-test-'))
+      t.after(() => rm(folder, { recursive: true, force: true }))
+      const file = join(folder, 'policy.yaml')
+      await writeFile(file, JSON.stringify(policy))
+      const asked = ['--claims', JSON.stringify(claims), '--tenant', 'a', '--scope', 'a/.default']
+      const { exited, stdout, stderr } = run(t, ['policy', 'explain', file, ...asked])
+      await exited
+      const written = stdout() + stderr()
+      assert.ok(written.includes(shown), written)
+      assert.doesNotMatch(written, /[^\n\P{Cc}]|\p{Cf}/u)
+    })
 })

@@ -2,6 +2,7 @@ import type { JWTPayload } from 'jose'
 import type { CallerFacts, JwtFacts } from '../policy/caller-facts.ts'
 import { isUriPattern } from '../policy/caller-matcher.ts'
 import { reasonsToRefuse } from './jwt-refusals.ts'
+import { quoted } from '../lib/quoted.ts'
 import type { Policy } from '../policy/model.ts'
 
 /** A caller as described for `policy explain`. Nothing about it is verified. */
@@ -18,8 +19,8 @@ export interface CallerDescription {
  */
 export function describeClaims(policy: Policy, claims: JWTPayload, now: number): CallerDescription {
   const settings = policy.issuers.find(({ issuer }) => issuer === claims.iss)
-  if (claims.iss === undefined) throw new Error('the claims have no issuer (iss)')
-  if (!settings) throw new Error(`no issuer of the policy is ${JSON.stringify(claims.iss)} (iss)`)
+  if (typeof claims.iss !== 'string') throw new Error('the claims have no issuer (iss)')
+  if (!settings) throw new Error(`no issuer of the policy is ${quoted(claims.iss)} (iss)`)
   const facts: JwtFacts = { kind: 'jwt', issuer: settings.name, subject: String(claims.sub), claims }
   return { facts, refusals: reasonsToRefuse(claims, settings, now) }
 }

@@ -16,6 +16,13 @@ export const escapeControls = (line: string): string =>
     }).join(''),
   )
 
+/** A text for a terminal: without credentials, and with its control characters escaped, except for line breaks. */
+export const printable = (text: string): string =>
+  redactCredentials(text)
+    .split('\n')
+    .map(line => escapeControls(line.replace(/\p{Cc}/gu, found => JSON.stringify(found).slice(1, -1))))
+    .join('\n')
+
 /** Characters of a value that is repeated, unless its form allows more. */
 const longestValue = 256
 

@@ -9,6 +9,7 @@ import {
   valueAt,
   type Matcher,
 } from './patterns.ts'
+import { quoted } from '../lib/quoted.ts'
 import type { CallerText } from './file/schema.ts'
 
 /** Decides whether a caller is one that a rule or a denial lists. */
@@ -71,7 +72,7 @@ function sanMatcher(san: string): CallerMatcher {
       if (caller.kind !== 'certificate') return 'the caller has no client certificate'
       const names = namesOf(caller)
       if (names.some(matcher)) return undefined
-      const has = names.length === 0 ? `no ${isUri ? 'URI' : 'DNS name'}` : names.map(name => `"${name}"`).join(', ')
+      const has = names.length === 0 ? `no ${isUri ? 'URI' : 'DNS name'}` : names.map(name => quoted(name)).join(', ')
       return `the certificate has ${has}, not "${san}"`
     },
   }
@@ -97,7 +98,7 @@ function jwtMatcher(issuer: string, text: CallerText, comparison: Comparison): C
 function jwtMismatch(caller: JwtFacts, issuer: string, { subject }: CallerText, claims: readonly ClaimMatcher[]) {
   if (caller.issuer !== issuer) return `the issuer is "${caller.issuer}", not "${issuer}"`
   if (subject !== undefined && !textMatcher(subject)(caller.subject)) {
-    return `the subject is "${caller.subject}", not "${subject}"`
+    return `the subject is ${quoted(caller.subject)}, not "${subject}"`
   }
   const failed = claims.find(({ path, matches }) => !matches(valueAt(caller.claims, path)))
   if (!failed) return undefined

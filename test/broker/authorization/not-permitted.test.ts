@@ -42,7 +42,7 @@ const table: readonly (readonly [caller: CallerFacts, shown: string, why: string
   [certificate(uris), 'SAN "spiffe://a/1", "spiffe://a/2", "spiffe://a/3" and 2 more.', 'a certificate of many names'],
 ]
 
-describe('a refused caller is told who it is', () => {
+describe('a refusal says as whom the caller was recognised', () => {
   for (const [caller, shown, why] of table)
     test(`${why}: ${shown.slice(0, 60)}`, () => {
       const errors = [

@@ -112,7 +112,7 @@ describe('names of scopes that are refused', () => {
     )
   })
 
-  test('a misspelt name is told the one that is meant', () => {
+  test('a misspelt name is reported with the one that is meant', () => {
     assert.throws(
       () => policyOf(named(['grahp'], { scopes: { ...names, graphs: graph } })),
       /unknown scope "grahp": not <resource>\/\.default and not defined under scopes$/m,

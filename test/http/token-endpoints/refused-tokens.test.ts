@@ -81,7 +81,7 @@ describe('what is repeated is safe', () => {
     })
 })
 
-describe('the log has what the token says of itself, and says that nobody has verified it', () => {
+describe('the log has what the token says of itself, marked as unverified', () => {
   const attempt = async (t: Parameters<typeof world.broker>[0], claims: Json) => {
     const here = await world.broker(t)
     const token = await emulator.mintCallerToken(claims)
