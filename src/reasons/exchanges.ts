@@ -218,13 +218,13 @@ export const exchangeReasons = {
     status: reason(identity, 'the endpoint responded 429, 5xx or a redirect', 'wait: it is a problem of the platform'),
     unusable: reason(
       identity,
-      'the endpoint responded 200 without a valid token or expiry: a text of visible ASCII, and a time within seven days',
-      'restart the replica; check that nothing else listens at `IDENTITY_ENDPOINT`',
+      'the endpoint responded 200 without a valid token or expiry: a text of visible ASCII, and `expires_on` as seconds since 1970 or a date, within seven days',
+      'do what `remedy` says; without one, restart the replica, and check that nothing else listens at `IDENTITY_ENDPOINT`',
     ),
     expired: reason(
       identity,
       "the identity's token has already expired by this machine's clock, so it is not sent",
-      "compare this machine's clock with the real time. AKS: if it is right, the kubelet has not replaced the file of `AZURE_FEDERATED_TOKEN_FILE`; the next request reads it again",
+      "compare this machine's clock with the real time. If it is right: restart the replica; AKS: the kubelet has not replaced the file of `AZURE_FEDERATED_TOKEN_FILE`; the next request reads it again",
     ),
     file: reason(
       identity,

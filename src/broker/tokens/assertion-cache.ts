@@ -139,7 +139,9 @@ class AssertionCache implements AssertionSource {
     if (expiresIn <= 0) {
       throw new BrokerError('identity_unavailable', "The managed identity's token has already expired.", {
         reason: 'expired',
-        remedy: 'Compare the clock of this machine with the real time.',
+        remedy:
+          'Compare the clock of this machine with the real time. If it is right, the platform returned an old token: ' +
+          'restart the replica.',
       })
     }
     this.#cached = { assertion, life: planLife({ expiresIn }, requestedAt, minRemainingSeconds, random) }

@@ -1,17 +1,13 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { createHttpHeaders, createPipelineRequest } from '@azure/core-rest-pipeline'
-import {
-  ManagedIdentityApplication,
-  type AuthenticationResult,
-  type INetworkModule,
-  type NetworkResponse,
-} from '@azure/msal-node'
+import { ManagedIdentityApplication, type INetworkModule, type NetworkResponse } from '@azure/msal-node'
 import type { Clock } from '../../broker/lib/clock.ts'
 import type { Assertion } from '../../broker/events.ts'
 import { membersOfJson } from '../../broker/lib/json-members.ts'
 import { maxLifetimeSeconds, visible } from '../../broker/tokens/verify-token.ts'
 import { BrokerError, type PartsOf } from '../../errors.ts'
 import { retryAfterPart } from './entra-failure.ts'
+import { readExpiresOn } from './expires-on.ts'
 import { EntraHttpClient } from './http-client.ts'
 import { directEgress } from '../network/egress.ts'
 
@@ -84,28 +80,49 @@ export function managedIdentity(
   return async signal => {
     const client = new EntraHttpClient(settings.endpoint, direct, signal)
     try {
-      const result = await currentClient.run(client, () => application.acquireToken(request))
+      await currentClient.run(client, () => application.acquireToken(request))
       // MSAL reads the body only.
       if (client.response?.status !== 200) throw new Error('the response does not have status 200')
-      return usableAssertion(result, client.response.body, now())
+      return usableAssertion(client.response.body, now())
     } catch (thrown) {
+      if (thrown instanceof BrokerError) throw thrown
       throw identityFailure(client, thrown, settings, now)
     }
   }
 }
 
 /**
- * The token that MSAL read from a response. MSAL checks no type, and takes an `expires_on` that is absent or empty as
- * 1970, which would look like a clock that is wrong.
+ * The token of a response. MSAL checks no type, and takes an `expires_on` that it cannot read as 1970, so both are read from
+ * the response itself.
+ *
+ * @throws BrokerError `identity_unavailable`, reason `unusable`
  */
-function usableAssertion({ accessToken, expiresOn }: AuthenticationResult, body: string, now: number): Assertion {
-  const expiresAt = expiresOn?.getTime() ?? Number.NaN
-  const hasExpiry = Boolean(membersOfJson(body)['expires_on']) && expiresAt - now <= maxLifetimeSeconds * 1000
-  if (typeof accessToken !== 'string' || !visible.test(accessToken) || !hasExpiry) {
-    throw new Error('the response has no valid token or no valid expiry')
+function usableAssertion(body: string, now: number): Assertion {
+  const { access_token: token, expires_on } = membersOfJson(body)
+  if (typeof token !== 'string' || !visible.test(token)) throw new Error('the response has no valid token')
+  const expiresAt = readExpiresOn(expires_on)
+  if (expiresAt === undefined) {
+    throw unusable(
+      'has no valid expires_on',
+      'Its expires_on must be seconds since 1970, or a date. The clock of this machine is not the cause. Check that ' +
+        'nothing else than the platform responds at IDENTITY_ENDPOINT, and restart the replica.',
+    )
   }
-  return { token: accessToken, expiresAt }
+  if (expiresAt - now > maxLifetimeSeconds * 1000) {
+    throw unusable(
+      'ends more than seven days from now',
+      'Compare the clock of this machine with the real time. If it is right, check that nothing else than the platform ' +
+        'responds at IDENTITY_ENDPOINT.',
+    )
+  }
+  return { token, expiresAt }
 }
+
+const unusable = (what: string, remedy: string) =>
+  new BrokerError('identity_unavailable', `The identity endpoint's token ${what}; it was discarded.`, {
+    reason: 'unusable',
+    remedy,
+  })
 
 function identityFailure(
   client: EntraHttpClient,
