@@ -1,0 +1,175 @@
+import assert from 'node:assert/strict'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, describe, test } from 'node:test'
+import { parse } from 'yaml'
+import { promtool, withoutPromtool } from '../support/promtool.ts'
+import { page } from './metrics-page.ts'
+
+const text = /^```yaml\n(groups:[\s\S]*?)^```$/m.exec(page)?.[1] ?? ''
+interface Rule {
+  readonly alert: string
+  readonly expr: string
+  readonly labels: { readonly severity: string }
+  readonly annotations: { readonly summary: string; readonly description: string }
+}
+const rules = (parse(text) as { groups: readonly [{ rules: readonly Rule[] }] }).groups[0].rules
+const from = 'job="token-broker",instance="a"'
+
+interface Row {
+  readonly alert: string
+  /** One sample a minute for an hour. */
+  readonly series: Readonly<Record<string, string>>
+  readonly labels: Readonly<Record<string, string>>
+  readonly summary: string
+}
+
+/** Values between whole numbers, as `increase` computes them, or large ones: what an operator reads. */
+const rows: readonly Row[] = [
+  {
+    alert: 'TokenBrokerRequestErrorsHigh',
+    series: {
+      [`token_broker_requests_total{${from},endpoint="identity",outcome="upstream_unavailable"}`]: '0+10x60',
+      [`token_broker_requests_total{${from},endpoint="tokens",outcome="issued"}`]: '0+100x60',
+    },
+    labels: { job: 'token-broker' },
+    summary: 'More than 5 % of the token requests fail, and not because of the callers.',
+  },
+  {
+    alert: 'TokenBrokerTokenExpiryImminent',
+    series: { [`token_broker_cache_at_risk_usable_seconds{${from}}`]: '123.456x60' },
+    labels: { job: 'token-broker', instance: 'a' },
+    summary: 'Callers of a lose a token in 2m 3s: its refresh failed.',
+  },
+  {
+    alert: 'TokenBrokerTokensAtRisk',
+    series: { [`token_broker_cache_entries_at_risk{${from}}`]: '1234567x60' },
+    labels: { job: 'token-broker' },
+    summary: 'The refresh of tokens in use failed. Callers still get them. Number of these tokens: 1234567.',
+  },
+  {
+    alert: 'TokenBrokerRefreshesFailing',
+    series: { [`token_broker_cache_refreshes_total{${from},outcome="timeout"}`]: '0+0.7x60' },
+    labels: { job: 'token-broker' },
+    summary: 'Some token refreshes fail again and again: about 11 in 15 minutes.',
+  },
+  {
+    alert: 'TokenBrokerExchangeErrorsHigh',
+    series: {
+      [`token_broker_exchange_duration_seconds_count{${from},outcome="timeout"}`]: '0+1x60',
+      [`token_broker_exchange_duration_seconds_count{${from},outcome="ok"}`]: '0+2x60',
+    },
+    labels: { job: 'token-broker' },
+    summary: '33.33% of the exchanges with Entra failed in the last five minutes.',
+  },
+  {
+    alert: 'TokenBrokerUpstreamDown',
+    series: { [`token_broker_upstream_healthy{${from},kind="authority",name="https://login.example"}`]: '0x60' },
+    labels: { job: 'token-broker', kind: 'authority', name: 'https://login.example' },
+    summary: 'No request to the authority https://login.example has succeeded for ten minutes.',
+  },
+  {
+    alert: 'TokenBrokerFairQueueLengthHigh',
+    series: { [`token_broker_fair_queue_length{${from},queue="callers"}`]: '12345678x60' },
+    labels: { job: 'token-broker', instance: 'a' },
+    summary: 'The fair queue of a had at least 12345678 entries for five minutes.',
+  },
+  {
+    alert: 'TokenBrokerOverloaded',
+    series: { [`token_broker_requests_total{${from},endpoint="tokens",outcome="overloaded"}`]: '0+0.3x60' },
+    labels: { job: 'token-broker' },
+    summary: 'The broker refuses requests because it is overloaded: about 2 in five minutes.',
+  },
+  {
+    alert: 'TokenBrokerNegativeCacheHitsHigh',
+    series: { [`token_broker_negative_cache_hits_total{${from},reason="consent"}`]: '0+7.7x60' },
+    labels: { job: 'token-broker', reason: 'consent' },
+    summary: 'About 115 requests in 15 minutes were for tokens known to fail (consent).',
+  },
+  {
+    alert: 'TokenBrokerEventLoopDelayHigh',
+    series: { [`token_broker_event_loop_delay_p99_seconds{${from}}`]: '0.1234567x60' },
+    labels: { job: 'token-broker', instance: 'a' },
+    summary: 'a responds late: its event loop delay is 123.5ms.',
+  },
+  {
+    alert: 'TokenBrokerDenialsHigh',
+    series: { [`token_broker_denials_total{${from},endpoint="tokens",reason="no_rule"}`]: '0+5.36x60' },
+    labels: { job: 'token-broker', endpoint: 'tokens', reason: 'no_rule' },
+    summary: 'The policy denied about 80 requests at tokens in 15 minutes (no_rule).',
+  },
+  {
+    alert: 'TokenBrokerInvalidSignaturesHigh',
+    series: { [`token_broker_caller_verifications_total{${from},issuer="entra",outcome="signature"}`]: '0+2.5x60' },
+    labels: { job: 'token-broker', issuer: 'entra' },
+    summary: 'About 38 credentials had an invalid signature, key or algorithm in 15 minutes.',
+  },
+  {
+    alert: 'TokenBrokerApiKeyExpiringSoon',
+    series: { [`token_broker_api_key_expiry_timestamp_seconds{${from},key="erp"}`]: '90000.5x60' },
+    labels: { job: 'token-broker', key: 'erp' },
+    summary: 'The API key erp expires in 1d 0h 0m 0s.',
+  },
+  {
+    alert: 'TokenBrokerPolicyVersionsDiffer',
+    series: {
+      [`token_broker_policy_info{${from},sha256="a"}`]: '1x60',
+      'token_broker_policy_info{job="token-broker",instance="b",sha256="b"}': '1x60',
+    },
+    labels: { job: 'token-broker' },
+    summary: 'The replicas have 2 different versions of the policy active.',
+  },
+]
+
+describe('the texts of the alerts in docs/metrics.md', () => {
+  describe('are read by operators as Prometheus writes them', { skip: withoutPromtool }, () => {
+    const folder = mkdtempSync(join(tmpdir(), 'token-broker-test-'))
+    after(() => rmSync(folder, { recursive: true, force: true }))
+    writeFileSync(join(folder, 'rules.yml'), text)
+    for (const { alert, series, labels, summary } of rows)
+      test(`${alert}: ${summary}`, () => {
+        const rule = rules.find(each => each.alert === alert)
+        assert.ok(rule)
+        const expected = {
+          exp_labels: { ...labels, ...rule.labels },
+          exp_annotations: { summary, description: rule.annotations.description },
+        }
+        const unit = {
+          rule_files: ['rules.yml'],
+          evaluation_interval: '1m',
+          tests: [
+            {
+              interval: '1m',
+              input_series: Object.entries(series).map(([name, values]) => ({ series: name, values })),
+              alert_rule_test: [{ eval_time: '60m', alertname: alert, exp_alerts: [expected] }],
+            },
+          ],
+        }
+        const file = join(folder, 'unit.yml')
+        writeFileSync(file, JSON.stringify(unit))
+        const { status, said } = promtool(['test', 'rules', file])
+        assert.equal(status, 0, said)
+      })
+  })
+
+  test('round every number, each of which has a row above', () => {
+    for (const { alert, annotations } of rules) {
+      assert.doesNotMatch(annotations.description, /\{\{/, alert)
+      for (const [, value = ''] of annotations.summary.matchAll(/\{\{ *([^}]*\$value[^}]*)\}\}/g)) {
+        assert.match(value, /^(?:printf "%\.0f" \$value|\$value \| humanize(?:Duration|Percentage)) *$/, alert)
+        assert.ok(
+          rows.some(row => row.alert === alert),
+          `${alert} has no row`,
+        )
+      }
+    }
+  })
+
+  test('say "about" where the number is extrapolated', () => {
+    for (const { alert, expr, annotations } of rules) {
+      const extrapolates = /increase\(/.test(expr) && annotations.summary.includes('$value')
+      assert.equal(/\babout\b/i.test(annotations.summary), extrapolates, alert)
+    }
+  })
+})
