@@ -7,7 +7,7 @@ import { buildOnLocalBases, openStorage } from './image/build.ts'
 import { endOnSignals } from './image/command.ts'
 import * as checks from './image/checks.ts'
 import { start, type Subject } from './image/container.ts'
-import { install, missing } from './image/requirements.ts'
+import { install, missing, missingRuntime, runtimeOptions } from './image/requirements.ts'
 import { measure } from './image/sizes.ts'
 import { createWorld, type World } from './image/world.ts'
 
@@ -119,16 +119,23 @@ async function buildAndTest({ install: wantsInstall, rounds }: Values): Promise<
     print(
       `built   in ${Math.round((performance.now() - started) / 1000)} s, on base images made of this machine's files`,
     )
-    return (await testImage({ engine: 'podman', options: storage.options, image }, rounds, storage.folder)) ? 0 : 1
+    const options = [...storage.options, ...(await runtimeOptions())]
+    return (await testImage({ engine: 'podman', options, image }, rounds, storage.folder)) ? 0 : 1
   } finally {
     await storage.remove()
   }
 }
 
 async function testExisting(engine: 'podman' | 'docker', image: string, rounds: number): Promise<number> {
+  const reason = engine === 'podman' ? await missingRuntime() : undefined
+  if (reason !== undefined) {
+    print(`missing: ${reason}`)
+    return cannotRun
+  }
   const folder = await mkdtemp(join(tmpdir(), 'token-broker-image-'))
   try {
-    return (await testImage({ engine, options: [], image }, rounds, folder)) ? 0 : 1
+    const options = engine === 'podman' ? await runtimeOptions() : []
+    return (await testImage({ engine, options, image }, rounds, folder)) ? 0 : 1
   } finally {
     await rm(folder, { recursive: true, force: true })
   }

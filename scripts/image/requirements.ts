@@ -19,10 +19,44 @@ const packageOf = { buildah: 'buildah', podman: 'podman', runc: 'runc', newuidma
 
 const isRoot = (): boolean => process.getuid?.() === 0
 
+/**
+ * Which container runtime this machine needs, and podman's options for it. crun, which podman prefers, ends with an error on
+ * hybrid cgroups: "cgroups in hybrid mode not supported, drop all controllers from cgroupv2". runc ignores cgroup v2 there.
+ *
+ * @param controllers the controllers of cgroup v2 beside those of v1; undefined if there is only one of the two
+ */
+export function runtimeFor(
+  controllers: string | undefined,
+  installed: readonly string[],
+): { readonly isMissing: boolean; readonly reason: string | undefined; readonly options: readonly string[] } {
+  const isHybrid = controllers !== undefined && controllers.trim() !== ''
+  if (!isHybrid) return { isMissing: installed.length === 0, reason: undefined, options: [] }
+  if (installed.includes('runc')) return { isMissing: false, reason: undefined, options: ['--runtime=runc'] }
+  const reason = `runc: crun does not run containers on hybrid cgroups, where v2 has controllers (${controllers.trim()})`
+  return { isMissing: true, reason, options: [] }
+}
+
+async function runtimeHere(): Promise<ReturnType<typeof runtimeFor>> {
+  const controllers = await readFile('/sys/fs/cgroup/unified/cgroup.controllers', 'utf8').catch(() => undefined)
+  const installed: string[] = []
+  for (const program of ['runc', 'crun']) if (await which(program)) installed.push(program)
+  return runtimeFor(controllers, installed)
+}
+
+/** The options with which podman can run containers here. */
+export const runtimeOptions = async (): Promise<readonly string[]> => (await runtimeHere()).options
+
+/** Why podman cannot run containers here, if it is the runtime. */
+export async function missingRuntime(): Promise<string | undefined> {
+  const { isMissing, reason } = await runtimeHere()
+  return isMissing ? (reason ?? 'runc or crun, with which podman runs containers') : undefined
+}
+
 async function missingPrograms(): Promise<readonly (keyof typeof packageOf)[]> {
   const absent: (keyof typeof packageOf)[] = []
   for (const program of ['buildah', 'podman'] as const) if (!(await which(program))) absent.push(program)
-  if (!(await which('runc')) && !(await which('crun'))) absent.push('runc')
+  const runtime = await runtimeHere()
+  if (runtime.isMissing) absent.push('runc')
   if (!isRoot() && !(await which('newuidmap'))) absent.push('newuidmap')
   return absent
 }
@@ -45,6 +79,8 @@ export async function missing(): Promise<readonly string[]> {
     const packages = programs.map(program => packageOf[program]).join(' ')
     found.push(`${programs.join(', ')}: "apt-get install ${packages}" as root, or --install with this script`)
   }
+  const { reason } = await runtimeHere()
+  if (reason !== undefined) found.push(reason)
   if (!(await which('dpkg-query'))) found.push('dpkg-query: the base images are made of the files of Debian or Ubuntu')
   return [...found, ...(await missingRights())]
 }

@@ -53,6 +53,48 @@ describe('the native sidecar', () => {
   })
 })
 
+/** What "restricted" requires (https://kubernetes.io/docs/concepts/security/pod-security-standards/). */
+function checkRestricted(pod: Readonly<Record<string, unknown>>): number {
+  const ofPod = membersOf(pod['securityContext'])
+  const containers = ['initContainers', 'containers'].flatMap(key => pod[key] ?? []).map(membersOf)
+  for (const { name, securityContext, ports = [] } of containers) {
+    const own = { ...ofPod, ...membersOf(securityContext) }
+    const what = String(name)
+    assert.equal(own['allowPrivilegeEscalation'], false, what)
+    assert.deepEqual(membersOf(own['capabilities'])['drop'], ['ALL'], what)
+    assert.ok(
+      [undefined, 'NET_BIND_SERVICE'].includes(valuesOf(own['capabilities'], 'add').flat().map(String)[0]),
+      what,
+    )
+    assert.equal(own['runAsNonRoot'], true, what)
+    assert.notEqual(own['runAsUser'], 0, what)
+    assert.equal(membersOf(own['seccompProfile'])['type'], 'RuntimeDefault', what)
+    assert.notEqual(own['privileged'], true, what)
+    assert.deepEqual(valuesOf(ports, 'hostPort'), [], what)
+  }
+  for (const key of ['hostNetwork', 'hostPID', 'hostIPC']) assert.equal(pod[key], undefined)
+  assert.deepEqual(valuesOf(pod['volumes'], 'hostPath'), [])
+  return containers.length
+}
+
+/** Every manifest of the examples. The pages show parts of pods only. */
+const manifests = readdirSync(new URL('../../examples/kubernetes', import.meta.url)).filter(name => /ya?ml$/.test(name))
+
+describe('a restricted namespace accepts every pod of the example manifests', () => {
+  for (const name of manifests)
+    test(name, () => {
+      const documents = parseAllDocuments(read(`examples/kubernetes/${name}`)).map(each => each.toJS() as unknown)
+      const pods = documents.flatMap(each => valuesOf(each, 'template')).map(each => membersOf(membersOf(each)['spec']))
+      assert.ok(pods.length > 0)
+      for (const pod of pods) assert.ok(checkRestricted(pod) > 0)
+    })
+})
+
+test('the sidecar requests the memory that an agent uses', () => {
+  const text = read('examples/kubernetes/native-sidecar.yaml')
+  assert.match(text, /requests: \{ cpu: 10m, memory: 128Mi \}\n +limits: \{ memory: 256Mi \}/)
+})
+
 test('the systemd unit starts an agent with valid flags, and a folder for its secret', () => {
   const unit = read('examples/systemd/token-broker-agent.service')
   const [, command = ''] = /^ExecStart=(.+)$/m.exec(unit.replaceAll('\\\n', ' ')) ?? []
