@@ -14,6 +14,10 @@ export interface Authentication {
 export interface RespServer {
   readonly port: number
   readonly authentications: readonly Authentication[]
+  /** Withholds the replies to SUBSCRIBE, until it is called with `false`. */
+  readonly holdSubscriptions: (isHeld: boolean) => void
+  /** How many it withholds. */
+  readonly heldSubscriptions: () => number
   /** Closes the connections whose token has expired, as the server does. Returns their number. */
   readonly dropExpired: () => number
 }
@@ -31,6 +35,8 @@ export async function startRespServer(
   const authentications: Authentication[] = []
   const ends = new Map<Socket, number>()
   let connections = 0
+  let isHeld = false
+  const held: (() => void)[] = []
 
   const serve = (socket: Socket): void => {
     const connection = ++connections
@@ -47,7 +53,9 @@ export async function startRespServer(
       received += chunk.toString('latin1')
       for (let next = commandAt(received); next; next = commandAt(received)) {
         received = received.slice(next.end)
-        socket.write(replyTo(next.words, ends.has(socket), authenticate))
+        const reply = replyTo(next.words, ends.has(socket), authenticate)
+        if (isHeld && next.words[0]?.toUpperCase() === 'SUBSCRIBE') held.push(() => socket.write(reply))
+        else socket.write(reply)
       }
     })
   }
@@ -63,6 +71,11 @@ export async function startRespServer(
   return {
     port: typeof address === 'object' && address !== null ? address.port : 0,
     authentications,
+    holdSubscriptions: hold => {
+      isHeld = hold
+      if (!hold) for (const release of held.splice(0)) release()
+    },
+    heldSubscriptions: () => held.length,
     dropExpired: () => {
       const expired = [...ends].filter(([, end]) => end <= now())
       for (const [socket] of expired) socket.destroy()
@@ -76,7 +89,8 @@ type Authenticate = (by: Authentication['by'], username: string, password: strin
 const wrong = '-WRONGPASS invalid username-password pair or user is disabled.\r\n'
 
 function replyTo(words: readonly string[], isKnown: boolean, authenticate: Authenticate): string {
-  const [command = '', first = '', second = '', username = '', password = ''] = words
+  const [name = '', first = '', second = '', username = '', password = ''] = words
+  const command = name.toUpperCase()
   if (command === 'HELLO' && second === 'AUTH') {
     return authenticate('HELLO', username, password) ? '%1\r\n+proto\r\n:3\r\n' : wrong
   }
@@ -85,7 +99,7 @@ function replyTo(words: readonly string[], isKnown: boolean, authenticate: Authe
   if (command === 'GET') return '_\r\n'
   if (command === 'PING') return '+PONG\r\n'
   if (command === 'CLIENT') return '+OK\r\n'
-  if (command === 'SUBSCRIBE') return `>3\r\n+subscribe\r\n$${first.length}\r\n${first}\r\n:1\r\n`
+  if (command === 'SUBSCRIBE') return `>3\r\n$9\r\nsubscribe\r\n$${first.length}\r\n${first}\r\n:1\r\n`
   return `-ERR unknown command ${command}\r\n`
 }
 

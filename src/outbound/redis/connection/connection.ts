@@ -54,6 +54,8 @@ export interface ConnectionParts {
 const subscribeMs = 2_000
 /** Milliseconds between two attempts to find another server in place of one that is read-only. */
 const readOnlyEveryMs = 30_000
+/** Failures in a row after which the second connection is reported. */
+const refusedAfter = 3
 /** A trouble that stays the same is logged once in this time. */
 const logEveryMs = 60_000
 
@@ -73,7 +75,7 @@ export function connectRedis(
   }
   const common = { open: createOpener(address, credentials), random, timing }
   const main = createLink({ ...common, ...createReport(log, address, monotonic, notify) })
-  const subscriptions = createSubscriptions(common, notify)
+  const subscriptions = createSubscriptions(common, notify, createRefusal(log, address, monotonic, main.client))
   const clients = (): readonly (RedisClient | undefined)[] => [main.client(), subscriptions.client()]
   const relocate = createRelocation(clients, monotonic)
   credentials.onRenewed?.(renewed => {
@@ -146,7 +148,11 @@ function authenticateAgain(client: RedisClient | undefined, credentials: RedisCr
 }
 
 /** The second connection, with its channels. */
-function createSubscriptions(common: Pick<LinkSettings, 'open' | 'random' | 'timing'>, notify: () => void) {
+function createSubscriptions(
+  common: Pick<LinkSettings, 'open' | 'random' | 'timing'>,
+  notify: () => void,
+  refusal: ReturnType<typeof createRefusal>,
+) {
   const channels = new Map<string, (message: Buffer) => void>()
   const subscribed = new WeakMap<RedisClient, Set<string>>()
   const resume = async (client: RedisClient): Promise<void> => {
@@ -168,10 +174,10 @@ function createSubscriptions(common: Pick<LinkSettings, 'open' | 'random' | 'tim
     up: () => {
       // A channel may have been added since.
       resumeNow()
+      refusal.up()
       notify()
     },
-    // The server is the same, so the first connection reports it.
-    down: () => undefined,
+    down: refusal.down,
   })
   return {
     add: (channel: string, listener: (message: Buffer) => void): void => {
@@ -199,6 +205,32 @@ function createReport(log: RedisLog, { host, port }: RedisAddress, monotonic: ()
       isUp = false
       loggedAt = monotonic()
       log.warn({ redis, trouble }, 'Redis is unavailable; replicas do not share tokens and purges')
+    },
+  }
+}
+
+/**
+ * Writes to the log, once a minute, when the second connection fails again and again although the first one is there: the
+ * user may not subscribe, for instance. A server that is unavailable is reported by the first connection.
+ */
+function createRefusal(
+  log: RedisLog,
+  { host, port }: RedisAddress,
+  monotonic: () => number,
+  mainClient: () => RedisClient | undefined,
+) {
+  let failures = 0
+  let loggedAt = Number.NEGATIVE_INFINITY
+  return {
+    up: () => {
+      failures = 0
+    },
+    down: (trouble: string) => {
+      failures++
+      if (failures < refusedAfter || mainClient() === undefined || monotonic() - loggedAt < logEveryMs) return
+      loggedAt = monotonic()
+      const message = 'Redis sends no messages; this replica learns of purges with a delay, and waits longer for others'
+      log.warn({ redis: `${host}:${port}`, trouble }, message)
     },
   }
 }

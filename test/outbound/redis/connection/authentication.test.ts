@@ -8,7 +8,7 @@ import {
 } from '../../../../src/outbound/redis/connection/credentials.ts'
 import { until } from '../../../support/broker.ts'
 import { startRedis, withoutRedis } from '../../../support/redis-server.ts'
-import { connected, connection, fileWith } from './world.ts'
+import { ample, connected, connection, fileWith } from './world.ts'
 
 describe('authentication', { skip: withoutRedis }, () => {
   test('a wrong password is reported without it; the file is read again for each connection', async t => {
@@ -45,6 +45,19 @@ describe('authentication', { skip: withoutRedis }, () => {
     await connected(redis)
     assert.equal(await redis.one('SET', '{tb:1}:v:x', '1'), 'OK')
     assert.match(String(await redis.one('SET', 'other', '1')), /NOPERM/)
+  })
+
+  test('a user who may not subscribe: commands work, and the log says once what is missing', async t => {
+    const server = await startRedis(t)
+    await server.command('ACL', 'SETUSER', 'broker', 'on', '>secret', '~*', '&*', '+@all', '-subscribe')
+    const timing = { pingMs: ample, silentMs: ample, longestPauseMs: 20 }
+    const redis = connection(t, server, passwordFile(await fileWith(t, 'secret'), 'broker'), { timing })
+    redis.subscribe('events', () => undefined)
+    await connected(redis)
+    await until('reported', () => redis.lines.length > 1)
+    assert.match(JSON.stringify(redis.lines[1]), /NOPERM.*Redis sends no messages/)
+    assert.equal(await redis.one('PING'), 'PONG')
+    assert.equal(redis.lines.length, 2)
   })
 
   test('renewed credentials are sent over both live connections', async t => {

@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { after, describe, test } from 'node:test'
 import { until } from '../../../support/broker.ts'
 import { redisPrograms, startRedis, withoutRedis } from '../../../support/redis-server.ts'
+import { startRespServer } from '../../../support/resp-server.ts'
 import { ample, connected, connection } from './world.ts'
 
 const binary = randomBytes(1000)
@@ -85,6 +86,18 @@ for (const program of redisPrograms)
       await until('received', () => received.length === 2)
     })
   })
+
+test('a connection for messages is reported once it has subscribed: what is missed until then can be found out', async t => {
+  const server = await startRespServer(t, Date.now, () => Number.POSITIVE_INFINITY)
+  server.holdSubscriptions(true)
+  const redis = connection(t, server, { get: () => Promise.resolve({ password: 'x' }) })
+  redis.subscribe('events', () => undefined)
+  await connected(redis)
+  await until('withheld', () => server.heldSubscriptions() === 1)
+  assert.equal(redis.times(), 1)
+  server.holdSubscriptions(false)
+  await until('reported', () => redis.times() === 2)
+})
 
 test('a server is installed', { skip: withoutRedis }, () => {
   assert.ok(redisPrograms.length > 0)

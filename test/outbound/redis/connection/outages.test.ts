@@ -54,6 +54,17 @@ describe('outages', { skip: withoutRedis }, () => {
     assert.equal(await redis.one('INCR', 'n'), 2, 'the first was carried out later, over the same connection')
   })
 
+  test('a reply that came in time counts, although the process was too busy to read it before the deadline', async t => {
+    const server = await startRedis(t)
+    const redis = connection(t, server)
+    await connected(redis)
+    const reply = redis.send([['PING']], 50)
+    // By now the command is written. The thread stops without using the CPU, so that the server can respond.
+    await new Promise(resolve => setImmediate(() => setImmediate(resolve)))
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 500)
+    assert.deepEqual(await reply, ['PONG'])
+  })
+
   test('a server that does not respond to checks is given up, and found again', async t => {
     const server = await startRedis(t)
     const timing = { pingMs: 20, silentMs: 200, longestPauseMs: 100 }

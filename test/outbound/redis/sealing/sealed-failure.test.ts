@@ -92,7 +92,8 @@ describe('a failure that this version cannot handle is unreadable', () => {
   const rows: readonly (readonly [what: string, content: unknown])[] = [
     ['no object', 5],
     ['a code of another version', { ...fields, code: 'new_code' }],
-    ['a name that every object has', { ...fields, code: 'constructor' }],
+    ['a name that every object has', { code: 'constructor', detail: 'x' }],
+    ['such a name as reason', { ...fields, reason: 'constructor' }],
     ['a reason of another code', { ...fields, reason: 'federation' }],
     ['a reason that is no text', { ...fields, reason: ['consent'] }],
     ['no detail', { ...fields, detail: undefined }],

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { randomBytes } from 'node:crypto'
+import { createCipheriv, randomBytes } from 'node:crypto'
 import { describe, test } from 'node:test'
 import * as fc from 'fast-check'
 import { createSealer, type PurgeMark, type TokenRecord } from '../../../../src/outbound/redis/sealing/sealed-token.ts'
@@ -7,7 +7,8 @@ import { cacheKeyLine, ringOf } from '../../../support/cache-keys.ts'
 import { noon } from '../../../support/clock.ts'
 
 const [old, next, foreign] = [cacheKeyLine('old'), cacheKeyLine('next'), cacheKeyLine('old')]
-const sealer = createSealer(() => ringOf(old))
+const ring = ringOf(old)
+const sealer = createSealer(() => ring)
 const target = { key: 'client tenant https://graph.example/.default' }
 const token: TokenRecord = {
   token: `eyJ.${'a'.repeat(1700)}.sig`,
@@ -76,13 +77,13 @@ describe('the key ring rotates', () => {
   })
 
   test('the ring is read for each value, so that a change needs no restart', () => {
-    let ring = ringOf(old)
-    const following = createSealer(() => ring)
+    let current = ringOf(old)
+    const following = createSealer(() => current)
     const value = sealed(following)
-    ring = ringOf(next)
+    current = ringOf(next)
     assert.equal(following.open(target, value), undefined)
     assert.equal(following.names(target).length, 1)
-    ring = ringOf(next, old)
+    current = ringOf(next, old)
     assert.deepEqual(following.open(target, value)?.mark, mark)
   })
 
@@ -112,6 +113,14 @@ describe('a value that was not sealed for this target is unreadable, and never a
     test(what, () => {
       assert.equal(sealer.open(target, bytes), undefined)
     })
+
+  test('70,000 bytes that a replica with the key has sealed', () => {
+    const header = Buffer.concat([value.subarray(0, 6), randomBytes(12)])
+    const cipher = createCipheriv('aes-256-gcm', ring.keys[0].sealing, header.subarray(6))
+    cipher.setAAD(Buffer.concat([header, Buffer.from(target.key)]))
+    const content = cipher.update(JSON.stringify({ token: { ...token, more: 'x'.repeat(70_000) }, mark }))
+    assert.equal(sealer.open(target, Buffer.concat([header, content, cipher.final(), cipher.getAuthTag()])), undefined)
+  })
 
   test('any bit that is flipped', () => {
     fc.assert(
