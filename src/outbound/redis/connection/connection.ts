@@ -1,8 +1,7 @@
-import { messageOf } from '../../../errors.ts'
 import type { RedisAddress, RedisClient, RedisCommand } from './client.ts'
 import { createOpener, isMoved } from './cluster.ts'
 import type { CredentialsSource, RedisCredentials } from './credentials.ts'
-import { createLink, linkTiming, within, type LinkSettings, type LinkTiming } from './link.ts'
+import { createLink, linkTiming, textOf, within, type LinkSettings, type LinkTiming } from './link.ts'
 
 /** A connection to Redis or Valkey that heals by itself. */
 export interface RedisConnection {
@@ -143,7 +142,7 @@ function createRelocation(clients: () => readonly (RedisClient | undefined)[], m
 /** A token that is not accepted ends the connection; another one is opened then, with the credentials of that moment. */
 function authenticateAgain(client: RedisClient | undefined, credentials: RedisCredentials): void {
   client?.authenticate(credentials).catch((thrown: unknown) => {
-    client.destroy(new Error(`it did not accept renewed credentials: ${messageOf(thrown)}`))
+    client.destroy(new Error(`it did not accept renewed credentials: ${textOf(thrown)}`))
   })
 }
 
@@ -166,7 +165,7 @@ function createSubscriptions(
   }
   const resumeNow = (): void => {
     const client = link.client()
-    if (client) resume(client).catch((thrown: unknown) => client.destroy(new Error(messageOf(thrown))))
+    if (client) resume(client).catch((thrown: unknown) => client.destroy(new Error(textOf(thrown))))
   }
   const link = createLink({
     ...common,

@@ -119,7 +119,7 @@ async function check(client: RedisClient, silentMs: number): Promise<void> {
   try {
     await within(client.send([['PING']], false), silentMs)
   } catch (thrown) {
-    client.destroy(new Error(`it does not respond: ${messageOf(thrown)}`))
+    client.destroy(new Error(`it does not respond: ${textOf(thrown)}`))
   }
 }
 
@@ -136,9 +136,13 @@ export function within<T>(work: Promise<T>, ms: number): Promise<T> {
   return Promise.race([work, late.promise]).finally(() => clearTimeout(timeout))
 }
 
-/** An error as a text. That of a name with several addresses has no message of its own. */
-function textOf(thrown: unknown): string {
+/**
+ * An error as a text. That of a name with several addresses has no message of its own. A server repeats the arguments of a
+ * command that it does not know: those of `HELLO` and `AUTH` are the user and the password, so they are cut off.
+ */
+export function textOf(thrown: unknown): string {
   if (thrown instanceof AggregateError && thrown.message === '')
     return [...new Set(thrown.errors.map(messageOf))].join('; ')
-  return messageOf(thrown) || (codeOf(thrown) ?? 'unknown error')
+  const message = messageOf(thrown).replace(/,? with args beginning with[^]*/, '')
+  return message || (codeOf(thrown) ?? 'unknown error')
 }

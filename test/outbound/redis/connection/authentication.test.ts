@@ -31,6 +31,21 @@ describe('authentication', { skip: withoutRedis }, () => {
       await until('reported', () => message.test(redis.trouble() ?? ''))
     })
 
+  for (const renamed of ['HELLO', 'AUTH'])
+    test(`a server that does not know ${renamed} repeats its arguments: the password is not reported`, async t => {
+      const server = await startRedis(t, { settings: ['--rename-command', renamed, ''] })
+      const source = renewable({ password: 'correct-horse' })
+      const redis = connection(t, server, source)
+      if (renamed === 'AUTH') {
+        await connected(redis)
+        source.renew({ password: 'correct-horse' })
+      }
+      await until('reported', () => redis.lines.some(({ level }) => level === 'warn'))
+      const reported = JSON.stringify([redis.lines, redis.trouble()])
+      assert.match(reported, new RegExp(`unknown command '${renamed}'`))
+      assert.doesNotMatch(reported, /horse/)
+    })
+
   test('without a password, a server that requires one is reported', async t => {
     const redis = connection(t, await startRedis(t, { password: 'x' }))
     await until('refused', () => redis.trouble()?.startsWith('NOAUTH') === true)
