@@ -16,12 +16,12 @@ describe('variables that are not read', () => {
     const { warnings } = readConfig({
       ...least,
       BROKER_POLICYFILE: 'a',
-      BROKER_REDIS_URL: 'redis://secret',
+      BROKER_VAULT_URL: 'https://secret',
       OTHER: 'b',
     })
     assert.deepEqual(warnings, [
       'BROKER_POLICYFILE is not a setting of this version and is ignored (did you mean BROKER_POLICY_FILE?)',
-      'BROKER_REDIS_URL is not a setting of this version and is ignored',
+      'BROKER_VAULT_URL is not a setting of this version and is ignored',
     ])
   })
 })
@@ -30,7 +30,7 @@ describe('variables whose name is a part of the name of a setting, or contains i
   const rows: readonly [name: string, meant: string | undefined, why: string][] = [
     ['BROKER_POLICY', 'BROKER_POLICY_FILE', 'its beginning'],
     ['TLS_CERT', 'TLS_CERT_FILE', 'without the prefix BROKER_'],
-    ['BROKER_CACHE', 'BROKER_CACHE_MAX_ENTRIES', 'one word of it'],
+    ['BROKER_DRAIN', 'BROKER_DRAIN_SECONDS', 'one word of it'],
     ['BROKER_POLICY_FILE_PATH', 'BROKER_POLICY_FILE', 'with a word too many'],
     ['BROKER_LOG_LEVEL', 'LOG_LEVEL', 'with a prefix that the setting has not'],
     ['BROKER_PORT', 'PORT', 'the same'],
