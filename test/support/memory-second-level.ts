@@ -46,11 +46,13 @@ export class MemoryStore {
     return replica
   }
 
-  /** Ends all leases, as if their time were over. */
-  expireLeases(): void {
-    const leases = [...this.leases.values()]
-    this.leases.clear()
-    for (const { ended } of leases) ended.resolve({})
+  /** Ends the leases whose time is over: to be called after the clock was moved. @param now default: ends all of them */
+  expireLeases(now = Number.POSITIVE_INFINITY): void {
+    for (const [key, { until, ended }] of this.leases) {
+      if (now < until) continue
+      this.leases.delete(key)
+      ended.resolve({})
+    }
   }
 
   /** Everything is lost, as in a restart without persistence. The replicas connect again at once. */

@@ -44,10 +44,9 @@ export class AwaitedFetch {
   }
 
   /** Obtains a token for a key that has none, or an expired one. */
-  obtain = (grant: Grant, expired: CachedToken | undefined, minExpiresIn: number): Promise<Served> =>
-    expired === undefined
-      ? this.#obtain({ grant, cause: 'miss', minExpiresIn })
-      : this.#obtain({ grant, cause: 'expired', minExpiresIn, newerThan: expired.newestIssuedAt })
+  obtain(grant: Grant, cause: 'miss' | 'expired', minExpiresIn: number): Promise<Served> {
+    return this.#obtain({ grant, cause, minExpiresIn })
+  }
 
   /** Obtains a token in place of a valid one that ends too soon for `min_expires_in`. */
   async replace(grant: Grant, token: CachedToken, remaining: number, minExpiresIn: number): Promise<Served> {

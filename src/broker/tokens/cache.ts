@@ -132,11 +132,11 @@ class LruTokenCache implements ManagedCache {
 
   get = (grant: Grant, minExpiresIn: number): Served | Promise<Served> => {
     const token = this.#tokens.get(grant.key)
-    if (token === undefined) return this.#awaitedFetch.obtain(grant, undefined, minExpiresIn)
+    if (token === undefined) return this.#awaitedFetch.obtain(grant, 'miss', minExpiresIn)
     const moment = momentOf(this.#options.clock)
     const remaining = remainingMs(token.life, moment)
     const state = freshness(token.life, remaining)
-    if (state === 'expired') return this.#awaitedFetch.obtain(grant, token, minExpiresIn)
+    if (state === 'expired') return this.#awaitedFetch.obtain(grant, 'expired', minExpiresIn)
     if (remaining < minExpiresIn * 1000) {
       return this.#awaitedFetch.replace(grant, token, remaining, minExpiresIn)
     }

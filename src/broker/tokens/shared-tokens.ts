@@ -74,10 +74,13 @@ export class SharedTokens {
     return async (grant, signal, wanted) => {
       let own: IssuedToken | undefined
       const exchange: TokenSource = async (...request) => (own = await this.#exchange(source, ...request))
-      const fetched = await this.#options.secondLevel.fetch(grant, wanted, signal, exchange)
-      if (fetched.token === own?.token) return own
+      const fetch = (which: Wanted) => this.#options.secondLevel.fetch(grant, which, signal, exchange)
+      let fetched = await fetch(wanted)
+      const isOfNoUse = () => fetched.token !== own?.token && this.#isExpired(fetched)
+      if (isOfNoUse()) fetched = await fetch(wantedToken(wanted.isAwaited, fetched.issuedAt))
       // The replicas' clocks differ, or their limits: then this one needs a token of its own.
-      return this.#isExpired(fetched) ? exchange(grant, signal) : { ...fetched, isShared: true }
+      if (isOfNoUse()) return exchange(grant, signal)
+      return fetched.token === own?.token ? own : { ...fetched, isShared: true }
     }
   }
 

@@ -130,6 +130,36 @@ describe('replicas whose clocks or limits differ', () => {
   })
 })
 
+test('a replica whose clock is too fast for a token that it waited for makes an exchange of its own', async () => {
+  const { clock, replica, hold, release, store } = fleetWorld()
+  const [a, fast] = [replica(), replica({}, movableClock(clock.now() + 120 * minute))]
+  hold()
+  const first = a.get()
+  await settled()
+  const second = fast.get()
+  await settled()
+  release()
+  assert.equal(await first, 'miss token-1')
+  assert.equal(await second, 'miss token-2')
+  assert.equal(store.values.get(grantFor().key)?.token.token, 'token-2', 'made with the lease, for all')
+})
+
+test('a second level that returns nothing but expired tokens keeps no caller from getting one', async () => {
+  const { clock, replica, store } = fleetWorld()
+  const expired = { token: 'expired', expiresIn: 3600, issuedAt: clock.now() - 60 * minute, refreshAt: clock.now() }
+  const { purge, status, start, close } = store.replica()
+  const secondLevel = {
+    purge,
+    status,
+    start,
+    close,
+    observePurges: () => undefined,
+    lookUp: () => Promise.resolve({ token: expired, isFetching: false }),
+    fetch: () => Promise.resolve(expired),
+  }
+  assert.equal(await replica({ secondLevel }).get(), 'miss token-1')
+})
+
 describe('a purge', () => {
   test('of another replica drops tokens, failures and what is being looked up', async () => {
     const { replica, exchanged, world } = fleetWorld()
@@ -160,5 +190,20 @@ describe('a purge', () => {
     gate.resolve()
     assert.equal(await early, 'miss token-2')
     assert.equal(await b.get(), 'hit token-2')
+  })
+
+  test('during a look-up: if a newer fetch has stored a token since, that one is served', async () => {
+    const { replica, store, exchanged } = fleetWorld()
+    const { cache, secondLevel, get } = replica()
+    secondLevel.cutOff()
+    const gate = Promise.withResolvers<void>()
+    store.latency = () => gate.promise
+    const early = get()
+    cache.purge({})
+    store.latency = () => Promise.resolve()
+    assert.equal(await get(), 'miss token-1')
+    gate.resolve()
+    assert.equal(await early, 'collapsed token-1')
+    assert.equal(exchanged.length, 1)
   })
 })
