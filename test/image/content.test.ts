@@ -5,12 +5,14 @@ import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { isBuiltin } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { after, describe, test } from 'node:test'
+import { after, describe, test, type TestContext } from 'node:test'
 import { promisify } from 'node:util'
 import { startEmulator } from '../../emulator/emulator.ts'
 import { asShipped, layOut, shipped } from '../../scripts/bundle.ts'
 import { environmentOf } from '../e2e/process.ts'
 import { graph, send, until } from '../support/broker.ts'
+import { cacheKeyLine } from '../support/cache-keys.ts'
+import { startRedis, withoutRedis } from '../support/redis-server.ts'
 
 const app = await mkdtemp(join(tmpdir(), 'token-broker-test-'))
 after(() => rm(app, { recursive: true, force: true }))
@@ -88,15 +90,7 @@ describe('the bundle, with only Node installed', () => {
   test('serves tokens and its documentation', async t => {
     const emulator = await startEmulator()
     t.after(() => emulator.close())
-    const environment = await environmentOf(t, emulator, { BROKER_DRAIN_SECONDS: '0' })
-    const child = spawn(process.execPath, [program, 'serve'], { ...bare, env: environment })
-    t.after(() => void child.kill('SIGKILL'))
-    let output = ''
-    for (const stream of [child.stdout, child.stderr])
-      stream.on('data', (chunk: Buffer) => (output += chunk.toString()))
-    const address = () => /listening at (http:\/\/[\d.:]+)/.exec(output)?.[1]
-    await until('listening', () => address() !== undefined || child.exitCode !== null, 20)
-    const url = address() ?? assert.fail(output)
+    const { url } = await serve(t, await environmentOf(t, emulator, { BROKER_DRAIN_SECONDS: '0' }))
 
     const headers = { authorization: `Bearer ${await emulator.mintCallerToken()}`, 'content-type': 'application/json' }
     const body = JSON.stringify({ tenant: 'contoso', scope: graph })
@@ -108,4 +102,26 @@ describe('the bundle, with only Node installed', () => {
     assert.ok(parts.length >= 4)
     for (const path of parts) assert.equal((await send(`${url}/${path}`)).status, 200, path)
   })
+
+  test('connects to Redis', { skip: withoutRedis }, async t => {
+    const emulator = await startEmulator()
+    t.after(() => emulator.close())
+    const { port } = await startRedis(t)
+    const keys = join(app, 'cache-keys')
+    await writeFile(keys, cacheKeyLine('one'))
+    const shared = { BROKER_REDIS_URL: `redis://127.0.0.1:${port}`, BROKER_CACHE_KEY_FILE: keys }
+    const { output } = await serve(t, await environmentOf(t, emulator, { BROKER_DRAIN_SECONDS: '0', ...shared }))
+    await until('connected', () => output().includes('connected to Redis'))
+  })
+
+  async function serve(t: TestContext, env: NodeJS.ProcessEnv) {
+    const child = spawn(process.execPath, [program, 'serve'], { ...bare, env })
+    t.after(() => void child.kill('SIGKILL'))
+    let output = ''
+    for (const stream of [child.stdout, child.stderr])
+      stream.on('data', (chunk: Buffer) => (output += chunk.toString()))
+    const address = () => /listening at (http:\/\/[\d.:]+)/.exec(output)?.[1]
+    await until('listening', () => address() !== undefined || child.exitCode !== null, 20)
+    return { url: address() ?? assert.fail(output), output: () => output }
+  }
 })
