@@ -97,6 +97,12 @@ const healthExample = {
   ],
 }
 
+const openMetricsExample = `# HELP token_broker_requests Number of requests, by endpoint and outcome: issued, ok, or the error code.
+# TYPE token_broker_requests counter
+token_broker_requests_total{endpoint="tokens",outcome="issued"} 4711
+# EOF
+`
+
 const metricsExample = `# HELP token_broker_requests_total Number of requests, by endpoint and outcome: issued, ok, or the error code.
 # TYPE token_broker_requests_total counter
 token_broker_requests_total{endpoint="tokens",outcome="issued"} 1827
@@ -152,12 +158,18 @@ export const operationsOperations: Readonly<Record<string, Description>> = {
     guarded: true,
     responses: {
       200: {
-        description: 'The text exposition format, version 0.0.4.',
+        description:
+          'The text exposition format, version 0.0.4, or OpenMetrics 1.0, if `Accept` names `application/openmetrics-text` ' +
+          'with the same or a higher weight. The header `Vary` is `Accept`.',
         headers: noStore,
         content: {
           'text/plain': {
             schema: { type: 'string' },
             examples: { metrics: { summary: 'One metric of many', value: metricsExample } },
+          },
+          'application/openmetrics-text': {
+            schema: { type: 'string' },
+            examples: { metrics: { summary: 'One metric of many', value: openMetricsExample } },
           },
         },
       },

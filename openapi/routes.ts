@@ -70,7 +70,7 @@ function addRoutes(app: FastifyInstance, _options: object, registered: () => voi
         tokenService,
         authorizeOperation: never,
         cache: { statistics: never, page: never },
-        metrics: { scrape: never, contentType: '' },
+        metrics: { scrape: never },
         responded: never,
         openMetrics: false,
         isReady: never,

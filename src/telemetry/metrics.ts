@@ -1,5 +1,6 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { Counter, Gauge, Histogram, Registry } from '@prometheus-io/client'
+import { openMetricsOf } from './open-metrics.ts'
 import type { CacheStatistics } from '../broker/tokens/cache-statistics.ts'
 import type { UpstreamHealth } from '../broker/health.ts'
 import type { PolicyStatus } from '../broker/authorization/active-policy.ts'
@@ -25,9 +26,11 @@ export interface Gauges {
 export interface Metrics extends Omit<Events, 'unauthenticated' | 'circuit'> {
   /** Counts the events of the second level. */
   readonly shared: ReturnType<typeof createSharedMetrics>
-  /** The text exposition format, version 0.0.4, of everything in {@link metricTable}. */
-  readonly scrape: () => Promise<string>
-  readonly contentType: string
+  /**
+   * Everything in {@link metricTable}, and its content type: in the text exposition format, version 0.0.4, or in OpenMetrics
+   * 1.0.
+   */
+  readonly scrape: (openMetrics: boolean) => Promise<{ readonly text: string; readonly contentType: string }>
   /** Stops measuring the event loop. */
   readonly close: () => void
 }
@@ -79,12 +82,12 @@ export function createMetrics(gauges: Gauges): Metrics {
     policyRefused: () => reloaded('refused'),
     upstreamCalled: countUpstreamRequests(registry),
     shared: createSharedMetrics(registry, gauges.secondLevel),
-    scrape: () => {
+    scrape: async openMetrics => {
       // Read once for all gauges of this scrape.
       statistics = gauges.cache()
-      return registry.metrics()
+      const text = await registry.metrics()
+      return openMetrics ? openMetricsOf(text) : { text, contentType: registry.contentType }
     },
-    contentType: registry.contentType,
     close: stopWatching,
   }
 }

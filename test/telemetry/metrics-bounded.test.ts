@@ -160,7 +160,7 @@ test('labels are escaped: a name in the policy cannot add a line', async () => {
     policy: () => ({ policy: parsePolicy(JSON.stringify(policyOf(emulator))), loadedAt: 0, rejection: undefined }),
     version: '1.2.3',
   })
-  const text = await metricsUnderTest.scrape()
+  const text = (await metricsUnderTest.scrape(false)).text
   metricsUnderTest.close()
   const healthy = [...readScrape(text).series.values()].filter(each => each.name === 'token_broker_upstream_healthy')
   assert.deepEqual(

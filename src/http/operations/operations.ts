@@ -8,6 +8,7 @@ import { authenticated, authenticateFor } from '../token-endpoints/credential.ts
 import type { OtherEndpoint } from '../server/endpoints.ts'
 import { readEntryQuery } from './entry-query.ts'
 import { cacheBody, entriesBody, healthBody, type HealthFacts } from './operations-bodies.ts'
+import { prefersOpenMetrics } from './metrics-format.ts'
 import { callerErrors, problems, routeErrors } from '../schemas/problem-responses.ts'
 import { entryQuery } from '../schemas/requests.ts'
 
@@ -16,7 +17,10 @@ export interface Operations extends HealthFacts {
   readonly tokenService: Pick<TokenService, 'authenticate'>
   readonly authorizeOperation: AuthorizeOperation
   readonly cache: CacheInspector
-  readonly metrics: { readonly scrape: () => Promise<string>; readonly contentType: string }
+  readonly metrics: {
+    /** The metrics with their content type, in the text format or in OpenMetrics. */
+    readonly scrape: (openMetrics: boolean) => Promise<{ readonly text: string; readonly contentType: string }>
+  }
   readonly responded: Events['responded']
   /** Whether `/metrics` needs no credential: on a listener that only operators reach. */
   readonly openMetrics: boolean
@@ -38,9 +42,10 @@ export function addOperations(app: FastifyInstance, operations: Operations): voi
   const addRoute = routeAdder(app, operations)
 
   addRoute('/health', 'health', true, schemaOf('getHealth'), (_request, reply) => reply.send(healthBody(operations)))
-  addRoute('/metrics', 'metrics', !openMetrics, schemaOf('getMetrics'), async (_request, reply) =>
-    reply.header('content-type', metrics.contentType).send(await metrics.scrape()),
-  )
+  addRoute('/metrics', 'metrics', !openMetrics, schemaOf('getMetrics'), async (request, reply) => {
+    const { text, contentType } = await metrics.scrape(prefersOpenMetrics(request.headers.accept))
+    return reply.header('content-type', contentType).header('vary', 'Accept').send(text)
+  })
   addRoute('/cache', 'cache', true, schemaOf('getCache'), (_request, reply) =>
     reply.send(cacheBody(cache.statistics(), operations.secondLevel())),
   )
