@@ -46,8 +46,9 @@ export async function withFileErrors(
   policy: Policy,
 ): Promise<InvalidConfigurationError> {
   const errors = await fileErrors(environment, policy)
-  // A file may have been replaced meanwhile.
-  return new InvalidConfigurationError(subject, errors.length > 0 ? errors : failed.errors)
+  // Other settings name files too, and a file may have been replaced meanwhile.
+  const others = failed.errors.filter(({ where }) => !errors.some(error => error.where === where))
+  return new InvalidConfigurationError(subject, [...others, ...errors])
 }
 
 async function fileErrors(environment: Environment, policy: Policy | undefined): Promise<ConfigurationError[]> {
