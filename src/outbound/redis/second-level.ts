@@ -163,7 +163,7 @@ class RedisSecondLevel implements SecondLevel {
       )
       const [epoch, sequence] = Array.isArray(found) ? (found as readonly unknown[]) : []
       const mark = { epoch: Buffer.isBuffer(epoch) ? epoch.toString('latin1') : '', sequence: sequenceOf(sequence) }
-      await this.#purges.upTo(mark)
+      if (await this.#purges.upTo(mark)) await this.#purges.giveBack()
     } catch {
       // The circuit breaker has counted it.
     }

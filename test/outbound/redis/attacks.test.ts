@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { after, describe, test } from 'node:test'
-import { eventsChannel, leaseName, sequenceName, valueName } from '../../../src/outbound/redis/names.ts'
+import { eventsChannel, leaseName, purgesName, sequenceName, valueName } from '../../../src/outbound/redis/names.ts'
 import { createSealer } from '../../../src/outbound/redis/sealing/sealed-token.ts'
 import { until } from '../../support/broker.ts'
-import { grantFor, ids } from '../../support/callers.ts'
+import { arm, grantFor, ids } from '../../support/callers.ts'
 import { startRedis, withoutRedis } from '../../support/redis-server.ts'
 import { commonRing, countedSource, request, startReplica } from './fleet.ts'
 import { connected, connection } from './connection/world.ts'
@@ -80,6 +80,21 @@ describe('someone who can write Redis costs exchanges, and nothing else', { skip
     await attacker.one('SET', sequenceName, '0')
     await attacker.one('SET', nameOf(grant), stored)
     assert.equal(await request(b, countedSource(b).source), 'b-1')
+  })
+
+  test('nor by a replica that has started since, if the purge is removed from the list', async t => {
+    const { attacker, a } = await world(t)
+    await a.level.purge({ tenant: ids.fabrikam })
+    const third = grantFor({ scope: arm })
+    await request(a, countedSource(a).source, third)
+    await until('stored', () => a.events.filter(event => event === 'stored').length === 2)
+    const stored = await attacker.one('GET', nameOf(third))
+    await a.level.purge({ tenant: ids.contoso })
+    const [[last]] = (await attacker.one('XREVRANGE', purgesName, '+', '-', 'COUNT', '1')) as [[Buffer]]
+    await attacker.one('XDEL', purgesName, last)
+    await attacker.one('SET', nameOf(third), stored as Buffer)
+    const late = await startReplica(t, port, 'late')
+    assert.equal(await request(late, countedSource(late).source, third), 'late-1')
   })
 
   test('a purge that it invents drops tokens, and their next request makes an exchange', async t => {

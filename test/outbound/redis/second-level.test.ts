@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { after, describe, test } from 'node:test'
 import { BrokerError } from '../../../src/errors.ts'
+import { epochName, purgesName, sequenceName } from '../../../src/outbound/redis/names.ts'
 import { until } from '../../support/broker.ts'
 import { cacheKeyLine, ringOf } from '../../support/cache-keys.ts'
 import { grantFor, ids } from '../../support/callers.ts'
@@ -155,6 +156,46 @@ describe('purges over replicas', { skip: withoutRedis }, async () => {
     await redis?.command('FLUSHALL')
     const late = await startReplica(t, port, 'late')
     await until('it has applied the purge', () => late.purges.some(({ tenant }) => tenant === ids.contoso))
+  })
+})
+
+describe('purges that the store does not have', { skip: withoutRedis }, async () => {
+  const redis = withoutRedis === false ? await startRedis({ after }) : undefined
+  const port = redis?.port ?? 0
+
+  test('one that it refused is written once it accepts it, in the same epoch, and reaches the others', async t => {
+    const [a, b] = await startReplicas(t, port, 'a', 'b')
+    assert.ok(a && b)
+    await request(b, countedSource(b).source)
+    await until('stored', () => b.events.includes('stored'))
+    await redis?.command('CONFIG', 'SET', 'maxmemory', '1')
+    t.after(() => redis?.command('CONFIG', 'SET', 'maxmemory', '0'))
+    assert.deepEqual(await a.level.purge({ tenant: ids.contoso }), { live: undefined, confirmed: 1 })
+    assert.deepEqual(b.purges, [])
+    const epoch = await redis?.command('GET', epochName)
+    await redis?.command('CONFIG', 'SET', 'maxmemory', '0')
+    await until('b has applied it', () => b.purges.length > 0)
+    assert.deepEqual(b.purges, [{ tenant: ids.contoso }])
+    assert.equal(await redis?.command('GET', epochName), epoch)
+    assert.equal(await request(a, countedSource(a).source), 'a-1', 'the token is from before the purge')
+  })
+
+  test('one that a failover has lost, and whose number another one has got, reaches the others all the same', async t => {
+    const [a, b, c] = await startReplicas(t, port, 'a', 'b', 'c')
+    assert.ok(a && b && c)
+    assert.deepEqual(await a.level.purge({ tenant: ids.contoso }), { live: 3, confirmed: 3 })
+    const [lost = ''] = (await redis?.command('XREVRANGE', purgesName, '+', '-', 'COUNT', '1'))?.split('\n') ?? []
+    await Promise.all([
+      redis?.command('XDEL', purgesName, lost),
+      redis?.command('DECR', sequenceName),
+      c.level.purge({ tenant: ids.fabrikam }),
+    ])
+    for (const replica of [a, b])
+      await until(`${replica.name} has applied it`, () =>
+        replica.purges.some(({ tenant }) => tenant === ids.fabrikam || tenant === undefined),
+      )
+    const late = await startReplica(t, port, 'late')
+    await until('the lost one is back', () => late.purges.some(({ tenant }) => tenant === ids.contoso))
   })
 })
 

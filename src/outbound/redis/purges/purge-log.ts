@@ -25,11 +25,20 @@ export interface LogChange {
   readonly isTrimmed: boolean
   /** The store has lost its data since the last read. */
   readonly isNewEpoch: boolean
-  /** Purges that it knows and the store has lost. */
-  readonly lost: readonly Purge[]
-  /** The store's sequence went back in the same epoch: a new epoch must begin. */
+  /**
+   * The store has lost purges in the same epoch, as a failover can cause it: the sequence went back, or known numbers have
+   * other purges. A new epoch must begin.
+   */
   readonly isRolledBack: boolean
 }
+
+const rolledBack: LogChange = { apply: [], isTrimmed: false, isNewEpoch: false, isRolledBack: true }
+const unreadable = 'unreadable-'
+
+/** What an entry stands for that no key of the ring opens: a purge of everything. @param entry its id in the stream */
+export const unreadablePurge = (entry: string, at: number): Purge => ({ id: unreadable + entry, at, filter: {} })
+
+const isReadable = ({ id }: Purge): boolean => !id.startsWith(unreadable)
 
 /** The number of purges that the store and each replica keep. A replica that missed more drops everything. */
 export const maxPurges = 1000
@@ -43,6 +52,8 @@ export class PurgeLog {
   #floor = 0
   /** Applied purges of all epochs, the oldest first. */
   readonly #applied = new Map<string, Purge>()
+  /** Purges that the store does not have, by id. */
+  readonly #missing = new Map<string, Purge>()
 
   /** How far the store's log was read; `undefined` until it was read once. */
   get mark(): PurgeMark | undefined {
@@ -56,23 +67,38 @@ export class PurgeLog {
 
   /** Records a purge that this replica made and applied itself. The store may not have it yet. */
   record(purge: Purge): void {
-    this.#applied.set(purge.id, purge)
-    if (this.#applied.size > maxPurges) this.#applied.delete(this.#applied.keys().next().value ?? '')
+    setBounded(this.#applied, purge)
+  }
+
+  /** Purges that this replica knows and the store does not have, or may not have: they must be written to it. */
+  get missing(): readonly Purge[] {
+    return [...this.#missing.values()]
+  }
+
+  /** The store did not take a purge, or did not respond. */
+  notStored(purge: Purge): void {
+    setBounded(this.#missing, purge)
+  }
+
+  /** The store has taken these purges. */
+  stored(purges: readonly Purge[]): void {
+    for (const { id } of purges) this.#missing.delete(id)
   }
 
   /** Takes over what the store has. */
   read(stored: StoredLog): LogChange {
     const isKnownEpoch = this.#mark?.epoch === stored.epoch
     const last = isKnownEpoch ? (this.#mark?.sequence ?? 0) : 0
-    if (stored.sequence < last) return { apply: [], isTrimmed: false, isNewEpoch: false, lost: [], isRolledBack: true }
     const before = stored.sequence - stored.purges.length
     const numbered = stored.purges.map((purge, nth) => ({ ...purge, sequence: before + nth + 1 }))
+    if (stored.sequence < last || (isKnownEpoch && numbered.some(this.#isAnother))) return rolledBack
     const unseen = numbered.filter(({ sequence }) => sequence > last)
     // The store has removed purges that this replica has not seen, so any token may be older than one of them.
-    const isTrimmed = isKnownEpoch && before > last
+    const isTrimmed = this.#mark !== undefined && before > last
     const apply = unseen.filter(({ id }) => !this.#applied.has(id))
-    const stillStored = new Set(stored.purges.map(({ id }) => id))
-    const lost = isKnownEpoch ? [] : [...this.#applied.values()].filter(({ id }) => !stillStored.has(id))
+    // One that is unreadable here is written back by those that can read it.
+    if (!isKnownEpoch) for (const purge of [...this.#applied.values()].filter(isReadable)) this.notStored(purge)
+    this.stored(stored.purges)
     if (!isKnownEpoch || isTrimmed) {
       this.#numbered = numbered
       this.#floor = before
@@ -84,7 +110,13 @@ export class PurgeLog {
     for (const { id, at, filter } of unseen) this.record({ id, at, filter })
     const isNewEpoch = this.#mark !== undefined && !isKnownEpoch
     this.#mark = { epoch: stored.epoch, sequence: stored.sequence }
-    return { apply, isTrimmed, isNewEpoch, lost, isRolledBack: false }
+    return { apply, isTrimmed, isNewEpoch, isRolledBack: false }
+  }
+
+  /** Whether a known number has another purge than before. With another key ring, the same one may be unreadable now. */
+  #isAnother = (purge: Purge & { readonly sequence: number }): boolean => {
+    const known = this.#numbered[purge.sequence - (this.#numbered[0]?.sequence ?? 0)]
+    return known !== undefined && known.id !== purge.id && isReadable(known) && isReadable(purge)
   }
 
   /** Whether a purge after this mark concerns the target, or may: then a token with that mark must not be used. */
@@ -92,4 +124,10 @@ export class PurgeLog {
     if (epoch !== this.#mark?.epoch || sequence < this.#floor) return true
     return this.#numbered.some(purge => purge.sequence > sequence && matches(target, purge.filter))
   }
+}
+
+/** The oldest one is dropped if there are too many. */
+function setBounded(purges: Map<string, Purge>, purge: Purge): void {
+  purges.set(purge.id, purge)
+  if (purges.size > maxPurges) purges.delete(purges.keys().next().value ?? '')
 }

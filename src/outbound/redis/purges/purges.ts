@@ -3,9 +3,10 @@ import type { FetchFilter, SecondLevelEvents } from '../../../broker/events.ts'
 import type { Clock, Wait } from '../../../broker/lib/clock.ts'
 import type { PurgeReach } from '../../../broker/tokens/second-level.ts'
 import { encodeMessage } from '../channel.ts'
+import { Confirmations } from './confirmations.ts'
 import { epochName, eventsChannel, purgesName, sequenceName } from '../names.ts'
-import { maxPurges, PurgeLog, type LogChange, type Purge, type StoredLog } from './purge-log.ts'
-import { openConfirmation, openPurge, sealConfirmation, sealPurge, type Confirmation } from './purge-messages.ts'
+import { maxPurges, PurgeLog, unreadablePurge, type LogChange, type Purge, type StoredLog } from './purge-log.ts'
+import { openPurge, sealPurge } from './purge-messages.ts'
 import { liveMs, type Replicas } from './replicas.ts'
 import type { KeyRing } from '../sealing/key-ring.ts'
 import type { PurgeMark } from '../sealing/sealed-token.ts'
@@ -18,6 +19,8 @@ export const purgeDeadlineMs = 250
 export const confirmWithinMs = 500
 /** Purges that are read at once when few are new. */
 const fewPurges = 32
+/** Purges that are written back at once. */
+const mostGivenBack = 200
 /** How often a new epoch is tried in a row, if other replicas begin one at the same time. */
 const epochAttempts = 3
 
@@ -39,15 +42,16 @@ export interface PurgesOptions {
 export class Purges {
   readonly #options: PurgesOptions
   readonly #log = new PurgeLog()
-  /** Id of an own purge → the replicas that have confirmed it, and what to do at each one. */
-  readonly #awaited = new Map<string, { readonly confirmed: Set<string>; progress: () => void }>()
+  readonly #confirmations: Confirmations
   #listener: (filter: FetchFilter) => void = () => undefined
   #reading: Promise<boolean> | undefined
   /** Whether a purge was published after the running read may have seen the stream. */
   #readsAgain = false
+  #isGivingBack = false
 
   constructor(options: PurgesOptions) {
     this.#options = options
+    this.#confirmations = new Confirmations(options)
   }
 
   /** Calls the listener for each purge of another replica; `{}` if some may have been missed. */
@@ -77,16 +81,21 @@ export class Purges {
       return this.#reading
     }
     this.#reading = this.#readAll()
-      .catch(() => false)
-      .finally(() => (this.#reading = undefined))
     return this.#reading
   }
 
   async #readAll(): Promise<boolean> {
-    for (;;) {
-      this.#readsAgain = false
-      if (!(await this.#readOnce())) return false
-      if (!this.#readsAgain) return true
+    try {
+      for (;;) {
+        this.#readsAgain = false
+        if (!(await this.#readOnce())) return false
+        if (!this.#readsAgain) return true
+      }
+    } catch {
+      return false
+    } finally {
+      // At once: a read that is wanted from now on must not join this one.
+      this.#reading = undefined
     }
   }
 
@@ -99,7 +108,7 @@ export class Purges {
       }
       const change = this.#log.read(stored)
       if (!change.isRolledBack) {
-        await this.#apply(change)
+        this.#apply(change)
         return true
       }
       await this.#send([['SET', epochName, newId()]])
@@ -128,8 +137,11 @@ export class Purges {
     )
     if (!Buffer.isBuffer(epoch)) return undefined
     const number = sequenceOf(sequence)
-    const purges = Array.isArray(entries) ? entries.slice(0, number).map(entry => this.#readEntry(entry)) : []
-    return { epoch: epoch.toString('latin1'), sequence: number, purges: purges.toReversed() }
+    const found: readonly unknown[] = Array.isArray(entries) ? entries.slice(0, number) : []
+    // Someone has removed entries: then it is not known which purge has which number, so none is known.
+    const known = found.length < Math.min(number, count) ? [] : found
+    const purges = known.map(entry => this.#readEntry(entry)).toReversed()
+    return { epoch: epoch.toString('latin1'), sequence: number, purges }
   }
 
   /** An entry that no key of the ring opens stands for a purge of everything. */
@@ -137,11 +149,11 @@ export class Purges {
     const [id, fields] = Array.isArray(entry) ? (entry as readonly unknown[]) : []
     const sealed = Array.isArray(fields) ? (fields as readonly unknown[])[1] : undefined
     const purge = Buffer.isBuffer(sealed) ? openPurge(this.#options.ring(), sealed) : undefined
-    return purge ?? { id: `unreadable ${String(id)}`, at: this.#options.clock.now(), filter: {} }
+    return purge ?? unreadablePurge(String(id), this.#options.clock.now())
   }
 
-  async #apply({ apply, isTrimmed, isNewEpoch, lost }: LogChange): Promise<void> {
-    const { clock, replica, ring, purgeReceived, lastSeenRunning } = this.#options
+  #apply({ apply, isTrimmed, isNewEpoch }: LogChange): void {
+    const { clock, purgeReceived, lastSeenRunning } = this.#options
     // This process was stopped, and the store lost its purges meanwhile: nobody may be left who knows them.
     const wasAbsent = isNewEpoch && clock.monotonic() - lastSeenRunning() > liveMs
     if (isTrimmed || wasAbsent) this.#listener({})
@@ -149,61 +161,63 @@ export class Purges {
       this.#listener(filter)
       purgeReceived(Math.max(0, clock.now() - at) / 1000)
     }
-    const confirmations = apply.slice(-fewPurges).map(({ id }): RedisCommand => {
-      const sealed = sealConfirmation(ring(), { purge: id, replica })
-      return ['PUBLISH', eventsChannel, encodeMessage({ type: 'confirmed', sealed })]
-    })
-    if (confirmations.length > 0) await this.#send(confirmations)
-    for (const purge of lost) await this.#publish(purge)
-    if (lost.length > 0) this.#readsAgain = true
+    const confirmations = apply.slice(-fewPurges).map(({ id }) => this.#confirmations.message(id))
+    // Look-ups that wait for this read need not wait for it. Without it, the purge does not count as confirmed.
+    if (confirmations.length > 0) void this.#send(confirmations).catch(() => undefined)
+  }
+
+  /**
+   * Writes the purges to the store that it does not have: it was unavailable when they were made, or has lost its data.
+   * Called at each heartbeat, so that what fails is tried again, and not all replicas write the same ones. Never rejects.
+   */
+  async giveBack(): Promise<void> {
+    const missing = this.#log.missing.slice(0, mostGivenBack)
+    if (missing.length === 0 || this.#isGivingBack) return
+    this.#isGivingBack = true
+    try {
+      await this.#publish(missing)
+      this.#log.stored(missing)
+    } catch {
+      // The circuit breaker has counted it.
+    } finally {
+      this.#isGivingBack = false
+    }
   }
 
   /** Makes a purge known to all replicas, and waits for their confirmations. Never rejects. */
   async purge(filter: FetchFilter): Promise<PurgeReach> {
     const purge = { id: newId(), at: this.#options.clock.now(), filter }
     this.#log.record(purge)
-    const live = this.#options.replicas.live()
-    const confirmed = new Set([this.#options.replica])
-    const done = Promise.withResolvers<void>()
-    const progress = (): void => {
-      if (live?.keys().every(replica => confirmed.has(replica))) done.resolve()
-    }
-    this.#awaited.set(purge.id, { confirmed, progress })
+    const awaited = this.#confirmations.expect(purge.id)
     const settled = new AbortController()
     try {
-      await this.#publish(purge)
+      // Its own confirmation comes over the channel, after the heartbeats of all replicas that were there before.
+      await this.#publish([purge], [this.#confirmations.message(purge.id)])
       void this.read()
-      progress()
-      if (live) await Promise.race([done.promise, this.#options.wait(confirmWithinMs, settled.signal)])
-      return { live: live?.size, confirmed: confirmed.size }
+      if (awaited.isPossible) await Promise.race([awaited.done, this.#options.wait(confirmWithinMs, settled.signal)])
+      return awaited.reach()
     } catch {
-      return { live: undefined, confirmed: confirmed.size }
+      this.#log.notStored(purge)
+      return { live: undefined, confirmed: 1 }
     } finally {
       settled.abort()
-      this.#awaited.delete(purge.id)
+      awaited.stop()
     }
   }
 
-  /** @throws if the store did not take it */
-  async #publish(purge: Purge): Promise<void> {
-    await this.#send(
-      [
-        ['INCR', sequenceName],
-        ['XADD', purgesName, 'MAXLEN', String(maxPurges), '*', 'p', sealPurge(this.#options.ring(), purge)],
-        ['PUBLISH', eventsChannel, encodeMessage({ type: 'purged' })],
-      ],
-      true,
-    )
+  /** @throws if the store did not take them */
+  async #publish(purges: readonly Purge[], then: readonly RedisCommand[] = []): Promise<void> {
+    const ring = this.#options.ring()
+    const entries = purges.flatMap((purge): readonly RedisCommand[] => [
+      ['INCR', sequenceName],
+      ['XADD', purgesName, 'MAXLEN', String(maxPurges), '*', 'p', sealPurge(ring, purge)],
+    ])
+    await this.#send([...entries, ['PUBLISH', eventsChannel, encodeMessage({ type: 'purged' })], ...then], true)
   }
 
   /** A confirmation arrived. */
   confirmed(sealed: Buffer): void {
-    const confirmation: Confirmation | undefined =
-      this.#awaited.size > 0 ? openConfirmation(this.#options.ring(), sealed) : undefined
-    const awaited = confirmation && this.#awaited.get(confirmation.purge)
-    if (!awaited) return
-    awaited.confirmed.add(confirmation.replica)
-    awaited.progress()
+    this.#confirmations.received(sealed)
   }
 
   /** @throws if the store did not respond, or responded to one of the commands with an error */

@@ -1,6 +1,12 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { maxPurges, type Purge, PurgeLog, type StoredLog } from '../../../../src/outbound/redis/purges/purge-log.ts'
+import {
+  maxPurges,
+  type Purge,
+  PurgeLog,
+  type StoredLog,
+  unreadablePurge,
+} from '../../../../src/outbound/redis/purges/purge-log.ts'
 
 const contoso = { clientId: 'app', tenant: 'contoso', scope: 'graph' }
 const fabrikam = { ...contoso, tenant: 'fabrikam' }
@@ -71,8 +77,9 @@ describe('purges of other replicas', () => {
 
 describe('a store that has lost its data', () => {
   test('gets the purges again that it no longer has', () => {
-    const change = logAtFive().read(stored('new', 1, purge('other')))
-    assert.deepEqual([ids(change.apply), ids(change.lost), change.isNewEpoch], [['other'], ['fifth'], true])
+    const log = logAtFive()
+    const change = log.read(stored('new', 1, purge('other')))
+    assert.deepEqual([ids(change.apply), ids(log.missing), change.isNewEpoch], [['other'], ['fifth'], true])
   })
 
   test('a purge that two replicas give back is applied once', () => {
@@ -88,7 +95,29 @@ describe('a store that has lost its data', () => {
   test('purges that a replica made before it reached the store reach the others then', () => {
     const log = new PurgeLog()
     log.record(purge('alone'))
-    assert.deepEqual(ids(log.read(stored('e', 0)).lost), ['alone'])
+    log.read(stored('e', 0))
+    assert.deepEqual(ids(log.missing), ['alone'])
+  })
+
+  test('purges are missing in it until it has taken them, or one of them is read', () => {
+    const log = logAtFive()
+    log.read(stored('new', 0))
+    log.notStored(purge('failed'))
+    log.read(stored('new', 1, purge('fifth')))
+    assert.deepEqual(ids(log.missing), ['failed'])
+    log.stored(log.missing)
+    assert.deepEqual(log.missing, [])
+  })
+
+  test('what no key of the ring opened is not written back: others can read it', () => {
+    const log = new PurgeLog()
+    log.read(stored('e', 1, unreadablePurge('7-0', 0)))
+    log.read(stored('new', 0))
+    assert.deepEqual(log.missing, [])
+  })
+
+  test('if it has removed some since, everything is dropped', () => {
+    assert.equal(logAtFive().read(stored('new', 3, purge('third'))).isTrimmed, true)
   })
 })
 
@@ -96,4 +125,25 @@ test('a sequence that goes back in the same epoch is noticed, and changes nothin
   const log = logAtFive()
   assert.equal(log.read(stored('e', 4)).isRolledBack, true)
   assert.deepEqual(log.mark, { epoch: 'e', sequence: 5 })
+})
+
+describe('other purges under known numbers of the same epoch, as after a failover to a server that lagged behind', () => {
+  for (const [what, next] of [
+    ['as many as are known', stored('e', 5, purge('other'))],
+    ['more than are known', stored('e', 6, purge('other'), purge('sixth'))],
+  ] as const)
+    test(`are noticed: ${what}`, () => {
+      const log = logAtFive()
+      assert.equal(log.read(next).isRolledBack, true)
+      const change = log.read({ ...next, epoch: 'new' })
+      assert.ok(ids(change.apply).includes('other'))
+      assert.deepEqual(ids(log.missing), ['fifth'])
+    })
+
+  test('one that another key ring can or cannot read is not another one', () => {
+    assert.equal(logAtFive().read(stored('e', 5, unreadablePurge('7-0', 0))).isRolledBack, false)
+    const log = new PurgeLog()
+    log.read(stored('e', 5, unreadablePurge('7-0', 0)))
+    assert.equal(log.read(stored('e', 5, purge('fifth'))).isRolledBack, false)
+  })
 })
