@@ -9,8 +9,10 @@ export const devHelp = `npm run dev: runs a broker on loopback with an emulator 
 Usage: npm run dev -- [options]
 
 Options:
-  --tls   serve https, with a certificate that is made at the start: most Azure SDKs require https
-  --help  show this text
+  --tls         serve https, with a certificate that is made at the start: most Azure SDKs require https
+  --replicas N  start N brokers, 1 to 9, on ports of their own. They share tokens through a redis-server that is started
+                too, if it is installed
+  --help        show this text
 
 Variables:
   PORT  the broker's port; default 8080; 0 chooses a free one
@@ -30,6 +32,8 @@ export interface DevOptions {
   readonly help: boolean
   /** Whether the broker serves https. */
   readonly tls: boolean
+  /** The number of brokers. */
+  readonly replicas: number
   /** The broker's port; 0 chooses a free one. */
   readonly port: number
   /** Where the broker's probes are: its own port, unless `MANAGEMENT_PORT` is set. */
@@ -41,24 +45,31 @@ export interface DevOptions {
  * @throws ExitError with the exit code `usage` or `configuration`
  */
 export function readDevOptions(args: readonly string[], environment: Environment): DevOptions {
-  const { help, tls } = parse(args)
+  const { help, tls, replicas } = parse(args)
   const read = new EnvironmentReader(environment)
   const port = read.integer('PORT', 8080, 0, 65_535)
   const managementPort = read.integer('MANAGEMENT_PORT', -1, 0, 65_535)
   if (managementPort === 0) read.addError('MANAGEMENT_PORT', 'must not be 0 here, because the port must be known')
+  if (managementPort > 0 && replicas > 1) read.addError('MANAGEMENT_PORT', 'cannot be used with --replicas')
   if (read.errors.length > 0) {
     const { message } = new InvalidConfigurationError('The settings are invalid', read.errors)
     throw new ExitError(message, exitCodes.configuration)
   }
   const host = read.text('MANAGEMENT_HOST') ?? '127.0.0.1'
-  return { help, tls, port, probes: managementPort === -1 ? undefined : { host, port: managementPort } }
+  return { help, tls, replicas, port, probes: managementPort === -1 ? undefined : { host, port: managementPort } }
 }
 
-function parse(args: readonly string[]): Pick<DevOptions, 'help' | 'tls'> {
+function parse(args: readonly string[]): Pick<DevOptions, 'help' | 'tls' | 'replicas'> {
   try {
-    const options = { tls: { type: 'boolean' }, help: { type: 'boolean', short: 'h' } } as const
+    const options = {
+      tls: { type: 'boolean' },
+      replicas: { type: 'string', default: '1' },
+      help: { type: 'boolean', short: 'h' },
+    } as const
     const { values } = parseArgs({ args: [...args], options })
-    return { help: values.help === true, tls: values.tls === true }
+    if (!/^[1-9]$/.test(values.replicas))
+      throw new Error(`--replicas must be a whole number from 1 to 9; got "${values.replicas}"`)
+    return { help: values.help === true, tls: values.tls === true, replicas: Number(values.replicas) }
   } catch (thrown) {
     const what = messageOf(thrown).split('. To specify')[0]
     throw new ExitError(`${what}\nTry: npm run dev -- --help`, exitCodes.usage)

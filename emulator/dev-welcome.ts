@@ -6,6 +6,10 @@ export interface Welcome {
   readonly url: string
   /** The origin of its operations endpoints. */
   readonly operationsUrl: string
+  /** The other brokers' origins, with `--replicas`. */
+  readonly otherUrls: readonly string[]
+  /** Whether the brokers share tokens through Redis. */
+  readonly isShared: boolean
   /** The emulator's page. */
   readonly emulatorUrl: string
   /** A caller's token, and a file that contains it. */
@@ -42,6 +46,28 @@ export function variablesOf({ url, token, tokenFile, trust }: Welcome): Readonly
 /** A text as one word of a shell. */
 const quote = (text: string): string => (/^[\w./:@-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`)
 
+/** Lines that show what replicas share. Empty for one broker. */
+function replicasText({ url, otherUrls, isShared, trust }: Welcome): string {
+  if (otherUrls.length === 0) return ''
+  const urls = [url, ...otherUrls].join(' ')
+  if (!isShared)
+    return `
+The other brokers are at ${otherUrls.join(' ')}. They share nothing, because neither redis-server nor
+valkey-server is installed.
+`
+  const curl = `curl -s${trust === undefined ? '' : ` --cacert ${quote(trust.caFile)}`}`
+  return `
+The other brokers are at ${otherUrls.join(' ')}. All share tokens through Redis.
+One exchange for all of them, after the lines above: the first response has "fwd=miss", the others also "token-broker-shared; hit":
+
+for broker in ${urls}; do ${curl} -o /dev/null -D - $broker/tokens -H 'content-type: application/json' -H "authorization: Bearer $MY_OWN_TOKEN" -d '{"tenant":"fabrikam","scope":"https://graph.microsoft.com/.default"}' | grep -i cache-status; done
+
+A purge that reaches all, with "replicas":"all" in the response; then the loop above begins with an exchange again:
+
+${curl} -w '\\n' -X DELETE '${url}/tokens?tenant=fabrikam' -H "authorization: Bearer $MY_OWN_TOKEN"
+`
+}
+
 /** The text that `npm run dev` prints once the broker is ready. */
 export function welcomeText(welcome: Welcome): string {
   const { url, operationsUrl, emulatorUrl, token, trust } = welcome
@@ -58,7 +84,7 @@ curl -s${ca} -w '\\n' ${url}/tokens -H 'content-type: application/json' -H 'auth
 To run the examples, and the commands in README.md and docs, set their variables there. The token lives for 8 hours.
 
 ${exports.join('\n')}
-
+${replicasText(welcome)}
 What to try next:
 - See an error: replace contoso by tailspin in the first line. That tenant has not consented to the application.
 - See the broker's state: curl -s "${operationsUrl === url ? '$BROKER' : operationsUrl}/health" -H "authorization: Bearer $MY_OWN_TOKEN"

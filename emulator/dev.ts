@@ -12,13 +12,14 @@ import { codeOf } from '../src/errors.ts'
 import { ExitError, exitCodes } from '../src/exit.ts'
 import { createAuthority } from './certificates.ts'
 import { devHelp, readDevOptions } from './dev-options.ts'
+import { newKeyRing, startDevRedis, type DevRedis } from './dev-redis.ts'
 import { welcomeText } from './dev-welcome.ts'
 import { startEmulator, type Emulator } from './emulator.ts'
 import { sample } from './options.ts'
 
 /**
- * `npm run dev` runs the emulator in this process and the broker in another, and prints commands to try.
- * It forwards signals to the broker and ends when the broker ends, with the same exit code.
+ * `npm run dev` runs the emulator in this process and the broker in another, or several of them, and prints commands to
+ * try. It forwards signals to the brokers and ends when one of them ends, with the same exit code.
  */
 
 /** Seconds. The welcome text says 8 hours. */
@@ -77,6 +78,8 @@ interface Files {
   /** The emulator's CA, which the broker trusts. */
   readonly emulatorCaFile: string
   readonly tokenFile: string
+  /** The key ring that replicas share. */
+  readonly cacheKeyFile: string
   /** With `--tls`: the broker's own certificate, and its CA. */
   readonly tls: TlsFiles | undefined
 }
@@ -103,6 +106,7 @@ async function writeFiles(emulator: Emulator, token: string, tls: boolean): Prom
     policyFile,
     emulatorCaFile: await write('emulator-ca.pem', emulator.caPem),
     tokenFile: await write('token', token),
+    cacheKeyFile: await write('cache-keys', newKeyRing()),
     tls: tls ? await writeTlsFiles(write) : undefined,
   }
 }
@@ -122,7 +126,7 @@ async function writeTlsFiles(write: (name: string, content: string) => Promise<s
   }
 }
 
-function startBroker(emulator: Emulator, files: Files, url: string): ChildProcess {
+function startBroker(emulator: Emulator, files: Files, url: string, redis: DevRedis | undefined): ChildProcess {
   return spawn(process.execPath, ['--disable-sigusr1', join(import.meta.dirname, '../src/cli.ts'), 'serve'], {
     stdio: 'inherit',
     env: {
@@ -136,6 +140,7 @@ function startBroker(emulator: Emulator, files: Files, url: string): ChildProces
       TLS_CLIENT_CA_FILE: '',
       BROKER_POLICY_FILE: files.policyFile,
       BROKER_PUBLIC_URL: url,
+      ...(redis && { BROKER_REDIS_URL: redis.url, BROKER_CACHE_KEY_FILE: files.cacheKeyFile }),
       // Read by Node itself when the process starts.
       NODE_EXTRA_CA_CERTS: files.emulatorCaFile,
     },
@@ -162,38 +167,56 @@ async function isReady(broker: ChildProcess, url: string, ca: string | undefined
   return false
 }
 
+/** Forwards signals to the brokers. Once one has ended, the others are ended too. @returns its exit code */
+async function runToTheEnd(brokers: readonly ChildProcess[]): Promise<number> {
+  // Ctrl-C also reaches the brokers directly, because they are in the foreground group. They count the two as one.
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
+    process.on(signal, () => {
+      for (const broker of brokers) broker.kill(signal === 'SIGHUP' ? 'SIGTERM' : signal)
+    })
+  const exits = brokers.map(broker => once(broker, 'exit'))
+  await Promise.race(exits)
+  const first = brokers.find(({ exitCode, signalCode }) => exitCode !== null || signalCode !== null)
+  for (const broker of brokers) if (broker.exitCode === null && broker.signalCode === null) broker.kill('SIGTERM')
+  await Promise.all(exits)
+  return first?.exitCode ?? 1
+}
+
 async function dev(): Promise<number> {
-  const { help, tls, port: wantedPort, probes } = readDevOptions(process.argv.slice(2), process.env)
+  const { help, tls, replicas, port: wantedPort, probes } = readDevOptions(process.argv.slice(2), process.env)
   if (help) {
     process.stdout.write(devHelp)
     return exitCodes.stopped
   }
-  const port = await claimPort(wantedPort)
   const origin = (host: string, at: number): string => `${tls ? 'https' : 'http'}://${host}:${at}`
   // The name is in the certificate. Without TLS nothing compares it, and the address is never one of IPv6.
-  const url = origin(tls ? 'localhost' : '127.0.0.1', port)
+  const claim = async (port: number) => origin(tls ? 'localhost' : '127.0.0.1', await claimPort(port))
+  const url = await claim(wantedPort)
+  const otherUrls = await Promise.all(Array.from({ length: replicas - 1 }, () => claim(0)))
   const operationsUrl = probes === undefined ? url : origin(probes.host, probes.port)
   const emulator = await startEmulator()
   const token = await emulator.mintCallerToken({ sub: 'sample-caller' }, { expiresIn: callerTokenLife })
   const files = await writeFiles(emulator, token, tls)
+  const redis = replicas > 1 ? await startDevRedis(await claimPort(0), files.folder) : undefined
   try {
-    const broker = startBroker(emulator, files, url)
-    const exited = once(broker, 'exit')
-    // Ctrl-C also reaches the broker directly, because it is in the foreground group. It counts the two signals as one.
-    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
-      process.on(signal, () => broker.kill(signal === 'SIGHUP' ? 'SIGTERM' : signal))
-    }
-    if (await isReady(broker, operationsUrl, files.tls?.caPem)) {
+    const brokers = [url, ...otherUrls].map(each => startBroker(emulator, files, each, redis))
+    const ended = runToTheEnd(brokers)
+    const readyUrls = [operationsUrl, ...otherUrls]
+    const ready = brokers.map((broker, nth) => isReady(broker, readyUrls[nth] ?? url, files.tls?.caPem))
+    if ((await Promise.all(ready)).every(Boolean)) {
       const { tokenFile, tls: trust } = files
+      const emulatorUrl = emulator.localUrl
+      const isShared = redis !== undefined
+      const welcome = { url, otherUrls, isShared, operationsUrl, emulatorUrl, token, tokenFile, trust }
       // On stderr: stdout has the broker's log only.
-      process.stderr.write(welcomeText({ url, operationsUrl, emulatorUrl: emulator.localUrl, token, tokenFile, trust }))
-    } else if (broker.exitCode === null) {
+      process.stderr.write(welcomeText(welcome))
+    } else if (brokers.every(({ exitCode }) => exitCode === null)) {
       process.stderr.write('dev: the broker is not ready yet. Its log above says why.\n')
     }
-    await exited
-    return broker.exitCode ?? 1
+    return await ended
   } finally {
     await emulator.close()
+    await redis?.close()
     await rm(files.folder, { recursive: true, force: true })
   }
 }

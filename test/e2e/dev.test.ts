@@ -14,6 +14,9 @@ describe('npm run dev refuses what it cannot use, before anything starts', () =>
     [[], { MANAGEMENT_PORT: '0' }, 3, /MANAGEMENT_PORT: must not be 0/],
     [['--frob'], {}, 2, /Unknown option '--frob'\nTry: npm run dev -- --help/],
     [['8081'], {}, 2, /Unexpected argument '8081'/],
+    [['--replicas', '0'], {}, 2, /--replicas must be a whole number from 1 to 9; got "0"/],
+    [['--replicas', '10'], {}, 2, /--replicas must be/],
+    [['--replicas', '2'], { MANAGEMENT_PORT: '9090' }, 3, /MANAGEMENT_PORT: cannot be used with --replicas/],
   ]
   for (const [args, environment, code, says] of rows)
     test(`${JSON.stringify(environment)} npm run dev -- ${args.join(' ')}`, () => {
@@ -25,10 +28,17 @@ describe('npm run dev refuses what it cannot use, before anything starts', () =>
 })
 
 test('npm run dev takes the port of PORT, 8080 by default, and the probes where they are', () => {
-  assert.deepEqual(readDevOptions([], {}), { help: false, tls: false, port: 8080, probes: undefined })
+  assert.deepEqual(readDevOptions([], {}), {
+    help: false,
+    tls: false,
+    replicas: 1,
+    port: 8080,
+    probes: undefined,
+  })
   const { port, probes } = readDevOptions([], { PORT: '0', MANAGEMENT_PORT: '9090' })
   assert.deepEqual([port, probes], [0, { host: '127.0.0.1', port: 9090 }])
   assert.equal(readDevOptions(['--help'], { PORT: '1' }).help, true)
   assert.equal(readDevOptions(['--tls'], {}).tls, true)
+  assert.equal(readDevOptions(['--replicas', '3'], {}).replicas, 3)
   assert.match(devHelp, /^Usage: npm run dev -- \[options\]$/m)
 })
