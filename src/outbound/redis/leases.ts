@@ -1,10 +1,10 @@
-import { randomBytes } from 'node:crypto'
 import type { Grant } from '../../broker/authorization/authorize.ts'
 import type { IssuedToken, SecondLevelEvents, TokenSource } from '../../broker/events.ts'
 import type { Clock } from '../../broker/lib/clock.ts'
 import type { Wanted } from '../../broker/tokens/second-level.ts'
 import { asBrokerError, type BrokerError } from '../../errors.ts'
 import { encodeMessage, type Message } from './channel.ts'
+import { newLeaseId, startOfLease } from './lease-id.ts'
 import { eventsChannel, leaseName } from './names.ts'
 import type { PurgeMark, Sealer } from './sealing/sealed-token.ts'
 import type { Finding, StoredTokens } from './stored-tokens.ts'
@@ -106,7 +106,7 @@ export class Leases {
     const lease = { id: newLeaseId(clock.now()), endsAt: clock.monotonic() + this.#leaseMs }
     const set: RedisCommand = ['SET', leaseName(name), lease.id, 'NX', 'PX', String(this.#leaseMs)]
     try {
-      const [reply, found] = await store.send([set, tokens.command(grant)], awaitedDeadlineMs)
+      const [reply, ...found] = await store.send([set, ...tokens.commands(grant)], awaitedDeadlineMs)
       // A store that cannot write (it is full, or a read-only replica) has no leases.
       if (reply instanceof Error) return undefined
       const finding = await tokens.read(grant, wanted, found)
@@ -194,10 +194,3 @@ export class Leases {
 }
 
 const publish = (message: Message): RedisCommand => ['PUBLISH', eventsChannel, encodeMessage(message)]
-
-/** The id says when the lease began, in milliseconds since 1970, and is random besides. */
-const newLeaseId = (now: number): string => `${Math.floor(now).toString(36)}.${randomBytes(12).toString('base64url')}`
-const startOfLease = (id: string): number => {
-  const start = Number.parseInt(id, 36)
-  return Number.isNaN(start) ? Number.NEGATIVE_INFINITY : start
-}

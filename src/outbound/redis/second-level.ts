@@ -8,9 +8,10 @@ import { decodeMessage, encodeMessage } from './channel.ts'
 import type { RedisConnection } from './connection/connection.ts'
 import type { KeyRing } from './sealing/key-ring.ts'
 import { awaitedDeadlineMs, Leases } from './leases.ts'
-import { epochName, eventsChannel, sequenceName } from './names.ts'
+import { eventsChannel } from './names.ts'
+import { markCommands, markOf } from './positions.ts'
 import { openHeartbeat, sealHeartbeat } from './purges/purge-messages.ts'
-import { purgeDeadlineMs, Purges, sequenceOf } from './purges/purges.ts'
+import { purgeDeadlineMs, Purges } from './purges/purges.ts'
 import { createReplicas, heartbeatMs, type Replicas } from './purges/replicas.ts'
 import { createSealer } from './sealing/sealed-token.ts'
 import { StoredTokens } from './stored-tokens.ts'
@@ -154,16 +155,11 @@ class RedisSecondLevel implements SecondLevel {
     const sealed = sealHeartbeat(ring(), { ...report(), replica })
     const heartbeat = encodeMessage({ type: 'heartbeat', sealed })
     try {
-      const [, found] = await this.#store.send(
-        [
-          ['PUBLISH', eventsChannel, heartbeat],
-          ['MGET', epochName, sequenceName],
-        ],
+      const [, ...found] = await this.#store.send(
+        [['PUBLISH', eventsChannel, heartbeat], ...markCommands],
         purgeDeadlineMs,
       )
-      const [epoch, sequence] = Array.isArray(found) ? (found as readonly unknown[]) : []
-      const mark = { epoch: Buffer.isBuffer(epoch) ? epoch.toString('latin1') : '', sequence: sequenceOf(sequence) }
-      if (await this.#purges.upTo(mark)) await this.#purges.giveBack()
+      if (await this.#purges.upTo(markOf(found))) await this.#purges.giveBack()
     } catch {
       // The circuit breaker has counted it.
     }

@@ -2,8 +2,11 @@ import type { Grant } from '../../broker/authorization/authorize.ts'
 import type { IssuedToken, SharedLookUpOutcome } from '../../broker/events.ts'
 import type { Clock } from '../../broker/lib/clock.ts'
 import type { Wanted } from '../../broker/tokens/second-level.ts'
-import { epochName, leaseName, sequenceName, valueName } from './names.ts'
-import { sequenceOf, type Purges } from './purges/purges.ts'
+import { leaseName, valueName } from './names.ts'
+import { maxLeaseIdBytes } from './lease-id.ts'
+import { beginningOf, markCommands, markOf, textOf } from './positions.ts'
+import type { Purges } from './purges/purges.ts'
+import { maxValueBytes } from './sealing/envelope.ts'
 import type { PurgeMark, Sealer, TokenRecord } from './sealing/sealed-token.ts'
 import type { RedisCommand } from './connection/client.ts'
 import type { Store } from './store.ts'
@@ -39,32 +42,35 @@ export class StoredTokens {
     this.#options = options
   }
 
-  /** The command that {@link read} reads the reply of: token (under each key of the ring), lease, epoch and sequence at once. */
-  command(grant: Grant): RedisCommand {
+  /** The commands whose replies {@link read} reads: the token under each key of the ring, the lease, and the purges so far. */
+  commands(grant: Grant): readonly RedisCommand[] {
     const names = this.#options.sealer.names(grant)
-    return ['MGET', ...names.map(valueName), leaseName(names[0]), epochName, sequenceName]
+    // The values first: a purge after them is seen in the sequence.
+    const values = names.map(name => beginningOf(valueName(name), maxValueBytes))
+    return [...values, beginningOf(leaseName(names[0]), maxLeaseIdBytes), ...markCommands]
   }
 
   /** Asks the store. Never rejects. */
   async find(grant: Grant, wanted: Wanted, deadlineMs: number): Promise<Finding> {
     try {
-      const [reply] = await this.#options.store.send([this.command(grant)], deadlineMs)
-      return await this.read(grant, wanted, reply)
+      return await this.read(grant, wanted, await this.#options.store.send(this.commands(grant), deadlineMs))
     } catch {
       return unavailable
     }
   }
 
-  /** Reads the reply to {@link command}. Reads the purges first, if there are new ones. Never rejects. */
-  async read(grant: Grant, { newerThan = 0 }: Wanted, reply: unknown): Promise<Finding> {
-    if (!Array.isArray(reply) || reply.length < 4) return unavailable
-    const values = (reply as readonly unknown[]).slice(0, -3)
-    const [lease, epoch, sequence] = (reply as readonly unknown[]).slice(-3)
-    const leaseId = Buffer.isBuffer(lease) ? lease.toString('latin1') : undefined
-    const mark = { epoch: Buffer.isBuffer(epoch) ? epoch.toString('latin1') : '', sequence: sequenceOf(sequence) }
+  /** Reads the replies to {@link commands}. Reads the purges first, if there are new ones. Never rejects. */
+  async read(grant: Grant, { newerThan = 0 }: Wanted, replies: readonly unknown[]): Promise<Finding> {
+    if (replies.length < 4 || replies.some(reply => !Buffer.isBuffer(reply))) return unavailable
+    const [lease, ...position] = replies.slice(-3)
+    const leaseId = textOf(lease)
+    const mark = markOf(position)
     if (!(await this.#options.purges.upTo(mark))) return { ...unavailable, leaseId }
     const none = { token: undefined, leaseId, mark: this.#options.purges.mark }
-    const stored = values.filter(value => Buffer.isBuffer(value))
+    const stored = replies
+      .slice(0, -3)
+      .filter(value => Buffer.isBuffer(value))
+      .filter(({ length }) => length > 0)
     if (stored.length === 0) return { ...none, outcome: 'miss' }
     const opened = stored.map(value => this.#options.sealer.open(grant, value)).find(each => each !== undefined)
     if (!opened) return { ...none, outcome: 'unreadable' }

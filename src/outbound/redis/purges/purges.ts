@@ -4,6 +4,7 @@ import type { Clock, Wait } from '../../../broker/lib/clock.ts'
 import type { PurgeReach } from '../../../broker/tokens/second-level.ts'
 import { encodeMessage } from '../channel.ts'
 import { Confirmations } from './confirmations.ts'
+import { markCommands, markOf } from '../positions.ts'
 import { epochName, eventsChannel, purgesName, sequenceName } from '../names.ts'
 import { maxPurges, PurgeLog, unreadablePurge, type LogChange, type Purge, type StoredLog } from './purge-log.ts'
 import { openPurge, sealPurge } from './purge-messages.ts'
@@ -128,20 +129,15 @@ export class Purges {
 
   async #fetchLast(count: number): Promise<StoredLog | undefined> {
     const [epoch, sequence, entries] = await this.#send(
-      [
-        ['GET', epochName],
-        ['GET', sequenceName],
-        ['XREVRANGE', purgesName, '+', '-', 'COUNT', String(count)],
-      ],
+      [...markCommands, ['XREVRANGE', purgesName, '+', '-', 'COUNT', String(count)]],
       true,
     )
-    if (!Buffer.isBuffer(epoch)) return undefined
-    const number = sequenceOf(sequence)
-    const found: readonly unknown[] = Array.isArray(entries) ? entries.slice(0, number) : []
+    const mark = markOf([epoch, sequence])
+    if (mark.epoch === '') return undefined
+    const found: readonly unknown[] = Array.isArray(entries) ? entries.slice(0, mark.sequence) : []
     // Someone has removed entries: then it is not known which purge has which number, so none is known.
-    const known = found.length < Math.min(number, count) ? [] : found
-    const purges = known.map(entry => this.#readEntry(entry)).toReversed()
-    return { epoch: epoch.toString('latin1'), sequence: number, purges }
+    const known = found.length < Math.min(mark.sequence, count) ? [] : found
+    return { ...mark, purges: known.map(entry => this.#readEntry(entry)).toReversed() }
   }
 
   /** An entry that no key of the ring opens stands for a purge of everything. */
@@ -230,9 +226,3 @@ export class Purges {
 }
 
 const newId = (): string => randomBytes(16).toString('base64url')
-
-/** A sequence as the store has it; 0 if it has none. */
-export function sequenceOf(reply: unknown): number {
-  const number = Buffer.isBuffer(reply) && /^\d{1,15}$/.test(reply.toString('latin1')) ? Number(reply) : 0
-  return Number.isSafeInteger(number) ? number : 0
-}
