@@ -90,7 +90,7 @@ export async function wire(
   const readiness = createReadiness(needsOf(assertions, reloader.issuers), notReadyYet(log), random)
   const operations = { ...telemetry, ...operationsOf(cache, events), tokenService, events }
   const listening = { log, isDraining, events, loop, now: clock.now }
-  const servers = await buildListeners(config, listening, operations, authorities)
+  const servers = await orClose(buildListeners(config, listening, operations, authorities), secondLevel)
   await secondLevel?.start()
 
   return {
@@ -111,6 +111,16 @@ export async function wire(
 
 interface Closeable {
   readonly close: () => void | Promise<void>
+}
+
+/** Closes a part if what follows fails: its connections would keep a process running that cannot start. */
+async function orClose<T>(following: Promise<T>, part: Closeable | undefined): Promise<T> {
+  try {
+    return await following
+  } catch (thrown) {
+    await part?.close()
+    throw thrown
+  }
 }
 
 /** Closes one part after the other, so that each can still use those behind it. */

@@ -2,10 +2,13 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { utimes, writeFile } from 'node:fs/promises'
 import { connect, createServer, type AddressInfo } from 'node:net'
+import { dirname, join } from 'node:path'
 import { after, test } from 'node:test'
 import { startEmulator } from '../../emulator/emulator.ts'
 import { version } from '../../src/service/package.ts'
 import { graph, parseObject, policyOf, send, until } from '../support/broker.ts'
+import { cacheKeyLine } from '../support/cache-keys.ts'
+import { startRedis, withoutRedis } from '../support/redis-server.ts'
 import { environmentOf, run, serve } from './process.ts'
 
 const emulator = await startEmulator()
@@ -178,6 +181,23 @@ for (const [what, changes] of [
     const files = ['TLS_CERT_FILE', 'TLS_KEY_FILE', 'TLS_CLIENT_CA_FILE', 'issuers.emulator.jwksFile']
     assert.deepEqual(named, [...Object.keys(changes), ...files], broker.stderr())
   })
+
+test('an error in a file ends it also when it is connected to Redis already', { skip: withoutRedis }, async t => {
+  const redis = await startRedis(t)
+  const environment = await environmentOf(t, emulator)
+  const keys = join(dirname(environment['BROKER_POLICY_FILE'] ?? ''), 'cache-keys')
+  await writeFile(keys, `${cacheKeyLine('a')}\n`)
+  const broker = run(t, ['serve'], {
+    ...environment,
+    BROKER_REDIS_URL: `redis://127.0.0.1:${redis.port}`,
+    BROKER_REDIS_AUTH: 'none',
+    BROKER_CACHE_KEY_FILE: keys,
+    TLS_CERT_FILE: keys,
+    TLS_KEY_FILE: keys,
+  })
+  assert.equal(await broker.exited, 3)
+  assert.match(broker.stderr(), /TLS_CERT_FILE/)
+})
 
 test('a missing policy file is reported by its path, with exit code 3', async t => {
   const environment = await environmentOf(t, emulator, { BROKER_POLICY_FILE: '/nowhere/policy.yaml' })
