@@ -74,7 +74,7 @@ const levelsOf = (...codes: readonly number[]) => codes.map(each => failureLevel
 
 /** How many slots each of so many callers gets if all of them use what they can get. */
 function slots(callers: number): number {
-  const queue = createFairQueue({ limit: config.upstreamConcurrency, overloaded: () => new Error('overloaded') })
+  const queue = createFairQueue({ limit: () => config.upstreamConcurrency, overloaded: () => new Error('overloaded') })
   const started = new Map<number, number>()
   for (let n = 0; n < 100 * callers; n++) {
     const caller = n % callers

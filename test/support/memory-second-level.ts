@@ -103,6 +103,8 @@ export class MemorySecondLevel implements SecondLevel {
     return this.isConnected || this.#store.clock.monotonic() < this.#lastSeen + heartbeatMs
   }
 
+  isAvailable = (): boolean => this.isConnected
+
   /** Ends the connection to the store. */
   cutOff(): void {
     this.#cut?.resolve()

@@ -62,7 +62,7 @@ export interface CacheOptions {
   readonly timeoutMs: number
   /** Measures that time. Default: a timer. */
   readonly wait?: Wait
-  /** The largest number of fetches at once. */
+  /** The largest number of fetches at once. Half of it while the second level is unavailable: others make the same ones. */
   readonly concurrency: number
   readonly events: Pick<Events, 'refreshed' | 'negativeCacheHit'>
   /** Counts a fetch towards the limit of the caller that causes it. Throws if that caller may not cause one now. */
@@ -103,7 +103,9 @@ class LruTokenCache implements ManagedCache {
     this.#negativeCache = createNegativeCache(options)
     const store = (grant: Grant, found: FetchedToken) => this.#store(grant, found, momentOf(options.clock), true)
     this.#sharedTokens = secondLevel && new SharedTokens({ ...options, secondLevel, store })
-    const queue = createFairQueue({ limit: concurrency, overloaded })
+    const alone = Math.ceil(concurrency / 2)
+    const limit = (): number => (secondLevel?.isAvailable() === false ? alone : concurrency)
+    const queue = createFairQueue({ limit, overloaded })
     this.#singleFlight = createSingleFlight({
       ...options,
       source: this.#sharedTokens?.source(source) ?? source,

@@ -85,6 +85,8 @@ export interface SecondLevel {
    * have been missed. A purge is confirmed once it has returned. One listener.
    */
   readonly observePurges: (listener: (filter: FetchFilter) => void) => void
+  /** Whether the store responds. Costs nothing, and sends nothing. */
+  readonly isAvailable: () => boolean
   /** For `/health`. Sends nothing. */
   readonly status: () => SecondLevelStatus
   /** Connects. Resolves after the first connection or after one second, and never rejects: connecting continues. */

@@ -109,6 +109,8 @@ class RedisSecondLevel implements SecondLevel {
 
   observePurges: SecondLevel['observePurges'] = listener => this.#purges.observe(listener)
 
+  isAvailable = (): boolean => this.#store.isUp()
+
   status = (): SecondLevelStatus => {
     const isUp = this.#store.isUp() && this.#purges.mark !== undefined
     return {

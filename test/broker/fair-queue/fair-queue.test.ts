@@ -62,6 +62,25 @@ describe('a task', () => {
   })
 })
 
+describe('a limit that changes', () => {
+  test('applies to the next start: running tasks go on, and waiting ones start as it permits', async () => {
+    let limit = 4
+    const { add, started, end, endAll } = queueWorld({ limit: () => limit })
+    for (const caller of ['a', 'b', 'c', 'd', 'e', 'f']) add(caller, caller)
+    assert.deepEqual(started, ['a', 'b', 'c', 'd'])
+    limit = 2
+    await end('a')
+    await end('b')
+    assert.equal(started.length, 4, 'two still run')
+    await end('c')
+    assert.equal(started.length, 5)
+    limit = 4
+    await end('d')
+    assert.equal(started.length, 6)
+    await endAll()
+  })
+})
+
 describe('turns', () => {
   test('a caller with ten thousand cold keys does not delay the single one of another caller', async () => {
     const { add, started, endFirst } = queueWorld({ limit: 1, maxWaiting: 30_000 })

@@ -7,9 +7,17 @@ import {
 /** Lets all pending promises settle. */
 export const settled = () => new Promise(resolve => setImmediate(resolve))
 
+interface QueueWorldOptions extends Partial<Omit<FairQueueOptions, 'limit'>> {
+  readonly limit?: number | (() => number)
+}
+
 /** A queue of tasks that run until a test ends them. `started` has the names of the started tasks, in order. */
-export function queueWorld(options: Partial<FairQueueOptions> = {}) {
-  const queue = createFairQueue({ limit: 1, overloaded: () => new Error('overloaded'), ...options })
+export function queueWorld({ limit = 1, ...options }: QueueWorldOptions = {}) {
+  const queue = createFairQueue({
+    limit: typeof limit === 'number' ? () => limit : limit,
+    overloaded: () => new Error('overloaded'),
+    ...options,
+  })
   const started: string[] = []
   const abandoned: string[] = []
   const running = new Map<string, PromiseWithResolvers<string>>()

@@ -75,6 +75,26 @@ describe('replicas with a second level', () => {
     assert.equal(exchanged.length, 2)
   })
 
+  test('without the store each of them makes half as many exchanges at once', async () => {
+    const { replica, exchanged, hold, release } = fleetWorld()
+    const { get, secondLevel } = replica({ concurrency: 5 })
+    const keys = (first: number) => Array.from({ length: 8 }, (_, nth) => grantFor({ tenant: tenantId(first + nth) }))
+    hold()
+    secondLevel.cutOff()
+    const alone = keys(0).map(key => get(key))
+    await settled()
+    assert.equal(exchanged.length, 3, 'half of five, rounded up')
+    release()
+    await Promise.all(alone)
+    hold()
+    secondLevel.reconnect()
+    const together = keys(100).map(key => get(key))
+    await settled()
+    assert.equal(exchanged.length, 8 + 4, 'the share of one caller')
+    release()
+    await Promise.all(together)
+  })
+
   test('a caller waits no longer than without one: the look-up is a part of its time', async () => {
     const { store, clock, replica, hold } = fleetWorld()
     const waits: number[] = []
@@ -147,9 +167,10 @@ test('a replica whose clock is too fast for a token that it waited for makes an 
 test('a second level that returns nothing but expired tokens keeps no caller from getting one', async () => {
   const { clock, replica, store } = fleetWorld()
   const expired = { token: 'expired', expiresIn: 3600, issuedAt: clock.now() - 60 * minute, refreshAt: clock.now() }
-  const { purge, status, start, close } = store.replica()
+  const { purge, isAvailable, status, start, close } = store.replica()
   const secondLevel = {
     purge,
+    isAvailable,
     status,
     start,
     close,
@@ -207,3 +228,5 @@ describe('a purge', () => {
     assert.equal(exchanged.length, 1)
   })
 })
+
+const tenantId = (n: number): string => `50000000-0000-4000-8000-${String(n).padStart(12, '0')}`

@@ -40,8 +40,8 @@ export interface FairQueue {
 
 /** The limits of {@link createFairQueue}. */
 export interface FairQueueOptions {
-  /** Slots: how many tasks run at once. 1 or more. */
-  readonly limit: number
+  /** Slots: how many tasks run at once, 1 or more. Called before each start; tasks that run already are not affected. */
+  readonly limit: () => number
   /** Places: how many entries wait. 1 or more; default: 10,000. */
   readonly maxWaiting?: number
   /** Makes the error for a caller whose share of the places is used up. */
@@ -103,7 +103,7 @@ class CallerFairQueue implements FairQueue {
   /** Starts tasks until no slot is free, or no caller may use one. */
   startNext(): void {
     for (;;) {
-      const free = this.#options.limit - this.load().running
+      const free = this.#options.limit() - this.load().running
       const entry = free > 0 ? this.#next(free) : undefined
       if (entry === undefined) return
       this.#startedSinceBackground = entry.queue === this.background ? 0 : this.#startedSinceBackground + 1
