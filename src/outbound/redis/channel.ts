@@ -1,6 +1,6 @@
 /** What replicas say to each other on the channel. Everything that is believed is sealed, so that it cannot be forged. */
 export type Message =
-  /** The token with this name was stored: those who wait for it can read it. Not sealed: they only look. */
+  /** The lease of the token with this name has ended, and it was stored, as a rule. Not sealed: those who wait only look. */
   | { readonly type: 'stored'; readonly name: string }
   /** The fetch of the token with this name failed. `sealed` is the failure. */
   | { readonly type: 'failed'; readonly name: string; readonly sealed: Buffer }

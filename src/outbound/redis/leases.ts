@@ -1,6 +1,7 @@
 import type { Grant } from '../../broker/authorization/authorize.ts'
 import type { IssuedToken, SecondLevelEvents, TokenSource } from '../../broker/events.ts'
 import type { Clock } from '../../broker/lib/clock.ts'
+import { failureLevel } from '../../broker/tokens/negative-cache/negative-cache-rules.ts'
 import type { Wanted } from '../../broker/tokens/second-level.ts'
 import { asBrokerError, type BrokerError } from '../../errors.ts'
 import { encodeMessage, type Message } from './channel.ts'
@@ -159,11 +160,20 @@ export class Leases {
       void this.#share(grant, issued, mark, [publish({ type: 'stored', name }), ...this.#release(name, lease)])
       return issued
     } catch (thrown) {
-      const sealed = this.#options.sealer.sealFailure(grant, lease.id, asBrokerError(thrown))
-      const news = sealed ? [publish({ type: 'failed', name, sealed })] : []
-      void this.#sendOrIgnore([...news, ...this.#release(name, lease)])
+      const news = publish(this.#newsOf(grant, name, lease, asBrokerError(thrown)))
+      void this.#sendOrIgnore([...this.#release(name, lease), news])
       throw thrown
     }
+  }
+
+  /**
+   * A failure that no request would get again is one of this replica: its identity, its circuit, its end. Those that wait
+   * then only learn that the lease has ended, and make the exchange.
+   */
+  #newsOf(grant: Grant, name: string, { id }: Lease, error: BrokerError): Message {
+    const isForAll = failureLevel(error) !== undefined
+    const sealed = isForAll ? this.#options.sealer.sealFailure(grant, id, error) : undefined
+    return sealed ? { type: 'failed', name, sealed } : { type: 'stored', name }
   }
 
   /** Stores a token, and sends what follows in the same round trip. Never rejects. */

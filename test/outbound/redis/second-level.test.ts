@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict'
 import { after, describe, test } from 'node:test'
 import { BrokerError } from '../../../src/errors.ts'
-import { epochName, purgesName, sequenceName } from '../../../src/outbound/redis/names.ts'
 import { until } from '../../support/broker.ts'
 import { cacheKeyLine, ringOf } from '../../support/cache-keys.ts'
 import { grantFor, ids } from '../../support/callers.ts'
@@ -54,6 +53,29 @@ describe('replicas on one Redis', { skip: withoutRedis }, async () => {
     await assert.rejects(second, { code: 'upstream_unavailable', message: unavailable.message })
     assert.equal(other.count(), 0)
     assert.equal(await request(b, other.source), 'b-1')
+  })
+
+  test('a failure of the holder alone does not fail for those who wait: they make the exchange', async t => {
+    await fresh()
+    const [a, b] = [await startReplica(t, port, 'a'), await startReplica(t, port, 'b')]
+    for (const [code, parts] of [
+      ['identity_unavailable', { reason: 'network' }],
+      ['upstream_unavailable', { reason: 'circuit_open' }],
+      ['internal_error', {}],
+    ] as const) {
+      await fresh()
+      const started = Promise.withResolvers<void>()
+      const ending = Promise.withResolvers<never>()
+      const first = request(a, () => (started.resolve(), ending.promise))
+      await started.promise
+      const other = countedSource({ ...b, name: code })
+      const seen = b.events.length
+      const second = request(b, other.source)
+      await until('b waits', () => b.events.length > seen)
+      ending.reject(new BrokerError(code, 'only here', parts))
+      await assert.rejects(first, { code })
+      assert.equal(await second, `${code}-1`)
+    }
   })
 
   test('a replica that ends during its exchange costs the others its lease, not their request', async t => {
@@ -156,46 +178,6 @@ describe('purges over replicas', { skip: withoutRedis }, async () => {
     await redis?.command('FLUSHALL')
     const late = await startReplica(t, port, 'late')
     await until('it has applied the purge', () => late.purges.some(({ tenant }) => tenant === ids.contoso))
-  })
-})
-
-describe('purges that the store does not have', { skip: withoutRedis }, async () => {
-  const redis = withoutRedis === false ? await startRedis({ after }) : undefined
-  const port = redis?.port ?? 0
-
-  test('one that it refused is written once it accepts it, in the same epoch, and reaches the others', async t => {
-    const [a, b] = await startReplicas(t, port, 'a', 'b')
-    assert.ok(a && b)
-    await request(b, countedSource(b).source)
-    await until('stored', () => b.events.includes('stored'))
-    await redis?.command('CONFIG', 'SET', 'maxmemory', '1')
-    t.after(() => redis?.command('CONFIG', 'SET', 'maxmemory', '0'))
-    assert.deepEqual(await a.level.purge({ tenant: ids.contoso }), { live: undefined, confirmed: 1 })
-    assert.deepEqual(b.purges, [])
-    const epoch = await redis?.command('GET', epochName)
-    await redis?.command('CONFIG', 'SET', 'maxmemory', '0')
-    await until('b has applied it', () => b.purges.length > 0)
-    assert.deepEqual(b.purges, [{ tenant: ids.contoso }])
-    assert.equal(await redis?.command('GET', epochName), epoch)
-    assert.equal(await request(a, countedSource(a).source), 'a-1', 'the token is from before the purge')
-  })
-
-  test('one that a failover has lost, and whose number another one has got, reaches the others all the same', async t => {
-    const [a, b, c] = await startReplicas(t, port, 'a', 'b', 'c')
-    assert.ok(a && b && c)
-    assert.deepEqual(await a.level.purge({ tenant: ids.contoso }), { live: 3, confirmed: 3 })
-    const [lost = ''] = (await redis?.command('XREVRANGE', purgesName, '+', '-', 'COUNT', '1'))?.split('\n') ?? []
-    await Promise.all([
-      redis?.command('XDEL', purgesName, lost),
-      redis?.command('DECR', sequenceName),
-      c.level.purge({ tenant: ids.fabrikam }),
-    ])
-    for (const replica of [a, b])
-      await until(`${replica.name} has applied it`, () =>
-        replica.purges.some(({ tenant }) => tenant === ids.fabrikam || tenant === undefined),
-      )
-    const late = await startReplica(t, port, 'late')
-    await until('the lost one is back', () => late.purges.some(({ tenant }) => tenant === ids.contoso))
   })
 })
 
