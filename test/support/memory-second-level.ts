@@ -103,6 +103,8 @@ export class MemorySecondLevel implements SecondLevel {
     return this.isConnected || this.#store.clock.monotonic() < this.#lastSeen + heartbeatMs
   }
 
+  untilCurrent = (): Promise<void> | undefined => undefined
+
   isAvailable = (): boolean => this.isConnected
 
   /** Ends the connection to the store. */

@@ -136,6 +136,8 @@ class LruTokenCache implements ManagedCache {
     const token = this.#tokens.get(grant.key)
     if (token === undefined) return this.#awaitedFetch.obtain(grant, 'miss', minExpiresIn)
     const moment = momentOf(this.#options.clock)
+    const current = this.#options.secondLevel?.untilCurrent(moment.monotonic)
+    if (current !== undefined) return current.then(() => this.get(grant, minExpiresIn))
     const remaining = remainingMs(token.life, moment)
     const state = freshness(token.life, remaining)
     if (state === 'expired') return this.#awaitedFetch.obtain(grant, 'expired', minExpiresIn)

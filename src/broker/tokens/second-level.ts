@@ -85,6 +85,14 @@ export interface SecondLevel {
    * have been missed. A purge is confirmed once it has returned. One listener.
    */
   readonly observePurges: (listener: (filter: FetchFilter) => void) => void
+  /**
+   * What a token of the own memory must wait for before it is served: a process that was stopped for longer than others
+   * count it as live may have missed purges that were confirmed without it. Settles within a moment, and never rejects.
+   *
+   * @param monotonic the present moment, in monotonic milliseconds
+   * @returns `undefined` if there is nothing to wait for
+   */
+  readonly untilCurrent: (monotonic: number) => Promise<void> | undefined
   /** Whether the store responds. Costs nothing, and sends nothing. */
   readonly isAvailable: () => boolean
   /** For `/health`. Sends nothing. */

@@ -12,7 +12,7 @@ import { eventsChannel } from './names.ts'
 import { markCommands, markOf } from './positions.ts'
 import { openHeartbeat, sealHeartbeat } from './purges/purge-messages.ts'
 import { purgeDeadlineMs, Purges } from './purges/purges.ts'
-import { createReplicas, heartbeatMs, type Replicas } from './purges/replicas.ts'
+import { createReplicas, heartbeatMs, liveMs, type Replicas } from './purges/replicas.ts'
 import { createSealer } from './sealing/sealed-token.ts'
 import { StoredTokens } from './stored-tokens.ts'
 import { createStore, type Store } from './store.ts'
@@ -58,6 +58,7 @@ class RedisSecondLevel implements SecondLevel {
   readonly #unanswered = new LRUCache<string, number>({ max: maxUnanswered })
   /** Monotonic milliseconds of the last heartbeat that this process made. */
   #lastBeat: number
+  #catchingUp: Promise<void> | undefined
   #heartbeats: NodeJS.Timeout | undefined
 
   constructor(options: RedisSecondLevelOptions) {
@@ -108,6 +109,16 @@ class RedisSecondLevel implements SecondLevel {
   purge: SecondLevel['purge'] = filter => this.#purges.purge(filter)
 
   observePurges: SecondLevel['observePurges'] = listener => this.#purges.observe(listener)
+
+  untilCurrent = (monotonic: number): Promise<void> | undefined =>
+    monotonic - this.#lastBeat < liveMs ? undefined : (this.#catchingUp ??= this.#catchUp())
+
+  async #catchUp(): Promise<void> {
+    await this.#purges.read()
+    // Also without the store: then what is in memory is served.
+    this.#lastBeat = this.#options.clock.monotonic()
+    this.#catchingUp = undefined
+  }
 
   isAvailable = (): boolean => this.#store.isUp()
 

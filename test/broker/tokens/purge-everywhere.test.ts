@@ -58,6 +58,23 @@ describe('until the store knows of a purge', () => {
   })
 })
 
+test('a replica that was stopped serves nothing from its memory until it knows the purges that it missed', async () => {
+  const { replica, exchanged } = fleetWorld()
+  const [a, b] = [replica(), replica()]
+  for (const { get } of [a, b]) await get()
+  b.secondLevel.cutOff()
+  await a.cache.purgeEverywhere({})
+  const caughtUp = Promise.withResolvers<void>()
+  b.secondLevel.untilCurrent = () => caughtUp.promise
+  const early = b.get()
+  await settled()
+  b.secondLevel.untilCurrent = () => undefined
+  b.secondLevel.reconnect()
+  caughtUp.resolve()
+  assert.equal(await early, 'miss token-2')
+  assert.equal(exchanged.length, 2)
+})
+
 test('without a second level a purge reaches this replica only', async () => {
   const { replica } = fleetWorld()
   const alone = replica({ secondLevel: undefined })

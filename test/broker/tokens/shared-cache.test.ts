@@ -167,9 +167,10 @@ test('a replica whose clock is too fast for a token that it waited for makes an 
 test('a second level that returns nothing but expired tokens keeps no caller from getting one', async () => {
   const { clock, replica, store } = fleetWorld()
   const expired = { token: 'expired', expiresIn: 3600, issuedAt: clock.now() - 60 * minute, refreshAt: clock.now() }
-  const { purge, isAvailable, status, start, close } = store.replica()
+  const { purge, untilCurrent, isAvailable, status, start, close } = store.replica()
   const secondLevel = {
     purge,
+    untilCurrent,
     isAvailable,
     status,
     start,

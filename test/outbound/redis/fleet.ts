@@ -22,6 +22,9 @@ export interface TestReplica {
   /** Replaces its key ring. */
   readonly useRing: (ring: KeyRing) => void
   readonly clock: MovableClock
+  /** Monotonic milliseconds, and a jump of them: as if the process had been stopped. */
+  readonly monotonic: () => number
+  readonly skip: (ms: number) => void
 }
 
 const silent = { info: () => undefined, warn: () => undefined }
@@ -45,13 +48,15 @@ export async function startReplica(
   const purges: FetchFilter[] = []
   const events: string[] = []
   let current = ring
+  let skipped = 0
+  const monotonic = () => performance.now() + skipped
   const level = createRedisSecondLevel({
     connection,
     ring: () => current,
     replica: name,
     report: () => ({ entries: 0, fetching: 0, atRisk: 0 }),
     // Wall time is the test's; the monotonic clock measures real waits.
-    clock: { now: clock.now, monotonic: () => performance.now() },
+    clock: { now: clock.now, monotonic },
     wait,
     events: {
       sharedLookUp: outcome => events.push(outcome),
@@ -67,7 +72,9 @@ export async function startReplica(
   closing.after(level.close)
   await level.start()
   await until(`${name} has read the purges`, () => level.status().isUp)
-  const replica: TestReplica = { name, level, purges, events, useRing: next => void (current = next), clock }
+  const useRing = (next: KeyRing) => void (current = next)
+  const skip = (ms: number) => void (skipped += ms)
+  const replica: TestReplica = { name, level, purges, events, useRing, clock, monotonic, skip }
   return replica
 }
 
