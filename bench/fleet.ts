@@ -1,21 +1,26 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import { bundleBroker } from './bundle.ts'
 import { loadDuring, percentile, type Observed } from './fleet-load.ts'
+import { compareHits } from './fleet-hits.ts'
 import { startRedis, type BenchRedis } from './fleet-redis.ts'
-import { newKeyLine, startFleet, type Fleet, type FleetOptions } from './fleet-world.ts'
+import { faults } from './fleet-faults.ts'
+import { startFleet, type Fleet, type FleetOptions } from './fleet-world.ts'
 
 /**
- * `npm run bench:fleet [-- --replicas 8 --only cold,hot,faults,purge]` starts brokers as in the image, an emulator of Entra
+ * `npm run bench:fleet [-- --replicas 8 --only cold,hot,hits,faults,purge]` starts brokers as in the image, an emulator of Entra
  * whose exchanges take 150 ms, and a `redis-server`, all on this machine, and measures what replicas share. Prints one
  * table. Needs `redis-server`, and takes about five minutes.
  */
 
 const { values } = parseArgs({
-  options: { replicas: { type: 'string', default: '8' }, only: { type: 'string', default: 'cold,hot,faults,purge' } },
+  options: {
+    replicas: { type: 'string', default: '8' },
+    only: { type: 'string', default: 'cold,hot,hits,faults,purge' },
+  },
 })
 const replicaCount = Number(values.replicas)
 const parts = new Set(values.only.split(','))
@@ -97,6 +102,13 @@ async function hot(options: FleetOptions): Promise<void> {
   })
 }
 
+/** Cached tokens per second, with Redis and without. */
+async function hits(program: string, { url }: BenchRedis): Promise<void> {
+  const measured = await compareHits(program, url)
+  const rates = `${Math.round(measured.with)} and ${Math.round(measured.without)} req/s`
+  row('cached tokens, with Redis and without', `${rates} (${measured.tool}), ratio ${measured.ratio.toFixed(3)}`)
+}
+
 const loadOf = (fleet: Fleet, tenants: readonly string[]) => ({
   client: fleet.client,
   urls: fleet.urls,
@@ -105,49 +117,6 @@ const loadOf = (fleet: Fleet, tenants: readonly string[]) => ({
   pauseMs: 50,
   coldPauseMs: 100,
 })
-
-interface Fault {
-  readonly name: string
-  readonly cause: (redis: BenchRedis, fleet: Fleet) => Promise<unknown>
-  readonly end: (redis: BenchRedis, fleet: Fleet) => Promise<unknown>
-}
-
-const faults: readonly Fault[] = [
-  { name: 'none', cause: () => Promise.resolve(), end: () => Promise.resolve() },
-  {
-    name: 'SIGSTOP',
-    cause: async redis => redis.signal('SIGSTOP'),
-    end: async redis => redis.signal('SIGCONT'),
-  },
-  { name: 'SIGKILL, restarted empty', cause: async redis => redis.signal('SIGKILL'), end: redis => redis.restart() },
-  { name: 'FLUSHALL', cause: redis => redis.command('FLUSHALL'), end: () => Promise.resolve() },
-  {
-    name: 'full',
-    cause: redis => redis.command('CONFIG SET maxmemory 1'),
-    end: redis => redis.command('CONFIG SET maxmemory 0'),
-  },
-  {
-    name: 'READONLY',
-    cause: redis => redis.command('REPLICAOF 127.0.0.1 1'),
-    end: redis => redis.command('REPLICAOF NO ONE'),
-  },
-  {
-    name: 'connections cut',
-    cause: async redis => {
-      for (let nth = 0; nth < 10; nth++) {
-        await redis.command('CLIENT KILL TYPE normal')
-        await redis.command('CLIENT KILL TYPE pubsub')
-        await sleep(200)
-      }
-    },
-    end: () => Promise.resolve(),
-  },
-  {
-    name: 'key ring of one replica wrong',
-    cause: (_redis, fleet) => writeFile(fleet.replicas[0]?.keyFile ?? '', newKeyLine('x')),
-    end: () => Promise.resolve(),
-  },
-]
 
 /** Each fault for three seconds in a constant load, and three seconds after it. */
 async function underFaults(options: FleetOptions, redis: BenchRedis): Promise<void> {
@@ -238,6 +207,7 @@ try {
   const options = { program, replicas: replicaCount, redisUrl: redis.url, latencyMs, expiresIn: 3600, refreshIn: 1800 }
   if (parts.has('cold')) await cold(options)
   if (parts.has('hot')) await hot(options)
+  if (parts.has('hits')) await hits(program, redis)
   if (parts.has('faults')) await underFaults(options, redis)
   if (parts.has('purge')) await purges(options, redis)
   const width = Math.max(...rows.map(([what = '']) => what.length))
