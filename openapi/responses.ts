@@ -50,6 +50,9 @@ export const problem = open(
       examples: Object.keys(errorTable),
     }),
     request_id: text('The id of this request in the log and the audit log of the broker. Quote it in reports.'),
+    trace_id: Type.Optional(
+      text("The trace id of the request's `traceparent` (W3C Trace Context), if it is valid. The log has it too."),
+    ),
     retry_after: Type.Optional(
       count('Seconds after which the same request may succeed, as in `Retry-After`. Absent if waiting cannot help.', 1),
     ),

@@ -31,8 +31,9 @@ export interface AuditLine {
 const maxSubjectLength = 256
 
 /** The request that caused the line. */
-export const requestFields = ({ requestId, endpoint, address }: RequestFacts) => ({
+export const requestFields = ({ requestId, endpoint, address, traceId }: RequestFacts) => ({
   request_id: requestId,
+  trace_id: traceId,
   endpoint,
   address,
 })

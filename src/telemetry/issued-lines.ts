@@ -21,8 +21,8 @@ const event = JSON.stringify(issued).slice(1, -1)
 
 /**
  * Builds lines from text that was serialised once per caller and rule, of which there are few. A line cached for each
- * grant and token would take more memory than many tokens do. The rest of a line is constants, GUIDs, hashes and a network
- * address, none of which needs escaping.
+ * grant and token would take more memory than many tokens do. The rest of a line is constants, GUIDs, hashes, hexadecimal ids
+ * and a network address, none of which needs escaping.
  */
 class LineWriter {
   readonly #sink: LineSink
@@ -35,9 +35,11 @@ class LineWriter {
     this.#scrub = scrub
   }
 
-  one(grant: Grant, token: TokenFacts, { requestId, endpoint, address }: RequestFacts, how: string): void {
+  one(grant: Grant, token: TokenFacts, request: RequestFacts, how: string): void {
+    const { requestId, endpoint, address, traceId } = request
+    const trace = traceId === undefined ? '' : `"trace_id":"${traceId}",`
     this.#write(
-      `${this.#decision(grant, token)},"request_id":"${requestId}","endpoint":"${endpoint}",` +
+      `${this.#decision(grant, token)},"request_id":"${requestId}",${trace}"endpoint":"${endpoint}",` +
         `"address":"${address}","cache":"${how}","msg":"token issued"}\n`,
     )
   }

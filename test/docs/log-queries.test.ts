@@ -27,7 +27,9 @@ await broker.requestToken(granted)
 const issued = await broker.requestToken(granted)
 for (const scope of ['https://vault.azure.net/.default', graph]) await broker.requestToken({ tenant: 'unknown', scope })
 for (let n = 0; n < 3; n++) await broker.requestToken(granted, { token: strangers })
-await broker.get('/health', { token: await emulator.mintCallerToken() })
+const traceparent = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01'
+const authorization = `Bearer ${await emulator.mintCallerToken()}`
+await broker.get('/health', { headers: { authorization, traceparent } })
 emulator.fault({ kind: 'aadsts', code: 700213, at: 'token' })
 await broker.requestToken({ tenant: 'fabrikam', scope: graph })
 const policy = String(broker.events('token.issued')[0]?.['policy'])
@@ -94,13 +96,19 @@ describe('the commands of docs/errors.md', withJq, () => {
 describe('the commands of docs/audit.md', withJq, () => {
   const commands = commandsOf('docs/audit.md', '## Queries')
   const caller = '{"kind":"jwt","issuer":"emulator","subject":"sample-caller"}'
-  test('are these', () => assert.deepEqual([...commands.keys()], ['Who got', 'Who gets', 'What was']))
+  test('are these', () => assert.deepEqual([...commands.keys()], ['Who got', 'What the', 'Who gets', 'What was']))
 
   test('who got a token that was found somewhere', () => {
     const lines = run(commands.get('Who got') ?? '', { TOKEN: String(issued.json['access_token']) })
     assert.equal(lines.length, 2, 'the first and the repeated')
     const sha256 = createHash('sha256').update(String(issued.json['access_token'])).digest('hex')
     assert.ok(lines.every(line => line.join().includes(sha256.slice(0, 32))))
+  })
+
+  test('what the broker decided in one trace', () => {
+    const [line, ...others] = run(commands.get('What the') ?? '')
+    assert.match(String(line), /"event":"operation\.denied"/)
+    assert.deepEqual(others, [])
   })
 
   test('who gets which tokens, and how many', () => {

@@ -66,6 +66,8 @@ const withFault =
     return broker.requestToken()
   }
 const json = { 'content-type': 'application/json' }
+/** A request that is a part of a trace has its id in the error. */
+const traced = { ...json, traceparent: '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01' }
 /** The caller of the examples, to which the policy grants nothing. */
 const billing = 'system:serviceaccount:billing:worker'
 const expired = async () => ({ token: await emulator.mintCallerToken({}, { expiresIn: -60 }) })
@@ -80,7 +82,7 @@ const tokenErrors: readonly (readonly [code: string, provoke: Provoke])[] = [
   ['invalid_request', broker => broker.requestToken({ tenantId: 'contoso', scope: graph })],
   ['invalid_tenant', broker => broker.requestToken({ ...token, tenant: 'Contoso' })],
   ['invalid_scope', broker => broker.requestToken({ ...token, scope: 'https://graph.microsoft.com' })],
-  ['unauthenticated', broker => broker.requestToken(token, { headers: json })],
+  ['unauthenticated', broker => broker.requestToken(token, { headers: traced })],
   ['invalid_token', async broker => broker.requestToken(token, await expired())],
   ['issuer_unavailable', withFault({ kind: 'server-error', at: 'callers' })],
   [

@@ -17,6 +17,7 @@ import { KnownPaths } from './known-paths.ts'
 import { addPeerLookup, type PeerOptions } from './peers.ts'
 import { errorOf, limitHeaders, problemDetails, type Protocol } from './problems.ts'
 import { addRequestChecks } from './request-checks.ts'
+import { traceIdOf } from './trace-parent.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -221,7 +222,8 @@ function sendProblem(
   const error = errorOf(thrown)
   closeIfEarly(request, reply)
   if (error.code === 'internal_error') {
-    log.error({ request_id: request.id, err: error.cause ?? error }, 'request failed unexpectedly')
+    const ids = { request_id: request.id, trace_id: traceIdOf(request.headers) }
+    log.error({ ...ids, err: error.cause ?? error }, 'request failed unexpectedly')
   }
   responded(request.routeOptions.config.endpoint ?? noEndpoint, error.code)
   const { status, headers, body } = protocol.writeError(error, request)

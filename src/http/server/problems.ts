@@ -1,6 +1,7 @@
 import type { FastifyRequest } from 'fastify'
 import { membersOf } from '../../broker/lib/json-members.ts'
 import { asBrokerError, BrokerError, errorTable, type ErrorCode, type LimitFacts } from '../../errors.ts'
+import { traceIdOf } from './trace-parent.ts'
 
 /** The response to a request that failed: RFC 9457 problem details, or the error of another protocol. */
 export interface Problem {
@@ -30,11 +31,14 @@ export const problemDetails: Protocol = {
   errorSchema: 'Problem',
   mediaType: 'application/problem+json',
   statusOf: code => errorTable[code].status,
-  writeError: (error, { id }) => problemOf(error, id),
+  writeError: (error, { id, headers }) => problemOf(error, id, traceIdOf(headers)),
 }
 
-/** An error as `application/problem+json`. */
-export function problemOf(error: BrokerError, requestId: string): Problem {
+/**
+ * An error as `application/problem+json`.
+ * @param traceId the caller's trace, if the request named one
+ */
+export function problemOf(error: BrokerError, requestId: string, traceId?: string): Problem {
   const { status, title } = errorTable[error.code]
   const { retryAfter, message: detail, code } = error
   const { remedy, upstream, availableExpiresIn } = error.parts
@@ -45,6 +49,7 @@ export function problemOf(error: BrokerError, requestId: string): Problem {
     detail,
     code,
     request_id: requestId,
+    trace_id: traceId,
     retry_after: retryAfter,
     available_expires_in: availableExpiresIn,
     remedy,

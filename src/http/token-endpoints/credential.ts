@@ -4,6 +4,7 @@ import type { Credential } from '../../broker/authentication/credential.ts'
 import type { TokenService } from '../../broker/issue-token.ts'
 import type { RequestFacts } from '../../broker/lib/request-facts.ts'
 import { asBrokerError } from '../../errors.ts'
+import { traceIdOf } from '../server/trace-parent.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -58,7 +59,8 @@ export function authenticateBy(
   done: HookHandlerDoneFunction,
 ): void {
   const { peers } = request.server
-  const facts = { requestId: request.id, endpoint, address: peers.addressOf(request) }
+  const traceId = traceIdOf(request.headers)
+  const facts = { requestId: request.id, endpoint, address: peers.addressOf(request), traceId }
   const accept = (caller: Caller): void => {
     request.caller = caller
     request.facts = facts
