@@ -72,11 +72,16 @@ export class StoredTokens {
       .filter(value => Buffer.isBuffer(value))
       .filter(({ length }) => length > 0)
     if (stored.length === 0) return { ...none, outcome: 'miss' }
-    const opened = stored.map(value => this.#options.sealer.open(grant, value)).find(each => each !== undefined)
-    if (!opened) return { ...none, outcome: 'unreadable' }
-    if (this.#options.purges.isPurged(grant, opened.mark)) return { ...none, outcome: 'purged' }
-    const { token } = opened
-    if (token.issuedAt <= newerThan || this.#usableMs(token) <= 0) return { ...none, outcome: 'miss' }
+    const opened = stored.map(value => this.#options.sealer.open(grant, value)).filter(each => each !== undefined)
+    if (opened.length === 0) return { ...none, outcome: 'unreadable' }
+    const current = opened.filter(({ mark: at }) => !this.#options.purges.isPurged(grant, at))
+    if (current.length === 0) return { ...none, outcome: 'purged' }
+    // While keys are changed, replicas write under different keys: the newest token counts.
+    const [token] = current
+      .map(each => each.token)
+      .filter(each => each.issuedAt > newerThan && this.#usableMs(each) > 0)
+      .toSorted((one, another) => another.issuedAt - one.issuedAt)
+    if (token === undefined) return { ...none, outcome: 'miss' }
     return { ...none, outcome: 'hit', token }
   }
 

@@ -112,6 +112,23 @@ describe('replicas on one Redis', { skip: withoutRedis }, async () => {
     assert.equal(await request(a, countedSource({ ...a, name: 'again' }).source), 'again-1', 'its key is gone')
   })
 
+  test('keys of the ring: of the tokens that were written under different keys, the newest counts', async t => {
+    await fresh()
+    const [older, newer] = [cacheKeyLine('a'), cacheKeyLine('b')]
+    const a = await startReplica(t, port, 'a', ringOf(newer, older))
+    const b = await startReplica(t, port, 'b', ringOf(older, newer))
+    const before = a.clock.now()
+    await request(a, countedSource(a).source)
+    await until('stored', () => a.events.includes('stored'))
+    b.clock.advance(1000)
+    await request(b, countedSource(b).source, grantFor(), before)
+    await until('stored', () => b.events.includes('stored'))
+    for (const replica of [a, b]) {
+      assert.equal(await request(replica, fail), 'b-1')
+      assert.equal(await request(replica, fail, grantFor(), before), 'b-1')
+    }
+  })
+
   test('a token that ends soon is neither stored nor found', async t => {
     await fresh()
     const [a, b] = [await startReplica(t, port, 'a'), await startReplica(t, port, 'b')]
