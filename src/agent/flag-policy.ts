@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { CallerMatcher } from '../broker/policy/caller-matcher.ts'
-import { quoted } from '../broker/lib/quoted.ts'
+import { quoted } from '../broker/lib/text/quoted.ts'
 import { EntryIndex } from '../broker/policy/entry-index.ts'
 import { authorize, createAuthorize, type Authorize } from '../broker/authorization/authorize.ts'
 import type { Policy, PolicyIndex, Rule, TokenRequest } from '../broker/policy/model.ts'

@@ -1,6 +1,6 @@
 import type { ConfigurationError } from '../errors.ts'
-import { hasCredential, redactCredentials } from '../broker/lib/credential-shapes.ts'
-import { namesWithTheSameWords, nearestName } from '../broker/lib/did-you-mean.ts'
+import { hasCredential, redactCredentials } from '../broker/lib/text/credential-shapes.ts'
+import { namesWithTheSameWords, nearestName } from '../broker/lib/text/did-you-mean.ts'
 
 /** Environment variables by name, as in `process.env`. */
 export type Environment = Readonly<Record<string, string | undefined>>

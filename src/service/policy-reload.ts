@@ -1,5 +1,5 @@
 import { createAdmission } from '../broker/authentication/authenticate.ts'
-import { redactCredentials } from '../broker/lib/credential-shapes.ts'
+import { redactCredentials } from '../broker/lib/text/credential-shapes.ts'
 import { validateExchangeAudience } from '../broker/policy/file/validate.ts'
 import type { IssuerSettings, Policy } from '../broker/policy/model.ts'
 import type { ActivePolicy } from '../broker/authorization/active-policy.ts'

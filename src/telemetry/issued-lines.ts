@@ -4,7 +4,7 @@ import type { Grant } from '../broker/authorization/authorize.ts'
 import type { Events, TokenFacts } from '../broker/events.ts'
 import type { RequestFacts } from '../broker/lib/request-facts.ts'
 import { type AuditLine, callerFields, upstreamFields } from './audit-fields.ts'
-import { escapeControls } from '../broker/lib/quoted.ts'
+import { escapeControls } from '../broker/lib/text/quoted.ts'
 import { timestamp, type Scrub } from './log.ts'
 import type { LineSink } from './output.ts'
 

@@ -1,6 +1,6 @@
 import pino, { type Logger, type LoggerOptions } from 'pino'
-import { redactCredentials } from '../broker/lib/credential-shapes.ts'
-import { escapeControls } from '../broker/lib/quoted.ts'
+import { redactCredentials } from '../broker/lib/text/credential-shapes.ts'
+import { escapeControls } from '../broker/lib/text/quoted.ts'
 import { BrokerError, codeOf } from '../errors.ts'
 import type { LineSink } from './output.ts'
 

@@ -1,6 +1,6 @@
 import { decodeJwt, decodeProtectedHeader, type JWTPayload, type ProtectedHeaderParameters } from 'jose'
 import type { UnverifiedFacts } from '../../errors.ts'
-import { beginningOf, quoted } from '../lib/quoted.ts'
+import { beginningOf, quoted } from '../lib/text/quoted.ts'
 
 /** Base64url without padding (RFC 4648 §5, §3.2), in which unused bits are zero (§3.5). */
 const base64url = '(?:[\\w-]{4})*(?:[\\w-][AQgw]|[\\w-]{2}[AEIMQUYcgkosw048])?'

@@ -2,7 +2,7 @@ import type { JWTPayload } from 'jose'
 import type { CallerFacts, JwtFacts } from '../policy/caller-facts.ts'
 import { isUriPattern } from '../policy/caller-matcher.ts'
 import { reasonsToRefuse } from './jwt-refusals.ts'
-import { quoted } from '../lib/quoted.ts'
+import { quoted } from '../lib/text/quoted.ts'
 import type { Policy } from '../policy/model.ts'
 
 /** A caller as described for `policy explain`. Nothing about it is verified. */

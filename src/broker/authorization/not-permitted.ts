@@ -1,5 +1,5 @@
 import { BrokerError } from '../../errors.ts'
-import { quoted } from '../lib/quoted.ts'
+import { quoted } from '../lib/text/quoted.ts'
 import type { CallerFacts, JwtFacts } from '../policy/caller-facts.ts'
 import type { DenialReason } from '../policy/decide.ts'
 import type { Permission, TokenRequest } from '../policy/model.ts'

@@ -9,7 +9,7 @@ import {
   valueAt,
   type Matcher,
 } from './patterns.ts'
-import { quoted } from '../lib/quoted.ts'
+import { quoted } from '../lib/text/quoted.ts'
 import type { CallerText } from './file/schema.ts'
 
 /** Decides whether a caller is one that a rule or a denial lists. */

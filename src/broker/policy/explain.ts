@@ -1,5 +1,5 @@
 import type { CallerFacts } from './caller-facts.ts'
-import { nearestName, shortestSuggestion } from '../lib/did-you-mean.ts'
+import { nearestName, shortestSuggestion } from '../lib/text/did-you-mean.ts'
 import { isGuid } from '../lib/identifiers.ts'
 import { applicationsOf, decide, denies, coversTarget, scopeOf, type Decision } from './decide.ts'
 import type { TokenRequest, Permission, Policy } from './model.ts'

@@ -1,6 +1,6 @@
 import type { TLocalizedValidationError } from 'typebox/error'
 import { membersOf } from '../../broker/lib/json-members.ts'
-import { quoted } from '../../broker/lib/quoted.ts'
+import { quoted } from '../../broker/lib/text/quoted.ts'
 import { BrokerError, type ErrorCode } from '../../errors.ts'
 
 /** The code of the error of a field, what the field must be, and what is wrong with a text that is not. */

@@ -1,7 +1,7 @@
 import { LRUCache } from 'lru-cache'
 import { Compile } from 'typebox/compile'
 import { isGuid, isScopeName, scopeOrNamePattern, tenantPattern } from '../../broker/lib/identifiers.ts'
-import { repeatedName } from '../../broker/lib/repeated-name.ts'
+import { repeatedName } from '../../broker/lib/text/repeated-name.ts'
 import type { TokenRequest } from '../../broker/policy/model.ts'
 import { BrokerError } from '../../errors.ts'
 import { tokenRequest, type TokenRequestBody } from '../schemas/requests.ts'

@@ -1,4 +1,4 @@
-import { nearestName, shortestSuggestion } from '../../lib/did-you-mean.ts'
+import { nearestName, shortestSuggestion } from '../../lib/text/did-you-mean.ts'
 import { isGuid, isScopeName } from '../../lib/identifiers.ts'
 import type { PolicyText } from './schema.ts'
 

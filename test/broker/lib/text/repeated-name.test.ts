@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { repeatedName } from '../../../src/broker/lib/repeated-name.ts'
+import { repeatedName } from '../../../../src/broker/lib/text/repeated-name.ts'
 
 const rows: readonly (readonly [json: string, repeated: string | undefined])[] = [
   ['{}', undefined],

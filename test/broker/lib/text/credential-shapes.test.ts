@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { encodeKey } from '../../../src/broker/authentication/api-keys.ts'
-import { hasCredential, redactCredentials } from '../../../src/broker/lib/credential-shapes.ts'
+import { encodeKey } from '../../../../src/broker/authentication/api-keys.ts'
+import { hasCredential, redactCredentials } from '../../../../src/broker/lib/text/credential-shapes.ts'
 
 const jwt = 'eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ4In0.c2lnbmF0dXJl-_0'
 const key = encodeKey(Buffer.alloc(32, 250))
