@@ -1,4 +1,5 @@
 import { describe } from 'node:test'
+import { eventsChannel } from '../../../src/outbound/redis/names.ts'
 import type { SecondLevel } from '../../../src/broker/tokens/second-level.ts'
 import type { RedisConnection } from '../../../src/outbound/redis/connection/connection.ts'
 import { until } from '../../support/broker.ts'
@@ -71,6 +72,9 @@ describe('Redis', { skip: withoutRedis, concurrency: 8 }, () => {
       restart: async () => {
         await redis.restart()
         await until('all are connected', () => [...replicas.keys()].every(level => level.status().isUp))
+        // Over both connections: a replica that does not hear itself does not know how far a purge reaches.
+        const listening = async () => (await redis.command('PUBSUB', 'NUMSUB', eventsChannel)).split(':').at(-1)
+        await until('all listen', async () => Number(await listening()) === replicas.size)
       },
     }
   })
