@@ -53,7 +53,9 @@ const tlsFault = () => {
 
 test('the values, files and messages that it names exist', async () => {
   const keys = [
-    ...page.matchAll(/`((?:identity|tls(?!\.(?:crt|key))|settings|networkPolicy|serviceMonitor|autoscaling)\.[\w.]+)/g),
+    ...page.matchAll(
+      /`((?:identity|tls(?!\.(?:crt|key))|settings|networkPolicy|serviceMonitor|prometheusRule|autoscaling)\.[\w.]+)/g,
+    ),
   ]
   assert.ok(keys.length > 5)
   const valuesText = read('helm/values.yaml')

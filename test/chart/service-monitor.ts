@@ -23,3 +23,23 @@ export interface IServiceMonitor {
     }[]
   }
 }
+
+/** What the chart uses of the Prometheus Operator's PrometheusRule, from the same reference. */
+export interface IPrometheusRule {
+  apiVersion: 'monitoring.coreos.com/v1'
+  kind: 'PrometheusRule'
+  metadata: { name: string; namespace: string; labels: Record<string, string> }
+  spec: {
+    groups: {
+      name: string
+      rules: {
+        record?: string
+        alert?: string
+        expr: string
+        for?: string
+        labels?: Record<string, string>
+        annotations?: Record<string, string>
+      }[]
+    }[]
+  }
+}

@@ -54,12 +54,14 @@ const mistakes = [
     says: /'IServiceSpec'/,
   },
   { what: 'a misspelt field of the ServiceMonitor', from: 'jobLabel:', to: 'joblabel:', says: /"joblabel"'/ },
+  { what: 'a misspelt field of the PrometheusRule', from: 'annotations:', to: 'annotation:', says: /"annotation"'/ },
 ] as const
 
 describe('the rendered objects have the types of Kubernetes', withHelm, async () => {
   const sets = new Map<string, readonly Manifest[]>()
   for (const name of valueFiles) sets.set(name, parseManifests(await render(name)))
-  const text = await render('minimal', '--set', 'serviceMonitor.enabled=true,networkPolicy.enabled=false')
+  const monitored = 'serviceMonitor.enabled=true,prometheusRule.enabled=true,networkPolicy.enabled=false'
+  const text = await render('minimal', '--set', monitored)
   const all = `${text}\n${await render('minimal')}`
   for (const { what, from, to } of mistakes) {
     assert.ok(all.includes(from), `the rendered text has no "${from}"`)

@@ -2,7 +2,8 @@ const atRisk = 'token_broker_cache_entries_at_risk'
 const usableSeconds = 'token_broker_cache_at_risk_usable_seconds'
 const refreshes = 'token_broker_cache_refreshes_total'
 const exchanges = 'token_broker_exchange_duration_seconds_count'
-const from = 'job="token-broker",instance="a"'
+/** The labels of a scraped replica. */
+export const from = 'job="token-broker",instance="a"'
 
 /** Samples a minute apart, in promtool's notation (https://prometheus.io/docs/prometheus/latest/configuration/unit_testing_rules/). */
 type Samples = readonly (readonly [series: string, values: string])[]
@@ -39,11 +40,12 @@ const calm: Samples = [
   [`token_broker_policy_info{${from},sha256="a"}`, '1x60'],
   [`token_broker_policy_refused{${from}}`, '0x60'],
   [`token_broker_api_key_expiry_timestamp_seconds{${from},key="crm"}`, '9999999x60'],
+  [`token_broker_shared_available{${from}}`, '1x60'],
   [`up{${from}}`, '1x60'],
 ]
 const keyExpiry = `token_broker_api_key_expiry_timestamp_seconds{${from},key="erp"}`
 /** The quiet series, some replaced or with others added. */
-const but = (...changes: Samples): Samples => {
+export const but = (...changes: Samples): Samples => {
   const changed = new Set(changes.map(([series]) => series))
   return [...calm.filter(([series]) => !changed.has(series)), ...changes]
 }
@@ -216,5 +218,10 @@ export const rows: Readonly<Record<string, Row>> = {
     samples: but(['token_broker_policy_info{job="token-broker",instance="b",sha256="b"}', '1x60']),
     at: 30,
     fires: { TokenBrokerPolicyVersionsDiffer: true },
+  },
+  'a replica without Redis': {
+    samples: but([`token_broker_shared_available{${from}}`, '1x10 0x50']),
+    at: 20,
+    fires: { TokenBrokerRedisUnavailable: true },
   },
 }

@@ -3,18 +3,9 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, describe, test } from 'node:test'
-import { parse } from 'yaml'
 import { promtool, withoutPromtool } from '../support/promtool.ts'
-import { page } from './metrics-page.ts'
+import { alerts as rules, rulesFile } from './alert-rules.ts'
 
-const text = /^```yaml\n(groups:[\s\S]*?)^```$/m.exec(page)?.[1] ?? ''
-interface Rule {
-  readonly alert: string
-  readonly expr: string
-  readonly labels: { readonly severity: string }
-  readonly annotations: { readonly summary: string; readonly description: string }
-}
-const rules = (parse(text) as { groups: readonly [{ rules: readonly Rule[] }] }).groups[0].rules
 const from = 'job="token-broker",instance="a"'
 
 interface Row {
@@ -23,6 +14,12 @@ interface Row {
   readonly series: Readonly<Record<string, string>>
   readonly labels: Readonly<Record<string, string>>
   readonly summary: string
+}
+
+/** One request in thirty fails because of the broker itself. */
+const oneInThirty = {
+  [`token_broker_requests_total{${from},endpoint="tokens",outcome="issued"}`]: '0+29x60',
+  [`token_broker_requests_total{${from},endpoint="identity",outcome="overloaded"}`]: '0+1x60',
 }
 
 /** Values between whole numbers, as `increase` computes them, or large ones: what an operator reads. */
@@ -120,23 +117,34 @@ const rows: readonly Row[] = [
     labels: { job: 'token-broker' },
     summary: 'The replicas have 2 different versions of the policy active.',
   },
+  {
+    alert: 'TokenBrokerAvailabilityBurnsFast',
+    series: oneInThirty,
+    labels: { job: 'token-broker' },
+    summary: '3.333% of the requests fail because of the broker itself.',
+  },
+  {
+    alert: 'TokenBrokerAvailabilityBurnsSlowly',
+    series: oneInThirty,
+    labels: { job: 'token-broker' },
+    summary: '3.333% of the requests have failed for hours because of the broker itself.',
+  },
 ]
 
-describe('the texts of the alerts in docs/metrics.md', () => {
+describe('the texts of the alerts', () => {
   describe('are read by operators as Prometheus writes them', { skip: withoutPromtool }, () => {
     const folder = mkdtempSync(join(tmpdir(), 'token-broker-test-'))
     after(() => rmSync(folder, { recursive: true, force: true }))
-    writeFileSync(join(folder, 'rules.yml'), text)
     for (const { alert, series, labels, summary } of rows)
       test(`${alert}: ${summary}`, () => {
         const rule = rules.find(each => each.alert === alert)
         assert.ok(rule)
         const expected = {
           exp_labels: { ...labels, ...rule.labels },
-          exp_annotations: { summary, description: rule.annotations.description },
+          exp_annotations: { ...rule.annotations, summary },
         }
         const unit = {
-          rule_files: ['rules.yml'],
+          rule_files: [rulesFile],
           evaluation_interval: '1m',
           tests: [
             {

@@ -4,22 +4,22 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, describe, test } from 'node:test'
 import { promtool, withoutPromtool } from '../support/promtool.ts'
-import { rows } from './metrics-alert-rows.ts'
-import { page } from './metrics-page.ts'
+import { alerts as rules, rulesFile } from './alert-rules.ts'
+import { rows as otherRows } from './metrics-alert-rows.ts'
+import { objectiveRows } from './metrics-objective-rows.ts'
 
-const rules = /^```yaml\n(groups:[\s\S]*?)^```$/m.exec(page)?.[1] ?? ''
+const rows = { ...otherRows, ...objectiveRows }
 
-describe('the alerts of docs/metrics.md fire when they should', { skip: withoutPromtool }, () => {
+describe('the alerts fire when they should', { skip: withoutPromtool }, () => {
   const folder = mkdtempSync(join(tmpdir(), 'token-broker-test-'))
   after(() => rmSync(folder, { recursive: true, force: true }))
-  writeFileSync(join(folder, 'rules.yml'), rules)
-  const alerts = [...rules.matchAll(/- alert: (\w+)/g)].map(([, alert = '']) => alert)
+  const alerts = rules.map(({ alert }) => alert)
 
   for (const [what, { samples, at, fires }] of Object.entries(rows))
     test(what, () => {
       const queries = [...new Set([...alerts.filter(() => Object.keys(fires).length === 0), ...Object.keys(fires)])]
       const unit = {
-        rule_files: ['rules.yml'],
+        rule_files: [rulesFile],
         evaluation_interval: '1m',
         tests: [
           {

@@ -24,6 +24,7 @@ import { levels, type Origin } from '../../src/reasons/row.ts'
 import { reloadOutcomes, waiting } from '../../src/telemetry/metric-table.ts'
 import { reasons } from '../support/reasons.ts'
 import { promtool, withoutPromtool } from '../support/promtool.ts'
+import { alerts, recordings, rulesFile } from './alert-rules.ts'
 import { codes, metricOf, metrics, page, rowsBelow, valuesOf } from './metrics-page.ts'
 
 const blocks = [...page.matchAll(/^```yaml\n([\s\S]*?)^```$/gm)].map(([, block = '']) => block)
@@ -114,18 +115,12 @@ describe('docs/metrics.md lists the values that the source can give a label', ()
     })
 })
 
-interface Rule {
-  readonly alert: string
-  readonly expr: string
-}
-const [rules = ''] = blocksWith('groups:')
-const alerts = (parse(rules) as { groups: { rules: Rule[] }[] }).groups.flatMap(group => group.rules)
 const questions = rowsBelow('Useful queries').flatMap(([question = '', cell]) =>
   codes(cell).map(expr => ({ alert: question, expr })),
 )
-const queries = [...alerts, ...questions]
+const queries = [...alerts, ...recordings.map(({ record, expr }) => ({ alert: record, expr })), ...questions]
 
-describe('the PromQL of docs/metrics.md uses metrics and labels that exist', () => {
+describe('the PromQL of docs/metrics.md and of the alerts uses metrics and labels that exist', () => {
   test('the page has PromQL', () => assert.ok(alerts.length > 10 && questions.length > 10))
 
   for (const { alert, expr } of queries)
@@ -158,9 +153,9 @@ describe('promtool', { skip: withoutPromtool }, () => {
   }
 
   test('accepts the alerts', () => {
-    const { status, said } = check(rules, 'check', 'rules')
+    const { status, said } = promtool(['check', 'rules', rulesFile])
     assert.equal(status, 0, said)
-    assert.match(said, new RegExp(`${alerts.length} rules found`))
+    assert.match(said, new RegExp(`${alerts.length + recordings.length} rules found`))
   })
 
   test('accepts the queries', () => {

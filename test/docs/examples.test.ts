@@ -136,6 +136,15 @@ const examples: Readonly<Record<string, (t: TestContext) => Promise<void>>> = {
       assert.deepEqual(issuedIn(parseObject(await shell(`${variables}${request}`, folder))), expected, name)
     }
   },
+  'docs/alerts.md': async t => {
+    const folder = await folderOf(t)
+    const line = { event: 'token.failed', outcome: 'upstream_unavailable', reason: 'throttled', tenant: 'contoso' }
+    await writeFile(join(folder, 'broker.log'), `${JSON.stringify(line)}\n`.repeat(2))
+    const failures = await shell(block('docs/alerts.md', 'jq '), folder)
+    assert.equal(failures.trim(), '2\tupstream_unavailable\tthrottled\tcontoso\t-')
+    const alerts = await shell(block('docs/alerts.md', 'sed '), join(import.meta.dirname, '../..'))
+    assert.match(alerts, /runbook_url: https:\/\/wiki\.example\/token-broker\/docs\/alerts\.md#tokenbrokerdown$/m)
+  },
   'docs/image.md': async t => {
     const folder = await folderOf(t)
     await stub(folder, 'docker', 'for each; do echo "$each"; done')
