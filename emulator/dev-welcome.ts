@@ -52,13 +52,14 @@ function replicasText({ url, otherUrls, isShared, trust }: Welcome): string {
   const urls = [url, ...otherUrls].join(' ')
   if (!isShared)
     return `
-The other brokers are at ${otherUrls.join(' ')}. They share nothing, because neither redis-server nor
+The other brokers are at ${otherUrls.join(' and ')}. They share nothing, because neither redis-server nor
 valkey-server is installed.
 `
   const curl = `curl -s${trust === undefined ? '' : ` --cacert ${quote(trust.caFile)}`}`
   return `
-The other brokers are at ${otherUrls.join(' ')}. All share tokens through Redis.
-One exchange for all of them, after the lines above: the first response has "fwd=miss", the others also "token-broker-shared; hit":
+The other brokers are at ${otherUrls.join(' and ')}. All share tokens through Redis.
+They make one exchange for all of them. After the export lines, paste this line: the first response has "fwd=miss",
+and the others have "token-broker-shared; hit" too:
 
 for broker in ${urls}; do ${curl} -o /dev/null -D - $broker/tokens -H 'content-type: application/json' -H "authorization: Bearer $MY_OWN_TOKEN" -d '{"tenant":"fabrikam","scope":"https://graph.microsoft.com/.default"}' | grep -i cache-status; done
 
@@ -91,7 +92,7 @@ What to try next:
   (or /cache/entries, or /metrics)
 - Read about every endpoint: open ${operationsUrl}/docs
 - See what the emulator received, and break it on purpose: open ${emulatorUrl}
-- Run an example: examples/README.md${trust === undefined ? '\n- For SDKs that require https: npm run dev -- --tls' : ''}
+- Run an example: examples/README.md${trust === undefined ? '\n- For SDKs that require https: npm run dev -- --tls' : ''}${welcome.otherUrls.length === 0 ? '\n- For replicas that share tokens: npm run dev -- --replicas 3' : ''}
 
 Press Ctrl-C to stop the broker and the emulator.
 
