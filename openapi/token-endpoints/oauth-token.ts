@@ -31,8 +31,9 @@ export const words: EndpointWords = {
       summary: 'Get a token with an OAuth library',
       description:
         'Client credentials (RFC 6749 §4.4) with your own token as `client_assertion` or in `Authorization`, with an API key ' +
-        'as `client_secret` or as the password of HTTP Basic, or with your client certificate; or token exchange (RFC 8693) with your token as `subject_token`. More than one credential is ' +
-        'refused with 400. `tenant` and `application` are parameters of this broker. If the policy refuses the request, the ' +
+        'as `client_secret` or as the password of HTTP Basic, or with your client certificate; or token ' +
+        'exchange (RFC 8693) with your token as `subject_token`. More than one credential is refused with ' +
+        '400. `tenant` and `application` are parameters of this broker. If the policy refuses the request, the ' +
         'error is `unauthorized_client`; in a token exchange, `invalid_target`.',
       guarded: true,
       security: inFormOrBeside,

@@ -26,7 +26,8 @@ export const words: EndpointWords = {
         'Needs a credential: your own token or API key, as `Authorization: Bearer <token>`, or a client certificate.\n\n' +
         'The broker checks in this order: who the caller is (401), whether the request is well-formed (400), whether the ' +
         'policy grants it (403). An unknown tenant, scope or application gets the same 403 as a forbidden one. The 403 ' +
-        'repeats what was requested, and says as whom the broker recognised the caller; a 401 for the audience or the issuer of a token repeats both.\n\n' +
+        'repeats what was requested, and identifies the caller. A 401 for the audience or the issuer of a token repeats ' +
+        'both.\n\n' +
         'The token is the cached one for application, tenant and scope, or a new one from Entra. A cached token is served ' +
         'as long as it is valid, even while Entra is unavailable. All permitted callers get the same token, so you need no ' +
         'cache: request it again whenever you need it, or keep it for `refresh_in` seconds.',
