@@ -2,13 +2,15 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { format, resolveConfig } from 'prettier'
 import { packageRoot } from '../../src/service/package.ts'
+import { dashboardText } from './dashboard.ts'
 import { rulesText } from './rules.ts'
 
 /**
- * `npm run monitoring` writes the rule file of Prometheus. The chart has a copy, because Helm reads no file outside of
+ * `npm run monitoring` writes the rule file of Prometheus and the dashboard of Grafana. The chart has copies, because Helm reads no file outside of
  * its folder.
  */
 const sources = [
+  { file: 'dashboards/token-broker.json', copy: 'helm/files/token-broker.dashboard.json', text: dashboardText },
   { file: 'alerts/token-broker.rules.yaml', copy: 'helm/files/token-broker.rules.yaml', text: rulesText },
 ]
 

@@ -54,7 +54,7 @@ const tlsFault = () => {
 test('the values, files and messages that it names exist', async () => {
   const keys = [
     ...page.matchAll(
-      /`((?:identity|tls(?!\.(?:crt|key))|settings|networkPolicy|serviceMonitor|prometheusRule|autoscaling)\.[\w.]+)/g,
+      /`((?:identity|tls(?!\.(?:crt|key))|settings|networkPolicy|serviceMonitor|prometheusRule|grafanaDashboard|autoscaling)\.[\w.]+)/g,
     ),
   ]
   assert.ok(keys.length > 5)

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
+import type { IConfigMap } from 'kubernetes-models/v1/ConfigMap'
 import { parse } from 'yaml'
 import { parseManifests, render, withHelm } from './helm.ts'
 import type { IPrometheusRule } from './service-monitor.ts'
@@ -33,5 +34,23 @@ describe('the alerts in the chart', withHelm, () => {
 
   test('have no runbook at an address that is not http or https', async () => {
     await assert.rejects(render('minimal', '--set', 'prometheusRule.runbookBaseUrl=javascript:x'), /runbookBaseUrl/)
+  })
+})
+
+describe('the dashboard in the chart', withHelm, () => {
+  test('is off by default', async () => assert.doesNotMatch(await render('minimal'), /grafana_dashboard/))
+
+  test('is dashboards/token-broker.json, in a ConfigMap with the label of the sidecar', async () => {
+    const text = await render(
+      'minimal',
+      '--set',
+      'grafanaDashboard.enabled=true,grafanaDashboard.annotations.grafana_folder=x',
+    )
+    const found = parseManifests(text).find(({ metadata }) => metadata.name.endsWith('-dashboard'))
+    const { kind, metadata, data } = found as unknown as IConfigMap
+    assert.equal(kind, 'ConfigMap')
+    assert.equal(metadata?.labels?.['grafana_dashboard'], '1')
+    assert.equal(metadata?.annotations?.['grafana_folder'], 'x')
+    assert.deepEqual(JSON.parse(data?.['token-broker.json'] ?? ''), JSON.parse(read('dashboards/token-broker.json')))
   })
 })

@@ -25,6 +25,7 @@ import { reloadOutcomes, waiting } from '../../src/telemetry/metric-table.ts'
 import { reasons } from '../support/reasons.ts'
 import { promtool, withoutPromtool } from '../support/promtool.ts'
 import { alerts, recordings, rulesFile } from './alert-rules.ts'
+import { dashboard, panels } from './dashboard-file.ts'
 import { codes, metricOf, metrics, page, rowsBelow, valuesOf } from './metrics-page.ts'
 
 const blocks = [...page.matchAll(/^```yaml\n([\s\S]*?)^```$/gm)].map(([, block = '']) => block)
@@ -118,9 +119,19 @@ describe('docs/metrics.md lists the values that the source can give a label', ()
 const questions = rowsBelow('Useful queries').flatMap(([question = '', cell]) =>
   codes(cell).map(expr => ({ alert: question, expr })),
 )
-const queries = [...alerts, ...recordings.map(({ record, expr }) => ({ alert: record, expr })), ...questions]
+/** The dashboard's queries without the labels that Prometheus adds. */
+const ofDashboard = [
+  ...panels.flatMap(({ title, queries: exprs }) => exprs.map(expr => ({ alert: title, expr }))),
+  ...dashboard.annotations.list.map(({ expr }) => ({ alert: 'annotation', expr })),
+].map(({ alert, expr }) => ({ alert, expr: expr.replaceAll('job="$job",instance=~"$instance"', '') }))
+const queries = [
+  ...alerts,
+  ...ofDashboard,
+  ...recordings.map(({ record, expr }) => ({ alert: record, expr })),
+  ...questions,
+]
 
-describe('the PromQL of docs/metrics.md and of the alerts uses metrics and labels that exist', () => {
+describe('the PromQL of docs/metrics.md, the alerts and the dashboard uses metrics and labels that exist', () => {
   test('the page has PromQL', () => assert.ok(alerts.length > 10 && questions.length > 10))
 
   for (const { alert, expr } of queries)

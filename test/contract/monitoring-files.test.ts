@@ -4,6 +4,7 @@ import { monitoringFiles } from '../../scripts/monitoring/build.ts'
 import { anchorsOf } from '../docs/tables.ts'
 import { read } from '../support/sources.ts'
 import { alerts, recordings } from './alert-rules.ts'
+import { dashboard } from './dashboard-file.ts'
 
 describe('the files that "npm run monitoring" writes', async () => {
   for (const [file, text] of await monitoringFiles())
@@ -44,5 +45,38 @@ describe('docs/alerts.md is the runbook of the alerts', () => {
     const [prefix = ''] = recordings.map(({ record }) => record)
     assert.ok(page.includes(`\`${prefix}\``))
     for (const { record } of recordings) assert.ok(page.includes(/ratio_rate(\w+)$/.exec(record)?.[1] ?? '?'), record)
+  })
+})
+
+describe('dashboards/token-broker.json', () => {
+  test('has the fields that Grafana needs to import and update it', () => {
+    assert.equal(dashboard.uid, 'token-broker')
+    assert.equal(dashboard.schemaVersion, 39)
+    assert.deepEqual(
+      dashboard.templating.list.map(({ name }) => name),
+      ['datasource', 'job', 'instance'],
+    )
+  })
+
+  test('each panel has an id and a title of its own, and a query', () => {
+    for (const key of ['id', 'title'] as const)
+      assert.equal(new Set(dashboard.panels.map(panel => panel[key])).size, dashboard.panels.length, key)
+    for (const { title, type, targets = [] } of dashboard.panels) {
+      assert.equal(targets.length > 0, type !== 'row', title)
+      assert.equal(new Set(targets.map(({ refId }) => refId)).size, targets.length, title)
+      for (const { expr } of targets) assert.doesNotMatch(expr, /\[\d+[smh]\]/, `${title} ignores the time range`)
+    }
+  })
+
+  test('no two panels overlap, and none is wider than the grid', () => {
+    const taken = new Set<string>()
+    for (const { title, gridPos } of dashboard.panels) {
+      assert.ok(gridPos.x + gridPos.w <= 24, title)
+      for (let x = gridPos.x; x < gridPos.x + gridPos.w; x += 1)
+        for (let y = gridPos.y; y < gridPos.y + gridPos.h; y += 1) {
+          assert.ok(!taken.has(`${x},${y}`), title)
+          taken.add(`${x},${y}`)
+        }
+    }
   })
 })

@@ -1,0 +1,214 @@
+import { errorRatio } from './objectives.ts'
+
+/** One panel of the Grafana dashboard. */
+export interface Panel {
+  readonly title: string
+  readonly type: 'stat' | 'timeseries'
+  /** A unit of Grafana. */
+  readonly unit: 'short' | 's' | 'bytes' | 'percentunit' | 'reqps' | 'dateTimeFromNow'
+  /** PromQL, with the variables of the dashboard, and how Grafana names its series. */
+  readonly queries: readonly (readonly [expr: string, legend: string])[]
+  /** One sentence. */
+  readonly description: string
+  /** The value from which on the panel is red; or, with `below`, under which. */
+  readonly red?: { readonly from: number } | { readonly below: number }
+}
+
+/** The selected replicas. */
+const here = 'job="$job",instance=~"$instance"'
+const rate = (series: string) => `rate(${series}[$__rate_interval])`
+const by = (labels: string, series: string) => `sum by (${labels}) (${rate(series)})`
+const quantile = (of: number, histogram: string) =>
+  `histogram_quantile(${of}, ${by('le', `${histogram}_bucket{${here},outcome="ok"}`)})`
+
+const stat = (
+  title: string,
+  unit: Panel['unit'],
+  expr: string,
+  description: string,
+  red?: NonNullable<Panel['red']>,
+): Panel => ({ title, type: 'stat', unit, queries: [[expr, '']], description, ...(red && { red }) })
+
+const lines = (title: string, unit: Panel['unit'], description: string, ...queries: Panel['queries']): Panel => ({
+  title,
+  type: 'timeseries',
+  unit,
+  queries,
+  description,
+})
+
+/** The rows of the dashboard, with the order in which the people on call look at them. */
+export const rows: readonly (readonly [title: string, panels: readonly Panel[]])[] = [
+  [
+    'State',
+    [
+      stat('Ready replicas', 'short', `sum(token_broker_ready{${here}})`, 'Replicas that are ready.', { below: 1 }),
+      stat(
+        'Firing alerts',
+        'short',
+        'count(ALERTS{alertname=~"TokenBroker.+",alertstate="firing"}) or vector(0)',
+        'docs/alerts.md says what to do about each.',
+        { from: 1 },
+      ),
+      stat(
+        'Tokens at risk',
+        'short',
+        `sum(token_broker_cache_entries_at_risk{${here}})`,
+        'Tokens in use whose last refresh failed.',
+        { from: 1 },
+      ),
+      stat(
+        'First token unusable in',
+        's',
+        `min(token_broker_cache_at_risk_usable_seconds{${here}})`,
+        'Time until the first token at risk becomes unusable. No value while no token is at risk.',
+        { below: 300 },
+      ),
+      stat(
+        'Failing upstreams',
+        'short',
+        `count(token_broker_upstream_healthy{${here}} == 0) or vector(0)`,
+        'Upstreams whose last request failed, in all replicas.',
+        { from: 1 },
+      ),
+      stat(
+        'Errors of the broker itself',
+        'percentunit',
+        `${errorRatio('1h')}{job="$job"}`,
+        'Share in the last hour. The objective allows 0.1 % over 30 days. It needs the recorded rules.',
+        { from: 0.001 },
+      ),
+    ],
+  ],
+  [
+    'Requests',
+    [
+      lines('Tokens issued', 'reqps', 'By cache result; docs/metrics.md explains them.', [
+        by('result', `token_broker_cache_requests_total{${here}}`),
+        '{{result}}',
+      ]),
+      lines('Failed requests', 'reqps', 'By endpoint and error code; docs/errors.md explains them.', [
+        by('endpoint, outcome', `token_broker_requests_total{${here},outcome!~"ok|issued"}`),
+        '{{endpoint}} {{outcome}}',
+      ]),
+      lines('Denials', 'reqps', 'Requests of authenticated callers that the policy denied.', [
+        by('endpoint, reason', `token_broker_denials_total{${here}}`),
+        '{{endpoint}} {{reason}}',
+      ]),
+      lines('Credentials that were not verified', 'reqps', 'By issuer and reason.', [
+        by('issuer, outcome', `token_broker_caller_verifications_total{${here},outcome!="verified"}`),
+        '{{issuer}} {{outcome}}',
+      ]),
+    ],
+  ],
+  [
+    'Entra and the identity',
+    [
+      lines('Exchanges', 'reqps', 'Exchanges with Entra, by outcome.', [
+        by('outcome', `token_broker_exchange_duration_seconds_count{${here}}`),
+        '{{outcome}}',
+      ]),
+      lines(
+        'Latency of Entra',
+        's',
+        'Of successful exchanges.',
+        [quantile(0.5, 'token_broker_exchange_duration_seconds'), '50 %'],
+        [quantile(0.95, 'token_broker_exchange_duration_seconds'), '95 %'],
+      ),
+      lines('Latency of the identity endpoint', 's', 'Of successful fetches.', [
+        quantile(0.95, 'token_broker_identity_fetch_duration_seconds'),
+        '95 %',
+      ]),
+      lines('Upstreams', 'short', '1 if the last request succeeded, 0 if it failed.', [
+        `min by (kind, name) (token_broker_upstream_healthy{${here}})`,
+        '{{kind}} {{name}}',
+      ]),
+      lines('Circuit breaker not closed', 'short', '1 while only single exchanges are sent to Entra.', [
+        `1 - token_broker_upstream_circuit_state{${here},state="closed"}`,
+        '{{instance}}',
+      ]),
+      lines(
+        'Exchanges in flight, and the fair queue',
+        'short',
+        'BROKER_UPSTREAM_CONCURRENCY limits the exchanges of each replica.',
+        [`sum(token_broker_upstream_exchanges_in_flight{${here}})`, 'in flight'],
+        [`sum by (queue) (token_broker_fair_queue_length{${here}})`, 'queue: {{queue}}'],
+      ),
+      lines("Fetches of issuers' keys", 'reqps', 'By issuer and outcome.', [
+        by('issuer, outcome', `token_broker_issuer_key_fetches_total{${here}}`),
+        '{{issuer}} {{outcome}}',
+      ]),
+    ],
+  ],
+  [
+    'Cache',
+    [
+      lines(
+        'Cached tokens',
+        'short',
+        'A full cache evicts tokens.',
+        [`sum(token_broker_cache_entries{${here}})`, 'cached'],
+        [`sum(token_broker_cache_max_entries{${here}})`, 'maximum'],
+      ),
+      lines('Evictions', 'reqps', 'Tokens evicted because the cache was full.', [
+        `sum(${rate(`token_broker_cache_evictions_total{${here}}`)})`,
+        'evicted',
+      ]),
+      lines('Refreshes', 'reqps', 'Background refreshes, by outcome.', [
+        by('outcome', `token_broker_cache_refreshes_total{${here}}`),
+        '{{outcome}}',
+      ]),
+      lines('Failures in the negative cache', 'short', 'By level and reason.', [
+        `sum by (level, reason) (token_broker_negative_cache_entries{${here}})`,
+        '{{level}} {{reason}}',
+      ]),
+      lines('Requests that failed from the negative cache', 'reqps', 'By reason.', [
+        by('reason', `token_broker_negative_cache_hits_total{${here}}`),
+        '{{reason}}',
+      ]),
+    ],
+  ],
+  [
+    'Redis',
+    [
+      lines(
+        'Redis and its replicas',
+        'short',
+        'Whether Redis responds, and the live replicas. Empty without Redis.',
+        [`min(token_broker_shared_available{${here}})`, 'responds'],
+        [`max(token_broker_shared_replicas{${here}})`, 'replicas'],
+      ),
+      lines('Look-ups in Redis', 'reqps', 'By outcome.', [
+        by('outcome', `token_broker_shared_lookup_duration_seconds_count{${here}}`),
+        '{{outcome}}',
+      ]),
+    ],
+  ],
+  [
+    'Process and policy',
+    [
+      lines('Event loop delay', 's', '99th percentile since the last scrape.', [
+        `token_broker_event_loop_delay_p99_seconds{${here}}`,
+        '{{instance}}',
+      ]),
+      lines('CPU', 'percentunit', 'Share of one core.', [rate(`process_cpu_seconds_total{${here}}`), '{{instance}}']),
+      lines('Memory', 'bytes', 'Resident memory.', [`process_resident_memory_bytes{${here}}`, '{{instance}}']),
+      lines('Versions', 'short', 'Replicas of each version.', [
+        `count by (version) (token_broker_build_info{${here}})`,
+        '{{version}}',
+      ]),
+      lines('Policy versions', 'short', 'Replicas that have each version of the policy active.', [
+        `count by (sha256) (token_broker_policy_info{${here}})`,
+        '{{sha256}}',
+      ]),
+      lines('Policy file refused', 'short', '1 while the policy file is invalid and an older policy is active.', [
+        `token_broker_policy_refused{${here}}`,
+        '{{instance}}',
+      ]),
+      lines('API keys: days until they expire', 'short', 'By name of the key in the policy.', [
+        `(min by (key) (token_broker_api_key_expiry_timestamp_seconds{${here}}) - time()) / 86400`,
+        '{{key}}',
+      ]),
+    ],
+  ],
+]

@@ -1,0 +1,134 @@
+import assert from 'node:assert/strict'
+import { spawn, type ChildProcess } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { delimiter, join } from 'node:path'
+import { after, describe, test } from 'node:test'
+import { panels as rows } from '../contract/dashboard-file.ts'
+import { rulesFile } from '../contract/alert-rules.ts'
+import { graph, send, startWorld, until, type Closing } from '../support/broker.ts'
+import { freePort } from '../support/ports.ts'
+
+/** The dashboard's queries and the rules in a real Prometheus, which scrapes a broker with planted faults. */
+
+const folders = [join(import.meta.dirname, '../../.tools/bin'), ...(process.env['PATH'] ?? '').split(delimiter)]
+const program = folders.map(folder => join(folder, 'prometheus')).find(file => existsSync(file))
+const withPrometheus = { skip: program === undefined && 'prometheus is neither in .tools/bin nor in PATH' }
+
+interface Found {
+  readonly status: string
+  readonly error?: string
+  readonly data?: { readonly result: readonly object[]; readonly groups: readonly Group[] }
+}
+interface Group {
+  readonly rules: readonly { readonly name: string; readonly health: string; readonly lastError?: string }[]
+}
+
+/** Panels without data in this scenario, by title, and why. */
+const empty: Readonly<Record<string, string>> = {
+  'Redis and its replicas': 'the broker has no Redis',
+  'Look-ups in Redis': 'the broker has no Redis',
+  Refreshes: 'no token is old enough to be refreshed',
+}
+
+/** Starts Prometheus, which scrapes a listener every second. Resolves to its API. */
+async function startPrometheus(closing: Closing, target: string): Promise<(path: string) => Promise<Found>> {
+  const folder = await mkdtemp(join(tmpdir(), 'token-broker-prometheus-'))
+  const configuration = join(folder, 'prometheus.yml')
+  await writeFile(
+    configuration,
+    JSON.stringify({
+      global: { scrape_interval: '1s', evaluation_interval: '1s' },
+      rule_files: [rulesFile],
+      scrape_configs: [{ job_name: 'token-broker', static_configs: [{ targets: [new URL(target).host] }] }],
+    }),
+  )
+  const address = `127.0.0.1:${await freePort()}`
+  const child: ChildProcess = spawn(
+    program ?? 'prometheus',
+    [
+      `--config.file=${configuration}`,
+      `--storage.tsdb.path=${join(folder, 'data')}`,
+      `--web.listen-address=${address}`,
+      '--log.level=error',
+    ],
+    { stdio: 'ignore' },
+  )
+  const exited = new Promise<void>(resolve => child.once('exit', () => resolve()))
+  closing.after(async () => {
+    child.kill('SIGKILL')
+    await exited
+    await rm(folder, { recursive: true, force: true })
+  })
+  await until('Prometheus is ready', async () => {
+    assert.equal(child.exitCode, null, 'Prometheus ended')
+    return send(`http://${address}/-/ready`).then(
+      ({ status }) => status === 200,
+      () => false,
+    )
+  })
+  return async path => JSON.parse((await send(`http://${address}/api/v1/${path}`)).text) as Found
+}
+
+describe('a real Prometheus that scrapes a broker with planted faults', withPrometheus, async () => {
+  if (program === undefined) return
+  const world = await startWorld()
+  const apiKeys = { erp: { sha256: 'a'.repeat(64), expires: '2099-01-01' } }
+  const broker = await world.broker({ after }, { policy: { apiKeys }, environment: { MANAGEMENT_PORT: '0' } })
+  const api = await startPrometheus({ after }, broker.managementUrl)
+  const query = (expr: string) => api(`query?query=${encodeURIComponent(expr)}`)
+  const found = async (expr: string): Promise<readonly object[]> => (await query(expr)).data?.result ?? []
+
+  /** One request of each kind: issued, without consent, denied, not authenticated, and Entra fails. */
+  const plantFaults = async (): Promise<void> => {
+    const of = (tenant: string) => ({ tenant, scope: graph })
+    await broker.requestToken(of('contoso'))
+    await broker.requestToken(of('tailspin'))
+    await broker.requestToken({ tenant: 'contoso', scope: 'https://vault.azure.net/.default' })
+    await broker.requestToken(of('contoso'), { token: 'x.y.z' })
+    world.emulator.fault({ kind: 'server-error', at: 'token' })
+    await broker.requestToken(of('fabrikam'))
+    world.emulator.clearFaults()
+  }
+  await plantFaults()
+  await until('a first scrape', async () => (await found('token_broker_denials_total')).length > 0)
+  // Counters rise between scrapes from here on.
+  await plantFaults()
+  await until(
+    'the recorded rules',
+    async () => (await found('token_broker:availability_errors:ratio_rate1h')).length > 0,
+  )
+  await until('two scrapes', async () => (await found('rate(token_broker_negative_cache_hits_total[1m])')).length > 0)
+
+  for (const { title, queries } of rows)
+    for (const expr of queries)
+      test(`${title}: ${expr.slice(0, 70)}`, async () => {
+        const filled = expr
+          .replaceAll('$job', 'token-broker')
+          .replaceAll('$instance', '.+')
+          .replaceAll('$__rate_interval', '1m')
+        assert.doesNotMatch(filled, /\$/)
+        const { status, error = status, data } = await query(filled)
+        assert.equal(status, 'success', error)
+        assert.equal(data?.result.length === 0, title in empty, `${data?.result.length} series`)
+      })
+
+  test('every rule is evaluated without an error', async () => {
+    const all = async () => (await api('rules')).data?.groups.flatMap(group => group.rules) ?? []
+    await until('all are evaluated', async () => (await all()).every(({ health }) => health !== 'unknown'))
+    const failed = (await all()).filter(({ health }) => health !== 'ok')
+    assert.deepEqual(failed, [])
+    assert.ok((await all()).length > 20)
+  })
+
+  test('an alert without a waiting time fires on its fault, and others do not', async () => {
+    for (let sent = 0; sent < 300; sent += 1) await broker.requestToken({ tenant: 'tailspin', scope: graph })
+    const firing = 'ALERTS{alertstate="firing"}'
+    await until(
+      'it fires',
+      async () => (await found(`${firing} and on() ALERTS{alertname="TokenBrokerNegativeCacheHitsHigh"}`)).length > 0,
+    )
+    assert.equal((await found(`${firing} unless on() ALERTS{alertname="TokenBrokerNegativeCacheHitsHigh"}`)).length, 0)
+  })
+})
