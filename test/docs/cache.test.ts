@@ -27,6 +27,7 @@ import { longestMinExpiresIn } from '../../src/http/schemas/requests.ts'
 import { cacheStatus } from '../../src/http/token-endpoints/token-response.ts'
 import { circuitDefaults } from '../../src/outbound/entra/circuit-breaker.ts'
 import { readRetryAfter, retryAfterPart } from '../../src/outbound/entra/entra-failure.ts'
+import { leastHedges } from '../../src/broker/lib/hedge.ts'
 import { hedgeAfterMs } from '../../src/outbound/entra/entra.ts'
 import { aadstsCodes } from '../../src/outbound/entra/aadsts-codes.ts'
 import { firstBackoffMs, maxRetries } from '../../src/outbound/entra/retry.ts'
@@ -119,6 +120,7 @@ const facts: readonly string[] = [
   `tried up to ${maxRetries} times more (no connection, 408, 429, 5xx, a code for a temporary condition, but not AADSTS50196): after up to ` +
     `${firstBackoffMs} ms, then up to ${firstBackoffMs * 2} ms`,
   `has ${percent(identityShare)} of the time`,
+  `within that time, ${leastHedges} exchanges are made once more`,
   `made once more beside the first after ${seconds(hedgeAfterMs)} (to the identity endpoint: ${seconds(hedgeIdentityAfterMs)})`,
   `no response in time | ${status('upstream_unavailable')} | this ${levelOf('upstream_unavailable', 'timeout')} | ` +
     `${seconds(timeout ?? 0)}, and up to ${random[0]}, ${random[1]}, ${random[2]} … ${random[3]} more |`,

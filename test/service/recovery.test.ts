@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, test } from 'node:test'
 import type { Fault } from '../../emulator/faults.ts'
 import type { Wait } from '../../src/broker/lib/clock.ts'
+import { leastHedges } from '../../src/broker/lib/hedge.ts'
 import { hedgeIdentityAfterMs } from '../../src/broker/tokens/assertion-cache.ts'
 import { hedgeAfterMs } from '../../src/outbound/entra/entra.ts'
 import { graph, observers, sampleCaller, startWorld } from '../support/broker.ts'
@@ -64,4 +65,24 @@ describe('a request that hangs is made once more, and the caller gets the second
         assert.ok(Array.isArray(upstreams) && upstreams.length >= 3)
         assert.doesNotMatch(JSON.stringify(upstreams), /failing/)
       })
+})
+
+test('while Entra hangs for all tenants, few exchanges are made once more, not all of them', async t => {
+  const total = () => emulator.counts().endpoints.token.total
+  const reached = async (requests: number, signal: AbortSignal) => {
+    while (total() < requests && !signal.aborted) await sleep(5)
+  }
+  const hedging = tenants.length + leastHedges
+  let waits = 0
+  /** Hedges begin when all exchanges have arrived, once for each; the deadline passes when the hedges have arrived. */
+  const wait: Wait = async (ms, signal) => {
+    if (ms === hedgeAfterMs && ++waits <= tenants.length) return reached(tenants.length, signal)
+    if (ms === hedgeAfterMs || ms === hedgeIdentityAfterMs) return new Promise(() => undefined)
+    await reached(hedging, signal)
+    return sleep(50)
+  }
+  const broker = await startBroker(t, { policy, wait })
+  emulator.fault({ kind: 'hung', at: 'token' })
+  await Promise.all(tenants.map(tenant => broker.requestToken({ tenant, scope: graph }, { token })))
+  assert.equal(total(), hedging)
 })

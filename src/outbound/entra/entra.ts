@@ -1,5 +1,5 @@
 import { ClientAssertionCredential } from '@azure/identity'
-import { hedged } from '../../broker/lib/hedge.ts'
+import { hedged, Hedges } from '../../broker/lib/hedge.ts'
 import { timed } from '../../broker/lib/timed.ts'
 import { maxLifetimeSeconds, readToken, verifyToken } from '../../broker/tokens/verify-token.ts'
 import type { Clock, Wait } from '../../broker/lib/clock.ts'
@@ -40,11 +40,13 @@ export const hedgeAfterMs = 2_000
  *
  * Every fetch has its own SDK credential, because a long-lived one keeps every token for ever and searches them
  * linearly. The broker's cache is the only one. Rejects with a {@link BrokerError}; does not retry, except once with a
- * renewed assertion. An exchange that hangs is repeated every {@link hedgeAfterMs}; the first response counts.
+ * renewed assertion. An exchange that hangs is repeated every {@link hedgeAfterMs}, as far as {@link Hedges} allow; the first
+ * response counts.
  */
 export function entra(options: EntraOptions): TokenSource {
   const { authority, assertions, clock, events, wait } = options
   const upstream = { kind: 'authority', name: authority } as const
+  const hedges = new Hedges()
   const timedExchange = (grant: Grant, assertion: Assertion, signal: AbortSignal) => {
     const once = (own: AbortSignal) =>
       timed(
@@ -56,7 +58,7 @@ export function entra(options: EntraOptions): TokenSource {
           events.upstreamCalled(upstream, seconds, error)
         },
       )
-    return hedged(once, hedgeAfterMs, signal, wait)
+    return hedged(once, hedgeAfterMs, signal, wait, hedges)
   }
   return async (grant, signal) => {
     const assertion = await assertions.get(signal)

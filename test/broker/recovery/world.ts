@@ -2,7 +2,7 @@ import { createAssertionCache } from '../../../src/broker/tokens/assertion-cache
 import { createCache } from '../../../src/broker/tokens/cache.ts'
 import type { Grant } from '../../../src/broker/authorization/authorize.ts'
 import type { IssuedToken } from '../../../src/broker/events.ts'
-import { hedged } from '../../../src/broker/lib/hedge.ts'
+import { hedged, Hedges } from '../../../src/broker/lib/hedge.ts'
 import { BrokerError, type ErrorCode, type ReasonOf } from '../../../src/errors.ts'
 import { createCircuit } from '../../../src/outbound/entra/circuit-breaker.ts'
 import { hedgeAfterMs } from '../../../src/outbound/entra/entra.ts'
@@ -70,10 +70,11 @@ export function recoveryWorld(seed = 1, charge: (grant: Grant) => void = () => u
     { clock, random, wait, timeoutMs: timeoutMs * identityShare, fetched: () => undefined },
   )
   const circuit = createCircuit({ clock })
+  const hedges = new Hedges()
   const source = withRetries(
     async (grant, signal) => {
       await assertions.get(signal)
-      return hedged(own => exchange(grant, own), hedgeAfterMs, signal, wait)
+      return hedged(own => exchange(grant, own), hedgeAfterMs, signal, wait, hedges)
     },
     { clock, wait, random, timeoutMs, circuit },
   )
