@@ -58,37 +58,38 @@ export const breakages: readonly Breakage[] = [
   {
     title: 'Entra throttles',
     faults: [{ kind: 'throttled', at: 'token', retryAfter: 7 }],
-    effect: '503 upstream_unavailable with Retry-After: nothing is sent for that token for seven seconds.',
+    effect: 'Callers get 503 upstream_unavailable with Retry-After. Nothing is sent for that token for seven seconds.',
   },
   {
     title: 'Entra accepts requests and never responds',
     faults: [{ kind: 'hung', at: 'token' }],
-    effect: '503 upstream_unavailable after five seconds, reason timeout.',
+    effect: 'Callers get 503 upstream_unavailable after five seconds; the reason in the log is timeout.',
   },
   {
     title: 'The federated credential has another subject',
     faults: [{ kind: 'aadsts', code: 700213, at: 'token' }],
-    effect: '502 federation_misconfigured. The remedy has the subject to set.',
+    effect: 'Callers get 502 federation_misconfigured. The remedy has the subject to set.',
   },
   {
     title: 'A tenant has not consented',
     faults: [{ kind: 'aadsts', code: 7000229, at: 'token' }],
-    effect: '403 consent_required, with the URL for the administrator of the tenant.',
+    effect: 'Callers get 403 consent_required, with the URL for the administrator of the tenant.',
   },
   {
     title: "The next response contains another tenant's token",
     faults: [{ kind: 'wrong-tenant', at: 'token', times: 1 }],
-    effect: '502 upstream_invalid: the broker never passes it on.',
+    effect: 'Callers get 502 upstream_invalid. The broker never passes that token on.',
   },
   {
     title: 'The identity endpoint does not accept IDENTITY_HEADER',
     faults: [{ kind: 'client-error', status: 401, at: 'identity' }],
-    effect: 'Nothing at first, because the identity token is cached for a day. A broker that starts now stays unready.',
+    effect:
+      'Nothing changes at first, because the identity token is cached for a day. A broker that starts now stays unready.',
   },
   {
     title: "The keys of the callers' issuer cannot be fetched",
     faults: [{ kind: 'reset', at: 'callers' }],
-    effect: 'Nothing for an hour, because the broker keeps the keys. A broker that starts now stays unready.',
+    effect: 'Nothing changes for an hour, because the broker caches the keys. A broker that starts now stays unready.',
   },
 ]
 
@@ -134,7 +135,7 @@ const breakSection = (localUrl: string): string => `      <section aria-labelled
         <p>Each command replaces all faults. Send a request to the broker after it, and look at the response, at the log of
           <code>npm run dev</code>, and at the state above.</p>
         <article>
-          <h3>Make everything well again</h3>
+          <h3>Remove all faults</h3>
           <pre tabindex="0">curl -X DELETE ${escape(localUrl)}/control/faults</pre>
         </article>${breakages.map(each => proposal(localUrl, each)).join('')}
         <article>

@@ -45,8 +45,8 @@ export const agentCommand: Command = {
     'log-level': text('LEVEL', 'trace, debug, info, warn, error or fatal; default info'),
   },
   exits: [
-    [exitCodes.stopped, 'stopped by a signal, with every request answered'],
-    [exitCodes.failed, 'stopped by an unexpected error, by a second signal, or before every request was answered'],
+    [exitCodes.stopped, 'stopped by a signal, after every request had its response'],
+    [exitCodes.failed, 'stopped by an unexpected error, by a second signal, or before every request had its response'],
     [exitCodes.usage, 'wrong usage of this command'],
     [exitCodes.configuration, 'the flags are invalid; all errors are listed'],
     [exitCodes.listen, 'it cannot listen on the address, port or socket'],

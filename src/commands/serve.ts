@@ -9,8 +9,8 @@ export const serveCommand: Command = {
   about: 'run the broker. Environment variables configure it; docs/configuration.md lists them.',
   options: {},
   exits: [
-    [exitCodes.stopped, 'stopped by a signal, with every request answered'],
-    [exitCodes.failed, 'stopped by an unexpected error, by a second signal, or before every request was answered'],
+    [exitCodes.stopped, 'stopped by a signal, after every request had its response'],
+    [exitCodes.failed, 'stopped by an unexpected error, by a second signal, or before every request had its response'],
     [exitCodes.usage, 'wrong usage of this command'],
     [exitCodes.configuration, 'the environment or the policy is invalid; all errors are listed'],
     [exitCodes.listen, 'it cannot listen on the address or port'],

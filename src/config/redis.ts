@@ -137,7 +137,7 @@ function refusePlain(read: EnvironmentReader, host: string, isInsecure: boolean,
   } else {
     read.addError(
       urlName,
-      'must be rediss://, because anyone on the way could purge and answer in place of Redis; ' +
+      'must be rediss://, because anyone on the way could purge tokens, or respond in place of Redis; ' +
         'redis:// is for loopback, or set BROKER_REDIS_INSECURE=true where the network is trusted',
     )
   }

@@ -127,7 +127,7 @@ class RedisSecondLevel implements SecondLevel {
     return {
       isUp,
       since: this.#availability.since(),
-      detail: isUp ? 'Redis responds.' : 'Redis does not respond; this replica works without it.',
+      detail: isUp ? 'reachable' : 'does not respond; this replica works without Redis',
       replicas: isUp ? this.#replicas.live()?.values().toArray() : undefined,
       replica: this.#options.replica,
     }

@@ -41,11 +41,11 @@ export function contentsOf({ raw }: Pick<X509Certificate, 'raw'>): CertificateCo
   for (const each of list) {
     const [name, ...values] = valuesIn(contentOf(each, tags.sequence))
     const key = contentOf(name, tags.oid).toString('hex')
-    if (extensions.has(key)) throw new Error('an extension is there twice')
+    if (extensions.has(key)) throw new Error('an extension occurs twice')
     // Absent is false, and false must be absent.
     const isCritical = values.length > 1
     if (isCritical) contentOf(values[0], tags.boolean)
-    if (values.length > 2) throw new Error('an extension has more than a value')
+    if (values.length > 2) throw new Error('an extension has more than one value')
     extensions.set(key, { isCritical, value: contentOf(values.at(-1), tags.octets) })
   }
   return { signature: { id: contentOf(id, tags.oid).toString('hex'), parameters }, extensions }
