@@ -96,7 +96,8 @@ describe('the commands of docs/errors.md', withJq, () => {
 describe('the commands of docs/audit.md', withJq, () => {
   const commands = commandsOf('docs/audit.md', '## Queries')
   const caller = '{"kind":"jwt","issuer":"emulator","subject":"sample-caller"}'
-  test('are these', () => assert.deepEqual([...commands.keys()], ['Who got', 'What the', 'Who gets', 'What was']))
+  const names = ['Who got', 'What the', 'Who gets', 'What was', 'One tenant', 'Which callers']
+  test('are these', () => assert.deepEqual([...commands.keys()], names))
 
   test('who got a token that was found somewhere', () => {
     const lines = run(commands.get('Who got') ?? '', { TOKEN: String(issued.json['access_token']) })
@@ -115,9 +116,50 @@ describe('the commands of docs/audit.md', withJq, () => {
     assert.deepEqual(run(commands.get('Who gets') ?? ''), [['2', 'sample', tenant, 'default', caller]])
   })
 
+  test('one tenant since a time', () => {
+    const command = (commands.get('One tenant') ?? '').replace(/10000000-[\w-]+/, tenant)
+    const since = (time: string) => run(command.replace('2026-01-31T08:00:00Z', time))
+    const all = since('2000-01-01T00:00:00Z')
+    assert.deepEqual(
+      all.map(([, ...cells]) => cells),
+      Array.from({ length: 2 }, () => ['token.issued', 'issued', '-', 'sample-caller']),
+    )
+    assert.deepEqual(since('9999-01-01T00:00:00Z'), [])
+  })
+
+  test('which callers are denied, where and why', () => {
+    assert.deepEqual(run(commands.get('Which callers') ?? ''), [
+      ['2', 'tokens', 'unknown_target', caller],
+      ['1', 'health', 'no_rule', caller],
+    ])
+  })
+
   test('what was issued under a policy', () => {
     const command = commands.get('What was') ?? ''
     assert.equal(run(command.replace('7bb0ca60', policy.slice(0, 8))).length, 2)
     assert.deepEqual(run(command.replace('7bb0ca60', 'ffffffff')), [])
   })
+})
+
+describe('the queries of docs/audit.md for Log Analytics and Loki', () => {
+  const page = read('docs/audit.md')
+  const fields = new Set(
+    [...page.matchAll(/^\| `(\w+)` \| (?:text|number|object|list) \|/gm)].map(([, field]) => field),
+  )
+  const events = new Set([...page.matchAll(/^\| `([a-z_]+\.[a-z_]+)` \| `/gm)].map(([, event]) => event))
+
+  for (const [language, field] of [
+    ['kusto', /\bline\.(\w+)/g],
+    ['logql', /(?:json |, )\w+="(\w+)/g],
+  ] as const)
+    test(`use fields and events that exist (${language})`, () => {
+      const blocks = blocksOf(page, language).join()
+      const named = [...blocks.matchAll(field)].map(([, name]) => name)
+      const compared = [...blocks.matchAll(/\b((?:token|operation)\.[a-z_]+)/g)].map(([, event]) => event)
+      assert.ok(named.length > 5 && compared.length >= 3)
+      assert.deepEqual(
+        [named.filter(name => !fields.has(name ?? '')), compared.filter(event => !events.has(event ?? ''))],
+        [[], []],
+      )
+    })
 })
