@@ -6,6 +6,7 @@ import { EnvironmentReader, type Environment } from './environment.ts'
 import { clouds } from './clouds.ts'
 import { readProxy, refuseUnreadableProxies, type ProxySettings } from './proxy.ts'
 import { readRedis, type RedisSettings } from './redis.ts'
+import { readTracing, type TracingSettings } from './tracing.ts'
 
 /** Where the broker gets its client assertion. */
 export type IdentitySettings =
@@ -46,6 +47,8 @@ export interface Config extends ClientSettings {
   readonly proxy: ProxySettings | undefined
   /** Where replicas share tokens. Without it, each replica works alone. */
   readonly redis: RedisSettings | undefined
+  /** Where spans are sent. Without it, nothing is traced. */
+  readonly tracing: TracingSettings | undefined
   readonly cacheMaxEntries: number
   readonly minRemainingSeconds: number
   /** Milliseconds for one whole exchange, including the request for the identity token. */
@@ -86,6 +89,7 @@ export function readConfig(environment: Environment): Config {
     identity: readIdentity(read, authority),
     proxy: readProxy(read),
     redis: readRedis(read),
+    tracing: readTracing(read),
     cacheMaxEntries: read.integer('BROKER_CACHE_MAX_ENTRIES', 10_000, 1, 10_000_000),
     minRemainingSeconds: read.integer('BROKER_MIN_REMAINING_SECONDS', 60, 0, 3_600),
     upstreamTimeoutMs: read.integer('BROKER_UPSTREAM_TIMEOUT_MS', 5_000, 100, 60_000),

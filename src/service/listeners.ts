@@ -24,7 +24,7 @@ const graceMs = 1_000
 /** What both listeners' operations endpoints need; only the credential of `/metrics` differs. */
 type SharedOperations = Omit<Operations, 'openMetrics'>
 
-interface ListenerOptions extends Pick<AppOptions, 'log' | 'isDraining'> {
+interface ListenerOptions extends Pick<AppOptions, 'log' | 'isDraining' | 'spans'> {
   readonly events: Pick<Events, 'responded' | 'headerIgnored' | 'connectionDropped'>
   readonly loop: LoopClocks
   /** Milliseconds since 1970. */
@@ -37,7 +37,7 @@ interface ListenerOptions extends Pick<AppOptions, 'log' | 'isDraining'> {
  */
 export async function buildListeners(
   config: Config,
-  { log, isDraining, loop, now, events: { responded, headerIgnored, connectionDropped } }: ListenerOptions,
+  { loop, now, events: { responded, headerIgnored, connectionDropped }, ...common }: ListenerOptions,
   parts: SharedOperations & Purge & { readonly tokenService: TokenService },
   authorities: FollowedAuthorities | undefined,
 ) {
@@ -62,12 +62,12 @@ export async function buildListeners(
   const { trustedProxies, clientCertHeader } = config
   const current = () => authorities?.current()
   const peers = { trustedProxies, clientCertHeader, authorities: current, now, headerIgnored }
-  const settings = { log, isDraining, responded, connectionDropped, peers, tls: tls && { ...tls, ca: current()?.pem } }
+  const settings = { ...common, responded, connectionDropped, peers, tls: tls && { ...tls, ca: current()?.pem } }
   const { management: own } = config
   const app = buildApp(settings, own ? main : [...main, operations(false)])
   const management = own && buildApp(settings, [operations(true)])
   app.addHook('onListen', overload.start)
-  const unwatch = followTls(config, [app, management], tls, authorities, log)
+  const unwatch = followTls(config, [app, management], tls, authorities, common.log)
   return {
     app,
     management,

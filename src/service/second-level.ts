@@ -49,6 +49,7 @@ export const connectSecondLevel: CreateSecondLevel = async (config, runtime, { e
     replica: replicaName(),
     report,
     clock: runtime.clock,
+    spans: runtime.spans,
     wait: runtime.wait ?? ((ms, signal) => sleep(ms, undefined, { signal })),
     events,
     minRemainingSeconds,
@@ -67,7 +68,7 @@ function credentialsOf({ redis, identity, upstreamTimeoutMs: timeoutMs }: Config
   if (redis?.auth.kind === 'password') return passwordFile(redis.auth.passwordFile, redis.auth.username)
   if (redis?.auth.kind !== 'entra' || identity.source !== 'managed-identity') return noCredentials
   // The same identity as for Entra, with a token for another resource.
-  const source = managedIdentity({ ...identity, audience: redisResource }, runtime.clock)
+  const source = managedIdentity({ ...identity, audience: redisResource }, runtime.clock, runtime.spans)
   return entraCredentials(createAssertionCache(source, { ...runtime, timeoutMs, fetched: () => undefined }))
 }
 

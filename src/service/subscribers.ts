@@ -119,11 +119,16 @@ export const subscriberSettingsOf = ({
   authority,
   clientCaFile,
   proxy,
+  tracing,
 }: Config): SubscriberSettings => ({
   audit,
   logLevel,
   certificates: clientCaFile !== undefined,
-  secrets: [...(identity.source === 'managed-identity' ? [identity.header] : []), ...(proxy?.secrets ?? [])],
+  secrets: [
+    ...(identity.source === 'managed-identity' ? [identity.header] : []),
+    ...(proxy?.secrets ?? []),
+    ...(tracing?.secrets ?? []),
+  ],
   upstreams: policy => [
     identityUpstream(identity),
     { kind: 'authority', name: authority },

@@ -10,11 +10,12 @@ import { readyKeys } from '../broker/authentication/jwks.ts'
 import { createRateLimits, type RateLimits } from '../broker/authorization/rate-limits.ts'
 import { createAuthorizeOperation } from '../broker/authorization/authorize-operation.ts'
 import { createAuthorize } from '../broker/authorization/authorize.ts'
+import { noSpans } from '../broker/lib/spans.ts'
 import type { Policy } from '../broker/policy/model.ts'
 import { createReadiness, type Need } from '../broker/readiness.ts'
 import { createActivePolicy, type ActivePolicy } from '../broker/authorization/active-policy.ts'
 import { createSignatureLimiter } from '../broker/authentication/signature-limiter.ts'
-import type { AssertionSource, Events } from '../broker/events.ts'
+import type { AssertionSource, Events, TokenSource } from '../broker/events.ts'
 import type { Config } from '../config/config.ts'
 import { createSubscribers, identityUpstream, subscriberSettingsOf } from './subscribers.ts'
 import { createCircuit } from '../outbound/entra/circuit-breaker.ts'
@@ -26,6 +27,7 @@ import { withRetries } from '../outbound/entra/retry.ts'
 import { workloadIdentity } from '../outbound/entra/workload-identity.ts'
 import { connectSecondLevel, type CreateSecondLevel } from './second-level.ts'
 import { startPolicyReloader } from './policy-reload.ts'
+import { connectTracing } from './tracing.ts'
 import { buildListeners } from './listeners.ts'
 import type { Logs } from '../telemetry/log.ts'
 import { notReadyYet } from '../telemetry/not-ready.ts'
@@ -79,17 +81,18 @@ export async function wire(
   })
   const { log, events, telemetry } = subscribers
   const { upstreamTimeoutMs: timeoutMs } = config
+  const { tracing, traced } = await connectTracing(config, runtime, log)
   const reloader = await startPolicyReloader(config, active, { clock, timeoutMs, egress: egressOf(config), ...events })
-  const assertions = connectIdentity(config, runtime, events.upstreamCalled)
+  const assertions = connectIdentity(config, traced, events.upstreamCalled)
   const authorities = config.clientCaFile === undefined ? undefined : await followAuthorities(config.clientCaFile)
   const deciders = createDeciders(active, authorities, assertions, clock, events)
-  const exchanges = connectEntra(config, runtime, assertions, events)
-  const settings = { config, runtime, ...subscribers }
+  const exchanges = connectEntra(config, traced, assertions, events)
+  const settings = { config, runtime: traced, ...subscribers }
   const { cache, secondLevel } = await connectCache(createSecondLevel, settings, exchanges, deciders.limits)
   const tokenService = createTokenService(deciders, cache, events)
   const readiness = createReadiness(needsOf(assertions, reloader.issuers), notReadyYet(log), random)
   const operations = { ...telemetry, ...operationsOf(cache, events), tokenService, events }
-  const listening = { log, isDraining, events, loop, now: clock.now }
+  const listening = { log, isDraining, events, loop, now: clock.now, spans: tracing?.server }
   const servers = await orClose(buildListeners(config, listening, operations, authorities), secondLevel)
   await secondLevel?.start()
 
@@ -103,8 +106,7 @@ export async function wire(
     watchPolicy: () => reloader.watch(err => log.warn({ err }, policyNotWatched)),
     close: async () => {
       stopping.abort()
-      await closeInTurn(reloader, servers, secondLevel, telemetry)
-      sink.flush()
+      await closeInTurn(reloader, servers, secondLevel, telemetry, tracing, { close: () => sink.flush() })
     },
   }
 }
@@ -205,7 +207,10 @@ function connectEntra(config: Config, runtime: Runtime, assertions: AssertionSou
   const { authority, upstreamTimeoutMs: timeoutMs } = config
   const egress = egressOf(config, true)
   const exchanges = entra({ ...runtime, authority, egress, assertions, events })
-  return { circuit, source: withRetries(exchanges, { ...runtime, circuit, timeoutMs }) }
+  const source = withRetries(exchanges, { ...runtime, circuit, timeoutMs })
+  const { spans = noSpans } = runtime
+  const traced: TokenSource = (grant, signal) => spans.exchange(() => source(grant, signal))
+  return { circuit, source: traced }
 }
 
 function connectIdentity(
@@ -216,7 +221,7 @@ function connectIdentity(
   const upstream = identityUpstream(identity)
   const fetched: Observer = (seconds, error) => upstreamCalled(upstream, seconds, error)
   return identity.source === 'managed-identity'
-    ? createAssertionCache(managedIdentity(identity, runtime.clock), {
+    ? createAssertionCache(managedIdentity(identity, runtime.clock, runtime.spans), {
         ...runtime,
         timeoutMs: upstreamTimeoutMs * identityShare,
         fetched,

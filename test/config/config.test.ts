@@ -57,6 +57,7 @@ describe('the required variables', () => {
       },
       proxy: undefined,
       redis: undefined,
+      tracing: undefined,
       cacheMaxEntries: 10_000,
       minRemainingSeconds: 60,
       upstreamTimeoutMs: 5_000,

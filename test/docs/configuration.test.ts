@@ -4,6 +4,7 @@ import { parseAllDocuments } from 'yaml'
 import { isObject } from '../../src/broker/lib/json-members.ts'
 import { type Config, readConfig } from '../../src/config/config.ts'
 import type { Environment } from '../../src/config/environment.ts'
+import { samplers } from '../../src/config/tracing.ts'
 import { configurationErrorsOf } from '../support/config-errors.ts'
 import { aks, managed, namesRead, platform, workload } from '../support/settings.ts'
 import { blocksOf, rowsOf, sectionOf } from './tables.ts'
@@ -18,6 +19,7 @@ const redis: Environment = { BROKER_REDIS_URL: 'rediss://redis.example', BROKER_
 const around = (name: string): Environment => ({
   ...(name.startsWith('AZURE_') ? workload : managed),
   ...(name === 'MANAGEMENT_HOST' && { MANAGEMENT_PORT: '9090' }),
+  ...(name.startsWith('OTEL_') && { OTEL_EXPORTER_OTLP_ENDPOINT: 'http://localhost:4318' }),
   ...(name.startsWith('BROKER_REDIS_') && name !== 'BROKER_REDIS_URL' && redis),
 })
 
@@ -59,6 +61,10 @@ const values: Readonly<Record<string, (config: Config) => unknown>> = {
   BROKER_UPSTREAM_TIMEOUT_MS: config => config.upstreamTimeoutMs,
   BROKER_UPSTREAM_CONCURRENCY: config => config.upstreamConcurrency,
   BROKER_DRAIN_SECONDS: config => config.drainSeconds,
+  OTEL_EXPORTER_OTLP_PROTOCOL: config => config.tracing && 'http/protobuf',
+  OTEL_SERVICE_NAME: config => config.tracing?.serviceName,
+  OTEL_TRACES_SAMPLER: config => config.tracing?.ratio === 1 && samplers[0],
+  OTEL_TRACES_SAMPLER_ARG: config => config.tracing?.ratio,
   BROKER_AUDIT: config => config.audit,
   LOG_LEVEL: config => config.logLevel,
 }
@@ -82,7 +88,7 @@ describe('the values are what the table says', () => {
       const needed = name === 'BROKER_CLIENT_CERT_HEADER' ? proxies : {}
       const faults = (value: string) => configurationErrorsOf({ ...around(name), ...needed, [name]: value })
       const [, least, most] = /whole number from (\d+) to (\d+)/.exec(faults('999999999').join()) ?? []
-      const choices = /must be one of ([a-z, -]+); got "\?"$/.exec(faults('?').join())?.[1]?.split(', ')
+      const choices = /must be one of ([a-z_, -]+); got "\?"$/.exec(faults('?').join())?.[1]?.split(', ')
       const isSwitch = faults('?').join().endsWith('must be true or false; got "?"')
       const words = isSwitch ? ['true', 'false'] : choices
       if (least !== undefined && most !== undefined) {

@@ -1,3 +1,5 @@
+import type { Spans } from './spans.ts'
+
 /** Wall time and monotonic time, both in milliseconds. Injected, so that tests move time instead of sleeping. */
 export interface Clock {
   /** Milliseconds since 1970 (as `Date.now`). May jump. */
@@ -29,6 +31,8 @@ export interface Runtime {
   readonly loop: LoopClocks
   /** Measures how long callers and requests to Entra and the identity endpoint wait. Default: a timer. */
   readonly wait?: Wait
+  /** The spans of requests to other servers. Default: none. */
+  readonly spans?: Spans
 }
 
 /** The system's clocks, and `Math.random`. */

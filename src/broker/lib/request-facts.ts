@@ -5,6 +5,6 @@ export interface RequestFacts {
   readonly endpoint: string
   /** The client's address: the peer's, or the one that a trusted proxy reports. */
   readonly address: string
-  /** The caller's trace, if the request says of which one it is a part: 32 lower-case hexadecimal digits. */
+  /** The trace of which the request is a part, if it is known: 32 lower-case hexadecimal digits. */
   readonly traceId?: string | undefined
 }

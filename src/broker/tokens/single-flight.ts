@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
 import { asBrokerError, BrokerError } from '../../errors.ts'
 import type { CachedToken } from './cached-token.ts'
 import type { Clock, Wait } from '../lib/clock.ts'
@@ -201,7 +202,8 @@ class KeyedSingleFlight implements SingleFlight {
       isProbe,
       servedFromNegativeCache: false,
       task: this.#options.queue.task(
-        () => this.#fetch(shared),
+        // It is a part of the request that causes it, whichever request makes it start.
+        AsyncLocalStorage.bind(() => this.#fetch(shared)),
         () => this.#remove(shared),
       ),
     }

@@ -17,7 +17,7 @@ import { KnownPaths } from './known-paths.ts'
 import { addPeerLookup, type PeerOptions } from './peers.ts'
 import { errorOf, limitHeaders, problemDetails, type Protocol } from './problems.ts'
 import { addRequestChecks } from './request-checks.ts'
-import { traceIdOf } from './trace-parent.ts'
+import { addServerSpans, traceIdOf } from './server-spans.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -56,6 +56,8 @@ export interface AppOptions {
   readonly handshakeMs?: number
   /** Milliseconds in which a request must arrive, with its body. */
   readonly arrivalMs?: number
+  /** Makes the spans of requests; absent if tracing is off. */
+  readonly spans?: Parameters<typeof addServerSpans>[1]
 }
 
 /** A server's own certificate, and the authorities of its clients' certificates. */
@@ -179,6 +181,7 @@ export function buildApp(options: AppOptions, routes: readonly AddRoutes[]): Fas
   app.decorateRequest('facts', undefined)
   app.setErrorHandler((thrown, request, reply) => sendProblem(parts, thrown, request, reply))
 
+  addServerSpans(app, options.spans)
   addRequestChecks(app, options.isDraining)
   addAll(app, parts, routes)
   return app
@@ -222,7 +225,7 @@ function sendProblem(
   const error = errorOf(thrown)
   closeIfEarly(request, reply)
   if (error.code === 'internal_error') {
-    const ids = { request_id: request.id, trace_id: traceIdOf(request.headers) }
+    const ids = { request_id: request.id, trace_id: traceIdOf(request) }
     log.error({ ...ids, err: error.cause ?? error }, 'request failed unexpectedly')
   }
   responded(request.routeOptions.config.endpoint ?? noEndpoint, error.code)

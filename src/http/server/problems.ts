@@ -1,7 +1,7 @@
 import type { FastifyRequest } from 'fastify'
 import { membersOf } from '../../broker/lib/json-members.ts'
 import { asBrokerError, BrokerError, errorTable, type ErrorCode, type LimitFacts } from '../../errors.ts'
-import { traceIdOf } from './trace-parent.ts'
+import { traceIdOf, type TracedRequest } from './server-spans.ts'
 
 /** The response to a request that failed: RFC 9457 problem details, or the error of another protocol. */
 export interface Problem {
@@ -12,7 +12,7 @@ export interface Problem {
 }
 
 /** The parts of a request on which the response to its failure can depend. */
-export type FailedRequest = Pick<FastifyRequest, 'id' | 'body' | 'headers'>
+export type FailedRequest = Pick<FastifyRequest, 'id' | 'body' | 'headers'> & TracedRequest
 
 /** How an endpoint reports errors. One value per protocol; `openapi.yaml` is made from the same value. */
 export interface Protocol {
@@ -31,12 +31,12 @@ export const problemDetails: Protocol = {
   errorSchema: 'Problem',
   mediaType: 'application/problem+json',
   statusOf: code => errorTable[code].status,
-  writeError: (error, { id, headers }) => problemOf(error, id, traceIdOf(headers)),
+  writeError: (error, request) => problemOf(error, request.id, traceIdOf(request)),
 }
 
 /**
  * An error as `application/problem+json`.
- * @param traceId the caller's trace, if the request named one
+ * @param traceId the trace of which the request is a part, if it is known
  */
 export function problemOf(error: BrokerError, requestId: string, traceId?: string): Problem {
   const { status, title } = errorTable[error.code]

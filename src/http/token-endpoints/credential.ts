@@ -4,7 +4,7 @@ import type { Credential } from '../../broker/authentication/credential.ts'
 import type { TokenService } from '../../broker/issue-token.ts'
 import type { RequestFacts } from '../../broker/lib/request-facts.ts'
 import { asBrokerError } from '../../errors.ts'
-import { traceIdOf } from '../server/trace-parent.ts'
+import { traceIdOf } from '../server/server-spans.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -59,7 +59,7 @@ export function authenticateBy(
   done: HookHandlerDoneFunction,
 ): void {
   const { peers } = request.server
-  const traceId = traceIdOf(request.headers)
+  const traceId = traceIdOf(request)
   const facts = { requestId: request.id, endpoint, address: peers.addressOf(request), traceId }
   const accept = (caller: Caller): void => {
     request.caller = caller

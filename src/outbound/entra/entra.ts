@@ -4,6 +4,7 @@ import { timed } from '../../broker/lib/timed.ts'
 import { maxLifetimeSeconds, readToken, verifyToken } from '../../broker/tokens/verify-token.ts'
 import type { Clock, Wait } from '../../broker/lib/clock.ts'
 import { membersOfJson } from '../../broker/lib/json-members.ts'
+import type { Spans } from '../../broker/lib/spans.ts'
 import type { Grant } from '../../broker/authorization/authorize.ts'
 import type { Assertion, AssertionSource, Events, IssuedToken, TokenSource } from '../../broker/events.ts'
 import { BrokerError } from '../../errors.ts'
@@ -25,6 +26,7 @@ export interface EntraOptions {
   readonly events: Pick<Events, 'upstreamCalled' | 'opaqueToken'>
   /** Measures how long an exchange hangs. Default: a timer. */
   readonly wait?: Wait
+  readonly spans?: Spans
 }
 
 /**
@@ -77,10 +79,10 @@ export function entra(options: EntraOptions): TokenSource {
 async function exchange(
   grant: Grant,
   assertion: Assertion,
-  { authority, egress, clock, events }: EntraOptions,
+  { authority, egress, clock, events, spans }: EntraOptions,
   signal: AbortSignal,
 ): Promise<IssuedToken> {
-  const client = new EntraHttpClient(authority, egress, signal)
+  const client = new EntraHttpClient(authority, egress, signal, spans)
   const credential = new ClientAssertionCredential(
     grant.tenant,
     grant.clientId,

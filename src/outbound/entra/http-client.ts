@@ -4,6 +4,7 @@ import {
   type PipelineRequest,
   type PipelineResponse,
 } from '@azure/core-rest-pipeline'
+import { noSpans, type Spans } from '../../broker/lib/spans.ts'
 import { agentFor, type Egress } from '../network/egress.ts'
 
 // Both hops, broker → identity endpoint and broker → Entra: the HTTP client below the Azure SDK, with a limit of size,
@@ -38,16 +39,19 @@ export class EntraHttpClient implements HttpClient {
   readonly #origin: string
   readonly #egress: Egress
   readonly #signal: AbortSignal
+  readonly #spans: Spans
 
   /**
    * @param url any URL of the only allowed origin
    * @param egress the connections; the SDK's own choice of a proxy is replaced
    * @param signal aborts at the fetch's deadline
+   * @param spans each request is one; none has the query, or a header
    */
-  constructor(url: string, egress: Egress, signal: AbortSignal) {
+  constructor(url: string, egress: Egress, signal: AbortSignal, spans = noSpans) {
     this.#origin = new URL(url).origin
     this.#egress = egress
     this.#signal = signal
+    this.#spans = spans
   }
 
   async sendRequest(request: PipelineRequest): Promise<PipelineResponse> {
@@ -59,10 +63,16 @@ export class EntraHttpClient implements HttpClient {
     }
   }
 
-  async #send(request: PipelineRequest): Promise<PipelineResponse> {
+  #send(request: PipelineRequest): Promise<PipelineResponse> {
     const url = new URL(request.url)
     if (url.origin !== this.#origin) throw new Error(`refused to send a request to another origin than ${this.#origin}`)
     this.response = undefined
+    const { method } = request
+    const call = { name: method, attributes: attributesOf(method, url), status: () => this.response?.status }
+    return this.#spans.call(call, () => this.#exchange(request, url))
+  }
+
+  async #exchange(request: PipelineRequest, url: URL): Promise<PipelineResponse> {
     request.abortSignal = this.#signal
     request.agent = agentFor(url, this.#egress)
     request.streamResponseStatusCodes = new Set([Number.POSITIVE_INFINITY])
@@ -79,6 +89,14 @@ export class EntraHttpClient implements HttpClient {
     return { status: response.status, headers: response.headers, request, bodyAsText: body }
   }
 }
+
+/** By OpenTelemetry's semantic conventions for HTTP, without the query. */
+const attributesOf = (method: string, { protocol, origin, hostname, port, pathname }: URL) => ({
+  'http.request.method': method,
+  'server.address': hostname,
+  'server.port': Number(port || (protocol === 'https:' ? 443 : 80)),
+  'url.full': `${origin}${pathname}`,
+})
 
 /** The text of a body; `undefined` if it is too large. */
 async function readLimited(stream: NodeJS.ReadableStream | undefined): Promise<string | undefined> {

@@ -4,6 +4,7 @@ import { ManagedIdentityApplication, type INetworkModule, type NetworkResponse }
 import type { Clock } from '../../broker/lib/clock.ts'
 import type { Assertion } from '../../broker/events.ts'
 import { membersOfJson } from '../../broker/lib/json-members.ts'
+import type { Spans } from '../../broker/lib/spans.ts'
 import { maxLifetimeSeconds, visible } from '../../broker/tokens/verify-token.ts'
 import { BrokerError, type PartsOf } from '../../errors.ts'
 import { retryAfterPart } from './entra-failure.ts'
@@ -70,6 +71,7 @@ async function send<T>(
 export function managedIdentity(
   settings: ManagedIdentitySettings,
   { now }: Pick<Clock, 'now'>,
+  spans?: Spans,
 ): (signal: AbortSignal) => Promise<Assertion> {
   const application = new ManagedIdentityApplication({
     managedIdentityIdParams: { userAssignedClientId: settings.clientId },
@@ -78,7 +80,7 @@ export function managedIdentity(
   const request = { resource: settings.audience, forceRefresh: true }
 
   return async signal => {
-    const client = new EntraHttpClient(settings.endpoint, direct, signal)
+    const client = new EntraHttpClient(settings.endpoint, direct, signal, spans)
     try {
       await currentClient.run(client, () => application.acquireToken(request))
       // MSAL reads the body only.

@@ -1,4 +1,5 @@
 import { LRUCache } from 'lru-cache'
+import type { Spans } from '../../broker/lib/spans.ts'
 import type { Grant } from '../../broker/authorization/authorize.ts'
 import type { SecondLevelEvents } from '../../broker/events.ts'
 import type { Clock, Wait } from '../../broker/lib/clock.ts'
@@ -38,6 +39,8 @@ export interface RedisSecondLevelOptions {
   readonly minRemainingSeconds: number
   /** The longest time that a caller waits, in milliseconds. */
   readonly timeoutMs: number
+  /** Each request to Redis is one. Default: none. */
+  readonly spans?: Spans | undefined
 }
 
 /** Creates the second level on Redis or Valkey. It uses the connection once it is started. */
@@ -62,11 +65,11 @@ class RedisSecondLevel implements SecondLevel {
   #heartbeats: NodeJS.Timeout | undefined
 
   constructor(options: RedisSecondLevelOptions) {
-    const { connection, clock, ring, wait, replica, events, timeoutMs } = options
+    const { connection, clock, spans, ring, wait, replica, events, timeoutMs } = options
     this.#options = options
     this.#lastBeat = clock.monotonic()
     this.#availability = createAvailability(clock, events.secondLevelChanged)
-    this.#store = createStore(connection, this.#availability, clock)
+    this.#store = createStore(connection, this.#availability, clock, spans)
     this.#replicas = createReplicas(replica, clock)
     const sealer = createSealer(ring)
     const shared = { ...options, store: this.#store, sealer }

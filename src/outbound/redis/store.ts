@@ -1,4 +1,5 @@
 import type { Clock } from '../../broker/lib/clock.ts'
+import { noSpans, type ClientCall, type Spans } from '../../broker/lib/spans.ts'
 import type { Availability } from './availability.ts'
 import { messageOf } from '../../errors.ts'
 import type { RedisCommand } from './connection/client.ts'
@@ -34,14 +35,20 @@ export class StoreUnavailable extends Error {
 const isRefusal = (thrown: unknown): boolean => /^[A-Z]{2,} /.test(messageOf(thrown))
 
 /** Puts the circuit breaker in front of a connection. */
-export function createStore(connection: RedisConnection, availability: Availability, clock: Clock): Store {
+export function createStore(
+  connection: RedisConnection,
+  availability: Availability,
+  clock: Clock,
+  spans: Spans = noSpans,
+): Store {
   return {
     isUp: () => connection.isConnected() && availability.isUp(),
     async send(commands, deadlineMs, atomic = false) {
       if (!connection.isConnected() || !availability.mayTry()) throw new StoreUnavailable()
       const sentAt = clock.monotonic()
       try {
-        const replies = await connection.send(commands, deadlineMs, atomic)
+        const call = callOf(commands, atomic)
+        const replies = await spans.call(call, () => connection.send(commands, deadlineMs, atomic))
         availability.succeeded()
         return replies
       } catch (thrown) {
@@ -50,6 +57,19 @@ export function createStore(connection: RedisConnection, availability: Availabil
         else availability.failed(sentAt)
         throw new StoreUnavailable(thrown)
       }
+    },
+  }
+}
+
+/** By OpenTelemetry's semantic conventions for databases: names of commands, and none of their arguments. */
+function callOf(commands: readonly RedisCommand[], atomic: boolean): ClientCall {
+  const name = commands.length === 1 ? String(commands[0]?.[0]) : atomic ? 'MULTI' : 'PIPELINE'
+  return {
+    name,
+    attributes: {
+      'db.system.name': 'redis',
+      'db.operation.name': name,
+      ...(commands.length > 1 && { 'db.operation.batch.size': commands.length }),
     },
   }
 }

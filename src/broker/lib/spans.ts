@@ -1,0 +1,37 @@
+/** A request to another server, as its span describes it. No value may be a credential, or text from another server. */
+export interface ClientCall {
+  readonly name: string
+  readonly attributes: Readonly<Record<string, string | number>>
+  /** The HTTP status of the response; `undefined` if none came, or the protocol is not HTTP. */
+  readonly status?: () => number | undefined
+}
+
+/** Spans below the one of the request under way. Without one, as in the background at the start, there are none. */
+export interface Spans {
+  /** Runs what obtains a token while callers wait: an INTERNAL span, of which the requests to other servers are parts. */
+  readonly exchange: <T>(work: () => Promise<T>) => Promise<T>
+  /** Runs one request to another server: a CLIENT span. The result is returned, and an error thrown, unchanged. */
+  readonly call: <T>(call: ClientCall, work: () => Promise<T>) => Promise<T>
+}
+
+/** No spans: tracing is off. */
+export const noSpans: Spans = { exchange: work => work(), call: (_call, work) => work() }
+
+/** The span of one request that the broker serves. */
+export interface ServerSpan {
+  /** 32 lower-case hexadecimal digits: the caller's trace, or a new one. */
+  readonly traceId: string
+  /** Runs work as a part of the request. */
+  readonly run: (work: () => void) => void
+  /**
+   * Ends the span once the response is written.
+   * @param route the route's path as it is defined, which has no values of the caller; `undefined` without a route
+   */
+  readonly end: (status: number, route: string | undefined) => void
+}
+
+/** Begins the span of each request that the broker serves. */
+export interface ServerSpans {
+  /** @param traceparent the request's header, as it was received */
+  readonly begin: (method: string, traceparent: string | undefined) => ServerSpan
+}

@@ -1,0 +1,35 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { ClientCall } from '../../../src/broker/lib/spans.ts'
+import { createStore } from '../../../src/outbound/redis/store.ts'
+import { TestClock } from '../../support/broker.ts'
+
+test('each request to Redis is a span with the names of commands, and none of their arguments', async () => {
+  const calls: ClientCall[] = []
+  const connection = { isConnected: () => true, send: () => Promise.resolve([null]) }
+  const availability = { isUp: () => true, mayTry: () => true, succeeded: () => undefined, failed: () => undefined }
+  const spans = {
+    exchange: <T>(work: () => Promise<T>) => work(),
+    call: <T>(call: ClientCall, work: () => Promise<T>) => {
+      calls.push(call)
+      return work()
+    },
+  }
+  const store = createStore(connection as never, availability as never, new TestClock(), spans)
+  const [get, set] = [
+    ['GET', 'a-secret'],
+    ['SET', 'a-secret', 'another'],
+  ] as const
+  await store.send([get], 100)
+  await store.send([get, set], 100)
+  await store.send([get, set], 100, true)
+  assert.deepEqual(
+    calls.map(({ name, attributes }) => [name, attributes['db.operation.batch.size']]),
+    [
+      ['GET', undefined],
+      ['PIPELINE', 2],
+      ['MULTI', 2],
+    ],
+  )
+  assert.ok(!JSON.stringify(calls).includes('secret'))
+})

@@ -1,0 +1,207 @@
+import assert from 'node:assert/strict'
+import { describe, type TestContext, test } from 'node:test'
+import { sample } from '../../emulator/options.ts'
+import { callersTracesPerSecond, notExported } from '../../src/telemetry/tracing/tracing.ts'
+import { type BrokerOptions, graph, send, startWorld, type TestBroker } from '../support/broker.ts'
+import { startOtlpReceiver } from '../support/otlp-receiver.ts'
+
+const world = await startWorld()
+const { emulator, clock } = world
+const [internal, server, client] = [1, 2, 3] as const
+const traceId = '4bf92f3577b34da6a3ce929d0e0e4736'
+const spanId = '00f067aa0ba902b7'
+
+/** A broker that sends its spans to a receiver. */
+async function traced(t: TestContext, environment = {}, options: BrokerOptions = {}, status = 200) {
+  const receiver = await startOtlpReceiver(status)
+  t.after(receiver.close)
+  const endpoint = { OTEL_EXPORTER_OTLP_ENDPOINT: receiver.url }
+  const broker = await world.broker(t, { ...options, environment: { ...endpoint, ...environment } })
+  const finish = async () => {
+    await broker.service.close()
+    return receiver.spans
+  }
+  return { broker, receiver, finish }
+}
+
+const authorization = `Bearer ${await emulator.mintCallerToken()}`
+const requestIn = (broker: TestBroker, traceparent?: string, tenant = 'contoso') =>
+  send(`${broker.url}/tokens`, {
+    method: 'POST',
+    headers: { authorization, 'content-type': 'application/json', ...(traceparent !== undefined && { traceparent }) },
+    body: JSON.stringify({ tenant, scope: graph }),
+  })
+
+describe('spans, as an OTLP receiver gets them', () => {
+  test('of a token that is not cached: the request, its exchange, and the requests to the identity endpoint and Entra', async t => {
+    const { broker, receiver, finish } = await traced(t, { OTEL_SERVICE_NAME: 'broker-of-tests' })
+    assert.equal((await requestIn(broker)).status, 200)
+    const spans = await finish()
+    const request = spans.find(({ kind }) => kind === server)
+    const exchange = spans.find(({ kind }) => kind === internal)
+    const calls = spans.filter(({ kind }) => kind === client)
+    assert.deepEqual([request?.name, request?.parentId, request?.status], ['POST /tokens', '', 0])
+    const ok = { 'http.request.method': 'POST', 'http.response.status_code': 200 }
+    assert.deepEqual(request?.attributes, { ...ok, 'http.route': '/tokens' })
+    assert.deepEqual([exchange?.name, exchange?.parentId], ['exchange', request?.spanId])
+    assert.deepEqual(
+      calls.map(({ parentId, name }) => [parentId, name]),
+      // The Azure SDK reads the tenant's OpenID document before it sends the assertion.
+      ['GET', 'GET', 'POST'].map(name => [exchange?.spanId, name]),
+    )
+    const { 'url.full': url, 'server.port': port, ...entra } = calls[2]?.attributes ?? {}
+    assert.equal(url, `https://localhost:${port}/${sample.contoso}/oauth2/v2.0/token`)
+    assert.deepEqual(entra, { ...ok, 'server.address': 'localhost' })
+    assert.ok(spans.every(span => span.traceId === request?.traceId))
+    assert.deepEqual(
+      broker.events('token.issued').map(line => line['trace_id']),
+      [request?.traceId],
+    )
+    assert.equal(receiver.requests[0]?.path, '/v1/traces')
+    assert.equal(receiver.resource()['service.name'], 'broker-of-tests')
+  })
+
+  test('of a cached token: the request alone', async t => {
+    const { broker, finish } = await traced(t)
+    await requestIn(broker)
+    await requestIn(broker)
+    const spans = await finish()
+    assert.equal(spans.filter(({ kind }) => kind === server).length, 2)
+    assert.equal(spans.filter(({ kind }) => kind === internal).length, 1)
+  })
+
+  test('of each attempt at Entra: further ones are counted, and one that failed is an error', async t => {
+    const { broker, finish } = await traced(t)
+    emulator.fault({ kind: 'server-error', at: 'token', times: 1 })
+    assert.equal((await requestIn(broker)).status, 200)
+    const attempts = (await finish()).filter(({ kind, name }) => kind === client && name === 'POST')
+    assert.deepEqual(
+      attempts.map(({ status, attributes }) => [status, attributes['http.request.resend_count']]),
+      [
+        [2, undefined],
+        [0, 1],
+      ],
+    )
+    assert.equal(attempts[0]?.attributes['error.type'], String(attempts[0]?.attributes['http.response.status_code']))
+  })
+
+  test('an exchange belongs to the request that began it, although another one makes it start', async t => {
+    const { broker, finish } = await traced(t, { BROKER_UPSTREAM_CONCURRENCY: '1' })
+    const tenants = ['contoso', 'fabrikam']
+    const replies = await Promise.all(tenants.map(tenant => requestIn(broker, undefined, tenant)))
+    assert.deepEqual(
+      replies.map(({ status }) => status),
+      [200, 200],
+    )
+    const spans = await finish()
+    for (const line of broker.events('token.issued')) {
+      const ofTenant = spans.filter(
+        ({ name, attributes }) => name === 'POST' && String(attributes['url.full']).includes(String(line['tenant'])),
+      )
+      assert.deepEqual(
+        ofTenant.map(span => span.traceId),
+        [line['trace_id']],
+      )
+    }
+  })
+
+  test('an error of the broker is an error of the span; a refusal is not', async t => {
+    const { broker, finish } = await traced(t)
+    emulator.fault({ kind: 'aadsts', code: 700213, at: 'token' })
+    const failed = await requestIn(broker)
+    const denied = await requestIn(broker, undefined, 'unknown')
+    const spans = (await finish()).filter(({ kind }) => kind === server)
+    assert.deepEqual(
+      spans.map(({ attributes, status }) => [attributes['http.response.status_code'], status]),
+      [
+        [failed.status, 2],
+        [denied.status, 0],
+      ],
+    )
+    const ids = [failed, denied].map(({ json }) => json['trace_id'])
+    assert.deepEqual(
+      spans.map(span => span.traceId),
+      ids,
+    )
+  })
+})
+
+describe("a caller's traceparent", () => {
+  test('makes the request a part of its trace', async t => {
+    const { broker, finish } = await traced(t)
+    await requestIn(broker, `00-${traceId}-${spanId}-01`)
+    const spans = await finish()
+    assert.equal(spans.find(({ kind }) => kind === server)?.parentId, spanId)
+    assert.ok(spans.length >= 3 && spans.every(span => span.traceId === traceId))
+  })
+
+  test('that is not recorded is not recorded here either, but its id is in the audit line', async t => {
+    const { broker, receiver, finish } = await traced(t)
+    await requestIn(broker, `00-${traceId}-${spanId}-00`)
+    assert.deepEqual(await finish(), [])
+    assert.deepEqual(receiver.requests, [])
+    assert.equal(broker.events('token.issued')[0]?.['trace_id'], traceId)
+  })
+
+  for (const [what, header] of [
+    ['is absent', undefined],
+    ['is invalid', `01-${traceId}-${spanId}-01`],
+  ] as const)
+    test(`that ${what} is no reason to record what the operator does not record`, async t => {
+      const { broker, finish } = await traced(t, { OTEL_TRACES_SAMPLER: 'parentbased_always_off' })
+      await requestIn(broker, header)
+      assert.deepEqual(await finish(), [])
+    })
+
+  test('callers cannot make the broker record more than ten traces a second', async t => {
+    const { broker, finish } = await traced(t, { OTEL_TRACES_SAMPLER: 'parentbased_traceidratio' })
+    const parent = (nth: number) => `00-${nth.toString(16).padStart(32, '0')}-${spanId}-01`
+    for (let nth = 1; nth <= 2 * callersTracesPerSecond; nth++) await requestIn(broker, parent(nth))
+    clock.advance(1)
+    for (let nth = 101; nth <= 100 + 2 * callersTracesPerSecond; nth++) await requestIn(broker, parent(nth))
+    const spans = (await finish()).filter(({ kind }) => kind === server)
+    assert.equal(callersTracesPerSecond, 10)
+    assert.equal(spans.length, 20)
+  })
+})
+
+test('no credential is in a span, wherever a caller puts it', async t => {
+  const { broker, receiver, finish } = await traced(t)
+  const token = authorization.slice('Bearer '.length)
+  const issued = String((await requestIn(broker)).json['access_token'])
+  for (const path of [
+    `/nothing/${token}`,
+    `/health?${token}`,
+    `/identity/${token}/token`,
+    `/${token}/oauth2/v2.0/token`,
+  ])
+    await send(`${broker.url}${path}`, {
+      method: 'POST',
+      headers: { authorization, 'content-type': token, tracestate: token },
+    })
+  await finish()
+  const sent = Buffer.concat(receiver.requests.map(({ body }) => body)).toString('latin1')
+  assert.ok(receiver.spans.filter(({ kind }) => kind === server).length === 5)
+  const secrets = [token, issued, emulator.environment()['IDENTITY_HEADER'] ?? process.env['IDENTITY_HEADER'] ?? 'x']
+  for (const secret of secrets) assert.ok(secret.length > 10 && !sent.includes(secret))
+  assert.ok(!/eyJ|client_assertion|client-request-id/.test(sent))
+})
+
+test('the receiver gets the headers of the configuration, and no log line has them when it refuses spans', async t => {
+  const headers = { OTEL_EXPORTER_OTLP_HEADERS: 'x-key=a%20secret%20key' }
+  const { broker, receiver, finish } = await traced(t, headers, {}, 400)
+  assert.equal((await requestIn(broker)).status, 200)
+  await finish()
+  assert.equal(receiver.requests[0]?.headers['x-key'], 'a secret key')
+  assert.equal(broker.logLines().filter(line => line['msg'] === notExported).length, 1)
+  assert.ok(!broker.logText().includes('secret key'))
+})
+
+test('without an endpoint, nothing of a request is traced', async t => {
+  const broker = await world.broker(t)
+  await requestIn(broker)
+  assert.deepEqual(
+    broker.events('token.issued').map(line => 'trace_id' in line),
+    [false],
+  )
+})
