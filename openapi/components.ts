@@ -1,7 +1,8 @@
 import type { TSchema } from 'typebox'
 import type { ErrorCode } from '../src/errors.ts'
 import { problemExamples, type Example, type ProblemExample } from './problem-examples.ts'
-import { cacheEntries, cacheEntry, cacheStatistics, health, purged } from './operation-responses.ts'
+import { cacheEntries, cacheEntry, cacheFailure, cacheFailures } from './list-responses.ts'
+import { cacheStatistics, health, purged } from './operation-responses.ts'
 import { liveness, problem, readiness } from './responses.ts'
 import { errorResponse } from '../src/http/schemas/problem-responses.ts'
 import { problemDetails } from '../src/http/server/problems.ts'
@@ -117,6 +118,8 @@ const operationSchemas: Readonly<Record<string, TSchema>> = {
   CacheStatistics: cacheStatistics,
   CacheEntries: cacheEntries,
   CacheEntry: cacheEntry,
+  CacheFailures: cacheFailures,
+  CacheFailure: cacheFailure,
 }
 
 /**

@@ -1,10 +1,12 @@
 import { Type } from 'typebox'
-import { count, guid, moment, oneOf, open, orNull, text } from './responses.ts'
+import { count, moment, oneOf, open, orNull, text } from './responses.ts'
 
 /** Schemas of the operations endpoints' responses, for `openapi.yaml` only. `operations-bodies.ts` writes the responses. */
 
-const errorCode = text('The error code that callers get.', ['upstream_unavailable'])
-const errorReason = text('The reason of the error, as in the log and the metrics.', ['timeout'])
+/** The code of an error. */
+export const errorCode = text('The error code that callers get.', ['upstream_unavailable'])
+/** The reason of an error. */
+export const errorReason = text('The reason of the error, as in the log and the metrics.', ['timeout'])
 
 const lastError = open({
   code: errorCode,
@@ -133,42 +135,4 @@ export const purged = open(
     live: Type.Optional(count('The number of live replicas, if not all of them have confirmed the purge.')),
   },
   'The result of a purge.',
-)
-
-/** One entry of {@link cacheEntries}. It never contains the token. */
-export const cacheEntry = open(
-  {
-    tenant: guid('The tenant of the token: its id.'),
-    scope: text('The scope of the token.'),
-    application: orNull(
-      Type.String(),
-      "The application's name in the policy; null if the policy no longer defines it.",
-    ),
-    client_id: guid("The application's client id."),
-    state: oneOf(['fresh', 'due', 'expired'], '`due`: the next request for it starts a refresh.'),
-    expires_on: count('When the token expires, in seconds since 1970.'),
-    usable_seconds: count('Seconds for which the broker still serves the token; 0 once it does not.'),
-    refresh_in: count('Seconds until the next request for it starts a refresh.'),
-    failed_refreshes: count('Consecutive refreshes that failed or returned no token that lives longer.'),
-    last_failure: orNull(
-      open({ code: errorCode, reason: errorReason, at: moment('When the refresh failed.') }),
-      'The last refresh, if it failed; otherwise null.',
-    ),
-    token: Type.String({
-      pattern: '^[0-9a-f]{32}$',
-      description: 'The fingerprint of the token, as in the audit log: the first half of its SHA-256.',
-    }),
-    trace_id: orNull(Type.String(), "Entra's trace id of the exchange."),
-    correlation_id: orNull(Type.String(), "Entra's correlation id of the exchange."),
-  },
-  'Metadata of a cached token, never the token itself.',
-)
-
-/** 200 of `/cache/entries`. */
-export const cacheEntries = open(
-  {
-    entries: Type.Array(Type.Unsafe({ $ref: '#/components/schemas/CacheEntry' })),
-    next_cursor: orNull(Type.String(), 'The `cursor` of the next page; null on the last page.'),
-  },
-  'A page of cache entries, in the order in which they were fetched.',
 )

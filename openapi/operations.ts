@@ -1,4 +1,5 @@
 import { headersOf, json, type Description } from './components.ts'
+import { listOperations } from './lists.ts'
 
 const noStore = headersOf('Cache-Control')
 const observe = {
@@ -108,27 +109,6 @@ const metricsExample = `# HELP token_broker_requests_total Number of requests, b
 token_broker_requests_total{endpoint="tokens",outcome="issued"} 1827
 `
 
-const entriesExample = {
-  entries: [
-    {
-      tenant: '1a2b3c4d-0000-4000-8000-000000000002',
-      scope: 'https://graph.microsoft.com/.default',
-      application: 'default',
-      client_id: '6f3c0b1e-0000-4000-8000-000000000001',
-      state: 'due',
-      expires_on: 1795384800,
-      usable_seconds: 655,
-      refresh_in: 12,
-      failed_refreshes: 1,
-      last_failure: { code: 'upstream_unavailable', reason: 'timeout', at: '2026-11-23T07:10:14.000Z' },
-      token: 'bf5f537f11a743a038b195483f672176',
-      trace_id: '5a7f1c9e-0000-4000-8000-00000000000a',
-      correlation_id: '5a7f1c9e-0000-4000-8000-00000000000b',
-    },
-  ],
-  next_cursor: '17',
-}
-
 /** The texts of the operations endpoints. */
 export const operationsOperations: Readonly<Record<string, Description>> = {
   ...probes,
@@ -206,32 +186,5 @@ export const operationsOperations: Readonly<Record<string, Description>> = {
     },
     examples: observe,
   },
-  listCacheEntries: {
-    tag: 'operations',
-    summary: 'List cache entries',
-    description:
-      'Needs `observe`. Returns metadata, never tokens. An entry that is refreshed between two pages moves to the end, so ' +
-      'it may be listed twice; no entry that stays is missed. Each page scans the whole cache, so use it for people and ' +
-      'dashboards only.',
-    guarded: true,
-    parameters: {
-      tenant: {
-        name: { summary: 'By its name in the policy', value: 'contoso' },
-        id: { summary: 'By its id', value: '1a2b3c4d-0000-4000-8000-000000000002' },
-      },
-      limit: { ten: { summary: 'Ten entries a page', value: '10' } },
-      cursor: { next: { summary: 'The page after next_cursor "17"', value: '17' } },
-    },
-    responses: {
-      200: {
-        description: 'A page of entries.',
-        headers: noStore,
-        content: json('CacheEntries', { page: { summary: 'A page of one entry', value: entriesExample } }),
-      },
-    },
-    examples: {
-      ...observe,
-      invalid_request: ['invalid_request_parameter'],
-    },
-  },
+  ...listOperations,
 }

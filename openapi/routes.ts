@@ -69,7 +69,7 @@ function addRoutes(app: FastifyInstance, _options: object, registered: () => voi
       addOperations(scope, {
         tokenService,
         authorizeOperation: never,
-        cache: { statistics: never, page: never },
+        cache: { statistics: never, page: never, failures: never },
         metrics: { scrape: never },
         responded: never,
         openMetrics: false,

@@ -175,6 +175,17 @@ const examples: Readonly<Record<string, (t: TestContext) => Promise<void>>> = {
 
 describe('an example of each page runs as it stands there', withTools, () => {
   for (const [page, example] of Object.entries(examples)) test(page, example)
+
+  test('docs/errors.md: what is known not to work', async t => {
+    t.after(() => emulator.clearFaults())
+    emulator.fault({ kind: 'aadsts', at: 'token', code: 7000229 })
+    const folder = await folderOf(t)
+    await shell(block('docs/cache.md', 'DELETE'), folder)
+    assert.equal((await broker.requestToken()).status, 403)
+    const listed = await shell(block('docs/errors.md', '/cache/failures'), folder)
+    assert.match(listed, /^tenant\tcontoso\tconsent\t7000229\tThe application has no usable service principal /)
+    await shell(block('docs/cache.md', 'DELETE'), folder)
+  })
 })
 
 /** The pages whose commands another test runs. */

@@ -182,11 +182,14 @@ test('DELETE /tokens with a malformed query, or without a filter', async t => {
   assertError(purge, 'invalid_scope', await operate(broker, purge, '?scope=https://graph.microsoft.com'))
 })
 
-test('GET /cache/entries with a malformed query', async t => {
+const lists = ['listCacheEntries', 'listCacheFailures']
+
+test('a list with a malformed query', async t => {
   const broker = await fresh(t)
-  const operation = operationOf('listCacheEntries')
-  assertError(operation, 'invalid_request', await broker.get('/cache/entries?limit=0'))
-  assertError(operation, 'invalid_tenant', await broker.get('/cache/entries?tenant=Contoso'))
+  for (const operation of lists.map(operationOf)) {
+    assertError(operation, 'invalid_request', await broker.get(`${operation.path}?limit=0`))
+    assertError(operation, 'invalid_tenant', await broker.get(`${operation.path}?tenant=Contoso`))
+  }
 })
 
 test('GET /.well-known/oauth-authorization-server without BROKER_PUBLIC_URL', async t => {
@@ -207,7 +210,7 @@ test('a request without Host to any path', async t => {
     const request = `${operation.method} ${operation.path.replace('{file}', 'start.js')} HTTP/1.1\r\nConnection: close\r\n\r\n`
     const reply = await sendRaw(url, request)
     // These have their own examples for this code.
-    if (['listCacheEntries', 'purgeTokens'].includes(operation.operationId)) assertDocumented(operation, reply)
+    if ([...lists, 'purgeTokens'].includes(operation.operationId)) assertDocumented(operation, reply)
     else assertError(operation, 'invalid_request', reply)
   }
 })

@@ -100,10 +100,10 @@ test('GET /readyz and GET /health once ready, and after a failure', async t => {
   world.clock.advance(3000)
   await here.requestToken()
   await until('the refresh fails', () => here.events('token.refresh_failed').length > 0)
-  for (const operationId of ['getHealth', 'getCache', 'listCacheEntries']) {
+  for (const operationId of ['getHealth', 'getCache', 'listCacheEntries', 'listCacheFailures']) {
     const operation = operationOf(operationId)
     const reply = await here.get(operation.path)
-    assert.match(reply.text, /"status":"failing"|"at_risk":\d|"last_failure":\{/)
+    assert.match(reply.text, /"status":"failing"|"at_risk":\d|"last_failure":\{|"level":"application"/)
     assertDocumented(operation, reply)
   }
 })

@@ -94,6 +94,7 @@ const kinds: readonly Request[] = [
   get(() => `/docs/${random()}`),
   get(() => `/cache/entries?tenant=${random()}&limit=5`),
   get(() => `/cache/entries?${random()}=${random()}`),
+  get(() => `/cache/failures?tenant=${random()}`),
   get(() => `/health?${random()}`),
   get(() => `/health/${random()}`),
   ({ url }) => send(`${url}/health`, { method: random().toUpperCase() }),

@@ -45,6 +45,9 @@ describe('a request is counted once, by endpoint and outcome', () => {
     ['cache_entries', 'ok', get('/cache/entries')],
     ['cache_entries', 'invalid_request', get('/cache/entries?limit=0')],
     ['cache_entries', 'invalid_tenant', get('/cache/entries?tenant=common')],
+    ['cache_failures', 'ok', get('/cache/failures')],
+    ['cache_failures', 'invalid_request', get('/cache/failures?limit=0')],
+    ['cache_failures', 'invalid_tenant', get('/cache/failures?tenant=common')],
     ['docs', 'ok', get('/docs')],
     ['docs', 'not_found', get('/docs/nothing.js')],
     ['none', 'not_found', get('/nowhere')],
@@ -113,6 +116,7 @@ describe('a denial is counted by endpoint and reason', () => {
     ['health', '/health'],
     ['cache', '/cache'],
     ['cache_entries', '/cache/entries'],
+    ['cache_failures', '/cache/failures'],
   ] as const)
     for (const [sub, reason] of [
       ['sample-caller', 'no_rule'],

@@ -1,5 +1,6 @@
 import type { CachedToken } from './cached-token.ts'
 import type { Clock } from '../lib/clock.ts'
+import { failurePage, type FailurePage, type FailureQuery } from './negative-cache/failure-page.ts'
 import type { CachedFailure } from './negative-cache/records.ts'
 import type { FailureLevel } from '../../reasons/row.ts'
 import { freshness, momentOf, remainingMs, usableMs, type Freshness, type Moment } from './freshness.ts'
@@ -77,6 +78,8 @@ export interface CacheInspector {
    * and dashboards, not for hot paths.
    */
   readonly page: (query: EntryQuery) => EntryPage
+  /** Cached failures, also those whose period is over, as long as they are counted in the statistics. */
+  readonly failures: (query: FailureQuery) => FailurePage
 }
 
 /** The parts of a cache that an inspector reads. */
@@ -102,6 +105,7 @@ export function createCacheInspector(inspected: InspectedCache): CacheInspector 
       ...riskOf(tokens.atRisk, momentOf(clock)),
     }),
     page: query => pageOf(tokens.byId, query, momentOf(clock)),
+    failures: query => failurePage(failures(), query, momentOf(clock)),
   }
 }
 

@@ -1,7 +1,6 @@
 import type { ReplicaReport, SecondLevelStatus } from '../../broker/tokens/second-level.ts'
-import type { CacheEntry, CacheStatistics, EntryPage } from '../../broker/tokens/cache-statistics.ts'
+import type { CacheStatistics } from '../../broker/tokens/cache-statistics.ts'
 import type { UpstreamHealth } from '../../broker/health.ts'
-import type { Policy } from '../../broker/policy/model.ts'
 import type { PolicyStatus } from '../../broker/authorization/active-policy.ts'
 
 /** The response bodies of the operations endpoints. */
@@ -114,31 +113,4 @@ const replicaBody = ({ replica, entries, fetching, atRisk }: ReplicaReport) => (
   entries,
   fetching,
   at_risk: atRisk,
-})
-
-/** `GET /cache/entries`. */
-export function entriesBody({ entries, next }: EntryPage, policy: Policy) {
-  const applications = new Map([...policy.applications].map(([name, clientId]) => [clientId, name]))
-  return {
-    entries: entries.map(entry => entryBody(entry, applications)),
-    next_cursor: next === undefined ? null : String(next),
-  }
-}
-
-const entryBody = (entry: CacheEntry, applications: ReadonlyMap<string, string>) => ({
-  tenant: entry.tenant,
-  scope: entry.scope,
-  application: applications.get(entry.clientId) ?? null,
-  client_id: entry.clientId,
-  state: entry.state,
-  expires_on: Math.floor(entry.endsAt / 1000),
-  usable_seconds: entry.usableSeconds,
-  refresh_in: entry.refreshInSeconds,
-  failed_refreshes: entry.failedRefreshes,
-  last_failure: entry.lastFailure
-    ? { code: entry.lastFailure.code, reason: entry.lastFailure.reason, at: iso(entry.lastFailure.at) }
-    : null,
-  token: entry.fingerprint,
-  trace_id: entry.traceId ?? null,
-  correlation_id: entry.correlationId ?? null,
 })

@@ -6,11 +6,12 @@ import type { Events } from '../../broker/events.ts'
 import type { ErrorCode } from '../../errors.ts'
 import { authenticated, authenticateFor } from '../token-endpoints/credential.ts'
 import type { OtherEndpoint } from '../server/endpoints.ts'
-import { readEntryQuery } from './entry-query.ts'
-import { cacheBody, entriesBody, healthBody, type HealthFacts } from './operations-bodies.ts'
+import { readEntryQuery, readFailureQuery } from './entry-query.ts'
+import { entriesBody, failuresBody } from './list-bodies.ts'
+import { cacheBody, healthBody, type HealthFacts } from './operations-bodies.ts'
 import { prefersOpenMetrics } from './metrics-format.ts'
 import { callerErrors, problems, routeErrors } from '../schemas/problem-responses.ts'
-import { entryQuery } from '../schemas/requests.ts'
+import { entryQuery, failureQuery } from '../schemas/requests.ts'
 
 /** What the operations endpoints need. */
 export interface Operations extends HealthFacts {
@@ -38,7 +39,7 @@ const observeErrors = [...routeErrors, ...callerErrors, 'not_permitted'] as cons
  */
 export function addOperations(app: FastifyInstance, operations: Operations): void {
   addProbes(app, operations)
-  const { cache, metrics, openMetrics, policy } = operations
+  const { cache, metrics, openMetrics } = operations
   const addRoute = routeAdder(app, operations)
 
   addRoute('/health', 'health', true, schemaOf('getHealth'), (_request, reply) => reply.send(healthBody(operations)))
@@ -49,10 +50,20 @@ export function addOperations(app: FastifyInstance, operations: Operations): voi
   addRoute('/cache', 'cache', true, schemaOf('getCache'), (_request, reply) =>
     reply.send(cacheBody(cache.statistics(), operations.secondLevel())),
   )
+  addLists(addRoute, operations)
+}
+
+/** Adds the endpoints that list something, page by page. */
+function addLists(addRoute: ReturnType<typeof routeAdder>, { cache, policy: active }: Operations): void {
   const entries = { ...schemaOf('listCacheEntries', 'invalid_tenant'), querystring: entryQuery }
   addRoute('/cache/entries', 'cache_entries', true, entries, (request, reply) => {
-    const query = readEntryQuery(request.query, policy().policy)
-    return reply.send(entriesBody(cache.page(query), policy().policy))
+    const { policy } = active()
+    return reply.send(entriesBody(cache.page(readEntryQuery(request.query, policy)), policy))
+  })
+  const failures = { ...schemaOf('listCacheFailures', 'invalid_tenant'), querystring: failureQuery }
+  addRoute('/cache/failures', 'cache_failures', true, failures, (request, reply) => {
+    const { policy } = active()
+    return reply.send(failuresBody(cache.failures(readFailureQuery(request.query, policy)), policy))
   })
 }
 

@@ -2,7 +2,6 @@ import type { FastifyInstance } from 'fastify'
 import { Compile } from 'typebox/compile'
 import type { Events, FetchFilter, PurgeReach } from '../../broker/events.ts'
 import type { TokenService } from '../../broker/issue-token.ts'
-import { isGuid } from '../../broker/lib/identifiers.ts'
 import type { AuthorizeOperation } from '../../broker/authorization/authorize-operation.ts'
 import type { Policy } from '../../broker/policy/model.ts'
 import type { Purged } from '../../broker/tokens/cache.ts'
@@ -12,6 +11,7 @@ import { callerErrors, problems, routeErrors } from '../schemas/problem-response
 import { purgeQuery } from '../schemas/requests.ts'
 import { shapeError, type FieldErrors } from '../token-endpoints/shape-error.ts'
 import { fieldErrors } from '../token-endpoints/token-request.ts'
+import { tenantIdOf } from './policy-names.ts'
 
 const endpoint = 'purge'
 const shape = Compile(purgeQuery)
@@ -71,7 +71,7 @@ const parameterErrors: FieldErrors = {
 }
 
 /** Reads the query into a filter. A name that the policy does not define matches nothing. */
-function readFilter(query: unknown, { tenants, scopes, applications }: Policy): FetchFilter {
+function readFilter(query: unknown, policy: Policy): FetchFilter {
   if (!shape.Check(query)) {
     throw shapeError(shape.Errors(query), query, parameterErrors, 'parameter', 'The query is malformed.')
   }
@@ -84,8 +84,8 @@ function readFilter(query: unknown, { tenants, scopes, applications }: Policy): 
     )
   }
   return {
-    ...(tenant !== undefined && { tenant: isGuid(tenant) ? tenant.toLowerCase() : (tenants.get(tenant) ?? tenant) }),
-    ...(application !== undefined && { clientId: applications.get(application) ?? application }),
-    ...(scope !== undefined && { scope: scopes.get(scope) ?? scope }),
+    ...(tenant !== undefined && { tenant: tenantIdOf(tenant, policy) }),
+    ...(application !== undefined && { clientId: policy.applications.get(application) ?? application }),
+    ...(scope !== undefined && { scope: policy.scopes.get(scope) ?? scope }),
   }
 }

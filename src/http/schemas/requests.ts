@@ -60,22 +60,25 @@ export const purgeQuery = Type.Object(
   { additionalProperties: false },
 )
 
-/** Query of `GET /cache/entries`. Every value is a text, as in any query. */
-export const entryQuery = Type.Object(
-  {
-    tenant: Type.Optional(
-      Type.String({
-        maxLength: 63,
-        pattern: `^${tenantPattern}$`,
-        description: "A tenant id, or a tenant's name in the policy; all tenants if absent.",
-      }),
-    ),
-    limit: Type.Optional(
-      Type.String({ pattern: '^(?:[1-9][0-9]{0,2}|1000)$', description: 'Entries a page, 1…1000; 100 if absent.' }),
-    ),
-    cursor: Type.Optional(
-      Type.String({ pattern: '^[0-9]{1,15}$', description: 'The `next_cursor` of the previous page.' }),
-    ),
-  },
-  { additionalProperties: false },
-)
+/** What the queries of all lists have. Every value is a text, as in any query. */
+const listQuery = {
+  tenant: Type.Optional(
+    Type.String({
+      maxLength: 63,
+      pattern: `^${tenantPattern}$`,
+      description: "A tenant id, or a tenant's name in the policy; all tenants if absent.",
+    }),
+  ),
+  limit: Type.Optional(
+    Type.String({ pattern: '^(?:[1-9][0-9]{0,2}|1000)$', description: 'Entries a page, 1…1000; 100 if absent.' }),
+  ),
+  cursor: Type.Optional(
+    Type.String({ pattern: '^[0-9]{1,15}$', description: 'The `next_cursor` of the previous page.' }),
+  ),
+}
+
+/** Query of `GET /cache/entries`. */
+export const entryQuery = Type.Object(listQuery, { additionalProperties: false })
+
+/** Query of `GET /cache/failures`. */
+export const failureQuery = Type.Object(listQuery, { additionalProperties: false })

@@ -12,6 +12,7 @@ export const otherEndpoints = [
   'metrics',
   'cache',
   'cache_entries',
+  'cache_failures',
   'docs',
   'none',
 ] as const

@@ -41,9 +41,19 @@ const path = fc.oneof(
   { weight: 4, arbitrary: fc.constant('/tokens') },
   {
     weight: 2,
-    arbitrary: fc.constantFrom('/livez', '/readyz', '/health', '/metrics', '/cache', '/cache/entries', '/openapi.json'),
+    arbitrary: fc.constantFrom(
+      '/livez',
+      '/readyz',
+      '/health',
+      '/metrics',
+      '/cache',
+      '/cache/entries',
+      '/cache/failures',
+      '/openapi.json',
+    ),
   },
   { weight: 1, arbitrary: fc.webQueryParameters().map(query => `/cache/entries?${query}`) },
+  { weight: 1, arbitrary: fc.webQueryParameters().map(query => `/cache/failures?${query}`) },
   { weight: 1, arbitrary: printable.map(each => `/${each.replaceAll(' ', '')}`) },
 )
 const request = fc

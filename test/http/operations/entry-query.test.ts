@@ -58,10 +58,13 @@ const bad: readonly Row[] = [
   ['limit=0&page=2', 'invalid_request', unknown('page'), 'an unknown parameter is reported first: it may be misspelt'],
 ]
 
+const lists = ['/cache/entries', '/cache/failures']
+const rows = <R>(table: readonly R[]) => lists.flatMap(path => table.map(row => [path, row] as const))
+
 describe('a bad query is 400', () => {
-  for (const [query, code, detail, why] of bad)
-    test(`?${query.slice(0, 40)}: ${why}`, async () => {
-      const { status, headers, json, text } = await broker.get(`/cache/entries?${query}`)
+  for (const [path, [query, code, detail, why]] of rows(bad))
+    test(`${path}?${query.slice(0, 40)}: ${why}`, async () => {
+      const { status, headers, json, text } = await broker.get(`${path}?${query}`)
       assert.deepEqual([status, json['code']], [400, code], text)
       // A value that is one text is repeated behind the rule.
       const [rule, value] = String(json['detail']).split(/ (".*") is (?:not in lower case|not)\.$/)
@@ -86,8 +89,8 @@ describe('a good query is 200', () => {
     ['?tenant=contoso&limit=5&cursor=1', 'all parameters'],
     ['?%6Cimit=5', 'percent-encoded (RFC 3986 §6.2.2.2)'],
   ]
-  for (const [query, why] of good)
-    test(`"${query}": ${why}`, async () => {
-      assert.equal((await broker.get(`/cache/entries${query}`)).status, 200)
+  for (const [path, [query, why]] of rows(good))
+    test(`"${path}${query}": ${why}`, async () => {
+      assert.equal((await broker.get(path + query)).status, 200)
     })
 })

@@ -13,7 +13,17 @@ const environment = { MANAGEMENT_PORT: '0' }
 const broker = await world.broker({ after }, { environment })
 const bearer = async (sub: string) => ({ authorization: `Bearer ${await emulator.mintCallerToken({ sub })}` })
 
-const operations = ['/livez', '/readyz', '/health', '/metrics', '/cache', '/cache/entries', '/docs', '/openapi.json']
+const operations = [
+  '/livez',
+  '/readyz',
+  '/health',
+  '/metrics',
+  '/cache',
+  '/cache/entries',
+  '/cache/failures',
+  '/docs',
+  '/openapi.json',
+]
 
 test('the two listeners are separate', () => assert.notEqual(broker.managementUrl, broker.url))
 
@@ -50,7 +60,7 @@ describe('the management listener', () => {
     assert.equal(broker.events('caller.refused').filter(line => line['endpoint'] === 'metrics').length, 0)
   })
 
-  for (const path of ['/health', '/cache', '/cache/entries'])
+  for (const path of ['/health', '/cache', '/cache/entries', '/cache/failures'])
     test(`${path} is guarded: 401, 403, 200`, async () => {
       const url = broker.managementUrl + path
       assert.equal((await send(url)).status, 401)

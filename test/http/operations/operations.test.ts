@@ -30,7 +30,7 @@ const policy = {
 const broker = await world.broker({ after }, { policy })
 await broker.requestToken()
 
-const guarded = ['/health', '/metrics', '/cache', '/cache/entries'] as const
+const guarded = ['/health', '/metrics', '/cache', '/cache/entries', '/cache/failures'] as const
 const endpointOf = (path: string) => path.slice(1).replace('/', '_')
 const tokenOf = (sub: string) => emulator.mintCallerToken({ sub })
 const as = async (sub: string, path: string) => broker.get(path, { token: await tokenOf(sub) })
@@ -136,8 +136,10 @@ describe('the permission to observe', () => {
   })
 
   test('is checked before the query: a caller without it does not learn what a good query is', async () => {
-    const { status, json } = await broker.get('/cache/entries?limit=0', { token: await tokenOf('stranger') })
-    assert.deepEqual([status, json['code']], [403, 'not_permitted'])
+    for (const path of ['/cache/entries', '/cache/failures']) {
+      const { status, json } = await broker.get(`${path}?limit=0`, { token: await tokenOf('stranger') })
+      assert.deepEqual([status, json['code']], [403, 'not_permitted'])
+    }
   })
 
   test('cannot be checked while the issuer is unavailable from the start: 503, as at every endpoint', async t => {

@@ -35,6 +35,7 @@ async function look(when: string, broker: TestBroker, leaks: Leaks): Promise<voi
     '/metrics',
     '/cache',
     '/cache/entries',
+    '/cache/failures',
     '/livez',
     '/readyz',
     '/docs',
@@ -44,9 +45,11 @@ async function look(when: string, broker: TestBroker, leaks: Leaks): Promise<voi
       leaks.response(`${path} ${when}`, await broker.get(path, { token: credential }))
   }
   for (const query of [`tenant=${token}`, `cursor=${token}`, `limit=${token}`, `access_token=${token}`, `x=${token}`]) {
-    const reply = await broker.get(`/cache/entries?${query}`, { token })
-    assert.equal(reply.status, 400)
-    leaks.response(`a bad query ${when}`, reply)
+    for (const path of ['/cache/entries', '/cache/failures']) {
+      const reply = await broker.get(`${path}?${query}`, { token })
+      assert.equal(reply.status, 400)
+      leaks.response(`a bad query ${when}`, reply)
+    }
   }
   leaks.output(`the log ${when}`, broker.logText())
 }

@@ -229,6 +229,7 @@ class LruNegativeCache implements NegativeCache {
       scope: level === 'key' ? target.scope : undefined,
       error: forOthers(error, level, target),
       failures,
+      since: known?.since ?? now,
       until: now + failurePeriodMs(level, error, failures, this.#options.random, longestBackOff),
       failedAt: now,
       order: ++this.#order,

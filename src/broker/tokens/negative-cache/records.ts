@@ -15,6 +15,10 @@ export interface CachedFailure {
   readonly error: BrokerError
   /** Consecutive failures. */
   readonly failures: number
+  /** When the first of them occurred, in monotonic milliseconds. */
+  readonly since: number
+  /** A sequence number, in one order with those of {@link Attempt}. A newer failure has a greater one. */
+  readonly order: number
   /** Monotonic milliseconds. Before, no fetch is made. Afterwards one fetch at a time is made, the probe. */
   readonly until: number
 }
@@ -37,8 +41,6 @@ export interface FailureRecord extends CachedFailure {
   until: number
   /** When a fetch last failed with it, in monotonic milliseconds. */
   failedAt: number
-  /** A sequence number, in one order with those of {@link Attempt}. */
-  readonly order: number
   probe: { readonly by: Attempt; readonly until: number } | undefined
   /** How often the success of another key ended the failures in a row before this one. */
   readonly recoveries: number

@@ -1,0 +1,84 @@
+import { Type } from 'typebox'
+import { levels } from '../src/reasons/row.ts'
+import { errorCode, errorReason } from './operation-responses.ts'
+import { count, guid, moment, oneOf, open, orNull, text } from './responses.ts'
+
+/** Schemas of the responses that list something, for `openapi.yaml` only. `list-bodies.ts` writes the responses. */
+
+const applicationName = orNull(
+  Type.String(),
+  "The application's name in the policy; null if the policy no longer defines it.",
+)
+const nextCursor = orNull(Type.String(), 'The `cursor` of the next page; null on the last page.')
+
+/** One entry of {@link cacheEntries}. It never contains the token. */
+export const cacheEntry = open(
+  {
+    tenant: guid('The tenant of the token: its id.'),
+    scope: text('The scope of the token.'),
+    application: applicationName,
+    client_id: guid("The application's client id."),
+    state: oneOf(['fresh', 'due', 'expired'], '`due`: the next request for it starts a refresh.'),
+    expires_on: count('When the token expires, in seconds since 1970.'),
+    usable_seconds: count('Seconds for which the broker still serves the token; 0 once it does not.'),
+    refresh_in: count('Seconds until the next request for it starts a refresh.'),
+    failed_refreshes: count('Consecutive refreshes that failed or returned no token that lives longer.'),
+    last_failure: orNull(
+      open({ code: errorCode, reason: errorReason, at: moment('When the refresh failed.') }),
+      'The last refresh, if it failed; otherwise null.',
+    ),
+    token: Type.String({
+      pattern: '^[0-9a-f]{32}$',
+      description: 'The fingerprint of the token, as in the audit log: the first half of its SHA-256.',
+    }),
+    trace_id: orNull(Type.String(), "Entra's trace id of the exchange."),
+    correlation_id: orNull(Type.String(), "Entra's correlation id of the exchange."),
+  },
+  'Metadata of a cached token, never the token itself.',
+)
+
+/** 200 of `/cache/entries`. */
+export const cacheEntries = open(
+  {
+    entries: Type.Array(Type.Unsafe({ $ref: '#/components/schemas/CacheEntry' })),
+    next_cursor: nextCursor,
+  },
+  'A page of cache entries, in the order in which they were fetched.',
+)
+
+/** One entry of {@link cacheFailures}. */
+export const cacheFailure = open(
+  {
+    application: applicationName,
+    client_id: guid("The application's client id."),
+    tenant: orNull(guid(''), 'The id of the tenant; null if all tenants of the application are affected.'),
+    tenant_name: orNull(Type.String(), "The tenant's name in the policy; null if it has none."),
+    scope: orNull(Type.String(), 'The scope; null if all scopes are affected.'),
+    level: oneOf(
+      levels,
+      'What it applies to: all of an application, one of its tenants, or one key (application, tenant and scope).',
+    ),
+    code: errorCode,
+    reason: errorReason,
+    codes: Type.Array(Type.Integer(), { description: "AADSTS numbers, in Entra's order, if Entra returned any." }),
+    remedy: orNull(
+      Type.String(),
+      'How a person can solve it; null if there is no remedy, or if it names a tenant or a scope and others are affected too.',
+    ),
+    since: moment('When the first of the consecutive failures occurred.'),
+    until: moment(
+      'Until when requests get the failure and no exchange is made. In the past: the next request makes one.',
+    ),
+    count: count('Consecutive failures.', 1),
+  },
+  'A failure that is cached: an exchange that is known not to work.',
+)
+
+/** 200 of `/cache/failures`. */
+export const cacheFailures = open(
+  {
+    failures: Type.Array(Type.Unsafe({ $ref: '#/components/schemas/CacheFailure' })),
+    next_cursor: nextCursor,
+  },
+  'A page of cached failures, in the order in which they last occurred.',
+)

@@ -1,0 +1,104 @@
+import { headersOf, json, type Description } from './components.ts'
+
+const noStore = headersOf('Cache-Control')
+const errors = {
+  not_permitted: ['not_permitted_observe'],
+  rate_limited: ['rate_limited_credentials'],
+  invalid_request: ['invalid_request_parameter'],
+} as const
+const tenantParameter = {
+  name: { summary: 'By its name in the policy', value: 'contoso' },
+  id: { summary: 'By its id', value: '1a2b3c4d-0000-4000-8000-000000000002' },
+}
+const pageParameters = {
+  limit: { ten: { summary: 'Ten entries a page', value: '10' } },
+  cursor: { next: { summary: 'The page after next_cursor "17"', value: '17' } },
+}
+
+const entriesExample = {
+  entries: [
+    {
+      tenant: '1a2b3c4d-0000-4000-8000-000000000002',
+      scope: 'https://graph.microsoft.com/.default',
+      application: 'default',
+      client_id: '6f3c0b1e-0000-4000-8000-000000000001',
+      state: 'due',
+      expires_on: 1795384800,
+      usable_seconds: 655,
+      refresh_in: 12,
+      failed_refreshes: 1,
+      last_failure: { code: 'upstream_unavailable', reason: 'timeout', at: '2026-11-23T07:10:14.000Z' },
+      token: 'bf5f537f11a743a038b195483f672176',
+      trace_id: '5a7f1c9e-0000-4000-8000-00000000000a',
+      correlation_id: '5a7f1c9e-0000-4000-8000-00000000000b',
+    },
+  ],
+  next_cursor: '17',
+}
+
+const failuresExample = {
+  failures: [
+    {
+      application: 'default',
+      client_id: '6f3c0b1e-0000-4000-8000-000000000001',
+      tenant: '1a2b3c4d-0000-4000-8000-000000000002',
+      tenant_name: 'contoso',
+      scope: null,
+      level: 'tenant',
+      code: 'consent_required',
+      reason: 'consent',
+      codes: [7000229],
+      remedy:
+        'The application has no usable service principal in tenant 1a2b3c4d-0000-4000-8000-000000000002. An ' +
+        'administrator of that tenant must consent at https://login.microsoftonline.com/' +
+        '1a2b3c4d-0000-4000-8000-000000000002/adminconsent?client_id=6f3c0b1e-0000-4000-8000-000000000001 (the ' +
+        'registration needs a redirect URI).',
+      since: '2026-11-23T07:02:09.000Z',
+      until: '2026-11-23T07:10:54.000Z',
+      count: 11,
+    },
+  ],
+  next_cursor: null,
+}
+
+/** The texts of the operations endpoints that list something. */
+export const listOperations: Readonly<Record<string, Description>> = {
+  listCacheEntries: {
+    tag: 'operations',
+    summary: 'List cache entries',
+    description:
+      'Needs `observe`. Returns metadata, never tokens. An entry that is refreshed between two pages moves to the end, so ' +
+      'it may be listed twice; no entry that stays is missed. Each page scans the whole cache, so use it for people and ' +
+      'dashboards only.',
+    guarded: true,
+    parameters: { tenant: tenantParameter, ...pageParameters },
+    responses: {
+      200: {
+        description: 'A page of entries.',
+        headers: noStore,
+        content: json('CacheEntries', { page: { summary: 'A page of one entry', value: entriesExample } }),
+      },
+    },
+    examples: errors,
+  },
+  listCacheFailures: {
+    tag: 'operations',
+    summary: 'List cached failures',
+    description:
+      'Needs `observe`. Which applications, tenants and scopes are known to fail, why, and what to do: the failures that ' +
+      '`GET /cache` counts. With `tenant`, the failures that affect it, so those of whole applications too. A failure that ' +
+      'occurs again between two pages moves to the end, so it may be listed twice; no failure that stays is missed.',
+    guarded: true,
+    parameters: { tenant: tenantParameter, ...pageParameters },
+    responses: {
+      200: {
+        description: 'A page of failures.',
+        headers: noStore,
+        content: json('CacheFailures', {
+          consent: { summary: 'A tenant without consent', value: failuresExample },
+        }),
+      },
+    },
+    examples: errors,
+  },
+}

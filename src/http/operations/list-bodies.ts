@@ -1,0 +1,59 @@
+import type { CacheEntry, EntryPage } from '../../broker/tokens/cache-statistics.ts'
+import type { FailurePage, ListedFailure } from '../../broker/tokens/negative-cache/failure-page.ts'
+import type { Policy } from '../../broker/policy/model.ts'
+import { namesOf, type PolicyNames } from './policy-names.ts'
+
+/** The response bodies of the operations endpoints that list something, page by page. */
+
+const iso = (milliseconds: number): string => new Date(milliseconds).toISOString()
+
+const cursorOf = (next: number | undefined): string | null => (next === undefined ? null : String(next))
+
+/** `GET /cache/entries`. */
+export function entriesBody({ entries, next }: EntryPage, policy: Policy) {
+  const names = namesOf(policy)
+  return { entries: entries.map(entry => entryBody(entry, names)), next_cursor: cursorOf(next) }
+}
+
+const entryBody = (entry: CacheEntry, names: PolicyNames) => ({
+  tenant: entry.tenant,
+  scope: entry.scope,
+  application: names.application(entry.clientId),
+  client_id: entry.clientId,
+  state: entry.state,
+  expires_on: Math.floor(entry.endsAt / 1000),
+  usable_seconds: entry.usableSeconds,
+  refresh_in: entry.refreshInSeconds,
+  failed_refreshes: entry.failedRefreshes,
+  last_failure: entry.lastFailure
+    ? { code: entry.lastFailure.code, reason: entry.lastFailure.reason, at: iso(entry.lastFailure.at) }
+    : null,
+  token: entry.fingerprint,
+  trace_id: entry.traceId ?? null,
+  correlation_id: entry.correlationId ?? null,
+})
+
+/** `GET /cache/failures`. */
+export function failuresBody({ failures, next }: FailurePage, policy: Policy) {
+  const names = namesOf(policy)
+  return { failures: failures.map(failure => failureBody(failure, names)), next_cursor: cursorOf(next) }
+}
+
+const failureBody = (
+  { level, clientId, tenant, scope, error, since, until, count }: ListedFailure,
+  names: PolicyNames,
+) => ({
+  application: names.application(clientId),
+  client_id: clientId,
+  tenant: tenant ?? null,
+  tenant_name: tenant === undefined ? null : names.tenant(tenant),
+  scope: scope ?? null,
+  level,
+  code: error.code,
+  reason: error.reason,
+  codes: error.parts.upstream?.codes ?? [],
+  remedy: error.parts.remedy ?? null,
+  since: iso(since),
+  until: iso(until),
+  count,
+})
