@@ -9,16 +9,21 @@ const applicationName = orNull(
   Type.String(),
   "The application's name in the policy; null if the policy no longer defines it.",
 )
+const tenantName = orNull(Type.String(), "The tenant's name in the policy; null if it has none.")
 const nextCursor = orNull(Type.String(), 'The `cursor` of the next page; null on the last page.')
 
 /** One entry of {@link cacheEntries}. It never contains the token. */
 export const cacheEntry = open(
   {
     tenant: guid('The tenant of the token: its id.'),
+    tenant_name: tenantName,
     scope: text('The scope of the token.'),
     application: applicationName,
     client_id: guid("The application's client id."),
     state: oneOf(['fresh', 'due', 'expired'], '`due`: the next request for it starts a refresh.'),
+    at_risk: Type.Boolean({
+      description: 'Whether the token is still served, and was requested after its last refresh failed.',
+    }),
     expires_on: count('When the token expires, in seconds since 1970.'),
     usable_seconds: count('Seconds for which the broker still serves the token; 0 once it does not.'),
     refresh_in: count('Seconds until the next request for it starts a refresh.'),
@@ -43,7 +48,7 @@ export const cacheEntries = open(
     entries: Type.Array(Type.Unsafe({ $ref: '#/components/schemas/CacheEntry' })),
     next_cursor: nextCursor,
   },
-  'A page of cache entries, in the order in which they were fetched.',
+  'A page of cache entries, in the order that was requested.',
 )
 
 /** One entry of {@link cacheFailures}. */
@@ -52,7 +57,7 @@ export const cacheFailure = open(
     application: applicationName,
     client_id: guid("The application's client id."),
     tenant: orNull(guid(''), 'The id of the tenant; null if all tenants of the application are affected.'),
-    tenant_name: orNull(Type.String(), "The tenant's name in the policy; null if it has none."),
+    tenant_name: tenantName,
     scope: orNull(Type.String(), 'The scope; null if all scopes are affected.'),
     level: oneOf(
       levels,

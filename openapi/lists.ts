@@ -19,10 +19,12 @@ const entriesExample = {
   entries: [
     {
       tenant: '1a2b3c4d-0000-4000-8000-000000000002',
+      tenant_name: 'contoso',
       scope: 'https://graph.microsoft.com/.default',
       application: 'default',
       client_id: '6f3c0b1e-0000-4000-8000-000000000001',
       state: 'due',
+      at_risk: true,
       expires_on: 1795384800,
       usable_seconds: 655,
       refresh_in: 12,
@@ -71,7 +73,12 @@ export const listOperations: Readonly<Record<string, Description>> = {
       'it may be listed twice; no entry that stays is missed. Each page scans the whole cache, so use it for people and ' +
       'dashboards only.',
     guarded: true,
-    parameters: { tenant: tenantParameter, ...pageParameters },
+    parameters: {
+      tenant: tenantParameter,
+      state: { at_risk: { summary: 'Tokens that are in use and could not be refreshed', value: 'at_risk' } },
+      sort: { end: { summary: 'What ends first comes first', value: 'expires_on' } },
+      ...pageParameters,
+    },
     responses: {
       200: {
         description: 'A page of entries.',

@@ -1,9 +1,9 @@
 import { Compile } from 'typebox/compile'
-import type { EntryQuery } from '../../broker/tokens/cache-statistics.ts'
+import type { EntryPosition, EntryQuery } from '../../broker/tokens/entry-page.ts'
 import type { FailureQuery } from '../../broker/tokens/negative-cache/failure-page.ts'
 import type { Policy } from '../../broker/policy/model.ts'
 import { entryQuery, failureQuery } from '../schemas/requests.ts'
-import { shapeError, type FieldErrors } from '../token-endpoints/shape-error.ts'
+import { fieldError, shapeError, type FieldError, type FieldErrors } from '../token-endpoints/shape-error.ts'
 import { fieldErrors } from '../token-endpoints/token-request.ts'
 import { tenantIdOf } from './policy-names.ts'
 
@@ -11,15 +11,22 @@ const entryShape = Compile(entryQuery)
 const failureShape = Compile(failureQuery)
 const defaultLimit = 100
 
-/** The error code and detail for each invalid parameter of any list. */
-const listErrors: FieldErrors = {
-  tenant: fieldErrors.tenant,
-  limit: ['invalid_request', 'limit must be a whole number from 1 to 1000.'],
-  cursor: ['invalid_request', 'cursor must be the next_cursor of the previous page.'],
+const ofTenant = fieldErrors.tenant
+const ofLimit: FieldError = ['invalid_request', 'limit must be a whole number from 1 to 1000.']
+const ofCursor: FieldError = ['invalid_request', 'cursor must be the next_cursor of the previous page.']
+
+/** The error code and detail for each invalid parameter, in the order in which errors name them. */
+const failureErrors: FieldErrors = { tenant: ofTenant, limit: ofLimit, cursor: ofCursor }
+const entryErrors: FieldErrors = {
+  tenant: ofTenant,
+  state: ['invalid_request', 'state must be fresh, due, expired or at_risk.'],
+  sort: ['invalid_request', 'sort must be fetched or expires_on.'],
+  limit: ofLimit,
+  cursor: ofCursor,
 }
 
 /** The error of a query that does not have its shape. */
-const malformed = (shape: Pick<typeof entryShape, 'Errors'>, query: unknown, errors: FieldErrors) =>
+const malformed = (shape: { readonly Errors: (typeof entryShape)['Errors'] }, query: unknown, errors: FieldErrors) =>
   shapeError(shape.Errors(query), query, errors, 'parameter', 'The query is malformed.')
 
 /**
@@ -27,8 +34,9 @@ const malformed = (shape: Pick<typeof entryShape, 'Errors'>, query: unknown, err
  * @throws BrokerError `invalid_request`, `invalid_tenant`
  */
 export function readEntryQuery(query: unknown, policy: Policy): EntryQuery {
-  if (!entryShape.Check(query)) throw malformed(entryShape, query, listErrors)
-  return { ...listOf(query, policy), after: cursorOf(query) }
+  if (!entryShape.Check(query)) throw malformed(entryShape, query, entryErrors)
+  const { state, sort, cursor } = query
+  return { ...listOf(query, policy), state, ...(sort && { sort }), after: positionOf(cursor, sort) }
 }
 
 /**
@@ -37,7 +45,7 @@ export function readEntryQuery(query: unknown, policy: Policy): EntryQuery {
  * @throws BrokerError `invalid_request`, `invalid_tenant`
  */
 export function readFailureQuery(query: unknown, policy: Policy): FailureQuery {
-  if (!failureShape.Check(query)) throw malformed(failureShape, query, listErrors)
+  if (!failureShape.Check(query)) throw malformed(failureShape, query, failureErrors)
   return { ...listOf(query, policy), after: cursorOf(query) }
 }
 
@@ -53,3 +61,11 @@ const listOf = ({ tenant, limit }: ListQuery, policy: Policy) => ({
 })
 
 const cursorOf = ({ cursor }: ListQuery): number | undefined => (cursor === undefined ? undefined : Number(cursor))
+
+/** Reads a cursor of entries: `<id>`, or `<end>.<id>` if they are sorted by their end. */
+function positionOf(cursor: string | undefined, sort: EntryQuery['sort'] | undefined): EntryPosition | undefined {
+  if (cursor === undefined) return undefined
+  const [first = '', second] = cursor.split('.')
+  if ((sort === 'expires_on') !== (second !== undefined)) throw fieldError(ofCursor, cursor)
+  return second === undefined ? { id: Number(first), endsAt: 0 } : { id: Number(second), endsAt: Number(first) }
+}

@@ -1,4 +1,4 @@
-import type { CacheEntry, EntryPage } from '../../broker/tokens/cache-statistics.ts'
+import type { CacheEntry, EntryPage, EntryQuery } from '../../broker/tokens/entry-page.ts'
 import type { FailurePage, ListedFailure } from '../../broker/tokens/negative-cache/failure-page.ts'
 import type { Policy } from '../../broker/policy/model.ts'
 import { namesOf, type PolicyNames } from './policy-names.ts'
@@ -10,17 +10,20 @@ const iso = (milliseconds: number): string => new Date(milliseconds).toISOString
 const cursorOf = (next: number | undefined): string | null => (next === undefined ? null : String(next))
 
 /** `GET /cache/entries`. */
-export function entriesBody({ entries, next }: EntryPage, policy: Policy) {
+export function entriesBody({ entries, next }: EntryPage, { sort }: EntryQuery, policy: Policy) {
   const names = namesOf(policy)
-  return { entries: entries.map(entry => entryBody(entry, names)), next_cursor: cursorOf(next) }
+  const cursor = next && (sort === 'expires_on' ? `${next.endsAt}.${next.id}` : String(next.id))
+  return { entries: entries.map(entry => entryBody(entry, names)), next_cursor: cursor ?? null }
 }
 
 const entryBody = (entry: CacheEntry, names: PolicyNames) => ({
   tenant: entry.tenant,
+  tenant_name: names.tenant(entry.tenant),
   scope: entry.scope,
   application: names.application(entry.clientId),
   client_id: entry.clientId,
   state: entry.state,
+  at_risk: entry.isAtRisk,
   expires_on: Math.floor(entry.endsAt / 1000),
   usable_seconds: entry.usableSeconds,
   refresh_in: entry.refreshInSeconds,

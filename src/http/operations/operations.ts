@@ -58,7 +58,8 @@ function addLists(addRoute: ReturnType<typeof routeAdder>, { cache, policy: acti
   const entries = { ...schemaOf('listCacheEntries', 'invalid_tenant'), querystring: entryQuery }
   addRoute('/cache/entries', 'cache_entries', true, entries, (request, reply) => {
     const { policy } = active()
-    return reply.send(entriesBody(cache.page(readEntryQuery(request.query, policy)), policy))
+    const query = readEntryQuery(request.query, policy)
+    return reply.send(entriesBody(cache.page(query), query, policy))
   })
   const failures = { ...schemaOf('listCacheFailures', 'invalid_tenant'), querystring: failureQuery }
   addRoute('/cache/failures', 'cache_failures', true, failures, (request, reply) => {

@@ -78,7 +78,29 @@ const listQuery = {
 }
 
 /** Query of `GET /cache/entries`. */
-export const entryQuery = Type.Object(listQuery, { additionalProperties: false })
+export const entryQuery = Type.Object(
+  {
+    tenant: listQuery.tenant,
+    state: Type.Optional(
+      Type.Enum(['fresh', 'due', 'expired', 'at_risk'], {
+        description: 'The state of the entries; `at_risk`: those that are `at_risk`. All if absent.',
+      }),
+    ),
+    sort: Type.Optional(
+      Type.Enum(['fetched', 'expires_on'], {
+        description: '`fetched`, the default: as they were fetched; `expires_on`: what ends first comes first.',
+      }),
+    ),
+    limit: listQuery.limit,
+    cursor: Type.Optional(
+      Type.String({
+        pattern: '^[0-9]{1,15}(?:\\.[0-9]{1,15})?$',
+        description: 'The `next_cursor` of the previous page, with the same `sort`.',
+      }),
+    ),
+  },
+  { additionalProperties: false },
+)
 
 /** Query of `GET /cache/failures`. */
 export const failureQuery = Type.Object(listQuery, { additionalProperties: false })

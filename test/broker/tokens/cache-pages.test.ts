@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
+import type { EntryPosition } from '../../../src/broker/tokens/entry-page.ts'
 import { arm, grantFor, graph, ids } from '../../support/callers.ts'
 import { cacheWorld, settled } from './cache-world.ts'
 
@@ -18,7 +19,7 @@ describe('pages', () => {
 
   function walk({ cache }: World, limit: number, between: (page: number) => void = () => undefined) {
     const pages: (readonly string[])[] = []
-    let after: number | undefined
+    let after: EntryPosition | undefined
     do {
       const page = cache.view.page({ limit, after })
       pages.push(page.entries.map(({ tenant }) => tenant))
@@ -86,7 +87,10 @@ describe('pages', () => {
 
   test('a page after the last entry is empty', async () => {
     const { cache } = await filled(3)
-    assert.deepEqual(cache.view.page({ limit: 10, after: 999_999_999_999_999 }), { entries: [], next: undefined })
+    assert.deepEqual(cache.view.page({ limit: 10, after: { id: 999_999_999_999_999, endsAt: 0 } }), {
+      entries: [],
+      next: undefined,
+    })
   })
 
   test('reading a page does not count as a use: the entry that was not requested is evicted', async () => {
@@ -120,7 +124,7 @@ describe('the entries of one tenant', () => {
   async function several() {
     const world = cacheWorld()
     for (const request of requests) await world.get(grantFor(request))
-    return (tenant: string, limit = 10, after?: number) => world.cache.view.page({ tenant, limit, after })
+    return (tenant: string, limit = 10, after?: EntryPosition) => world.cache.view.page({ tenant, limit, after })
   }
 
   test('are those of all its scopes and applications, and no others', async () => {

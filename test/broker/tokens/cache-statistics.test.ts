@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import type { CacheEntry } from '../../../src/broker/tokens/cache-statistics.ts'
+import type { CacheEntry } from '../../../src/broker/tokens/entry-page.ts'
 import { fingerprint } from '../../../src/broker/lib/fingerprint.ts'
 import { BrokerError } from '../../../src/errors.ts'
 import { arm, callerWith, grantFor, graph, ids } from '../../support/callers.ts'
@@ -122,6 +122,7 @@ describe('an entry', () => {
       endsAt: noon + 60 * minutes,
       usableSeconds: 3540,
       refreshInSeconds: 2700,
+      isAtRisk: false,
       failedRefreshes: 0,
       lastFailure: undefined,
       fingerprint: fingerprint('a-token'),

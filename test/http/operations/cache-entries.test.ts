@@ -54,10 +54,12 @@ describe('an entry', () => {
     assert.deepEqual(more, [])
     assert.deepEqual(entry, {
       tenant: sample.contoso,
+      tenant_name: 'contoso',
       scope: graph,
       application: 'default',
       client_id: sample.application,
       state: 'fresh',
+      at_risk: false,
       expires_on: json['expires_on'],
       usable_seconds: 3539,
       refresh_in: 2700,
@@ -205,46 +207,5 @@ describe('pages', () => {
     const here = await filled(t, many)
     const { entries, next } = await entriesOf(here)
     assert.deepEqual([entries.length, (await entriesOf(here, `?cursor=${next}`)).entries.length], [100, 1])
-  })
-})
-
-describe('the entries of one tenant', () => {
-  const filled = async (t: TestContext) => {
-    const broker = await world.broker(t, { policy })
-    await broker.requestToken({ tenant: 'contoso', scope: graph })
-    await broker.requestToken({ tenant: 'mixed', scope: graph })
-    await broker.requestToken({ tenant: 'contoso', scope: arm })
-    return broker
-  }
-  const rows: readonly (readonly [tenant: string, scopes: readonly string[], why: string])[] = [
-    ['contoso', [graph, arm], 'a name of the policy'],
-    [sample.contoso, [graph, arm], 'an id'],
-    ['mixed', [graph], 'a name whose id the policy writes in upper case'],
-    [mixed, [graph], 'an id in lower case'],
-    [mixed.toUpperCase(), [graph], 'an id in upper case'],
-    ['empty', [], 'a tenant without a token'],
-    [sample.tailspin, [], 'an id that the policy does not know'],
-    ['unknown', [], 'a name that the policy does not know'],
-    ['constructor', [], 'a name like a property of every object'],
-  ]
-  for (const [tenant, scopes, why] of rows)
-    test(`${tenant}: ${why}`, async t => {
-      const { entries, next } = await entriesOf(await filled(t), `?tenant=${tenant}`)
-      assert.deepEqual(
-        entries.map(({ scope }) => scope),
-        scopes,
-      )
-      assert.equal(next, null)
-    })
-
-  test('are paged in the same way', async t => {
-    const broker = await filled(t)
-    const first = await entriesOf(broker, '?tenant=contoso&limit=1')
-    const second = await entriesOf(broker, `?tenant=contoso&limit=1&cursor=${first.next}`)
-    assert.deepEqual(
-      [...first.entries, ...second.entries].map(({ scope }) => scope),
-      [graph, arm],
-    )
-    assert.equal(second.next, null)
   })
 })

@@ -9,7 +9,7 @@ const broker = await world.broker({ after })
 const [, ofTenant] = fieldErrors.tenant
 const ofLimit = 'limit must be a whole number from 1 to 1000.'
 const ofCursor = 'cursor must be the next_cursor of the previous page.'
-const unknown = (name: string) => `Unknown parameter ${JSON.stringify(name)}; allowed: tenant, limit, cursor.`
+const unknown = (name: string) => `Unknown parameter ${JSON.stringify(name)}`
 
 type Row = readonly [query: string, code: string, detail: string, why: string]
 const bad: readonly Row[] = [
@@ -59,17 +59,51 @@ const bad: readonly Row[] = [
 ]
 
 const lists = ['/cache/entries', '/cache/failures']
+const allowed = new Map([
+  ['/cache/entries', 'tenant, state, sort, limit, cursor'],
+  ['/cache/failures', 'tenant, limit, cursor'],
+])
+const ofState = 'state must be fresh, due, expired or at_risk.'
+const ofSort = 'sort must be fetched or expires_on.'
+const badEntries: readonly Row[] = [
+  ['state=', 'invalid_request', ofState, 'nothing'],
+  ['state=Fresh', 'invalid_request', ofState, 'in upper case'],
+  ['state=failing', 'invalid_request', ofState, 'no state'],
+  ['state=fresh&state=due', 'invalid_request', ofState, 'twice'],
+  ['state=fresh,due', 'invalid_request', ofState, 'a list'],
+  ['sort=', 'invalid_request', ofSort, 'nothing'],
+  ['sort=tenant', 'invalid_request', ofSort, 'no order'],
+  ['sort=-expires_on', 'invalid_request', ofSort, 'the other direction'],
+  ['cursor=1.2', 'invalid_request', ofCursor, 'of another order'],
+  ['sort=fetched&cursor=1.2', 'invalid_request', ofCursor, 'of another order'],
+  ['sort=expires_on&cursor=1', 'invalid_request', ofCursor, 'of another order'],
+  ['sort=expires_on&cursor=1.', 'invalid_request', ofCursor, 'a part is missing'],
+  ['sort=expires_on&cursor=1.2.3', 'invalid_request', ofCursor, 'a part too many'],
+]
+const badFailures: readonly Row[] = [
+  ['state=fresh', 'invalid_request', unknown('state'), 'a parameter of entries'],
+  ['sort=expires_on', 'invalid_request', unknown('sort'), 'a parameter of entries'],
+  ['cursor=1.2', 'invalid_request', ofCursor, 'a cursor of entries'],
+]
 const rows = <R>(table: readonly R[]) => lists.flatMap(path => table.map(row => [path, row] as const))
 
 describe('a bad query is 400', () => {
-  for (const [path, [query, code, detail, why]] of rows(bad))
+  const all = [
+    ...rows(bad),
+    ...badEntries.map(row => ['/cache/entries', row] as const),
+    ...badFailures.map(row => ['/cache/failures', row] as const),
+  ]
+  for (const [path, [query, code, detail, why]] of all)
     test(`${path}?${query.slice(0, 40)}: ${why}`, async () => {
       const { status, headers, json, text } = await broker.get(`${path}?${query}`)
       assert.deepEqual([status, json['code']], [400, code], text)
       // A value that is one text is repeated behind the rule.
       const [rule, value] = String(json['detail']).split(/ (".*") is (?:not in lower case|not)\.$/)
-      assert.equal(rule, detail)
-      const sent = new URL(`http://x/?${query}`).searchParams.values().next().value ?? ''
+      assert.equal(rule, detail.startsWith('Unknown') ? `${detail}; allowed: ${allowed.get(path)}.` : detail)
+      const sent =
+        [...new URL(`http://x/?${query}`).searchParams.values()].at(
+          path === '/cache/entries' && badEntries.some(([each]) => each === query) ? -1 : 0,
+        ) ?? ''
       if (value !== undefined) assert.deepEqual(JSON.parse(value), sent)
       assert.equal(headers['content-type'], 'application/problem+json; charset=utf-8')
       assert.equal(headers['cache-control'], 'no-store')
@@ -89,7 +123,11 @@ describe('a good query is 200', () => {
     ['?tenant=contoso&limit=5&cursor=1', 'all parameters'],
     ['?%6Cimit=5', 'percent-encoded (RFC 3986 §6.2.2.2)'],
   ]
-  for (const [path, [query, why]] of rows(good))
+  const goodEntries = [
+    ['?state=at_risk&sort=expires_on&limit=5&cursor=1795384800000.17', 'all parameters of entries'],
+    ['?sort=fetched&cursor=17', 'the default, by name'],
+  ] as const
+  for (const [path, [query, why]] of [...rows(good), ...goodEntries.map(row => ['/cache/entries', row] as const)])
     test(`"${path}${query}": ${why}`, async () => {
       assert.equal((await broker.get(path + query)).status, 200)
     })
