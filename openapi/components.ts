@@ -1,7 +1,7 @@
 import type { TSchema } from 'typebox'
 import type { ErrorCode } from '../src/errors.ts'
 import { problemExamples, type Example, type ProblemExample } from './problem-examples.ts'
-import { cacheEntries, cacheEntry, cacheFailure, cacheFailures } from './list-responses.ts'
+import { cacheEntries, cacheEntry, cacheFailure, cacheFailures, decision, decisions } from './list-responses.ts'
 import { cacheStatistics, health, purged } from './operation-responses.ts'
 import { liveness, problem, readiness } from './responses.ts'
 import { errorResponse } from '../src/http/schemas/problem-responses.ts'
@@ -120,6 +120,8 @@ const operationSchemas: Readonly<Record<string, TSchema>> = {
   CacheEntry: cacheEntry,
   CacheFailures: cacheFailures,
   CacheFailure: cacheFailure,
+  Decisions: decisions,
+  Decision: decision,
 }
 
 /**

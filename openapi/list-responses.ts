@@ -1,4 +1,5 @@
 import { Type } from 'typebox'
+import { decisionOutcomes } from '../src/broker/recent-decisions.ts'
 import { levels } from '../src/reasons/row.ts'
 import { errorCode, errorReason } from './operation-responses.ts'
 import { count, guid, moment, oneOf, open, orNull, text } from './responses.ts'
@@ -86,4 +87,47 @@ export const cacheFailures = open(
     next_cursor: nextCursor,
   },
   'A page of cached failures, in the order in which they last occurred.',
+)
+
+const optionalTexts = (...names: readonly string[]) =>
+  Object.fromEntries(names.map(name => [name, Type.Optional(Type.String())]))
+
+/** One entry of {@link decisions}. */
+export const decision = open(
+  {
+    time: moment('When it was decided.'),
+    outcome: oneOf(decisionOutcomes, '`denied` by the policy, or permitted and `failed`.'),
+    code: errorCode,
+    reason: errorReason,
+    caller: open(
+      {
+        kind: text('How the caller was authenticated.', ['jwt']),
+        ...optionalTexts('issuer', 'subject', 'subject_sha256', 'key', 'expires', 'name', 'name_sha256', 'fingerprint'),
+      },
+      'The caller, with the fields of the audit log for its kind.',
+    ),
+    rule: orNull(Type.String(), 'The rule that granted it; null if it was denied.'),
+    permission: orNull(Type.String(), 'The permission that an operation needed; null for a token.'),
+    tenant: orNull(Type.String(), 'The id of the tenant; a name that the policy does not define, as it was requested.'),
+    tenant_name: tenantName,
+    scope: orNull(Type.String(), 'The scope; null for an operation.'),
+    application: orNull(Type.String(), 'The application; null for an operation.'),
+    endpoint: text('The endpoint, as in the metrics.', ['tokens']),
+    address: text("The client's address."),
+    request_id: text('The id of the request in the log and in the error that the caller got.'),
+    trace_id: orNull(Type.String(), "The trace id of the request's `traceparent`; null if it had none."),
+    policy: text('The version of the policy that decided.'),
+    codes: Type.Array(Type.Integer(), { description: "AADSTS numbers, in Entra's order, if Entra returned any." }),
+    remedy: orNull(Type.String(), 'How a person can solve it; null if there is no remedy, or if it was denied.'),
+  },
+  'A request of an authenticated caller that was denied or failed.',
+)
+
+/** 200 of `/decisions`. */
+export const decisions = open(
+  {
+    decisions: Type.Array(Type.Unsafe({ $ref: '#/components/schemas/Decision' })),
+    next_cursor: nextCursor,
+  },
+  'A page of decisions, the newest first.',
 )

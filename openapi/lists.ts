@@ -63,6 +63,32 @@ const failuresExample = {
   next_cursor: null,
 }
 
+const decisionsExample = {
+  decisions: [
+    {
+      time: '2026-11-23T07:10:14.000Z',
+      outcome: 'denied',
+      code: 'not_permitted',
+      reason: 'no_rule',
+      caller: { kind: 'jwt', issuer: 'onprem', subject: 'system:serviceaccount:billing:worker' },
+      rule: null,
+      permission: null,
+      tenant: '1a2b3c4d-0000-4000-8000-000000000002',
+      tenant_name: 'contoso',
+      scope: 'https://graph.microsoft.com/.default',
+      application: 'default',
+      endpoint: 'tokens',
+      address: '10.0.3.17',
+      request_id: '1251df6e6c23-1',
+      trace_id: null,
+      policy: 'cd32d4ea8ba9ea1b52c0e6b6d6d0e5f5a5b1d0f7d0a1e0c9b8a7968574635241',
+      codes: [],
+      remedy: null,
+    },
+  ],
+  next_cursor: '17',
+}
+
 /** The texts of the operations endpoints that list something. */
 export const listOperations: Readonly<Record<string, Description>> = {
   listCacheEntries: {
@@ -104,6 +130,28 @@ export const listOperations: Readonly<Record<string, Description>> = {
         content: json('CacheFailures', {
           consent: { summary: 'A tenant without consent', value: failuresExample },
         }),
+      },
+    },
+    examples: errors,
+  },
+  listDecisions: {
+    tag: 'operations',
+    summary: 'List recent denials and failures',
+    description:
+      'Needs `observe`. The last 500 requests at most of authenticated callers that this replica denied, or that failed, the ' +
+      'newest first; fewer if they have long texts. Requests without an accepted credential are in the audit log only, ' +
+      'which is complete.',
+    guarded: true,
+    parameters: {
+      tenant: tenantParameter,
+      outcome: { denied: { summary: 'What the policy does not permit', value: 'denied' } },
+      ...pageParameters,
+    },
+    responses: {
+      200: {
+        description: 'A page of decisions.',
+        headers: noStore,
+        content: json('Decisions', { denied: { summary: 'A denial', value: decisionsExample } }),
       },
     },
     examples: errors,

@@ -70,6 +70,7 @@ function addRoutes(app: FastifyInstance, _options: object, registered: () => voi
         tokenService,
         authorizeOperation: never,
         cache: { statistics: never, page: never, failures: never },
+        decisions: never,
         metrics: { scrape: never },
         responded: never,
         openMetrics: false,

@@ -9,6 +9,7 @@ import { issuerUpstream } from '../outbound/issuers/issuer-keys.ts'
 import { version } from './package.ts'
 import { createAudit } from '../telemetry/audit.ts'
 import { logDroppedConnections } from '../telemetry/dropped-connections.ts'
+import { createRecentDecisions } from '../telemetry/recent-decisions.ts'
 import { createLogs, type Logs } from '../telemetry/log.ts'
 import { createMetrics, type Gauges, type Metrics } from '../telemetry/metrics.ts'
 import type { LineSink } from '../telemetry/output.ts'
@@ -45,14 +46,15 @@ export function createSubscribers(
     now: clock.now,
     policyVersion: () => active.status().policy.version,
   })
+  const decisions = createRecentDecisions(logs.scrub, clock.now)
   const health = createHealth(settings.upstreams(active.status().policy), clock)
   const state = { isReady, policy: active.status, upstreams: health.report, secondLevel }
   const metrics = createMetrics({ ...state, cache, circuit, version })
   const events: Events = {
     issued: both(audit.issued, metrics.issued),
-    refused: both(audit.refused, metrics.refused),
+    refused: both(both(audit.refused, metrics.refused), decisions.refused),
     unauthenticated: audit.unauthenticated,
-    forbidden: both(audit.forbidden, metrics.forbidden),
+    forbidden: both(both(audit.forbidden, metrics.forbidden), decisions.forbidden),
     refreshed: both(audit.refreshed, metrics.refreshed),
     negativeCacheHit: metrics.negativeCacheHit,
     purged: both(audit.purged, metrics.purged),
@@ -76,8 +78,8 @@ export function createSubscribers(
     audit.close()
     metrics.close()
   }
-  const { responded } = events
-  const telemetry = { ...state, isDraining, metrics, responded, version, startedAt: clock.now(), close }
+  const reports = { metrics, decisions: decisions.page, responded: events.responded }
+  const telemetry = { ...state, ...reports, isDraining, version, startedAt: clock.now(), close }
   return { log: logs.log, events, secondLevelEvents, telemetry }
 }
 

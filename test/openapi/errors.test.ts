@@ -182,7 +182,7 @@ test('DELETE /tokens with a malformed query, or without a filter', async t => {
   assertError(purge, 'invalid_scope', await operate(broker, purge, '?scope=https://graph.microsoft.com'))
 })
 
-const lists = ['listCacheEntries', 'listCacheFailures']
+const lists = ['listCacheEntries', 'listCacheFailures', 'listDecisions']
 
 test('a list with a malformed query', async t => {
   const broker = await fresh(t)

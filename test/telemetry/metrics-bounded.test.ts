@@ -95,6 +95,7 @@ const kinds: readonly Request[] = [
   get(() => `/cache/entries?tenant=${random()}&limit=5`),
   get(() => `/cache/entries?${random()}=${random()}`),
   get(() => `/cache/failures?tenant=${random()}`),
+  get(() => `/decisions?tenant=${random()}`),
   get(() => `/health?${random()}`),
   get(() => `/health/${random()}`),
   ({ url }) => send(`${url}/health`, { method: random().toUpperCase() }),

@@ -48,6 +48,9 @@ describe('a request is counted once, by endpoint and outcome', () => {
     ['cache_failures', 'ok', get('/cache/failures')],
     ['cache_failures', 'invalid_request', get('/cache/failures?limit=0')],
     ['cache_failures', 'invalid_tenant', get('/cache/failures?tenant=common')],
+    ['decisions', 'ok', get('/decisions')],
+    ['decisions', 'invalid_request', get('/decisions?limit=0')],
+    ['decisions', 'invalid_tenant', get('/decisions?tenant=common')],
     ['docs', 'ok', get('/docs')],
     ['docs', 'not_found', get('/docs/nothing.js')],
     ['none', 'not_found', get('/nowhere')],
@@ -117,6 +120,7 @@ describe('a denial is counted by endpoint and reason', () => {
     ['cache', '/cache'],
     ['cache_entries', '/cache/entries'],
     ['cache_failures', '/cache/failures'],
+    ['decisions', '/decisions'],
   ] as const)
     for (const [sub, reason] of [
       ['sample-caller', 'no_rule'],

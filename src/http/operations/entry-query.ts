@@ -2,13 +2,15 @@ import { Compile } from 'typebox/compile'
 import type { EntryPosition, EntryQuery } from '../../broker/tokens/entry-page.ts'
 import type { FailureQuery } from '../../broker/tokens/negative-cache/failure-page.ts'
 import type { Policy } from '../../broker/policy/model.ts'
-import { entryQuery, failureQuery } from '../schemas/requests.ts'
+import type { DecisionQuery } from '../../broker/recent-decisions.ts'
+import { decisionQuery, entryQuery, failureQuery } from '../schemas/requests.ts'
 import { fieldError, shapeError, type FieldError, type FieldErrors } from '../token-endpoints/shape-error.ts'
 import { fieldErrors } from '../token-endpoints/token-request.ts'
 import { tenantIdOf } from './policy-names.ts'
 
 const entryShape = Compile(entryQuery)
 const failureShape = Compile(failureQuery)
+const decisionShape = Compile(decisionQuery)
 const defaultLimit = 100
 
 const ofTenant = fieldErrors.tenant
@@ -17,6 +19,12 @@ const ofCursor: FieldError = ['invalid_request', 'cursor must be the next_cursor
 
 /** The error code and detail for each invalid parameter, in the order in which errors name them. */
 const failureErrors: FieldErrors = { tenant: ofTenant, limit: ofLimit, cursor: ofCursor }
+const decisionErrors: FieldErrors = {
+  tenant: ofTenant,
+  outcome: ['invalid_request', 'outcome must be denied or failed.'],
+  limit: ofLimit,
+  cursor: ofCursor,
+}
 const entryErrors: FieldErrors = {
   tenant: ofTenant,
   state: ['invalid_request', 'state must be fresh, due, expired or at_risk.'],
@@ -47,6 +55,17 @@ export function readEntryQuery(query: unknown, policy: Policy): EntryQuery {
 export function readFailureQuery(query: unknown, policy: Policy): FailureQuery {
   if (!failureShape.Check(query)) throw malformed(failureShape, query, failureErrors)
   return { ...listOf(query, policy), after: cursorOf(query) }
+}
+
+/**
+ * Reads the query of `GET /decisions`. A tenant name that the policy does not define matches the requests that named it.
+ * @throws BrokerError `invalid_request`, `invalid_tenant`
+ */
+export function readDecisionQuery(query: unknown, policy: Policy): DecisionQuery {
+  if (!decisionShape.Check(query)) throw malformed(decisionShape, query, decisionErrors)
+  const { tenant, limit } = listOf(query, policy)
+  const isListed = tenant === undefined ? undefined : (requested: string) => tenantIdOf(requested, policy) === tenant
+  return { outcome: query.outcome, isListed, limit, before: cursorOf(query) }
 }
 
 interface ListQuery {

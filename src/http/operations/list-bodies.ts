@@ -1,7 +1,8 @@
 import type { CacheEntry, EntryPage, EntryQuery } from '../../broker/tokens/entry-page.ts'
 import type { FailurePage, ListedFailure } from '../../broker/tokens/negative-cache/failure-page.ts'
 import type { Policy } from '../../broker/policy/model.ts'
-import { namesOf, type PolicyNames } from './policy-names.ts'
+import type { Decision, DecisionPage } from '../../broker/recent-decisions.ts'
+import { namesOf, tenantIdOf, type PolicyNames } from './policy-names.ts'
 
 /** The response bodies of the operations endpoints that list something, page by page. */
 
@@ -60,3 +61,33 @@ const failureBody = (
   until: iso(until),
   count,
 })
+
+/** `GET /decisions`. */
+export const decisionsBody = ({ decisions, next }: DecisionPage, policy: Policy) => ({
+  decisions: decisions.map(decision => decisionBody(decision, policy)),
+  next_cursor: cursorOf(next),
+})
+
+function decisionBody(decision: Decision, policy: Policy) {
+  const tenant = decision.tenant === undefined ? null : tenantIdOf(decision.tenant, policy)
+  return {
+    time: iso(decision.at),
+    outcome: decision.outcome,
+    code: decision.code,
+    reason: decision.reason,
+    caller: decision.caller,
+    rule: decision.rule ?? null,
+    permission: decision.permission ?? null,
+    tenant,
+    tenant_name: tenant === null ? null : namesOf(policy).tenant(tenant),
+    scope: decision.scope ?? null,
+    application: decision.application ?? null,
+    endpoint: decision.endpoint,
+    address: decision.address,
+    request_id: decision.requestId,
+    trace_id: decision.traceId ?? null,
+    policy: decision.policy,
+    codes: decision.codes,
+    remedy: decision.remedy ?? null,
+  }
+}

@@ -3,21 +3,24 @@ import type { CacheInspector } from '../../broker/tokens/cache-statistics.ts'
 import type { TokenService } from '../../broker/issue-token.ts'
 import type { AuthorizeOperation } from '../../broker/authorization/authorize-operation.ts'
 import type { Events } from '../../broker/events.ts'
+import type { DecisionPage, DecisionQuery } from '../../broker/recent-decisions.ts'
 import type { ErrorCode } from '../../errors.ts'
 import { authenticated, authenticateFor } from '../token-endpoints/credential.ts'
 import type { OtherEndpoint } from '../server/endpoints.ts'
-import { readEntryQuery, readFailureQuery } from './entry-query.ts'
-import { entriesBody, failuresBody } from './list-bodies.ts'
+import { readDecisionQuery, readEntryQuery, readFailureQuery } from './entry-query.ts'
+import { decisionsBody, entriesBody, failuresBody } from './list-bodies.ts'
 import { cacheBody, healthBody, type HealthFacts } from './operations-bodies.ts'
 import { prefersOpenMetrics } from './metrics-format.ts'
 import { callerErrors, problems, routeErrors } from '../schemas/problem-responses.ts'
-import { entryQuery, failureQuery } from '../schemas/requests.ts'
+import { decisionQuery, entryQuery, failureQuery } from '../schemas/requests.ts'
 
 /** What the operations endpoints need. */
 export interface Operations extends HealthFacts {
   readonly tokenService: Pick<TokenService, 'authenticate'>
   readonly authorizeOperation: AuthorizeOperation
   readonly cache: CacheInspector
+  /** The last requests that were denied or failed. */
+  readonly decisions: (query: DecisionQuery) => DecisionPage
   readonly metrics: {
     /** The metrics with their content type, in the text format or in OpenMetrics. */
     readonly scrape: (openMetrics: boolean) => Promise<{ readonly text: string; readonly contentType: string }>
@@ -54,12 +57,17 @@ export function addOperations(app: FastifyInstance, operations: Operations): voi
 }
 
 /** Adds the endpoints that list something, page by page. */
-function addLists(addRoute: ReturnType<typeof routeAdder>, { cache, policy: active }: Operations): void {
+function addLists(addRoute: ReturnType<typeof routeAdder>, { cache, decisions, policy: active }: Operations): void {
   const entries = { ...schemaOf('listCacheEntries', 'invalid_tenant'), querystring: entryQuery }
   addRoute('/cache/entries', 'cache_entries', true, entries, (request, reply) => {
     const { policy } = active()
     const query = readEntryQuery(request.query, policy)
     return reply.send(entriesBody(cache.page(query), query, policy))
+  })
+  const decided = { ...schemaOf('listDecisions', 'invalid_tenant'), querystring: decisionQuery }
+  addRoute('/decisions', 'decisions', true, decided, (request, reply) => {
+    const { policy } = active()
+    return reply.send(decisionsBody(decisions(readDecisionQuery(request.query, policy)), policy))
   })
   const failures = { ...schemaOf('listCacheFailures', 'invalid_tenant'), querystring: failureQuery }
   addRoute('/cache/failures', 'cache_failures', true, failures, (request, reply) => {

@@ -102,5 +102,20 @@ export const entryQuery = Type.Object(
   { additionalProperties: false },
 )
 
+/** Query of `GET /decisions`. */
+export const decisionQuery = Type.Object(
+  {
+    tenant: listQuery.tenant,
+    outcome: Type.Optional(
+      Type.Enum(['denied', 'failed'], {
+        description: '`denied` by the policy, or permitted and `failed`; both if absent.',
+      }),
+    ),
+    limit: listQuery.limit,
+    cursor: listQuery.cursor,
+  },
+  { additionalProperties: false },
+)
+
 /** Query of `GET /cache/failures`. */
 export const failureQuery = Type.Object(listQuery, { additionalProperties: false })

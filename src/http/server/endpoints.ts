@@ -13,6 +13,7 @@ export const otherEndpoints = [
   'cache',
   'cache_entries',
   'cache_failures',
+  'decisions',
   'docs',
   'none',
 ] as const

@@ -54,6 +54,7 @@ const path = fc.oneof(
   },
   { weight: 1, arbitrary: fc.webQueryParameters().map(query => `/cache/entries?${query}`) },
   { weight: 1, arbitrary: fc.webQueryParameters().map(query => `/cache/failures?${query}`) },
+  { weight: 1, arbitrary: fc.webQueryParameters().map(query => `/decisions?${query}`) },
   { weight: 1, arbitrary: printable.map(each => `/${each.replaceAll(' ', '')}`) },
 )
 const request = fc

@@ -58,10 +58,11 @@ const bad: readonly Row[] = [
   ['limit=0&page=2', 'invalid_request', unknown('page'), 'an unknown parameter is reported first: it may be misspelt'],
 ]
 
-const lists = ['/cache/entries', '/cache/failures']
+const lists = ['/cache/entries', '/cache/failures', '/decisions']
 const allowed = new Map([
   ['/cache/entries', 'tenant, state, sort, limit, cursor'],
   ['/cache/failures', 'tenant, limit, cursor'],
+  ['/decisions', 'tenant, outcome, limit, cursor'],
 ])
 const ofState = 'state must be fresh, due, expired or at_risk.'
 const ofSort = 'sort must be fetched or expires_on.'
@@ -80,6 +81,14 @@ const badEntries: readonly Row[] = [
   ['sort=expires_on&cursor=1.', 'invalid_request', ofCursor, 'a part is missing'],
   ['sort=expires_on&cursor=1.2.3', 'invalid_request', ofCursor, 'a part too many'],
 ]
+const ofOutcome = 'outcome must be denied or failed.'
+const badDecisions: readonly Row[] = [
+  ['outcome=', 'invalid_request', ofOutcome, 'nothing'],
+  ['outcome=issued', 'invalid_request', ofOutcome, 'issued tokens are not listed'],
+  ['outcome=Denied', 'invalid_request', ofOutcome, 'in upper case'],
+  ['outcome=denied&outcome=failed', 'invalid_request', ofOutcome, 'twice'],
+  ['cursor=1.2', 'invalid_request', ofCursor, 'a cursor of entries'],
+]
 const badFailures: readonly Row[] = [
   ['state=fresh', 'invalid_request', unknown('state'), 'a parameter of entries'],
   ['sort=expires_on', 'invalid_request', unknown('sort'), 'a parameter of entries'],
@@ -92,6 +101,7 @@ describe('a bad query is 400', () => {
     ...rows(bad),
     ...badEntries.map(row => ['/cache/entries', row] as const),
     ...badFailures.map(row => ['/cache/failures', row] as const),
+    ...badDecisions.map(row => ['/decisions', row] as const),
   ]
   for (const [path, [query, code, detail, why]] of all)
     test(`${path}?${query.slice(0, 40)}: ${why}`, async () => {

@@ -208,7 +208,16 @@ test('a request to /health calls no upstream and changes nothing, whatever is du
   clock.advance(2700)
   emulator.resetCounts()
   const before = await health(broker)
-  for (const path of ['/health', '/metrics', '/cache', '/cache/entries', '/cache/failures', '/readyz', '/livez'])
+  for (const path of [
+    '/health',
+    '/metrics',
+    '/cache',
+    '/cache/entries',
+    '/cache/failures',
+    '/decisions',
+    '/readyz',
+    '/livez',
+  ])
     for (let n = 0; n < 5; n++) await broker.get(path)
   assert.deepEqual(await health(broker), before)
   const { endpoints } = emulator.counts()

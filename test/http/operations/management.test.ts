@@ -21,6 +21,7 @@ const operations = [
   '/cache',
   '/cache/entries',
   '/cache/failures',
+  '/decisions',
   '/docs',
   '/openapi.json',
 ]
@@ -60,7 +61,7 @@ describe('the management listener', () => {
     assert.equal(broker.events('caller.refused').filter(line => line['endpoint'] === 'metrics').length, 0)
   })
 
-  for (const path of ['/health', '/cache', '/cache/entries', '/cache/failures'])
+  for (const path of ['/health', '/cache', '/cache/entries', '/cache/failures', '/decisions'])
     test(`${path} is guarded: 401, 403, 200`, async () => {
       const url = broker.managementUrl + path
       assert.equal((await send(url)).status, 401)

@@ -30,7 +30,7 @@ const policy = {
 const broker = await world.broker({ after }, { policy })
 await broker.requestToken()
 
-const guarded = ['/health', '/metrics', '/cache', '/cache/entries', '/cache/failures'] as const
+const guarded = ['/health', '/metrics', '/cache', '/cache/entries', '/cache/failures', '/decisions'] as const
 const endpointOf = (path: string) => path.slice(1).replace('/', '_')
 const tokenOf = (sub: string) => emulator.mintCallerToken({ sub })
 const as = async (sub: string, path: string) => broker.get(path, { token: await tokenOf(sub) })
@@ -136,7 +136,7 @@ describe('the permission to observe', () => {
   })
 
   test('is checked before the query: a caller without it does not learn what a good query is', async () => {
-    for (const path of ['/cache/entries', '/cache/failures']) {
+    for (const path of ['/cache/entries', '/cache/failures', '/decisions']) {
       const { status, json } = await broker.get(`${path}?limit=0`, { token: await tokenOf('stranger') })
       assert.deepEqual([status, json['code']], [403, 'not_permitted'])
     }

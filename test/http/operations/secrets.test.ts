@@ -36,6 +36,7 @@ async function look(when: string, broker: TestBroker, leaks: Leaks): Promise<voi
     '/cache',
     '/cache/entries',
     '/cache/failures',
+    '/decisions',
     '/livez',
     '/readyz',
     '/docs',
@@ -45,7 +46,7 @@ async function look(when: string, broker: TestBroker, leaks: Leaks): Promise<voi
       leaks.response(`${path} ${when}`, await broker.get(path, { token: credential }))
   }
   for (const query of [`tenant=${token}`, `cursor=${token}`, `limit=${token}`, `access_token=${token}`, `x=${token}`]) {
-    for (const path of ['/cache/entries', '/cache/failures']) {
+    for (const path of ['/cache/entries', '/cache/failures', '/decisions']) {
       const reply = await broker.get(`${path}?${query}`, { token })
       assert.equal(reply.status, 400)
       leaks.response(`a bad query ${when}`, reply)
