@@ -14,6 +14,7 @@ import { parsePolicy } from '../../src/broker/policy/file/parse.ts'
 import { readConfig } from '../../src/config/config.ts'
 import { type Service, wire } from '../../src/service/wire.ts'
 import { freePort } from '../../test/support/ports.ts'
+import { codeOf } from '../../src/errors.ts'
 
 /** The scopes that the cases use, all for the tenant contoso. */
 export const scopes = {
@@ -107,13 +108,30 @@ async function startResourceManager({ certPem, keyPem }: Leaf) {
   const server = createServer({ cert: certPem, key: keyPem }, (_, response) => {
     response.setHeader('content-type', 'application/json').end('{"value":[]}')
   })
-  const port = await freePort()
-  await new Promise<void>(resolve => server.listen(port, '127.0.0.1', resolve))
+  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
+  const address = server.address()
+  const port = typeof address === 'object' ? address?.port : undefined
   return { url: `https://localhost:${port}`, close: () => void server.close() }
 }
 
-async function startBroker(emulator: Emulator, apiKey: string, { certPem, keyPem }: Leaf, file: WriteFile) {
-  const port = await freePort()
+/** Its own URL is in its settings, so the port is chosen before. Another process may take it meanwhile: then another one is. */
+async function startBroker(...parts: readonly [Emulator, string, Leaf, WriteFile]) {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await startBrokerAt(await freePort(), ...parts)
+    } catch (thrown) {
+      if (codeOf(thrown) !== 'EADDRINUSE' || attempt === 5) throw thrown
+    }
+  }
+}
+
+async function startBrokerAt(
+  port: number,
+  emulator: Emulator,
+  apiKey: string,
+  { certPem, keyPem }: Leaf,
+  file: WriteFile,
+) {
   const url = `https://localhost:${port}`
   const config = readConfig({
     ...emulator.environment(),
