@@ -115,7 +115,7 @@ export const tlsMessages = {
   refused: 'the new TLS files cannot be used; the previous certificate stays in use',
 } as const
 
-/** Warns of authorities that are of no use for forwarded certificates. */
+/** Warns of authorities that cannot verify forwarded certificates. */
 function warnOfConstraints(
   { clientCertHeader }: Config,
   authorities: FollowedAuthorities | undefined,

@@ -126,7 +126,7 @@ for (const proxy of proxies) {
     })
 
     for (const [headers, why] of forged) {
-      test(`nobody is the worker by its public certificate alone: ${why}`, async () => {
+      test(`the public certificate alone does not authenticate as the worker: ${why}`, async () => {
         const none = await requestToken(undefined, headers)
         assert.equal(none.json['code'], 'unauthenticated', none.text)
         const reply = await requestToken(other, headers)

@@ -6,7 +6,7 @@ const maxRemembered = 1_000
 /**
  * Decides who may take the next of some rare turns, so that one that requests more often than others, and fails each time,
  * does not take all of them. In each round everyone who requests one gets one turn. There is no queue: a turn that is free
- * goes to the next request of one that has had none, or, if there was no such request for {@link yieldMs}, to any.
+ * goes to the next request of one that has had none, or, if there was none for {@link yieldMs}, to any.
  */
 export class Turns {
   /** Who has had a turn in this round. */

@@ -9,7 +9,7 @@ test('one that has had a turn leaves the next one to another that waits', () => 
   assert.ok(!turns.may('a', 100 + yieldMs - 1))
   assert.ok(turns.may('b', 100))
   turns.took('b')
-  assert.ok(turns.may('a', 100 + yieldMs), 'then nobody else waits')
+  assert.ok(turns.may('a', 100 + yieldMs), 'then no other caller waits')
 })
 
 test('alone it has every turn', () => {

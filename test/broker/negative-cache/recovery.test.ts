@@ -169,7 +169,7 @@ describe('a time-out', () => {
     }
     assert.ok(negativeCache.shouldProbe(target, () => true))
     clock.advance(1)
-    assert.equal(negativeCache.lookUp(target), undefined, 'nobody has requested it for long')
+    assert.equal(negativeCache.lookUp(target), undefined, 'it was not requested for long')
   })
 
   test('of which the authority has recovered: callers wait for the next fetch, but not for a second one that hangs', async () => {

@@ -20,7 +20,7 @@ export function describeSecondLevel(name: string, start: Start): void {
 
 function describeTokens(start: Start): void {
   describe('a token', () => {
-    test('that nobody has fetched is not found', async t => {
+    test('that was not fetched is not found', async t => {
       const { a } = await startWith(start, t, 1)
       assert.deepEqual(await a.lookUp(grant, awaited), { token: undefined, isFetching: false })
     })

@@ -112,7 +112,7 @@ describe('someone who can write Redis costs exchanges, and nothing else', { skip
     assert.equal(await request(b, countedSource(b).source), 'b-1')
   })
 
-  test('a lease that nobody has delays a request; the request succeeds', async t => {
+  test('a lease that no replica has delays a request; the request succeeds', async t => {
     const { attacker, b } = await world(t)
     const [name] = createSealer(() => commonRing).names(other)
     await attacker.one('SET', leaseName(name), 'forged')

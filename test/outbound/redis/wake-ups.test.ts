@@ -10,7 +10,7 @@ const atOnce: Wait = () => Promise.resolve()
 describe('waiting for another replica', () => {
   const { signal } = new AbortController()
 
-  test('news wake everyone who listens for the name, and nobody else', async () => {
+  test('news wake all listeners of the name, and no others', async () => {
     const wakeUps = createWakeUps(never)
     const [first, second] = [wakeUps.listen('a'), wakeUps.listen('a')]
     const news = Promise.all([first.next(100, signal), second.next(100, signal)])

@@ -27,7 +27,7 @@ export const namesClientOnly = (request: WithHeaders): boolean => basicOf(reques
 /**
  * The client id and secret of an `Authorization: Basic` header: RFC 7617, with both form-encoded (RFC 6749 §2.3.1).
  *
- * @returns `undefined` if the request has no such header
+ * @returns `undefined` if the request does not have it
  * @throws BrokerError `invalid_request` if it is malformed
  */
 export function basicOf(request: WithHeaders): BasicCredentials | undefined {

@@ -21,7 +21,7 @@ export interface RedisAddress {
   readonly seedHost?: string
 }
 
-/** One connection. Once lost it is of no use any more. */
+/** One connection. Once lost, it cannot be used again. */
 export interface RedisClient {
   /**
    * Sends commands at once, in one transaction (MULTI) when `atomic`. Resolves to a reply for each; an error reply of one is

@@ -150,7 +150,7 @@ export class Purges {
 
   #apply({ apply, isTrimmed, isNewEpoch }: LogChange): void {
     const { clock, purgeReceived, lastSeenRunning } = this.#options
-    // This process was stopped, and the store lost its purges meanwhile: nobody may be left who knows them.
+    // This process was stopped, and the store lost its purges meanwhile: possibly no other replica knows them.
     const wasAbsent = isNewEpoch && clock.monotonic() - lastSeenRunning() > liveMs
     if (isTrimmed || wasAbsent) this.#listener({})
     for (const { filter, at } of apply) {

@@ -108,7 +108,7 @@ const warningOf = (path: string, mode: number): string | undefined =>
 export interface FollowedKeyRing {
   /** The ring in use. It is the same object until the file changes. */
   readonly current: () => KeyRing
-  /** Who else can read the file, as a sentence for the log; `undefined` if nobody else can. */
+  /** A warning for the log if other users can read the file; `undefined` if they cannot. */
   readonly warning: string | undefined
   /**
    * Reads the file again when it may have changed. `changed` is called after a new ring was read; `failed` if it cannot be

@@ -27,7 +27,7 @@ export interface TokenRecord {
   readonly correlationId?: string
 }
 
-/** The purges that a replica knew when it began to fetch a token. A token from before a purge that matches it is of no use. */
+/** The purges that a replica knew when it began to fetch a token. A token from before a purge that matches it must not be used. */
 export interface PurgeMark {
   /** Which life of the store `sequence` belongs to. At most {@link maxEpochLength} characters. */
   readonly epoch: string
