@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { dirname, join, normalize } from 'node:path'
 
 /** What a test file and the helpers that it imports reach, by words in their text. */
-const processes = /'node:child_process'/
+const processes = /'node:child_process'|'playwright-core'/
 /** The heap is measured, or the process' trust store, environment, timers or DNS is changed. */
 const processWide =
   /'node:(?:v8|vm)'|setDefaultCACertificates|process\.env\[[^\]]+\] = |delete process\.env|network-off\.ts'/
@@ -21,7 +21,7 @@ const worlds = 'test/support/broker.ts'
  * - `unit`: it starts no emulator and no process, so all of them share one process
  * - `emulator`: it starts an emulator, so a few processes share these files; each file has an emulator of its own
  * - `alone`: it changes or measures its process, needs the real time, or a helper starts its emulator
- * - `processes`: it starts processes itself; in a process of its own too
+ * - `processes`: it starts processes itself, such as a browser; in a process of its own too
  */
 export type Kind = 'unit' | 'emulator' | 'alone' | 'processes'
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Installs Helm, promtool, Prometheus, redis-server and (where Debian has it) valkey-server into .tools/bin, and the proxies of
-# examples/proxies into .tools/proxies, for the tests that need them. If one is unavailable, this script says so and continues. The tests that need it are then skipped, and say what is missing.
+# Installs Helm, promtool, Prometheus, redis-server, (where Debian has it) valkey-server and Chromium into .tools/bin, and
+# the proxies of examples/proxies into .tools/proxies, for the tests that need them. If one is unavailable, this script
+# says so and continues. The tests that need it are then skipped, and say what is missing.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 bin="$PWD/.tools/bin"
@@ -112,3 +113,47 @@ redis_server() {
 }
 redis_server redis
 redis_server valkey
+
+# A browser for test/browser. Playwright's own would be downloaded from elsewhere.
+browser() {
+  local folder place="$PWD/.tools/chromium"
+  # A browser that does not start prints no version.
+  if browser_works "$(command -v chromium || command -v google-chrome)" || browser_works "$bin/chromium"; then
+    echo 'tools: Chromium is installed'
+    return
+  fi
+  if [ -n "$has_debian" ]; then
+    echo "tools: getting Chromium from Debian's package chromium"
+    folder=$(mktemp -d)
+    # Without what only a desktop needs, which is half of it.
+    # shellcheck disable=SC2046 # one word for each library
+    if (cd "$folder" && download chromium chromium-common fonts-dejavu-core \
+      $(missing_libraries chromium | grep -vE '^lib(qt|kf5|llvm|z3|gtk-4|gst|webkit|wx)')); then
+      rm -rf "$place"
+      mkdir -p "$place/usr/share"
+      cp -r "$folder/usr/lib" "$place/usr"
+      cp -r "$folder/usr/share/fonts" "$place/usr/share"
+      [ ! -d "$folder/lib" ] || cp -r "$folder/lib" "$place"
+      browser_fonts "$place" >"$place/fonts.conf"
+      {
+        echo '#!/bin/sh'
+        echo "export LD_LIBRARY_PATH='$(find "$place" -type d \( -name '*-linux-gnu' -o -name pulseaudio \) -path '*/lib/*' | paste -sd:)'"
+        echo "[ -e /etc/fonts/fonts.conf ] || export FONTCONFIG_FILE='$place/fonts.conf'"
+        echo "exec '$place/usr/lib/chromium/chromium' \"\$@\""
+      } >"$bin/chromium"
+      chmod +x "$bin/chromium"
+    fi
+    rm -rf "$folder"
+  fi
+  if ! browser_works "$bin/chromium"; then
+    rm -f "$bin/chromium"
+    echo 'tools: Chromium is unavailable; the tests that need it are skipped'
+  fi
+}
+browser_works() { [ -x "$1" ] && "$1" --version >/dev/null 2>&1; }
+# The fonts of this folder alone.
+browser_fonts() {
+  echo '<?xml version="1.0"?><!DOCTYPE fontconfig SYSTEM "urn:fontconfig:fonts.dtd">'
+  echo "<fontconfig><dir>$1/usr/share/fonts</dir><cachedir>$1/fonts-cache</cachedir></fontconfig>"
+}
+browser
