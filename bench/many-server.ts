@@ -80,6 +80,8 @@ rules:
     sink,
     {
       clock,
+      replica: 'bench',
+      certificates: () => [],
       isReady: () => true,
       isDraining: () => false,
       cache: () => cache.view.statistics(),

@@ -1,4 +1,6 @@
 import { Type } from 'typebox'
+import { endKinds, endStates, maxEnds } from '../src/broker/ends.ts'
+import { endsSoonDays } from '../src/broker/policy/file/api-key-entries.ts'
 import { count, moment, oneOf, open, orNull, text } from './responses.ts'
 
 /** Schemas of the operations endpoints' responses, for `openapi.yaml` only. `operations-bodies.ts` writes the responses. */
@@ -48,6 +50,9 @@ export const health = open(
     ),
     ready: Type.Boolean({ description: 'Whether `/readyz` reports ready.' }),
     draining: Type.Boolean({ description: 'Whether the process is draining before it stops.' }),
+    replica: text('The name of this replica, new at each start. Other replicas know it by this name.', [
+      'token-broker-5d8f6-1f0c9a3e',
+    ]),
     version: text("The broker's version."),
     node: text("Node's version."),
     started_at: moment('When the process started.'),
@@ -70,12 +75,34 @@ export const health = open(
           status: oneOf(['ok', 'failing'], '`failing` while Redis does not respond. The broker stays ready.'),
           since: moment('When the status last changed.'),
           detail: text('The status in words.'),
-          replica: text('The name of this replica, new at each start.'),
           live_replicas: orNull(Type.Integer({ minimum: 1 }), 'Live replicas, this one included; null while unknown.'),
+          keys: Type.Array(
+            open({
+              id: text('The id of the key in the key ring.'),
+              writes: Type.Boolean({ description: 'Whether it encrypts new values. Every key decrypts.' }),
+            }),
+            { description: 'The keys of `BROKER_CACHE_KEY_FILE`. They have no end date.' },
+          ),
         },
         'Redis, which replicas share; absent without it.',
       ),
     ),
+    ends: Type.Array(
+      open({
+        kind: oneOf(
+          endKinds,
+          "`api_key`: a key of the policy; `tls`: a certificate of the server's chain; `client_ca`: a CA of `TLS_CLIENT_CA_FILE`.",
+        ),
+        name: text('The name of the key in the policy, or the subject of the certificate.'),
+        ends_at: moment('When it ends.'),
+        state: oneOf(endStates, `\`ends_soon\`: within ${endsSoonDays} days; \`ended\`: it is no longer accepted.`),
+      }),
+      {
+        maxItems: maxEnds,
+        description: 'When API keys and certificates end, those nearest to now first. They do not change `status`.',
+      },
+    ),
+    ends_total: count('The number of ends, including those that are not listed.'),
   },
   'The state of the broker, derived from its own traffic.',
 )

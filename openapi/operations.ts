@@ -47,6 +47,7 @@ const healthExample = {
   status: 'failing',
   ready: true,
   draining: false,
+  replica: 'token-broker-5d8f6-1f0c9a3e',
   version: '0.1.0',
   node: 'v26.10.0',
   started_at: '2026-11-23T06:00:00.000Z',
@@ -96,6 +97,11 @@ const healthExample = {
       last_error: null,
     },
   ],
+  ends: [
+    { kind: 'tls', name: 'CN=token-broker.example', ends_at: '2026-11-30T12:00:00.000Z', state: 'ends_soon' },
+    { kind: 'api_key', name: 'erp', ends_at: '2027-01-31T00:00:00.000Z', state: 'valid' },
+  ],
+  ends_total: 2,
 }
 
 const openMetricsExample = `# HELP token_broker_requests Number of requests, by endpoint and outcome: issued, ok, or the error code.

@@ -79,8 +79,11 @@ function addRoutes(app: FastifyInstance, _options: object, registered: () => voi
         policy: never,
         upstreams: never,
         secondLevel: never,
+        ends: never,
+        replica: '',
         version,
         startedAt: 0,
+        now: never,
       })
       addDocs(scope, packageRoot)
     },

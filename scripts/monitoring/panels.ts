@@ -209,6 +209,10 @@ export const rows: readonly (readonly [title: string, panels: readonly Panel[]])
         `(min by (key) (token_broker_api_key_expiry_timestamp_seconds{${here}}) - time()) / 86400`,
         '{{key}}',
       ]),
+      lines('Certificates: days until they expire', 'short', 'By kind and subject.', [
+        `(min by (kind, name) (token_broker_certificate_expiry_timestamp_seconds{${here}}) - time()) / 86400`,
+        '{{kind}} {{name}}',
+      ]),
     ],
   ],
 ]

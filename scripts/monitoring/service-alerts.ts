@@ -1,3 +1,4 @@
+import { endsSoonDays } from '../../src/broker/policy/file/api-key-entries.ts'
 import { anyWithinAnHour, type Alert } from './alert.ts'
 
 /** Alerts about the process, its load, its callers and its policy. */
@@ -89,10 +90,18 @@ export const serviceAlerts: readonly Alert[] = [
   },
   {
     alert: 'TokenBrokerApiKeyExpiringSoon',
-    expr: 'min by (job, key) (token_broker_api_key_expiry_timestamp_seconds) - time() < 14 * 86400',
+    expr: `min by (job, key) (token_broker_api_key_expiry_timestamp_seconds) - time() < ${endsSoonDays} * 86400`,
     severity: 'warning',
     summary: 'The API key {{ $labels.key }} expires in {{ $value | humanizeDuration }}.',
     description: 'Create a new key with `token-broker key new`, add it to the policy and give it to the caller.',
+  },
+  {
+    alert: 'TokenBrokerCertificateExpiringSoon',
+    expr: `min by (job, kind, name) (token_broker_certificate_expiry_timestamp_seconds) - time() < ${endsSoonDays} * 86400`,
+    severity: 'warning',
+    summary: 'The certificate {{ $labels.name }} ({{ $labels.kind }}) expires in {{ $value | humanizeDuration }}.',
+    description:
+      'Write the new certificate to `TLS_CERT_FILE` or `TLS_CLIENT_CA_FILE`. The broker reads a changed file without a restart.',
   },
   {
     alert: 'TokenBrokerPolicyVersionsDiffer',

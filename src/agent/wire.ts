@@ -20,6 +20,7 @@ import { isBrokerRefusal } from './parent-failure.ts'
 import { readCredential } from './workload-credential.ts'
 import { createEgress } from '../outbound/network/egress.ts'
 import { closeListener } from '../service/listeners.ts'
+import { replicaName } from '../service/replica.ts'
 import { notReadyYet } from '../telemetry/not-ready.ts'
 import type { LineSink } from '../telemetry/output.ts'
 import type { Service } from '../service/wire.ts'
@@ -66,7 +67,7 @@ export function wireAgent(
     subscriberSettings(settings, secret),
     createActivePolicy(policy, clock),
     sink,
-    { clock, isReady, isDraining, cache: () => view.statistics(), ...neverInAgents },
+    { clock, replica: replicaName(), isReady, isDraining, cache: () => view.statistics(), ...neverInAgents },
   )
   const egress = createEgress(proxy, { keepAlive: false, connectWithinMs: timeoutMs })
   const parent = { url, egress, credential: () => readCredential(files), clock, upstreamCalled: events.upstreamCalled }
@@ -145,8 +146,8 @@ function connectParent(
   return { tokens: revalidation.wrap(cache), view: cache.view }
 }
 
-/** The broker has both, if anything has: an agent never uses Redis. */
-const neverInAgents = { circuit: () => 'closed' as const, secondLevel: () => undefined }
+/** The broker has these, if anything has: an agent uses neither TLS nor Redis. */
+const neverInAgents = { circuit: () => 'closed' as const, certificates: () => [], secondLevel: () => undefined }
 
 const reachable = (parent: ParentBrokerOptions): Need => ({
   name: 'the broker',

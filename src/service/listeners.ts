@@ -15,7 +15,7 @@ import { addOperations, countResponses, type Operations } from '../http/operatio
 import { createOverloadDetector, sampleMs, shedLoad, type OverloadDetector } from '../http/server/load-shedding.ts'
 import { addPurge, type Purge } from '../http/operations/purge.ts'
 import type { FollowedAuthorities } from '../outbound/files/client-authorities.ts'
-import { readTlsPair, watchTlsPair, type TlsPair } from '../outbound/files/tls-files.ts'
+import type { FollowedCertificates } from './certificates.ts'
 import { packageRoot } from './package.ts'
 
 /** Milliseconds after the deadline of an exchange for writing its response. */
@@ -31,17 +31,13 @@ interface ListenerOptions extends Pick<AppOptions, 'log' | 'isDraining' | 'spans
   readonly now: () => number
 }
 
-/**
- * Builds the main server, and the management server if the configuration has one. They do not listen yet.
- * @throws InvalidConfigurationError if the TLS files cannot be used
- */
-export async function buildListeners(
+/** Builds the main server, and the management server if the configuration has one. They do not listen yet. */
+export function buildListeners(
   config: Config,
   { loop, now, events: { responded, headerIgnored, connectionDropped }, ...common }: ListenerOptions,
   parts: SharedOperations & Purge & { readonly tokenService: TokenService },
-  authorities: FollowedAuthorities | undefined,
+  certificates: FollowedCertificates,
 ) {
-  const tls = config.tls && (await readTlsPair(config.tls))
   const operations = (openMetrics: boolean) => (scope: FastifyInstance) => {
     countResponses(scope, responded)
     addOperations(scope, { ...parts, openMetrics })
@@ -60,14 +56,15 @@ export async function buildListeners(
   // In a scope of its own: an overloaded broker can still purge its cache.
   const main = [...endpoints, (scope: FastifyInstance) => addPurge(scope, parts), documents]
   const { trustedProxies, clientCertHeader } = config
-  const current = () => authorities?.current()
+  const current = () => certificates.authorities?.current()
+  const tls = certificates.tls?.current()
   const peers = { trustedProxies, clientCertHeader, authorities: current, now, headerIgnored }
   const settings = { ...common, responded, connectionDropped, peers, tls: tls && { ...tls, ca: current()?.pem } }
   const { management: own } = config
   const app = buildApp(settings, own ? main : [...main, operations(false)])
   const management = own && buildApp(settings, [operations(true)])
   app.addHook('onListen', overload.start)
-  const unwatch = followTls(config, [app, management], tls, authorities, common.log)
+  const unwatch = followTls(config, [app, management], certificates, common.log)
   return {
     app,
     management,
@@ -130,13 +127,11 @@ function warnOfConstraints(
 function followTls(
   config: Config,
   apps: readonly (FastifyInstance | undefined)[],
-  first: TlsPair | undefined,
-  authorities: FollowedAuthorities | undefined,
+  { tls, authorities, close }: FollowedCertificates,
   log: AppOptions['log'],
 ): () => void {
-  const { tls: paths } = config
-  let pair = first
   const renew = (message: string): void => {
+    const pair = tls?.current()
     const servers = apps.map(app => app?.server).filter(server => server instanceof TlsServer)
     for (const server of servers) {
       if (pair) server.setSecureContext(secureContextOf({ ...pair, ca: authorities?.current().pem }))
@@ -152,20 +147,6 @@ function followTls(
     // Connections that are in use are closed after their response: see addPeerLookup.
     for (const app of apps) app?.server.closeIdleConnections()
   }, failed('the new client CA certificates cannot be used; the previous ones stay in use'))
-  const unwatch =
-    paths &&
-    first &&
-    watchTlsPair(
-      paths,
-      first,
-      next => {
-        pair = next
-        renew(tlsMessages.renewed)
-      },
-      failed(tlsMessages.refused),
-    )
-  return () => {
-    unwatch?.()
-    authorities?.close()
-  }
+  tls?.watch(() => renew(tlsMessages.renewed), failed(tlsMessages.refused))
+  return close
 }

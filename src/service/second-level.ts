@@ -1,5 +1,3 @@
-import { hostname } from 'node:os'
-import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { SecondLevelEvents } from '../broker/events.ts'
 import type { Runtime } from '../broker/lib/clock.ts'
@@ -18,6 +16,8 @@ import type { Logs } from '../telemetry/log.ts'
 export interface SecondLevelParts {
   readonly events: SecondLevelEvents
   readonly log: Logs['log']
+  /** The name of this replica. */
+  readonly replica: string
   /** What this replica says about its memory. */
   readonly report: () => Omit<ReplicaReport, 'replica'>
 }
@@ -33,7 +33,7 @@ export type CreateSecondLevel = (
  * Connects the Redis of the configuration, in the background.
  * @throws InvalidConfigurationError if the key ring cannot be used
  */
-export const connectSecondLevel: CreateSecondLevel = async (config, runtime, { events, log, report }) => {
+export const connectSecondLevel: CreateSecondLevel = async (config, runtime, { events, log, replica, report }) => {
   const { redis, minRemainingSeconds, upstreamTimeoutMs: timeoutMs } = config
   if (!redis) return undefined
   const ring = await followKeyRing(redis.keyFile)
@@ -46,7 +46,7 @@ export const connectSecondLevel: CreateSecondLevel = async (config, runtime, { e
   const level = createRedisSecondLevel({
     connection: connectRedis(redis, credentials, log),
     ring: ring.current,
-    replica: replicaName(),
+    replica,
     report,
     clock: runtime.clock,
     spans: runtime.spans,
@@ -71,9 +71,3 @@ function credentialsOf({ redis, identity, upstreamTimeoutMs: timeoutMs }: Config
   const source = managedIdentity({ ...identity, audience: redisResource }, runtime.clock, runtime.spans)
   return entraCredentials(createAssertionCache(source, { ...runtime, timeoutMs, fetched: () => undefined }))
 }
-
-/** The host's name, so that people recognise the replica, and a random part: a restart is another replica. */
-const replicaName = (): string =>
-  `${hostname()
-    .replaceAll(/[^\w-]/g, '-')
-    .slice(0, 48)}-${randomBytes(4).toString('hex')}`

@@ -1,4 +1,5 @@
 import type { Clock } from '../broker/lib/clock.ts'
+import { apiKeyEnds } from '../broker/ends.ts'
 import { createHealth } from '../broker/health.ts'
 import { policyWarnings } from '../broker/policy/file/warnings.ts'
 import type { Policy } from '../broker/policy/model.ts'
@@ -15,8 +16,10 @@ import { createMetrics, type Gauges, type Metrics } from '../telemetry/metrics.t
 import type { LineSink } from '../telemetry/output.ts'
 
 /** State of the broker that the subscribers read on demand, such as for a scrape. */
-interface Observed extends Pick<Gauges, 'isReady' | 'cache' | 'circuit' | 'secondLevel'> {
+interface Observed extends Pick<Gauges, 'isReady' | 'cache' | 'circuit' | 'certificates' | 'secondLevel'> {
   readonly clock: Clock
+  /** The name of this replica. */
+  readonly replica: string
   readonly isDraining: () => boolean
 }
 
@@ -38,7 +41,7 @@ export function createSubscribers(
   settings: SubscriberSettings,
   active: Pick<ActivePolicy, 'status'>,
   sink: LineSink,
-  { clock, isReady, isDraining, cache, circuit, secondLevel }: Observed,
+  { clock, replica, isReady, isDraining, cache, circuit, certificates, secondLevel }: Observed,
 ) {
   const logs = createLogs(settings.logLevel, sink, settings.secrets)
   const audit = createAudit(logs, sink, {
@@ -49,7 +52,7 @@ export function createSubscribers(
   const decisions = createRecentDecisions(logs.scrub, clock.now)
   const health = createHealth(settings.upstreams(active.status().policy), clock)
   const state = { isReady, policy: active.status, upstreams: health.report, secondLevel }
-  const metrics = createMetrics({ ...state, cache, circuit, version })
+  const metrics = createMetrics({ ...state, cache, circuit, certificates, version })
   const events: Events = {
     issued: both(audit.issued, metrics.issued),
     refused: both(both(audit.refused, metrics.refused), decisions.refused),
@@ -79,7 +82,9 @@ export function createSubscribers(
     metrics.close()
   }
   const reports = { metrics, decisions: decisions.page, responded: events.responded }
-  const telemetry = { ...state, ...reports, isDraining, version, startedAt: clock.now(), close }
+  const ends = () => [...apiKeyEnds(active.status().policy), ...certificates()]
+  const self = { replica, version, startedAt: clock.now(), now: clock.now }
+  const telemetry = { ...state, ...reports, ...self, ends, isDraining, close }
   return { log: logs.log, events, secondLevelEvents, telemetry }
 }
 

@@ -19,12 +19,15 @@ import type { AssertionSource, Events, TokenSource } from '../broker/events.ts'
 import type { Config } from '../config/config.ts'
 import { createSubscribers, identityUpstream, subscriberSettingsOf } from './subscribers.ts'
 import { createCircuit } from '../outbound/entra/circuit-breaker.ts'
-import { followAuthorities, type FollowedAuthorities } from '../outbound/files/client-authorities.ts'
+import type { FollowedAuthorities } from '../outbound/files/client-authorities.ts'
 import { entra } from '../outbound/entra/entra.ts'
 import { managedIdentity } from '../outbound/entra/managed-identity.ts'
 import { createEgress } from '../outbound/network/egress.ts'
 import { withRetries } from '../outbound/entra/retry.ts'
 import { workloadIdentity } from '../outbound/entra/workload-identity.ts'
+import { followCertificates } from './certificates.ts'
+import { closeInTurn, orClose } from './closing.ts'
+import { replicaName } from './replica.ts'
 import { connectSecondLevel, type CreateSecondLevel } from './second-level.ts'
 import { startPolicyReloader } from './policy-reload.ts'
 import { connectTracing } from './tracing.ts'
@@ -71,29 +74,28 @@ export async function wire(
   const isDraining = () => stopping.signal.aborted
   const isReady = () => readiness.isReady() && !isDraining()
   const active = createActivePolicy(policy, clock)
+  const replica = replicaName()
+  const certificates = await followCertificates(config)
+  const own = { clock, replica, isReady, isDraining, certificates: certificates.ends }
   const subscribers = createSubscribers(subscriberSettingsOf(config), active, sink, {
-    clock,
-    isReady,
-    isDraining,
+    ...own,
     cache: () => cache.view.statistics(),
     circuit: () => exchanges.circuit.state(),
     secondLevel: () => secondLevel?.status(),
   })
   const { log, events, telemetry } = subscribers
-  const { upstreamTimeoutMs: timeoutMs } = config
   const { tracing, traced } = await connectTracing(config, runtime, log)
-  const reloader = await startPolicyReloader(config, active, { clock, timeoutMs, egress: egressOf(config), ...events })
+  const reloader = await startPolicyReloader(config, active, { ...keysOf(config), clock, ...events })
   const assertions = connectIdentity(config, traced, events.upstreamCalled)
-  const authorities = config.clientCaFile === undefined ? undefined : await followAuthorities(config.clientCaFile)
-  const deciders = createDeciders(active, authorities, assertions, clock, events)
+  const deciders = createDeciders(active, certificates.authorities, assertions, clock, events)
   const exchanges = connectEntra(config, traced, assertions, events)
-  const settings = { config, runtime: traced, ...subscribers }
+  const settings = { config, runtime: traced, replica, ...subscribers }
   const { cache, secondLevel } = await connectCache(createSecondLevel, settings, exchanges, deciders.limits)
   const tokenService = createTokenService(deciders, cache, events)
   const readiness = createReadiness(needsOf(assertions, reloader.issuers), notReadyYet(log), random)
   const operations = { ...telemetry, ...operationsOf(cache, events), tokenService, events }
   const listening = { log, isDraining, events, loop, now: clock.now, spans: tracing?.server }
-  const servers = await orClose(buildListeners(config, listening, operations, authorities), secondLevel)
+  const servers = await orClose(() => buildListeners(config, listening, operations, certificates), secondLevel)
   await secondLevel?.start()
 
   return {
@@ -109,25 +111,6 @@ export async function wire(
       await closeInTurn(reloader, servers, secondLevel, telemetry, tracing, { close: () => sink.flush() })
     },
   }
-}
-
-interface Closeable {
-  readonly close: () => void | Promise<void>
-}
-
-/** Closes a part if what follows fails: its connections would keep a process running that cannot start. */
-async function orClose<T>(following: Promise<T>, part: Closeable | undefined): Promise<T> {
-  try {
-    return await following
-  } catch (thrown) {
-    await part?.close()
-    throw thrown
-  }
-}
-
-/** Closes one part after the other, so that each can still use those behind it. */
-async function closeInTurn(...parts: readonly (Closeable | undefined)[]): Promise<void> {
-  for (const part of parts) await part?.close()
 }
 
 /** The parts that decide who a caller is, what it may get, and how often. */
@@ -155,6 +138,7 @@ function createDeciders(
 
 /** Where a cache is created. */
 interface CacheSettings extends Pick<ReturnType<typeof createSubscribers>, 'events' | 'secondLevelEvents' | 'log'> {
+  readonly replica: string
   readonly config: Config
   readonly runtime: Runtime
 }
@@ -162,13 +146,14 @@ interface CacheSettings extends Pick<ReturnType<typeof createSubscribers>, 'even
 /** The cache over a source of exchanges, and the second level behind it, if there is one. */
 async function connectCache(
   createSecondLevel: CreateSecondLevel,
-  { config, runtime, events, secondLevelEvents, log }: CacheSettings,
+  { config, runtime, replica, events, secondLevelEvents, log }: CacheSettings,
   { source, circuit }: ReturnType<typeof connectEntra>,
   { chargeExchange: charge }: RateLimits,
 ) {
   const secondLevel = await createSecondLevel(config, runtime, {
     events: secondLevelEvents,
     log,
+    replica,
     report: () => {
       const { entries, fetching, atRisk } = cache.view.statistics()
       return { entries, fetching, atRisk }
@@ -199,8 +184,11 @@ const operationsOf = ({ view, purgeEverywhere }: ManagedCache, { forbidden }: Ev
 export const identityShare = 0.8
 
 /** No connection through a proxy takes longer than an exchange, or a fetch of keys, may take. */
-const egressOf = ({ proxy, upstreamTimeoutMs: connectWithinMs }: Config, keepAlive = false) =>
+const egressOf = ({ proxy, upstreamTimeoutMs: connectWithinMs }: Config, keepAlive: boolean) =>
   createEgress(proxy, { keepAlive, connectWithinMs })
+
+/** How issuers' keys are fetched. */
+const keysOf = (config: Config) => ({ timeoutMs: config.upstreamTimeoutMs, egress: egressOf(config, false) })
 
 function connectEntra(config: Config, runtime: Runtime, assertions: AssertionSource, events: Events) {
   const circuit = createCircuit({ clock: runtime.clock, changed: events.circuit })

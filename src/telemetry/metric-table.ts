@@ -14,7 +14,7 @@ const row = <const L extends readonly string[] = readonly []>(
 
 /**
  * Every metric of the broker, named after https://prometheus.io/docs/practices/naming/. Label values are endpoints, error
- * codes and reasons from the source code, and names from the policy. They never come from a request, so the number of
+ * codes and reasons from the source code, and names from the policy and the configuration. They never come from a request, so the number of
  * series does not depend on callers.
  */
 export const metricTable = {
@@ -162,6 +162,12 @@ export const metricTable = {
     'gauge',
     'Time at which an API key and its replacement have both expired, in seconds since 1970, by key name.',
     'key',
+  ),
+  token_broker_certificate_expiry_timestamp_seconds: row(
+    'gauge',
+    'Time at which the last certificate of this subject expires, in seconds since 1970, by kind and subject.',
+    'kind',
+    'name',
   ),
   token_broker_build_info: row(
     'gauge',

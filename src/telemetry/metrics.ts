@@ -2,6 +2,7 @@ import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { Counter, Gauge, Histogram, Registry } from '@prometheus-io/client'
 import { openMetricsOf } from './open-metrics.ts'
 import type { CacheStatistics } from '../broker/tokens/cache-statistics.ts'
+import { maxEnds, type End } from '../broker/ends.ts'
 import type { UpstreamHealth } from '../broker/health.ts'
 import type { PolicyStatus } from '../broker/authorization/active-policy.ts'
 import { circuitStates, dropReasons, type CircuitState, type Events } from '../broker/events.ts'
@@ -16,6 +17,8 @@ export interface Gauges {
   readonly circuit: () => CircuitState
   readonly isReady: () => boolean
   readonly policy: () => PolicyStatus
+  /** When the certificates in use end. */
+  readonly certificates: () => readonly End[]
   /** The second level; `undefined` if there is none. */
   readonly secondLevel: () => SecondLevelStatus | undefined
   /** The broker's version. */
@@ -167,7 +170,7 @@ function readCache(registry: Registry, read: Gauges['cache']): void {
   onScrape(registry, 'token_broker_cache_at_risk_usable_seconds', () => read().atRiskUsableSeconds ?? Number.NaN)
 }
 
-function readState(registry: Registry, { circuit, isReady, policy, upstreams, version }: Gauges): void {
+function readState(registry: Registry, { circuit, isReady, policy, certificates, upstreams, version }: Gauges): void {
   seriesOnScrape(registry, 'token_broker_upstream_circuit_state', () =>
     circuitStates.map(state => [{ state }, Number(state === circuit())] as const),
   )
@@ -180,12 +183,25 @@ function readState(registry: Registry, { circuit, isReady, policy, upstreams, ve
       .policy.apiKeys.toSorted((a, b) => a.expiresAt - b.expiresAt)
       .map(({ name, expiresAt }) => [{ key: name }, expiresAt / 1000] as const),
   )
+  seriesOnScrape(registry, 'token_broker_certificate_expiry_timestamp_seconds', () =>
+    soonestEnds(certificates()).map(({ kind, name, endsAt }) => [{ kind, name }, endsAt / 1000] as const),
+  )
   seriesOnScrape(registry, 'token_broker_build_info', () => [[{ version, node: process.version }, 1]])
   seriesOnScrape(registry, 'token_broker_upstream_healthy', () =>
     upstreams()
       .filter(({ status }) => status !== 'unknown')
       .map(({ upstream: { kind, name }, status }) => [{ kind, name }, Number(status === 'ok')] as const),
   )
+}
+
+/** The ends that come first, at most {@link maxEnds}. Of several certificates with one name, the last end counts. */
+const soonestEnds = (ends: readonly End[]): readonly End[] => {
+  const last = new Map<string, End>()
+  for (const end of ends) {
+    const key = `${end.kind} ${end.name}`
+    if (end.endsAt >= (last.get(key)?.endsAt ?? 0)) last.set(key, end)
+  }
+  return [...last.values()].toSorted((a, b) => a.endsAt - b.endsAt).slice(0, maxEnds)
 }
 
 /**

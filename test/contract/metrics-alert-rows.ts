@@ -40,9 +40,11 @@ const calm: Samples = [
   [`token_broker_policy_info{${from},sha256="a"}`, '1x60'],
   [`token_broker_policy_refused{${from}}`, '0x60'],
   [`token_broker_api_key_expiry_timestamp_seconds{${from},key="crm"}`, '9999999x60'],
+  [`token_broker_certificate_expiry_timestamp_seconds{${from},kind="tls",name="CN=broker"}`, '9999999x60'],
   [`token_broker_shared_available{${from}}`, '1x60'],
   [`up{${from}}`, '1x60'],
 ]
+const certificateExpiry = `token_broker_certificate_expiry_timestamp_seconds{${from},kind="client_ca",name="CN=clients"}`
 const keyExpiry = `token_broker_api_key_expiry_timestamp_seconds{${from},key="erp"}`
 /** The quiet series, some replaced or with others added. */
 export const but = (...changes: Samples): Samples => {
@@ -200,6 +202,16 @@ export const rows: Readonly<Record<string, Row>> = {
     samples: but([keyExpiry, `${15 * 86_400}x60`]),
     at: 10,
     fires: { TokenBrokerApiKeyExpiringSoon: false },
+  },
+  'a certificate with 13 days left': {
+    samples: but([certificateExpiry, `${13 * 86_400}x60`]),
+    at: 10,
+    fires: { TokenBrokerCertificateExpiringSoon: true },
+  },
+  'a certificate with 15 days left': {
+    samples: but([certificateExpiry, `${15 * 86_400}x60`]),
+    at: 10,
+    fires: { TokenBrokerCertificateExpiringSoon: false },
   },
   'callers fail, long after the last token expired and nothing is at risk any more': {
     samples: but(

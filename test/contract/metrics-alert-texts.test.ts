@@ -109,6 +109,14 @@ const rows: readonly Row[] = [
     summary: 'The API key erp expires in 1d 0h 0m 0s.',
   },
   {
+    alert: 'TokenBrokerCertificateExpiringSoon',
+    series: {
+      [`token_broker_certificate_expiry_timestamp_seconds{${from},kind="client_ca",name="CN=clients"}`]: '90000.5x60',
+    },
+    labels: { job: 'token-broker', kind: 'client_ca', name: 'CN=clients' },
+    summary: 'The certificate CN=clients (client_ca) expires in 1d 0h 0m 0s.',
+  },
+  {
     alert: 'TokenBrokerPolicyVersionsDiffer',
     series: {
       [`token_broker_policy_info{${from},sha256="a"}`]: '1x60',

@@ -75,7 +75,13 @@ describe('a real Prometheus that scrapes a broker with planted faults', withProm
   if (program === undefined) return
   const world = await startWorld()
   const apiKeys = { erp: { sha256: 'a'.repeat(64), expires: '2099-01-01' } }
-  const broker = await world.broker({ after }, { policy: { apiKeys }, environment: { MANAGEMENT_PORT: '0' } })
+  const folder = await mkdtemp(join(tmpdir(), 'token-broker-test-'))
+  after(() => rm(folder, { recursive: true, force: true }))
+  const TLS_CLIENT_CA_FILE = join(folder, 'ca.crt')
+  await writeFile(TLS_CLIENT_CA_FILE, world.emulator.caPem)
+  const proxied = { BROKER_TRUSTED_PROXIES: '127.0.0.2', BROKER_CLIENT_CERT_HEADER: 'client-cert', TLS_CLIENT_CA_FILE }
+  const environment = { MANAGEMENT_PORT: '0', ...proxied }
+  const broker = await world.broker({ after }, { policy: { apiKeys }, environment })
   const api = await startPrometheus({ after }, broker.managementUrl)
   const query = (expr: string) => api(`query?query=${encodeURIComponent(expr)}`)
   const found = async (expr: string): Promise<readonly object[]> => (await query(expr)).data?.result ?? []

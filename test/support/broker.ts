@@ -121,8 +121,8 @@ export interface BrokerOptions {
   readonly loop?: LoopClocks
   /** Measures how long callers and requests to Entra and the identity endpoint wait. Default: a timer. */
   readonly wait?: Wait
-  /** A store that it shares with other brokers, or a function that makes one which reports these events. */
-  readonly secondLevel?: SecondLevel | ((events: SecondLevelEvents) => SecondLevel)
+  /** A store that it shares with other brokers, or a function that makes one, of the events it reports and the replica's name. */
+  readonly secondLevel?: SecondLevel | ((events: SecondLevelEvents, replica: string) => SecondLevel)
 }
 
 /** Starts the emulator and makes this process trust it. It is closed at the end of the file. */
@@ -212,8 +212,8 @@ async function startBroker(
     parsePolicy(JSON.stringify({ ...policyOf(emulator), ...policy })),
     sink,
     { clock, random: () => 0.5, loop, ...(wait && { wait }) },
-    (_config, _runtime, { events }) =>
-      Promise.resolve(typeof secondLevel === 'function' ? secondLevel(events) : secondLevel),
+    (_config, _runtime, { events, replica }) =>
+      Promise.resolve(typeof secondLevel === 'function' ? secondLevel(events, replica) : secondLevel),
   )
   t.after(() => service.close())
   const anywhere = { host: '127.0.0.1', port: 0 }

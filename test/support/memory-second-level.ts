@@ -177,6 +177,10 @@ export class MemorySecondLevel implements SecondLevel {
     this.#listener = listener
   }
 
+  get name(): string {
+    return this.#name
+  }
+
   status = () => ({
     isUp: this.isConnected,
     since: this.#changedAt,
@@ -184,7 +188,7 @@ export class MemorySecondLevel implements SecondLevel {
     replicas: this.isConnected
       ? [...this.#store.replicas].filter(({ isLive }) => isLive).map(replica => replica.#report())
       : undefined,
-    replica: this.#name,
+    keys: ['memory'],
   })
 
   #report = () => ({ replica: this.#name, entries: 0, fetching: 0, atRisk: 0 })

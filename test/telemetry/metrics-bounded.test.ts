@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
-import { test } from 'node:test'
+import { describe, test } from 'node:test'
 import { parsePolicy } from '../../src/broker/policy/file/parse.ts'
-import { createMetrics } from '../../src/telemetry/metrics.ts'
+import type { End } from '../../src/broker/ends.ts'
+import { createMetrics, type Gauges } from '../../src/telemetry/metrics.ts'
 import { graph, observers, policyOf, sampleCaller, send, type TestBroker } from '../support/broker.ts'
 import { sendRaw } from '../http/server/raw.ts'
 import { metricsWorld } from './metrics-world.ts'
@@ -133,35 +134,39 @@ test('the number of series does not depend on what callers send, and a scrape co
     assert.ok(outcomes.has(outcome), outcome)
 })
 
+/** The gauges of a broker that has one upstream. */
+const gaugesOf = (name: string): Gauges => ({
+  cache: () => ({
+    entries: 0,
+    maxEntries: 1,
+    fetching: 0,
+    load: { running: 0, waiting: 0, background: 0 },
+    failures: [],
+    evictions: 0,
+    atRisk: 0,
+    atRiskUsableSeconds: undefined,
+  }),
+  certificates: () => [],
+  circuit: () => 'closed',
+  secondLevel: () => undefined,
+  upstreams: () => [
+    {
+      upstream: { kind: 'authority', name },
+      status: 'ok',
+      since: 0,
+      lastSuccess: 0,
+      lastError: undefined,
+      failures: 0,
+    },
+  ],
+  isReady: () => true,
+  policy: () => ({ policy: parsePolicy(JSON.stringify(policyOf(emulator))), loadedAt: 0, rejection: undefined }),
+  version: '1.2.3',
+})
+
 test('labels are escaped: a name in the policy cannot add a line', async () => {
   const name = 'https://login.example/"} 1\nfaked_total 1\\'
-  const metricsUnderTest = createMetrics({
-    cache: () => ({
-      entries: 0,
-      maxEntries: 1,
-      fetching: 0,
-      load: { running: 0, waiting: 0, background: 0 },
-      failures: [],
-      evictions: 0,
-      atRisk: 0,
-      atRiskUsableSeconds: undefined,
-    }),
-    circuit: () => 'closed',
-    secondLevel: () => undefined,
-    upstreams: () => [
-      {
-        upstream: { kind: 'authority', name },
-        status: 'ok',
-        since: 0,
-        lastSuccess: 0,
-        lastError: undefined,
-        failures: 0,
-      },
-    ],
-    isReady: () => true,
-    policy: () => ({ policy: parsePolicy(JSON.stringify(policyOf(emulator))), loadedAt: 0, rejection: undefined }),
-    version: '1.2.3',
-  })
+  const metricsUnderTest = createMetrics(gaugesOf(name))
   const text = (await metricsUnderTest.scrape(false)).text
   metricsUnderTest.close()
   const healthy = [...readScrape(text).series.values()].filter(each => each.name === 'token_broker_upstream_healthy')
@@ -170,4 +175,34 @@ test('labels are escaped: a name in the policy cannot add a line', async () => {
     [['https://login.example/\\"} 1\\nfaked_total 1\\\\', 1]],
   )
   assert.ok(!/^faked/m.test(text))
+})
+
+describe('the ends of certificates', () => {
+  const scrapeOf = async (ends: readonly End[]) => {
+    const metricsUnderTest = createMetrics({ ...gaugesOf('any'), certificates: () => ends })
+    const { text } = await metricsUnderTest.scrape(false)
+    metricsUnderTest.close()
+    return [...readScrape(text).series.values()].filter(
+      ({ name }) => name === 'token_broker_certificate_expiry_timestamp_seconds',
+    )
+  }
+  const end = (name: string, endsAt: number): End => ({ kind: 'client_ca', name, endsAt })
+
+  test('of an authority that replaces another with the same subject, the later one counts, in any order', async () => {
+    for (const ends of [
+      [end('CN=a', 1000), end('CN=a', 2000)],
+      [end('CN=a', 2000), end('CN=a', 1000)],
+    ])
+      assert.deepEqual(
+        (await scrapeOf(ends)).map(({ value }) => value),
+        [2],
+      )
+  })
+
+  test('of a file with thousands of authorities, only the 100 that end first are series', async () => {
+    const many = Array.from({ length: 3000 }, (_, nth) => end(`CN=${nth}`, (3000 - nth) * 1000))
+    const found = await scrapeOf(many)
+    assert.equal(found.length, 100)
+    assert.equal(Math.max(...found.map(({ value }) => value)), 100)
+  })
 })

@@ -61,7 +61,9 @@ describe('operators see the second level', () => {
   test('/health has its status and the live replicas, and is failing while the store is unavailable', async t => {
     const { broker, level } = await sharing(t)
     const health = async () => (await broker.get('/health', { token: observer })).json
-    assert.partialDeepStrictEqual(await health(), { shared_cache: { status: 'ok', live_replicas: 1 } })
+    assert.partialDeepStrictEqual(await health(), {
+      shared_cache: { status: 'ok', live_replicas: 1, keys: [{ id: 'memory', writes: true }] },
+    })
     await broker.service.warmUp()
     level.cutOff()
     assert.partialDeepStrictEqual(await health(), {

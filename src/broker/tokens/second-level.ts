@@ -51,8 +51,8 @@ export interface SecondLevelStatus {
   readonly detail: string
   /** The live replicas, this one included; `undefined` while they are unknown. */
   readonly replicas: readonly ReplicaReport[] | undefined
-  /** The name of this replica. */
-  readonly replica: string
+  /** The ids of the keys that decrypt what the store has. The first one encrypts. */
+  readonly keys: readonly string[]
 }
 
 /**

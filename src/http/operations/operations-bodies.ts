@@ -1,5 +1,6 @@
 import type { ReplicaReport, SecondLevelStatus } from '../../broker/tokens/second-level.ts'
 import type { CacheStatistics } from '../../broker/tokens/cache-statistics.ts'
+import { endState, nearestEnds, type End } from '../../broker/ends.ts'
 import type { UpstreamHealth } from '../../broker/health.ts'
 import type { PolicyStatus } from '../../broker/authorization/active-policy.ts'
 
@@ -18,13 +19,20 @@ export interface HealthFacts {
   readonly upstreams: () => readonly UpstreamHealth[]
   /** The second level that replicas share; `undefined` if there is none. */
   readonly secondLevel: () => SecondLevelStatus | undefined
+  /** When the API keys and the certificates in use end, in any order. */
+  readonly ends: () => readonly End[]
+  /** The name of this replica. */
+  readonly replica: string
   /** The broker's version, and when it started. */
   readonly version: string
   readonly startedAt: number
+  /** The present moment. */
+  readonly now: () => number
 }
 
 /** `GET /health`: `failing` if any check is failing, `ok` only if all are. */
-export function healthBody({ isReady, isDraining, policy, upstreams, secondLevel, version, startedAt }: HealthFacts) {
+export function healthBody(facts: HealthFacts) {
+  const { isReady, isDraining, policy, upstreams, secondLevel, replica, version, startedAt } = facts
   const checks = upstreams()
   const policyCheck = policyBody(policy())
   const shared = secondLevel()
@@ -34,22 +42,35 @@ export function healthBody({ isReady, isDraining, policy, upstreams, secondLevel
     status: statuses.has('failing') ? 'failing' : statuses.has('unknown') ? 'unknown' : 'ok',
     ready: isReady(),
     draining: isDraining(),
+    replica,
     version,
     node: process.version,
     started_at: iso(startedAt),
     policy: policyCheck,
     upstreams: checks.map(checkBody),
     ...(sharedCheck && { shared_cache: sharedCheck }),
+    ...endsBody(facts.ends(), facts.now()),
   }
 }
 
+/** The ends that are nearest to now, and how many there are in all. They are no checks: a key may have ended on purpose. */
+const endsBody = (ends: readonly End[], now: number) => ({
+  ends: nearestEnds(ends, now).map(({ kind, name, endsAt }) => ({
+    kind,
+    name,
+    ends_at: iso(endsAt),
+    state: endState(endsAt, now),
+  })),
+  ends_total: ends.length,
+})
+
 /** Redis. `failing` while it does not respond: this replica works without it then, and stays ready. */
-const sharedBody = ({ isUp, since, detail, replica, replicas }: SecondLevelStatus) => ({
+const sharedBody = ({ isUp, since, detail, replicas, keys }: SecondLevelStatus) => ({
   status: isUp ? 'ok' : 'failing',
   since: iso(since),
   detail,
-  replica,
   live_replicas: replicas?.length ?? null,
+  keys: keys.map((id, nth) => ({ id, writes: nth === 0 })),
 })
 
 /** `failing` while the file is invalid: the active policy stays active, but the broker would not start again. */

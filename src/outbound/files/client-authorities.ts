@@ -1,6 +1,6 @@
-import { X509Certificate } from 'node:crypto'
 import type { ClientAuthorities } from '../../broker/authentication/client-certificates.ts'
 import { InvalidConfigurationError, messageOf } from '../../errors.ts'
+import { certificatesOf } from './certificates.ts'
 import { readLimitedFile } from './files.ts'
 import { watchFiles } from './watch-files.ts'
 
@@ -12,7 +12,6 @@ export interface AuthoritiesFile extends ClientAuthorities {
 const maxPemBytes = 1024 * 1024
 /** The setting that errors name. */
 const where = 'TLS_CLIENT_CA_FILE'
-const certificate = /-----BEGIN CERTIFICATE-----[\s\S]+?-----END CERTIFICATE-----/g
 
 /**
  * Reads a file of one or more CA certificates in PEM.
@@ -21,11 +20,11 @@ const certificate = /-----BEGIN CERTIFICATE-----[\s\S]+?-----END CERTIFICATE----
 export async function readAuthorities(path: string): Promise<AuthoritiesFile> {
   try {
     const pem = await readLimitedFile(path, maxPemBytes)
-    const certificates = (pem.match(certificate) ?? []).map(each => new X509Certificate(each))
+    const certificates = certificatesOf(pem)
     if (certificates.length === 0) throw new Error(`${path} has no certificate in PEM form`)
     const notCa = certificates.find(({ ca }) => !ca)
     if (notCa) throw new Error(`${path} has a certificate that is not a CA's: ${notCa.subject}`)
-    return { pem, certificates: Object.freeze(certificates) }
+    return { pem, certificates }
   } catch (thrown) {
     throw new InvalidConfigurationError('The client CA certificates cannot be used', [
       { where, what: messageOf(thrown) },

@@ -132,7 +132,7 @@ class RedisSecondLevel implements SecondLevel {
       since: this.#availability.since(),
       detail: isUp ? 'reachable' : 'does not respond; this replica works without Redis',
       replicas: isUp ? this.#replicas.live()?.values().toArray() : undefined,
-      replica: this.#options.replica,
+      keys: this.#options.ring().keys.map(({ kid }) => kid),
     }
   }
 

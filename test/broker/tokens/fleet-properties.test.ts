@@ -218,7 +218,7 @@ class Run {
   }
 }
 
-const nameOf = ({ secondLevel }: Replica, { key }: Grant): string => `${secondLevel.status().replica} ${key}`
+const nameOf = ({ secondLevel }: Replica, { key }: Grant): string => `${secondLevel.name} ${key}`
 
 test('for any sequence of events, replicas that share a second level keep their promises', async () => {
   await fc.assert(

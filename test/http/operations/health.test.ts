@@ -45,8 +45,10 @@ const requestAsOnprem = async (broker: TestBroker) =>
 describe('what /health reports', () => {
   test('at the start: the policy, and every upstream as not used yet', async t => {
     const broker = await startBroker(t)
-    const { node, version, policy, upstreams, ...rest } = await health(broker)
-    assert.deepEqual(rest, { status: 'unknown', ready: false, draining: false, started_at: iso() })
+    const { node, version, policy, upstreams, replica, ...rest } = await health(broker)
+    const none = { ends: [], ends_total: 0 }
+    assert.deepEqual(rest, { status: 'unknown', ready: false, draining: false, started_at: iso(), ...none })
+    assert.match(String(replica), /^[\w-]{1,55}-[0-9a-f]{8}$/)
     assert.equal(node, process.version)
     assert.match(String(version), /^\d+\.\d+\.\d+/)
     const text = JSON.stringify({ ...policyOf(emulator), issuers: { ...fixedIssuer, onprem: fetchedIssuer } })

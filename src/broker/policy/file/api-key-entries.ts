@@ -16,6 +16,9 @@ interface KeyInstance {
 
 const day = 86_400_000
 
+/** Days before its end from which on a key or certificate is reported as ending soon. */
+export const endsSoonDays = 14
+
 /** Every key and, if it has a `next`, the key that replaces it: both work. */
 export const keyInstances = (texts: KeyTexts | undefined): readonly KeyInstance[] =>
   Object.entries(texts ?? {}).flatMap(([name, { next, ...key }]) => [
@@ -58,7 +61,7 @@ export function validateKeys(texts: KeyTexts | undefined): readonly SchemaError[
 }
 
 /**
- * Warnings about keys that have expired or will expire within 14 days. They are no errors, so that a valid file stays
+ * Warnings about keys that have expired or will expire within {@link endsSoonDays} days. They are no errors, so that a valid file stays
  * valid.
  *
  * @param now milliseconds since 1970
@@ -67,6 +70,6 @@ export function keyWarnings(keys: readonly ApiKeySettings[], now: number): reado
   return keys.flatMap(({ name, expires, expiresAt }) => {
     if (expiresAt <= now) return [`API key "${name}" has expired (${expires}) and is refused`]
     const days = Math.floor((expiresAt - now) / day)
-    return days < 14 ? [`API key "${name}" expires in ${days} days (${expires})`] : []
+    return days < endsSoonDays ? [`API key "${name}" expires in ${days} days (${expires})`] : []
   })
 }
