@@ -111,8 +111,8 @@ export class AwaitedFetch {
       if (isRunning) return { token, remaining, how: 'collapsed' }
       return { token, remaining, how: token.isShared && token !== before ? 'shared' : cause }
     } catch (thrown) {
-      // After a purge, a newer fetch for the same key can finish first. If it stored a valid token, serve that one
-      // instead of failing.
+      // A probe, or a newer fetch after a purge, can finish first for the same key. If it stored a valid token, serve
+      // that one instead of failing.
       const newer = this.#newer(request, before)
       if (newer === undefined) throw thrown
       return newer

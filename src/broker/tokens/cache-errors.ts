@@ -10,6 +10,10 @@ export const overloaded = () =>
     remedy: 'Request fewer new tokens at once; cached tokens are not affected.',
   })
 
+/** The error if a fetch took longer than a caller waits, in milliseconds. */
+export const noResponse = (ms: number) =>
+  new BrokerError('upstream_unavailable', `Entra did not issue a token within ${ms} ms.`, { reason: 'timeout' })
+
 /** The error if a fetch returned a token that is expired already. */
 export const expiredOnArrival = () =>
   new BrokerError('upstream_invalid', 'Entra issued a token that has already expired.', { reason: 'expired' })

@@ -1,5 +1,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
-import { asBrokerError, BrokerError } from '../../errors.ts'
+import { asBrokerError } from '../../errors.ts'
+import { noResponse } from './cache-errors.ts'
 import type { CachedToken } from './cached-token.ts'
 import type { Clock, Wait } from '../lib/clock.ts'
 import { withDeadline } from '../lib/deadline.ts'
@@ -22,9 +23,8 @@ export interface SingleFlight {
    * A caller that gets a failure from the negative cache waits for nothing, but may cause a probe: a fetch in the background
    * that finds out whether the upstream is well again. No caller joins a probe.
    *
-   * Rejects with a `BrokerError`: the source's, one from the negative cache, `upstream_unavailable` after `timeoutMs`,
-   * `overloaded` if the caller's share of the queue is used up, or what `charge` throws.
-   *
+   * Rejects with a `BrokerError`: the source's, a cached failure, `upstream_unavailable` after `timeoutMs`, `overloaded`, or
+   * what `charge` throws.
    */
   readonly wait: (grant: Grant, options: WaitOptions) => Promise<CachedToken>
   /**
@@ -94,6 +94,10 @@ interface SharedFetch {
   readonly isProbe: boolean
   /** Whether its turn came after the negative cache had got a failure for it: then no request was sent. */
   servedFromNegativeCache: boolean
+  /** Whether it was purged after it was queued. Its token is not stored then. */
+  isPurged: boolean
+  /** Where it is by its key, until it settles or is purged. */
+  readonly place: Map<string, SharedFetch>
 }
 
 interface JoinOptions {
@@ -111,13 +115,15 @@ export function createSingleFlight(options: SingleFlightOptions): SingleFlight {
 class KeyedSingleFlight implements SingleFlight {
   readonly #options: SingleFlightOptions
   readonly #fetches = new Map<string, SharedFetch>()
+  /** Apart: a caller's fetch of the same key must not replace a probe, whose token is stored too. */
+  readonly #probes = new Map<string, SharedFetch>()
 
   constructor(options: SingleFlightOptions) {
     this.#options = options
   }
 
-  has = (key: string): boolean => this.#joinable(key) !== undefined
-  size = (): number => this.#fetches.size
+  has = (key: string): boolean => this.#fetches.has(key)
+  size = (): number => this.#fetches.size + this.#probes.size
 
   wait = async (grant: Grant, { newerThan, spentMs = 0, mayProbe }: WaitOptions): Promise<CachedToken> => {
     const { timeoutMs, negativeCacheHit, wait } = this.#options
@@ -141,13 +147,17 @@ class KeyedSingleFlight implements SingleFlight {
     this.#join(grant, { newerThan, longestBackOff }).shared.task.result
 
   purge = (filter: FetchFilter): void => {
-    for (const [key, { grant }] of this.#fetches) if (matches(grant, filter)) this.#fetches.delete(key)
+    for (const shared of [...this.#fetches.values(), ...this.#probes.values()]) {
+      if (!matches(shared.grant, filter)) continue
+      shared.isPurged = true
+      this.#remove(shared)
+    }
   }
 
   /** @throws BrokerError a cached failure, `overloaded`, or what `charge` throws */
   #join(grant: Grant, options: JoinOptions): { shared: SharedFetch; leave: () => void } {
     const isBackground = options.longestBackOff !== undefined
-    const known = this.#joinable(grant.key)
+    const known = this.#fetches.get(grant.key)
     if (!known) {
       const failure = this.#options.negativeCache.lookUp(grant)
       if (failure) {
@@ -159,27 +169,22 @@ class KeyedSingleFlight implements SingleFlight {
     }
     const shared = known ?? this.#prepare(grant, options)
     try {
-      return { shared, leave: shared.task.join(callerOf(grant), isBackground) }
+      return { shared, leave: shared.task.join(grant.caller.id, isBackground) }
     } catch (thrown) {
       if (!known) this.#remove(shared)
       throw thrown
     }
   }
 
-  #joinable(key: string): SharedFetch | undefined {
-    const known = this.#fetches.get(key)
-    return known?.isProbe === true ? undefined : known
-  }
-
   /** Starts a probe if the negative cache needs one now, and the caller that causes it may cause an exchange. */
   #probe(grant: Grant, newerThan: number | undefined): void {
-    if (this.#fetches.has(grant.key)) return
+    if (this.#fetches.has(grant.key) || this.#probes.has(grant.key)) return
     if (!this.#options.negativeCache.shouldProbe(grant, () => this.#isCharged(grant))) return
     const shared = this.#prepare(grant, { newerThan }, true)
     // Its outcome is stored: as a token, or by the negative cache.
     shared.task.result.catch(() => undefined)
     try {
-      shared.task.join(callerOf(grant), true)
+      shared.task.join(grant.caller.id, true)
     } catch {
       this.#remove(shared)
     }
@@ -201,13 +206,15 @@ class KeyedSingleFlight implements SingleFlight {
       longestBackOff,
       isProbe,
       servedFromNegativeCache: false,
+      isPurged: false,
+      place: isProbe ? this.#probes : this.#fetches,
       task: this.#options.queue.task(
         // It is a part of the request that causes it, whichever request makes it start.
         AsyncLocalStorage.bind(() => this.#fetch(shared)),
         () => this.#remove(shared),
       ),
     }
-    this.#fetches.set(grant.key, shared)
+    shared.place.set(grant.key, shared)
     return shared
   }
 
@@ -227,7 +234,7 @@ class KeyedSingleFlight implements SingleFlight {
         wait,
       )
       isShared = fetched.isShared === true
-      return store(grant, fetched, requestedAt, this.#fetches.get(grant.key) === shared)
+      return store(grant, fetched, requestedAt, !shared.isPurged)
     }
     try {
       return await negativeCache.run(grant, fetch, { longestBackOff, early: isProbe, isExchanged: () => !isShared })
@@ -237,12 +244,7 @@ class KeyedSingleFlight implements SingleFlight {
   }
 
   #remove(shared: SharedFetch): void {
-    if (this.#fetches.get(shared.grant.key) === shared) this.#fetches.delete(shared.grant.key)
+    const { place, grant } = shared
+    if (place.get(grant.key) === shared) place.delete(grant.key)
   }
 }
-
-/** The caller whose turns in the queue a fetch uses. */
-const callerOf = ({ caller }: Grant): string => caller.id
-
-const noResponse = (ms: number) =>
-  new BrokerError('upstream_unavailable', `Entra did not issue a token within ${ms} ms.`, { reason: 'timeout' })

@@ -68,6 +68,24 @@ describe('a cold caller during an outage', () => {
     assert.equal(fetched.length, 4)
   })
 
+  test('is served from a probe that was slower than the start of its own fetch, while that one is under way', async () => {
+    const { get, world, hold, release, clock } = await afterFailure(failed('timeout'))
+    const releaseProbe = hold()
+    await assert.rejects(get(), { reason: 'timeout' })
+    hold()
+    release()
+    world.next = {}
+    assert.equal(await get(other), 'miss token-3')
+    clock.advance(500)
+    hold()
+    const own = get()
+    releaseProbe()
+    await settled()
+    assert.equal(await get(), 'hit token-2')
+    release()
+    assert.equal(await own, 'miss token-4')
+  })
+
   test('with a valid token that only ends too soon for it causes no probe', async () => {
     const { get, fetched, clock, world } = cacheWorld()
     await get()

@@ -27,6 +27,8 @@ class Run {
   #lastProbe = Number.NEGATIVE_INFINITY
   readonly #purged = new Map<string, number[]>()
   readonly #replaced = new Map<string, number>()
+  /** Keys that were requested while a probe was allowed. If fetches queue, it may start long after that. */
+  readonly #probed = new Set<string>()
 
   constructor(seed: number, concurrency: number) {
     this.#concurrency = concurrency
@@ -61,6 +63,11 @@ class Run {
 
   #now = () => momentOf(this.#clock)
 
+  /** Whether fetches wait for one another. */
+  get #queues(): boolean {
+    return this.#concurrency < keys.length * 10
+  }
+
   #do(step: Step): void {
     const fetch = 'which' in step ? [...this.#model.open][step.which % Math.max(1, this.#model.open.size)] : undefined
     if (step.do === 'request') this.#request(grants[step.key]?.[step.caller] ?? assert.fail(), step.minExpiresIn)
@@ -81,13 +88,13 @@ class Run {
 
   #fetch(grant: Grant): Promise<IssuedToken> {
     const now = this.#now()
-    const maybeProbe = this.#model.mayProbe(grant, now)
+    const maybeProbe = this.#model.mayProbe(grant, now) || (this.#queues && this.#probed.has(grant.key))
     try {
       assert.ok(
         !this.#model.mustFail(grant, now, { outage: false }),
         'no fetch is made while a failure is cached for it',
       )
-      if (this.#model.mustFail(grant, now, { outage: true })) this.#probed(now.monotonic)
+      if (this.#model.mustFail(grant, now, { outage: true })) this.#checkProbe(now.monotonic)
       assert.ok(this.#model.open.size < this.#concurrency, 'more fetches at once than allowed')
       assert.ok(!this.#isFetching(grant.key), 'two fetches for one key')
     } catch (thrown) {
@@ -104,8 +111,8 @@ class Run {
   }
 
   /** If fetches queue, the model does not know when a probe was allowed. */
-  #probed(now: number): void {
-    assert.ok(now >= this.#lastProbe + 1000 || this.#concurrency < keys.length, 'one probe in a second')
+  #checkProbe(now: number): void {
+    assert.ok(now >= this.#lastProbe + 1000 || this.#queues, 'one probe in a second')
     this.#lastProbe = now
   }
 
@@ -122,7 +129,7 @@ class Run {
 
   /** If fetches queue, the model does not know which of them a purge affects. Then there are no purges. */
   #purge({ key, parts }: Step & { do: 'purge' }): void {
-    if (this.#concurrency < keys.length * 10) return
+    if (this.#queues) return
     const grant = grants[key]?.[0] ?? assert.fail()
     const filter: FetchFilter = Object.fromEntries(parts.map(part => [part, grant[part]]))
     this.#model.purge(filter)
@@ -141,6 +148,7 @@ class Run {
     const cached = this.#model.cached(key, now)
     const isFetching = this.#model.openFor(key).some(({ purged }) => !purged)
     const mayFail = this.#model.mayFail(grant, now)
+    if (this.#model.mayProbe(grant, now)) this.#probed.add(key)
     const fetches = this.#fetches
     const step = this.#step
     const served = this.#cache.get(grant, minExpiresIn)

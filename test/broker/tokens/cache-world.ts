@@ -57,8 +57,11 @@ export function cacheWorld(options: Partial<CacheOptions> = {}) {
     /** The failures of background refreshes that were reported. */
     failures,
     world,
+    /** Returns a function that releases the fetches of this hold only. */
     hold: () => {
-      gate = Promise.withResolvers()
+      const held = Promise.withResolvers<void>()
+      gate = held
+      return held.resolve
     },
     release: () => {
       gate?.resolve()
