@@ -22,6 +22,10 @@ const commands: Readonly<Record<string, readonly [summary: string, load: () => P
     'run beside a workload outside Azure, and serve it the tokens that a broker grants it',
     async () => (await import('./commands/agent.ts')).agentCommand,
   ],
+  token: [
+    'request a token from a broker as a caller does, and print it',
+    async () => (await import('./commands/token.ts')).tokenCommand,
+  ],
   'policy check': [
     'list the errors of a policy file',
     async () => (await import('./commands/policy-check.ts')).policyCheckCommand,
@@ -64,6 +68,8 @@ Exit codes:
   ${exitCodes.configuration}  the environment, the policy or the flags are invalid; all errors are listed
   ${exitCodes.listen}  serve, agent: it cannot listen on the address or port
   ${exitCodes.mismatch}  policy explain: the request is not granted; policy test: a decision is not the expected one
+  ${exitCodes.refused}  token: the broker refused the request, or its response is unusable
+  ${exitCodes.unavailable}  token: the broker is unreachable or cannot issue the token now; a later attempt may succeed
 `
 
 function helpOfGroup(group: string): string {

@@ -1,5 +1,14 @@
 /** The exit codes of the process, which `--help` explains. */
-export const exitCodes = { stopped: 0, failed: 1, usage: 2, configuration: 3, listen: 4, mismatch: 5 } as const
+export const exitCodes = {
+  stopped: 0,
+  failed: 1,
+  usage: 2,
+  configuration: 3,
+  listen: 4,
+  mismatch: 5,
+  refused: 7,
+  unavailable: 8,
+} as const
 
 /** An error that ends the process and is not a bug. It has a message for people, and the exit code. */
 export class ExitError extends Error {

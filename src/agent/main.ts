@@ -1,7 +1,7 @@
 import type { Environment } from '../config/environment.ts'
 import { InvalidConfigurationError, messageOf } from '../errors.ts'
 import { ExitError, exitCodes } from '../exit.ts'
-import { readCredential } from './workload-credential.ts'
+import { readCredential } from '../caller/workload-credential.ts'
 import { readOrCreateSecret } from './secret-file.ts'
 import { version } from '../service/package.ts'
 import { listen, stopOnSignal } from '../service/process.ts'

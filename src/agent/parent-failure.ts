@@ -1,14 +1,8 @@
-import { membersOf, membersOfJson } from '../broker/lib/json-members.ts'
+import { membersOf } from '../broker/lib/json-members.ts'
+import { problemOf } from '../caller/problem.ts'
+import type { BrokerResponse } from '../caller/tokens-request.ts'
 import { BrokerError, errorTable, type ErrorCode, type UpstreamFacts } from '../errors.ts'
 import { isUpstreamCode, readId, retryAfterPart } from '../outbound/entra/entra-failure.ts'
-
-/** A complete response of the broker. */
-export interface ParentResponse {
-  readonly status: number
-  readonly text: string
-  /** The header `Retry-After`. */
-  readonly retryAfter: string | undefined
-}
 
 /** Statuses of `POST /tokens` that concern the request, the caller or an upstream. The agent forwards their errors. */
 const forwardedStatuses = new Set([400, 401, 403, 422, 429, 502, 503])
@@ -20,8 +14,6 @@ const codeByStatus: Readonly<Record<number, ErrorCode>> = {
   403: 'not_permitted',
   422: 'upstream_rejected',
 }
-/** Longer than the longest refusal of a broker, which repeats what was requested, and names the caller. */
-const maxTextLength = 2000
 const maxCodes = 8
 
 /** Whether an error was forwarded from the broker by {@link parentFailure}. */
@@ -33,19 +25,17 @@ export const isBrokerRefusal = ({ reason }: BrokerError): boolean => reason === 
  *
  * @param now milliseconds since 1970, to read a Retry-After that is a date
  */
-export function parentFailure({ status, text, retryAfter }: ParentResponse, now: number): BrokerError {
+export function parentFailure({ status, text, retryAfter }: BrokerResponse, now: number): BrokerError {
   if (!forwardedStatuses.has(status)) return status >= 500 ? serverError(status) : protocolError(status)
-  const { code, detail, remedy, upstream, request_id: id } = membersOfJson(text)
+  const { code, detail, remedy, upstream, requestId } = problemOf(text)
   const facts = upstreamFacts(upstream)
   const known = isCode(code) && errorTable[code].status === status ? code : undefined
   const waits = status === 429 || status === 503
-  return new BrokerError(known ?? codeByStatus[status] ?? 'upstream_unavailable', describe(status, safeText(detail)), {
+  return new BrokerError(known ?? codeByStatus[status] ?? 'upstream_unavailable', describe(status, detail), {
     reason: 'broker',
     ...(facts && { upstream: facts }),
     ...(waits && retryAfterPart(status, retryAfter, now)),
-    ...(safeText(remedy) !== undefined && {
-      remedy: `${safeText(remedy)} (request_id of the broker: ${safeText(id)})`,
-    }),
+    ...(remedy !== undefined && { remedy: `${remedy} (request_id of the broker: ${requestId})` }),
   })
 }
 
@@ -70,10 +60,6 @@ function upstreamFacts(reported: unknown): UpstreamFacts | undefined {
 }
 
 const isCode = (code: unknown): code is ErrorCode => typeof code === 'string' && Object.hasOwn(errorTable, code)
-
-/** A text of the broker, shortened and without control characters; `undefined` if it is not a string. */
-const safeText = (text: unknown): string | undefined =>
-  typeof text === 'string' ? text.replace(/\p{Cc}/gu, ' ').slice(0, maxTextLength) : undefined
 
 const serverError = (status: number) =>
   new BrokerError('upstream_unavailable', `The broker responded with an error (HTTP ${status}).`, { reason: 'status' })

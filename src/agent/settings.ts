@@ -1,10 +1,9 @@
 import { join } from 'node:path'
-import { isGuid, tenantPattern } from '../broker/lib/identifiers.ts'
-import { originOf } from '../broker/lib/origin.ts'
 import { EnvironmentReader, type Environment } from '../config/environment.ts'
 import { readProxy, type ProxySettings } from '../config/proxy.ts'
 import { InvalidConfigurationError, type ConfigurationError } from '../errors.ts'
-import type { CredentialFiles } from './workload-credential.ts'
+import { readBroker, readCredentialFiles, readTenant, textsOf, type Flags } from '../caller/flags.ts'
+import type { CredentialFiles } from '../caller/workload-credential.ts'
 
 /** Where the agent listens: on loopback, or on a Unix socket. */
 export type LocalAddress = { readonly host: string; readonly port: number } | { readonly socket: string }
@@ -30,8 +29,6 @@ export interface AgentSettings {
 }
 
 const logLevels = ['info', 'trace', 'debug', 'warn', 'error', 'fatal'] as const
-/** The flags of the command line by name; the value of a switch is `true`. */
-type Flags = Readonly<Record<string, string | undefined>>
 
 /**
  * Reads the flags of `token-broker agent`.
@@ -44,9 +41,7 @@ export function readFlags(
   given: Readonly<Record<string, string | boolean | undefined>>,
   environment: Environment,
 ): AgentSettings {
-  const flags: Flags = Object.fromEntries(
-    Object.entries(given).flatMap(([name, value]) => (value === undefined ? [] : [[name, String(value)]])),
-  )
+  const flags = textsOf(given)
   const read = new EnvironmentReader(environment)
   const { errors } = read
   const settings: AgentSettings = {
@@ -63,49 +58,6 @@ export function readFlags(
   }
   if (errors.length > 0) throw new InvalidConfigurationError('The flags are invalid', errors)
   return Object.freeze(settings)
-}
-
-function readBroker({ broker }: Flags, errors: ConfigurationError[]): string {
-  const origin = broker === undefined ? undefined : originOf(broker)
-  if (origin !== undefined) return origin
-  const url = 'an https URL (http on loopback only) without a path'
-  errors.push({
-    where: '--broker',
-    what: broker === undefined ? `is required (the broker's URL: ${url})` : `must be ${url}; got "${broker}"`,
-  })
-  return ''
-}
-
-function readTenant({ tenant }: Flags, errors: ConfigurationError[]): string {
-  if (tenant !== undefined && new RegExp(`^${tenantPattern}$`).test(tenant)) {
-    return isGuid(tenant) ? tenant.toLowerCase() : tenant
-  }
-  const text = "a tenant's id, or its name (in lower case) in the broker's policy"
-  const what = tenant === undefined ? `is required (${text})` : `must be ${text}; got "${tenant}"`
-  errors.push({ where: '--tenant', what })
-  return ''
-}
-
-function readCredentialFiles(flags: Flags, errors: ConfigurationError[]): CredentialFiles {
-  const { 'token-file': tokenFile, 'api-key-file': apiKeyFile, cert, key, 'ca-file': caFile } = flags
-  if (tokenFile !== undefined && apiKeyFile !== undefined) {
-    errors.push({
-      where: '--api-key-file',
-      what: 'cannot be combined with --token-file, since a request carries only one of them',
-    })
-  }
-  if ((cert === undefined) !== (key === undefined)) {
-    errors.push({
-      where: cert === undefined ? '--cert' : '--key',
-      what: `is required with ${cert === undefined ? '--key' : '--cert'}`,
-    })
-  }
-  if (tokenFile === undefined && apiKeyFile === undefined && cert === undefined && key === undefined) {
-    const what = "is required, or --api-key-file, or --cert and --key (the workload's own credential)"
-    errors.push({ where: '--token-file', what })
-  }
-  const certificate = cert !== undefined && key !== undefined ? { certFile: cert, keyFile: key } : undefined
-  return { tokenFile, apiKeyFile, certificate, caFile }
 }
 
 function readAddress(flags: Flags, errors: ConfigurationError[]): LocalAddress {

@@ -12,7 +12,7 @@ import type { TokenRequest } from '../../src/broker/policy/model.ts'
 import type { BrokerError } from '../../src/errors.ts'
 import { parentBroker, checkReachable } from '../../src/agent/parent-broker.ts'
 import { directEgress } from '../../src/outbound/network/egress.ts'
-import { type CredentialFiles, readCredential } from '../../src/agent/workload-credential.ts'
+import { type CredentialFiles, readCredential } from '../../src/caller/workload-credential.ts'
 import { encode, graph, grantFor, ids } from '../support/callers.ts'
 import { movableClock } from '../support/clock.ts'
 

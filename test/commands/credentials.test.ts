@@ -12,6 +12,7 @@ import { policyCheckCommand } from '../../src/commands/policy-check.ts'
 import { policyExplainCommand } from '../../src/commands/policy-explain.ts'
 import { policyTestCommand } from '../../src/commands/policy-test.ts'
 import { serveCommand } from '../../src/commands/serve.ts'
+import { tokenCommand } from '../../src/commands/token.ts'
 import { messageOf } from '../../src/errors.ts'
 import { ExitError, exitCodes } from '../../src/exit.ts'
 import { run } from '../e2e/process.ts'
@@ -26,6 +27,7 @@ const commands = [
   policyExplainCommand,
   policyTestCommand,
   serveCommand,
+  tokenCommand,
 ]
 
 async function failureOf(command: Command, args: readonly string[]) {

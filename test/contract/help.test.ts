@@ -8,6 +8,7 @@ import { policyCheckCommand } from '../../src/commands/policy-check.ts'
 import { policyExplainCommand } from '../../src/commands/policy-explain.ts'
 import { policyTestCommand } from '../../src/commands/policy-test.ts'
 import { serveCommand } from '../../src/commands/serve.ts'
+import { tokenCommand } from '../../src/commands/token.ts'
 
 describe('--help fits a terminal of 120 columns', () => {
   const commands = [
@@ -18,6 +19,7 @@ describe('--help fits a terminal of 120 columns', () => {
     policyExplainCommand,
     policyTestCommand,
     serveCommand,
+    tokenCommand,
   ]
   for (const command of commands) {
     test(command.name, () => {

@@ -2,6 +2,9 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { agentCommand } from '../../src/commands/agent.ts'
 import { helpOf } from '../../src/commands/command.ts'
+import { tokenCommand } from '../../src/commands/token.ts'
+import { tokenOutputs } from '../../src/caller/token-settings.ts'
+import { sectionOf } from './tables.ts'
 import { errorTable, type ErrorCode } from '../../src/errors.ts'
 import { entraRowOf } from '../../src/http/token-endpoints/entra-errors.ts'
 import { identityStatusOf } from '../../src/http/token-endpoints/identity-errors.ts'
@@ -25,6 +28,20 @@ describe('docs/clients.md is true', () => {
       return `${code} | ${status} | ${oauth} \`${error}\` | ${entra} | ${identityStatusOf(code as ErrorCode)}`
     })
     assert.deepEqual(listed, known)
+  })
+
+  test('it lists every flag, format and exit code of token-broker token', () => {
+    const section = sectionOf(page, '## From a shell: token-broker token')
+    const firstCells = [...section.matchAll(/^\| (.+?) \|/gm)].map(([, cell = '']) => cell)
+    const flags = Object.keys(tokenCommand.options).map(name => `--${name}`)
+    const listed = firstCells.flatMap(cell => cell.match(/--[\w-]+(?=`)/g) ?? []).filter(flag => flag !== '--output')
+    assert.deepEqual(listed.toSorted(), flags.filter(flag => flag !== '--output').toSorted())
+    for (const output of tokenOutputs) assert.ok(firstCells.includes(`\`${output}\``), output)
+    const codes = firstCells.filter(cell => /^\d$/.test(cell)).map(Number)
+    assert.deepEqual(
+      codes,
+      tokenCommand.exits.map(([code]) => code),
+    )
   })
 
   test('its links lead to existing pages and headings', () => {

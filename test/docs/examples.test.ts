@@ -126,6 +126,12 @@ const examples: Readonly<Record<string, (t: TestContext) => Promise<void>>> = {
   },
   'docs/clients.md': async t => {
     const folder = await folderOf(t)
+    await stub(folder, 'token-broker', `exec ${process.execPath} ${join(import.meta.dirname, '../../src/cli.ts')} "$@"`)
+    await writeFile(join(folder, 'token'), token)
+    const command = block('docs/clients.md', 'token-broker token')
+      .replace('https://broker.example', broker.url)
+      .replace('/run/token', join(folder, 'token'))
+    assert.deepEqual(issuedIn({ access_token: (await shell(command, folder)).trim() }), expected)
     for (const [name, request] of [
       ['IDENTITY_ENDPOINT=https', bySdk],
       ['MSI_ENDPOINT', byOldSdk],

@@ -16,8 +16,8 @@ import { directEgress } from '../network/egress.ts'
 
 /** Which managed identity, and where its endpoint is. */
 export interface ManagedIdentitySettings {
-  /** Client id of the user-assigned managed identity. */
-  readonly clientId: string
+  /** Client id of the user-assigned managed identity; `undefined` for the system-assigned one. */
+  readonly clientId: string | undefined
   /** The audience of the federated credential, `api://AzureADTokenExchange` by default. */
   readonly audience: string
   /**
@@ -25,6 +25,8 @@ export interface ManagedIdentitySettings {
    * the process' environment, once per process.
    */
   readonly endpoint: string
+  /** Where client id and audience are set, for remedies. Default: the broker's variables. */
+  readonly settingNames?: { readonly clientId: string; readonly audience: string }
 }
 
 /**
@@ -74,7 +76,7 @@ export function managedIdentity(
   spans?: Spans,
 ): (signal: AbortSignal) => Promise<Assertion> {
   const application = new ManagedIdentityApplication({
-    managedIdentityIdParams: { userAssignedClientId: settings.clientId },
+    ...(settings.clientId !== undefined && { managedIdentityIdParams: { userAssignedClientId: settings.clientId } }),
     system: { networkClient: network, disableInternalRetries: true },
   })
   const request = { resource: settings.audience, forceRefresh: true }
@@ -156,17 +158,19 @@ const setByPlatform =
   'The platform sets IDENTITY_ENDPOINT and IDENTITY_HEADER for each replica. Remove both from the settings of the app'
 
 /** What a status below 500 says. Every platform has its own texts, so only the status decides. */
-function refusalOf(status: number, { clientId, audience }: ManagedIdentitySettings): PartsOf<'identity_unavailable'> {
+function refusalOf(status: number, settings: ManagedIdentitySettings): PartsOf<'identity_unavailable'> {
   if (status === 401 || status === 403) {
     return { reason: 'identity_header', remedy: `${setByPlatform}, and restart the replica.` }
   }
   if (status === 404 || status === 405 || status === 410) {
     return { reason: 'identity_endpoint', remedy: `${setByPlatform}: at this URL nothing issues tokens.` }
   }
-  return {
-    reason: 'refused',
-    remedy:
-      `Assign the user-assigned managed identity with client id ${clientId} to this app, ` +
-      `or correct BROKER_IDENTITY_CLIENT_ID. If it is assigned, correct BROKER_IDENTITY_AUDIENCE (${audience}).`,
-  }
+  const { clientId, audience, settingNames: names = ownVariables } = settings
+  const assign =
+    clientId === undefined
+      ? `Assign a system-assigned managed identity to this app, or name the user-assigned one in ${names.clientId}.`
+      : `Assign the user-assigned managed identity with client id ${clientId} to this app, or correct ${names.clientId}.`
+  return { reason: 'refused', remedy: `${assign} If it is assigned, correct ${names.audience} (${audience}).` }
 }
+
+const ownVariables = { clientId: 'BROKER_IDENTITY_CLIENT_ID', audience: 'BROKER_IDENTITY_AUDIENCE' }

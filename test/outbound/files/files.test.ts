@@ -4,7 +4,7 @@ import { mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, describe, test } from 'node:test'
-import { readCredential } from '../../../src/agent/workload-credential.ts'
+import { readCredential } from '../../../src/caller/workload-credential.ts'
 import { readOrCreateSecret } from '../../../src/agent/secret-file.ts'
 import { readInTime, readLimitedFile } from '../../../src/outbound/files/files.ts'
 

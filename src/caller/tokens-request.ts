@@ -1,0 +1,135 @@
+import { isGuid, isScopeName } from '../broker/lib/identifiers.ts'
+import { membersOfJson } from '../broker/lib/json-members.ts'
+import { maxLifetimeSeconds, readToken, refuseDelegated } from '../broker/tokens/verify-token.ts'
+import { BrokerError, type ReasonOf } from '../errors.ts'
+import { readAll } from '../outbound/issuers/document.ts'
+import type { Egress } from '../outbound/network/egress.ts'
+import { sendRequest, type OutgoingRequest } from '../outbound/network/request.ts'
+import type { WorkloadCredential } from './workload-credential.ts'
+
+// A request to a broker's `POST /tokens` from the side of its caller: an agent, or the command `token`.
+
+/** Where the broker is, and how it is reached. */
+export interface BrokerAddress {
+  /** The broker's origin. */
+  readonly url: string
+  /** Must not keep connections, so that renewed files are used. */
+  readonly egress: Egress
+}
+
+/** What a caller requests. Tenant, scope and application may be names of the broker's policy. */
+export interface RequestedToken {
+  readonly tenant: string
+  readonly scope: string
+  readonly application: string
+}
+
+/** A complete response of the broker. */
+export interface BrokerResponse {
+  readonly status: number
+  readonly text: string
+  /** The header `Retry-After`. */
+  readonly retryAfter: string | undefined
+}
+
+/** The token of a response, after it was compared with the request. */
+export interface ReceivedToken {
+  /** Visible ASCII. */
+  readonly token: string
+  /** Whole seconds, at least 1. */
+  readonly expiresIn: number
+  /** Whole seconds; `undefined` if the response has no valid number. */
+  readonly refreshIn: number | undefined
+  /** The tenant's id, also if the request named it; `undefined` if the response has none. */
+  readonly tenant: string | undefined
+}
+
+/** The path of the endpoint. */
+export const tokensPath = '/tokens'
+
+/** The body of a request. */
+export const bodyOf = ({ tenant, scope, application }: RequestedToken): string =>
+  JSON.stringify({ tenant, scope, application })
+
+/**
+ * Sends one request to `POST /tokens`. Does not retry and follows no redirect. Resolves with any response.
+ *
+ * @param signal its deadline
+ * @throws BrokerError `upstream_unavailable` without a response
+ */
+export function postTokens(
+  { url, egress }: BrokerAddress,
+  { bearer, tls }: WorkloadCredential,
+  requested: RequestedToken,
+  signal: AbortSignal,
+): Promise<BrokerResponse> {
+  const headers = {
+    accept: 'application/json',
+    'content-type': 'application/json',
+    ...(bearer !== undefined && { authorization: `Bearer ${bearer}` }),
+  }
+  return send(new URL(tokensPath, url), egress, { method: 'POST', headers, ...tls, signal }, bodyOf(requested))
+}
+
+/**
+ * Sends one request and reads the response.
+ * @throws BrokerError `upstream_unavailable` without a response; its cause says why
+ */
+export async function send(
+  url: URL,
+  egress: Egress,
+  options: OutgoingRequest,
+  body: string | undefined,
+): Promise<BrokerResponse> {
+  try {
+    const response = await sendRequest(url, egress, options, body)
+    const text = await readAll(response, url)
+    return { status: response.statusCode ?? 0, text, retryAfter: response.headers['retry-after'] }
+  } catch (cause) {
+    throw new BrokerError('upstream_unavailable', 'The broker could not be reached.', {
+      reason: options.signal.aborted ? 'timeout' : 'network',
+      cause,
+    })
+  }
+}
+
+/**
+ * The token of a response with status 200, if it is the requested one. What makes a token unusable for every caller is
+ * checked as for Entra itself. The central broker has compared its tenant, application and audience with ids that the
+ * caller may know by name only.
+ *
+ * @throws BrokerError `upstream_invalid`; `upstream_unavailable` for a token that expires now
+ */
+export function receivedToken(requested: RequestedToken, text: string): ReceivedToken {
+  const body = membersOfJson(text)
+  const { access_token, expires_in: expiresIn, refresh_in: refreshIn, tenant } = body
+  if (access_token === undefined || !isLifetime(expiresIn)) {
+    throw unusable('unusable', 'has no access_token or no valid expires_in')
+  }
+  const token = readToken(body, 'The broker')
+  refuseDelegated(token, 'The broker')
+  if (expiresIn === 0) {
+    const detail = "The broker's token expires within this second."
+    throw new BrokerError('upstream_unavailable', detail, { reason: 'expired' })
+  }
+  // The central broker's policy says what a name stands for.
+  if (!isScopeName(requested.scope) && body['scope'] !== requested.scope)
+    throw unusable('wrong_audience', 'is for another scope')
+  if (isGuid(requested.tenant) && tenant !== requested.tenant) throw unusable('wrong_tenant', 'is for another tenant')
+  if (!isGuid(requested.application) && body['application'] !== requested.application) {
+    throw unusable('wrong_application', 'is for another application')
+  }
+  return {
+    token,
+    expiresIn,
+    refreshIn: isLifetime(refreshIn) ? refreshIn : undefined,
+    tenant: typeof tenant === 'string' && isGuid(tenant) ? tenant : undefined,
+  }
+}
+
+/** Whether a value can be a token's lifetime in seconds: a whole number, which JSON's `1e999` is not. */
+const isLifetime = (value: unknown): value is number =>
+  typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= maxLifetimeSeconds
+
+const unusable = (reason: ReasonOf<'upstream_invalid'>, what: string) =>
+  new BrokerError('upstream_invalid', `The broker's response ${what}; it was discarded.`, { reason })
