@@ -7,7 +7,7 @@ export type { PurgeReach } from '../events.ts'
 export interface Wanted {
   /** Only a token that was issued later than this (milliseconds since 1970) is of use; absent: any usable token. */
   readonly newerThan?: number
-  /** Whether a caller waits. Then the store has 250 ms for a response, else 75 ms. */
+  /** Whether a caller waits. Then the store has more time for a response. */
   readonly isAwaited: boolean
 }
 

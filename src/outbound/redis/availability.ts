@@ -1,64 +1,131 @@
-import type { Clock } from '../../broker/lib/clock.ts'
+import { setImmediate as loopTurn } from 'node:timers/promises'
+import type { Clock, Wait } from '../../broker/lib/clock.ts'
+import { messageOf } from '../../errors.ts'
+import { within } from './connection/link.ts'
 
-/** Decides whether the store is worth a request: one that does not respond must not slow down every fetch. */
+/** Knows whether the store responds: one that does not must not slow down every fetch. */
 export interface Availability {
-  /** Whether the last requests succeeded. */
+  /** Whether it responds, as far as is known. Nothing may be sent while it does not. Costs nothing. */
   readonly isUp: () => boolean
-  /** Whether a request may be made now: the store is up, or it is time for a probe. Each true is one request. */
-  readonly mayTry: () => boolean
-  /** The store responded, be it with an error. */
-  readonly succeeded: () => void
-  /** A request that was sent at this moment (monotonic milliseconds) got no response in time. */
-  readonly failed: (sentAt: number) => void
+  /**
+   * Waits for a reply. Rejects once the store is silent, and after `deadlineMs` milliseconds. The reply may still arrive
+   * then: with it, the store is up again.
+   *
+   * @param reply to what was sent a moment ago. It must settle: with the reply, or when the connection is lost
+   */
+  readonly replied: <T>(reply: Promise<T>, deadlineMs: number) => Promise<T>
+  /** There is a new connection, over which the store has responded. */
+  readonly connected: () => void
   /** Milliseconds since 1970 of the last change. */
   readonly since: () => number
 }
 
-/** Milliseconds without any response after which the store counts as down. A number of failures would count a burst as an outage. */
-export const downAfterMs = 300
-/** Milliseconds between the probes of a store that is down. */
-export const probeEveryMs = 500
+/** Milliseconds between two looks whether a reply has arrived. */
+const lookEveryMs = 25
+/** Looks in a row without a reply after which the store counts as down. */
+const silentLooks = 6
+/**
+ * Milliseconds after which a store that owes a reply, and sends none to anything, counts as down. Much shorter, and a
+ * server that pauses for a moment costs exchanges; much longer, and each outage costs the first requests that time.
+ */
+export const silentMs = lookEveryMs * silentLooks
+
+/** Error replies begin with a code: `OOM command not allowed …`. Errors of a socket do not. */
+const isErrorReply = (thrown: unknown): boolean => /^[A-Z]{2,} /.test(messageOf(thrown))
+
+/** What the circuit breaker of the store needs. */
+export interface AvailabilityOptions {
+  readonly clock: Clock
+  readonly wait: Wait
+  /** Called when the store becomes available or unavailable, with the milliseconds since 1970. */
+  readonly changed: (isUp: boolean, since: number) => void
+}
 
 /**
- * Creates the circuit breaker of the store. It opens by time: once nothing has succeeded for {@link downAfterMs} since the
- * first failure. A refused write (`OOM`, `READONLY`) is a response, so it does not stop reads.
- *
- * @param changed called when it opens or closes, with the milliseconds since 1970
+ * Creates the circuit breaker of the store. It opens once the store is silent for {@link silentMs}, so it opens once, and not
+ * for each key. In a burst replies are late, but they arrive, so it stays closed. It needs no probe: what was sent before
+ * is one. A refused write (`OOM`, `READONLY`) is a reply, so reads go on.
  */
-export function createAvailability(clock: Clock, changed: (isUp: boolean, since: number) => void): Availability {
-  let failingSince: number | undefined
-  let succeededAt = Number.NEGATIVE_INFINITY
-  let isUp = true
-  let since = clock.now()
-  let nextProbe = 0
-  const change = (to: boolean): void => {
-    isUp = to
-    since = clock.now()
-    changed(to, since)
+export function createAvailability(options: AvailabilityOptions): Availability {
+  return new SilenceBreaker(options)
+}
+
+class SilenceBreaker implements Availability {
+  readonly #options: AvailabilityOptions
+  #isUp = true
+  #since: number
+  /** How many replies the store owes. */
+  #owed = 0
+  /** Changes with each reply, and when the store owes none. */
+  #progress = 0
+  #isWatching = false
+  /** Rejects what waits for a reply. */
+  readonly #waiting = new Set<(error: Error) => void>()
+
+  constructor(options: AvailabilityOptions) {
+    this.#options = options
+    this.#since = options.clock.now()
   }
-  return {
-    isUp: () => isUp,
-    mayTry() {
-      if (isUp) return true
-      const now = clock.monotonic()
-      if (now < nextProbe) return false
-      nextProbe = now + probeEveryMs
-      return true
-    },
-    succeeded() {
-      failingSince = undefined
-      succeededAt = clock.monotonic()
-      if (!isUp) change(true)
-    },
-    failed(sentAt) {
-      // Something that was sent later, or together with it, got a response.
-      if (sentAt <= succeededAt) return
-      const now = clock.monotonic()
-      failingSince = Math.min(failingSince ?? sentAt, sentAt)
-      if (!isUp || now - failingSince < downAfterMs) return
-      nextProbe = now + probeEveryMs
-      change(false)
-    },
-    since: () => since,
+
+  isUp = (): boolean => this.#isUp
+
+  since = (): number => this.#since
+
+  connected = (): void => {
+    if (!this.#isUp) this.#change(true)
+  }
+
+  replied = async <T>(reply: Promise<T>, deadlineMs: number): Promise<T> => {
+    const silence = Promise.withResolvers<never>()
+    this.#waiting.add(silence.reject)
+    this.#expect(reply)
+    try {
+      return await within(Promise.race([reply, silence.promise]), deadlineMs)
+    } finally {
+      this.#waiting.delete(silence.reject)
+    }
+  }
+
+  #expect(reply: Promise<unknown>): void {
+    this.#owed++
+    reply.then(
+      () => this.#settled(true),
+      (thrown: unknown) => this.#settled(isErrorReply(thrown)),
+    )
+    void this.#watch()
+  }
+
+  /** @param isReply otherwise the connection was lost, or the command was not sent */
+  #settled(isReply: boolean): void {
+    this.#owed--
+    if (isReply || this.#owed === 0) this.#progress++
+    if (isReply) this.connected()
+  }
+
+  /** Looks in intervals whether a reply has arrived, while the store owes one. */
+  async #watch(): Promise<void> {
+    if (this.#isWatching) return
+    this.#isWatching = true
+    let silent = 0
+    while (this.#owed > 0 && this.#isUp) {
+      const before = this.#progress
+      await this.#options.wait(lookEveryMs, never)
+      // Looks are counted instead of time, and a turn of the loop is waited for: replies that lie in the socket of a process
+      // that was too busy to read them are read first.
+      await loopTurn()
+      silent = this.#progress === before ? silent + 1 : 0
+      if (silent === silentLooks) this.#change(false)
+    }
+    this.#isWatching = false
+  }
+
+  #change(to: boolean): void {
+    this.#isUp = to
+    this.#since = this.#options.clock.now()
+    this.#options.changed(to, this.#since)
+    if (to) return void this.#watch()
+    for (const reject of this.#waiting) reject(new Error(`there was no response for ${silentMs} ms`))
   }
 }
+
+const never = new AbortController().signal

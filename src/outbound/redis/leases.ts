@@ -18,7 +18,10 @@ import type { Listener, News, WakeUps } from './wake-ups.ts'
  * exchange: the holder may have ended, or Entra may not respond to it.
  */
 export const longestLeaseMs = 1500
-/** Milliseconds for the store to respond where a caller waits. The alternative is an exchange of 150 to 500 ms. */
+/**
+ * Milliseconds for a store that is slow, where a caller waits. The alternative is an exchange of 150 to 500 ms. One that is
+ * silent is noticed sooner, by its circuit breaker.
+ */
 export const awaitedDeadlineMs = 250
 /** Milliseconds to the first look whether the token is there, in case its message was lost. Grows to {@link longestPollMs}. */
 const firstPollMs = 100

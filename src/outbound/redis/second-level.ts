@@ -68,8 +68,8 @@ class RedisSecondLevel implements SecondLevel {
     const { connection, clock, spans, ring, wait, replica, events, timeoutMs } = options
     this.#options = options
     this.#lastBeat = clock.monotonic()
-    this.#availability = createAvailability(clock, events.secondLevelChanged)
-    this.#store = createStore(connection, this.#availability, clock, spans)
+    this.#availability = createAvailability({ clock, wait, changed: events.secondLevelChanged })
+    this.#store = createStore(connection, this.#availability, spans)
     this.#replicas = createReplicas(replica, clock)
     const sealer = createSealer(ring)
     const shared = { ...options, store: this.#store, sealer }
@@ -154,7 +154,7 @@ class RedisSecondLevel implements SecondLevel {
 
   /** After each connection: purges may have been missed, and the other replicas do not know this one. */
   async #connected(): Promise<void> {
-    this.#availability.succeeded()
+    this.#availability.connected()
     await this.#purges.read()
     await this.#publishHeartbeat()
   }

@@ -1,7 +1,5 @@
-import type { Clock } from '../../broker/lib/clock.ts'
 import { noSpans, type ClientCall, type Spans } from '../../broker/lib/spans.ts'
 import type { Availability } from './availability.ts'
-import { messageOf } from '../../errors.ts'
 import type { RedisCommand } from './connection/client.ts'
 import type { RedisConnection } from './connection/connection.ts'
 
@@ -12,14 +10,14 @@ export interface Store {
    *
    * @param deadlineMs milliseconds
    * @param atomic all of them or none (`MULTI`)
-   * @throws StoreUnavailable if there is no connection, no response in time, or the store is down and this is no probe
+   * @throws StoreUnavailable if there is no connection, no response in time, or the store is down
    */
   readonly send: (
     commands: readonly RedisCommand[],
     deadlineMs: number,
     atomic?: boolean,
   ) => Promise<readonly unknown[]>
-  /** Whether a request would be sent. Costs nothing, and is no probe. */
+  /** Whether a request would be sent. Costs nothing. */
   readonly isUp: () => boolean
 }
 
@@ -31,30 +29,16 @@ export class StoreUnavailable extends Error {
   }
 }
 
-/** Error replies begin with a code: `OOM command not allowed …`. Errors of a socket do not. */
-const isRefusal = (thrown: unknown): boolean => /^[A-Z]{2,} /.test(messageOf(thrown))
-
 /** Puts the circuit breaker in front of a connection. */
-export function createStore(
-  connection: RedisConnection,
-  availability: Availability,
-  clock: Clock,
-  spans: Spans = noSpans,
-): Store {
+export function createStore(connection: RedisConnection, availability: Availability, spans: Spans = noSpans): Store {
   return {
     isUp: () => connection.isConnected() && availability.isUp(),
     async send(commands, deadlineMs, atomic = false) {
-      if (!connection.isConnected() || !availability.mayTry()) throw new StoreUnavailable()
-      const sentAt = clock.monotonic()
+      if (!connection.isConnected() || !availability.isUp()) throw new StoreUnavailable()
+      const replied = () => availability.replied(connection.send(commands, atomic), deadlineMs)
       try {
-        const call = callOf(commands, atomic)
-        const replies = await spans.call(call, () => connection.send(commands, deadlineMs, atomic))
-        availability.succeeded()
-        return replies
+        return await spans.call(callOf(commands, atomic), replied)
       } catch (thrown) {
-        // A refusal (OOM, READONLY) is a response: reads go on.
-        if (isRefusal(thrown)) availability.succeeded()
-        else availability.failed(sentAt)
         throw new StoreUnavailable(thrown)
       }
     },

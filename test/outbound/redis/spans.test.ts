@@ -2,12 +2,11 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { ClientCall } from '../../../src/broker/lib/spans.ts'
 import { createStore } from '../../../src/outbound/redis/store.ts'
-import { TestClock } from '../../support/broker.ts'
 
 test('each request to Redis is a span with the names of commands, and none of their arguments', async () => {
   const calls: ClientCall[] = []
   const connection = { isConnected: () => true, send: () => Promise.resolve([null]) }
-  const availability = { isUp: () => true, mayTry: () => true, succeeded: () => undefined, failed: () => undefined }
+  const availability = { isUp: () => true, replied: (reply: Promise<unknown>) => reply }
   const spans = {
     exchange: <T>(work: () => Promise<T>) => work(),
     call: <T>(call: ClientCall, work: () => Promise<T>) => {
@@ -15,7 +14,7 @@ test('each request to Redis is a span with the names of commands, and none of th
       return work()
     },
   }
-  const store = createStore(connection as never, availability as never, new TestClock(), spans)
+  const store = createStore(connection as never, availability as never, spans)
   const [get, set] = [
     ['GET', 'a-secret'],
     ['SET', 'a-secret', 'another'],

@@ -176,6 +176,6 @@ type SendOne = (command: RedisCommand) => Promise<unknown>
 async function transaction(sendOne: SendOne, commands: readonly RedisCommand[]): Promise<readonly unknown[]> {
   const replies = await Promise.all([['MULTI'], ...commands, ['EXEC']].map(sendOne))
   const executed = replies.at(-1)
-  if (!Array.isArray(executed)) throw new Error('the transaction was not carried out')
+  if (!Array.isArray(executed)) throw new Error('EXECABORT the transaction was not carried out')
   return executed
 }

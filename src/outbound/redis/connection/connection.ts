@@ -10,13 +10,10 @@ export interface RedisConnection {
    * bulk strings as Buffers. An error reply of one command is an `Error` in its place; when `atomic`, no command is carried
    * out if one is refused before the transaction runs, and the promise rejects.
    *
-   * Rejects when not connected, and after `deadlineMs`: the commands may still be carried out then.
+   * Rejects when not connected, and when the connection is lost: the commands may have been carried out then. It has no
+   * deadline, but a connection over which nothing comes is given up after some seconds.
    */
-  readonly send: (
-    commands: readonly RedisCommand[],
-    deadlineMs: number,
-    atomic?: boolean,
-  ) => Promise<readonly unknown[]>
+  readonly send: (commands: readonly RedisCommand[], atomic?: boolean) => Promise<readonly unknown[]>
   /**
    * Calls `listener` for each message of a channel, over a second connection. It subscribes again after a reconnect;
    * messages of the time between are lost. The listener must not throw.
@@ -81,10 +78,10 @@ export function connectRedis(
     for (const client of clients()) authenticateAgain(client, renewed)
   })
   return {
-    send: async (commands, deadlineMs, atomic = false) => {
+    send: async (commands, atomic = false) => {
       const client = main.client()
       if (!client) throw new Error(`not connected to Redis: ${main.trouble() ?? 'closed'}`)
-      return sendInTime(client, commands, deadlineMs, atomic, relocate)
+      return sendAndFollow(client, commands, atomic, relocate)
     },
     subscribe: subscriptions.add,
     onConnected: listener => {
@@ -100,15 +97,14 @@ export function connectRedis(
 }
 
 /** @param relocate is called with each reply and error */
-async function sendInTime(
+async function sendAndFollow(
   client: RedisClient,
   commands: readonly RedisCommand[],
-  deadlineMs: number,
   atomic: boolean,
   relocate: (reply: unknown) => void,
 ): Promise<readonly unknown[]> {
   try {
-    const replies = await within(client.send(commands, atomic), deadlineMs)
+    const replies = await client.send(commands, atomic)
     replies.forEach(relocate)
     const moved = replies.find(isMoved)
     if (moved !== undefined) throw moved

@@ -65,7 +65,6 @@ describe('cluster mode', { skip: withoutRedis, concurrency: 6 }, () => {
         ['INCR', sequenceName],
         ['GET', valueName('a')],
       ],
-      ample,
       true,
     )
     assert.deepEqual(replies, ['OK', 1, Buffer.from('1')])
@@ -95,7 +94,7 @@ describe('cluster mode', { skip: withoutRedis, concurrency: 6 }, () => {
     const redis = connection(t, owner, undefined, { timing })
     await connected(redis)
     await move(slot, owner, other)
-    await assert.rejects(redis.send([['INCR', sequenceName]], ample, true), /MOVED/)
+    await assert.rejects(redis.send([['INCR', sequenceName]], true), /MOVED/)
     await until('moved', async () => (await redis.one('GET', sequenceName).catch(() => 0)) === null)
   })
 

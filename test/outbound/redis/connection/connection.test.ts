@@ -4,7 +4,7 @@ import { after, describe, test } from 'node:test'
 import { until } from '../../../support/broker.ts'
 import { redisPrograms, startRedis, withoutRedis } from '../../../support/redis-server.ts'
 import { startRespServer } from '../../../support/resp-server.ts'
-import { ample, connected, connection } from './world.ts'
+import { connected, connection } from './world.ts'
 
 const binary = randomBytes(1000)
 
@@ -15,27 +15,21 @@ for (const program of redisPrograms)
 
     test('several are sent together; each has its reply, with the very bytes of values', async () => {
       await connected(redis)
-      const replies = await redis.send(
-        [
-          ['SET', 'a', binary],
-          ['GET', 'a'],
-          ['GET', 'none'],
-          ['INCR', 'count'],
-          ['GETRANGE', 'a', '0', '9'],
-        ],
-        ample,
-      )
+      const replies = await redis.send([
+        ['SET', 'a', binary],
+        ['GET', 'a'],
+        ['GET', 'none'],
+        ['INCR', 'count'],
+        ['GETRANGE', 'a', '0', '9'],
+      ])
       assert.deepEqual(replies, ['OK', binary, null, 1, binary.subarray(0, 10)])
     })
 
     test('an error reply is an Error in its place, and the others are carried out', async () => {
-      const [error, other] = await redis.send(
-        [
-          ['INCR', 'a'],
-          ['INCR', 'count'],
-        ],
-        ample,
-      )
+      const [error, other] = await redis.send([
+        ['INCR', 'a'],
+        ['INCR', 'count'],
+      ])
       assert.ok(error instanceof Error)
       assert.match(error.message, /^ERR value is not an integer/)
       assert.equal(other, 2)
@@ -48,7 +42,6 @@ for (const program of redisPrograms)
           ['GET', 'b'],
           ['INCR', 'b'],
         ],
-        ample,
         true,
       )
       assert.deepEqual(replies.slice(0, 2), ['OK', binary])
@@ -56,7 +49,7 @@ for (const program of redisPrograms)
     })
 
     test('a transaction with a command that is refused is not carried out', async () => {
-      await assert.rejects(redis.send([['SET', 'c', '1'], ['NONSENSE']], ample, true), /unknown command/)
+      await assert.rejects(redis.send([['SET', 'c', '1'], ['NONSENSE']], true), /unknown command/)
       assert.equal(await redis.one('GET', 'c'), null)
     })
 
@@ -67,7 +60,6 @@ for (const program of redisPrograms)
             ['SET', 'd', value],
             ['GET', 'd'],
           ],
-          ample,
           true,
         )
       const [x, y] = await Promise.all([once('x'), once('y'), redis.one('INCR', 'count')])

@@ -49,7 +49,7 @@ export function connection(
     ...redis,
     lines,
     times: () => times,
-    one: async (...command) => (await redis.send([command], ample))[0],
+    one: async (...command) => (await redis.send([command]))[0],
   }
 }
 
