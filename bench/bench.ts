@@ -41,9 +41,9 @@ async function fillCache(world: World, server: Server): Promise<Readonly<Record<
 
 async function throughput(server: Server, run: Load): Promise<number> {
   await run(server.url, 2)
-  const rate = await run(server.url, seconds)
+  const { perSecond } = await run(server.url, seconds)
   await server.stop()
-  return rate
+  return perSecond
 }
 
 async function measureThroughput(world: World, broker: string, baseline: string): Promise<void> {

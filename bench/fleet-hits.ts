@@ -1,60 +1,103 @@
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { cpuMsOf } from './cpu.ts'
 import { newKeyLine } from './fleet-world.ts'
 import { createLoad, type Load } from './load.ts'
 import { createWorld, median, startServer, type Server, type World } from './world.ts'
 
-/** What Redis costs a request that it has nothing to do with. */
-export interface HitRates {
-  readonly tool: string
-  /** Medians, in cached tokens per second. */
-  readonly without: number
-  readonly with: number
-  /** The median of the pairs' ratios, with Redis to without. */
-  readonly ratio: number
+/** What one process costs per cached token. */
+interface Cost {
+  /** Microseconds of CPU time. */
+  readonly cpu: number
+  /** Requests per second. */
+  readonly rate: number
 }
 
-/** Pairs of new processes: two identical processes can differ by more than what is measured here. */
-const pairs = 5
-const rounds = 2
-const seconds = 2
+/** A measure of both kinds of processes. */
+interface Compared {
+  /** Medians of the processes. */
+  readonly without: number
+  readonly with: number
+  /** Of the pairs' ratios, with Redis to without. */
+  readonly ratio: { readonly median: number; readonly least: number; readonly most: number }
+}
 
-/** Two brokers on one core, one of them with Redis, get the same load of cached tokens in turn; then the next two. */
-export async function compareHits(program: string, redisUrl: string): Promise<HitRates> {
+/** What Redis costs a request that it has nothing to do with. */
+export interface HitCosts {
+  readonly tool: string
+  readonly pairs: number
+  /** Microseconds of CPU time per cached token. */
+  readonly cpu: Compared
+  /** Cached tokens per second. */
+  readonly rate: Compared
+}
+
+/** Slices of one pair, in seconds. They are short, and in the order A B B A, so that what the machine does meets both. */
+const sliceSeconds = 1
+const slices = 4
+const warmUpSeconds = 2
+
+/**
+ * Pairs of new processes on one core, one of them with Redis, get the same load of cached tokens in turn. Two identical
+ * processes can differ by more than what is measured here, so only the median of many pairs says anything.
+ */
+export async function compareHits(program: string, redisUrl: string, pairs: number): Promise<HitCosts> {
   const world = await createWorld()
   try {
     const keyFile = join(world.folder, 'cache-keys')
     await writeFile(keyFile, newKeyLine('a'), { mode: 0o600 })
     const redis = { BROKER_REDIS_URL: redisUrl, BROKER_CACHE_KEY_FILE: keyFile }
     const { tool, run } = await createLoad(world)
-    const rates: (readonly [without: number, sharing: number])[] = []
-    for (let pair = 0; pair < pairs; pair++) rates.push(await comparePair(program, world, redis, run))
-    return {
-      tool,
-      without: median(rates.map(([rate]) => rate)),
-      with: median(rates.map(([, rate]) => rate)),
-      ratio: median(rates.map(([before, after]) => after / before)),
+    const measured: (readonly [without: Cost, sharing: Cost])[] = []
+    for (let pair = 0; pair < pairs; pair++) {
+      // The one that is started and measured first takes turns too.
+      const [first, second] = pair % 2 === 0 ? [{}, redis] : [redis, {}]
+      const [one, other] = await measurePair(program, world, [first, second], run)
+      measured.push(pair % 2 === 0 ? [one, other] : [other, one])
     }
+    const compare = (measure: (cost: Cost) => number): Compared => {
+      const values = measured.map(([without, sharing]) => [measure(without), measure(sharing)] as const)
+      const ratios = values.map(([without, sharing]) => sharing / without)
+      return {
+        without: median(values.map(([without]) => without)),
+        with: median(values.map(([, sharing]) => sharing)),
+        ratio: { median: median(ratios), least: Math.min(...ratios), most: Math.max(...ratios) },
+      }
+    }
+    return { tool, pairs, cpu: compare(({ cpu }) => cpu), rate: compare(({ rate }) => rate) }
   } finally {
     await world.close()
   }
 }
 
-/** The medians of one pair of processes. */
-async function comparePair(program: string, world: World, redis: Readonly<Record<string, string>>, run: Load) {
-  const [without, sharing] = [await start(program, world, {}), await start(program, world, redis)]
-  const measured: (readonly [number, number])[] = []
-  for (let round = -1; round < rounds; round++) {
-    const rates = [await run(without.url, seconds), await run(sharing.url, seconds)] as const
-    // The first round warms up.
-    if (round >= 0) measured.push(rates)
+type Environment = Readonly<Record<string, string>>
+
+async function measurePair(program: string, world: World, more: readonly [Environment, Environment], run: Load) {
+  const servers = [await start(program, world, more[0]), await start(program, world, more[1])] as const
+  for (const { url } of servers) await run(url, warmUpSeconds)
+  const totals = servers.map(() => ({ cpuMs: 0, requests: 0, seconds: 0 }))
+  for (let slice = 0; slice < slices; slice++) {
+    for (const nth of slice % 2 === 0 ? [0, 1] : [1, 0]) {
+      const [server, total] = [servers[nth], totals[nth]]
+      if (!server || !total) continue
+      const before = await cpuMsOf(server.pid)
+      const { requests, perSecond } = await run(server.url, sliceSeconds)
+      total.cpuMs += (await cpuMsOf(server.pid)) - before
+      total.requests += requests
+      total.seconds += requests / perSecond
+    }
   }
-  await Promise.all([without.stop(), sharing.stop()])
-  return [median(measured.map(([rate]) => rate)), median(measured.map(([, rate]) => rate))] as const
+  await Promise.all(servers.map(server => server.stop()))
+  const [one, other] = totals.map(({ cpuMs, requests, seconds }) => ({
+    cpu: (cpuMs * 1000) / requests,
+    rate: requests / seconds,
+  }))
+  if (!one || !other) throw new Error('a pair has two processes')
+  return [one, other] as const
 }
 
 /** A broker that has a token of every tenant in its memory. */
-async function start(program: string, world: World, more: Readonly<Record<string, string>>): Promise<Server> {
+async function start(program: string, world: World, more: Environment): Promise<Server> {
   const request = (url: string, body: string) =>
     fetch(`${url}/tokens`, {
       method: 'POST',

@@ -11,14 +11,16 @@ import { faults } from './fleet-faults.ts'
 import { startFleet, type Fleet, type FleetOptions } from './fleet-world.ts'
 
 /**
- * `npm run bench:fleet [-- --replicas 8 --only cold,hot,hits,faults,purge]` starts brokers as in the image, an emulator of Entra
- * whose exchanges take 150 ms, and a `redis-server`, all on this machine, and measures what replicas share. Prints one
- * table. Needs `redis-server`, and takes about five minutes.
+ * `npm run bench:fleet [-- --replicas 8 --pairs 9 --only cold,hot,hits,faults,purge]` starts brokers as in the image, an
+ * emulator of Entra whose exchanges take 150 ms, and a `redis-server`, all on this machine, and measures what replicas
+ * share. `--pairs` is how many pairs of processes `hits` compares. Prints one table. Needs `redis-server`, and takes about
+ * seven minutes. `hits` needs Linux.
  */
 
 const { values } = parseArgs({
   options: {
     replicas: { type: 'string', default: '8' },
+    pairs: { type: 'string', default: '9' },
     only: { type: 'string', default: 'cold,hot,hits,faults,purge' },
   },
 })
@@ -102,11 +104,14 @@ async function hot(options: FleetOptions): Promise<void> {
   })
 }
 
-/** Cached tokens per second, with Redis and without. */
+/** What a cached token costs, with Redis and without. */
 async function hits(program: string, { url }: BenchRedis): Promise<void> {
-  const measured = await compareHits(program, url)
-  const rates = `${Math.round(measured.with)} and ${Math.round(measured.without)} req/s`
-  row('cached tokens, with Redis and without', `${rates} (${measured.tool}), ratio ${measured.ratio.toFixed(3)}`)
+  const { cpu, rate, pairs, tool } = await compareHits(program, url, Number(values.pairs))
+  const rangeOf = ({ ratio }: typeof cpu) =>
+    `ratio ${ratio.median.toFixed(3)} (${ratio.least.toFixed(2)} to ${ratio.most.toFixed(2)})`
+  const what = `cached tokens, with Redis and without, ${pairs} pairs of processes`
+  row(`${what}: CPU time`, `${cpu.with.toFixed(2)} and ${cpu.without.toFixed(2)} µs per token, ${rangeOf(cpu)}`)
+  row(`${what}: rate`, `${Math.round(rate.with)} and ${Math.round(rate.without)} a second (${tool}), ${rangeOf(rate)}`)
 }
 
 const loadOf = (fleet: Fleet, tenants: readonly string[]) => ({

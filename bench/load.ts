@@ -6,8 +6,14 @@ import { onCore, type World } from './world.ts'
 
 const connections = 32
 
-/** Measures requests per second. Throws unless all responses are 200. */
-export type Load = (url: string, seconds: number) => Promise<number>
+/** What a load has sent. */
+export interface Sent {
+  readonly requests: number
+  readonly perSecond: number
+}
+
+/** Sends requests for so many seconds. Throws unless all responses are 200. */
+export type Load = (url: string, seconds: number) => Promise<Sent>
 
 /** Uses `wrk` if it is installed, and `autocannon` otherwise. Both request each tenant in turn. */
 export async function createLoad(world: World): Promise<{ readonly tool: string; readonly run: Load }> {
@@ -40,7 +46,10 @@ request = function() n = n % #requests + 1; return requests[n] end
     const [command, ...rest] = onCore(1, ['wrk', ...args])
     const { stdout } = await promisify(execFile)(command, rest)
     if (/Non-2xx|Socket errors/.test(stdout)) throw new Error(`not all responses were 200:\n${stdout}`)
-    return Number(/Requests\/sec:\s*([\d.]+)/.exec(stdout)?.[1])
+    return {
+      requests: Number(/(\d+) requests in/.exec(stdout)?.[1]),
+      perSecond: Number(/Requests\/sec:\s*([\d.]+)/.exec(stdout)?.[1]),
+    }
   }
 }
 
@@ -52,6 +61,6 @@ function autocannonLoad({ authorization, bodies }: World): Load {
     const result = await autocannon({ url, connections, duration: seconds, requests })
     if (result.non2xx > 0 || result.errors > 0)
       throw new Error(`${result.non2xx} responses were not 2xx, and ${result.errors} requests failed`)
-    return result.requests.average
+    return { requests: result.requests.total, perSecond: result.requests.average }
   }
 }

@@ -69,6 +69,7 @@ rules:
 /** A server under test, in its own process. */
 export interface Server {
   readonly url: string
+  readonly pid: number
   /** Milliseconds from the start of the process to its first 200. */
   readonly startMs: number
   readonly stop: () => Promise<void>
@@ -96,7 +97,9 @@ export async function startServer(
   while (performance.now() - started < startWithinMs && child.exitCode === null) {
     const response = await firstRequest(url).catch(() => undefined)
     await response?.arrayBuffer()
-    if (response?.ok) return { url, startMs: performance.now() - started, stop: () => stop(child) }
+    if (response?.ok) {
+      return { url, pid: child.pid ?? 0, startMs: performance.now() - started, stop: () => stop(child) }
+    }
     await sleep(1)
   }
   await stop(child)
