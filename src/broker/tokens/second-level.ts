@@ -68,7 +68,7 @@ export interface SecondLevel {
   /**
    * Makes one exchange per key for all replicas: the replica that gets the lease calls `exchange` and stores the result, and
    * the others wait for it. Calls `exchange` itself if the store is unavailable, or if the holder of the lease does not
-   * finish in time.
+   * finish in time; then it resolves to the token that comes first, and aborts the exchange if that is not its own.
    *
    * Rejects as `exchange` does, also with the failure that the holder of the lease shared.
    *

@@ -76,23 +76,55 @@ export class Leases {
   async fetch(grant: Grant, wanted: Wanted, signal: AbortSignal, exchange: TokenSource): Promise<IssuedToken> {
     const { sealer, wakeUps, events } = this.#options
     const fetch: Fetch = { grant, wanted, signal, exchange, name: sealer.names(grant)[0] }
-    for (let nth = 0; nth < waitsInAll && !signal.aborted; nth++) {
-      // Before the lease is requested, so that news of its holder cannot be missed.
-      const listener = wakeUps.listen(fetch.name)
-      try {
+    // Before a lease is requested, so that news of its holder cannot be missed.
+    const listener = wakeUps.listen(fetch.name)
+    const exchangeAlone = (until: AbortSignal) => this.exchangeAlone(grant, until, exchange)
+    try {
+      for (let nth = 0; nth < waitsInAll && !signal.aborted; nth++) {
         const taken = await this.#take(fetch)
-        if (taken === undefined) break
-        if (taken.lease) return await this.#exchangeForAll(fetch, taken.lease, taken.mark)
+        if (taken === undefined) return await exchangeAlone(signal)
+        const { lease, mark } = taken
+        if (lease && nth === 0) return await this.#exchangeForAll(fetch, lease, mark)
+        if (lease)
+          return await this.#first(fetch, listener, own => this.#exchangeForAll({ ...fetch, signal: own }, lease, mark))
         const token = taken.token ?? (await this.#waitForHolder(fetch, taken.leaseId, listener))
         if (token) {
           events.lease('waited')
           return token
         }
-      } finally {
-        listener.stop()
       }
+      return await this.#first(fetch, listener, exchangeAlone)
+    } finally {
+      listener.stop()
     }
-    return this.exchangeAlone(grant, signal, exchange)
+  }
+
+  /**
+   * Makes the exchange after another replica has not finished its own in time, and returns the token that comes first: Entra
+   * may respond slowly to both. The exchange is aborted if it is not the first.
+   */
+  async #first(
+    fetch: Fetch,
+    listener: Listener,
+    exchange: (signal: AbortSignal) => Promise<IssuedToken>,
+  ): Promise<IssuedToken> {
+    const settled = new AbortController()
+    const signal = AbortSignal.any([fetch.signal, settled.signal])
+    try {
+      return await Promise.race([exchange(signal), this.#storedByAnother({ ...fetch, signal }, listener)])
+    } finally {
+      settled.abort()
+    }
+  }
+
+  /** Resolves to the token that another replica stores; never, if the signal aborts first. */
+  async #storedByAnother({ grant, wanted, signal }: Fetch, listener: Listener): Promise<IssuedToken> {
+    while (!signal.aborted) {
+      await listener.next(longestPollMs, signal)
+      const { token } = signal.aborted ? nothing : await this.#options.tokens.find(grant, wanted, awaitedDeadlineMs)
+      if (token) return token
+    }
+    return new Promise(() => undefined)
   }
 
   /** Makes the exchange without a lease. Its token is shared all the same, if the store takes it. */
@@ -205,5 +237,7 @@ export class Leases {
     return this.#options.store.send(commands, awaitedDeadlineMs).catch(() => [])
   }
 }
+
+const nothing = { token: undefined }
 
 const publish = (message: Message): RedisCommand => ['PUBLISH', eventsChannel, encodeMessage(message)]

@@ -1,0 +1,75 @@
+import assert from 'node:assert/strict'
+import { after, describe, test } from 'node:test'
+import type { IssuedToken, TokenSource } from '../../../src/broker/events.ts'
+import { leaseName } from '../../../src/outbound/redis/names.ts'
+import { createSealer } from '../../../src/outbound/redis/sealing/sealed-token.ts'
+import { until } from '../../support/broker.ts'
+import { grantFor } from '../../support/callers.ts'
+import { startRedis, withoutRedis } from '../../support/redis-server.ts'
+import { commonRing, issuedAt, request, startReplica } from './fleet.ts'
+
+/** An exchange with a slow Entra: the test says when it ends. */
+function slowExchange() {
+  const started = Promise.withResolvers<AbortSignal>()
+  const result = Promise.withResolvers<IssuedToken>()
+  const source: TokenSource = (_grant, signal) => {
+    started.resolve(signal)
+    signal.addEventListener('abort', () => result.reject(signal.reason), { once: true })
+    return result.promise
+  }
+  return { source, started: started.promise, end: (token: string) => result.resolve(issuedAt(Date.now(), token)) }
+}
+
+describe('Entra is so slow that leases end before the exchange does', { skip: withoutRedis }, async () => {
+  const redis = withoutRedis === false ? await startRedis({ after }) : undefined
+  const port = redis?.port ?? 0
+  const [name] = createSealer(() => commonRing).names(grantFor())
+  /** Ends the lease as if its time were over, so that the test does not wait. */
+  const endLease = async () => void (await redis?.command('DEL', leaseName(name)))
+
+  /** Two replicas: one has had the lease, the other has waited and makes the exchange too. */
+  async function world(t: { after: (work: () => unknown) => void }) {
+    await redis?.command('FLUSHALL')
+    const [a, b] = [await startReplica(t, port, 'a'), await startReplica(t, port, 'b')]
+    const [first, second] = [slowExchange(), slowExchange()]
+    const results = [request(a, first.source)]
+    await first.started
+    results.push(request(b, second.source))
+    await until('b waits', () => b.events.includes('miss'))
+    await endLease()
+    await second.started
+    return { a, b, first, second, results }
+  }
+
+  test('a replica that has waited gets the token of the first holder, and its own exchange is aborted', async t => {
+    const { b, first, second, results } = await world(t)
+    first.end('a-1')
+    assert.deepEqual(await Promise.all(results), ['a-1', 'a-1'])
+    assert.equal((await second.started).aborted, true)
+    // Nothing of the abort reaches the next request.
+    assert.equal(await request(b, () => assert.fail('the token is there')), 'a-1')
+  })
+
+  test('its own token, if that comes first, which later ones find', async t => {
+    const { a, b, first, second, results } = await world(t)
+    second.end('b-1')
+    assert.equal(await results[1], 'b-1')
+    await until('stored', () => b.events.includes('stored'))
+    assert.equal(await request(a, () => assert.fail('the token is there')), 'b-1')
+    first.end('a-1')
+    assert.equal(await results[0], 'a-1')
+  })
+
+  test('a replica that has waited for two leases gets the first token, too', async t => {
+    const { first, results } = await world(t)
+    const c = await startReplica(t, port, 'c')
+    const third = slowExchange()
+    results.push(request(c, third.source))
+    await until('c waits', () => c.events.includes('miss'))
+    await redis?.command('SET', leaseName(name), 'of another replica')
+    await until('c has stopped to wait', () => c.events.includes('lease alone'))
+    first.end('a-1')
+    assert.deepEqual(await Promise.all(results), ['a-1', 'a-1', 'a-1'])
+    assert.equal((await third.started).aborted, true)
+  })
+})
