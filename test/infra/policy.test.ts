@@ -1,0 +1,35 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { parsePolicy } from '../../src/broker/policy/file/parse.ts'
+import { policyWarnings } from '../../src/broker/policy/file/warnings.ts'
+import { parseCases, runCases } from '../../src/commands/policy-cases.ts'
+import { read } from '../support/sources.ts'
+
+const file = 'infra/policy-cases.yaml'
+const policy = parsePolicy(read('infra/policy.yaml'))
+
+test('the policy of the deployment is valid without a warning, with its placeholders', () =>
+  assert.deepEqual([...policy.warnings, ...policyWarnings(policy, { now: 0, certificates: true })], []))
+
+test('it decides what policy-cases.yaml says', () => {
+  const outcomes = runCases(policy, parseCases(file, read(file)), 0)
+  assert.ok(outcomes.length >= 5)
+  assert.deepEqual(
+    outcomes.filter(({ wrong }) => wrong !== undefined),
+    [],
+  )
+})
+
+test('the deployment replaces exactly the placeholders that the policy has and explains', () => {
+  const [source, text] = [read('infra/main.bicep'), read('infra/policy.yaml')]
+  const replaced = [...source.matchAll(/^ {2}(?:application|api|homeTenant): '(0{8}-[0-9a-f-]{27})'$/gm)].map(
+    ([, id = '']) => id,
+  )
+  const used = new Set(text.match(/0{8}-0000-0000-0000-0{11}[a-f]/g))
+  assert.equal(replaced.length, 3)
+  assert.deepEqual(used, new Set(replaced))
+  for (const id of replaced) {
+    assert.match(text, new RegExp(`^# {3}${id} {2}`, 'm'))
+    assert.match(text, new RegExp(`^[^#].*${id}`, 'm'))
+  }
+})
