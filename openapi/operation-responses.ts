@@ -1,6 +1,7 @@
 import { Type } from 'typebox'
 import { endKinds, endStates, maxEnds } from '../src/broker/ends.ts'
 import { endsSoonDays } from '../src/broker/policy/file/api-key-entries.ts'
+import { counters } from './counter-responses.ts'
 import { count, moment, oneOf, open, orNull, text } from './responses.ts'
 
 /** Schemas of the operations endpoints' responses, for `openapi.yaml` only. `operations-bodies.ts` writes the responses. */
@@ -110,6 +111,9 @@ export const health = open(
 /** 200 of `/cache`. */
 export const cacheStatistics = open(
   {
+    time: moment('When this was measured, by the clock of the broker.'),
+    replica: text('The name of the replica that responds, as in its `/health`.'),
+    started_at: moment('When the process started.'),
     entries: count('Number of cached tokens.'),
     max_entries: count('Maximum number of cached tokens; beyond it, the least recently used is evicted.', 1),
     fetching: count('Fetches in flight or queued: at most one per application, tenant and scope (single flight).'),
@@ -133,6 +137,7 @@ export const cacheStatistics = open(
       Type.Integer({ minimum: 0 }),
       'Seconds until the first of those becomes unusable; null while there are none.',
     ),
+    counters,
     replicas: Type.Optional(
       orNull(
         Type.Array(
@@ -147,7 +152,7 @@ export const cacheStatistics = open(
       ),
     ),
   },
-  'Cache statistics.',
+  'Cache statistics and counters.',
 )
 
 /** 200 of `DELETE /tokens`. */

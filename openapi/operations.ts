@@ -104,6 +104,30 @@ const healthExample = {
   ends_total: 2,
 }
 
+const countersExample = {
+  requests: [
+    { endpoint: 'tokens', outcome: 'issued', count: 4711 },
+    { endpoint: 'tokens', outcome: 'upstream_unavailable', count: 9 },
+  ],
+  denials: [{ endpoint: 'tokens', reason: 'no_rule', count: 2 }],
+  cache_requests: [
+    { result: 'hit', count: 4102 },
+    { result: 'refresh-failed', count: 597 },
+    { result: 'miss', count: 12 },
+  ],
+  cache_refreshes: [{ outcome: 'timeout', count: 14 }],
+  negative_cache_hits: [{ reason: 'timeout', count: 9 }],
+  exchanges: [
+    { outcome: 'ok', count: 12, seconds: 1.92 },
+    { outcome: 'timeout', count: 3, seconds: 15 },
+  ],
+  identity_fetches: [{ outcome: 'ok', count: 1, seconds: 0.031 }],
+  shared_lookups: [],
+  shared_stores: [{ outcome: 'stored', count: 0 }],
+  shared_leases: [{ outcome: 'alone', count: 0 }],
+  dropped_connections: [{ reason: 'idle', count: 0 }],
+}
+
 const openMetricsExample = `# HELP token_broker_requests Number of requests, by endpoint and outcome: issued, ok, or the error code.
 # TYPE token_broker_requests counter
 token_broker_requests_total{endpoint="tokens",outcome="issued"} 4711
@@ -164,8 +188,10 @@ export const operationsOperations: Readonly<Record<string, Description>> = {
   },
   getCache: {
     tag: 'operations',
-    summary: 'Cache statistics',
-    description: 'Needs `observe`. Alert on `at_risk`: tokens that are in use and could not be refreshed.',
+    summary: 'Cache statistics and counters',
+    description:
+      'Needs `observe`. Alert on `at_risk`: tokens that are in use and could not be refreshed. The counters are those of ' +
+      '`/metrics`, of the replica that responds.',
     guarded: true,
     responses: {
       200: {
@@ -175,6 +201,9 @@ export const operationsOperations: Readonly<Record<string, Description>> = {
           at_risk: {
             summary: 'Entra does not respond',
             value: {
+              time: '2026-11-23T07:10:16.000Z',
+              replica: 'token-broker-5d8f6-1f0c9a3e',
+              started_at: '2026-11-23T06:00:00.000Z',
               entries: 812,
               max_entries: 10000,
               fetching: 1,
@@ -185,6 +214,7 @@ export const operationsOperations: Readonly<Record<string, Description>> = {
               evictions: 0,
               at_risk: 14,
               at_risk_usable_seconds: 655,
+              counters: countersExample,
             },
           },
         }),

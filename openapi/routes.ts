@@ -71,7 +71,7 @@ function addRoutes(app: FastifyInstance, _options: object, registered: () => voi
         authorizeOperation: never,
         cache: { statistics: never, page: never, failures: never },
         decisions: never,
-        metrics: { scrape: never },
+        metrics: { scrape: never, counters: never },
         responded: never,
         openMetrics: false,
         isReady: never,

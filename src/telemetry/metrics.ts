@@ -1,13 +1,15 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { Counter, Gauge, Histogram, Registry } from '@prometheus-io/client'
-import { openMetricsOf } from './open-metrics.ts'
+import { readCounters } from './metrics/counters.ts'
+import { openMetricsOf } from './metrics/open-metrics.ts'
+import type { Counters } from '../broker/counters.ts'
 import type { CacheStatistics } from '../broker/tokens/cache-statistics.ts'
 import { maxEnds, type End } from '../broker/ends.ts'
 import type { UpstreamHealth } from '../broker/health.ts'
 import type { PolicyStatus } from '../broker/authorization/active-policy.ts'
 import { circuitStates, dropReasons, type CircuitState, type Events } from '../broker/events.ts'
 import type { SecondLevelStatus } from '../broker/tokens/second-level.ts'
-import { createSharedMetrics } from './shared-metrics.ts'
+import { createSharedMetrics } from './metrics/shared-metrics.ts'
 import { metricTable, type MetricName, type ReloadOutcome, type Waiting } from './metric-table.ts'
 
 /** Values that are read at each scrape, rather than counted as events happen. */
@@ -34,6 +36,8 @@ export interface Metrics extends Omit<Events, 'unauthenticated' | 'circuit'> {
    * 1.0.
    */
   readonly scrape: (openMetrics: boolean) => Promise<{ readonly text: string; readonly contentType: string }>
+  /** The counters among the metrics. */
+  readonly counters: () => Promise<Counters>
   /** Stops measuring the event loop. */
   readonly close: () => void
 }
@@ -91,6 +95,7 @@ export function createMetrics(gauges: Gauges): Metrics {
       const text = await registry.metrics()
       return openMetrics ? openMetricsOf(text) : { text, contentType: registry.contentType }
     },
+    counters: () => readCounters(registry),
     close: stopWatching,
   }
 }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { after, describe, test } from 'node:test'
 import { prefersOpenMetrics } from '../../src/http/operations/metrics-format.ts'
-import { openMetricsType, toOpenMetrics } from '../../src/telemetry/open-metrics.ts'
+import { openMetricsType, toOpenMetrics } from '../../src/telemetry/metrics/open-metrics.ts'
 import { graph, send, startWorld } from '../support/broker.ts'
 import { promtool, withoutPromtool } from '../support/promtool.ts'
 import { readScrape } from './scrape.ts'

@@ -1,4 +1,5 @@
 import type { ReplicaReport, SecondLevelStatus } from '../../broker/tokens/second-level.ts'
+import type { Counters } from '../../broker/counters.ts'
 import type { CacheStatistics } from '../../broker/tokens/cache-statistics.ts'
 import { endState, nearestEnds, type End } from '../../broker/ends.ts'
 import type { UpstreamHealth } from '../../broker/health.ts'
@@ -29,6 +30,9 @@ export interface HealthFacts {
   /** The present moment. */
   readonly now: () => number
 }
+
+/** What `GET /cache` reports besides the cache and the counters. */
+export type CacheFacts = Pick<HealthFacts, 'now' | 'replica' | 'startedAt' | 'secondLevel'>
 
 /** `GET /health`: `failing` if any check is failing, `ok` only if all are. */
 export function healthBody(facts: HealthFacts) {
@@ -113,8 +117,13 @@ function detailOf(status: UpstreamHealth['status'], lastError: UpstreamHealth['l
   return status === 'ok' ? 'reachable' : 'not used since the broker started'
 }
 
-/** `GET /cache`: this replica's cache and, with a second level, what all live replicas say about theirs. */
-export const cacheBody = (statistics: CacheStatistics, secondLevel: SecondLevelStatus | undefined) => ({
+/**
+ * `GET /cache`: this replica's cache and counters and, with a second level, what all live replicas say about their caches.
+ */
+export const cacheBody = (statistics: CacheStatistics, counters: Counters, facts: CacheFacts) => ({
+  time: iso(facts.now()),
+  replica: facts.replica,
+  started_at: iso(facts.startedAt),
   entries: statistics.entries,
   max_entries: statistics.maxEntries,
   fetching: statistics.fetching,
@@ -126,8 +135,18 @@ export const cacheBody = (statistics: CacheStatistics, secondLevel: SecondLevelS
   at_risk: statistics.atRisk,
   at_risk_usable_seconds:
     statistics.atRiskUsableSeconds === undefined ? null : Math.max(0, Math.floor(statistics.atRiskUsableSeconds)),
-  ...(secondLevel && { replicas: secondLevel.replicas?.map(replicaBody) ?? null }),
+  counters: countersBody(counters),
+  ...replicasBody(facts.secondLevel()),
 })
+
+/** Each counter as a list of `{ …labels, count }`, and `seconds` if its events have a duration. */
+const countersBody = (counters: Counters) =>
+  Object.fromEntries(
+    [...counters].map(([name, series]) => [name, series.map(({ labels, ...values }) => ({ ...labels, ...values }))]),
+  )
+
+const replicasBody = (secondLevel: SecondLevelStatus | undefined) =>
+  secondLevel && { replicas: secondLevel.replicas?.map(replicaBody) ?? null }
 
 const replicaBody = ({ replica, entries, fetching, atRisk }: ReplicaReport) => ({
   replica,

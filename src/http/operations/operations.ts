@@ -1,4 +1,5 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest, FastifySchema } from 'fastify'
+import type { Counters } from '../../broker/counters.ts'
 import type { CacheInspector } from '../../broker/tokens/cache-statistics.ts'
 import type { TokenService } from '../../broker/issue-token.ts'
 import type { AuthorizeOperation } from '../../broker/authorization/authorize-operation.ts'
@@ -24,6 +25,8 @@ export interface Operations extends HealthFacts {
   readonly metrics: {
     /** The metrics with their content type, in the text format or in OpenMetrics. */
     readonly scrape: (openMetrics: boolean) => Promise<{ readonly text: string; readonly contentType: string }>
+    /** The same counters as values. */
+    readonly counters: () => Promise<Counters>
   }
   readonly responded: Events['responded']
   /** Whether `/metrics` needs no credential: on a listener that only operators reach. */
@@ -50,9 +53,10 @@ export function addOperations(app: FastifyInstance, operations: Operations): voi
     const { text, contentType } = await metrics.scrape(prefersOpenMetrics(request.headers.accept))
     return reply.header('content-type', contentType).header('vary', 'Accept').send(text)
   })
-  addRoute('/cache', 'cache', true, schemaOf('getCache'), (_request, reply) =>
-    reply.send(cacheBody(cache.statistics(), operations.secondLevel())),
-  )
+  addRoute('/cache', 'cache', true, schemaOf('getCache'), async (_request, reply) => {
+    const counters = await metrics.counters()
+    return reply.send(cacheBody(cache.statistics(), counters, operations))
+  })
   addLists(addRoute, operations)
 }
 

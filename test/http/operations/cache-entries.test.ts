@@ -132,9 +132,17 @@ describe('/cache', () => {
       at_risk: 0,
       at_risk_usable_seconds: null,
     }
-    assert.deepEqual((await broker.get('/cache')).json, nothing)
+    const statistics = async () => {
+      const { time, replica, started_at, counters, ...rest } = (await broker.get('/cache')).json
+      assert.deepEqual([time, started_at], [iso, iso])
+      assert.equal(replica, (await broker.get('/health')).json['replica'])
+      assert.ok(counters)
+      return rest
+    }
+    const iso = new Date(clock.now()).toISOString()
+    assert.deepEqual(await statistics(), nothing)
     for (const tenant of numbered.slice(0, 5)) await broker.requestToken({ tenant, scope: graph })
-    assert.deepEqual((await broker.get('/cache')).json, { ...nothing, entries: 2, evictions: 3 })
+    assert.deepEqual(await statistics(), { ...nothing, entries: 2, evictions: 3 })
   })
 
   test('counts a running fetch', async t => {

@@ -1,7 +1,7 @@
 import { Counter, Gauge, Histogram, type Registry } from '@prometheus-io/client'
-import { leaseOutcomes, sharedStoreOutcomes, type SecondLevelEvents } from '../broker/events.ts'
-import type { SecondLevelStatus } from '../broker/tokens/second-level.ts'
-import { metricTable, type MetricName } from './metric-table.ts'
+import { leaseOutcomes, sharedStoreOutcomes, type SecondLevelEvents } from '../../broker/events.ts'
+import type { SecondLevelStatus } from '../../broker/tokens/second-level.ts'
+import { metricTable, type MetricName } from '../metric-table.ts'
 
 /** Seconds. Redis in the same network responds within one to three milliseconds, and is given up after 250. */
 const lookUpBuckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25]
