@@ -101,7 +101,7 @@ async function createWorld(options: EmulatorOptions, entraPort: number, localPor
     Callers.create(`${localUrl}/callers`, now),
   ])
   const directory = new Directory(options, entraUrl, { keys: [entraKey.jwk] })
-  return {
+  const world: World = {
     entraUrl,
     localUrl,
     identityHeader: randomBytes(16).toString('hex'),
@@ -112,9 +112,10 @@ async function createWorld(options: EmulatorOptions, entraPort: number, localPor
     faults: new Faults(),
     traffic: new Traffic(),
     holds: new Map(),
-    now,
+    now: () => now() + world.settings.clockAhead * 1000,
     settings: defaultSettings,
   }
+  return world
 }
 
 function dispatch(route: Route, listener: Listener, world: World) {

@@ -84,6 +84,7 @@ function visit(
   const { request, response, listener, world } = call
   const { id, sent } = correlation(request, call.url, form)
   if (sent) response.setHeader('client-request-id', id)
+  response.setHeader('date', new Date(world.now()).toUTCString())
   const fail = (failure: Failure): Reply => refuse(failure.code, { ...failure, correlationId: id, now: world.now() })
   const redirectTarget = `https://127.0.0.1:${listener.port}/redirect-target`
   const tenant = call.tenant.toLowerCase()

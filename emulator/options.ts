@@ -94,6 +94,8 @@ export interface Settings {
   readonly repeatIdentityToken: boolean
   /** Delay of each endpoint, in milliseconds; default none. */
   readonly latency: Readonly<Partial<Record<FaultPoint, number>>>
+  /** Seconds by which the clock of Entra's token endpoint is ahead of the others; negative: behind. */
+  readonly clockAhead: number
 }
 
 /** The settings of a new emulator. */
@@ -105,6 +107,7 @@ export const defaultSettings: Settings = {
   identityTokenLife: 86_400,
   repeatIdentityToken: true,
   latency: {},
+  clockAhead: 0,
 }
 
 /** The identifiers of a new emulator. All are invented. */

@@ -14,6 +14,7 @@ export function parseSettings(value: unknown): Partial<Settings> {
     'identityTokenLife',
     'repeatIdentityToken',
     'latency',
+    'clockAhead',
   ])
   return {
     ...field(given, 'expiresIn', integer(0, day)),
@@ -23,6 +24,7 @@ export function parseSettings(value: unknown): Partial<Settings> {
     ...field(given, 'identityTokenLife', integer(0, day)),
     ...field(given, 'repeatIdentityToken', truth),
     ...field(given, 'latency', latency),
+    ...field(given, 'clockAhead', integer(-day, day)),
   }
 }
 

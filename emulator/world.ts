@@ -23,7 +23,7 @@ export interface World {
   readonly traffic: Traffic
   /** What requests at an endpoint wait for before anything else happens to them. */
   readonly holds: Map<FaultPoint, Promise<void>>
-  /** Milliseconds since the epoch. */
+  /** The clock of Entra, in milliseconds since the epoch. */
   readonly now: () => number
   settings: Settings
 }

@@ -27,6 +27,17 @@ const upstreamCheck = open({
   detail: text('The status in words.'),
   consecutive_failures: count('Consecutive failures.'),
   last_success: orNull(Type.String({ format: 'date-time' }), 'When a request to it last succeeded.'),
+  average_seconds: orNull(
+    Type.Number({ minimum: 0 }),
+    'How long requests to it take: a mean in which the last five count most; null before the first one.',
+  ),
+  clock_offset_seconds: Type.Optional(
+    orNull(
+      Type.Integer(),
+      "Of an authority: how far the broker's clock is ahead of the `Date` of its last response; negative: behind; null " +
+        'while unknown.',
+    ),
+  ),
   circuit: Type.Optional(
     open(
       {

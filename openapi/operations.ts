@@ -68,6 +68,7 @@ const healthExample = {
       consecutive_failures: 0,
       last_success: '2026-11-23T06:00:01.000Z',
       last_error: null,
+      average_seconds: 0.043,
     },
     {
       kind: 'authority',
@@ -85,6 +86,8 @@ const healthExample = {
         upstream_codes: [],
         at: '2026-11-23T07:10:14.000Z',
       },
+      average_seconds: 4.712,
+      clock_offset_seconds: 0,
     },
     {
       kind: 'issuer',
@@ -95,6 +98,7 @@ const healthExample = {
       consecutive_failures: 0,
       last_success: null,
       last_error: null,
+      average_seconds: null,
     },
   ],
   ends: [

@@ -195,6 +195,11 @@ export interface Events {
   readonly circuit: (state: CircuitState, since: number) => void
   /** A request to an upstream ended, with the error if it failed. */
   readonly upstreamCalled: (upstream: Upstream, seconds: number, error?: BrokerError) => void
+  /**
+   * A response of an upstream had a date: this machine's clock is so many seconds ahead of it, or behind if negative. The
+   * date has whole seconds.
+   */
+  readonly clockCompared: (upstream: Upstream, offsetSeconds: number) => void
   /** A token is not a readable JWT, so it was stored without the check of its claims. */
   readonly opaqueToken: (grant: Grant) => void
   /** A response was sent: `ok`, or the error's code. Not reported for issued tokens; {@link issued} is. */

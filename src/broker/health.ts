@@ -27,6 +27,10 @@ export interface UpstreamHealth {
   readonly lastError: HealthError | undefined
   /** Consecutive failures. */
   readonly failures: number
+  /** How long requests to it take, in seconds: a mean in which the last five count most. `undefined` before the first. */
+  readonly averageSeconds: number | undefined
+  /** How far this machine's clock is ahead of an authority's, in seconds; negative: behind. `undefined` until it is known. */
+  readonly clockOffset?: number | undefined
   /** The circuit breaker of an authority. */
   readonly circuit?: { readonly state: CircuitState; readonly since: number }
 }
@@ -35,6 +39,7 @@ export interface UpstreamHealth {
 export interface Health {
   readonly upstreamCalled: Events['upstreamCalled']
   readonly circuit: Events['circuit']
+  readonly clockCompared: Events['clockCompared']
   /** The health of every upstream now, in the order of the list. */
   readonly report: () => readonly UpstreamHealth[]
   /** Replaces the list of upstreams; those that stay keep their health. */
@@ -56,9 +61,15 @@ export function createHealth(upstreams: readonly Upstream[], clock: Pick<Clock, 
   follow(upstreams)
   return {
     follow,
-    upstreamCalled: (upstream, _seconds, error) => {
+    upstreamCalled: (upstream, seconds, error) => {
       const state = states.get(keyOf(upstream))
-      if (state) states.set(keyOf(upstream), next(state, error, clock.now()))
+      if (!state) return
+      const averageSeconds = averageWith(state.averageSeconds, seconds)
+      states.set(keyOf(upstream), { ...next(state, error, clock.now()), averageSeconds })
+    },
+    clockCompared: (upstream, clockOffset) => {
+      const state = states.get(keyOf(upstream))
+      if (state) states.set(keyOf(upstream), { ...state, clockOffset })
     },
     circuit: (state, since) => {
       for (const [key, known] of states) {
@@ -78,6 +89,7 @@ const unknownYet = (upstream: Upstream, since: number): UpstreamHealth => ({
   lastSuccess: undefined,
   lastError: undefined,
   failures: 0,
+  averageSeconds: undefined,
   ...(upstream.kind === 'authority' && { circuit: { state: 'closed', since } }),
 })
 
@@ -89,6 +101,10 @@ function next(state: UpstreamHealth, error: BrokerError | undefined, now: number
   const lastError: HealthError = { code, reason, detail, upstreamCodes: parts.upstream?.codes ?? [], at: now }
   return { ...withStatus(state, 'failing', now), lastError, failures: state.failures + 1 }
 }
+
+/** An exponentially weighted mean: each request counts four fifths of the one after it. */
+const averageWith = (average: number | undefined, seconds: number): number =>
+  average === undefined ? seconds : average + (seconds - average) / 5
 
 const withStatus = (state: UpstreamHealth, status: HealthStatus, now: number): UpstreamHealth =>
   status === state.status ? state : { ...state, status, since: now }

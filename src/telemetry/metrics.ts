@@ -28,7 +28,7 @@ export interface Gauges {
 }
 
 /** Counts the broker's events, and exposes them to Prometheus. */
-export interface Metrics extends Omit<Events, 'unauthenticated' | 'circuit'> {
+export interface Metrics extends Omit<Events, 'unauthenticated' | 'circuit' | 'clockCompared'> {
   /** Counts the events of the second level. */
   readonly shared: ReturnType<typeof createSharedMetrics>
   /**

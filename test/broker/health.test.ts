@@ -31,6 +31,7 @@ describe('the status of an upstream', () => {
         lastSuccess: undefined,
         lastError: undefined,
         failures: 0,
+        averageSeconds: undefined,
         ...(upstream === entra && { circuit: { state: 'closed', since: noon } }),
       })),
     )
@@ -114,6 +115,40 @@ describe('the status of an upstream', () => {
   })
 })
 
+describe('the average duration', () => {
+  const rows: readonly (readonly [seconds: readonly number[], average: number, why: string])[] = [
+    [[0.2], 0.2, 'the first one is all that is known'],
+    [[0.2, 0.2, 0.2], 0.2, 'equal ones'],
+    [[0.2, 5.2], 1.2, 'one that is slow counts a fifth'],
+    [[0, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5], 4.46, 'after ten that are slow, it is slow'],
+    [[5, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], 0.54, 'after ten that are fast, it is fast again'],
+  ]
+  for (const [seconds, average, why] of rows)
+    test(`of ${seconds.join(', ')} s is about ${average} s: ${why}`, () => {
+      const { health, seen } = healthWorld()
+      for (const each of seconds) health.upstreamCalled(entra, each)
+      assert.equal(seen(entra)?.averageSeconds?.toFixed(2), average.toFixed(2))
+    })
+
+  test('counts failures too: a time-out is slow', () => {
+    const { health, seen } = healthWorld()
+    health.upstreamCalled(entra, 5, unavailable())
+    assert.equal(seen(entra)?.averageSeconds, 5)
+  })
+})
+
+test('the last comparison of clocks is reported, for that upstream only', () => {
+  const { health, seen } = healthWorld()
+  health.clockCompared(entra, -200)
+  health.clockCompared(entra, -180)
+  health.clockCompared({ kind: 'authority', name: 'stranger' }, 5)
+  assert.equal(seen(entra)?.clockOffset, -180)
+  assert.equal(seen(identity)?.clockOffset, undefined)
+  health.upstreamCalled(entra, 0.1)
+  health.circuit('open', noon)
+  assert.equal(seen(entra)?.clockOffset, -180)
+})
+
 describe('the last error', () => {
   test('is kept after the upstream recovers, with the time of the failure', () => {
     const { clock, health, seen } = healthWorld()
@@ -144,6 +179,7 @@ describe('the last error', () => {
       lastSuccess: noon + 2000,
       lastError,
       failures: 0,
+      averageSeconds: 0.1,
       circuit: { state: 'closed', since: noon },
     })
   })

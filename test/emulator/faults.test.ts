@@ -146,6 +146,14 @@ test('latency delays responses, and the largest number of concurrent token reque
   assert.equal(emulator.counts().maxConcurrentTokenRequests, 3)
 })
 
+test("clockAhead moves the clock of Entra's token endpoint: its Date, and the times in tokens", async t => {
+  const emulator = await emulate(t)
+  emulator.configure({ clockAhead: 3600 })
+  const { headers, text } = await requestToken(emulator)
+  assert.ok(Date.parse(String(headers['date'])) - Date.now() > 3_500_000)
+  assert.ok(Number(claims(object(text)['access_token'])['iat']) - Date.now() / 1000 > 3500)
+})
+
 test('close() does not wait for hung requests, silent connections or refused servers', async () => {
   const emulator = await startEmulator()
   emulator.fault({ kind: 'hung', at: 'token' })

@@ -157,6 +157,7 @@ const gaugesOf = (name: string): Gauges => ({
       lastSuccess: 0,
       lastError: undefined,
       failures: 0,
+      averageSeconds: 0.1,
     },
   ],
   isReady: () => true,

@@ -92,7 +92,17 @@ function policyBody({ policy, loadedAt, rejection }: PolicyStatus) {
   }
 }
 
-const checkBody = ({ upstream, status, since, lastSuccess, lastError, failures, circuit }: UpstreamHealth) => ({
+const checkBody = ({
+  upstream,
+  status,
+  since,
+  lastSuccess,
+  lastError,
+  failures,
+  averageSeconds,
+  clockOffset,
+  circuit,
+}: UpstreamHealth) => ({
   kind: upstream.kind,
   name: upstream.name,
   status,
@@ -109,6 +119,8 @@ const checkBody = ({ upstream, status, since, lastSuccess, lastError, failures, 
         at: iso(lastError.at),
       }
     : null,
+  average_seconds: averageSeconds === undefined ? null : Math.round(averageSeconds * 1000) / 1000,
+  ...(upstream.kind === 'authority' && { clock_offset_seconds: clockOffset ?? null }),
   ...(circuit && { circuit: { state: circuit.state, since: iso(circuit.since) } }),
 })
 

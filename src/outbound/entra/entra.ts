@@ -23,7 +23,7 @@ export interface EntraOptions {
   readonly egress: Egress
   readonly assertions: AssertionSource
   readonly clock: Clock
-  readonly events: Pick<Events, 'upstreamCalled' | 'opaqueToken'>
+  readonly events: Pick<Events, 'upstreamCalled' | 'clockCompared' | 'opaqueToken'>
   /** Measures how long an exchange hangs. Default: a timer. */
   readonly wait?: Wait
   readonly spans?: Spans
@@ -109,10 +109,22 @@ async function exchange(
       { grant, authority, assertion: assertion.token },
       clock.now(),
     )
+  } finally {
+    const offset = clockOffset(client.response?.header('date'), clock.now())
+    if (offset !== undefined) events.clockCompared({ kind: 'authority', name: authority }, offset)
   }
   const issued = issuedToken(grant, client, clock.now())
   if (issued.expiresAt === undefined) events.opaqueToken(grant)
   return issued
+}
+
+/**
+ * How many seconds `now` is ahead of the date of a response (RFC 9110 §6.6.1). The date is rounded down to a second: half a
+ * second is subtracted, so that equal clocks are 0 on average.
+ */
+function clockOffset(date: string | undefined, now: number): number | undefined {
+  const at = date === undefined ? Number.NaN : Date.parse(date)
+  return Number.isNaN(at) ? undefined : Math.round((now - at - 500) / 1000)
 }
 
 const timeoutError = () =>

@@ -66,11 +66,18 @@ describe('what /health reports', () => {
       consecutive_failures: 0,
       last_success: null,
       last_error: null,
+      average_seconds: null,
     }
-    const fine = { ...untouched, status: 'ok', detail: 'reachable', last_success: iso() }
+    const fine = { ...untouched, status: 'ok', average_seconds: 0, detail: 'reachable', last_success: iso() }
     assert.deepEqual(upstreams, [
       { kind: 'identity', name: 'managed-identity', ...untouched },
-      { kind: 'authority', name: emulator.entraUrl, ...untouched, circuit: { state: 'closed', since: iso() } },
+      {
+        kind: 'authority',
+        name: emulator.entraUrl,
+        ...untouched,
+        clock_offset_seconds: null,
+        circuit: { state: 'closed', since: iso() },
+      },
       // Read from its file at the start.
       { kind: 'issuer', name: 'emulator', ...fine },
       { kind: 'issuer', name: 'onprem', ...untouched },
@@ -136,6 +143,8 @@ test('the authority: unknown, ok, failing, ok; "since" moves only with the statu
     consecutive_failures: 1,
     last_success: workedAgain,
     last_error: lastError,
+    average_seconds: 0,
+    clock_offset_seconds: 0,
     circuit: { state: 'closed', since: started },
   })
 
