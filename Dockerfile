@@ -17,6 +17,7 @@ RUN --mount=type=secret,id=npmrc,target=/root/.npmrc --mount=type=secret,id=npm-
 COPY LICENSE openapi.yaml ./
 COPY scripts/bundle.ts scripts/compiled.ts scripts/healthcheck.mjs scripts/packages.ts ./scripts/
 COPY src ./src
+COPY web ./web
 RUN node scripts/bundle.ts /image/app
 # Node needs libatomic, which the runtime image lacks. dpkg's record of it lets scanners find it in the image.
 RUN mkdir -p /image/usr/lib /image/usr/local /image/var/lib/dpkg/status.d && \

@@ -83,6 +83,7 @@ const headers = {
     false,
   ),
   Allow: header('With 405: the methods that the path allows.', { examples: ['POST'] }, false),
+  ETag: header('Changes with the content. Send it as `If-None-Match`.', { pattern: '^"[\\w-]{22}"$' }),
   'Content-Security-Policy': header('Allows nothing from other origins.', { pattern: "^default-src 'none'; " }),
 } as const satisfies Readonly<Record<string, Header>>
 

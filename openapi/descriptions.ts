@@ -29,6 +29,8 @@ parameters, because they may be misspelt. The forms and queries of other protoco
 a listener of their own, where \`/metrics\` needs no credential.`
 
 const docsHeaders = headersOf('Cache-Control-Docs', 'Content-Security-Policy')
+const pageHeaders = headersOf('Cache-Control-Docs', 'Content-Security-Policy', 'ETag')
+const unchanged = { description: '`If-None-Match` has the current tag.', headers: pageHeaders, content: {} }
 const content = (mediaType: string) => ({ [mediaType]: { schema: { type: 'string' } } })
 
 const docsOperations: Readonly<Record<string, Description>> = {
@@ -62,6 +64,36 @@ const docsOperations: Readonly<Record<string, Description>> = {
           },
         },
       },
+    },
+  },
+  getDashboard: {
+    tag: 'operations',
+    summary: 'The dashboard',
+    description:
+      'A page that shows what is wrong and what to do. It contains no data. It asks for a credential with the permission ' +
+      '`observe`, keeps it in memory only, and reads the other operations with it.',
+    guarded: false,
+    responses: {
+      200: { description: 'The page.', headers: pageHeaders, content: content('text/html') },
+      304: unchanged,
+    },
+  },
+  getDashboardPart: {
+    tag: 'operations',
+    summary: 'Parts of the dashboard',
+    description: 'Scripts, style and icon of `/dashboard`.',
+    guarded: false,
+    parameters: {
+      folder: { view: { summary: 'What is visible', value: 'view' } },
+      file: { style: { summary: 'Its style', value: 'style.css' } },
+    },
+    responses: {
+      200: {
+        description: 'The part.',
+        headers: pageHeaders,
+        content: { ...content('text/javascript'), ...content('text/css'), ...content('image/svg+xml') },
+      },
+      304: unchanged,
     },
   },
   getDocs: {

@@ -2,6 +2,7 @@ import swagger from '@fastify/swagger'
 import type { FastifyInstance } from 'fastify'
 import { pino } from 'pino'
 import { buildApp } from '../src/http/server/app.ts'
+import { addDashboard } from '../src/http/operations/dashboard/dashboard.ts'
 import { addDocs } from '../src/http/operations/docs.ts'
 import { tokenEndpoints } from '../src/http/token-endpoints/all.ts'
 import { addEntraDocument } from '../src/http/token-endpoints/entra.ts'
@@ -85,6 +86,7 @@ function addRoutes(app: FastifyInstance, _options: object, registered: () => voi
         startedAt: 0,
         now: never,
       })
+      addDashboard(scope, packageRoot)
       addDocs(scope, packageRoot)
     },
   ]

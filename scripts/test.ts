@@ -40,12 +40,15 @@ const inOneProcess = (files: readonly string[]): Command => [
 const shards = 2
 
 /** Folders that the linter reads. */
-const linted = ['src', 'openapi', 'emulator', 'test', 'bench', 'scripts']
+const linted = ['src', 'web', 'openapi', 'emulator', 'test', 'bench', 'scripts']
 
 type Command = readonly [command: string, ...args: string[]]
 /** The commands of each part, which run at once. */
 const commands = {
-  types: (): readonly Command[] => [['tsc', '--noEmit']],
+  types: (): readonly Command[] => [
+    ['tsc', '--noEmit'],
+    ['tsc', '--noEmit', '-p', 'web'],
+  ],
   format: (): readonly Command[] => [
     ['prettier', '--check', '--log-level=warn', '--cache', '--cache-strategy=content', '.'],
   ],

@@ -6,6 +6,7 @@ import type { Events } from '../broker/events.ts'
 import type { LoopClocks } from '../broker/lib/clock.ts'
 import type { Config } from '../config/config.ts'
 import { buildApp, secureContextOf, type AppOptions } from '../http/server/app.ts'
+import { addDashboard } from '../http/operations/dashboard/dashboard.ts'
 import { addDocs } from '../http/operations/docs.ts'
 import { tokenEndpoints } from '../http/token-endpoints/all.ts'
 import { addEntraDocument } from '../http/token-endpoints/entra.ts'
@@ -41,6 +42,7 @@ export function buildListeners(
   const operations = (openMetrics: boolean) => (scope: FastifyInstance) => {
     countResponses(scope, responded)
     addOperations(scope, { ...parts, openMetrics })
+    addDashboard(scope, packageRoot)
     addDocs(scope, packageRoot)
   }
   const documents = (scope: FastifyInstance) => {

@@ -78,10 +78,7 @@ export function createSubscribers(
     policyRefused: both(audit.policyRefused, metrics.policyRefused),
   }
   const secondLevelEvents = observeSecondLevel(metrics.shared, logs.log)
-  const close = () => {
-    audit.close()
-    metrics.close()
-  }
+  const close = both(audit.close, metrics.close)
   const reports = { metrics, decisions: decisions.page, responded: events.responded }
   const ends = () => [...apiKeyEnds(active.status().policy), ...certificates()]
   const self = { replica, version, startedAt: clock.now(), now: clock.now }

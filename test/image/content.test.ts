@@ -87,7 +87,7 @@ describe('the bundle, with only Node installed', () => {
     assert.deepEqual(new Set(accepted.map(([, , verdict]) => verdict)), new Set(['accepted']))
   })
 
-  test('serves tokens and its documentation', async t => {
+  test('serves tokens, its documentation and the dashboard', async t => {
     const emulator = await startEmulator()
     t.after(() => emulator.close())
     const { url } = await serve(t, await environmentOf(t, emulator, { BROKER_DRAIN_SECONDS: '0' }))
@@ -101,6 +101,9 @@ describe('the bundle, with only Node installed', () => {
     const parts = [...page.text.matchAll(/(?:href|src)="([^"]+)"/g)].map(([, path = '']) => path)
     assert.ok(parts.length >= 4)
     for (const path of parts) assert.equal((await send(`${url}/${path}`)).status, 200, path)
+    assert.equal((await send(`${url}/dashboard`)).status, 200)
+    for (const path of shipped.filter(each => /^web\/\w+\//.test(each)))
+      assert.equal((await send(`${url}/${path.replace('web/', 'dashboard/')}`)).status, 200, path)
   })
 
   test('connects to Redis', { skip: withoutRedis }, async t => {

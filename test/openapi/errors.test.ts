@@ -202,6 +202,12 @@ test('GET /docs/{file} for a file that is not part of the page', async t => {
   assertError(operationOf('getDocsAsset'), 'not_found', await send(`${url}/docs/package.json`))
 })
 
+test('GET /dashboard/{folder}/{file} for a file that is not part of the page', async t => {
+  const { url } = await fresh(t)
+  const operation = operationOf('getDashboardPart')
+  assertError(operation, 'not_found', await send(`${url}/dashboard/view/package.json`))
+})
+
 test('a request without Host to any path', async t => {
   const { url } = await fresh(t)
   for (const operation of operations.filter(

@@ -51,13 +51,20 @@ test('a token comes from each source that the examples of Cache-Status name', as
   assert.deepEqual([...seen].toSorted(), named.toSorted())
 })
 
-/** Paths with each value of a path parameter, and with each documented example of each other parameter. */
-function pathsOf({ path, parameters = [] }: Operation): readonly string[] {
-  const values = parameters.flatMap(({ name, in: place, schema, examples }) =>
-    place === 'path'
-      ? (schema['enum'] as string[]).map(value => path.replace(`{${name}}`, value))
-      : Object.values(examples).map(({ value }) => `${path}?${name}=${encodeURIComponent(String(value))}`),
+/** Paths with each value of a path parameter (its example, if it has no list), and with each documented example of each other one. */
+function pathsOf({ path: pattern, parameters = [] }: Operation): readonly string[] {
+  const free = parameters.filter(({ in: place, schema }) => place === 'path' && !schema['enum'])
+  const path = free.reduce(
+    (text, { name, examples }) => text.replace(`{${name}}`, String(Object.values(examples)[0]?.value)),
+    pattern,
   )
+  const values = parameters
+    .filter(each => !free.includes(each))
+    .flatMap(({ name, in: place, schema, examples }) =>
+      place === 'path'
+        ? (schema['enum'] as string[]).map(value => path.replace(`{${name}}`, value))
+        : Object.values(examples).map(({ value }) => `${path}?${name}=${encodeURIComponent(String(value))}`),
+    )
   return path.includes('{') ? values : [path, ...values]
 }
 

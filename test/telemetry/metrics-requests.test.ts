@@ -51,6 +51,8 @@ describe('a request is counted once, by endpoint and outcome', () => {
     ['decisions', 'ok', get('/decisions')],
     ['decisions', 'invalid_request', get('/decisions?limit=0')],
     ['decisions', 'invalid_tenant', get('/decisions?tenant=common')],
+    ['dashboard', 'ok', get('/dashboard')],
+    ['dashboard', 'not_found', get('/dashboard/view/nothing.js')],
     ['docs', 'ok', get('/docs')],
     ['docs', 'not_found', get('/docs/nothing.js')],
     ['none', 'not_found', get('/nowhere')],

@@ -5,6 +5,7 @@ import type { FastifyInstance } from 'fastify'
 import { parse } from 'yaml'
 import { BrokerError } from '../../errors.ts'
 import { problems, routeErrors } from '../schemas/problem-responses.ts'
+import { readOnce } from './read-once.ts'
 
 /** The page: Swagger UI over `/openapi.json`, every part of it from this server. */
 const page = `<!doctype html>
@@ -101,18 +102,6 @@ function addAssets(app: FastifyInstance, root: string): void {
       return reply.headers(headers).type(asset.type).send(content)
     },
   )
-}
-
-/** Caches the first result; a failure is not cached. */
-function readOnce<T>(read: () => Promise<T>): () => Promise<T> {
-  let cached: Promise<T> | undefined
-  return () => {
-    cached ??= read().catch((thrown: unknown) => {
-      cached = undefined
-      throw thrown
-    })
-    return cached
-  }
 }
 
 const readDescription = async (root: string): Promise<string> =>

@@ -14,6 +14,7 @@ export const otherEndpoints = [
   'cache_entries',
   'cache_failures',
   'decisions',
+  'dashboard',
   'docs',
   'none',
 ] as const

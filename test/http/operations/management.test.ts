@@ -22,6 +22,7 @@ const operations = [
   '/cache/entries',
   '/cache/failures',
   '/decisions',
+  '/dashboard',
   '/docs',
   '/openapi.json',
 ]
@@ -49,7 +50,7 @@ describe('the management listener', () => {
       assert.deepEqual([status, json['code']], [404, 'not_found'])
     })
 
-  for (const path of ['/livez', '/readyz', '/metrics', '/docs', '/openapi.json'])
+  for (const path of ['/livez', '/readyz', '/metrics', '/dashboard', '/docs', '/openapi.json'])
     test(`${path} is open`, async () => {
       const { status } = await send(broker.managementUrl + path)
       assert.equal(status, path === '/readyz' ? 503 : 200)

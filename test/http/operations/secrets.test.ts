@@ -39,6 +39,7 @@ async function look(when: string, broker: TestBroker, leaks: Leaks): Promise<voi
     '/decisions',
     '/livez',
     '/readyz',
+    '/dashboard',
     '/docs',
     '/openapi.json',
   ]) {

@@ -1,0 +1,21 @@
+import type { TestBroker } from '../support/broker.ts'
+import { findings, verdict } from '../../web/model/verdict.js'
+import type { Cache, Decisions, Failures, Health, Snapshot } from '../../web/model/responses.ts'
+
+/** Reads what the page reads, as the page does, and returns the sentence and the first thing to do. */
+export async function readBoard(broker: TestBroker, now: number) {
+  const read = async (path: string): Promise<unknown> => {
+    const { status, json, text } = await broker.get(path)
+    if (status !== 200) throw new Error(`${path}: ${status} ${text}`)
+    return json
+  }
+  const snapshot: Snapshot = {
+    now,
+    health: (await read('/health')) as Health,
+    cache: (await read('/cache')) as Cache,
+    failures: ((await read('/cache/failures')) as Failures).failures,
+    decisions: ((await read('/decisions')) as Decisions).decisions,
+  }
+  const found = findings(snapshot)
+  return { snapshot, found, ...verdict(found), first: found[0]?.actions[0] ?? '' }
+}

@@ -1,0 +1,220 @@
+import assert from 'node:assert/strict'
+import { after, describe, test } from 'node:test'
+import { exchangeReasons } from '../../src/reasons/exchanges.ts'
+import { startWorld } from '../support/broker.ts'
+import { remedyOf } from '../../web/model/remedies.js'
+import type { Decision, Failure, Snapshot, Upstream } from '../../web/model/responses.js'
+import { findings, verdict } from '../../web/model/verdict.js'
+import { readBoard } from './read-board.ts'
+
+const world = await startWorld()
+const broker = await world.broker({ after })
+await broker.service.warmUp()
+await broker.requestToken()
+/** What the page reads of a broker that is well. */
+const { snapshot: well } = await readBoard(broker, world.clock.now())
+const iso = (secondsAgo: number): string => new Date(well.now - secondsAgo * 1000).toISOString()
+
+const withUpstream = (kind: Upstream['kind'], changes: Partial<Upstream>): Snapshot => ({
+  ...well,
+  health: {
+    ...well.health,
+    upstreams: well.health.upstreams.map(each => (each.kind === kind ? { ...each, ...changes } : each)),
+  },
+})
+const failure = (nth: number, changes: Partial<Failure> = {}): Failure => ({
+  application: 'default',
+  client_id: '30000000-0000-4000-8000-000000000001',
+  tenant: `40000000-0000-4000-8000-00000000000${nth}`,
+  tenant_name: `tenant-${nth}`,
+  scope: null,
+  level: 'tenant',
+  code: 'consent_required',
+  reason: 'consent',
+  codes: [7000229],
+  remedy: `Consent in ${nth}.`,
+  since: iso(60 * nth),
+  until: iso(-30),
+  count: 1,
+  ...changes,
+})
+const decision = (changes: Partial<Decision> = {}): Decision => ({
+  time: iso(10),
+  outcome: 'denied',
+  code: 'not_permitted',
+  reason: 'no_rule',
+  caller: { kind: 'apiKey', key: 'erp' },
+  rule: null,
+  permission: null,
+  tenant: null,
+  tenant_name: null,
+  scope: null,
+  application: null,
+  endpoint: 'tokens',
+  address: '10.0.0.1',
+  request_id: 'r',
+  trace_id: null,
+  policy: 'p',
+  codes: [],
+  remedy: null,
+  ...changes,
+})
+const limited = (caller: Readonly<Record<string, string>>, time = iso(10)) =>
+  decision({ time, outcome: 'failed', code: 'rate_limited', reason: 'requests', caller, rule: 'billing' })
+
+const sentenceOf = (snapshot: Snapshot) => verdict(findings(snapshot)).sentence
+const idsOf = (snapshot: Snapshot) => findings(snapshot).map(({ id }) => id)
+
+describe('the clock', () => {
+  const rows: readonly (readonly [offset: number | null, level: string, why: string])[] = [
+    [null, 'ok', 'unknown'],
+    [4, 'ok', 'the date of a response has whole seconds, and takes time'],
+    [-4, 'ok', 'the same, behind'],
+    [5, 'attention', 'it drifts'],
+    [-119, 'attention', 'callers are tolerated'],
+    [120, 'failing', 'tokens are refused'],
+    [-120, 'failing', 'tokens are refused'],
+  ]
+  for (const [clock_offset_seconds, level, why] of rows)
+    test(`${clock_offset_seconds} s ahead is ${level}: ${why}`, () => {
+      assert.equal(verdict(findings(withUpstream('authority', { clock_offset_seconds }))).level, level)
+    })
+
+  test('comes before what it causes', () => {
+    const both = {
+      ...withUpstream('authority', { clock_offset_seconds: 900 }),
+      failures: [failure(1, { level: 'application', reason: 'assertion' })],
+    }
+    assert.match(sentenceOf(both), /^The broker's clock is 15 min ahead of that of Entra.* – and 1 other problem\.$/)
+  })
+})
+
+describe('Entra', () => {
+  const error = (reason: 'network' | 'timeout' | 'server_error' | 'throttled' | 'unreadable') =>
+    ({ code: 'upstream_unavailable', reason, detail: '', upstream_codes: [], at: iso(1) }) as const
+  const open = { state: 'open', since: iso(1) } as const
+  const rows: readonly (readonly [changes: Partial<Upstream>, sentence: RegExp])[] = [
+    [{ last_error: error('network') }, /^Entra cannot be reached, so only cached tokens are issued\.$/],
+    [{ last_error: error('timeout') }, /^Entra does not respond in time, so/],
+    [
+      { last_error: error('server_error'), circuit: open },
+      /^Entra responds with errors, and the broker has paused its requests \(circuit open\), so/,
+    ],
+    [{ last_error: error('throttled') }, /^Entra limits the broker's requests, so/],
+    [{ last_error: error('unreadable') }, /^Entra's responses cannot be used, so/],
+  ]
+  for (const [changes, sentence] of rows)
+    test(String(sentence), () =>
+      assert.match(sentenceOf(withUpstream('authority', { status: 'failing', ...changes })), sentence),
+    )
+
+  test('the sentence says how long the first token at risk lasts', () => {
+    const down = withUpstream('identity', { status: 'failing' })
+    const cache = { ...down.cache, entries: 90, at_risk: 12, at_risk_usable_seconds: 500 }
+    assert.match(
+      sentenceOf({ ...down, cache }),
+      /so only cached tokens are issued, and the first of 12 tokens at risk ends in 8 min\.$/,
+    )
+  })
+
+  test('during an outage, the tenants that fail with it are not further problems', () => {
+    const down = withUpstream('authority', { status: 'failing', last_error: error('timeout') })
+    const failures = [1, 2, 3].map(nth => failure(nth, { code: 'upstream_unavailable', reason: 'timeout' }))
+    assert.deepEqual(idsOf({ ...down, failures }), ['authority'])
+    assert.deepEqual(idsOf({ ...well, failures }), ['tenants timeout'])
+  })
+
+  const slow: readonly (readonly [average: number | null, status: Upstream['status'], isSlow: boolean])[] = [
+    [null, 'unknown', false],
+    [1.49, 'ok', false],
+    [1.5, 'ok', true],
+    [4, 'failing', false],
+  ]
+  for (const [average_seconds, status, isSlow] of slow)
+    test(`${average_seconds} s while it is ${status} is ${isSlow ? '' : 'not '}slow`, () => {
+      assert.equal(idsOf(withUpstream('authority', { average_seconds, status })).includes('slow'), isSlow)
+    })
+})
+
+describe('tenants', () => {
+  test('with the same reason are one finding, with each remedy once', () => {
+    const [found] = findings({ ...well, failures: [1, 2, 2].map(nth => failure(nth)) })
+    assert.equal(
+      found?.sentence,
+      '2 tenants get no new tokens (tenant-1 and tenant-2): admin consent is missing or was revoked (AADSTS7000229)',
+    )
+    assert.deepEqual(found?.actions, ['Consent in 1.', 'Consent in 2.'])
+    assert.equal(found?.since, iso(120), 'since the first of them')
+  })
+
+  test('of which there are many: three remedies, and where the others are', () => {
+    const [found] = findings({ ...well, failures: [1, 2, 3, 4, 5].map(nth => failure(nth)) })
+    assert.match(found?.sentence ?? '', /^5 tenants get no new tokens \(tenant-1, tenant-2, tenant-3 and 2 more\)/)
+    assert.deepEqual(found?.actions.at(-1), 'The table of failures, below, has the others.')
+  })
+
+  test('with different reasons are several findings', () => {
+    const failures = [failure(1), failure(2, { reason: 'request', code: 'upstream_rejected' })]
+    assert.deepEqual(idsOf({ ...well, failures }), ['tenants consent', 'tenants request'])
+  })
+})
+
+describe('limits and denials', () => {
+  test('several callers are one finding', () => {
+    const decisions = [limited({ kind: 'apiKey', key: 'erp' }), limited({ kind: 'apiKey', key: 'crm' })]
+    assert.match(sentenceOf({ ...well, decisions }), /^2 callers \(API key erp and API key crm\) are limited/)
+  })
+
+  test('only the last five minutes count', () => {
+    assert.deepEqual(idsOf({ ...well, decisions: [limited({ kind: 'secret' }, iso(301))] }), [])
+    assert.deepEqual(idsOf({ ...well, decisions: [limited({ kind: 'secret' }, iso(299))] }), ['limited requests'])
+  })
+
+  test('denials are a notice: all is well', () => {
+    const found = findings({ ...well, decisions: [decision()] })
+    assert.equal(verdict(found).word, 'All well')
+    assert.equal(found[0]?.sentence, 'The caller API key erp was denied by the policy in the last 5 minutes')
+  })
+
+  test('a full queue is failing', () => {
+    const decisions = [decision({ outcome: 'failed', code: 'overloaded', reason: 'queue' })]
+    assert.equal(verdict(findings({ ...well, decisions })).level, 'failing')
+  })
+})
+
+describe('ends', () => {
+  const end = (kind: 'api_key' | 'tls', state: 'valid' | 'ends_soon' | 'ended', seconds: number): Snapshot => ({
+    ...well,
+    health: { ...well.health, ends: [{ kind, name: 'one', ends_at: iso(-seconds), state }] },
+  })
+  const rows: readonly (readonly [snapshot: Snapshot, level: string, why: string])[] = [
+    [end('tls', 'valid', 3e6), 'ok', 'in a month'],
+    [end('tls', 'ends_soon', 82_800), 'attention', 'tomorrow'],
+    [end('tls', 'ended', -1), 'failing', 'every connection fails'],
+    [end('api_key', 'ended', -1), 'attention', 'one caller fails, maybe on purpose'],
+  ]
+  for (const [snapshot, level, why] of rows)
+    test(`${level}: ${why}`, () => assert.equal(verdict(findings(snapshot)).level, level))
+})
+
+test('what is failing comes before what needs attention, and that before what is for information', () => {
+  const all = {
+    ...withUpstream('authority', { average_seconds: 3 }),
+    failures: [failure(1)],
+    decisions: [decision()],
+  }
+  assert.deepEqual(idsOf(all), ['tenants consent', 'slow', 'denied'])
+  assert.match(sentenceOf(all), / – and 1 other problem\.$/)
+})
+
+test('a replica that drains is for information; one that is not ready is failing', () => {
+  assert.equal(verdict(findings({ ...well, health: { ...well.health, ready: false, draining: true } })).level, 'ok')
+  assert.equal(verdict(findings({ ...well, health: { ...well.health, ready: false } })).level, 'failing')
+})
+
+test('every reason with which an exchange can fail has a remedy of its own', () => {
+  const general = remedyOf('not_found')
+  const reasons = Object.values(exchangeReasons).flatMap(each => Object.keys(each))
+  const without = reasons.filter(reason => remedyOf(reason as Parameters<typeof remedyOf>[0]) === general)
+  assert.deepEqual(without, [])
+})

@@ -1,0 +1,106 @@
+/** Numbers, times and names as texts. Without the DOM. */
+
+const integers = new Intl.NumberFormat('en', { maximumFractionDigits: 0 })
+const rates = new Intl.NumberFormat('en', { maximumSignificantDigits: 3 })
+
+/**
+ * A whole number with separators: `12,345`.
+ * @param {number} value
+ */
+export const count = value => integers.format(value)
+
+/**
+ * A number with three significant digits; a dash if there is none.
+ * @param {number | undefined} value
+ */
+export const figure = value => (value === undefined || Number.isNaN(value) ? '–' : rates.format(value))
+
+/**
+ * A number of things: `1 tenant`, `2 tenants`.
+ * @param {number} number
+ * @param {string} noun
+ */
+export const plural = (number, noun) => `${count(number)} ${noun}${number === 1 ? '' : 's'}`
+
+/** Units of a duration: the seconds up to which it is used, the seconds of one, and its name. */
+const units = /** @type {const} */ ([
+  [90, 1, 's'],
+  [90 * 60, 60, 'min'],
+  [36 * 3600, 3600, 'h'],
+  [48 * 3600, 86_400, 'day'],
+  [Number.POSITIVE_INFINITY, 86_400, 'days'],
+])
+
+/**
+ * A duration in its most readable unit: `45 s`, `12 min`, `3 h`, `14 days`.
+ * @param {number} seconds
+ */
+export function duration(seconds) {
+  const positive = Math.max(0, Math.floor(seconds))
+  for (const [below, one, name] of units) {
+    if (positive < below) return `${Math.floor(positive / one)} ${name}`
+  }
+  return ''
+}
+
+/**
+ * A short time span, such as a latency: `12 ms`, `1.25 s`.
+ * @param {number | undefined} seconds
+ */
+export function latency(seconds) {
+  if (seconds === undefined || Number.isNaN(seconds)) return '–'
+  return seconds < 1 ? `${rates.format(seconds * 1000)} ms` : `${rates.format(seconds)} s`
+}
+
+/**
+ * The time of the day in UTC, and the date if it is not that of `now`: `03:12:45`, `11-27 03:12:45`.
+ * @param {string | number} moment ISO 8601, or milliseconds since 1970
+ * @param {number} now milliseconds since 1970
+ */
+export function clockTime(moment, now) {
+  const date = new Date(moment)
+  if (Number.isNaN(date.getTime())) return '–'
+  const iso = date.toISOString()
+  const today = new Date(now).toISOString().slice(0, 10)
+  return iso.slice(0, 10) === today ? iso.slice(11, 19) : `${iso.slice(0, 10)} ${iso.slice(11, 16)}`
+}
+
+/**
+ * Since when something is so: `since 03:12:45 (4 min)`.
+ * @param {string} moment
+ * @param {number} now
+ */
+export const sinceText = (moment, now) =>
+  `since ${clockTime(moment, now)} (${duration((now - Date.parse(moment)) / 1000)})`
+
+/**
+ * A name with the id it stands for, or the id alone.
+ * @param {string | null} name
+ * @param {string | null} id
+ */
+export const named = (name, id) => name ?? id ?? '–'
+
+/**
+ * A list in words, shortened: `a, b, c and 4 more`.
+ * @param {readonly string[]} items
+ * @param {number} [most]
+ */
+export function listed(items, most = 3) {
+  if (items.length <= most) {
+    const last = items.at(-1) ?? ''
+    return items.length < 2 ? last : `${items.slice(0, -1).join(', ')} and ${last}`
+  }
+  return `${items.slice(0, most).join(', ')} and ${count(items.length - most)} more`
+}
+
+/**
+ * How a caller was recognised, in one line.
+ * @param {Readonly<Record<string, string>>} caller
+ */
+export function callerText(caller) {
+  const { kind, issuer, subject, key, name, ...others } = caller
+  if (kind === 'jwt') return `${subject ?? '–'} (issuer ${issuer ?? '–'})`
+  if (kind === 'apiKey') return `API key ${key ?? '–'}`
+  if (kind === 'certificate') return `certificate of ${name ?? '–'}`
+  return [kind, ...Object.values(others)].filter(text => text !== undefined).join(' ')
+}

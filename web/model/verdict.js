@@ -1,0 +1,62 @@
+/**
+ * What is wrong, the most serious first, and the one sentence about it. Without the DOM.
+ * @import { Finding, Level } from './finding.ts'
+ * @import { Snapshot } from './responses.ts'
+ */
+import { endFindings, policyFindings, readinessFindings } from './broker-findings.js'
+import { plural } from './format.js'
+import { denialFindings, limitFindings, tenantFindings } from './traffic-findings.js'
+import {
+  applicationFindings,
+  authorityFindings,
+  clockFindings,
+  identityFindings,
+  issuerFindings,
+  redisFindings,
+  slowFindings,
+} from './upstream-findings.js'
+
+/** In this order within a level: what causes others comes before them. */
+const rules = [
+  clockFindings,
+  identityFindings,
+  applicationFindings,
+  authorityFindings,
+  issuerFindings,
+  readinessFindings,
+  tenantFindings,
+  limitFindings,
+  slowFindings,
+  redisFindings,
+  policyFindings,
+  endFindings,
+  denialFindings,
+]
+
+/** @type {readonly Level[]} */
+const levels = ['failing', 'attention', 'notice']
+
+/**
+ * Everything that is not as it should be, the most serious first.
+ * @param {Snapshot} snapshot
+ * @returns {readonly Finding[]}
+ */
+export function findings(snapshot) {
+  const all = rules.flatMap(rule => rule(snapshot))
+  return levels.flatMap(level => all.filter(finding => finding.level === level))
+}
+
+/**
+ * The state of the broker in a word and in one sentence.
+ * @param {readonly Finding[]} found in the order of {@link findings}
+ * @returns {{ level: Level | 'ok', word: string, sentence: string }}
+ */
+export function verdict(found) {
+  const [first] = found
+  if (!first || first.level === 'notice')
+    return { level: 'ok', word: 'All well', sentence: 'Tokens are issued, and nothing needs attention.' }
+  const others = found.filter(({ level }) => level !== 'notice').length - 1
+  const more = others > 0 ? ` – and ${plural(others, 'other problem')}` : ''
+  const word = first.level === 'failing' ? 'Failing' : 'Needs attention'
+  return { level: first.level, word, sentence: `${first.sentence}${more}.` }
+}

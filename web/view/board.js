@@ -1,0 +1,121 @@
+/**
+ * Everything that is visible while somebody is signed in. It reads the broker again and again and shows what changed.
+ * @import { Client, Snapshot } from '../model/responses.ts'
+ */
+import { clockTime } from '../model/format.js'
+import { findings, verdict } from '../model/verdict.js'
+import { ProblemError } from './client.js'
+import { createDecisionsView } from './decisions-view.js'
+import { byId } from './dom.js'
+import { createFactsView } from './facts-view.js'
+import { createFailuresView } from './failures-view.js'
+import { poll } from './poll.js'
+import { createPurgeView } from './purge-view.js'
+import { createTokensView } from './tokens-view.js'
+import { createVerdictView } from './verdict-view.js'
+import { createWayView } from './way-view.js'
+
+/** The most failures and decisions that one round reads. */
+const limit = '200'
+
+/**
+ * Starts to read and show.
+ *
+ * @param {Client} client
+ * @param {(error: ProblemError) => void} refused the credential is not accepted, or no longer
+ * @returns {{ first: Promise<void>, close: () => void }} `first` settles with the first round; it rejects if that fails
+ */
+export function startBoard(client, refused) {
+  const views = createViews(client)
+  const first = Promise.withResolvers()
+  /** @type {Snapshot | undefined} */
+  let last
+  /** @type {number | undefined} */
+  let lostAt
+  let isClosed = false
+  const round = async () => {
+    try {
+      const snapshot = await read(client)
+      if (isClosed) return
+      last = snapshot
+      lostAt = undefined
+      views.show(snapshot)
+      first.resolve(undefined)
+    } catch (thrown) {
+      if (isClosed) return
+      if (last === undefined) return first.reject(thrown)
+      if (thrown instanceof ProblemError && [401, 403].includes(thrown.problem.status)) return refused(thrown)
+      lostAt ??= last.now
+      views.lost(thrown, lostAt)
+    }
+  }
+  const polling = poll(round)
+  return {
+    first: first.promise,
+    close: () => {
+      isClosed = true
+      polling.stop()
+      views.clear()
+    },
+  }
+}
+
+/** @param {Client} client */
+function createViews(client) {
+  const verdictView = createVerdictView()
+  const parts = [createWayView(), createFailuresView(), createFactsView()]
+  const tokens = createTokensView(client)
+  const decisions = createDecisionsView(client)
+  const purge = createPurgeView(client)
+  const updated = byId('updated', HTMLElement)
+  const replica = byId('replica', HTMLElement)
+  const board = byId('board', HTMLElement)
+  return {
+    /** @param {Snapshot} snapshot */
+    show(snapshot) {
+      const found = findings(snapshot)
+      verdictView.show(verdict(found), found, snapshot.now)
+      for (const part of parts) part.show(snapshot)
+      decisions.show(snapshot)
+      tokens.refresh()
+      updated.textContent = `Updated ${clockTime(snapshot.now, snapshot.now)} UTC`
+      replica.textContent = `Replica ${snapshot.health.replica}, version ${snapshot.health.version}`
+      board.classList.remove('stale')
+    },
+    /**
+     * @param {unknown} error
+     * @param {number} since
+     */
+    lost(error, since) {
+      board.classList.add('stale')
+      verdictView.lost(error, since)
+    },
+    clear() {
+      verdictView.clear()
+      for (const part of [...parts, tokens, decisions, purge]) part.clear()
+      updated.textContent = ''
+      replica.textContent = ''
+      board.classList.remove('stale')
+    },
+  }
+}
+
+/**
+ * @param {Client} client
+ * @returns {Promise<Snapshot>}
+ */
+async function read(client) {
+  const [health, cache, failures, decisions] = await Promise.all([
+    client.get('health'),
+    client.get('cache'),
+    client.get('cache/failures', { limit }),
+    client.get('decisions', { limit }),
+  ])
+  return {
+    now: health.now,
+    health: health.body,
+    cache: cache.body,
+    failures: failures.body.failures,
+    decisions: decisions.body.decisions,
+  }
+}

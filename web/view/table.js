@@ -1,0 +1,64 @@
+/**
+ * Tables. The roles are explicit, because on narrow screens the style shows each row as a block, which would hide them.
+ * @import { Child } from './dom.js'
+ * @typedef {{ readonly title: string, readonly isNumber?: boolean }} Column
+ * @typedef {string | readonly Child[]} Cell
+ */
+import { el } from './dom.js'
+
+/**
+ * Makes a table. The first cell of each row is its header.
+ *
+ * @param {string} caption
+ * @param {readonly Column[]} columns
+ * @param {readonly (readonly Cell[])[]} rows
+ */
+export function table(caption, columns, rows) {
+  const head = columns.map(({ title, isNumber }) =>
+    el('th', { scope: 'col', role: 'columnheader', class: isNumber ? 'number' : undefined }, title),
+  )
+  return el(
+    'table',
+    { role: 'table' },
+    el('caption', {}, caption),
+    el('thead', { role: 'rowgroup' }, el('tr', { role: 'row' }, ...head)),
+    el('tbody', { role: 'rowgroup' }, ...rows.map(cells => row(columns, cells))),
+  )
+}
+
+/**
+ * @param {readonly Column[]} columns
+ * @param {readonly Cell[]} cells
+ */
+const row = (columns, cells) => el('tr', { role: 'row' }, ...cells.map((cell, nth) => cellOf(columns[nth], cell, nth)))
+
+/**
+ * @param {Column | undefined} column
+ * @param {Cell} cell
+ * @param {number} nth
+ */
+function cellOf(column, cell, nth) {
+  const children = typeof cell === 'string' ? [cell] : cell
+  const common = { 'data-title': column?.title, class: column?.isNumber ? 'number' : undefined }
+  return nth === 0
+    ? el('th', { ...common, scope: 'row', role: 'rowheader' }, ...children)
+    : el('td', { ...common, role: 'cell' }, ...children)
+}
+
+/**
+ * A name above the id for which it stands, or the id alone.
+ * @param {string | null} name
+ * @param {string | null} id
+ * @returns {readonly Child[]}
+ */
+export const nameAndId = (name, id) =>
+  name === null || name === id
+    ? [el('span', { class: 'id' }, id ?? '–')]
+    : [name, ' ', el('span', { class: 'id' }, id ?? '')]
+
+/**
+ * A state in a word, with its colour.
+ * @param {string} level `ok`, `attention`, `failing`, `unknown` or `notice`
+ * @param {string} word
+ */
+export const state = (level, word) => el('span', { class: `state ${level}` }, word)
