@@ -1,5 +1,6 @@
-# Builds the broker's image. docs/image.md says how to build it and what it contains. Both base images are pinned by
-# digest. To use others, set the arguments NODE_IMAGE (Debian with the pinned Node, npm and dpkg) and RUNTIME_IMAGE (the
+# Builds the broker's image with any builder: BuildKit, Docker's classic builder (az acr build), buildah and podman. So
+# there is nothing in it that only BuildKit understands. docs/image.md says how to build it and what it contains. Both
+# base images are pinned by digest. To use others, set the arguments NODE_IMAGE (Debian with the pinned Node, npm and dpkg) and RUNTIME_IMAGE (the
 # same Debian, with libstdc++).
 ARG NODE_IMAGE=pinned-node
 ARG RUNTIME_IMAGE=pinned-runtime
@@ -11,9 +12,9 @@ FROM gcr.io/distroless/cc-debian13:nonroot@sha256:54df941ed0d06a1bd95ef5e0ce391f
 FROM ${NODE_IMAGE} AS build
 WORKDIR /src
 COPY package.json package-lock.json ./
-# For a private registry, use --secret id=npmrc,src=$HOME/.npmrc, and id=npm-ca for the file that its cafile names.
-RUN --mount=type=secret,id=npmrc,target=/root/.npmrc --mount=type=secret,id=npm-ca,target=/run/secrets/npm-ca \
-    npm ci --ignore-scripts --no-audit --no-fund
+# The URL of a mirror, if it requires no credential. docs/image.md says how to use one that does.
+ARG NPM_CONFIG_REGISTRY
+RUN npm ci --ignore-scripts --no-audit --no-fund
 COPY LICENSE openapi.yaml ./
 COPY scripts/bundle.ts scripts/compiled.ts scripts/healthcheck.mjs scripts/packages.ts ./scripts/
 COPY src ./src

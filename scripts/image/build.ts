@@ -53,8 +53,8 @@ export async function buildOnLocalBases(storage: Storage): Promise<string> {
     BASE_NAME: runtimeBase,
   }
   const args = Object.entries(values).flatMap(([name, value]) => ['--build-arg', `${name}=${value}`])
-  const secrets = await npmSecrets(storage.folder)
-  await buildah(storage, ['--network=host', ...args, ...secrets, '--tag', image, root])
+  const mounts = await npmMounts(storage.folder)
+  await buildah(storage, ['--network=host', ...args, ...mounts, '--tag', image, root])
   return image
 }
 
@@ -76,13 +76,13 @@ const buildah = ({ options }: Storage, args: readonly string[]): Promise<string>
     buildSeconds,
   )
 
-/** Build secrets that make npm in the build use this machine's registry and certificate authorities. */
-async function npmSecrets(folder: string): Promise<readonly string[]> {
+/** Mounts that make npm in the build use this machine's registry and certificate authorities. No layer has them. */
+async function npmMounts(folder: string): Promise<readonly string[]> {
   const npmrc = join(folder, 'npmrc')
   const registry = (await must(['npm', 'config', 'get', 'registry'])).trim()
   const certificates = process.env['NODE_EXTRA_CA_CERTS']
-  const lines = [`registry=${registry}`, ...(certificates ? ['cafile=/run/secrets/npm-ca'] : [])]
+  const lines = [`registry=${registry}`, ...(certificates ? ['cafile=/run/npm-ca.pem'] : [])]
   await writeFile(npmrc, `${lines.join('\n')}\n`)
-  const secrets = [`id=npmrc,src=${npmrc}`, ...(certificates ? [`id=npm-ca,src=${certificates}`] : [])]
-  return secrets.flatMap(secret => ['--secret', secret])
+  const mounts = [`${npmrc}:/root/.npmrc:ro`, ...(certificates ? [`${certificates}:/run/npm-ca.pem:ro`] : [])]
+  return mounts.flatMap(mount => ['--volume', mount])
 }

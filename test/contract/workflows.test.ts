@@ -16,6 +16,7 @@ interface Job {
   readonly uses?: string
   readonly 'timeout-minutes'?: number
   readonly permissions?: Readonly<Record<string, string>>
+  readonly needs?: string | readonly string[]
   readonly steps?: readonly Step[]
 }
 
@@ -119,11 +120,43 @@ describe('steps', () => {
     assert.ok(runs.some(run => run?.includes(installHelm)))
   })
 
-  test('a release runs CI first, and tests the image before it pushes it', () => {
-    const jobs = Object.fromEntries(jobsOf('.github/workflows/release.yml'))
+  const release = jobsOf('.github/workflows/release.yml')
+
+  test('a release runs CI first, and tests the image before it builds the archive that is published', () => {
+    const jobs = Object.fromEntries(release)
     assert.equal(jobs['ci']?.uses, './.github/workflows/ci.yml')
     const used = jobs['build']?.steps?.map(({ uses = '' }) => uses.split('@')[0]) ?? []
-    const [tested, pushed] = ['./.github/actions/image', 'docker/build-push-action'].map(action => used.indexOf(action))
-    assert.ok(tested !== -1 && Number(tested) < Number(pushed))
+    const [tested, built] = ['./.github/actions/image', 'docker/build-push-action'].map(action => used.indexOf(action))
+    assert.ok(tested !== -1 && Number(tested) < Number(built))
+    for (const name of ['build', 'chart']) assert.ok([jobs[name]?.needs].flat().includes('ci'), name)
+  })
+
+  test('a job that can publish or sign has no code of the repository: a package of the build cannot publish', () => {
+    const writers = release.filter(([, { permissions = {} }]) => Object.values(permissions).includes('write'))
+    assert.deepEqual(
+      writers.map(([name]) => name),
+      ['publish'],
+    )
+    for (const [, { steps = [] }] of writers)
+      for (const { uses = '', run = '' } of steps) {
+        assert.doesNotMatch(uses, /^(?:\.\/|actions\/checkout@)/)
+        assert.doesNotMatch(run, /\b(?:npm|node|npx|git|docker run)\b/)
+      }
+  })
+
+  test('image and chart are signed, and have an attestation of their build', () => {
+    const { steps = [] } = Object.fromEntries(release)['publish'] ?? {}
+    const attested = steps.filter(({ uses = '' }) => uses.startsWith('actions/attest@'))
+    assert.deepEqual(
+      attested.map(({ with: options }) => String(options?.['subject-name']).replace(/\W/g, '')),
+      ['stepsindexoutputsimage', 'stepschartoutputschart'],
+    )
+    const script = steps.map(({ run = '' }) => run).join('\n')
+    for (const name of ['SIGNED', 'CHART']) assert.match(script, new RegExp(`cosign sign .*"\\$${name}"`))
+  })
+
+  test('the chart is packaged and pushed with the Helm version of the stored charts', () => {
+    const helms = [...read('.github/workflows/release.yml').matchAll(/go run (\S+@\S+)/g)].map(([, name]) => name)
+    assert.deepEqual(new Set(helms), new Set([installHelm.split(' ').at(-1)]))
   })
 })

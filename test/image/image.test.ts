@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
 import { describe, test } from 'node:test'
 import { pinnedNode, shipped } from '../../scripts/bundle.ts'
 import { read } from '../support/sources.ts'
@@ -58,9 +59,8 @@ describe('the Dockerfile', () => {
     )
   })
 
-  test('contains no secrets: those of npm are mounted, and no argument is a secret', () => {
-    const [install = ''] = all('RUN')
-    assert.match(install, /--mount=type=secret,id=npmrc,target=\/root\/\.npmrc /)
+  test('contains no secrets: no npmrc is copied, and no argument is a secret', () => {
+    assert.ok(all('COPY').every(copy => !copy.includes('npmrc')))
     assert.deepEqual(
       instructions.filter(([name, rest]) => /^(ARG|ENV)$/.test(name) && /token|secret|password|key/i.test(rest)),
       [],
@@ -80,6 +80,68 @@ describe('the Dockerfile', () => {
       'base.name': '${BASE_NAME}',
       'base.digest': '${BASE_DIGEST}',
     })
+  })
+})
+
+/** What a file must not have, so that builders other than BuildKit build it. */
+const ofBuildKit: readonly (readonly [what: string, pattern: RegExp])[] = [
+  ['a choice of the frontend', /^#\s*syntax\s*=/im],
+  ['a here-document', /^(?:RUN|COPY|ADD)\b.*<<-?["']?\w/m],
+  ['a mount of a RUN', /--mount\b/],
+  ['the network or the sandbox of a RUN', /^RUN\s+--(?:network|security|device)\b/m],
+  [
+    'an option of COPY or ADD that is not --from or --chown',
+    /^(?:COPY|ADD)\s+(?:--(?:from|chown)=\S+\s+)*--(?!from=|chown=)/m,
+  ],
+  ['an argument of the platform, which only BuildKit sets', /\b(?:TARGET|BUILD)(?:PLATFORM|OS|ARCH|VARIANT)\b/],
+  ['a health check that only new versions know', /--start-interval/],
+  ['a substitution beyond :- and :+', /\$\{\w+(?::[^-+]|[#%/])/],
+]
+
+describe('the Dockerfile needs no BuildKit: az acr build has none', () => {
+  // As builders read it: comments go, except for directives, and continued lines are one.
+  const text = read('Dockerfile')
+    .replaceAll(/^#(?!\s*(?:syntax|escape|check)\s*=).*\n/gm, '')
+    .replaceAll(/\\\n\s*/g, '')
+  for (const [what, pattern] of ofBuildKit) test(`it has not ${what}`, () => assert.doesNotMatch(text, pattern))
+
+  const examples: readonly (readonly [line: string, nth: number])[] = [
+    ['# syntax=docker/dockerfile:1', 0],
+    ['RUN <<END', 1],
+    ['COPY <<"END" /a', 1],
+    ['RUN --mount=type=cache,target=/root/.npm npm ci', 2],
+    ['RUN --network=none true', 3],
+    ['COPY --link a b', 4],
+    ['COPY --from=build --chmod=755 a b', 4],
+    ['ADD --checksum=sha256:0 a b', 4],
+    ['ARG TARGETARCH', 5],
+    ['HEALTHCHECK --start-interval=1s CMD x', 6],
+    ['ENV A=${B#c}', 7],
+  ]
+  for (const [line, nth] of examples)
+    test(`the check finds "${line}"`, () => {
+      assert.deepEqual(
+        ofBuildKit.map(([, pattern], at) => (pattern.test(line) ? at : -1)).filter(at => at >= 0),
+        [nth],
+      )
+    })
+})
+
+describe('docs/image.md changes the Dockerfile by sed', () => {
+  const page = read('docs/image.md')
+  const edited = (script: string): string =>
+    spawnSync('sed', [script], { input: read('Dockerfile'), encoding: 'utf8' }).stdout
+
+  test('for a registry of npm that requires a credential: as a mount, which no layer has', () => {
+    const [, script = ''] = /sed '(s,\^RUN npm ci.+?)' Dockerfile/.exec(page) ?? []
+    const mount = '--mount=type=secret,id=npmrc,target=/root/.npmrc'
+    assert.ok(edited(script).includes(`\nRUN ${mount} npm ci --ignore-scripts`), script)
+  })
+
+  test("for bases of one's own with a builder that builds every stage: without the pinned ones", () => {
+    const [, script = ''] = /sed -i '(.+?)' Dockerfile/.exec(page) ?? []
+    const from = edited(script).match(/^FROM .*$/gm)
+    assert.deepEqual(from, ['FROM ${NODE_IMAGE} AS build', 'FROM ${RUNTIME_IMAGE}'])
   })
 })
 
