@@ -1,5 +1,6 @@
 import { escapeControls } from '../broker/lib/text/quoted.ts'
 import type { OwnIdentity, TokenOutput, TokenSettings } from './token-settings.ts'
+import { readClaims } from '../broker/tokens/verify-token.ts'
 import { bodyOf, tokensPath, type ReceivedToken, type RequestedToken } from './tokens-request.ts'
 
 /**
@@ -7,6 +8,7 @@ import { bodyOf, tokensPath, type ReceivedToken, type RequestedToken } from './t
  *
  * - `token`: the token alone
  * - `json`: fields of `POST /tokens`; `expires_on` is by this machine's clock
+ * - `summary`: the same fields without the token, and its `roles` if it is a readable JWT, for logs
  * - `azure-cli`: what `az account get-access-token --tenant …` prints; `expiresOn` is in this machine's time zone
  * - `exec-credential`: what `kubectl` and client-go read (client.authentication.k8s.io/v1,
  *   https://kubernetes.io/docs/reference/config-api/client-authentication.v1/)
@@ -21,14 +23,18 @@ export function textOfToken(
 ): string {
   if (output === 'token') return `${received.token}\n`
   const expiresOn = Math.floor(now / 1000) + received.expiresIn
-  const { [output]: write } = { json: fields, 'azure-cli': azureCli, 'exec-credential': execCredential }
+  const { [output]: write } = {
+    json: fields,
+    summary: summaryWithRoles,
+    'azure-cli': azureCli,
+    'exec-credential': execCredential,
+  }
   return `${escapeControls(JSON.stringify(write(requested, received, expiresOn), undefined, 2))}\n`
 }
 
 type Write = (requested: RequestedToken, received: ReceivedToken, expiresOn: number) => unknown
 
-const fields: Write = ({ tenant, scope, application }, received, expiresOn) => ({
-  access_token: received.token,
+const summary = ({ tenant, scope, application }: RequestedToken, received: ReceivedToken, expiresOn: number) => ({
   token_type: 'Bearer',
   expires_in: received.expiresIn,
   expires_on: expiresOn,
@@ -36,6 +42,17 @@ const fields: Write = ({ tenant, scope, application }, received, expiresOn) => (
   tenant: received.tenant ?? tenant,
   scope,
   application,
+})
+
+const fields: Write = (requested, received, expiresOn) => ({
+  access_token: received.token,
+  ...summary(requested, received, expiresOn),
+})
+
+/** For logs: a list of permissions is no credential. */
+const summaryWithRoles: Write = (requested, received, expiresOn) => ({
+  ...summary(requested, received, expiresOn),
+  roles: readClaims(received.token)?.['roles'],
 })
 
 const azureCli: Write = ({ tenant }, received, expiresOn) => ({

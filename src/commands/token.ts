@@ -35,13 +35,13 @@ export const tokenCommand: Command = {
     'ca-file': text('FILE', "certificates (PEM) to trust for the broker instead of the system's"),
     output: text(
       'FORMAT',
-      `${tokenOutputs.join(', ')}; default token. json has the fields of POST /tokens, azure-cli those of "az account ` +
+      `${tokenOutputs.join(', ')}; default token. json has the fields of POST /tokens, summary all but the token, azure-cli those of "az account ` +
         'get-access-token", and exec-credential is for kubectl. curl prints a shell command that sends the request, ' +
         'without the credential, and sends nothing itself',
     ),
   },
   exits: [
-    [exitCodes.stopped, 'the token, or the curl command, was printed'],
+    [exitCodes.stopped, 'the token, its summary or the curl command was printed'],
     [exitCodes.usage, 'wrong usage of this command'],
     [exitCodes.configuration, 'the flags are invalid, all errors are listed; or the credential is unavailable'],
     [exitCodes.refused, 'the broker refused the request, or its response is unusable'],

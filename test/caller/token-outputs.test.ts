@@ -28,6 +28,29 @@ test('json: the fields of POST /tokens', () => {
   })
 })
 
+describe('summary', () => {
+  const claims = Buffer.from(JSON.stringify({ roles: ['User.Read.All'], oid: 'secret' })).toString('base64url')
+  const shown = {
+    token_type: 'Bearer',
+    expires_in: 3000,
+    expires_on: expiresOn,
+    refresh_in: 2000,
+    tenant: id,
+    scope: graph,
+    application: 'default',
+  }
+
+  test('has the fields of POST /tokens and the roles, and no part of the token', () => {
+    const token = `eyJhbGciOiJSUzI1NiJ9.${claims}.c2lnbmF0dXJl`
+    const text = textOfToken('summary', requested, { ...received, token }, now)
+    assert.deepEqual(JSON.parse(text), { ...shown, roles: ['User.Read.All'] })
+    for (const part of token.split('.')) assert.ok(!text.includes(part))
+  })
+
+  test('of an opaque token has no roles', () =>
+    assert.deepEqual(JSON.parse(textOfToken('summary', requested, received, now)), shown))
+})
+
 test('azure-cli: the fields of az account get-access-token, with the local time', () => {
   const { expiresOn: local, ...others } = JSON.parse(textOfToken('azure-cli', requested, received, now)) as {
     expiresOn: string

@@ -80,7 +80,8 @@ export function verifyToken(grant: Grant, issued: UnverifiedToken, now: number):
   return expiresAt
 }
 
-function readClaims(token: string): JWTPayload | undefined {
+/** The claims of a readable JWT, whose signature is not verified; `undefined` for another token. */
+export function readClaims(token: string): JWTPayload | undefined {
   try {
     return decodeJwt(token)
   } catch {
