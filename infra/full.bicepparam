@@ -33,3 +33,6 @@ param collectorConfig = readEnvironmentVariable('BROKER_COLLECTOR_CONFIG')
 param alertEmails = ['platform@contoso.example']
 param workspaceId = '/subscriptions/10000000-0000-4000-8000-000000000001/resourceGroups/logs/providers/Microsoft.OperationalInsights/workspaces/contoso'
 param doctorTenant = '40000000-0000-4000-8000-000000000001'
+param firstCaller = true
+param firstRequest = { tenant: 'home', scope: 'https://graph.microsoft.com/.default' }
+param apiClientId = '50000000-0000-4000-8000-000000000001'

@@ -133,6 +133,15 @@ param retentionInDays int = 90
 @description('Tenant for which the doctor\'s job tries an exchange; empty for none.')
 param doctorTenant string = ''
 
+@description('Whether to create a first caller: an identity, and a job that requests one token with it and prints everything but the token.')
+param firstCaller bool = false
+
+@description('What the first caller requests: a tenant and a scope of the policy.')
+param firstRequest { tenant: string, scope: string } = { tenant: 'home', scope: 'graph' }
+
+@description('Client id of the broker\'s API, for the first caller. Not needed with registrations.')
+param apiClientId string = ''
+
 @description('The service\'s name in azure.yaml. Empty without azd.')
 param azdService string = ''
 
@@ -184,6 +193,15 @@ var hasImage = !empty(image)
 var createNetwork = empty(infrastructureSubnetId)
 var createRegistry = empty(registryId) && !imageIsPublic
 var keyRing = redis && empty(cacheKeys) ? fail('redis requires cacheKeys') : (redis ? cacheKeys : '')
+var endpointSubnet = redis && !createNetwork && empty(endpointSubnetId)
+  ? fail('redis in an existing network requires endpointSubnetId')
+  : endpointSubnetId
+var callerAudience = firstCaller && !registrations && empty(apiClientId)
+  ? fail('firstCaller requires apiClientId, or registrations')
+  : apiClientId
+var collectorText = !empty(collectorImage) && empty(collectorConfig)
+  ? fail('collectorImage requires collectorConfig')
+  : collectorConfig
 var collector = empty(collectorImage) || contains(collectorImage, '@sha256:')
   ? collectorImage
   : fail('collectorImage requires a digest, because the collector can use the broker\'s identity')
@@ -210,6 +228,11 @@ module pullIdentity 'modules/identity.bicep' = {
   params: { location: location, name: '${name}-pull', tags: tags, lock: false }
 }
 
+module callerIdentity 'modules/identity.bicep' = if (firstCaller) {
+  scope: group
+  params: { location: location, name: '${name}-first-caller', tags: tags, lock: false }
+}
+
 module entra 'entra.bicep' = if (registrations) {
   params: {
     name: name
@@ -219,7 +242,10 @@ module entra 'entra.bicep' = if (registrations) {
     graphPermissions: registration.?graphPermissions ?? []
     otherPermissions: registration.?otherPermissions ?? []
     identityPrincipalId: identity.outputs.principalId
-    callerPrincipalIds: registration.?callerPrincipalIds ?? []
+    callerPrincipalIds: concat(
+      registration.?callerPrincipalIds ?? [],
+      firstCaller ? [callerIdentity!.outputs.principalId] : []
+    )
     observerPrincipalIds: registration.?observerPrincipalIds ?? []
   }
 }
@@ -298,7 +324,7 @@ module redisCluster 'modules/redis.bicep' = if (redis) {
     sku: redisSku
     highAvailability: redisHighAvailability
     identityPrincipalId: identity.outputs.principalId
-    endpointSubnetId: createNetwork ? network!.outputs.endpointSubnetId : endpointSubnetId
+    endpointSubnetId: createNetwork ? network!.outputs.endpointSubnetId : endpointSubnet
     networkId: networkId
     existingZoneId: redisZoneId
     workspaceId: logsId
@@ -373,7 +399,7 @@ module app 'modules/app.bicep' = if (hasImage) {
     // The drain, then the exchanges that still run, and time to close.
     terminationGracePeriodSeconds: drainSeconds + int(settings.?BROKER_UPSTREAM_TIMEOUT_MS ?? '5000') / 1000 + 15
     collectorImage: collector
-    collectorConfig: collectorConfig
+    collectorConfig: collectorText
   }
 }
 
@@ -401,6 +427,38 @@ module doctor 'modules/job.bicep' = if (hasImage) {
     hasPolicy: true
     cacheKeys: keyRing
     hasCacheKeys: redis
+  }
+}
+
+module caller 'modules/job.bicep' = if (hasImage && firstCaller) {
+  scope: group
+  params: {
+    location: location
+    name: '${name}-first-caller'
+    tags: tags
+    environmentId: containerEnvironment.outputs.id
+    image: image
+    imageIsPublic: imageIsPublic
+    registryServer: registryServer
+    identityId: callerIdentity!.outputs.id
+    pullIdentityId: pullIdentity.outputs.id
+    arguments: [
+      'token'
+      '--broker'
+      'https://${host}'
+      '--tenant'
+      firstRequest.tenant
+      '--scope'
+      firstRequest.scope
+      '--managed-identity'
+      '--client-id'
+      callerIdentity!.outputs.clientId
+      '--audience'
+      registrations ? entra!.outputs.apiClientId : callerAudience
+      '--output'
+      'summary'
+    ]
+    settings: []
   }
 }
 
@@ -435,6 +493,9 @@ output BROKER_URL string = 'https://${host}'
 
 @description('Job that runs token-broker doctor; empty as long as there is no image.')
 output BROKER_DOCTOR_JOB string = hasImage ? doctor!.outputs.name : ''
+
+@description('Job that requests the first token; empty without one.')
+output BROKER_FIRST_CALLER_JOB string = hasImage && firstCaller ? caller!.outputs.name : ''
 
 @description('Principal id of the broker\'s identity: identityPrincipalId of entra.bicep.')
 output BROKER_IDENTITY_PRINCIPAL_ID string = identity.outputs.principalId

@@ -15,3 +15,4 @@ param registration = {
 }
 param zoneRedundant = bool(readEnvironmentVariable('BROKER_ZONE_REDUNDANT', 'true'))
 param doctorTenant = readEnvironmentVariable('BROKER_DOCTOR_TENANT', '')
+param firstCaller = bool(readEnvironmentVariable('BROKER_FIRST_CALLER', 'true'))

@@ -1,4 +1,4 @@
-// A user-assigned managed identity. With a lock, nothing in its resource group can be deleted.
+// A user-assigned managed identity. With a lock, neither it nor its resource group can be deleted.
 
 @description('Region.')
 param location string
@@ -9,7 +9,7 @@ param name string
 @description('Tags.')
 param tags object
 
-@description('Whether to lock the resource group against deletion. Deleting the identity would end every exchange, and a new one has another principal id, which the federated credential does not name.')
+@description('Whether to lock the identity against deletion. Deleting the identity would end every exchange, and a new one has another principal id, which the federated credential does not name.')
 param lock bool
 
 resource identity 'Microsoft.ManagedIdentity/userAssignedIdentities@2024-11-30' = {
@@ -18,7 +18,10 @@ resource identity 'Microsoft.ManagedIdentity/userAssignedIdentities@2024-11-30' 
   tags: tags
 }
 
-resource groupLock 'Microsoft.Authorization/locks@2020-05-01' = if (lock) {
+// On the identity, and not on its group: a lock on the group would also keep the history of deployments from being trimmed,
+// until their number prevents further ones.
+resource keep 'Microsoft.Authorization/locks@2020-05-01' = if (lock) {
+  scope: identity
   name: '${name}-keep'
   properties: {
     level: 'CanNotDelete'

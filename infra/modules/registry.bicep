@@ -25,7 +25,8 @@ resource registry 'Microsoft.ContainerRegistry/registries@2025-11-01' = {
     anonymousPullEnabled: false
     zoneRedundancy: sku == 'Premium' ? 'Enabled' : 'Disabled'
     policies: {
-      azureADAuthenticationAsArmPolicy: { status: 'disabled' }
+      // Container Apps pulls with such a token.
+      azureADAuthenticationAsArmPolicy: { status: 'enabled' }
     }
   }
 }

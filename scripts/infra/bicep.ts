@@ -49,10 +49,8 @@ export interface Workshop {
   readonly folder: string
   /** Writes or replaces a file of the copy. */
   write(name: string, text: string): Promise<void>
-  /** Compiles a file with its modules. Rejects if the CLI prints as much as a warning. */
+  /** Compiles a file with its modules. Rejects if the compiler or the linter prints as much as a warning. */
   build(name: string): Promise<string>
-  /** Rejects if the linter finds anything. */
-  lint(name: string): Promise<void>
   /** Formats all files of the copy. */
   format(): Promise<void>
   /**
@@ -85,9 +83,6 @@ export async function openWorkshop({ command, graphTypes }: Bicep): Promise<Work
     folder,
     write: (name, text) => writeFile(join(folder, name), text),
     build: name => run(['build', '--stdout', name]),
-    lint: async name => {
-      await run(['lint', name])
-    },
     format: async () => {
       for (const pattern of ['**/*.bicep', '**/*.bicepparam']) await run(['format', '--pattern', pattern])
     },

@@ -8,11 +8,11 @@ const groupOf = (id: string): string => /\/resourceGroups\/([^/]+)/.exec(id)?.[1
 
 for (const snapshot of snapshots)
   describe(`who can use which identity, with the ${snapshot === small ? 'small' : 'full'} set of parameters`, () => {
-    const [broker, pull, ...more] = snapshot.all(identityType)
-    assert.ok(broker && pull && more.length === 0)
+    const broker = snapshot.one(identityType, 'token-broker')
+    const others = ['token-broker-pull', 'token-broker-first-caller'].map(name => snapshot.one(identityType, name))
     const app = snapshot.one(appType, 'token-broker')
 
-    test("the broker's identity is alone in its resource group, which has a lock against deletion", () => {
+    test("the broker's identity is alone in its resource group, and has a lock against deletion", () => {
       const inGroup = snapshot.resources.filter(
         each => groupOf(each.id) === groupOf(broker.id) && !each.type.endsWith('/resourceGroups'),
       )
@@ -24,14 +24,19 @@ for (const snapshot of snapshots)
         ],
       )
       assert.equal(inGroup[1]?.properties['level'], 'CanNotDelete')
-      assert.notEqual(groupOf(pull.id), groupOf(broker.id))
+      assert.ok(inGroup[1].id.startsWith(`${broker.id}/`))
+      for (const other of others) assert.notEqual(groupOf(other.id), groupOf(broker.id))
     })
 
     test('another identity pulls the image, and no container gets its tokens', () => {
       for (const each of [app, ...snapshot.all(jobType)]) {
-        const [own, puller, ...others] = listAt(each, 'properties', 'configuration', 'identitySettings')
-        assert.equal(others.length, 0)
-        assert.match(String(own?.['identity']), /format\('identity-\{0\}'/)
+        const [own, puller, ...more] = listAt(each, 'properties', 'configuration', 'identitySettings')
+        assert.equal(more.length, 0)
+        const isCaller = each.name === 'token-broker-first-caller'
+        assert.match(
+          String(own?.['identity']),
+          isCaller ? /format\('callerIdentity-\{0\}'/ : /format\('identity-\{0\}'/,
+        )
         assert.equal(own?.['lifecycle'], 'Main')
         assert.match(String(puller?.['identity']), /format\('pullIdentity-\{0\}'/)
         assert.equal(puller?.['lifecycle'], 'None')
@@ -43,8 +48,8 @@ for (const snapshot of snapshots)
     })
 
     test("only the pull identity has a role, and only on the registry: the broker's identity has none in Azure", () => {
-      const [assignment, ...others] = snapshot.all('Microsoft.Authorization/roleAssignments')
-      assert.equal(others.length, 0)
+      const [assignment, ...more] = snapshot.all('Microsoft.Authorization/roleAssignments')
+      assert.equal(more.length, 0)
       assert.match(String(assignment?.properties['principalId']), /format\('pullIdentity-\{0\}'.*principalId/)
       assert.match(String(assignment?.id), /extensionResourceId\('[^']+Microsoft\.ContainerRegistry\/registries\/\w+'/)
     })
@@ -96,6 +101,18 @@ describe('the registrations in Entra', () => {
     )
     const [, principal] = small.all('Microsoft.Graph/servicePrincipals@v1.0')
     assert.equal(principal?.properties['appRoleAssignmentRequired'], true)
+  })
+
+  test('the first caller gets the role that lets it request tokens, and no other', () => {
+    const [assignment, ...more] = small.all('Microsoft.Graph/appRoleAssignedTo@v1.0')
+    assert.equal(more.length, 0)
+    assert.match(
+      String(assignment?.properties['principalId']),
+      /format\('callerIdentity-\{0\}'.*\.outputs\.principalId\.value\]$/,
+    )
+    assert.ok(api)
+    const [tokens] = listAt(api, 'properties', 'appRoles')
+    assert.equal(assignment?.properties['appRoleId'], tokens?.['id'])
   })
 
   test('without registrations = true nothing is written to Entra', () =>

@@ -1,5 +1,11 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
+import { parseArgs } from 'node:util'
+import { parsePolicy } from '../../src/broker/policy/file/parse.ts'
+import { readTokenSettings } from '../../src/caller/token-settings.ts'
+import { runCases } from '../../src/commands/policy-cases.ts'
+import { tokenCommand } from '../../src/commands/token.ts'
+import { read } from '../support/sources.ts'
 import { at, full, listAt, small, snapshots, type Json } from './template.ts'
 
 const appOf = (snapshot: typeof small) => snapshot.one('Microsoft.App/containerApps', 'token-broker')
@@ -77,6 +83,49 @@ describe('the doctor', () => {
     assert.deepEqual([configuration['triggerType'], configuration['replicaRetryLimit']], ['Manual', 0])
     const tenant = '40000000-0000-4000-8000-000000000001'
     assert.deepEqual(at(job, 'properties', 'template', 'containers', 0, 'args'), ['doctor', '--tenant', tenant])
+  })
+})
+
+describe('the first caller', () => {
+  const argumentsOf = (snapshot: typeof small) => {
+    const job = snapshot.one('Microsoft.App/jobs', 'token-broker-first-caller')
+    return at(job, 'properties', 'template', 'containers', 0, 'args') as string[]
+  }
+  const isKnownLater = (word: string): boolean => word.startsWith('[')
+
+  test('is the command token with options that it accepts', () => {
+    for (const snapshot of snapshots) {
+      const [command, ...words] = argumentsOf(snapshot)
+      assert.equal(command, 'token')
+      const options = Object.fromEntries(
+        Object.entries(tokenCommand.options).map(([name, { type }]) => [name, { type }] as const),
+      )
+      const { values } = parseArgs({ args: words.map(word => (isKnownLater(word) ? 'known-later' : word)), options })
+      const given = { ...values, broker: 'https://broker.example', 'client-id': '50000000-0000-4000-8000-000000000001' }
+      const platform = { IDENTITY_ENDPOINT: 'http://localhost:42356/msi/token', IDENTITY_HEADER: 'a-header' }
+      const { requested, output } = readTokenSettings(given, platform)
+      assert.equal(requested.tenant, 'home')
+      assert.equal(output, 'summary', 'what a job prints is in the log')
+    }
+  })
+
+  test("requests the token as itself, for the broker's API", () => {
+    const after = (option: string) => argumentsOf(small)[argumentsOf(small).indexOf(option) + 1] ?? ''
+    assert.match(after('--client-id'), /format\('callerIdentity-\{0\}'.*\.outputs\.clientId\.value\]$/)
+    assert.match(after('--audience'), /format\('entra-\{0\}'.*\.outputs\.apiClientId\.value\]$/)
+    assert.equal(after('--broker'), small.outputs['BROKER_URL'])
+  })
+
+  test('requests what the policy grants it', () => {
+    const policy = parsePolicy(read('infra/policy.yaml'))
+    for (const snapshot of snapshots) {
+      const words = argumentsOf(snapshot)
+      const [tenant = '', scope = ''] = ['--tenant', '--scope'].map(option => words[words.indexOf(option) + 1])
+      const caller = { issuer: 'entra', subject: 'x', claims: { azp: 'x', roles: ['Broker.Tokens'] } }
+      const homeTenant = '00000000-0000-0000-0000-00000000000c'
+      const [outcome] = runCases(policy, { homeTenant, cases: [{ caller, tenant, scope, expect: 'granted' }] }, 0)
+      assert.equal(outcome?.wrong, undefined)
+    }
   })
 })
 

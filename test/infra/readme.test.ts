@@ -10,6 +10,16 @@ describe('infra/README.md', () => {
   test('has the parameters of main.bicep: npm run infra writes the table', () =>
     assert.equal(page, withTable(page, compiled)))
 
+  test('has the variables that main.bicepparam reads, with their defaults, but for those that azd sets', () => {
+    const variables = [
+      ...read('infra/main.bicepparam').matchAll(/readEnvironmentVariable\('(BROKER_\w+)', '([^']*)'\)/g),
+    ]
+    const rows = [...page.matchAll(/^\| `(BROKER_\w+)` \| (?:`([^`]*)`|–) \|/gm)]
+    const pairs = (matches: readonly RegExpExecArray[]) => new Map(matches.map(([, name, value = '']) => [name, value]))
+    assert.ok(rows.length >= 6)
+    assert.deepEqual(pairs(rows), pairs(variables))
+  })
+
   test('names every file and every module', () => {
     for (const path of filesBelow('infra')) {
       const [, module] = /^infra\/modules\/([\w-]+)\.bicep$/.exec(path) ?? []
