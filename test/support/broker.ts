@@ -91,7 +91,7 @@ export class TestClock implements Clock {
 }
 
 /** Waits for something that happens in the background: checks every 5 ms, and throws after `seconds`. */
-export async function until(what: string, happened: () => boolean | Promise<boolean>, seconds = 20): Promise<void> {
+export async function until(what: string, happened: () => boolean | Promise<boolean>, seconds = 60): Promise<void> {
   for (const end = Date.now() + seconds * 1000; !(await happened());) {
     if (Date.now() > end) throw new Error(`did not happen: ${what}`)
     await new Promise(resolve => setTimeout(resolve, 5))

@@ -150,7 +150,7 @@ function sendCommand(port: number, ca: string | undefined, password: string | un
   const encode = (words: readonly string[]): string =>
     `*${words.length}\r\n${words.map(word => `$${Buffer.byteLength(word)}\r\n${word}\r\n`).join('')}`
   const commands = password === undefined ? [args] : [['AUTH', password], args]
-  socket.setTimeout(2_000, () => socket.destroy(new Error('no reply')))
+  socket.setTimeout(10_000, () => socket.destroy(new Error('no reply')))
   socket.on('error', reject)
   socket.on('close', () => reject(new Error('no reply')))
   let received = ''

@@ -22,13 +22,6 @@ export interface Availability {
 
 /** Milliseconds between two looks whether a reply has arrived. */
 const lookEveryMs = 25
-/** Looks in a row without a reply after which the store counts as down. */
-const silentLooks = 6
-/**
- * Milliseconds after which a store that owes a reply, and sends none to anything, counts as down. Much shorter, and a
- * server that pauses for a moment costs exchanges; much longer, and each outage costs the first requests that time.
- */
-export const silentMs = lookEveryMs * silentLooks
 
 /** Error replies begin with a code: `OOM command not allowed …`. Errors of a socket do not. */
 const isErrorReply = (thrown: unknown): boolean => /^[A-Z]{2,} /.test(messageOf(thrown))
@@ -37,12 +30,14 @@ const isErrorReply = (thrown: unknown): boolean => /^[A-Z]{2,} /.test(messageOf(
 export interface AvailabilityOptions {
   readonly clock: Clock
   readonly wait: Wait
+  /** See `Deadlines`. */
+  readonly silentMs: number
   /** Called when the store becomes available or unavailable, with the milliseconds since 1970. */
   readonly changed: (isUp: boolean, since: number) => void
 }
 
 /**
- * Creates the circuit breaker of the store. It opens once the store is silent for {@link silentMs}, so it opens once, and not
+ * Creates the circuit breaker of the store. It opens once the store is silent for so long, so it opens once, and not
  * for each key. In a burst replies are late, but they arrive, so it stays closed. It needs no probe: what was sent before
  * is one. A refused write (`OOM`, `READONLY`) is a reply, so reads go on.
  */
@@ -106,15 +101,16 @@ class SilenceBreaker implements Availability {
   async #watch(): Promise<void> {
     if (this.#isWatching) return
     this.#isWatching = true
+    const { wait, silentMs } = this.#options
     let silent = 0
     while (this.#owed > 0 && this.#isUp) {
       const before = this.#progress
-      await this.#options.wait(lookEveryMs, never)
+      await wait(lookEveryMs, never)
       // Looks are counted instead of time, and a turn of the loop is waited for: replies that lie in the socket of a process
       // that was too busy to read them are read first.
       await loopTurn()
-      silent = this.#progress === before ? silent + 1 : 0
-      if (silent === silentLooks) this.#change(false)
+      silent = this.#progress === before ? silent + lookEveryMs : 0
+      if (silent >= silentMs) this.#change(false)
     }
     this.#isWatching = false
   }
@@ -124,7 +120,8 @@ class SilenceBreaker implements Availability {
     this.#since = this.#options.clock.now()
     this.#options.changed(to, this.#since)
     if (to) return void this.#watch()
-    for (const reject of this.#waiting) reject(new Error(`there was no response for ${silentMs} ms`))
+    const error = new Error(`there was no response for ${this.#options.silentMs} ms`)
+    for (const reject of this.#waiting) reject(error)
   }
 }
 

@@ -1,3 +1,6 @@
+import { eventsChannel } from './names.ts'
+import type { RedisCommand } from './connection/client.ts'
+
 /** What replicas say to each other on the channel. Everything that is believed is sealed, so that it cannot be forged. */
 export type Message =
   /** The lease of the token with this name has ended, and it was stored, as a rule. Not sealed: those who wait only look. */
@@ -37,6 +40,9 @@ export function encodeMessage(message: Message): Buffer {
   const sealed = 'sealed' in message ? message.sealed : Buffer.alloc(0)
   return Buffer.concat([Buffer.from(letters[message.type] + name, 'latin1'), sealed])
 }
+
+/** The command that sends a message to all replicas, this one included. */
+export const publish = (message: Message): RedisCommand => ['PUBLISH', eventsChannel, encodeMessage(message)]
 
 /** Reads a message; `undefined` if it is not one. */
 export function decodeMessage(bytes: Buffer): Message | undefined {

@@ -5,22 +5,21 @@ import type { SecondLevelEvents } from '../../broker/events.ts'
 import type { Clock, Wait } from '../../broker/lib/clock.ts'
 import type { LookUp, ReplicaReport, SecondLevel, SecondLevelStatus, Wanted } from '../../broker/tokens/second-level.ts'
 import { createAvailability, type Availability } from './availability.ts'
-import { decodeMessage, encodeMessage } from './channel.ts'
+import { decodeMessage, publish } from './channel.ts'
 import type { RedisConnection } from './connection/connection.ts'
 import type { KeyRing } from './sealing/key-ring.ts'
-import { awaitedDeadlineMs, Leases } from './leases.ts'
+import { redisDeadlines, type Deadlines } from './deadlines.ts'
+import { Leases } from './leases.ts'
 import { eventsChannel } from './names.ts'
 import { markCommands, markOf } from './positions.ts'
 import { openHeartbeat, sealHeartbeat } from './purges/purge-messages.ts'
-import { purgeDeadlineMs, Purges } from './purges/purges.ts'
+import { Purges } from './purges/purges.ts'
 import { createReplicas, heartbeatMs, liveMs, type Replicas } from './purges/replicas.ts'
 import { createSealer } from './sealing/sealed-token.ts'
 import { StoredTokens } from './stored-tokens.ts'
 import { createStore, type Store } from './store.ts'
 import { createWakeUps, type WakeUps } from './wake-ups.ts'
 
-/** Milliseconds for the store to respond where no caller waits, because a valid token is cached. */
-export const backgroundDeadlineMs = 75
 /** Keys whose look-up failed a moment ago. */
 const maxUnanswered = 10_000
 
@@ -39,6 +38,8 @@ export interface RedisSecondLevelOptions {
   readonly minRemainingSeconds: number
   /** The longest time that a caller waits, in milliseconds. */
   readonly timeoutMs: number
+  /** Default: {@link redisDeadlines}. */
+  readonly deadlines?: Deadlines
   /** Each request to Redis is one. Default: none. */
   readonly spans?: Spans | undefined
 }
@@ -50,6 +51,7 @@ export function createRedisSecondLevel(options: RedisSecondLevelOptions): Second
 
 class RedisSecondLevel implements SecondLevel {
   readonly #options: RedisSecondLevelOptions
+  readonly #deadlines: Deadlines
   readonly #availability: Availability
   readonly #store: Store
   readonly #replicas: Replicas
@@ -65,14 +67,20 @@ class RedisSecondLevel implements SecondLevel {
   #heartbeats: NodeJS.Timeout | undefined
 
   constructor(options: RedisSecondLevelOptions) {
-    const { connection, clock, spans, ring, wait, replica, events, timeoutMs } = options
+    const { connection, clock, spans, ring, wait, replica, events, timeoutMs, deadlines = redisDeadlines } = options
     this.#options = options
+    this.#deadlines = deadlines
     this.#lastBeat = clock.monotonic()
-    this.#availability = createAvailability({ clock, wait, changed: events.secondLevelChanged })
+    this.#availability = createAvailability({
+      clock,
+      wait,
+      silentMs: deadlines.silentMs,
+      changed: events.secondLevelChanged,
+    })
     this.#store = createStore(connection, this.#availability, spans)
     this.#replicas = createReplicas(replica, clock)
     const sealer = createSealer(ring)
-    const shared = { ...options, store: this.#store, sealer }
+    const shared = { ...options, deadlines, store: this.#store, sealer }
     this.#purges = new Purges({
       ...shared,
       replicas: this.#replicas,
@@ -92,8 +100,9 @@ class RedisSecondLevel implements SecondLevel {
 
   lookUp = async (grant: Grant, wanted: Wanted): Promise<LookUp> => {
     const { clock, events } = this.#options
+    const { awaitedMs, backgroundMs } = this.#deadlines
     const began = clock.monotonic()
-    const deadlineMs = wanted.isAwaited ? awaitedDeadlineMs : backgroundDeadlineMs
+    const deadlineMs = wanted.isAwaited ? awaitedMs : backgroundMs
     const { outcome, token, leaseId } = await this.#tokens.find(grant, wanted, deadlineMs)
     if (outcome === 'unavailable') this.#unanswered.set(grant.key, clock.monotonic())
     events.sharedLookUp(outcome, (clock.monotonic() - began) / 1000)
@@ -169,11 +178,10 @@ class RedisSecondLevel implements SecondLevel {
   async #publishHeartbeat(): Promise<void> {
     const { ring, replica, report } = this.#options
     const sealed = sealHeartbeat(ring(), { ...report(), replica })
-    const heartbeat = encodeMessage({ type: 'heartbeat', sealed })
     try {
       const [, ...found] = await this.#store.send(
-        [['PUBLISH', eventsChannel, heartbeat], ...markCommands],
-        purgeDeadlineMs,
+        [publish({ type: 'heartbeat', sealed }), ...markCommands],
+        this.#deadlines.purgeMs,
       )
       if (await this.#purges.upTo(markOf(found))) await this.#purges.giveBack()
     } catch {

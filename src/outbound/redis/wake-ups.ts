@@ -29,7 +29,8 @@ export function createWakeUps(wait: Wait): WakeUps {
   return {
     wake(name, news) {
       for (const waiting of listeners.get(name) ?? []) {
-        waiting.news = news
+        // A failure is not lost when more news come before it is read.
+        if (news !== 'stored' || waiting.news === undefined) waiting.news = news
         waiting.wake()
       }
     },

@@ -20,8 +20,8 @@ test(
     const [name = '', ...rules] = line.replace('>PASSWORD', '>secret').split(' ')
     assert.equal(await redis.command('ACL', 'SETUSER', name, 'reset', ...rules), '+OK')
     const file = await fileWith(t, 'secret')
-    const as = (): RedisConnection => connection(t, { port: redis.port }, passwordFile(file, name))
-    const [a, b] = await Promise.all(['a', 'b'].map(each => startReplica(t, redis.port, each, undefined, as)))
+    const wrap = (): RedisConnection => connection(t, { port: redis.port }, passwordFile(file, name))
+    const [a, b] = await Promise.all(['a', 'b'].map(each => startReplica(t, redis.port, each, undefined, { wrap })))
     assert.ok(a && b)
     assert.equal(await request(a, countedSource(a).source), 'a-1')
     await until('stored', () => a.events.includes('stored'))
@@ -32,7 +32,7 @@ test(
     await connected(admin)
     assert.deepEqual(await admin.one('ACL', 'LOG'), [], 'something was refused')
 
-    const other = as()
+    const other = wrap()
     await connected(other)
     for (const command of [['KEYS', '*'], ['GET', 'other'], ['FLUSHALL'], ['CONFIG', 'GET', '*']]) {
       const [reply] = await other.send([command])

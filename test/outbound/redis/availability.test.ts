@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { setImmediate as loopTurn } from 'node:timers/promises'
 import { describe, test } from 'node:test'
-import { createAvailability, silentMs } from '../../../src/outbound/redis/availability.ts'
+import { createAvailability } from '../../../src/outbound/redis/availability.ts'
+import { redisDeadlines } from '../../../src/outbound/redis/deadlines.ts'
 import { systemWait } from '../../../src/broker/lib/deadline.ts'
 import { createStore } from '../../../src/outbound/redis/store.ts'
 import { systemClock } from '../../../src/broker/lib/clock.ts'
@@ -13,6 +14,7 @@ import { connected, connection } from './connection/world.ts'
 /** A deadline that no test reaches. */
 const ample = 60_000
 const lookEveryMs = 25
+const { silentMs } = redisDeadlines
 
 function world() {
   const clock = movableClock()
@@ -24,7 +26,7 @@ function world() {
     look = resolve
     return promise
   }
-  const availability = createAvailability({ clock, wait, changed: isUp => changes.push(isUp) })
+  const availability = createAvailability({ clock, wait, silentMs, changed: isUp => changes.push(isUp) })
   /** A request whose reply the test gives. */
   const send = () => {
     const reply = Promise.withResolvers<unknown>()
@@ -158,7 +160,7 @@ describe('the store', { skip: withoutRedis }, () => {
     await connected(redis)
     const changes: boolean[] = []
     const changed = (isUp: boolean) => changes.push(isUp)
-    const store = createStore(redis, createAvailability({ clock: systemClock, wait: systemWait, changed }))
+    const store = createStore(redis, createAvailability({ clock: systemClock, wait: systemWait, silentMs, changed }))
     const reply = store.send([['PING']], 50)
     // By now the command is written. The thread stops without using the CPU, so that the server can respond.
     await loopTurn()
@@ -172,7 +174,8 @@ describe('the store', { skip: withoutRedis }, () => {
     const server = await startRedis(t)
     const redis = connection(t, server)
     await connected(redis)
-    const availability = createAvailability({ clock: systemClock, wait: systemWait, changed: () => undefined })
+    const changed = () => undefined
+    const availability = createAvailability({ clock: systemClock, wait: systemWait, silentMs, changed })
     const store = createStore(redis, availability)
     server.pause()
     await assert.rejects(store.send([['INCR', 'n']], 10), { name: 'StoreUnavailable' })

@@ -6,7 +6,7 @@ import { until } from '../../support/broker.ts'
 import { grantFor } from '../../support/callers.ts'
 import { startRedis, withoutRedis } from '../../support/redis-server.ts'
 import { describeSecondLevel } from '../../broker/tokens/second-level-contract.ts'
-import { startReplica, type TestReplica } from './fleet.ts'
+import { startedAt, startReplica, type TestReplica } from './fleet.ts'
 
 /** A connection that a test can cut, without ending the replica. */
 function cuttable(real: RedisConnection) {
@@ -48,7 +48,8 @@ const storedWhenFetched = (level: SecondLevel): SecondLevel => ({
   },
 })
 
-describe('Redis', { skip: withoutRedis, concurrency: 8 }, () => {
+// Three suites of three tests at once: each test waits for seconds, but on a busy machine more would slow each other down.
+describe('Redis', { skip: withoutRedis, concurrency: 3 }, () => {
   describeSecondLevel('the second level on Redis', async t => {
     const redis = await startRedis(t)
     const replicas = new Map<SecondLevel, TestReplica & Pick<ReturnType<typeof cuttable>, 'cut' | 'heal'>>()
@@ -59,13 +60,17 @@ describe('Redis', { skip: withoutRedis, concurrency: 8 }, () => {
     }
     const isKnown = ({ level }: TestReplica) => level.status().replicas?.length === replicas.size
     return {
-      clock: { now: Date.now },
+      clock: { now: () => startedAt },
       replica: async () => {
         const cut = Promise.withResolvers<ReturnType<typeof cuttable>>()
-        const replica = await startReplica(t, redis.port, `replica-${replicas.size}`, undefined, real => {
-          const wrapped = cuttable(real)
-          cut.resolve(wrapped)
-          return wrapped.connection
+        const replica = await startReplica(t, redis.port, `replica-${replicas.size}`, undefined, {
+          wrap: real => {
+            const wrapped = cuttable(real)
+            cut.resolve(wrapped)
+            return wrapped.connection
+          },
+          // A purge that not all confirm lasts so long.
+          deadlines: { confirmMs: 5_000 },
         })
         const level = storedWhenFetched(replica.level)
         replicas.set(level, { ...replica, ...(await cut.promise) })

@@ -4,6 +4,7 @@ import type { Wait } from '../../../src/broker/lib/clock.ts'
 import type { SecondLevel } from '../../../src/broker/tokens/second-level.ts'
 import { connectRedis, type RedisConnection } from '../../../src/outbound/redis/connection/connection.ts'
 import { noCredentials } from '../../../src/outbound/redis/connection/credentials.ts'
+import type { Deadlines } from '../../../src/outbound/redis/deadlines.ts'
 import type { KeyRing } from '../../../src/outbound/redis/sealing/key-ring.ts'
 import { createRedisSecondLevel } from '../../../src/outbound/redis/second-level.ts'
 import { until, type Closing } from '../../support/broker.ts'
@@ -35,16 +36,38 @@ const wait: Wait = (ms, signal) => sleep(ms, undefined, { signal })
 /** The key ring of replicas that name no other. */
 export const commonRing = ringOf(cacheKeyLine('a'))
 
+/** So long that a busy machine changes nothing. Only tests of what happens after a deadline use those of brokers. */
+const ample: Deadlines = {
+  awaitedMs: 20_000,
+  backgroundMs: 20_000,
+  silentMs: 20_000,
+  leaseMs: 60_000,
+  purgeMs: 20_000,
+  confirmMs: 20_000,
+}
+/** Half of it is longer than any lease. */
+const timeoutMs = 2 * ample.leaseMs
+
+/** The optional parts of a replica. */
+interface ReplicaParts {
+  /** Comes between the replica and its connection. */
+  readonly wrap?: (connection: RedisConnection) => RedisConnection
+  readonly deadlines?: Partial<Deadlines>
+}
+
+/** One for all replicas: on a busy machine they start many seconds after each other, and their clocks stand still. */
+export const startedAt = Date.now()
+
 /** Starts a replica, and waits until it knows the purges so far. It ends with the test. */
 export async function startReplica(
   closing: Closing,
   port: number,
   name: string,
   ring = commonRing,
-  wrap: (connection: RedisConnection) => RedisConnection = connection => connection,
+  { wrap = (connection: RedisConnection) => connection, deadlines = {} }: ReplicaParts = {},
 ) {
   const connection = wrap(connectRedis({ host: '127.0.0.1', port, isEncrypted: false }, noCredentials, silent))
-  const clock = movableClock(Date.now())
+  const clock = movableClock(startedAt)
   const purges: FetchFilter[] = []
   const events: string[] = []
   let current = ring
@@ -66,7 +89,8 @@ export async function startReplica(
       purgeReceived: () => events.push('purge'),
     },
     minRemainingSeconds: 60,
-    timeoutMs: 5000,
+    timeoutMs,
+    deadlines: { ...ample, ...deadlines },
   })
   level.observePurges(filter => purges.push(filter))
   closing.after(level.close)
@@ -119,6 +143,6 @@ export async function request(
   const wanted = { isAwaited: true, ...(newerThan !== undefined && { newerThan }) }
   const found = await level.lookUp(grant, wanted)
   if (found.token) return found.token.token
-  const { token } = await level.fetch(grant, wanted, AbortSignal.timeout(6000), source)
+  const { token } = await level.fetch(grant, wanted, AbortSignal.timeout(timeoutMs), source)
   return token
 }

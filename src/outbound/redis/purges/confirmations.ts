@@ -1,7 +1,6 @@
 import type { PurgeReach } from '../../../broker/tokens/second-level.ts'
-import { encodeMessage } from '../channel.ts'
+import { publish } from '../channel.ts'
 import type { RedisCommand } from '../connection/client.ts'
-import { eventsChannel } from '../names.ts'
 import type { KeyRing } from '../sealing/key-ring.ts'
 import { openConfirmation, sealConfirmation, type Confirmation } from './purge-messages.ts'
 import type { Replicas } from './replicas.ts'
@@ -44,7 +43,7 @@ export class Confirmations {
   message(purge: string): RedisCommand {
     const { ring, replica } = this.#options
     const sealed = sealConfirmation(ring(), { purge, replica })
-    return ['PUBLISH', eventsChannel, encodeMessage({ type: 'confirmed', sealed })]
+    return publish({ type: 'confirmed', sealed })
   }
 
   /**

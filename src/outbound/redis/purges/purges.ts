@@ -2,10 +2,11 @@ import { randomBytes } from 'node:crypto'
 import type { FetchFilter, SecondLevelEvents } from '../../../broker/events.ts'
 import type { Clock, Wait } from '../../../broker/lib/clock.ts'
 import type { PurgeReach } from '../../../broker/tokens/second-level.ts'
-import { encodeMessage } from '../channel.ts'
+import { publish } from '../channel.ts'
 import { Confirmations } from './confirmations.ts'
+import type { Deadlines } from '../deadlines.ts'
 import { markCommands, markOf } from '../positions.ts'
-import { epochName, eventsChannel, purgesName, sequenceName } from '../names.ts'
+import { epochName, purgesName, sequenceName } from '../names.ts'
 import { maxPurges, PurgeLog, unreadablePurge, type LogChange, type Purge, type StoredLog } from './purge-log.ts'
 import { openPurge, sealPurge } from './purge-messages.ts'
 import { liveMs, type Replicas } from './replicas.ts'
@@ -14,10 +15,6 @@ import type { PurgeMark } from '../sealing/sealed-token.ts'
 import type { RedisCommand } from '../connection/client.ts'
 import type { Store } from '../store.ts'
 
-/** Milliseconds for a response to requests about purges. */
-export const purgeDeadlineMs = 250
-/** Milliseconds in which the live replicas must confirm a purge. */
-export const confirmWithinMs = 500
 /** Purges that are read at once when few are new. */
 const fewPurges = 32
 /** Purges that are written back at once. */
@@ -34,6 +31,7 @@ export interface PurgesOptions {
   readonly replicas: Replicas
   readonly clock: Clock
   readonly wait: Wait
+  readonly deadlines: Deadlines
   readonly purgeReceived: SecondLevelEvents['purgeReceived']
   /** Monotonic milliseconds at which this process was last seen running. */
   readonly lastSeenRunning: () => number
@@ -182,7 +180,8 @@ export class Purges {
 
   /** Makes a purge known to all replicas, and waits for their confirmations. Never rejects. */
   async purge(filter: FetchFilter): Promise<PurgeReach> {
-    const purge = { id: newId(), at: this.#options.clock.now(), filter }
+    const { clock, wait, deadlines } = this.#options
+    const purge = { id: newId(), at: clock.now(), filter }
     this.#log.record(purge)
     const awaited = this.#confirmations.expect(purge.id)
     const settled = new AbortController()
@@ -190,7 +189,7 @@ export class Purges {
       // Its own confirmation comes over the channel, after the heartbeats of all replicas that were there before.
       await this.#publish([purge], [this.#confirmations.message(purge.id)])
       void this.read()
-      if (awaited.isPossible) await Promise.race([awaited.done, this.#options.wait(confirmWithinMs, settled.signal)])
+      if (awaited.isPossible) await Promise.race([awaited.done, wait(deadlines.confirmMs, settled.signal)])
       return awaited.reach()
     } catch {
       this.#log.notStored(purge)
@@ -208,7 +207,7 @@ export class Purges {
       ['INCR', sequenceName],
       ['XADD', purgesName, 'MAXLEN', String(maxPurges), '*', 'p', sealPurge(ring, purge)],
     ])
-    await this.#send([...entries, ['PUBLISH', eventsChannel, encodeMessage({ type: 'purged' })], ...then], true)
+    await this.#send([...entries, publish({ type: 'purged' }), ...then], true)
   }
 
   /** A confirmation arrived. */
@@ -218,7 +217,8 @@ export class Purges {
 
   /** @throws if the store did not respond, or responded to one of the commands with an error */
   async #send(commands: readonly RedisCommand[], atomic = false): Promise<readonly unknown[]> {
-    const replies = await this.#options.store.send(commands, purgeDeadlineMs, atomic)
+    const { store, deadlines } = this.#options
+    const replies = await store.send(commands, deadlines.purgeMs, atomic)
     const refused = replies.find(reply => reply instanceof Error)
     if (refused) throw refused
     return replies

@@ -55,7 +55,7 @@ describe('a replica that was stopped for longer than it counts as live', { skip:
   test('reads the purges it has missed before it serves a token of its memory', async t => {
     const a = await startReplica(t, port, 'a')
     const deaf = (connection: RedisConnection) => ({ ...connection, subscribe: () => undefined })
-    const b = await startReplica(t, port, 'b', commonRing, deaf)
+    const b = await startReplica(t, port, 'b', commonRing, { wrap: deaf })
     assert.equal(b.level.untilCurrent(b.monotonic()), undefined)
     const before = b.purges.length
     await a.level.purge({ tenant: ids.contoso })
