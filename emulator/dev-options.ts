@@ -12,6 +12,7 @@ Options:
   --tls         serve https, with a certificate that is made at the start: most Azure SDKs require https
   --replicas N  start N brokers, 1 to 9, on ports of their own. They share tokens through a redis-server that is started
                 too, if it is installed
+  --faults      send requests of two callers for four tenants, of which one has not consented; one caller is denied
   --help        show this text
 
 Variables:
@@ -32,6 +33,8 @@ export interface DevOptions {
   readonly help: boolean
   /** Whether the broker serves https. */
   readonly tls: boolean
+  /** Whether there is traffic, of which a part fails. */
+  readonly faults: boolean
   /** The number of brokers. */
   readonly replicas: number
   /** The broker's port; 0 chooses a free one. */
@@ -45,7 +48,7 @@ export interface DevOptions {
  * @throws ExitError with the exit code `usage` or `configuration`
  */
 export function readDevOptions(args: readonly string[], environment: Environment): DevOptions {
-  const { help, tls, replicas } = parse(args)
+  const { help, tls, replicas, faults } = parse(args)
   const read = new EnvironmentReader(environment)
   const port = read.integer('PORT', 8080, 0, 65_535)
   const managementPort = read.integer('MANAGEMENT_PORT', -1, 0, 65_535)
@@ -56,20 +59,29 @@ export function readDevOptions(args: readonly string[], environment: Environment
     throw new ExitError(message, exitCodes.configuration)
   }
   const host = read.text('MANAGEMENT_HOST') ?? '127.0.0.1'
-  return { help, tls, replicas, port, probes: managementPort === -1 ? undefined : { host, port: managementPort } }
+  return {
+    help,
+    tls,
+    replicas,
+    faults,
+    port,
+    probes: managementPort === -1 ? undefined : { host, port: managementPort },
+  }
 }
 
-function parse(args: readonly string[]): Pick<DevOptions, 'help' | 'tls' | 'replicas'> {
+function parse(args: readonly string[]): Pick<DevOptions, 'help' | 'tls' | 'replicas' | 'faults'> {
   try {
     const options = {
       tls: { type: 'boolean' },
+      faults: { type: 'boolean' },
       replicas: { type: 'string', default: '1' },
       help: { type: 'boolean', short: 'h' },
     } as const
     const { values } = parseArgs({ args: [...args], options })
     if (!/^[1-9]$/.test(values.replicas))
       throw new Error(`--replicas must be a whole number from 1 to 9; got "${values.replicas}"`)
-    return { help: values.help === true, tls: values.tls === true, replicas: Number(values.replicas) }
+    const { help = false, tls = false, faults = false } = values
+    return { help, tls, faults, replicas: Number(values.replicas) }
   } catch (thrown) {
     const what = messageOf(thrown).split('. To specify')[0]
     throw new ExitError(`${what}\nTry: npm run dev -- --help`, exitCodes.usage)

@@ -1,3 +1,4 @@
+import { trafficCallers } from './dev-traffic.ts'
 import { sample } from './options.ts'
 
 /** What the terminal text of `npm run dev` contains. */
@@ -12,6 +13,10 @@ export interface Welcome {
   readonly isShared: boolean
   /** The emulator's page. */
   readonly emulatorUrl: string
+  /** An API key with the permissions `observe` and `purge`. */
+  readonly dashboardKey: string
+  /** Whether there is traffic, of which a part fails. */
+  readonly faults: boolean
   /** A caller's token, and a file that contains it. */
   readonly token: string
   readonly tokenFile: string
@@ -69,15 +74,29 @@ ${curl} -w '\\n' -X DELETE '${url}/tokens?tenant=fabrikam' -H "authorization: Be
 `
 }
 
+/** What there is to see in the dashboard with `--faults`. */
+function faultsText({ faults }: Welcome): string {
+  if (!faults) return ''
+  const [billing, reports] = trafficCallers
+  return `
+Two callers send requests until you stop this. ${billing.subject} gets tokens for ${billing.tenants.slice(0, -1).join(', ')}, but none for
+${billing.tenants.at(-1)}, which has not consented. ${reports.subject} is denied. Tokens live for five minutes.
+`
+}
+
 /** The text that `npm run dev` prints once the broker is ready. */
 export function welcomeText(welcome: Welcome): string {
-  const { url, operationsUrl, emulatorUrl, token, trust } = welcome
+  const { url, operationsUrl, emulatorUrl, dashboardKey, token, trust } = welcome
   const exports = Object.entries(variablesOf(welcome)).map(([name, value]) => `export ${name}=${quote(value)}`)
   const ca = trust === undefined ? '' : ` --cacert ${quote(trust.caFile)}`
   return `
 The broker is ready at ${url}. It uses an emulator of Entra, so you need no Azure account.
 The warning about BROKER_UNSAFE_AUTHORITY above is expected here.
 
+Open the dashboard at ${operationsUrl}/dashboard and sign in with this API key:
+
+${dashboardKey}
+${faultsText(welcome)}
 To get an access token for the tenant contoso, paste this line into another terminal:
 
 curl -s${ca} -w '\\n' ${url}/tokens -H 'content-type: application/json' -H 'authorization: Bearer ${token}' -d '{"tenant":"contoso","scope":"https://graph.microsoft.com/.default"}'
@@ -92,7 +111,7 @@ What to try next:
   (or /cache/entries, or /metrics)
 - Read about every endpoint: open ${operationsUrl}/docs
 - See what the emulator received, and break it on purpose: open ${emulatorUrl}
-- Run an example: examples/README.md${trust === undefined ? '\n- For SDKs that require https: npm run dev -- --tls' : ''}${welcome.otherUrls.length === 0 ? '\n- For replicas that share tokens: npm run dev -- --replicas 3' : ''}
+- Run an example: examples/README.md${trust === undefined ? '\n- For SDKs that require https: npm run dev -- --tls' : ''}${welcome.otherUrls.length === 0 ? '\n- For replicas that share tokens: npm run dev -- --replicas 3' : ''}${welcome.faults ? '' : '\n- For traffic to look at: npm run dev -- --faults'}
 
 Press Ctrl-C to stop the broker and the emulator.
 

@@ -1,4 +1,5 @@
 import { spawn, type ChildProcess } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdtemp, rm, utimes, writeFile } from 'node:fs/promises'
 import { get as httpGet } from 'node:http'
@@ -8,14 +9,16 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { getCACertificates } from 'node:tls'
+import { encodeKey } from '../src/broker/authentication/api-keys.ts'
 import { codeOf } from '../src/errors.ts'
 import { ExitError, exitCodes } from '../src/exit.ts'
 import { createAuthority } from './certificates.ts'
+import { devPolicy, devTenants } from './dev-policy.ts'
+import { driveTraffic } from './dev-traffic.ts'
 import { devHelp, readDevOptions } from './dev-options.ts'
 import { newKeyRing, startDevRedis, type DevRedis } from './dev-redis.ts'
 import { welcomeText } from './dev-welcome.ts'
 import { startEmulator, type Emulator } from './emulator.ts'
-import { sample } from './options.ts'
 
 /**
  * `npm run dev` runs the emulator in this process and the broker in another, or several of them, and prints commands to
@@ -25,29 +28,6 @@ import { sample } from './options.ts'
 /** Seconds. The welcome text says 8 hours. */
 const callerTokenLife = 8 * 60 * 60
 const startWithinMs = 60_000
-
-const policyText = (emulator: Emulator): string => `# Written by "npm run dev" for the emulator.
-applications:
-  default: ${sample.application}
-tenants:
-  contoso: ${sample.contoso}
-  fabrikam: ${sample.fabrikam}
-  tailspin: ${sample.tailspin} # has not consented
-scopes:
-  graph: https://graph.microsoft.com/.default
-issuers:
-  emulator:
-    issuer: ${emulator.callerIssuer}
-    audiences: [token-broker]
-rules:
-  - name: the sample caller reads the directory of every customer
-    callers: [{ issuer: emulator, subject: sample-caller }]
-    tenants: "*"
-    scopes: [graph]
-  - name: the sample caller observes the broker and purges its cache
-    callers: [{ issuer: emulator, subject: sample-caller }]
-    permissions: [observe, purge]
-`
 
 /**
  * Checked before anything starts: otherwise another broker on this port could respond to the readiness check.
@@ -92,13 +72,18 @@ interface TlsFiles {
   readonly bundleFile: string
 }
 
-async function writeFiles(emulator: Emulator, token: string, tls: boolean): Promise<Files & { folder: string }> {
+async function writeFiles(
+  emulator: Emulator,
+  token: string,
+  policy: string,
+  tls: boolean,
+): Promise<Files & { folder: string }> {
   const folder = await mkdtemp(join(tmpdir(), 'token-broker-dev-'))
   const write = async (name: string, content: string): Promise<string> => {
     await writeFile(join(folder, name), content, { mode: 0o600 })
     return join(folder, name)
   }
-  const policyFile = await write('policy.yaml', policyText(emulator))
+  const policyFile = await write('policy.yaml', policy)
   // The broker waits a second for a file that was just written, in case it is not complete yet.
   await utimes(policyFile, 0, 0)
   return {
@@ -159,12 +144,14 @@ function isGood(url: string, ca: string | undefined): Promise<boolean> {
   return promise
 }
 
-/** @param url where `/readyz` is */
-async function isReady(broker: ChildProcess, url: string, ca: string | undefined): Promise<boolean> {
-  for (const end = Date.now() + startWithinMs; Date.now() < end && broker.exitCode === null; await sleep(50)) {
-    if ((await isGood(`${url}/readyz`, ca)) && broker.exitCode === null) return true
+/** @param urls where the `/readyz` of each is */
+async function areReady(brokers: readonly ChildProcess[], urls: readonly string[], ca: string | undefined) {
+  const isReady = async (broker: ChildProcess, url = ''): Promise<boolean> => {
+    for (const end = Date.now() + startWithinMs; Date.now() < end && broker.exitCode === null; await sleep(50))
+      if ((await isGood(`${url}/readyz`, ca)) && broker.exitCode === null) return true
+    return false
   }
-  return false
+  return (await Promise.all(brokers.map((broker, nth) => isReady(broker, urls[nth])))).every(Boolean)
 }
 
 /** Forwards signals to the brokers. Once one has ended, the others are ended too. @returns its exit code */
@@ -182,39 +169,52 @@ async function runToTheEnd(brokers: readonly ChildProcess[]): Promise<number> {
   return first?.exitCode ?? 1
 }
 
+/** Tokens of tenants live five minutes then, so that there are refreshes to see. */
+function startTraffic(
+  emulator: Emulator,
+  urls: readonly string[],
+  ca: string | undefined,
+  signal: AbortSignal,
+): Promise<void> {
+  emulator.configure({ expiresIn: 300 })
+  return driveTraffic({ urls, ca, tokenOf: sub => emulator.mintCallerToken({ sub }) }, signal)
+}
+
 async function dev(): Promise<number> {
-  const { help, tls, replicas, port: wantedPort, probes } = readDevOptions(process.argv.slice(2), process.env)
+  const { help, tls, replicas, faults, port, probes } = readDevOptions(process.argv.slice(2), process.env)
   if (help) {
     process.stdout.write(devHelp)
     return exitCodes.stopped
   }
   const origin = (host: string, at: number): string => `${tls ? 'https' : 'http'}://${host}:${at}`
   // The name is in the certificate. Without TLS nothing compares it, and the address is never one of IPv6.
-  const claim = async (port: number) => origin(tls ? 'localhost' : '127.0.0.1', await claimPort(port))
-  const url = await claim(wantedPort)
+  const claim = async (wanted: number) => origin(tls ? 'localhost' : '127.0.0.1', await claimPort(wanted))
+  const url = await claim(port)
   const otherUrls = await Promise.all(Array.from({ length: replicas - 1 }, () => claim(0)))
   const operationsUrl = probes === undefined ? url : origin(probes.host, probes.port)
-  const emulator = await startEmulator()
+  const emulator = await startEmulator({ tenants: devTenants })
+  const dashboardKey = encodeKey(randomBytes(32))
   const token = await emulator.mintCallerToken({ sub: 'sample-caller' }, { expiresIn: callerTokenLife })
-  const files = await writeFiles(emulator, token, tls)
+  const files = await writeFiles(emulator, token, devPolicy(emulator, { dashboardKey, faults, now: Date.now() }), tls)
   const redis = replicas > 1 ? await startDevRedis(await claimPort(0), files.folder) : undefined
+  const { tokenFile, tls: trust } = files
+  const addresses = { url, otherUrls, isShared: redis !== undefined, operationsUrl, emulatorUrl: emulator.localUrl }
+  const stopping = new AbortController()
+  let traffic: Promise<void> | undefined
   try {
     const brokers = [url, ...otherUrls].map(each => startBroker(emulator, files, each, redis))
     const ended = runToTheEnd(brokers)
-    const readyUrls = [operationsUrl, ...otherUrls]
-    const ready = brokers.map((broker, nth) => isReady(broker, readyUrls[nth] ?? url, files.tls?.caPem))
-    if ((await Promise.all(ready)).every(Boolean)) {
-      const { tokenFile, tls: trust } = files
-      const emulatorUrl = emulator.localUrl
-      const isShared = redis !== undefined
-      const welcome = { url, otherUrls, isShared, operationsUrl, emulatorUrl, token, tokenFile, trust }
+    if (await areReady(brokers, [operationsUrl, ...otherUrls], trust?.caPem)) {
       // On stderr: stdout has the broker's log only.
-      process.stderr.write(welcomeText(welcome))
+      process.stderr.write(welcomeText({ ...addresses, dashboardKey, faults, token, tokenFile, trust }))
+      if (faults) traffic = startTraffic(emulator, [url, ...otherUrls], trust?.caPem, stopping.signal)
     } else if (brokers.every(({ exitCode }) => exitCode === null)) {
       process.stderr.write('dev: the broker is not ready yet. Its log above says why.\n')
     }
     return await ended
   } finally {
+    stopping.abort()
+    await traffic
     await emulator.close()
     await redis?.close()
     await rm(files.folder, { recursive: true, force: true })

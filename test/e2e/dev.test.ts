@@ -32,6 +32,7 @@ test('npm run dev takes the port of PORT, 8080 by default, and the probes where 
     help: false,
     tls: false,
     replicas: 1,
+    faults: false,
     port: 8080,
     probes: undefined,
   })
@@ -40,5 +41,6 @@ test('npm run dev takes the port of PORT, 8080 by default, and the probes where 
   assert.equal(readDevOptions(['--help'], { PORT: '1' }).help, true)
   assert.equal(readDevOptions(['--tls'], {}).tls, true)
   assert.equal(readDevOptions(['--replicas', '3'], {}).replicas, 3)
+  assert.equal(readDevOptions(['--faults'], {}).faults, true)
   assert.match(devHelp, /^Usage: npm run dev -- \[options\]$/m)
 })
