@@ -33,6 +33,51 @@ const pageHeaders = headersOf('Cache-Control-Docs', 'Content-Security-Policy', '
 const unchanged = { description: '`If-None-Match` has the current tag.', headers: pageHeaders, content: {} }
 const content = (mediaType: string) => ({ [mediaType]: { schema: { type: 'string' } } })
 
+const text = { type: 'string' } as const
+const texts = { type: 'array', items: text } as const
+const signIn = {
+  type: 'object',
+  properties: {
+    issuer: { ...text, description: 'As in the policy.' },
+    client_id: { ...text, description: "The dashboard's client id at the issuer." },
+    scope: { ...text, description: 'What the page requests, separated by spaces.' },
+    server: {
+      type: 'object',
+      description: "The issuer's metadata, named as there. Absent while the broker could not read it.",
+      properties: {
+        issuer: text,
+        authorization_endpoint: text,
+        token_endpoint: text,
+        response_modes_supported: texts,
+        id_token_signing_alg_values_supported: texts,
+        authorization_response_iss_parameter_supported: { type: 'boolean' },
+      },
+      required: ['issuer', 'authorization_endpoint', 'token_endpoint'],
+      additionalProperties: false,
+    },
+  },
+  additionalProperties: false,
+} as const
+const entra = 'https://login.microsoftonline.com/0f0e0d0c-0000-4000-8000-000000000004'
+const signInExamples = {
+  entra: {
+    summary: 'Entra',
+    value: {
+      issuer: `${entra}/v2.0`,
+      client_id: '8c8b8a89-0000-4000-8000-000000000007',
+      scope: 'openid 7b7a7978-0000-4000-8000-000000000005/.default',
+      server: {
+        issuer: `${entra}/v2.0`,
+        authorization_endpoint: `${entra}/oauth2/v2.0/authorize`,
+        token_endpoint: `${entra}/oauth2/v2.0/token`,
+        response_modes_supported: ['query', 'fragment', 'form_post'],
+        id_token_signing_alg_values_supported: ['RS256'],
+      },
+    },
+  },
+  none: { summary: 'People can only paste a credential', value: {} },
+} as const
+
 const docsOperations: Readonly<Record<string, Description>> = {
   getDescription: {
     tag: 'documentation',
@@ -76,6 +121,21 @@ const docsOperations: Readonly<Record<string, Description>> = {
     responses: {
       200: { description: 'The page.', headers: pageHeaders, content: content('text/html') },
       304: unchanged,
+    },
+  },
+  getSignIn: {
+    tag: 'operations',
+    summary: 'How people sign in to the dashboard',
+    description:
+      'The issuer with which people sign in (`BROKER_DASHBOARD_CLIENT_ID`), from its public metadata. Empty if they can ' +
+      'only paste a credential. It contains nothing secret, and the page reads it before anyone is signed in.',
+    guarded: false,
+    responses: {
+      200: {
+        description: 'The issuer, if there is one.',
+        headers: headersOf('Cache-Control'),
+        content: { 'application/json': { schema: signIn, examples: signInExamples } },
+      },
     },
   },
   getDashboardPart: {

@@ -86,7 +86,7 @@ function addRoutes(app: FastifyInstance, _options: object, registered: () => voi
         startedAt: 0,
         now: never,
       })
-      addDashboard(scope, packageRoot)
+      addDashboard(scope, packageRoot, () => undefined)
       addDocs(scope, packageRoot)
     },
   ]

@@ -2,6 +2,7 @@ import { globSync } from 'node:fs'
 import { chmod, cp, mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import { basename, dirname, join, sep } from 'node:path'
 import { build, type Metafile, type Plugin } from 'esbuild'
+import { library } from '../src/http/operations/dashboard/page-files.ts'
 import { compile, compiled } from './compiled.ts'
 import { noticesOf, packagesOf, sbomOf } from './packages.ts'
 
@@ -36,7 +37,7 @@ const copied = {
   'dist/healthcheck.mjs': 'scripts/healthcheck.mjs',
   LICENSE: 'LICENSE',
   'openapi.yaml': 'openapi.yaml',
-  ...Object.fromEntries(dashboard.map(path => [path, path])),
+  ...Object.fromEntries([...dashboard, library.source].map(path => [path, path])),
   ...Object.fromEntries(
     ['swagger-ui.css', 'swagger-ui-bundle.js', 'favicon-32x32.png'].map(file => [
       `${swaggerUi}/${file}`,

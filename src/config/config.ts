@@ -4,6 +4,7 @@ import { InvalidConfigurationError } from '../errors.ts'
 import { type ClientSettings, readClients, readTls, type TlsFiles } from './clients.ts'
 import { EnvironmentReader, type Environment } from './environment.ts'
 import { clouds } from './clouds.ts'
+import { readDashboard, type DashboardSettings } from './dashboard.ts'
 import { readProxy, refuseUnreadableProxies, type ProxySettings } from './proxy.ts'
 import { readRedis, type RedisSettings } from './redis.ts'
 import { readTracing, type TracingSettings } from './tracing.ts'
@@ -47,6 +48,8 @@ export interface Config extends ClientSettings {
   readonly proxy: ProxySettings | undefined
   /** Where replicas share tokens. Without it, each replica works alone. */
   readonly redis: RedisSettings | undefined
+  /** How people sign in to the dashboard with an issuer. Without it, they paste a credential. */
+  readonly dashboard: DashboardSettings | undefined
   /** Where spans are sent. Without it, nothing is traced. */
   readonly tracing: TracingSettings | undefined
   readonly cacheMaxEntries: number
@@ -89,6 +92,7 @@ export function readConfig(environment: Environment): Config {
     identity: readIdentity(read, authority),
     proxy: readProxy(read),
     redis: readRedis(read),
+    dashboard: readDashboard(read),
     tracing: readTracing(read),
     cacheMaxEntries: read.integer('BROKER_CACHE_MAX_ENTRIES', 10_000, 1, 10_000_000),
     minRemainingSeconds: read.integer('BROKER_MIN_REMAINING_SECONDS', 60, 0, 3_600),

@@ -8,6 +8,7 @@ import type { Config } from '../config/config.ts'
 import { buildApp, secureContextOf, type AppOptions } from '../http/server/app.ts'
 import { addDashboard } from '../http/operations/dashboard/dashboard.ts'
 import { addDocs } from '../http/operations/docs.ts'
+import type { FindSignIn } from '../http/operations/dashboard/sign-in.ts'
 import { tokenEndpoints } from '../http/token-endpoints/all.ts'
 import { addEntraDocument } from '../http/token-endpoints/entra.ts'
 import { addOAuthMetadata } from '../http/token-endpoints/oauth.ts'
@@ -36,13 +37,13 @@ interface ListenerOptions extends Pick<AppOptions, 'log' | 'isDraining' | 'spans
 export function buildListeners(
   config: Config,
   { loop, now, events: { responded, headerIgnored, connectionDropped }, ...common }: ListenerOptions,
-  parts: SharedOperations & Purge & { readonly tokenService: TokenService },
+  parts: SharedOperations & Purge & { readonly tokenService: TokenService; readonly signIn: FindSignIn },
   certificates: FollowedCertificates,
 ) {
   const operations = (openMetrics: boolean) => (scope: FastifyInstance) => {
     countResponses(scope, responded)
     addOperations(scope, { ...parts, openMetrics })
-    addDashboard(scope, packageRoot)
+    addDashboard(scope, packageRoot, parts.signIn)
     addDocs(scope, packageRoot)
   }
   const documents = (scope: FastifyInstance) => {

@@ -7,6 +7,7 @@ import { loadSettledPolicy } from '../outbound/files/policy-file.ts'
 import { readTlsPair } from '../outbound/files/tls-files.ts'
 import { issuerFileErrors } from '../outbound/issuers/issuer-keys.ts'
 import { configurationConflicts } from './policy-reload.ts'
+import { signInErrors } from './sign-in.ts'
 
 /** What a broker starts with. */
 export interface StartSettings {
@@ -28,7 +29,7 @@ export async function readStartSettings(environment: Environment): Promise<Start
   }
   const policyFile = environment['BROKER_POLICY_FILE']
   const policy = policyFile ? await orErrors(loadSettledPolicy(policyFile), errors) : undefined
-  if (config && policy) errors.push(...configurationConflicts(config, policy))
+  if (config && policy) errors.push(...configurationConflicts(config, policy), ...signInErrors(config, policy))
   if (config && policy && errors.length === 0) return { config, policy }
   errors.push(...(await fileErrors(environment, policy)))
   throw new InvalidConfigurationError(subject, errors)

@@ -29,6 +29,7 @@ import { followCertificates } from './certificates.ts'
 import { closeInTurn, orClose } from './closing.ts'
 import { replicaName } from './replica.ts'
 import { connectSecondLevel, type CreateSecondLevel } from './second-level.ts'
+import { connectSignIn } from './sign-in.ts'
 import { startPolicyReloader } from './policy-reload.ts'
 import { connectTracing } from './tracing.ts'
 import { buildListeners } from './listeners.ts'
@@ -93,7 +94,8 @@ export async function wire(
   const { cache, secondLevel } = await connectCache(createSecondLevel, settings, exchanges, deciders.limits)
   const tokenService = createTokenService(deciders, cache, events)
   const readiness = createReadiness(needsOf(assertions, reloader.issuers), notReadyYet(log), random)
-  const operations = { ...telemetry, ...operationsOf(cache, events), tokenService, events }
+  const signIn = connectSignIn(config, () => active.status().policy, { clock, egress: egressOf(config, false), log })
+  const operations = { ...telemetry, ...operationsOf(cache, events), tokenService, events, signIn }
   const listening = { log, isDraining, events, loop, now: clock.now, spans: tracing?.server }
   const servers = await orClose(() => buildListeners(config, listening, operations, certificates), secondLevel)
   await secondLevel?.start()

@@ -73,9 +73,12 @@ function watch(context: BrowserContext, origins: readonly string[]): string[] {
     const { origin, protocol } = new URL(request.url())
     if (protocol !== 'data:' && !origins.includes(origin)) found.push(`another origin: ${request.url()}`)
   })
-  context.on('requestfailed', request =>
-    found.push(`request failed: ${request.method()} ${request.url()}: ${request.failure()?.errorText}`),
-  )
+  context.on('requestfailed', request => {
+    const { errorText = '' } = request.failure() ?? {}
+    // A page may stop its own requests.
+    if (errorText !== 'net::ERR_ABORTED')
+      found.push(`request failed: ${request.method()} ${request.url()}: ${errorText}`)
+  })
   return found
 }
 

@@ -1,4 +1,6 @@
-/** Starts the page: the sign-in, and the board while somebody is signed in. */
+/** Starts the page: the sign-in, and the board while somebody is signed in; or the end of a sign-in with the issuer. */
+import { createIssuerSignIn } from '../sign-in/issuer.js'
+import { finishReturn, takeResponse } from '../sign-in/return.js'
 import { startBoard } from './board.js'
 import { createClient } from './client.js'
 import { byId } from './dom.js'
@@ -11,6 +13,7 @@ const signOut = byId('sign-out', HTMLButtonElement)
 let end = () => {}
 
 const signIn = createSignIn(async credential => {
+  issuerSignIn.cancel()
   const client = createClient(credential)
   const running = startBoard(client, error => {
     end()
@@ -35,10 +38,20 @@ const signIn = createSignIn(async credential => {
 
 /** Forgets the credential and everything that was read with it. */
 const leave = () => {
+  issuerSignIn.cancel()
   end()
   signIn.show()
 }
-signOut.addEventListener('click', leave)
-// A page that the browser keeps for the button "back" keeps no credential either.
-addEventListener('pagehide', leave)
-signIn.show()
+
+const response = takeResponse()
+const issuerSignIn = response
+  ? { cancel: () => {} }
+  : createIssuerSignIn({ use: token => void signIn.submit(token), say: signIn.say, failed: signIn.show })
+if (response) {
+  void finishReturn(response)
+} else {
+  signOut.addEventListener('click', leave)
+  // A page that the browser keeps for the button "back" keeps no credential either.
+  addEventListener('pagehide', leave)
+  signIn.show()
+}

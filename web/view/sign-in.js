@@ -1,11 +1,13 @@
 import { ProblemError } from './client.js'
 import { byId, el, rich } from './dom.js'
+import { SignInError } from '../sign-in/flow.js'
 
 /**
  * The form for a credential.
  *
  * @param {(credential: string) => Promise<void>} use resolves once the broker has accepted it; rejects with the error
- * @returns {{ show: (error?: unknown) => void }} `show` shows the form, and why it is shown
+ * @returns {{ show: (error?: unknown) => void, say: (text: string) => void, submit: (credential: string) => Promise<void> }}
+ *   `show` shows the form, and why it is shown; `say` shows what happens; `submit` uses a credential that was not pasted
  */
 export function createSignIn(use) {
   const section = byId('sign-in', HTMLElement)
@@ -19,14 +21,14 @@ export function createSignIn(use) {
     problem.replaceChildren(...(error === undefined ? [] : problemParts(error)))
     input.focus()
   }
-  const submit = async () => {
-    // The field is empty before anything else happens: no form is sent, and nothing else has the credential.
-    const credential = input.value.trim().replace(/^Bearer\s+/i, '')
-    input.value = ''
+  /** @param {string} text */
+  const say = text => problem.replaceChildren(el('p', {}, text))
+  /** @param {string} credential */
+  const submit = async credential => {
     if (!/^[\x21-\x7e]+$/.test(credential))
       return show(new Error('This is no credential: it has spaces or other characters.'))
     form.toggleAttribute('inert', true)
-    problem.replaceChildren(el('p', {}, 'Signing in …'))
+    say('Signing in …')
     try {
       await use(credential)
       problem.replaceChildren()
@@ -40,9 +42,12 @@ export function createSignIn(use) {
   }
   form.addEventListener('submit', event => {
     event.preventDefault()
-    void submit()
+    // The field is empty before anything else happens: no form is sent, and nothing else has the credential.
+    const credential = input.value.trim().replace(/^Bearer\s+/i, '')
+    input.value = ''
+    void submit(credential)
   })
-  return { show }
+  return { show, say, submit }
 }
 
 /**
@@ -53,7 +58,8 @@ export function createSignIn(use) {
 export function problemParts(error) {
   if (!(error instanceof ProblemError)) {
     const text = error instanceof Error ? error.message : String(error)
-    return [el('p', {}, el('strong', {}, 'The broker does not respond. '), text)]
+    const what = error instanceof SignInError ? 'The issuer did not sign you in. ' : 'The broker does not respond. '
+    return [el('p', {}, el('strong', {}, what), text)]
   }
   const { title, status, detail = '', remedy, request_id } = error.problem
   const advice = remedy ?? adviceFor(status)

@@ -3,12 +3,11 @@ import { decodeJwt } from 'jose'
 import type { Issuer } from '../../broker/authentication/authenticate.ts'
 import type { Clock } from '../../broker/lib/clock.ts'
 import { isExchange } from '../../broker/lib/identifiers.ts'
-import { membersOf } from '../../broker/lib/json-members.ts'
 import { fetchedJwks, fixedJwks, parseJwks, type PublishedKeys, type Jwks } from '../../broker/authentication/jwks.ts'
-import { addressError } from '../../broker/policy/file/validate.ts'
 import type { IssuerSettings } from '../../broker/policy/model.ts'
 import type { Events, FetchDocument, Upstream } from '../../broker/events.ts'
 import { InvalidConfigurationError, messageOf, type ConfigurationError } from '../../errors.ts'
+import { discover, urlIn } from './discovery.ts'
 import { documentFetcher, type FetchOptions } from './document.ts'
 import { readCredentialFile } from '../files/credential-file.ts'
 import { readLimitedFile } from '../files/files.ts'
@@ -142,7 +141,8 @@ function parseJson(text: string): unknown {
   }
 }
 
-async function readCa(path: string): Promise<string> {
+/** The certificates of `caFile`, in PEM form. */
+export async function readCa(path: string): Promise<string> {
   const pem = await readLimitedFile(path, maxFileBytes)
   if (!isCertificate(pem)) throw new Error(`${path} has no certificate in PEM form`)
   return pem
@@ -156,20 +156,6 @@ function isCertificate(pem: string): boolean {
   }
 }
 
-async function fetchKeys(issuer: IssuerSettings, fetchDocument: FetchDocument): Promise<unknown> {
-  return fetchDocument(new URL(issuer.jwksUri ?? (await discoverKeys(issuer.issuer, fetchDocument))))
-}
-
-/** The URL of an issuer's keys, from its discovery document (OpenID Connect Discovery 1.0 §4). */
-async function discoverKeys(issuer: string, fetchDocument: FetchDocument): Promise<string> {
-  const document = await fetchDocument(new URL(`${issuer.replace(/\/$/, '')}/.well-known/openid-configuration`))
-  const { issuer: namedIssuer, jwks_uri: jwksUri } = membersOf(document)
-  if (namedIssuer !== issuer) throw new Error(`the discovery document of ${issuer} names another issuer`)
-  if (typeof jwksUri !== 'string') throw new Error(`the discovery document of ${issuer} has no jwks_uri`)
-  if (issuer.startsWith('https:') && !jwksUri.startsWith('https:')) {
-    throw new Error(`the jwks_uri of ${issuer} is not https`)
-  }
-  const problem = addressError(jwksUri)
-  if (problem !== undefined) throw new Error(`the jwks_uri of ${issuer} ${problem}`)
-  return jwksUri
+async function fetchKeys({ issuer, jwksUri }: IssuerSettings, fetchDocument: FetchDocument): Promise<unknown> {
+  return fetchDocument(new URL(jwksUri ?? urlIn(await discover(issuer, fetchDocument), 'jwks_uri')))
 }

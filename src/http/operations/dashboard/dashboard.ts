@@ -2,18 +2,18 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { BrokerError } from '../../../errors.ts'
 import { problems, routeErrors } from '../../schemas/problem-responses.ts'
 import { readOnce } from '../read-once.ts'
-import { readPage, type PageFile } from './page-files.ts'
+import { etagOf, library, readLibrary, readPage, type PageFile } from './page-files.ts'
+import { addSignIn, connectOrigins, type FindSignIn } from './sign-in.ts'
 
 /**
- * The page runs only its own scripts, sends requests only to this broker, and cannot be framed. It cannot turn a text into
- * markup or code, because it may create no policy for trusted types.
+ * The page runs only its own scripts, sends requests only to this broker and to the token endpoint with which people sign in,
+ * and cannot be framed. It cannot turn a text into markup or code, because it may create no policy for trusted types.
  */
-const contentSecurityPolicy =
-  "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; " +
-  "form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
+const contentSecurityPolicy = (origins: readonly string[]): string =>
+  `default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src ${["'self'", ...origins].join(' ')}; ` +
+  "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
 
 const headers = {
-  'content-security-policy': contentSecurityPolicy,
   'x-content-type-options': 'nosniff',
   'referrer-policy': 'no-referrer',
   'cross-origin-opener-policy': 'same-origin',
@@ -28,14 +28,19 @@ const headers = {
  * ever get a request for them.
  *
  * @param root the folder of package.json
+ * @param findSignIn says with which issuer people may sign in instead
  */
-export function addDashboard(app: FastifyInstance, root: string): void {
+export function addDashboard(app: FastifyInstance, root: string, findSignIn: FindSignIn): void {
+  addSignIn(app, findSignIn)
   const config = { endpoint: 'dashboard' } as const
   const response = problems(...routeErrors)
   const page = readOnce(() => readPage(root))
-  app.get('/dashboard', { schema: { operationId: 'getDashboard', response }, config }, async (request, reply) =>
-    sendFile((await page()).document, request, reply),
-  )
+  const readOAuth = readOnce(() => readLibrary(root))
+  app.get('/dashboard', { schema: { operationId: 'getDashboard', response }, config }, async (request, reply) => {
+    const policy = contentSecurityPolicy(connectOrigins(findSignIn()))
+    const { document } = await page()
+    return sendFile({ ...document, etag: tagWith(document, policy) }, request, reply, policy)
+  })
   const schema = {
     operationId: 'getDashboardPart',
     params: { type: 'object', properties: partParameters, required: Object.keys(partParameters) },
@@ -46,7 +51,8 @@ export function addDashboard(app: FastifyInstance, root: string): void {
     { schema, config },
     async (request, reply) => {
       const { folder, file } = request.params
-      const part = (await page()).parts.get(`${folder}/${file}`)
+      const path = `${folder}/${file}`
+      const part = path === library.path ? await readOAuth() : (await page()).parts.get(path)
       if (!part) throw new BrokerError('not_found', 'No endpoint has this path.')
       return sendFile(part, request, reply)
     },
@@ -58,9 +64,19 @@ const partParameters = {
   file: { type: 'string', description: 'A file in it that the page loads.' },
 }
 
+/** The document's tag: a browser that has the document under another policy must not keep that. */
+const tagWith = ({ etag }: PageFile, policy: string): string => etagOf(etag + policy)
+
+const partPolicy = contentSecurityPolicy([])
+
 /** Sends a file, or 304 if the browser already has it. */
-function sendFile({ type, content, etag }: PageFile, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+function sendFile(
+  { type, content, etag }: PageFile,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  policy = partPolicy,
+): FastifyReply {
   const known = request.headers['if-none-match']?.split(',').map(tag => tag.trim().replace(/^W\//, ''))
-  reply.headers(headers).header('etag', etag)
+  reply.headers(headers).header('content-security-policy', policy).header('etag', etag)
   return known?.includes(etag) ? reply.code(304).send() : reply.type(type).send(content)
 }

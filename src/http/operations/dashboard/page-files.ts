@@ -20,8 +20,14 @@ export interface Page {
 /** The folder of the page, from the folder of package.json. */
 export const pageFolder = 'web'
 
+/**
+ * The OAuth library of the page, a file of its package without changes: path below the document, and path from the folder of
+ * package.json. The image has it too.
+ */
+export const library = { path: 'lib/oauth4webapi.js', source: 'node_modules/oauth4webapi/build/index.js' } as const
+
 /** Media types by extension. Other files, such as the compiler's settings, are not served. */
-const types: Readonly<Record<string, string>> = {
+const types: Readonly<Record<string, string>> & { readonly '.js': string } = {
   '.html': 'text/html; charset=utf-8',
   '.css': 'text/css; charset=utf-8',
   '.js': 'text/javascript; charset=utf-8',
@@ -56,4 +62,12 @@ export async function readPage(root: string): Promise<Page> {
   return { document, parts }
 }
 
-const etagOf = (content: Buffer): string => `"${createHash('sha256').update(content).digest('base64url').slice(0, 22)}"`
+/** Reads {@link library}. It is loaded only where people sign in with an issuer. */
+export async function readLibrary(root: string): Promise<PageFile> {
+  const content = await readFile(join(root, library.source))
+  return { type: types['.js'], content, etag: etagOf(content) }
+}
+
+/** An entity tag of a content. */
+export const etagOf = (content: Buffer | string): string =>
+  `"${createHash('sha256').update(content).digest('base64url').slice(0, 22)}"`

@@ -1,0 +1,159 @@
+import assert from 'node:assert/strict'
+import { after, describe, test } from 'node:test'
+import type { Page } from 'playwright-core'
+import { startWorld, until } from '../support/broker.ts'
+import { freePort } from '../support/ports.ts'
+import { audience, dashboardClient, person, startIssuer } from '../support/sign-in-issuer.ts'
+import { startChromium, withBrowser } from './chromium.ts'
+import { visit } from './visit.ts'
+
+/** Signing in to the dashboard with a real authorization server, `oidc-provider`, in a real browser. */
+describe('sign-in with the issuer', withBrowser, async () => {
+  if (withBrowser.skip !== false) return
+  const world = await startWorld()
+  const PORT = String(await freePort())
+  const url = `http://127.0.0.1:${PORT}/dashboard`
+  const issuer = await startIssuer({ after }, [url])
+  const policy = {
+    issuers: { corp: { issuer: issuer.issuer, audiences: [audience] } },
+    rules: [{ name: 'people', callers: [{ issuer: 'corp', subject: person }], permissions: ['observe'] }],
+  }
+  const environment = { PORT, BROKER_DASHBOARD_CLIENT_ID: dashboardClient, BROKER_DASHBOARD_SCOPE: 'observe' }
+  await world.broker({ after }, { policy, environment })
+  const browser = await startChromium({ after })
+  const origins = [issuer.issuer]
+  const codesExchanged = (): number => issuer.paths().filter(path => path === '/token').length
+  const board = (page: Page) => page.locator('#board').waitFor({ state: 'visible' })
+  const alert = (page: Page, text: string | RegExp) => page.getByRole('alert').getByText(text).waitFor()
+  const start = (page: Page) => {
+    // The issuer's clock is that of the machine.
+    world.clock.advance((Date.now() - world.clock.now()) / 1000)
+    return page.getByRole('button', { name: /^Sign in with localhost:/ }).click()
+  }
+
+  test('shows the dashboard, with one exchange of a code, and closes the window of the issuer', async () => {
+    await visit(
+      browser,
+      url,
+      async ({ page }) => {
+        const before = codesExchanged()
+        await start(page)
+        await board(page)
+        assert.equal(codesExchanged(), before + 1)
+        await until('the window is closed', () => page.context().pages().length === 1)
+        assert.equal(page.url(), url)
+        await page.getByRole('button', { name: 'Sign out' }).click()
+        await page.locator('#sign-in').waitFor()
+      },
+      { origins },
+    )
+  })
+
+  test('says that the person refused, in the words of the issuer as text; the next attempt succeeds', async () => {
+    await visit(
+      browser,
+      url,
+      async ({ page }) => {
+        issuer.behave({ denies: true })
+        await start(page)
+        await alert(page, 'The issuer did not sign you in. access_denied: The person <b>refused</b>.')
+        issuer.behave({})
+        await start(page)
+        await board(page)
+      },
+      { origins },
+    )
+  })
+
+  test("a response with another state is not taken (somebody else's code); the attempt goes on", async () => {
+    await visit(
+      browser,
+      url,
+      async ({ page }) => {
+        const signedIn = Promise.withResolvers<void>()
+        issuer.behave({ waitsFor: signedIn.promise })
+        const before = codesExchanged()
+        await start(page)
+        await alert(page, /^Sign in in the window of the issuer/)
+        const forged = await page.context().newPage()
+        await forged.goto(`${url}#code=stolen&state=forged&iss=${encodeURIComponent(issuer.issuer)}`)
+        await forged.getByText('No dashboard in this browser waits for this sign-in.').waitFor()
+        assert.equal(forged.url(), url, 'the code is not in the address any more')
+        assert.equal(codesExchanged(), before)
+        signedIn.resolve()
+        await board(page)
+        issuer.behave({})
+      },
+      { origins },
+    )
+  })
+
+  test('a response that is replayed is not taken, in the same page and in a new one', async () => {
+    await visit(
+      browser,
+      url,
+      async ({ page }) => {
+        const isReturn = (location = ''): boolean => location.startsWith(`${url}#code=`)
+        const redirect = page.context().waitForEvent('response', reply => isReturn(reply.headers()['location']))
+        await start(page)
+        const { location: response = '' } = (await redirect).headers()
+        await board(page)
+        const exchanged = codesExchanged()
+        for (const isSignedIn of [true, false]) {
+          if (!isSignedIn) await page.getByRole('button', { name: 'Sign out' }).click()
+          const replayed = await page.context().newPage()
+          await replayed.goto(response)
+          await replayed.getByText('No dashboard in this browser waits for this sign-in.').waitFor()
+        }
+        assert.equal(codesExchanged(), exchanged)
+        await page.locator('#sign-in').waitFor()
+      },
+      { origins },
+    )
+  })
+
+  test('a token for another audience is refused by the broker, which says so', async () => {
+    await visit(
+      browser,
+      url,
+      async ({ page }) => {
+        issuer.behave({ audience: 'another-service' })
+        await start(page)
+        await alert(page, /another-service/)
+        assert.equal(await page.locator('#board').isVisible(), false)
+        issuer.behave({})
+      },
+      { origins, expected: [/console: .*401/] },
+    )
+  })
+
+  test('a window that the browser does not open is reported', async () => {
+    await visit(
+      browser,
+      url,
+      async ({ page, evaluate }) => {
+        await evaluate('void (window.open = () => null)')
+        await start(page)
+        await alert(page, /Allow pop-up windows/)
+      },
+      { origins },
+    )
+  })
+
+  test('once the token has expired, the page shows nothing and asks to sign in again', async () => {
+    await visit(
+      browser,
+      url,
+      async ({ page }) => {
+        await start(page)
+        await board(page)
+        world.clock.advance(3600)
+        await alert(page, /expired/)
+        await alert(page, /^Sign in again/)
+        assert.equal(await page.locator('#board').isVisible(), false)
+        assert.deepEqual(new Set(await page.locator('#failures, #decisions, #facts').allTextContents()), new Set(['']))
+      },
+      { origins, expected: [/console: .*401/] },
+    )
+  })
+})
