@@ -52,7 +52,7 @@ export async function readRoutes(): Promise<readonly Route[]> {
 }
 
 function addRoutes(app: FastifyInstance, _options: object, registered: () => void): void {
-  const tokenService = { authenticate: never, issue: never }
+  const tokenService = { authenticate: never, authenticateOperator: never, issue: never }
   const adds: readonly ((scope: FastifyInstance) => void)[] = [
     ...tokenEndpoints().map(endpoint => (scope: FastifyInstance) => addTokenEndpoint(scope, tokenService, endpoint)),
     scope => {

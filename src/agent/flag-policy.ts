@@ -40,6 +40,7 @@ export function policyOfFlags(tenant: string): Policy {
     denials: [],
     rules,
     namedClaims: new Map(),
+    delegatedIssuers: new Set(),
     index: indexOf(rules),
     warnings: [],
     hints: [],

@@ -1,4 +1,4 @@
-import { asBrokerError, type LimitFacts } from '../errors.ts'
+import { asBrokerError, BrokerError, type LimitFacts } from '../errors.ts'
 import type { Authenticate, Caller, GetCertificate } from './authentication/authenticate.ts'
 import type { Credential } from './authentication/credential.ts'
 import type { TokenCache } from './tokens/cache.ts'
@@ -30,6 +30,11 @@ export interface TokenService {
     request: RequestFacts,
     getCertificate?: GetCertificate,
   ) => Caller | Promise<Caller>
+  /**
+   * Authenticates for an operations endpoint: as {@link authenticate}, but also users by delegated tokens, if a rule of the
+   * policy lists these of the issuer. A user can have permissions, and never gets a token.
+   */
+  readonly authenticateOperator: TokenService['authenticate']
   /** Throws `not_permitted`, `identity_unavailable` or `rate_limited`; rejects with the errors of {@link TokenCache.get}. */
   readonly issue: (caller: Caller, tokenRequest: TokenRequest, request: RequestFacts) => Issued | Promise<Issued>
 }
@@ -55,8 +60,9 @@ export function createTokenService(
     return { grant, served, limit }
   }
 
-  return {
-    authenticate(credential, request, getCertificate) {
+  const authenticateAs =
+    (accept: (caller: Caller) => Caller): TokenService['authenticate'] =>
+    (credential, request, getCertificate) => {
       const reject = (thrown: unknown): never => {
         const error = asBrokerError(thrown)
         events.unauthenticated(request, error)
@@ -65,11 +71,15 @@ export function createTokenService(
       try {
         // Who is the caller?
         const caller = authenticate(credential, getCertificate, request.address)
-        return caller instanceof Promise ? caller.catch(reject) : caller
+        return caller instanceof Promise ? caller.then(accept).catch(reject) : accept(caller)
       } catch (thrown) {
         return reject(thrown)
       }
-    },
+    }
+
+  return {
+    authenticate: authenticateAs(requireApplication),
+    authenticateOperator: authenticateAs(caller => caller),
 
     issue(caller, tokenRequest, request) {
       let grant: Grant | undefined
@@ -95,4 +105,11 @@ export function createTokenService(
       return served instanceof Promise ? served.then(issued, refuse) : issued(served)
     },
   }
+}
+
+/** Tokens are issued to applications only, whatever the policy says about a user. */
+function requireApplication(caller: Caller): Caller {
+  if (caller.kind !== 'jwt' || caller.user === undefined) return caller
+  const detail = 'A delegated token (scp) acts for a user; tokens are issued to applications only.'
+  throw new BrokerError('invalid_token', detail, { reason: 'delegated' })
 }

@@ -62,13 +62,13 @@ export const requestReasons = {
     subject: reason(caller, '`sub` is missing', 'use an issuer that sets it'),
     claims: reason(
       caller,
-      '`sub` is empty or not a text, or an Entra token names no application (`azp`, `appid`), such as an ID token',
+      '`sub` is empty or not a text, or an Entra token names no application (`azp`, `appid`), such as an ID token, or a delegated one has no `oid` or says that it is an application token',
       'send the access token of an application',
     ),
     delegated: reason(
       caller,
-      'the token of Entra has `scp`: it acts for a user',
-      'the caller must get a token for itself (client credentials, managed identity)',
+      'the token of Entra has `scp` or an `idtyp` that is not `app`: it acts for a user. No rule lists delegated tokens of its issuer, the request is for a token, or the token has no scope',
+      'the caller must get a token for itself (client credentials, managed identity); for permissions, see callers.md',
     ),
     confirmation: reason(
       caller,

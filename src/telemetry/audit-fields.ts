@@ -46,13 +46,20 @@ export const callerFieldNames = {
   secret: [],
 } as const satisfies Readonly<Record<Caller['kind'], readonly string[]>>
 
+/** The further fields under `caller` of a delegated token: its user, and the application that requested it. */
+export const userFieldNames = ['oid', 'client_id'] as const
+
 /** The fields under `caller` that are only there where a text is not written as it is. */
 export const callerHashFieldNames = { jwt: 'subject_sha256', certificate: 'name_sha256' } as const
 
 type CallerFields = {
   readonly [Kind in Caller['kind']]: { readonly kind: Kind } & Readonly<
     Record<(typeof callerFieldNames)[Kind][number], string>
-  > & { readonly [Name in (typeof callerHashFieldNames)[keyof typeof callerHashFieldNames]]?: string }
+  > & {
+      readonly [
+        Name in (typeof callerHashFieldNames)[keyof typeof callerHashFieldNames] | (typeof userFieldNames)[number]
+      ]?: string
+    }
 }[Caller['kind']]
 
 /**
@@ -80,9 +87,15 @@ export function callerFields(caller: Caller, scrub: Scrub): CallerFields {
     return { kind: caller.kind, name: shown, fingerprint: caller.fingerprint.slice(0, 32), ...hash }
   }
   if (caller.kind === 'secret') return { kind: caller.kind }
-  const { kind, issuer, subject } = caller
+  const { kind, issuer, subject, user } = caller
   const { shown, sha256 } = callerText(subject, scrub)
-  return { kind, issuer, subject: shown, ...(sha256 !== undefined && { subject_sha256: sha256 }) }
+  return {
+    kind,
+    issuer,
+    subject: shown,
+    ...(sha256 !== undefined && { subject_sha256: sha256 }),
+    ...(user && { oid: user.oid, client_id: redactCredentials(user.clientId).slice(0, maxSubjectLength) }),
+  }
 }
 
 /** What was requested, as the caller wrote it: the policy may not define it. */

@@ -6,7 +6,12 @@ import { after, describe, type TestContext, test } from 'node:test'
 import type { Json } from '../../emulator/jws.ts'
 import { graph, policyOf, send, startWorld, type TestBroker, until } from '../support/broker.ts'
 import { MemoryStore } from '../support/memory-second-level.ts'
-import { auditEvents, callerFieldNames, callerHashFieldNames } from '../../src/telemetry/audit-fields.ts'
+import {
+  auditEvents,
+  callerFieldNames,
+  callerHashFieldNames,
+  userFieldNames,
+} from '../../src/telemetry/audit-fields.ts'
 import { sectionOf } from './tables.ts'
 import { read } from '../support/sources.ts'
 
@@ -128,7 +133,10 @@ describe('docs/audit.md', () => {
     // Only an agent has the last one.
     const { secret: _, ...ofBroker } = callerFieldNames
     const hashes: Readonly<Record<string, string>> = callerHashFieldNames
-    const inSources = Object.entries(ofBroker).map(([kind, names]) => [kind, [...names, hashes[kind] ?? []].flat()])
+    const inSources = Object.entries(ofBroker).map(([kind, names]) => {
+      const ofUsers = kind === 'jwt' ? userFieldNames : []
+      return [kind, [...names, hashes[kind] ?? [], ...ofUsers].flat()]
+    })
     assert.deepEqual(listed, inSources)
   })
 

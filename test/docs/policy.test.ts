@@ -99,10 +99,10 @@ describe('docs/policy.md: the files', () => {
     assert.deepEqual(parsePolicy(files.get('policy.yaml') ?? '').warnings, [])
   })
 
-  test('the complete policy shows every key except five', () => {
+  test('the complete policy shows every key except six', () => {
     const text = files.get('policy.yaml') ?? ''
     const absent = [...keysIn(policySchema)].filter(key => !new RegExp(`\\b${key}:`).test(text))
-    assert.deepEqual(absent.toSorted(), ['caFile', 'jwksTokenFile', 'jwksUri', 'next', 'requestLimit'])
+    assert.deepEqual(absent.toSorted(), ['caFile', 'delegated', 'jwksTokenFile', 'jwksUri', 'next', 'requestLimit'])
   })
 })
 

@@ -1,3 +1,5 @@
+import type { ReasonOf } from '../../errors.ts'
+
 /** A client secret (RFC 6749 §2.3.1). Only an API key of the policy is accepted as one. */
 export interface ClientSecret {
   readonly clientSecret: string
@@ -9,3 +11,6 @@ export type Credential = string | ClientSecret
 /** The text of a credential, as the client sent it. */
 export const textOf = (credential: Credential): string =>
   typeof credential === 'string' ? credential : credential.clientSecret
+
+/** Why a token is refused: the reason, and the detail for the caller. */
+export type Refusal = readonly [reason: ReasonOf<'invalid_token'>, detail: string]

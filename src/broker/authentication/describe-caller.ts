@@ -1,6 +1,8 @@
 import type { JWTPayload } from 'jose'
 import type { CallerFacts, JwtFacts } from '../policy/caller-facts.ts'
 import { isUriPattern } from '../policy/caller-matcher.ts'
+import { isEntraIssuer } from '../lib/identifiers.ts'
+import { userOf } from './entra-users.ts'
 import { reasonsToRefuse } from './jwt-refusals.ts'
 import { quoted } from '../lib/text/quoted.ts'
 import type { Policy } from '../policy/model.ts'
@@ -21,8 +23,9 @@ export function describeClaims(policy: Policy, claims: JWTPayload, now: number):
   const settings = policy.issuers.find(({ issuer }) => issuer === claims.iss)
   if (typeof claims.iss !== 'string') throw new Error('the claims have no issuer (iss)')
   if (!settings) throw new Error(`no issuer of the policy is ${quoted(claims.iss)} (iss)`)
-  const facts: JwtFacts = { kind: 'jwt', issuer: settings.name, subject: String(claims.sub), claims }
-  return { facts, refusals: reasonsToRefuse(claims, settings, now) }
+  const user = isEntraIssuer(claims.iss) ? userOf(claims) : undefined
+  const facts: JwtFacts = { kind: 'jwt', issuer: settings.name, subject: String(claims.sub), claims, user }
+  return { facts, refusals: reasonsToRefuse(claims, settings, now, policy.delegatedIssuers.has(settings.name)) }
 }
 
 /**

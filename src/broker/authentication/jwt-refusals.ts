@@ -1,10 +1,9 @@
 import { errors, type JWTPayload } from 'jose'
-import { asBrokerError, BrokerError, type ReasonOf } from '../../errors.ts'
+import { asBrokerError, BrokerError } from '../../errors.ts'
 import { isEntraIssuer } from '../lib/identifiers.ts'
+import type { Refusal } from './credential.ts'
 import { receivedClaims } from './compact-jws.ts'
-
-/** Why a token is refused: the reason, and the detail for the caller. */
-type Refusal = readonly [reason: ReasonOf<'invalid_token'>, detail: string]
+import { entraRefusal } from './entra-users.ts'
 
 /** The number of seconds by which clocks may differ. */
 export const clockToleranceSeconds = 30
@@ -26,21 +25,6 @@ export function expiryRefusal(exp: number, now: number): Refusal | undefined {
     'expiry',
     `The token's expiry (exp) is more than ${maxLifetimeDays} days ahead. It counts seconds, not milliseconds.`,
   ]
-}
-
-/**
- * Why a token of Entra is refused although its signature is valid; `undefined` if it is an application token. Entra signs
- * delegated tokens and ID tokens with the same keys and the same `typ` as application tokens
- * (https://learn.microsoft.com/entra/identity-platform/access-token-claims-reference).
- */
-export function entraRefusal(payload: JWTPayload): Refusal | undefined {
-  if (typeof payload['azp'] !== 'string' && typeof payload['appid'] !== 'string') {
-    return ['claims', 'A token of Entra must name the calling application (azp or appid): an ID token does not.']
-  }
-  if (payload['scp'] !== undefined) {
-    return ['delegated', 'A delegated token (scp) acts for a user; only application tokens are accepted.']
-  }
-  return undefined
 }
 
 /**
@@ -67,15 +51,17 @@ export function earlyRefusal(
  * It decides nothing: `verifyJwt` does.
  *
  * @param now milliseconds since 1970
+ * @param admitsUsers whether delegated tokens of the issuer are accepted anywhere
  */
 export function reasonsToRefuse(
   payload: JWTPayload,
   { issuer, audiences }: { readonly issuer: string; readonly audiences: readonly string[] },
   now: number,
+  admitsUsers = false,
 ): readonly string[] {
   const { aud, exp, nbf, sub } = payload
   const seconds = now / 1000
-  const entra = isEntraIssuer(issuer) ? entraRefusal(payload)?.[1] : undefined
+  const entra = isEntraIssuer(issuer) ? entraRefusal(payload, admitsUsers)?.[1] : undefined
   return [
     ...([aud].flat().some(each => each !== undefined && audiences.includes(each)) ? [] : [audienceRefusal(payload)[1]]),
     typeof exp === 'number' ? expiryRefusal(exp, now)?.[1] : claimRefusals['exp']?.[1],

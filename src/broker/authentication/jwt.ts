@@ -1,18 +1,12 @@
 import { hash } from 'node:crypto'
 import { errors, jwtVerify, type JWTPayload } from 'jose'
 import { BrokerError, type ReasonOf } from '../../errors.ts'
-import type { JwtFacts } from '../policy/caller-facts.ts'
+import type { JwtFacts, UserFacts } from '../policy/caller-facts.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { PublishedKeys, Jwks } from './jwks.ts'
 import { isEntraIssuer } from '../lib/identifiers.ts'
-import {
-  asRefusal,
-  clockToleranceSeconds,
-  earlyRefusal,
-  entraRefusal,
-  expiryRefusal,
-  issuerRefusal,
-} from './jwt-refusals.ts'
+import { asRefusal, clockToleranceSeconds, earlyRefusal, expiryRefusal, issuerRefusal } from './jwt-refusals.ts'
+import { entraRefusal, userOf } from './entra-users.ts'
 import { membersOf } from '../lib/json-members.ts'
 import { decodeUnverified, type UnverifiedJwt } from './compact-jws.ts'
 import { keepNamed, noNames } from '../policy/file/named-claims.ts'
@@ -55,6 +49,9 @@ const maxCandidateKeys = 4
 /** A longer subject is hashed in the caller's id. */
 const maxSubjectLength = 200
 
+/** The user must not be forgotten: without one, a caller is an application. */
+type VerifiedFacts = Omit<JwtFacts, 'kind' | 'user'> & { readonly user: UserFacts | undefined }
+
 /** A caller with a JWT. Only this file creates one, from a token that was verified. */
 class AuthenticatedJwt implements JwtFacts {
   readonly kind = 'jwt'
@@ -62,15 +59,17 @@ class AuthenticatedJwt implements JwtFacts {
   readonly issuer: string
   readonly subject: string
   readonly claims: JwtFacts['claims']
+  readonly user: UserFacts | undefined
   readonly policy: Policy
   /** Makes the type nominal: an object with the same fields is not a caller. */
   protected readonly verified = true
 
-  constructor(issuer: string, subject: string, claims: JwtFacts['claims'], policy: Policy) {
+  constructor({ issuer, subject, claims, user }: VerifiedFacts, policy: Policy) {
     this.id = idOf(issuer, subject)
     this.issuer = issuer
     this.subject = subject
     this.claims = claims
+    this.user = user
     this.policy = policy
     Object.freeze(this)
   }
@@ -125,11 +124,14 @@ export async function verifyJwt(
   if (iat !== undefined && iat > clock.now() / 1000 + clockToleranceSeconds) {
     throw refusal('not_yet_valid', 'The token was issued in the future (iat).')
   }
-  const refused = expiryRefusal(exp, clock.now()) ?? (isEntraIssuer(issuer.issuer) ? entraRefusal(payload) : undefined)
+  const isEntra = isEntraIssuer(issuer.issuer)
+  const admitsUsers = policy.delegatedIssuers.has(issuer.name)
+  const refused = expiryRefusal(exp, clock.now()) ?? (isEntra ? entraRefusal(payload, admitsUsers) : undefined)
   if (refused) throw refusal(...refused)
   const boundTo = payload['cnf'] === undefined ? undefined : fingerprintIn(payload['cnf'])
   const claims = keepNamed(payload, policy.namedClaims.get(issuer.name) ?? noNames)
-  const caller = new AuthenticatedJwt(issuer.name, sub, claims, policy)
+  const user = isEntra ? userOf(payload) : undefined
+  const caller = new AuthenticatedJwt({ issuer: issuer.name, subject: sub, claims, user }, policy)
   return { caller, issuer, keys, expiresAt: exp * 1000, boundTo }
 }
 

@@ -49,8 +49,9 @@ function describe(caller: CallerFacts): string {
   return `a client certificate with the SAN ${shown.join(', ')}${more}`
 }
 
-function describeToken({ issuer, subject, claims }: JwtFacts): string {
+function describeToken({ issuer, subject, claims, user }: JwtFacts): string {
   const clientId = claims['azp'] ?? claims['appid']
   const client = typeof clientId === 'string' ? `, client id ${quoted(clientId)}` : ''
-  return `the subject ${quoted(subject)} of the issuer ${quoted(issuer)}${client}`
+  const whose = user ? `the user ${quoted(user.oid)} (oid, by a delegated token), ` : ''
+  return `${whose}the subject ${quoted(subject)} of the issuer ${quoted(issuer)}${client}`
 }

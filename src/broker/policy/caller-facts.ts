@@ -12,6 +12,18 @@ export interface JwtFacts {
   readonly subject: string
   /** The claims of the token. Of an authenticated caller, only those that its policy names (`keepNamed`). */
   readonly claims: Readonly<Record<string, unknown>>
+  /** The user for whom a delegated token of Entra acts; `undefined` if the token is an application's own. */
+  readonly user?: UserFacts | undefined
+}
+
+/** The user of a delegated token. No rule matches both a user and an application. */
+export interface UserFacts {
+  /** The object id in the tenant of the issuer: a GUID in lower case. */
+  readonly oid: string
+  /** The client id of the application that requested the token (`azp`, `appid`). */
+  readonly clientId: string
+  /** Whether the token says that the user is a guest of the tenant. */
+  readonly isGuest: boolean
 }
 
 /** The facts of a caller with one of the policy's API keys. */

@@ -1,4 +1,4 @@
-import type { CallerFacts, CertificateFacts, JwtFacts } from './caller-facts.ts'
+import type { CallerFacts, CertificateFacts, JwtFacts, UserFacts } from './caller-facts.ts'
 import {
   claimMatcher,
   claimPath,
@@ -29,19 +29,36 @@ interface ClaimMatcher {
   readonly matches: Matcher
 }
 
-/** How the subject and the claims of a token are compared. */
+/** How the user, the subject and the claims of a token are compared. */
 interface Comparison {
+  readonly user: (text: CallerText) => (user: UserFacts | undefined) => boolean
   readonly subject: (expected: string) => Matcher
   readonly claim: (expected: string | number | boolean) => Matcher
 }
 
-/** Compiles a caller of a rule of a valid policy file. */
+/**
+ * Compiles a caller of a rule of a valid policy file. With `delegated` it matches users only, without it applications only.
+ * A guest of the tenant must be named by `oid`: guests get into groups and roles in more ways than others.
+ */
 export const compileCaller = (text: CallerText): CallerMatcher =>
-  compile(text, { subject: textMatcher, claim: claimMatcher })
+  compile(text, { user: userMatcher, subject: textMatcher, claim: claimMatcher })
+
+const userMatcher: Comparison['user'] = text => {
+  if (text.delegated === undefined) return user => user === undefined
+  const admitsGuests = namesOid(text)
+  return user => user !== undefined && (admitsGuests || !user.isGuest)
+}
+
+const namesOid = ({ claims }: CallerText): boolean =>
+  Object.keys(claims ?? {}).some(name => claimPath(name)?.join('/') === 'oid')
+
+/** In a denial, a caller without `delegated` is an application or a user. */
+const deniedUserMatcher: Comparison['user'] = text =>
+  text.delegated === undefined ? () => true : user => user !== undefined
 
 /** Compiles a caller of a denial. It matches in case of doubt, such as a number where the token has its digits as a text. */
 export const compileDeniedCaller = (text: CallerText): CallerMatcher =>
-  compile(text, { subject: deniedTextMatcher, claim: deniedClaimMatcher })
+  compile(text, { user: deniedUserMatcher, subject: deniedTextMatcher, claim: deniedClaimMatcher })
 
 function compile(text: CallerText, comparison: Comparison): CallerMatcher {
   if (text.apiKey !== undefined) return keyMatcher(text.apiKey)
@@ -79,12 +96,14 @@ function sanMatcher(san: string): CallerMatcher {
 }
 
 function jwtMatcher(issuer: string, text: CallerText, comparison: Comparison): CallerMatcher {
+  const isKind = comparison.user(text)
   const subject = text.subject === undefined ? undefined : comparison.subject(text.subject)
   const claims: readonly ClaimMatcher[] = Object.entries(text.claims ?? {}).map(([name, expected]) => {
     return { name, path: claimPath(name) ?? [], expected, matches: comparison.claim(expected) }
   })
   const matches = (caller: JwtFacts): boolean =>
     caller.issuer === issuer &&
+    isKind(caller.user) &&
     (subject?.(caller.subject) ?? true) &&
     claims.every(claim => claim.matches(valueAt(caller.claims, claim.path)))
   return {
@@ -95,8 +114,10 @@ function jwtMatcher(issuer: string, text: CallerText, comparison: Comparison): C
 }
 
 /** Why a caller of a rule does not match. Denials are not explained caller by caller. */
-function jwtMismatch(caller: JwtFacts, issuer: string, { subject }: CallerText, claims: readonly ClaimMatcher[]) {
+function jwtMismatch(caller: JwtFacts, issuer: string, text: CallerText, claims: readonly ClaimMatcher[]) {
+  const { subject } = text
   if (caller.issuer !== issuer) return `the issuer is "${caller.issuer}", not "${issuer}"`
+  if (!userMatcher(text)(caller.user)) return userMismatch(caller.user, text)
   if (subject !== undefined && !textMatcher(subject)(caller.subject)) {
     return `the subject is ${quoted(caller.subject)}, not "${subject}"`
   }
@@ -105,4 +126,11 @@ function jwtMismatch(caller: JwtFacts, issuer: string, { subject }: CallerText, 
   const value = valueAt(caller.claims, failed.path)
   const is = value === undefined ? 'is absent' : `is ${JSON.stringify(value)}`
   return `the claim "${failed.name}" ${is}, not ${JSON.stringify(failed.expected)}`
+}
+
+function userMismatch(user: UserFacts | undefined, { delegated }: CallerText): string {
+  if (user === undefined) return "the token is an application's own, not a delegated one"
+  return delegated
+    ? 'the user is a guest, whom only a rule with the claim "oid" matches'
+    : 'the token is a delegated one'
 }

@@ -123,6 +123,8 @@ export interface Policy {
   readonly rules: readonly Rule[]
   /** The claims that rules and denials name, by the issuer's name. Of a caller's token, no others are kept. */
   readonly namedClaims: ReadonlyMap<string, ClaimNames>
+  /** The names of the issuers whose delegated tokens a rule lists. Of others, no delegated token is accepted. */
+  readonly delegatedIssuers: ReadonlySet<string>
   /** The rules and denials by tenant and caller. */
   readonly index: PolicyIndex
   /** What is valid but probably a mistake. */

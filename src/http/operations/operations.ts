@@ -17,7 +17,7 @@ import { decisionQuery, entryQuery, failureQuery } from '../schemas/requests.ts'
 
 /** What the operations endpoints need. */
 export interface Operations extends HealthFacts {
-  readonly tokenService: Pick<TokenService, 'authenticate'>
+  readonly tokenService: Pick<TokenService, 'authenticateOperator'>
   readonly authorizeOperation: AuthorizeOperation
   readonly cache: CacheInspector
   /** The last requests that were denied or failed. */
@@ -116,7 +116,8 @@ type Handler = (request: FastifyRequest, reply: FastifyReply) => FastifyReply | 
 const routeAdder =
   (app: FastifyInstance, { tokenService, authorizeOperation }: Operations) =>
   (url: string, endpoint: OtherEndpoint, guarded: boolean, schema: FastifySchema, handler: Handler): void => {
-    const options = guarded ? { onRequest: authenticateFor({ endpoint, tokenService }) } : {}
+    const operators = { authenticate: tokenService.authenticateOperator }
+    const options = guarded ? { onRequest: authenticateFor({ endpoint, tokenService: operators }) } : {}
     app.get(url, { ...options, schema, config: { endpoint } }, (request, reply) => {
       if (guarded) {
         const { caller, facts } = authenticated(request)

@@ -21,7 +21,7 @@ const errors = [...routeErrors, ...callerErrors, 'not_permitted', 'invalid_tenan
 
 /** What `DELETE /tokens` needs. */
 export interface Purge {
-  readonly tokenService: Pick<TokenService, 'authenticate'>
+  readonly tokenService: Pick<TokenService, 'authenticateOperator'>
   readonly authorizeOperation: AuthorizeOperation
   /** The active policy. */
   readonly policy: () => { readonly policy: Policy }
@@ -42,7 +42,7 @@ export function addPurge(
   app.delete('/tokens', {
     schema: { operationId: 'purgeTokens', querystring: purgeQuery, response: problems(...errors) },
     config: { endpoint },
-    onRequest: authenticateFor({ endpoint, tokenService }),
+    onRequest: authenticateFor({ endpoint, tokenService: { authenticate: tokenService.authenticateOperator } }),
     handler: async (request, reply) => {
       const { caller, facts } = authenticated(request)
       authorizeOperation(caller, 'purge', facts)

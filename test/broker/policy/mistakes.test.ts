@@ -35,7 +35,7 @@ describe('a typical mistake is reported with its place, and with what to write i
       'a misspelt key in braces',
       'rules: [{ name: a, callers: [{ sub: b }] }]\n',
       'rules[0].callers[0].sub (line 1, column 32)',
-      'unknown key; allowed keys: issuer, subject, claims, san, apiKey',
+      'unknown key; allowed keys: issuer, subject, claims, delegated, san, apiKey',
     ],
     [
       'no application',

@@ -28,6 +28,8 @@ export class PolicyCompiler {
   #index = new EntryIndex()
   #applications: ReadonlyMap<string, string> = new Map()
   /** The names of issuers and API keys that rules refer to. */
+  /** The issuers whose delegated tokens rules list. */
+  readonly #delegated = new Set<string>()
   readonly #used = { issuers: new Set<string | undefined>(), apiKeys: new Set<string | undefined>() }
   #rest: RestText = { applications: {} }
   #claims = new NamedClaims([])
@@ -51,6 +53,7 @@ export class PolicyCompiler {
       for (const caller of text.callers) {
         this.#used.issuers.add(caller.issuer)
         this.#used.apiKeys.add(caller.apiKey)
+        if (caller.delegated && caller.issuer !== undefined) this.#delegated.add(caller.issuer)
         this.#claims.add(caller)
       }
     }
@@ -73,6 +76,7 @@ export class PolicyCompiler {
       denials: Object.freeze(denials),
       rules: Object.freeze(this.#rules),
       namedClaims: this.#claims.byIssuer,
+      delegatedIssuers: this.#delegated,
       index: this.#index,
       warnings: Object.freeze(this.#warnings()),
       hints: Object.freeze(this.#scopes.hints()),

@@ -46,10 +46,11 @@ const caller = Type.Object(
         description: 'a mapping of claims to the values that they must have, with at least one',
       }),
     ),
+    delegated: Type.Optional(Type.Unsafe<true>({ const: true, description: 'true, or absent' })),
     san: Type.Optional(text),
     apiKey: Type.Optional(text),
   },
-  { ...closed, description: 'a caller: { issuer, subject and/or claims }, { san } or { apiKey }' },
+  { ...closed, description: 'a caller: { issuer, subject and/or claims, delegated }, { san } or { apiKey }' },
 )
 
 const issuer = Type.Object(

@@ -1,13 +1,12 @@
 import type { ConfigurationError } from '../../../errors.ts'
-import { commonClaims, distinguishesCallers } from './common-claims.ts'
-import { claimPath, patternError } from '../patterns.ts'
+import { callerCheckOf, type CallerCheck } from './caller-entries.ts'
 import { comparable, guidsIn, isExchange, isName, isSharedTenant, resourceOf } from '../../lib/identifiers.ts'
 import { isLoopback } from '../../lib/origin.ts'
 import { validateKeys } from './api-key-entries.ts'
 import type { Policy } from '../model.ts'
 import { referenceCheckOf, type ReferenceCheck } from './references.ts'
 import { deniedScopeCheckOf, grantedScopeCheckOf, validateScopeNames, type ScopeCheck } from './scope-entries.ts'
-import type { CallerText, SchemaError, IssuerText, Path, PolicyText, RuleText } from './schema.ts'
+import type { SchemaError, IssuerText, Path, PolicyText, RuleText } from './schema.ts'
 
 /**
  * All errors of a policy file that has the right shape: names that are not defined, callers that do not distinguish
@@ -15,6 +14,7 @@ import type { CallerText, SchemaError, IssuerText, Path, PolicyText, RuleText } 
  */
 export function validatePolicy(policy: PolicyText): readonly SchemaError[] {
   const checkReference = referenceCheckOf(policy)
+  const checkCaller = callerCheckOf(policy, checkReference)
   const checkDenied = deniedScopeCheckOf(checkReference)
   const checkGranted = grantedScopeCheckOf(policy, checkReference)
   return [
@@ -26,14 +26,16 @@ export function validatePolicy(policy: PolicyText): readonly SchemaError[] {
       const at: Path = ['deny', index]
       return [
         ...(denial.callers ?? []).flatMap((caller, nth) =>
-          validateCaller(checkReference, caller, [...at, 'callers', nth], false),
+          checkCaller(caller, { at: [...at, 'callers', nth], isOfRule: false, grantsTokens: false }),
         ),
         ...validateTargets(checkReference, denial.tenants ?? [], denial.applications ?? [], at),
         ...(denial.scopes ?? []).flatMap((scope, nth) => checkDenied(scope, [...at, 'scopes', nth])),
       ]
     }),
     ...validateRuleNames(policy.rules),
-    ...policy.rules.flatMap((rule, index) => validateRule(checkGranted, checkReference, rule, ['rules', index])),
+    ...policy.rules.flatMap((rule, index) =>
+      validateRule({ checkScope: checkGranted, checkCaller, checkReference }, rule, ['rules', index]),
+    ),
   ]
 }
 
@@ -113,9 +115,14 @@ function validateRuleNames(rules: readonly RuleText[]): readonly SchemaError[] {
   })
 }
 
+interface RuleChecks {
+  readonly checkScope: ScopeCheck
+  readonly checkCaller: CallerCheck
+  readonly checkReference: ReferenceCheck
+}
+
 function validateRule(
-  checkScope: ScopeCheck,
-  checkReference: ReferenceCheck,
+  { checkScope, checkCaller, checkReference }: RuleChecks,
   rule: RuleText,
   at: Path,
 ): readonly SchemaError[] {
@@ -130,51 +137,12 @@ function validateRule(
   const tenants = typeof rule.tenants === 'object' ? rule.tenants : []
   return [
     ...errors,
-    ...rule.callers.flatMap((caller, nth) => validateCaller(checkReference, caller, [...at, 'callers', nth], true)),
+    ...rule.callers.flatMap((caller, nth) =>
+      checkCaller(caller, { at: [...at, 'callers', nth], isOfRule: true, grantsTokens }),
+    ),
     ...validateTargets(checkReference, tenants, rule.applications ?? (grantsTokens ? ['default'] : []), at),
     ...(rule.scopes ?? []).flatMap((scope, nth) => checkScope(scope, [...at, 'scopes', nth])),
   ]
-}
-
-/** @param isOfRule whether a rule grants something to the caller, so that it must not match every token of an issuer */
-function validateCaller(
-  checkReference: ReferenceCheck,
-  caller: CallerText,
-  at: Path,
-  isOfRule: boolean,
-): readonly SchemaError[] {
-  const kinds = [caller.issuer, caller.san, caller.apiKey].filter(kind => kind !== undefined)
-  if (kinds.length !== 1) return [{ at, what: 'must have exactly one of issuer, san, apiKey' }]
-  const errors: SchemaError[] = []
-  if (caller.issuer === undefined && (caller.subject !== undefined || caller.claims !== undefined)) {
-    errors.push({ at, what: 'must not have subject or claims without issuer' })
-  }
-  for (const [key, section] of [
-    ['issuer', 'issuers'],
-    ['apiKey', 'apiKeys'],
-  ] as const) {
-    const what = caller[key] === undefined ? undefined : checkReference(section, caller[key])
-    if (what !== undefined) errors.push({ at: [...at, key], what })
-  }
-  for (const key of ['subject', 'san'] as const) {
-    const what = caller[key] === undefined ? undefined : patternError(caller[key])
-    if (what !== undefined) errors.push({ at: [...at, key], what })
-  }
-  errors.push(...validateClaims(caller, at))
-  if (isOfRule && caller.issuer !== undefined && !distinguishesCallers(caller)) {
-    const what = 'would match every token of the issuer: add a subject, or a claim other than'
-    errors.push({ at, what: `${what} ${commonClaims.join(', ')}` })
-  }
-  return errors
-}
-
-function validateClaims(caller: CallerText, at: Path): readonly SchemaError[] {
-  return Object.entries(caller.claims ?? {}).flatMap(([name, expected]) => {
-    const here: Path = [...at, 'claims', name]
-    if (!claimPath(name)) return [{ at: here, what: 'must be the name of a claim, or a JSON pointer (RFC 6901)' }]
-    const what = typeof expected === 'string' ? patternError(expected) : undefined
-    return what === undefined ? [] : [{ at: here, what }]
-  })
 }
 
 function validateTargets(
