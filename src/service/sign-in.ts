@@ -8,7 +8,7 @@ import type { Egress } from '../outbound/network/egress.ts'
 import type { Logs } from '../telemetry/log.ts'
 
 /** The log message while the issuer's metadata cannot be read. */
-export const signInUnavailable = 'nobody can sign in to the dashboard with the issuer: its metadata cannot be read'
+export const signInUnavailable = 'people cannot sign in to the dashboard with the issuer: its metadata cannot be read'
 
 /**
  * The error of a policy in which the dashboard's issuer is not clear; none if it is. It prevents a start only: a policy that

@@ -4,8 +4,9 @@ import type { Page } from 'playwright-core'
 import { startWorld, until } from '../support/broker.ts'
 import { freePort } from '../support/ports.ts'
 import { audience, dashboardClient, person, startIssuer } from '../support/sign-in-issuer.ts'
+import { findingsOf, overflowOf } from './accessibility.ts'
 import { startChromium, withBrowser } from './chromium.ts'
-import { visit } from './visit.ts'
+import { visit, type Visit } from './visit.ts'
 
 /** Signing in to the dashboard with a real authorization server, `oidc-provider`, in a real browser. */
 describe('sign-in with the issuer', withBrowser, async () => {
@@ -65,7 +66,7 @@ describe('sign-in with the issuer', withBrowser, async () => {
     )
   })
 
-  test("a response with another state is not taken (somebody else's code); the attempt goes on", async () => {
+  test("a response with another state is not taken (another person's code); the attempt goes on", async () => {
     await visit(
       browser,
       url,
@@ -135,6 +136,42 @@ describe('sign-in with the issuer', withBrowser, async () => {
         await evaluate('void (window.open = () => null)')
         await start(page)
         await alert(page, /Allow pop-up windows/)
+      },
+      { origins },
+    )
+  })
+
+  for (const theme of ['light', 'dark'] as const)
+    test(`axe-core has no finding on the button and in the window that comes back, ${theme}, 360 px wide`, async () => {
+      const options = { theme, width: 360, bypassCSP: true }
+      const check = async (visited: Visit): Promise<void> => {
+        assert.deepEqual(await findingsOf(visited), [])
+        assert.equal(await overflowOf(visited), 0)
+      }
+      const onButton = async (visited: Visit): Promise<void> => {
+        await visited.page.getByRole('button', { name: /^Sign in with localhost:/, disabled: false }).waitFor()
+        await check(visited)
+      }
+      const inWindow = async (visited: Visit): Promise<void> => {
+        await visited.page.getByText('No dashboard in this browser waits for this sign-in.').waitFor()
+        await check(visited)
+      }
+      await visit(browser, url, onButton, options)
+      await visit(browser, `${url}#state=unknown&error=access_denied`, inWindow, options)
+    })
+
+  test('the keyboard alone is enough to sign in', async () => {
+    await visit(
+      browser,
+      url,
+      async ({ page, evaluate }) => {
+        await page.getByRole('button', { name: /^Sign in with localhost:/, disabled: false }).waitFor()
+        world.clock.advance((Date.now() - world.clock.now()) / 1000)
+        // The field for a credential has the focus; the button is before it.
+        await page.keyboard.press('Shift+Tab')
+        assert.equal(await evaluate('document.activeElement.id'), 'issuer-button')
+        await page.keyboard.press('Enter')
+        await board(page)
       },
       { origins },
     )

@@ -1,5 +1,5 @@
 /**
- * How the window in which the issuer signed somebody in gives its response to the page that opened it. The two do not
+ * How the window in which a person signed in gives the issuer's response to the page that opened it. The two do not
  * know each other: the page's Cross-Origin-Opener-Policy separates it from the issuer's pages. Only pages of this origin
  * are on the channel, and each page takes nothing but a response with its own `state`.
  */

@@ -8,7 +8,7 @@ import { awaitResponse } from './channel.js'
 import { SignInError, startAttempt } from './flow.js'
 import { readSettings } from './settings.js'
 
-/** Milliseconds after which an attempt that nobody has finished is forgotten. */
+/** Milliseconds after which an attempt without a response is forgotten. */
 const attemptMs = 600_000
 
 /**
