@@ -18,6 +18,8 @@ export interface Tenant {
   readonly decided: Map<string, boolean>
   readonly disabled: readonly string[]
   readonly unassigned: readonly string[]
+  /** The origin of Entra for this tenant; `undefined` if it is the emulator's. */
+  readonly cloud: string | undefined
   readonly resources: readonly ResourceOptions[]
 }
 
@@ -127,6 +129,7 @@ function toTenant(options: TenantOptions): Tenant {
     decided: new Map(),
     disabled: lower(disabled),
     unassigned: lower(unassigned),
+    cloud: options.cloud,
     resources,
   }
 }

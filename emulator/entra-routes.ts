@@ -28,7 +28,10 @@ export async function routeEntra(
     case 'oauth2/v2.0/token':
       return takeToken(call)
     case 'v2.0/.well-known/openid-configuration':
-      return discover(call, async () => json(200, metadata(world.entraUrl, world.directory.tenant(tenant).id)))
+      return discover(call, async () => {
+        const { id, cloud = world.entraUrl } = world.directory.tenant(tenant)
+        return json(200, metadata(cloud, id))
+      })
     case 'discovery/v2.0/keys':
       return discover(call, async () => {
         world.directory.tenant(tenant)

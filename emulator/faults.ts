@@ -16,6 +16,7 @@ const tamperings = [
   'line-break',
   'wrong-type',
   'delegated',
+  'version-1',
 ] as const
 
 /** A successful response in which one thing is wrong. */
@@ -29,7 +30,7 @@ export type Tampering = (typeof tamperings)[number]
  * - `huge-body`: a 200 that never ends. `aadsts`: an error with any AADSTS code.
  * - `endless`: the lifetime is 1e300 s. `no-text`: the token is a number. `line-break`: a CR LF is in the token.
  *   `wrong-type`: `token_type` is `MAC`. `delegated`: the token acts for a user. The last two are at
- *   `token` only.
+ *   `token` only. `version-1`: the token of the identity is one of v1.0, at `identity` only.
  * - The others: a successful response in which one thing is wrong.
  */
 export type FaultKind =
@@ -103,6 +104,7 @@ const kinds: Readonly<Record<FaultKind, Kind>> = {
   'line-break': tampered,
   'wrong-type': { at: ['token'] },
   delegated: { at: ['token'] },
+  'version-1': { at: ['identity'] },
 }
 const kindNames = Object.keys(kinds).filter((name): name is FaultKind => name in kinds)
 

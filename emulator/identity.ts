@@ -72,5 +72,12 @@ function wrongClaims(world: World): Partial<Record<Tampering, Json>> {
     'wrong-tenant': { tid: elsewhere, iss: `${world.entraUrl}/${elsewhere}/v2.0` },
     'wrong-application': { azp: elsewhere, oid: elsewhere, sub: elsewhere },
     'wrong-audience': { aud: 'api://wrong-audience' },
+    'version-1': {
+      ver: '1.0',
+      iss: `https://sts.windows.net/${world.directory.homeTenant}/`,
+      azp: undefined,
+      azpacr: undefined,
+      appid: world.directory.identity.clientId,
+    },
   }
 }

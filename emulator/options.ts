@@ -42,6 +42,11 @@ export interface TenantOptions {
   readonly disabled?: readonly string[]
   /** The applications without the role assignment that the resources require (AADSTS501051). */
   readonly unassigned?: readonly string[]
+  /**
+   * The origin of Entra in the tenant's cloud, if that is another one: its metadata names that origin, and the token
+   * endpoint refuses it (AADSTS90038).
+   */
+  readonly cloud?: string
   /** Default: Microsoft Graph and Azure Resource Manager (v1.0 tokens) and `api://sample-api` (v2.0). */
   readonly resources?: readonly ResourceOptions[]
 }

@@ -68,6 +68,7 @@ function checkScope(scope: string): void {
 }
 
 async function exchange(tenant: Tenant, form: URLSearchParams, world: World, tampering?: Tampering): Promise<Reply> {
+  if (tenant.cloud !== undefined) throw new EntraError(90038, { tenant: tenant.id })
   const clientId = required(form, 'client_id')
   const application = world.directory.servicePrincipal(clientId, tenant)
   checkAssertion(required(form, 'client_assertion'), application, world.directory, world.now())

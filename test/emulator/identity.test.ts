@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { sample } from '../../emulator/options.ts'
-import { requestIdentityToken, requestToken, claims, emulate, object } from './client.ts'
+import { requestIdentityToken, requestToken, claims, emulate, object, send } from './client.ts'
 
 const none = /^No User Assigned or Delegated Managed Identity found for specified ClientId/
 const rows = [
@@ -64,4 +64,21 @@ test('requests are recorded without secrets', async t => {
   emulator.resetCounts()
   assert.deepEqual(emulator.requests(), [])
   assert.equal(emulator.counts().endpoints.token.total, 0)
+})
+
+test('with the fault version-1, the token of the identity is one of v1.0', async t => {
+  const emulator = await emulate(t)
+  emulator.fault({ kind: 'version-1', at: 'identity' })
+  const { iss, ver, appid, azp } = claims(object((await requestIdentityToken(emulator)).text)['access_token'])
+  assert.deepEqual([iss, ver], [`https://sts.windows.net/${sample.homeTenant}/`, '1.0'])
+  assert.deepEqual([appid, azp], [sample.identity.clientId, undefined])
+})
+
+test('a tenant of another cloud has a document that names that cloud, and the token endpoint refuses it', async t => {
+  const cloud = 'https://login.microsoftonline.us'
+  const emulator = await emulate(t, { tenants: [{ id: sample.contoso, cloud }] })
+  const path = `/${sample.contoso}/v2.0/.well-known/openid-configuration`
+  const document = object((await send(`${emulator.entraUrl}${path}`, { ca: emulator.caPem })).text)
+  assert.equal(document['token_endpoint'], `${cloud}/${sample.contoso}/oauth2/v2.0/token`)
+  assert.deepEqual(object((await requestToken(emulator)).text)['error_codes'], [90038])
 })
