@@ -17,6 +17,8 @@ export interface Welcome {
   readonly dashboardKey: string
   /** Whether there is traffic, of which a part fails. */
   readonly faults: boolean
+  /** The variables of the broker, for other commands of the command line. */
+  readonly environmentFile: string
   /** A caller's token, and a file that contains it. */
   readonly token: string
   readonly tokenFile: string
@@ -50,6 +52,12 @@ export function variablesOf({ url, token, tokenFile, trust }: Welcome): Readonly
 
 /** A text as one word of a shell. */
 const quote = (text: string): string => (/^[\w./:@-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`)
+
+/** Variables as lines that a shell reads. */
+export const environmentText = (variables: Readonly<Record<string, string>>): string =>
+  Object.entries(variables)
+    .map(([name, value]) => `${name}=${quote(value)}\n`)
+    .join('')
 
 /** Lines that show what replicas share. Empty for one broker. */
 function replicasText({ url, otherUrls, isShared, trust }: Welcome): string {
@@ -109,6 +117,7 @@ What to try next:
 - See an error: replace contoso by tailspin in the first line. That tenant has not consented to the application.
 - See the broker's state: curl -s "${operationsUrl === url ? '$BROKER' : operationsUrl}/health" -H "authorization: Bearer $MY_OWN_TOKEN"
   (or /cache/entries, or /metrics)
+- Find out what is wrong with a tenant: (set -a; . ${quote(welcome.environmentFile)}; npm run token-broker -- doctor)
 - Read about every endpoint: open ${operationsUrl}/docs
 - See what the emulator received, and break it on purpose: open ${emulatorUrl}
 - Run an example: examples/README.md${trust === undefined ? '\n- For SDKs that require https: npm run dev -- --tls' : ''}${welcome.otherUrls.length === 0 ? '\n- For replicas that share tokens: npm run dev -- --replicas 3' : ''}${welcome.faults ? '' : '\n- For traffic to look at: npm run dev -- --faults'}

@@ -17,7 +17,7 @@ import { devPolicy, devTenants } from './dev-policy.ts'
 import { driveTraffic } from './dev-traffic.ts'
 import { devHelp, readDevOptions } from './dev-options.ts'
 import { newKeyRing, startDevRedis, type DevRedis } from './dev-redis.ts'
-import { welcomeText } from './dev-welcome.ts'
+import { environmentText, welcomeText } from './dev-welcome.ts'
 import { startEmulator, type Emulator } from './emulator.ts'
 
 /**
@@ -111,24 +111,25 @@ async function writeTlsFiles(write: (name: string, content: string) => Promise<s
   }
 }
 
-function startBroker(emulator: Emulator, files: Files, url: string, redis: DevRedis | undefined): ChildProcess {
+/** The variables of one broker, besides those that are passed on. */
+const environmentOf = (emulator: Emulator, files: Files, url: string, redis: DevRedis | undefined) => ({
+  ...emulator.environment(),
+  HOST: '127.0.0.1',
+  PORT: new URL(url).port,
+  TLS_CERT_FILE: files.tls?.certFile ?? '',
+  TLS_KEY_FILE: files.tls?.keyFile ?? '',
+  TLS_CLIENT_CA_FILE: '',
+  BROKER_POLICY_FILE: files.policyFile,
+  BROKER_PUBLIC_URL: url,
+  ...(redis && { BROKER_REDIS_URL: redis.url, BROKER_CACHE_KEY_FILE: files.cacheKeyFile }),
+  // Read by Node itself when the process starts.
+  NODE_EXTRA_CA_CERTS: files.emulatorCaFile,
+})
+
+function startBroker(environment: NodeJS.ProcessEnv): ChildProcess {
   return spawn(process.execPath, ['--disable-sigusr1', join(import.meta.dirname, '../src/cli.ts'), 'serve'], {
     stdio: 'inherit',
-    env: {
-      BROKER_DRAIN_SECONDS: '0',
-      ...process.env,
-      ...emulator.environment(),
-      HOST: '127.0.0.1',
-      PORT: new URL(url).port,
-      TLS_CERT_FILE: files.tls?.certFile ?? '',
-      TLS_KEY_FILE: files.tls?.keyFile ?? '',
-      TLS_CLIENT_CA_FILE: '',
-      BROKER_POLICY_FILE: files.policyFile,
-      BROKER_PUBLIC_URL: url,
-      ...(redis && { BROKER_REDIS_URL: redis.url, BROKER_CACHE_KEY_FILE: files.cacheKeyFile }),
-      // Read by Node itself when the process starts.
-      NODE_EXTRA_CA_CERTS: files.emulatorCaFile,
-    },
+    env: { BROKER_DRAIN_SECONDS: '0', ...process.env, ...environment },
   })
 }
 
@@ -199,14 +200,19 @@ async function dev(): Promise<number> {
   const redis = replicas > 1 ? await startDevRedis(await claimPort(0), files.folder) : undefined
   const { tokenFile, tls: trust } = files
   const addresses = { url, otherUrls, isShared: redis !== undefined, operationsUrl, emulatorUrl: emulator.localUrl }
+  const environmentFile = join(files.folder, 'broker.env')
   const stopping = new AbortController()
   let traffic: Promise<void> | undefined
   try {
-    const brokers = [url, ...otherUrls].map(each => startBroker(emulator, files, each, redis))
+    const environments = [url, ...otherUrls].map(each => environmentOf(emulator, files, each, redis))
+    await writeFile(environmentFile, environmentText(environments[0] ?? {}), { mode: 0o600 })
+    const brokers = environments.map(startBroker)
     const ended = runToTheEnd(brokers)
     if (await areReady(brokers, [operationsUrl, ...otherUrls], trust?.caPem)) {
       // On stderr: stdout has the broker's log only.
-      process.stderr.write(welcomeText({ ...addresses, dashboardKey, faults, token, tokenFile, trust }))
+      process.stderr.write(
+        welcomeText({ ...addresses, environmentFile, dashboardKey, faults, token, tokenFile, trust }),
+      )
       if (faults) traffic = startTraffic(emulator, [url, ...otherUrls], trust?.caPem, stopping.signal)
     } else if (brokers.every(({ exitCode }) => exitCode === null)) {
       process.stderr.write('dev: the broker is not ready yet. Its log above says why.\n')

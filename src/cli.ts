@@ -26,6 +26,10 @@ const commands: Readonly<Record<string, readonly [summary: string, load: () => P
     'request a token from a broker as a caller does, and print it',
     async () => (await import('./commands/token.ts')).tokenCommand,
   ],
+  doctor: [
+    'find out why the broker does not work, and what to do first',
+    async () => (await import('./commands/doctor.ts')).doctorCommand,
+  ],
   'policy check': [
     'list the errors of a policy file',
     async () => (await import('./commands/policy-check.ts')).policyCheckCommand,
@@ -68,6 +72,7 @@ Exit codes:
   ${exitCodes.configuration}  the environment, the policy or the flags are invalid; all errors are listed
   ${exitCodes.listen}  serve, agent: it cannot listen on the address or port
   ${exitCodes.mismatch}  policy explain: the request is not granted; policy test: a decision is not the expected one
+  ${exitCodes.unwell}  doctor: a check failed
   ${exitCodes.refused}  token: the broker refused the request, or its response is unusable
   ${exitCodes.unavailable}  token: the broker is unreachable or cannot issue the token now; a later attempt may succeed
 `

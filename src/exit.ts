@@ -6,6 +6,7 @@ export const exitCodes = {
   configuration: 3,
   listen: 4,
   mismatch: 5,
+  unwell: 6,
   refused: 7,
   unavailable: 8,
 } as const

@@ -5,6 +5,9 @@ import type { TokenRequest, Policy } from './policy/model.ts'
 import type { BrokerError, ConfigurationError } from '../errors.ts'
 import type { RequestFacts } from './lib/request-facts.ts'
 
+/** What an exchange requests. Every grant is one; only a grant's token is cached and issued. */
+export type ExchangeTarget = Pick<Grant, 'clientId' | 'tenant' | 'scope'>
+
 /** A token that a source returned. It was already compared with its grant. */
 export interface IssuedToken {
   readonly token: string

@@ -2,6 +2,7 @@ import { parseArgs } from 'node:util'
 import { nearestName } from '../broker/lib/text/did-you-mean.ts'
 import { hasCredential } from '../broker/lib/text/credential-shapes.ts'
 import { printable } from '../broker/lib/text/quoted.ts'
+import { wrapped } from '../broker/lib/text/wrapped.ts'
 import type { Environment } from '../config/environment.ts'
 import { messageOf } from '../errors.ts'
 import { ExitError, exitCodes } from '../exit.ts'
@@ -66,19 +67,11 @@ export function columns(rows: readonly (readonly string[])[], maxColumns = Numbe
   const width = Math.max(...rows.map(([first = '']) => first.length))
   return rows
     .flatMap(([first = '', second = '']) =>
-      wrap(second, maxColumns - width - 4).map((line, nth) => `  ${(nth === 0 ? first : '').padEnd(width)}  ${line}\n`),
+      wrapped(second, maxColumns - width - 4).map(
+        (line, nth) => `  ${(nth === 0 ? first : '').padEnd(width)}  ${line}\n`,
+      ),
     )
     .join('')
-}
-
-function wrap(text: string, width: number): readonly string[] {
-  const lines: string[] = []
-  for (const word of text.split(' ')) {
-    const last = lines.at(-1)
-    if (last !== undefined && last.length + 1 + word.length <= width) lines[lines.length - 1] = `${last} ${word}`
-    else lines.push(word)
-  }
-  return lines
 }
 
 /**

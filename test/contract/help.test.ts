@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { agentCommand } from '../../src/commands/agent.ts'
 import { columns, helpOf } from '../../src/commands/command.ts'
+import { doctorCommand } from '../../src/commands/doctor.ts'
 import { newKeyCommand } from '../../src/commands/key.ts'
 import { cacheKeyCommand } from '../../src/commands/key-cache.ts'
 import { policyCheckCommand } from '../../src/commands/policy-check.ts'
@@ -13,6 +14,7 @@ import { tokenCommand } from '../../src/commands/token.ts'
 describe('--help fits a terminal of 120 columns', () => {
   const commands = [
     agentCommand,
+    doctorCommand,
     newKeyCommand,
     cacheKeyCommand,
     policyCheckCommand,

@@ -56,6 +56,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   'src/telemetry': broker,
   'src/config': ['src/broker/lib'],
   'src/service': ['src/config', 'src/exit.ts', 'src/telemetry', ...http, ...outbound, ...broker],
+  'src/doctor': ['src/config', ...outbound, ...broker],
   'src/caller': ['src/config', 'src/exit.ts', ...outbound, ...broker],
   'src/agent': [
     'src/caller',
@@ -70,6 +71,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   'src/commands': [
     'src/agent',
     'src/caller',
+    'src/doctor',
     'src/service',
     'src/config',
     'src/exit.ts',

@@ -199,6 +199,7 @@ const elsewhere: Readonly<Record<string, readonly [file: string, title: string]>
   'docs/audit.md': ['test/docs/log-queries.test.ts', 'the commands of docs/audit.md'],
   'docs/callers.md': ['test/docs/callers.test.ts', 'the command prints the output on the page'],
   'docs/configuration.md': ['test/docs/configuration.test.ts', 'the errors are those that the broker reports'],
+  'docs/doctor.md': ['test/doctor/command.test.ts', 'the command of docs/doctor.md'],
   'docs/errors.md': ['test/docs/log-queries.test.ts', 'the commands of docs/errors.md'],
   'docs/policy.md': ['test/docs/policy.test.ts', 'docs/policy.md: the commands'],
 }

@@ -54,7 +54,9 @@ describe('the README is true', () => {
 
   test('it lists every exit code', () => {
     const listed = [
-      ...readme.matchAll(/^\| (\d) \| (?:stopped|failed|usage|configuration|listen|mismatch|refused|unavailable)/gm),
+      ...readme.matchAll(
+        /^\| (\d) \| (?:stopped|failed|usage|configuration|listen|mismatch|unwell|refused|unavailable)/gm,
+      ),
     ].map(([, code]) => Number(code))
     assert.deepEqual(listed, Object.values(exitCodes))
   })

@@ -23,5 +23,5 @@ export function refusedWith(codes: readonly number[], status = 400): BrokerError
     header: () => undefined,
     correlationId: undefined,
   }
-  return exchangeFailure(seen, undefined, { grant: grantFor(), authority: 'https://login.example', assertion: '' }, 0)
+  return exchangeFailure(seen, undefined, { target: grantFor(), authority: 'https://login.example', assertion: '' }, 0)
 }

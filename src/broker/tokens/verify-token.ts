@@ -2,7 +2,7 @@ import { decodeJwt, type JWTPayload } from 'jose'
 import { BrokerError, type ReasonOf } from '../../errors.ts'
 import type { Members } from '../lib/json-members.ts'
 import { isExchange, isGuid, resourceOf } from '../lib/identifiers.ts'
-import type { Grant } from '../authorization/authorize.ts'
+import type { ExchangeTarget } from '../events.ts'
 
 /** A token response of the token endpoint that was not verified yet. */
 export interface UnverifiedToken {
@@ -54,7 +54,7 @@ const delegated = (from: string) => wrong('wrong_kind', 'acts for a user, not fo
 
 /**
  * Verifies that a token is the requested one before it is cached: a token for another tenant or application must never
- * enter the cache. Compares tenant, application, audience and expiry with the grant, and refuses delegated tokens.
+ * enter the cache. Compares tenant, application, audience and expiry with what was requested, and refuses delegated tokens.
  *
  * A token that is not a readable JWT (encrypted, opaque) is accepted as it is, because a client must not depend on its
  * content (https://learn.microsoft.com/entra/identity-platform/access-tokens). The signature is not verified: the response
@@ -64,15 +64,15 @@ const delegated = (from: string) => wrong('wrong_kind', 'acts for a user, not fo
  * @returns the token's own `exp` in milliseconds since 1970; `undefined` if it is not readable
  * @throws BrokerError `upstream_invalid`
  */
-export function verifyToken(grant: Grant, issued: UnverifiedToken, now: number): number | undefined {
+export function verifyToken(target: ExchangeTarget, issued: UnverifiedToken, now: number): number | undefined {
   const claims = readClaims(issued.token)
   if (claims === undefined) return undefined
-  if (lower(claims['tid']) !== grant.tenant) throw wrong('wrong_tenant', 'is for another tenant')
-  if (lower(claims['appid'] ?? claims['azp']) !== grant.clientId) {
+  if (lower(claims['tid']) !== target.tenant) throw wrong('wrong_tenant', 'is for another tenant')
+  if (lower(claims['appid'] ?? claims['azp']) !== target.clientId) {
     throw wrong('wrong_application', 'is for another application')
   }
   if (isDelegated(claims)) throw delegated('Entra')
-  if (!isForResource(claims, resourceOf(grant.scope))) throw wrong('wrong_audience', 'is for another resource')
+  if (!isForResource(claims, resourceOf(target.scope))) throw wrong('wrong_audience', 'is for another resource')
   const expiresAt = (claims.exp ?? Number.NaN) * 1000
   if (!(Math.abs(expiresAt - now - issued.expiresIn * 1000) <= expiryToleranceMs)) {
     throw wrong('wrong_expiry', 'has an expiry that contradicts expires_in (or this machine has the wrong time)')

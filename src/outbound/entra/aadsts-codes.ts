@@ -1,5 +1,5 @@
 import { decodeJwt } from 'jose'
-import type { Grant } from '../../broker/authorization/authorize.ts'
+import type { ExchangeTarget } from '../../broker/events.ts'
 import type { FailureLevel } from '../../reasons/row.ts'
 
 // The last hop, broker → Entra: what the numbers in Entra's error response mean, and what to do. entra-failure.ts reads
@@ -11,11 +11,17 @@ export type RefusalClass =
 
 /** The facts of an exchange that a remedy can name. */
 export interface RemedyContext {
-  readonly grant: Grant
+  readonly target: ExchangeTarget
   /** The origin of Entra: `https://login.microsoftonline.com`, or that of another cloud. */
   readonly authority: string
   /** The client assertion that was sent. */
   readonly assertion: string
+}
+
+/** What a command can name besides. */
+export interface CommandContext extends RemedyContext {
+  /** The audience that the federated credential must have. It is not always that of the assertion, which can be a client id. */
+  readonly audience: string
 }
 
 /** One AADSTS code: its class, what its failure is cached for, and what to do about it. */
@@ -25,88 +31,131 @@ export interface CodeRow {
   readonly level?: FailureLevel
   /** Makes the remedy for an operator, with the exact values of the exchange. */
   readonly remedy?: (context: RemedyContext) => string
+  /** The same as a line for a shell or a browser, for operators: `token-broker doctor` prints it. Callers never get it. */
+  readonly command?: (context: CommandContext) => string
 }
 
+type Command = NonNullable<CodeRow['command']>
 type Remedy = NonNullable<CodeRow['remedy']>
 
 /** A claim of the assertion: the exact value that the federated credential must have. */
 const claim = (assertion: string, name: 'iss' | 'sub' | 'aud' | 'tid'): string => {
   try {
-    const value = decodeJwt(assertion)[name]
-    return typeof value === 'string' ? value : '(not a string)'
+    // The tokens of Kubernetes have a list of audiences.
+    const [value, ...others] = [decodeJwt(assertion)[name]].flat()
+    return typeof value === 'string' && others.length === 0 ? value : '(not a string)'
   } catch {
     return '(unreadable)'
   }
 }
 
-const adminConsent: Remedy = ({ authority, grant }) =>
-  `The application has no usable service principal in tenant ${grant.tenant}. An administrator of that tenant must ` +
-  `consent at ${authority}/${grant.tenant}/adminconsent?client_id=${grant.clientId} (the registration needs a redirect URI).`
+const quotedForShell = (text: string): string => `'${text.replaceAll("'", String.raw`'\''`)}'`
+
+/** The federated credential that the assertion needs, as Azure CLI takes it. */
+const credential = ({ assertion, audience }: CommandContext): string =>
+  quotedForShell(
+    JSON.stringify({
+      name: 'token-broker',
+      issuer: claim(assertion, 'iss'),
+      subject: claim(assertion, 'sub'),
+      audiences: [audience],
+    }),
+  )
+
+const createCredential: Command = context =>
+  `az ad app federated-credential create --id ${context.target.clientId} --parameters ${credential(context)}`
+
+/** Entra allows one credential for an issuer and a subject, so the one with another audience must be changed. */
+const updateCredential: Command = context => {
+  const app = `--id ${context.target.clientId}`
+  const subject = claim(context.assertion, 'sub').replaceAll("'", String.raw`\'`)
+  const query = quotedForShell(`[?subject=='${subject}'].id`)
+  const found = `"$(az ad app federated-credential list ${app} --query ${query} --output tsv)"`
+  const parameters = `--parameters ${credential(context)}`
+  return `az ad app federated-credential update ${app} --federated-credential-id ${found} ${parameters}`
+}
+
+const consentUrl = ({ authority, target }: RemedyContext): string =>
+  `${authority}/${target.tenant}/adminconsent?client_id=${target.clientId}`
+
+const signIn = ({ target }: RemedyContext): string => `az login --tenant ${target.tenant} --allow-no-subscriptions`
+
+const enablePrincipal: Command = context =>
+  `${signIn(context)} && az ad sp update --id ${context.target.clientId} --set accountEnabled=true`
+
+const adminConsent: Remedy = context =>
+  `The application has no usable service principal in tenant ${context.target.tenant}. An administrator of that tenant must ` +
+  `consent at ${consentUrl(context)} (the registration needs a redirect URI).`
 
 const correctCredential =
   (field: 'issuer' | 'subject' | 'audience', name: 'iss' | 'sub' | 'aud'): Remedy =>
-  ({ grant, assertion }) =>
-    `No federated credential of application ${grant.clientId} has the ${field} of the managed identity's token. ` +
+  ({ target, assertion }) =>
+    `No federated credential of application ${target.clientId} has the ${field} of the managed identity's token. ` +
     `Set its ${field} to exactly ${claim(assertion, name)}. Entra can take some minutes to apply the change.`
 
-const addCredential: Remedy = ({ grant, assertion }) =>
-  `Application ${grant.clientId} has no federated credential that Entra accepts for the managed identity's token. ` +
+const addCredential: Remedy = ({ target, assertion }) =>
+  `Application ${target.clientId} has no federated credential that Entra accepts for the managed identity's token. ` +
   `Add one with issuer ${claim(assertion, 'iss')}, subject ${claim(assertion, 'sub')} and audience ${claim(assertion, 'aud')}.`
 
-const sameTenant: Remedy = ({ grant, assertion }) =>
-  `Application ${grant.clientId} must be registered in the tenant of the managed identity, ${claim(assertion, 'tid')}.`
+const sameTenant: Remedy = ({ target, assertion }) =>
+  `Application ${target.clientId} must be registered in the tenant of the managed identity, ${claim(assertion, 'tid')}.`
 
 const freshAssertion: Remedy = () =>
   "Entra rejected the managed identity's token. Compare the clocks, and wait until the platform issues another token."
 
-const otherCloud: Remedy = ({ grant, authority }) =>
-  `Tenant ${grant.tenant} is in another national cloud than BROKER_AUTHORITY (${authority}). Correct the tenant id. A ` +
+const otherCloud: Remedy = ({ target, authority }) =>
+  `Tenant ${target.tenant} is in another national cloud than BROKER_AUTHORITY (${authority}). Correct the tenant id. A ` +
   'federated credential does not work across clouds.'
 
-const correctTenant: Remedy = ({ grant, authority }) =>
-  `Tenant ${grant.tenant} does not exist at ${authority}. Correct the tenant id.`
+const correctTenant: Remedy = ({ target, authority }) =>
+  `Tenant ${target.tenant} does not exist at ${authority}. Correct the tenant id.`
 
-const correctResource: Remedy = ({ grant }) =>
-  `Entra does not accept the resource of scope ${grant.scope} in tenant ${grant.tenant}. Correct the scope, or have an ` +
+const correctResource: Remedy = ({ target }) =>
+  `Entra does not accept the resource of scope ${target.scope} in tenant ${target.tenant}. Correct the scope, or have an ` +
   "administrator add the resource's service principal to that tenant."
 
-const enableApplication: Remedy = ({ grant }) =>
-  `The service principal of application ${grant.clientId} is disabled in tenant ${grant.tenant}. An administrator ` +
+const enableApplication: Remedy = ({ target }) =>
+  `The service principal of application ${target.clientId} is disabled in tenant ${target.tenant}. An administrator ` +
   'of that tenant must enable it under Enterprise applications.'
 
-const assignRole: Remedy = ({ grant }) =>
-  `Tenant ${grant.tenant} issues tokens for ${grant.scope} only to applications with a role assignment. An administrator ` +
-  `of that tenant must assign a role of that resource to application ${grant.clientId}.`
+const assignRole: Remedy = ({ target }) =>
+  `Tenant ${target.tenant} issues tokens for ${target.scope} only to applications with a role assignment. An administrator ` +
+  `of that tenant must assign a role of that resource to application ${target.clientId}.`
 
-const enableResource: Remedy = ({ grant }) =>
-  `The service principal of the resource of scope ${grant.scope} is disabled in tenant ${grant.tenant}. An administrator of ` +
+const enableResource: Remedy = ({ target }) =>
+  `The service principal of the resource of scope ${target.scope} is disabled in tenant ${target.tenant}. An administrator of ` +
   'that tenant must enable it under Enterprise applications, or renew the subscription that it belongs to.'
 
-const reactivateTenant: Remedy = ({ grant }) =>
-  `Microsoft has blocked tenant ${grant.tenant} because it was inactive. An administrator of that tenant must ask ` +
+const reactivateTenant: Remedy = ({ target }) =>
+  `Microsoft has blocked tenant ${target.tenant} because it was inactive. An administrator of that tenant must ask ` +
   "Microsoft's support to reactivate it, within 20 days; otherwise remove it from the policy."
 
-const resourceById: Remedy = ({ grant }) =>
-  `Application ${grant.clientId} requests a token for itself. Entra issues one only if the scope names it by its client ` +
-  `id: request ${grant.clientId}/.default.`
+const resourceById: Remedy = ({ target }) =>
+  `Application ${target.clientId} requests a token for itself. Entra issues one only if the scope names it by its client ` +
+  `id: request ${target.clientId}/.default.`
 
 const applicationAssertion: Remedy = () =>
   'Entra accepts only the token of an application or a managed identity as assertion, and got the token of a user. Check ' +
   'what responds at IDENTITY_ENDPOINT, or what is in AZURE_FEDERATED_TOKEN_FILE.'
 
-const oneScope: Remedy = ({ grant }) =>
-  `Scope ${grant.scope} is invalid for client credentials. Use the scope of one resource, in the form <resource>/.default.`
+const oneScope: Remedy = ({ target }) =>
+  `Scope ${target.scope} is invalid for client credentials. Use the scope of one resource, in the form <resource>/.default.`
 
-const requestLess: Remedy = ({ grant }) =>
-  `Entra has seen the same request for tenant ${grant.tenant} too often, and gets none for a minute. Find out why the ` +
+const requestLess: Remedy = ({ target }) =>
+  `Entra has seen the same request for tenant ${target.tenant} too often, and gets none for a minute. Find out why the ` +
   'broker requests this token so often: replicas that restart or do not share a cache, or a token that lives seconds.'
 
 /** The same row for several codes. */
 const rows = (row: CodeRow, ...codes: readonly number[]) => codes.map((code): readonly [number, CodeRow] => [code, row])
 
-const federation = (remedy: Remedy): CodeRow => ({ class: 'federation', remedy })
-const blocked: Remedy = ({ grant }) =>
-  `A Conditional Access or security policy of tenant ${grant.tenant} blocks application ${grant.clientId}. An ` +
+const federation = (remedy: Remedy, command?: Command): CodeRow => ({
+  class: 'federation',
+  remedy,
+  ...(command && { command }),
+})
+const consent = (remedy: Remedy, command: Command): CodeRow => ({ class: 'consent', remedy, command })
+const blocked: Remedy = ({ target }) =>
+  `A Conditional Access or security policy of tenant ${target.tenant} blocks application ${target.clientId}. An ` +
   'administrator of that tenant must change the policy.'
 
 /**
@@ -121,10 +170,10 @@ export const aadstsCodes: ReadonlyMap<number, CodeRow> = new Map([
   ...rows({ class: 'loop', remedy: requestLess }, 50196),
   ...rows({ class: 'transient' }, 50000, 50033, 90006, 90012, 90024, 90033, 90055, 90090, 90091),
   ...rows({ class: 'assertion', remedy: freshAssertion }, 50013, 700024, 700027),
-  ...rows(federation(addCredential), 70021, 70025, 7000226),
-  ...rows(federation(correctCredential('issuer', 'iss')), 700211),
-  ...rows(federation(correctCredential('audience', 'aud')), 700212, 7002121),
-  ...rows(federation(correctCredential('subject', 'sub')), 700213),
+  ...rows(federation(addCredential, createCredential), 70021, 70025, 7000226),
+  ...rows(federation(correctCredential('issuer', 'iss'), createCredential), 700211),
+  ...rows(federation(correctCredential('audience', 'aud'), updateCredential), 700212, 7002121),
+  ...rows(federation(correctCredential('subject', 'sub'), createCredential), 700213),
   ...rows(federation(sameTenant), 700222, 700236),
   ...rows(
     federation(
@@ -135,11 +184,10 @@ export const aadstsCodes: ReadonlyMap<number, CodeRow> = new Map([
   ),
   ...rows(federation(applicationAssertion), 700229),
   ...rows({ class: 'cloud', remedy: otherCloud }, 90038, 900382, 900432),
-  ...rows({ class: 'consent', remedy: adminConsent, level: 'key' }, 65001, 650056),
-  ...rows({ class: 'consent', remedy: adminConsent }, 90099, 700011, 700016),
-  ...rows({ class: 'consent', remedy: enableApplication }, 7000112),
-  ...rows({ class: 'consent', remedy: adminConsent }, 7000229),
-  ...rows({ class: 'consent', remedy: assignRole, level: 'key' }, 501051),
+  ...rows({ ...consent(adminConsent, consentUrl), level: 'key' }, 65001, 650056),
+  ...rows(consent(adminConsent, consentUrl), 90099, 700011, 700016, 7000229),
+  ...rows(consent(enableApplication, enablePrincipal), 7000112),
+  ...rows({ ...consent(assignRole, consentUrl), level: 'key' }, 501051),
   ...rows({ class: 'request', remedy: correctTenant, level: 'tenant' }, 90002, 900023),
   ...rows({ class: 'request', remedy: reactivateTenant, level: 'tenant' }, 5000225),
   ...rows({ class: 'request', remedy: correctResource }, 50001, 500011, 650057),

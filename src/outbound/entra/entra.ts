@@ -6,7 +6,7 @@ import type { Clock, Wait } from '../../broker/lib/clock.ts'
 import { membersOfJson } from '../../broker/lib/json-members.ts'
 import type { Spans } from '../../broker/lib/spans.ts'
 import type { Grant } from '../../broker/authorization/authorize.ts'
-import type { Assertion, AssertionSource, Events, IssuedToken, TokenSource } from '../../broker/events.ts'
+import type { Assertion, AssertionSource, Events, ExchangeTarget, IssuedToken } from '../../broker/events.ts'
 import { BrokerError } from '../../errors.ts'
 import { exchangeFailure, readId } from './entra-failure.ts'
 import { EntraHttpClient } from './http-client.ts'
@@ -15,7 +15,7 @@ import type { Egress } from '../network/egress.ts'
 // The last hop, broker → Entra: the assertion and a grant → the tenant's access token.
 
 /** What {@link entra} needs. */
-export interface EntraOptions {
+export interface EntraOptions<Target extends ExchangeTarget = Grant> {
   /**
    * The origin of Entra: `https://login.microsoftonline.com`, or another cloud's. The identity's token is sent there.
    */
@@ -23,7 +23,10 @@ export interface EntraOptions {
   readonly egress: Egress
   readonly assertions: AssertionSource
   readonly clock: Clock
-  readonly events: Pick<Events, 'upstreamCalled' | 'clockCompared' | 'opaqueToken'>
+  readonly events: Pick<Events, 'upstreamCalled' | 'clockCompared'> & {
+    /** A token came that is not a readable JWT. */
+    readonly opaqueToken: (target: Target) => void
+  }
   /** Measures how long an exchange hangs. Default: a timer. */
   readonly wait?: Wait
   readonly spans?: Spans
@@ -45,14 +48,16 @@ export const hedgeAfterMs = 2_000
  * renewed assertion. An exchange that hangs is repeated every {@link hedgeAfterMs}, as far as {@link Hedges} allow; the first
  * response counts.
  */
-export function entra(options: EntraOptions): TokenSource {
+export function entra<Target extends ExchangeTarget = Grant>(
+  options: EntraOptions<Target>,
+): (target: Target, signal: AbortSignal) => Promise<IssuedToken> {
   const { authority, assertions, clock, events, wait } = options
   const upstream = { kind: 'authority', name: authority } as const
   const hedges = new Hedges()
-  const timedExchange = (grant: Grant, assertion: Assertion, signal: AbortSignal) => {
+  const timedExchange = (target: Target, assertion: Assertion, signal: AbortSignal) => {
     const once = (own: AbortSignal) =>
       timed(
-        () => exchange(grant, assertion, options, own),
+        () => exchange(target, assertion, options, own),
         clock,
         (seconds, error) => {
           // Aborted because another one has responded, which says more about the authority.
@@ -62,30 +67,30 @@ export function entra(options: EntraOptions): TokenSource {
       )
     return hedged(once, hedgeAfterMs, signal, wait, hedges)
   }
-  return async (grant, signal) => {
+  return async (target, signal) => {
     const assertion = await assertions.get(signal)
     try {
-      return await timedExchange(grant, assertion, signal)
+      return await timedExchange(target, assertion, signal)
     } catch (thrown) {
       if (!(thrown instanceof BrokerError) || thrown.reason !== 'assertion') throw thrown
       // Entra refused the assertion. Try once more if the platform has issued another one meanwhile.
       const renewed = await assertions.renew(assertion, signal).catch(() => assertion)
       if (renewed.token === assertion.token) throw thrown
-      return timedExchange(grant, renewed, signal)
+      return timedExchange(target, renewed, signal)
     }
   }
 }
 
-async function exchange(
-  grant: Grant,
+async function exchange<Target extends ExchangeTarget>(
+  target: Target,
   assertion: Assertion,
-  { authority, egress, clock, events, spans }: EntraOptions,
+  { authority, egress, clock, events, spans }: EntraOptions<Target>,
   signal: AbortSignal,
 ): Promise<IssuedToken> {
   const client = new EntraHttpClient(authority, egress, signal, spans)
   const credential = new ClientAssertionCredential(
-    grant.tenant,
-    grant.clientId,
+    target.tenant,
+    target.clientId,
     () => Promise.resolve(assertion.token),
     {
       authorityHost: authority,
@@ -96,25 +101,25 @@ async function exchange(
     },
   )
   try {
-    await credential.getToken(grant.scope)
+    await credential.getToken(target.scope)
     // MSAL reads the body only: it would accept a token in the body of a server error.
     if (client.response?.status !== 200) throw new Error('the response has a token but not status 200')
   } catch (thrown) {
     if (client.response === undefined && signal.aborted) throw timeoutError()
     // MSAL throws a TypeError at a field of another type. What is wrong with the token is more precise.
-    if (hasToken(client)) issuedToken(grant, client, clock.now())
+    if (hasToken(client)) issuedToken(target, client, clock.now())
     throw exchangeFailure(
       client.response,
       client.failure ?? thrown,
-      { grant, authority, assertion: assertion.token },
+      { target, authority, assertion: assertion.token },
       clock.now(),
     )
   } finally {
     const offset = clockOffset(client.response?.header('date'), clock.now())
     if (offset !== undefined) events.clockCompared({ kind: 'authority', name: authority }, offset)
   }
-  const issued = issuedToken(grant, client, clock.now())
-  if (issued.expiresAt === undefined) events.opaqueToken(grant)
+  const issued = issuedToken(target, client, clock.now())
+  if (issued.expiresAt === undefined) events.opaqueToken(target)
   return issued
 }
 
@@ -135,13 +140,13 @@ const hasToken = ({ response }: EntraHttpClient): boolean =>
   response?.status === 200 && membersOfJson(response.body)['access_token'] !== undefined
 
 /**
- * The response's token, compared with the grant, with its lifetimes and ids. It is read from the response itself: the
+ * The response's token, compared with the request, with its lifetimes and ids. It is read from the response itself: the
  * SDK checks no type, replaces a missing expiry by the current time, and drops the ids that Microsoft's support needs.
  *
  * @throws BrokerError `upstream_invalid` if the response has no valid token or expiry, or the token is not the requested
  *   one
  */
-function issuedToken(grant: Grant, client: EntraHttpClient, now: number): IssuedToken {
+function issuedToken(target: ExchangeTarget, client: EntraHttpClient, now: number): IssuedToken {
   const body = membersOfJson(client.response?.body ?? '')
   const token = readToken(body, 'Entra')
   const expiresIn = positiveSeconds(body['expires_in'])
@@ -154,7 +159,7 @@ function issuedToken(grant: Grant, client: EntraHttpClient, now: number): Issued
       },
     )
   }
-  const expiresAt = verifyToken(grant, { token, expiresIn }, now)
+  const expiresAt = verifyToken(target, { token, expiresIn }, now)
   const refreshIn = positiveSeconds(body['refresh_in'])
   const traceId = readId(client.response?.header('x-ms-request-id'))
   const correlationId = readId(client.response?.correlationId)

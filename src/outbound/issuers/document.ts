@@ -21,6 +21,18 @@ export interface FetchOptions {
   readonly credential?: { readonly origin: string; readonly token: string } | undefined
 }
 
+/** The server responded, with another status than 200. */
+export class RefusedDocumentError extends Error {
+  readonly status: number
+
+  /** @param hint what to do, as the end of the message; may be empty */
+  constructor(url: URL, status: number, hint: string) {
+    super(`${url.href} responded HTTP ${status}${hint}`)
+    this.name = 'RefusedDocumentError'
+    this.status = status
+  }
+}
+
 /**
  * Makes a function that fetches JSON documents of issuers: discovery documents and JWKS. It follows no redirect, so
  * that each document comes from the configured host, and limits size and time. It rejects with an Error that names the
@@ -31,7 +43,7 @@ export function documentFetcher(options: FetchOptions): FetchDocument {
     const response = await get(url, options)
     if (response.statusCode !== 200) {
       response.destroy()
-      throw new Error(`${url.href} responded HTTP ${response.statusCode}${hintAt(response, url, options)}`)
+      throw new RefusedDocumentError(url, response.statusCode ?? 0, hintAt(response, url, options))
     }
     const text = await readAll(response, url)
     try {

@@ -60,7 +60,7 @@ for (const [value, known, why] of ids)
     assert.equal(readId(value), known ? value : undefined)
   })
 
-const circumstances = { authority: 'https://login.example', assertion: 'x', grant: grantFor() }
+const circumstances = { authority: 'https://login.example', assertion: 'x', target: grantFor() }
 const refusals: readonly (readonly [body: object, code: string, codes: readonly number[], why: string])[] = [
   [
     { error: 'invalid_client', error_codes: [700213] },

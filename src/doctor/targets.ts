@@ -1,0 +1,94 @@
+import type { Denial, Policy, Rule } from '../broker/policy/model.ts'
+import type { ExchangeTarget } from '../broker/events.ts'
+
+/** A token that the doctor requests: one for each application and tenant. */
+export interface ProbedTarget extends ExchangeTarget {
+  /** The application's name in the policy. */
+  readonly application: string
+  /** The tenant's name in the policy; its id if it has none. */
+  readonly tenantName: string
+  /** Whether a rule grants it to a caller. Only the tenant of `--tenant` is probed without one. */
+  readonly isGranted: boolean
+}
+
+/** What is probed, and what is not. */
+export interface Plan {
+  readonly targets: readonly ProbedTarget[]
+  /** Targets beyond the limit. */
+  readonly left: number
+  /** The names of tenants for which no rule grants a token. */
+  readonly ungranted: readonly string[]
+}
+
+/** Exchanges at most: enough to see what is wrong, and no burden for Entra. */
+export const maxExchanges = 20
+
+/** The scope of a probe if no rule grants any. */
+const graph = 'https://graph.microsoft.com/.default'
+
+/**
+ * Chooses what to probe: for each application and named tenant, the first scope that a rule grants. Each application comes
+ * first with one tenant, then with the others.
+ *
+ * @param homeTenant a rule for `*` does not grant it
+ * @param tenant the id of the only tenant to probe
+ */
+export function planTargets(policy: Policy, homeTenant: string | undefined, tenant: string | undefined): Plan {
+  const names = new Map(policy.tenants.entries().map(([name, id]) => [id, name]))
+  const ids = tenant === undefined ? [...new Set(policy.tenants.values())] : [tenant]
+  const granted = ids.map(id => targetsIn(policy, id, names.get(id) ?? id, homeTenant))
+  const isAny = tenant !== undefined && granted.every(list => list.length === 0)
+  const all = isAny ? anyTargets(policy, tenant, names.get(tenant) ?? tenant) : granted.flat()
+  const firsts = all.filter((target, at) => all.findIndex(({ clientId }) => clientId === target.clientId) === at)
+  const ordered = [...firsts, ...all.filter(target => !firsts.includes(target))]
+  return {
+    targets: ordered.slice(0, maxExchanges),
+    left: Math.max(0, ordered.length - maxExchanges),
+    ungranted: isAny ? [] : ids.filter((_, at) => granted[at]?.length === 0).map(id => names.get(id) ?? id),
+  }
+}
+
+function targetsIn(
+  policy: Policy,
+  tenant: string,
+  tenantName: string,
+  home: string | undefined,
+): readonly ProbedTarget[] {
+  const byClient = new Map<string, ProbedTarget>()
+  for (const rule of policy.rules.filter(each => covers(each, tenant, home))) {
+    for (const application of rule.applications) {
+      const clientId = policy.applications.get(application)
+      const scope = [...rule.scopes].find(each => !isDenied(policy.denials, tenant, each, clientId))
+      if (clientId === undefined || scope === undefined || byClient.has(clientId)) continue
+      byClient.set(clientId, { application, clientId, tenant, tenantName, scope, isGranted: true })
+    }
+  }
+  return [...byClient.values()]
+}
+
+const covers = ({ tenants }: Rule, tenant: string, home: string | undefined): boolean =>
+  tenants === '*' ? tenant !== home : tenants.has(tenant)
+
+/** Whether nobody can have it, because a denial has no callers. */
+const isDenied = (denials: readonly Denial[], tenant: string, scope: string, clientId = ''): boolean =>
+  denials.some(
+    denial =>
+      denial.callers === undefined &&
+      (denial.tenants?.has(tenant) ?? true) &&
+      (denial.scopes?.has(scope) ?? true) &&
+      (denial.clientIds?.has(clientId) ?? true),
+  )
+
+/** Every application in a tenant that the policy does not grant: an operator asks before the tenant is added. */
+function anyTargets(policy: Policy, tenant: string, tenantName: string): readonly ProbedTarget[] {
+  const scope = policy.rules.flatMap(({ scopes }) => [...scopes])[0] ?? graph
+  const applications = new Map(policy.applications.entries().map(([application, clientId]) => [clientId, application]))
+  return [...applications].map(([clientId, application]) => ({
+    application,
+    clientId,
+    tenant,
+    tenantName,
+    scope,
+    isGranted: false,
+  }))
+}
