@@ -9,6 +9,14 @@ export type Health = ReturnType<typeof healthBody>
 export type Upstream = Health['upstreams'][number]
 /** `GET /cache` */
 export type Cache = ReturnType<typeof cacheBody>
+/** One series of `counters` of {@link Cache}, with the labels that the page reads. */
+export interface Counted {
+  readonly endpoint?: string
+  readonly outcome?: string
+  readonly result?: string
+  readonly count: number
+  readonly seconds?: number
+}
 /** `GET /cache/entries` */
 export type Entries = ReturnType<typeof entriesBody>
 /** One cached token, without the token. */

@@ -6,7 +6,7 @@ import { count } from './format.js'
 import { isTenantId, scan, scanned } from './search.js'
 
 /** Rows of a page. */
-const pageSize = 50
+const pageSize = 20
 /**
  * @typedef {object} Listed one page
  * @property {readonly Entry[]} entries

@@ -11,6 +11,7 @@ import { createFactsView } from './facts-view.js'
 import { createFailuresView } from './failures-view.js'
 import { poll } from './poll.js'
 import { createPurgeView } from './purge-view.js'
+import { createRatesView } from './rates-view.js'
 import { createTokensView } from './tokens-view.js'
 import { createVerdictView } from './verdict-view.js'
 import { createWayView } from './way-view.js'
@@ -63,7 +64,7 @@ export function startBoard(client, refused) {
 /** @param {Client} client */
 function createViews(client) {
   const verdictView = createVerdictView()
-  const parts = [createWayView(), createFailuresView(), createFactsView()]
+  const parts = [createWayView(), createRatesView(), createFailuresView(), createFactsView()]
   const tokens = createTokensView(client)
   const decisions = createDecisionsView(client)
   const purge = createPurgeView(client)
@@ -77,7 +78,7 @@ function createViews(client) {
       verdictView.show(verdict(found), found, snapshot.now)
       for (const part of parts) part.show(snapshot)
       decisions.show(snapshot)
-      tokens.refresh()
+      tokens.refresh(snapshot.cache.entries)
       updated.textContent = `Updated ${clockTime(snapshot.now, snapshot.now)} UTC`
       replica.textContent = `Replica ${snapshot.health.replica}, version ${snapshot.health.version}`
       board.classList.remove('stale')
@@ -105,8 +106,9 @@ function createViews(client) {
  * @returns {Promise<Snapshot>}
  */
 async function read(client) {
-  const [health, cache, failures, decisions] = await Promise.all([
-    client.get('health'),
+  // First one alone: a credential that is not accepted is not sent three times more.
+  const health = await client.get('health')
+  const [cache, failures, decisions] = await Promise.all([
     client.get('cache'),
     client.get('cache/failures', { limit }),
     client.get('decisions', { limit }),

@@ -33,7 +33,7 @@ export function createSignIn(use) {
       await use(credential)
       problem.replaceChildren()
       section.hidden = true
-      byId('main', HTMLElement).focus()
+      byId('main', HTMLElement).focus({ preventScroll: true })
     } catch (thrown) {
       form.toggleAttribute('inert', false)
       show(thrown)
@@ -62,12 +62,10 @@ export function problemParts(error) {
     return [el('p', {}, el('strong', {}, what), text)]
   }
   const { title, status, detail = '', remedy, request_id } = error.problem
-  const advice = remedy ?? adviceFor(status)
+  const advice = [remedy, adviceFor(status)].filter(text => text !== undefined)
   return [
     el('p', {}, el('strong', {}, `${title} (${status}). `), detail),
-    ...(advice === undefined
-      ? []
-      : [el('p', {}, ...rich(advice).filter(part => part instanceof Node || typeof part === 'string'))]),
+    ...advice.map(text => el('p', {}, ...rich(text))),
     ...(request_id === undefined
       ? []
       : [el('p', { class: 'help' }, `Request ${request_id} in the log of the broker.`)]),

@@ -3,7 +3,7 @@
  * @import { Client, Entry } from '../model/responses.ts'
  * @import { Child } from './dom.js'
  */
-import { clockTime, duration } from '../model/format.js'
+import { clockTime, count, duration } from '../model/format.js'
 import { createTokenList } from '../model/token-list.js'
 import { byId, el, renderer } from './dom.js'
 import { nameAndId, state, table } from './table.js'
@@ -18,28 +18,26 @@ const typingMs = 300
  * @param {Client} client
  */
 export function createTokensView(client) {
-  const [search, filter, back, next, number] = [
-    byId('tokens-search', HTMLInputElement),
-    byId('tokens-state', HTMLSelectElement),
-    byId('tokens-back', HTMLButtonElement),
-    byId('tokens-next', HTMLButtonElement),
-    byId('tokens-count', HTMLElement),
-  ]
+  const search = byId('tokens-search', HTMLInputElement)
+  const filter = byId('tokens-state', HTMLSelectElement)
+  const number = byId('tokens-count', HTMLElement)
   const form = byId('tokens-form', HTMLFormElement)
   const render = renderer(byId('tokens', HTMLElement), build)
   const list = createTokenList(client, text => (number.textContent = text))
-  let rounds = 0
+  let rounds = roundsPerUpdate
   let asked = 0
+  let total = 0
+  const isFiltered = () => search.value !== '' || filter.value !== ''
   const load = async () => {
     const mine = ++asked
     rounds = 0
     try {
       const listed = await list.page(() => mine === asked)
       if (mine !== asked) return
-      number.textContent = listed.about
+      number.textContent = isFiltered() ? listed.about : `${listed.about} of ${count(total)}`
       render(listed.entries.map(entry => rowModel(entry, listed.now)))
-      back.disabled = list.isFirst()
-      next.disabled = !listed.hasNext
+      byId('tokens-back', HTMLButtonElement).disabled = list.isFirst()
+      byId('tokens-next', HTMLButtonElement).disabled = !listed.hasNext
     } catch (thrown) {
       if (mine === asked) number.textContent = thrown instanceof Error ? thrown.message : ''
     }
@@ -53,10 +51,13 @@ export function createTokensView(client) {
     back: () => void (list.back(), load()),
     next: () => void (list.next(), load()),
   })
-  start()
   return {
-    /** Is called after each round. */
-    refresh: () => {
+    /**
+     * Is called after each round.
+     * @param {number} entries how many tokens are cached
+     */
+    refresh: entries => {
+      total = entries
       if (++rounds >= roundsPerUpdate && !list.isSearch()) void load()
     },
     clear: () => {

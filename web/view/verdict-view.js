@@ -61,8 +61,9 @@ export function createVerdictView() {
  * @param {number} now
  */
 const ageOf = ({ since }, now) => {
-  const seconds = since === undefined ? 0 : (now - Date.parse(since)) / 1000
-  return seconds < 60 ? 'less than a minute' : duration(Math.floor(seconds / 60) * 60)
+  const minutes = since === undefined ? 0 : Math.floor((now - Date.parse(since)) / 60_000)
+  if (minutes < 1) return 'less than a minute'
+  return minutes < 90 ? `${minutes} min` : duration(minutes * 60)
 }
 
 /**
@@ -85,11 +86,7 @@ const buildActions = found => [
         {},
         el('p', { class: 'finding' }, state(level, levelWords[level]), ' ', sentence, '.'),
         at !== undefined && el('p', { class: 'help' }, `Since ${at} (${age})`),
-        el(
-          'ul',
-          {},
-          ...actions.map(action => el('li', {}, ...rich(action).filter(part => part !== null && part !== undefined))),
-        ),
+        el('ul', {}, ...actions.map(action => el('li', {}, ...rich(action)))),
       ),
     ),
   ),

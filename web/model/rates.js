@@ -1,0 +1,148 @@
+/**
+ * Rates and latency, from differences of the broker's counters. Without the DOM.
+ * @import { Cache, Counted } from './responses.ts'
+ * @typedef {object} Sample what was counted since the broker started
+ * @property {number} at milliseconds since 1970, by the broker's clock
+ * @property {number} issued tokens issued to callers
+ * @property {number} failed requests for tokens that got an error
+ * @property {number} served tokens, by whatever cache result
+ * @property {number} hits of these, without waiting for a fetch
+ * @property {number} exchanges that succeeded
+ * @property {number} exchangeErrors exchanges that failed
+ * @property {number} exchangeSeconds all exchanges took together
+ * @typedef {object} Point one moment of the lines; `undefined` where there was nothing to measure
+ * @property {number} at
+ * @property {number} issued per second
+ * @property {number} failed per second
+ * @property {number | undefined} hitShare in per cent
+ * @property {number} exchanges per second
+ * @property {number} exchangeErrors per second
+ * @property {number | undefined} exchangeSeconds of one exchange, on average
+ */
+
+/** The endpoints that issue tokens, as the metrics name them. The others are not callers' work. */
+export const tokenEndpoints = new Set(['tokens', 'oauth_token', 'entra_token', 'entra_v1_token', 'identity'])
+
+/** How a cached token is issued without waiting for a fetch, as the metrics name it. */
+const hitResults = new Set(['hit', 'due', 'refresh-failed'])
+
+/** Milliseconds that the lines show, and over which a rate is measured: shorter ones jump with each request. */
+export const spans = { shown: 5 * 60_000, measured: 10_000 }
+
+/**
+ * Adds the counters of interest up.
+ * @param {Cache} cache
+ * @returns {Sample}
+ */
+export function sampleOf({ time, counters }) {
+  /**
+   * @param {string} name
+   * @returns {readonly Counted[]}
+   */
+  const seriesOf = name => counters[name] ?? []
+  const requests = seriesOf('requests').filter(({ endpoint = '' }) => tokenEndpoints.has(endpoint))
+  const issued = requests.filter(({ outcome }) => outcome === 'issued')
+  const served = seriesOf('cache_requests')
+  const exchanges = seriesOf('exchanges')
+  const good = exchanges.filter(({ outcome }) => outcome === 'ok')
+  return {
+    at: Date.parse(time),
+    issued: sum(issued),
+    failed: sum(requests) - sum(issued),
+    served: sum(served),
+    hits: sum(served.filter(({ result = '' }) => hitResults.has(result))),
+    exchanges: sum(good),
+    exchangeErrors: sum(exchanges) - sum(good),
+    exchangeSeconds: exchanges.reduce((total, { seconds = 0 }) => total + seconds, 0),
+  }
+}
+
+/** @param {readonly { count: number }[]} series */
+const sum = series => series.reduce((total, { count }) => total + count, 0)
+
+/**
+ * Keeps samples of the last minutes. Another replica, or a restart, begins anew: its counters are others.
+ * @returns {{ add: (cache: Cache) => readonly Point[], clear: () => void }}
+ */
+export function createHistory() {
+  /** @type {Sample[]} */
+  let samples = []
+  let source = ''
+  return {
+    add: cache => {
+      const from = `${cache.replica} ${cache.started_at}`
+      if (from !== source) samples = []
+      source = from
+      const sample = sampleOf(cache)
+      // A response that was on its way longer than the next one.
+      if (sample.at > (samples.at(-1)?.at ?? 0)) samples.push(sample)
+      const oldest = sample.at - spans.shown - spans.measured
+      samples = samples.filter(({ at }) => at >= oldest)
+      return pointsOf(samples)
+    },
+    clear: () => {
+      samples = []
+    },
+  }
+}
+
+/** @param {readonly Sample[]} samples */
+const pointsOf = samples =>
+  samples.flatMap((last, nth) => {
+    // The newest sample that is old enough, or the first one.
+    const first = samples.slice(0, nth).findLast(({ at }) => last.at - at >= spans.measured) ?? samples[0]
+    return first === undefined || first === last ? [] : [pointOf(first, last)]
+  })
+
+/**
+ * @param {Sample} first
+ * @param {Sample} last
+ * @returns {Point}
+ */
+function pointOf(first, last) {
+  const seconds = (last.at - first.at) / 1000
+  const served = last.served - first.served
+  const errors = last.exchangeErrors - first.exchangeErrors
+  const exchanges = last.exchanges - first.exchanges + errors
+  return {
+    at: last.at,
+    issued: (last.issued - first.issued) / seconds,
+    failed: (last.failed - first.failed) / seconds,
+    hitShare: served === 0 ? undefined : ((last.hits - first.hits) / served) * 100,
+    exchanges: (exchanges - errors) / seconds,
+    exchangeErrors: errors / seconds,
+    exchangeSeconds: exchanges === 0 ? undefined : (last.exchangeSeconds - first.exchangeSeconds) / exchanges,
+  }
+}
+
+/**
+ * A round number that is not less than a value: the top of a chart.
+ * @param {number} value
+ */
+export function roundTop(value) {
+  if (!(value > 0)) return 1
+  const power = 10 ** Math.floor(Math.log10(value))
+  const step = [1, 2, 5].find(each => each * power >= value * (1 - 1e-9)) ?? 10
+  return step * power
+}
+
+/**
+ * The lines of a series as points of a chart, one list for each stretch without a gap. `y` grows downwards.
+ *
+ * @param {readonly { at: number, value: number | undefined }[]} series in the order of time
+ * @param {{ from: number, to: number, top: number, width: number, height: number }} chart the times and the value at its edges
+ * @returns {readonly string[]} lists of `x,y`
+ */
+export function linesOf(series, { from, to, top, width, height }) {
+  /** @type {string[][]} */
+  const lines = [[]]
+  for (const { at, value } of series) {
+    if (value === undefined) lines.push([])
+    else if (at >= from) {
+      const x = ((at - from) / (to - from)) * width
+      const y = height - (Math.min(value, top) / top) * height
+      lines.at(-1)?.push(`${x.toFixed(1)},${y.toFixed(1)}`)
+    }
+  }
+  return lines.filter(line => line.length > 0).map(line => line.join(' '))
+}
