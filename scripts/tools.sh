@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs Helm, promtool, Prometheus, redis-server, (where Debian has it) valkey-server and Chromium into .tools/bin, and
-# the proxies of examples/proxies into .tools/proxies, for the tests that need them. If one is unavailable, this script
+# the proxies of examples/proxies into .tools/proxies, and the Azure CLI's parser into .tools/azure-cli, for the tests that need them. If one is unavailable, this script
 # says so and continues. The tests that need it are then skipped, and say what is missing.
 set -uo pipefail
 cd "$(dirname "$0")/.."
@@ -113,6 +113,25 @@ redis_server() {
 }
 redis_server redis
 redis_server valkey
+
+azure_cli="$PWD/.tools/azure-cli"
+wanted=$(cat scripts/azure-cli/*.txt)
+if [ "$(cat "$azure_cli/installed" 2>/dev/null)" = "$wanted" ]; then
+  echo "tools: .tools/azure-cli has the parser of the Azure CLI"
+elif python3 -c 'import venv, sys; assert sys.version_info >= (3, 10)' 2>/dev/null; then
+  echo "tools: installing the parser of the Azure CLI from its packages"
+  pip="$azure_cli/bin/pip --quiet --disable-pip-version-check install"
+  rm -rf "$azure_cli"
+  if python3 -m venv "$azure_cli" && $pip -r scripts/azure-cli/requirements.txt &&
+    $pip --no-deps -r scripts/azure-cli/azure-cli.txt; then
+    echo "$wanted" >"$azure_cli/installed"
+  else
+    echo 'tools: the parser of the Azure CLI is unavailable; the test of the command lines in the docs is skipped'
+    rm -rf "$azure_cli"
+  fi
+else
+  echo 'tools: Python 3.10 with venv is not installed; the test of the command lines in the docs is skipped'
+fi
 
 # A browser for test/browser. Playwright's own would be downloaded from elsewhere.
 browser() {

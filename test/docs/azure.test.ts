@@ -1,9 +1,12 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { describe, test } from 'node:test'
+import { parseArgs } from 'node:util'
 import { parse } from 'yaml'
 import { sample } from '../../emulator/options.ts'
 import { parsePolicy } from '../../src/broker/policy/file/parse.ts'
+import { readTokenSettings } from '../../src/caller/token-settings.ts'
+import { tokenCommand } from '../../src/commands/token.ts'
 import { readConfig } from '../../src/config/config.ts'
 import { errorTable } from '../../src/errors.ts'
 import { startWorld } from '../support/broker.ts'
@@ -33,12 +36,34 @@ describe('the command lines of docs/azure.md', () => {
 })
 
 /** A file that the page writes, as the shell would write it. A variable without a literal value on the page is a GUID. */
-function written(name: string): string {
+function written(name: string, valueOf = valueOnPage): string {
   const text = new RegExp(`^cat > ${name} <<END\n([\\s\\S]*?)^END$`, 'm').exec(page)?.[1] ?? ''
-  const plain = new Map([...page.matchAll(/^([A-Z_]+)=([\w/.-]+)$/gm)].map(([, key, value]) => [key, value]))
   return text
     .replace(/^\$\(sed .*\)$/m, () => written('policy.yaml').replace(/^/gm, ' '.repeat(10)))
-    .replace(/\$([A-Z_]+)/g, (_, key: string) => plain.get(key) ?? sample.application)
+    .replace(/\$([A-Z_]+)/g, valueOf)
+}
+
+function valueOnPage(_: string, key: string): string {
+  const plain = new Map([...page.matchAll(/^([A-Z_]+)=([\w/.-]+)$/gm)].map(([, name, value]) => [name, value]))
+  // Another GUID for each name.
+  const sum = key.split('').reduce((total, letter) => (total * 31 + letter.charCodeAt(0)) % 65_536, 0)
+  return plain.get(key) ?? sample.application.slice(0, -4) + sum.toString(16).padStart(4, '0')
+}
+
+interface Identities {
+  readonly identity: { readonly userAssignedIdentities: Readonly<Record<string, object>> }
+  readonly properties: {
+    readonly configuration: {
+      readonly identitySettings: readonly { readonly identity: string; readonly lifecycle: string }[]
+      readonly registries: readonly { readonly identity: string }[]
+    }
+  }
+}
+
+interface Job extends Identities {
+  readonly properties: Identities['properties'] & {
+    readonly template: { readonly containers: readonly { readonly args: readonly string[] }[] }
+  }
 }
 
 interface ContainerApp {
@@ -86,6 +111,52 @@ describe('the files of docs/azure.md', () => {
     assert.deepEqual(container?.probes.map(({ httpGet }) => httpGet.path).toSorted(), ['/livez', '/readyz'])
     assert.ok(template.terminationGracePeriodSeconds > config.drainSeconds + config.upstreamTimeoutMs / 1000 + 2)
   })
+})
+
+/** A file of the page, with the names of variables in place of their values. */
+const named = (name: string): unknown => parse(written(name, (_, key) => key))
+
+describe('what the files do with the identities', () => {
+  const files = [
+    ['app.yaml', 'IDENTITY_ID'],
+    ['job.yaml', 'CALLER_ID'],
+  ] as const
+  for (const [file, own] of files)
+    test(`${file}: another identity than its own pulls the image, and no container gets a token of that one`, () => {
+      const { identity, properties } = named(file) as Identities
+      assert.deepEqual(Object.keys(identity.userAssignedIdentities), [own, 'PULL_ID'])
+      assert.deepEqual(
+        properties.configuration.registries.map(registry => registry.identity),
+        ['PULL_ID'],
+      )
+      assert.deepEqual(properties.configuration.identitySettings, [
+        { identity: own, lifecycle: 'Main' },
+        { identity: 'PULL_ID', lifecycle: 'None' },
+      ])
+    })
+
+  test("no role is assigned to the broker's identity, which is the credential of the application", () => {
+    const assigned = scripts.join('').match(/az role assignment create [^\n]*/g) ?? []
+    assert.ok(assigned.length >= 2)
+    for (const line of assigned) assert.match(line, /--assignee-object-id "\$PULL_PRINCIPAL_ID"/)
+  })
+})
+
+test('the command accepts the arguments of the job, and prints no token into its log', () => {
+  const [container] = (named('job.yaml') as Job).properties.template.containers
+  const values: Readonly<Record<string, string>> = {
+    BROKER: 'https://token-broker.internal.example',
+    'api://API_ID': `api://${sample.application}`,
+    CALLER_CLIENT_ID: sample.application,
+  }
+  const [command, ...args] = container?.args.map(arg => values[arg] ?? arg) ?? []
+  const options = Object.entries(tokenCommand.options).map(([name, { type }]) => [name, { type }] as const)
+  const given = parseArgs({ args, options: Object.fromEntries(options) }).values
+  const platform = { IDENTITY_ENDPOINT: 'http://localhost/msi/token', IDENTITY_HEADER: 'x' }
+  const { output, identity, requested } = readTokenSettings(given, platform)
+  assert.deepEqual([command, output, identity?.clientId], ['token', 'summary', sample.application])
+  const [rule] = parsePolicy(written('policy.yaml')).rules
+  assert.ok(rule?.scopes.has(requested.scope))
 })
 
 const mistakes = [
