@@ -81,10 +81,10 @@ export function wireAgent(
   const readiness = createReadiness([reachable(parent)], notReadyYet(log), random)
   const authorizeOperation = createAuthorizeOperation(events.forbidden)
   const operations = { ...telemetry, tokenService, authorizeOperation, cache: view }
-  const app = buildApp(
-    { log, isDraining, responded: events.responded, connectionDropped: events.connectionDropped },
-    agentRoutes(settings, secret, tokenService, operations),
-  )
+  const { responded, connectionDropped, responseReady } = events
+  const observation = { timing: { monotonic: clock.monotonic, responseReady } }
+  const options = { log, isDraining, responded, connectionDropped, observation }
+  const app = buildApp(options, agentRoutes(settings, secret, tokenService, operations))
 
   return {
     app,

@@ -70,6 +70,15 @@ export const cacheOutcomes = [
   'shared',
 ] as const
 
+/**
+ * The class of a response, as latencies are compared. cached: a token that was in the cache. fetched: a token for which the
+ * request waited. ok: a response without a token. client_error: status 4xx. server_error: status 5xx.
+ */
+export type ResponseClass = (typeof responseClasses)[number]
+
+/** Every {@link ResponseClass}. */
+export const responseClasses = ['cached', 'fetched', 'ok', 'client_error', 'server_error'] as const
+
 /** A token that is issued. There is one object per fetched token, so that subscribers can cache values for it. */
 export interface TokenFacts {
   readonly token: string
@@ -207,6 +216,11 @@ export interface Events {
   readonly opaqueToken: (grant: Grant) => void
   /** A response was sent: `ok`, or the error's code. Not reported for issued tokens; {@link issued} is. */
   readonly responded: (endpoint: string, outcome: string) => void
+  /**
+   * A response is ready, so many seconds after the headers of its request were read, less the time for the body to arrive.
+   * Not reported for input that is no request.
+   */
+  readonly responseReady: (endpoint: string, outcome: ResponseClass, seconds: number) => void
   /** A header that identifies a proxy's peer was ignored: its sender is not a trusted proxy, or uses another header. */
   readonly headerIgnored: (header: string) => void
   /** A listener closed a connection, or did not accept it, because of its limits; with the peer's address. */

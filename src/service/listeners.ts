@@ -3,7 +3,8 @@ import type { FastifyInstance } from 'fastify'
 import { hasNameConstraints } from '../broker/authentication/certificates/chain.ts'
 import type { TokenService } from '../broker/issue-token.ts'
 import type { Events } from '../broker/events.ts'
-import type { LoopClocks } from '../broker/lib/clock.ts'
+import type { Clock, LoopClocks } from '../broker/lib/clock.ts'
+import type { ServerSpans } from '../broker/lib/spans.ts'
 import type { Config } from '../config/config.ts'
 import { buildApp, secureContextOf, type AppOptions } from '../http/server/app.ts'
 import { addDashboard } from '../http/operations/dashboard/dashboard.ts'
@@ -26,20 +27,22 @@ const graceMs = 1_000
 /** What both listeners' operations endpoints need; only the credential of `/metrics` differs. */
 type SharedOperations = Omit<Operations, 'openMetrics'>
 
-interface ListenerOptions extends Pick<AppOptions, 'log' | 'isDraining' | 'spans'> {
-  readonly events: Pick<Events, 'responded' | 'headerIgnored' | 'connectionDropped'>
+interface ListenerOptions extends Pick<AppOptions, 'log' | 'isDraining'> {
+  readonly events: Pick<Events, 'responded' | 'responseReady' | 'headerIgnored' | 'connectionDropped'>
   readonly loop: LoopClocks
-  /** Milliseconds since 1970. */
-  readonly now: () => number
+  readonly clock: Clock
+  /** Makes the spans of requests, if tracing is on. */
+  readonly spans: ServerSpans | undefined
 }
 
 /** Builds the main server, and the management server if the configuration has one. They do not listen yet. */
 export function buildListeners(
   config: Config,
-  { loop, now, events: { responded, headerIgnored, connectionDropped }, ...common }: ListenerOptions,
+  options: ListenerOptions,
   parts: SharedOperations & Purge & { readonly tokenService: TokenService; readonly signIn: FindSignIn },
   certificates: FollowedCertificates,
 ) {
+  const { responded } = options.events
   const operations = (openMetrics: boolean) => (scope: FastifyInstance) => {
     countResponses(scope, responded)
     addOperations(scope, { ...parts, openMetrics })
@@ -51,23 +54,19 @@ export function buildListeners(
     addOAuthMetadata(scope, config.publicUrl)
     addEntraDocument(scope, config)
   }
-  const overload = watchLoop(loop)
+  const overload = watchLoop(options.loop)
   const endpoints = tokenEndpoints().map(endpoint => (scope: FastifyInstance) => {
     shedLoad(scope, overload.isOverloaded)
     addTokenEndpoint(scope, parts.tokenService, endpoint)
   })
   // In a scope of its own: an overloaded broker can still purge its cache.
   const main = [...endpoints, (scope: FastifyInstance) => addPurge(scope, parts), documents]
-  const { trustedProxies, clientCertHeader } = config
-  const current = () => certificates.authorities?.current()
-  const tls = certificates.tls?.current()
-  const peers = { trustedProxies, clientCertHeader, authorities: current, now, headerIgnored }
-  const settings = { ...common, responded, connectionDropped, peers, tls: tls && { ...tls, ca: current()?.pem } }
+  const settings = appOptions(config, options, certificates)
   const { management: own } = config
   const app = buildApp(settings, own ? main : [...main, operations(false)])
   const management = own && buildApp(settings, [operations(true)])
   app.addHook('onListen', overload.start)
-  const unwatch = followTls(config, [app, management], certificates, common.log)
+  const unwatch = followTls(config, [app, management], certificates, options.log)
   return {
     app,
     management,
@@ -77,6 +76,26 @@ export function buildListeners(
       await closeListener(app, config.upstreamTimeoutMs + graceMs)
       if (management) await closeListener(management, graceMs)
     },
+  }
+}
+
+/** The options of both servers. */
+function appOptions(
+  { trustedProxies, clientCertHeader }: Config,
+  { log, isDraining, clock, spans, events }: ListenerOptions,
+  { authorities, tls }: FollowedCertificates,
+): AppOptions {
+  const { responded, responseReady, headerIgnored, connectionDropped } = events
+  const current = () => authorities?.current()
+  const pair = tls?.current()
+  return {
+    log,
+    isDraining,
+    responded,
+    connectionDropped,
+    observation: { spans, timing: { monotonic: clock.monotonic, responseReady } },
+    peers: { trustedProxies, clientCertHeader, authorities: current, now: clock.now, headerIgnored },
+    tls: pair && { ...pair, ca: current()?.pem },
   }
 }
 

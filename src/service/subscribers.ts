@@ -69,6 +69,7 @@ export function createSubscribers(
     connectionDropped: both(logDroppedConnections(logs, clock.now), metrics.connectionDropped),
     opaqueToken: metrics.opaqueToken,
     responded: metrics.responded,
+    responseReady: metrics.responseReady,
     policyLoaded: (policy, before) => {
       audit.policyLoaded(policy, before)
       metrics.policyLoaded(policy, before)

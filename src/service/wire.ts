@@ -96,7 +96,7 @@ export async function wire(
   const readiness = createReadiness(needsOf(assertions, reloader.issuers), notReadyYet(log), random)
   const signIn = connectSignIn(config, () => active.status().policy, { clock, egress: egressOf(config, false), log })
   const operations = { ...telemetry, ...operationsOf(cache, events), tokenService, events, signIn }
-  const listening = { log, isDraining, events, loop, now: clock.now, spans: tracing?.server }
+  const listening = { log, isDraining, events, loop, clock, spans: tracing?.server }
   const servers = await orClose(() => buildListeners(config, listening, operations, certificates), secondLevel)
   await secondLevel?.start()
 

@@ -24,6 +24,12 @@ export const metricTable = {
     'endpoint',
     'outcome',
   ),
+  token_broker_request_duration_seconds: row(
+    'histogram',
+    'Duration of requests in seconds, from their headers to the response, without the time for sending the body, by endpoint and class of the response.',
+    'endpoint',
+    'outcome',
+  ),
   token_broker_denials_total: row(
     'counter',
     'Number of authenticated requests that the policy denied, by endpoint and reason.',

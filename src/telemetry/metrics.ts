@@ -2,6 +2,7 @@ import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { Counter, Gauge, Histogram, Registry } from '@prometheus-io/client'
 import { readCounters } from './metrics/counters.ts'
 import { openMetricsOf } from './metrics/open-metrics.ts'
+import { observeDurations } from './metrics/request-durations.ts'
 import type { Counters } from '../broker/counters.ts'
 import type { CacheStatistics } from '../broker/tokens/cache-statistics.ts'
 import { maxEnds, type End } from '../broker/ends.ts'
@@ -74,6 +75,7 @@ export function createMetrics(gauges: Gauges): Metrics {
       served.inc({ result: how })
     },
     responded: (endpoint, outcome) => requests.inc({ endpoint, outcome }),
+    responseReady: observeDurations(registry),
     refused: ({ endpoint }, _caller, _request, { code, reason }) => {
       if (code === 'not_permitted') denials.inc({ endpoint, reason })
     },
@@ -89,14 +91,21 @@ export function createMetrics(gauges: Gauges): Metrics {
     policyRefused: () => reloaded('refused'),
     upstreamCalled: countUpstreamRequests(registry),
     shared: createSharedMetrics(registry, gauges.secondLevel),
+    // Read once for all gauges of one reading.
+    ...readersOf(registry, () => (statistics = gauges.cache())),
+    close: stopWatching,
+  }
+}
+
+/** Reads the metrics. @param refresh is called before gauges are read */
+function readersOf(registry: Registry, refresh: () => void): Pick<Metrics, 'scrape' | 'counters'> {
+  return {
     scrape: async openMetrics => {
-      // Read once for all gauges of this scrape.
-      statistics = gauges.cache()
+      refresh()
       const text = await registry.metrics()
       return openMetrics ? openMetricsOf(text) : { text, contentType: registry.contentType }
     },
     counters: () => readCounters(registry),
-    close: stopWatching,
   }
 }
 

@@ -13,6 +13,7 @@ import {
   circuitStates,
   cacheOutcomes,
   refreshOutcomes,
+  responseClasses,
   upstreamKinds,
 } from '../../src/broker/events.ts'
 import { errorTable, type ErrorCode } from '../../src/errors.ts'
@@ -21,6 +22,7 @@ import { tokenEndpoints } from '../../src/http/token-endpoints/all.ts'
 import { metadataEndpoint } from '../../src/http/token-endpoints/identity.ts'
 import { forwarding } from '../../src/http/server/peers.ts'
 import { levels, type Origin } from '../../src/reasons/row.ts'
+import { requestBuckets } from '../../src/telemetry/metrics/request-durations.ts'
 import { reloadOutcomes, waiting } from '../../src/telemetry/metric-table.ts'
 import { reasons } from '../support/reasons.ts'
 import { promtool, withoutPromtool } from '../support/promtool.ts'
@@ -74,6 +76,7 @@ describe('docs/metrics.md lists the values that the source can give a label', ()
   const rows: readonly (readonly [metric: string, label: string, values: readonly string[]])[] = [
     ['token_broker_requests_total', 'endpoint', [...new Set(issuing.map(({ name }) => name)), ...otherEndpoints]],
     ['token_broker_requests_total', 'outcome', ['issued', 'ok', 'not_ready', ...Object.keys(errorTable)]],
+    ['token_broker_request_duration_seconds', 'outcome', responseClasses],
     ['token_broker_denials_total', 'reason', from('policy', 'not_permitted')],
     [
       'token_broker_caller_verifications_total',
@@ -143,7 +146,7 @@ describe('the PromQL of docs/metrics.md, the alerts and the dashboard uses metri
       }
       for (const [, series = '', matchers = ''] of expr.matchAll(/\b(token_broker_\w+)\{([^}]*)\}/g))
         for (const [, label = '', operator = '', value = ''] of matchers.matchAll(/(\w+)(=~|!~|!?=)"([^"]*)"/g)) {
-          const values = [...(valuesOf(metricOf(series), label) ?? [])]
+          const values = label === 'le' ? requestBuckets.map(String) : [...(valuesOf(metricOf(series), label) ?? [])]
           const words = operator.includes('~') ? value.split('|') : [value]
           for (const word of words)
             assert.ok(

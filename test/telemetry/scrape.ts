@@ -64,8 +64,8 @@ export async function scrape(broker: TestBroker, token?: string): Promise<Scrape
 /** The value of a series, named as in the text; `undefined` where there is none. */
 export const valueOf = ({ series }: Scrape, key: string): number | undefined => series.get(key)?.value
 
-/** Counts of the process and of looking at it. */
-const byItself = /^process_|^token_broker_requests_total\{endpoint="metrics"/
+/** Counts of the process and of looking at it; and of what is counted as a request already, with its duration. */
+const byItself = /^process_|^token_broker_requests_total\{endpoint="metrics"|^token_broker_request_duration_seconds/
 
 /**
  * By how much each counter moved between two scrapes, of a histogram its `_count`; those that did not move are left out,

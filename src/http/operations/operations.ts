@@ -7,6 +7,7 @@ import type { Events } from '../../broker/events.ts'
 import type { DecisionPage, DecisionQuery } from '../../broker/recent-decisions.ts'
 import type { ErrorCode } from '../../errors.ts'
 import { authenticated, authenticateFor } from '../token-endpoints/credential.ts'
+import { reportResponses } from '../server/observation/latency.ts'
 import type { OtherEndpoint } from '../server/endpoints.ts'
 import { readDecisionQuery, readEntryQuery, readFailureQuery } from './entry-query.ts'
 import { decisionsBody, entriesBody, failuresBody } from './list-bodies.ts'
@@ -86,8 +87,12 @@ const schemaOf = (operationId: string, ...more: readonly ErrorCode[]): FastifySc
   response: problems(...observeErrors, ...more),
 })
 
-/** Counts every successful response of the routes added to this scope from now on; errors are counted elsewhere. */
+/**
+ * Counts every successful response of the routes added to this scope from now on, and times every response; errors are
+ * counted elsewhere.
+ */
 export function countResponses(app: FastifyInstance, responded: Events['responded']): void {
+  reportResponses(app)
   app.addHook('onResponse', ({ routeOptions }, { statusCode }, done) => {
     const { endpoint } = routeOptions.config
     if (endpoint !== undefined && statusCode < 400) responded(endpoint, 'ok')

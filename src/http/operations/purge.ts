@@ -7,6 +7,7 @@ import type { Policy } from '../../broker/policy/model.ts'
 import type { Purged } from '../../broker/tokens/cache.ts'
 import { BrokerError } from '../../errors.ts'
 import { authenticated, authenticateFor } from '../token-endpoints/credential.ts'
+import { reportResponses } from '../server/observation/latency.ts'
 import { callerErrors, problems, routeErrors } from '../schemas/problem-responses.ts'
 import { purgeQuery } from '../schemas/requests.ts'
 import { shapeError, type FieldErrors } from '../token-endpoints/shape-error.ts'
@@ -39,6 +40,7 @@ export function addPurge(
   app: FastifyInstance,
   { tokenService, authorizeOperation, policy, purge, events }: Purge,
 ): void {
+  reportResponses(app)
   app.delete('/tokens', {
     schema: { operationId: 'purgeTokens', querystring: purgeQuery, response: problems(...errors) },
     config: { endpoint },

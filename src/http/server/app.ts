@@ -1,4 +1,4 @@
-import { constants, randomBytes } from 'node:crypto'
+import { constants } from 'node:crypto'
 import {
   fastify,
   LogController,
@@ -17,7 +17,10 @@ import { KnownPaths } from './known-paths.ts'
 import { addPeerLookup, type PeerOptions } from './peers.ts'
 import { errorOf, limitHeaders, problemDetails, type Protocol } from './problems.ts'
 import { addRequestChecks } from './request-checks.ts'
-import { addServerSpans, traceIdOf } from './server-spans.ts'
+import { classOf } from './observation/latency.ts'
+import { observeRequests, type Observation } from './observation/observation.ts'
+import { requestIds } from './observation/request-ids.ts'
+import { traceIdOf } from './observation/server-spans.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -56,8 +59,7 @@ export interface AppOptions {
   readonly handshakeMs?: number
   /** Milliseconds in which a request must arrive, with its body. */
   readonly arrivalMs?: number
-  /** Makes the spans of requests; absent if tracing is off. */
-  readonly spans?: Parameters<typeof addServerSpans>[1]
+  readonly observation?: Observation
 }
 
 /** A server's own certificate, and the authorities of its clients' certificates. */
@@ -181,7 +183,7 @@ export function buildApp(options: AppOptions, routes: readonly AddRoutes[]): Fas
   app.decorateRequest('facts', undefined)
   app.setErrorHandler((thrown, request, reply) => sendProblem(parts, thrown, request, reply))
 
-  addServerSpans(app, options.spans)
+  observeRequests(app, options.observation)
   addRequestChecks(app, options.isDraining)
   addAll(app, parts, routes)
   return app
@@ -222,15 +224,17 @@ function sendProblem(
   reply: FastifyReply,
   protocol = protocolOf(request, paths),
 ): FastifyReply {
-  const error = errorOf(thrown)
   closeIfEarly(request, reply)
+  const error = errorOf(thrown)
   if (error.code === 'internal_error') {
     const ids = { request_id: request.id, trace_id: traceIdOf(request) }
     log.error({ ...ids, err: error.cause ?? error }, 'request failed unexpectedly')
   }
-  responded(request.routeOptions.config.endpoint ?? noEndpoint, error.code)
+  const { endpoint = noEndpoint } = request.routeOptions.config
+  responded(endpoint, error.code)
   const { status, headers, body } = protocol.writeError(error, request)
   const { limit } = error.parts
+  request.server.timing?.report(request, endpoint, classOf(status))
   return reply
     .code(status)
     .headers(limit ? { ...headers, ...limitHeaders(limit) } : headers)
@@ -240,11 +244,4 @@ function sendProblem(
 /** The protocol of a request's errors: its route's, or without a route that of its headers. */
 function protocolOf({ routeOptions: { url, config }, headers }: FastifyRequest, paths: KnownPaths): Protocol {
   return config.protocol ?? (url === undefined ? paths.markedBy(headers)?.config.protocol : undefined) ?? problemDetails
-}
-
-/** Ids that are unique across replicas and cheap: a random prefix per process and a counter. */
-function requestIds(): () => string {
-  const prefix = randomBytes(6).toString('hex')
-  let count = 0
-  return () => `${prefix}-${(++count).toString(36)}`
 }

@@ -1,7 +1,7 @@
 import type { FastifyRequest } from 'fastify'
 import { membersOf } from '../../broker/lib/json-members.ts'
 import { asBrokerError, BrokerError, errorTable, type ErrorCode, type LimitFacts } from '../../errors.ts'
-import { traceIdOf, type TracedRequest } from './server-spans.ts'
+import { traceIdOf, type TracedRequest } from './observation/server-spans.ts'
 
 /** The response to a request that failed: RFC 9457 problem details, or the error of another protocol. */
 export interface Problem {

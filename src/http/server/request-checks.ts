@@ -15,7 +15,9 @@ const slash = 47
  */
 export function addRequestChecks(app: FastifyInstance, isDraining: () => boolean): void {
   let usualHost: string | undefined
+  const { timing } = app
   app.addHook('onRequest', (request, reply, done) => {
+    timing?.begin(request)
     if (isAfterEarlyResponse(request, reply)) {
       reply.hijack()
       return

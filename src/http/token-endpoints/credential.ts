@@ -4,7 +4,7 @@ import type { Credential } from '../../broker/authentication/credential.ts'
 import type { TokenService } from '../../broker/issue-token.ts'
 import type { RequestFacts } from '../../broker/lib/request-facts.ts'
 import { asBrokerError } from '../../errors.ts'
-import { traceIdOf } from '../server/server-spans.ts'
+import { traceIdOf } from '../server/observation/server-spans.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -34,6 +34,8 @@ export interface Authentication {
   readonly tokenService: Pick<TokenService, 'authenticate'>
   /** Whether a client certificate does not count in place of a missing credential. */
   readonly bearerOnly?: boolean | undefined
+  /** Called once a request is authenticated, before anything else happens to it. */
+  readonly admitted?: ((request: FastifyRequest) => void) | undefined
   /** Whether a request's `Authorization` header is no credential, so that a client certificate counts beside it. */
   readonly isNoCredential?: (request: FastifyRequest) => boolean
 }
@@ -55,7 +57,7 @@ export const authenticateFor =
 export function authenticateBy(
   credential: () => Credential | undefined,
   request: FastifyRequest,
-  { endpoint, tokenService, bearerOnly = false, isNoCredential }: Authentication,
+  { endpoint, tokenService, bearerOnly = false, admitted, isNoCredential }: Authentication,
   done: HookHandlerDoneFunction,
 ): void {
   const { peers } = request.server
@@ -64,6 +66,7 @@ export function authenticateBy(
   const accept = (caller: Caller): void => {
     request.caller = caller
     request.facts = facts
+    admitted?.(request)
     done()
   }
   try {

@@ -91,10 +91,14 @@ export const errorsOf = ({ body }: Pick<TokenEndpoint, 'body'>): readonly ErrorC
 export function addTokenEndpoint(scope: FastifyInstance, tokenService: TokenService, endpoint: TokenEndpoint): void {
   const { name, method, path, below, marks, protocol, body, credential, bodyCredential, readRequest, writeToken } =
     endpoint
+  const { timing } = scope
   const authentication = { endpoint: name, tokenService, bearerOnly: endpoint.bearerOnly }
-  const byHeaders = authenticateFor(authentication, credential)
-  const send = (reply: FastifyReply, issued: Issued, request: FastifyRequest): FastifyReply =>
-    writeToken(issued.limit ? reply.headers(limitHeaders(issued.limit)) : reply, issued, request)
+  const byHeaders = authenticateFor({ ...authentication, admitted: body && timing?.waitForBody }, credential)
+  const send = (reply: FastifyReply, issued: Issued, request: FastifyRequest): FastifyReply => {
+    const sent = writeToken(issued.limit ? reply.headers(limitHeaders(issued.limit)) : reply, issued, request)
+    timing?.report(request, name, classOf(issued))
+    return sent
+  }
   if (body) readBodies(scope, body)
   const route = {
     method,
@@ -103,8 +107,12 @@ export function addTokenEndpoint(scope: FastifyInstance, tokenService: TokenServ
       bodyCredential === undefined
         ? byHeaders
         : function (request, reply, done) {
-            if (request.headers.authorization === undefined || isBasic(request)) done()
-            else byHeaders.call(this, request, reply, done)
+            if (request.headers.authorization !== undefined && !isBasic(request)) {
+              byHeaders.call(this, request, reply, done)
+            } else {
+              timing?.waitForBody(request)
+              done()
+            }
           },
     ...(bodyCredential && {
       preValidation: authenticateByBody({ ...authentication, isNoCredential: namesClientOnly }, bodyCredential),
@@ -126,6 +134,9 @@ export function addTokenEndpoint(scope: FastifyInstance, tokenService: TokenServ
   })
 }
 
+const classOf = ({ served: { how } }: Issued) =>
+  how === 'hit' || how === 'due' || how === 'refresh-failed' ? 'cached' : 'fetched'
+
 function schemaOf(endpoint: TokenEndpoint) {
   const { operationId, params, query, body, protocol } = endpoint
   return {
@@ -139,8 +150,10 @@ function schemaOf(endpoint: TokenEndpoint) {
 
 /** Makes the routes of a scope read bodies of one media type and no others. */
 function readBodies(scope: FastifyInstance, { mediaType, parse }: RequestBody): void {
+  const { timing } = scope
   scope.removeAllContentTypeParsers()
   scope.addContentTypeParser<string>(mediaType, { parseAs: 'string' }, (request, text, done) => {
+    timing?.bodyArrived(request)
     try {
       checkPlainText(request)
       done(null, parse(text))

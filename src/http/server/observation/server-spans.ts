@@ -1,7 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import type { FastifyInstance } from 'fastify'
-import type { ServerSpan, ServerSpans } from '../../broker/lib/spans.ts'
-import { readTraceParent } from '../../broker/lib/trace-parent.ts'
+import type { ServerSpan, ServerSpans } from '../../../broker/lib/spans.ts'
+import { readTraceParent } from '../../../broker/lib/trace-parent.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
