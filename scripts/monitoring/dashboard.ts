@@ -1,4 +1,5 @@
-import { rows, type Panel } from './panels.ts'
+import type { Panel } from './panel.ts'
+import { rows } from './panels.ts'
 
 const datasource = { type: 'prometheus', uid: '${datasource}' }
 /** Grafana's grid has 24 columns. */
@@ -26,21 +27,42 @@ const panelOf = (panel: Panel, id: number, x: number, y: number) => {
     datasource,
     gridPos: { x, y, w: width, h: height },
     fieldConfig: { defaults: { unit: panel.unit, thresholds: thresholdsOf(panel) }, overrides: [] },
-    options:
-      panel.type === 'stat'
-        ? { reduceOptions: { calcs: ['lastNotNull'], fields: '', values: false }, colorMode: 'value' }
-        : { legend: { displayMode: 'list', placement: 'bottom' }, tooltip: { mode: 'multi', sort: 'desc' } },
+    options: optionsOf(panel),
     targets: panel.queries.map(([expr, legendFormat], index) => ({
       refId: String.fromCharCode(65 + index),
       datasource,
       expr,
       legendFormat,
       range: true,
+      ...(panel.type === 'heatmap' && { format: 'heatmap' }),
     })),
   }
 }
 
-const sizeOf = ({ type }: Panel) => (type === 'stat' ? { width: 4, height: 4 } : { width: 8, height: 8 })
+function optionsOf({ type, unit }: Panel): object {
+  if (type === 'stat') {
+    return { reduceOptions: { calcs: ['lastNotNull'], fields: '', values: false }, colorMode: 'value' }
+  }
+  // The buckets are counted already, so Grafana must not calculate them.
+  if (type === 'heatmap') {
+    return {
+      calculate: false,
+      cellGap: 1,
+      color: { mode: 'scheme', scheme: 'Oranges', steps: 64 },
+      legend: { show: true },
+      tooltip: { mode: 'single', yHistogram: false },
+      yAxis: { unit },
+    }
+  }
+  return { legend: { displayMode: 'list', placement: 'bottom' }, tooltip: { mode: 'multi', sort: 'desc' } }
+}
+
+const sizes = {
+  stat: { width: 4, height: 4 },
+  timeseries: { width: 8, height: 8 },
+  heatmap: { width: columns, height: 8 },
+} as const
+const sizeOf = ({ type }: Panel) => sizes[type]
 
 /** All rows with their panels, from left to right. */
 function layout(): readonly object[] {

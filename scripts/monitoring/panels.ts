@@ -1,41 +1,7 @@
-import { errorRatio } from './objectives.ts'
+import { errorRatio, slowRatio } from './objectives.ts'
+import { by, heatmap, here, lines, quantile, rate, stat, type Panel } from './panel.ts'
 
-/** One panel of the Grafana dashboard. */
-export interface Panel {
-  readonly title: string
-  readonly type: 'stat' | 'timeseries'
-  /** A unit of Grafana. */
-  readonly unit: 'short' | 's' | 'bytes' | 'percentunit' | 'reqps' | 'dateTimeFromNow'
-  /** PromQL, with the variables of the dashboard, and how Grafana names its series. */
-  readonly queries: readonly (readonly [expr: string, legend: string])[]
-  /** One sentence. */
-  readonly description: string
-  /** The value from which on the panel is red; or, with `below`, under which. */
-  readonly red?: { readonly from: number } | { readonly below: number }
-}
-
-/** The selected replicas. */
-const here = 'job="$job",instance=~"$instance"'
-const rate = (series: string) => `rate(${series}[$__rate_interval])`
-const by = (labels: string, series: string) => `sum by (${labels}) (${rate(series)})`
-const quantile = (of: number, histogram: string) =>
-  `histogram_quantile(${of}, ${by('le', `${histogram}_bucket{${here},outcome="ok"}`)})`
-
-const stat = (
-  title: string,
-  unit: Panel['unit'],
-  expr: string,
-  description: string,
-  red?: NonNullable<Panel['red']>,
-): Panel => ({ title, type: 'stat', unit, queries: [[expr, '']], description, ...(red && { red }) })
-
-const lines = (title: string, unit: Panel['unit'], description: string, ...queries: Panel['queries']): Panel => ({
-  title,
-  type: 'timeseries',
-  unit,
-  queries,
-  description,
-})
+const requestDuration = 'token_broker_request_duration_seconds'
 
 /** The rows of the dashboard, with the order in which the people on call look at them. */
 export const rows: readonly (readonly [title: string, panels: readonly Panel[]])[] = [
@@ -77,6 +43,41 @@ export const rows: readonly (readonly [title: string, panels: readonly Panel[]])
         `${errorRatio('1h')}{job="$job"}`,
         'Share in the last hour. The objective allows 0.1 % over 30 days. It needs the recorded rules.',
         { from: 0.001 },
+      ),
+      stat(
+        'Slow cached tokens',
+        'percentunit',
+        `${slowRatio('1h')}{job="$job"}`,
+        'Share that took longer than 25 ms in the last hour. The objective allows 1 % over 30 days. It needs the recorded rules.',
+        { from: 0.01 },
+      ),
+    ],
+  ],
+  [
+    'Latency',
+    [
+      lines(
+        'Latency of cached tokens',
+        's',
+        'From the headers of the request to the response, in the process of the broker.',
+        [quantile(0.5, requestDuration, 'cached'), '50 %'],
+        [quantile(0.99, requestDuration, 'cached'), '99 %'],
+      ),
+      lines(
+        'Latency of fetched tokens',
+        's',
+        'For which the request waited, such as for an exchange with Entra.',
+        [quantile(0.5, requestDuration, 'fetched'), '50 %'],
+        [quantile(0.99, requestDuration, 'fetched'), '99 %'],
+      ),
+      lines('Latency by endpoint, 99 %', 's', 'All responses of each endpoint.', [
+        `histogram_quantile(0.99, ${by('le, endpoint', `${requestDuration}_bucket{${here}}`)})`,
+        '{{endpoint}}',
+      ]),
+      heatmap(
+        'Durations of token requests',
+        'Requests for which a token was issued, by duration.',
+        `sum by (le) (increase(${requestDuration}_bucket{${here},outcome=~"cached|fetched"}[$__rate_interval]))`,
       ),
     ],
   ],

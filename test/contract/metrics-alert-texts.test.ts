@@ -22,6 +22,12 @@ const oneInThirty = {
   [`token_broker_requests_total{${from},endpoint="identity",outcome="overloaded"}`]: '0+1x60',
 }
 
+/** One cached token in four is slow. */
+const slow = {
+  [`token_broker_request_duration_seconds_count{${from},endpoint="tokens",outcome="cached"}`]: '0+40x60',
+  [`token_broker_request_duration_seconds_bucket{${from},endpoint="tokens",outcome="cached",le="0.025"}`]: '0+30x60',
+}
+
 /** Values between whole numbers, as `increase` computes them, or large ones: what an operator reads. */
 const rows: readonly Row[] = [
   {
@@ -136,6 +142,18 @@ const rows: readonly Row[] = [
     series: oneInThirty,
     labels: { job: 'token-broker' },
     summary: '3.333% of the requests have failed for hours because of the broker itself.',
+  },
+  {
+    alert: 'TokenBrokerLatencyBurnsFast',
+    series: slow,
+    labels: { job: 'token-broker' },
+    summary: '25% of the cached tokens take longer than 25 ms.',
+  },
+  {
+    alert: 'TokenBrokerLatencyBurnsSlowly',
+    series: slow,
+    labels: { job: 'token-broker' },
+    summary: '25% of the cached tokens have taken longer than 25 ms for hours.',
   },
 ]
 

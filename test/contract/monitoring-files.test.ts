@@ -42,9 +42,11 @@ describe('docs/alerts.md is the runbook of the alerts', () => {
   })
 
   test('it names the recorded series', () => {
-    const [prefix = ''] = recordings.map(({ record }) => record)
-    assert.ok(page.includes(`\`${prefix}\``))
-    for (const { record } of recordings) assert.ok(page.includes(/ratio_rate(\w+)$/.exec(record)?.[1] ?? '?'), record)
+    for (const { record } of recordings) {
+      const [, prefix = '?', window = '?'] = /^(.*:ratio_rate)(\w+)$/.exec(record) ?? []
+      assert.ok(page.includes(`\`${prefix}5m\``), record)
+      assert.match(page, new RegExp(`\`${window}\`|${prefix}${window}`), record)
+    }
   })
 })
 

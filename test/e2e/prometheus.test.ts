@@ -74,6 +74,14 @@ async function startPrometheus(closing: Closing, target: string): Promise<(path:
 describe('a real Prometheus that scrapes a broker with planted faults', withPrometheus, async () => {
   if (program === undefined) return
   const world = await startWorld()
+  const { clock } = world
+  /** Seconds by which the clock moves whenever a broker reads it: so long does each of its steps take. */
+  let slowness = 0
+  const { monotonic } = clock
+  clock.monotonic = () => {
+    clock.advance(slowness)
+    return monotonic()
+  }
   const apiKeys = { erp: { sha256: 'a'.repeat(64), expires: '2099-01-01' } }
   const folder = await mkdtemp(join(tmpdir(), 'token-broker-test-'))
   after(() => rm(folder, { recursive: true, force: true }))
@@ -90,6 +98,7 @@ describe('a real Prometheus that scrapes a broker with planted faults', withProm
   const plantFaults = async (): Promise<void> => {
     const of = (tenant: string) => ({ tenant, scope: graph })
     await broker.requestToken(of('contoso'))
+    await broker.requestToken(of('contoso'))
     await broker.requestToken(of('tailspin'))
     await broker.requestToken({ tenant: 'contoso', scope: 'https://vault.azure.net/.default' })
     await broker.requestToken(of('contoso'), { token: 'x.y.z' })
@@ -101,10 +110,8 @@ describe('a real Prometheus that scrapes a broker with planted faults', withProm
   await until('a first scrape', async () => (await found('token_broker_denials_total')).length > 0)
   // Counters rise between scrapes from here on.
   await plantFaults()
-  await until(
-    'the recorded rules',
-    async () => (await found('token_broker:availability_errors:ratio_rate1h')).length > 0,
-  )
+  for (const recorded of ['availability_errors', 'slow_cached_tokens'])
+    await until('the recorded rules', async () => (await found(`token_broker:${recorded}:ratio_rate1h`)).length > 0)
   await until('two scrapes', async () => (await found('rate(token_broker_negative_cache_hits_total[1m])')).length > 0)
 
   for (const { title, queries } of rows)
@@ -126,6 +133,21 @@ describe('a real Prometheus that scrapes a broker with planted faults', withProm
     const failed = (await all()).filter(({ health }) => health !== 'ok')
     assert.deepEqual(failed, [])
     assert.ok((await all()).length > 20)
+  })
+
+  test('cached tokens that take too long use up the objective of latency, and its alert begins to wait', async () => {
+    const share = async () => {
+      const [first] = await found('token_broker:slow_cached_tokens:ratio_rate5m')
+      return Number((first as { readonly value: readonly [number, string] } | undefined)?.value[1])
+    }
+    const pending = 'ALERTS{alertname="TokenBrokerLatencyBurnsFast",alertstate="pending"}'
+    assert.equal(await share(), 0)
+    assert.deepEqual(await found(pending), [])
+    slowness = 0.03
+    for (let sent = 0; sent < 20; sent += 1) await broker.requestToken({ tenant: 'contoso', scope: graph })
+    slowness = 0
+    await until('it is pending', async () => (await found(pending)).length > 0)
+    assert.ok((await share()) > 0.144, String(await share()))
   })
 
   test('an alert without a waiting time fires on its fault, and others do not', async () => {
