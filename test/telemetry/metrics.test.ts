@@ -1,4 +1,7 @@
 import assert from 'node:assert/strict'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { after, describe, test } from 'node:test'
 import { type MetricRow, metricTable } from '../../src/telemetry/metric-table.ts'
 import { graph, send, until } from '../support/broker.ts'
@@ -13,11 +16,20 @@ const table: Readonly<Record<string, MetricRow>> = metricTable
 
 /** A broker to which everything has happened that gives a metric its labels. */
 async function eventful() {
+  const folder = await mkdtemp(join(tmpdir(), 'token-broker-test-'))
+  after(() => rm(folder, { recursive: true, force: true }))
+  const TLS_CLIENT_CA_FILE = join(folder, 'ca.crt')
+  await writeFile(TLS_CLIENT_CA_FILE, emulator.caPem)
   const apiKeys = { erp: { sha256: 'ab'.repeat(32), expires: '2999-01-31' } }
   const broker = await metrics.broker(
     { after },
     {
       policy: { apiKeys },
+      environment: {
+        TLS_CLIENT_CA_FILE,
+        BROKER_TRUSTED_PROXIES: '127.0.0.2',
+        BROKER_CLIENT_CERT_HEADER: 'client-cert',
+      },
       secondLevel: seen => {
         seen.sharedLookUp('hit', 0.001)
         return new MemoryStore(clock).replica()
