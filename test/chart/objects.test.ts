@@ -56,7 +56,7 @@ describe('the broker is configured by the chart', withHelm, () => {
   }
 
   test('workload identity: the pod has the label that the webhook requires, the service account the annotations', async () => {
-    const { one, pod } = await renderObjects('aks')
+    const { one, pod, doctor, testPod } = await renderObjects('aks')
     assert.equal(one('Deployment').spec?.template.metadata?.labels?.['azure.workload.identity/use'], 'true')
     assert.equal(pod.serviceAccountName, one('ServiceAccount').metadata?.name)
     assert.deepEqual(one('ServiceAccount').metadata?.annotations, {
@@ -64,7 +64,8 @@ describe('the broker is configured by the chart', withHelm, () => {
       'azure.workload.identity/tenant-id': '0f0e0d0c-0000-4000-8000-000000000004',
       'azure.workload.identity/service-account-token-expiration': '7200',
     })
-    assert.equal(one('Pod').metadata?.labels?.['azure.workload.identity/use'], undefined)
+    assert.equal(testPod.metadata?.labels?.['azure.workload.identity/use'], undefined)
+    assert.equal(doctor.metadata?.labels?.['azure.workload.identity/use'], 'true')
   })
 
   test('a projected token has the audience of the cloud, and the webhook is not used', async () => {
@@ -134,7 +135,7 @@ describe('the policy is mounted unchanged', withHelm, () => {
 describe('the objects refer to each other correctly', withHelm, () => {
   for (const name of valueFiles) {
     test(`${name}.yaml: every selector finds the broker's pods, and not the pod of helm test`, async () => {
-      const { one, of } = await renderObjects(name)
+      const { testPod, doctor, one, of } = await renderObjects(name)
       const labels = one('Deployment').spec?.template.metadata?.labels
       const selectors = [
         one('Deployment').spec?.selector.matchLabels,
@@ -146,7 +147,7 @@ describe('the objects refer to each other correctly', withHelm, () => {
       ]
       for (const selector of selectors) {
         assert.ok(selects(selector, labels))
-        assert.ok(!selects(selector, one('Pod').metadata?.labels))
+        for (const each of [testPod, doctor]) assert.ok(!selects(selector, each.metadata?.labels))
       }
     })
 
@@ -220,13 +221,13 @@ describe('the objects refer to each other correctly', withHelm, () => {
   })
 
   test('a digest decides which image runs', async () => {
-    const { pod, one } = await renderObjects('aks')
+    const { pod, testPod, doctor } = await renderObjects('aks')
     const image = pod.containers[0]?.image
     assert.match(image ?? '', /^registry\.example\/token-broker:0\.1\.0@sha256:[0-9a-f]{64}$/)
-    assert.equal(one('Pod').spec?.containers[0]?.image, image)
+    for (const each of [testPod, doctor]) assert.equal(each.spec?.containers[0]?.image, image)
   })
 
   test('Kubernetes expands no variable in the script of helm test', async () => {
-    assert.doesNotMatch((await renderObjects('minimal')).one('Pod').spec?.containers[0]?.args?.[0] ?? '$(', /\$\(/)
+    assert.doesNotMatch((await renderObjects('minimal')).testPod.spec?.containers[0]?.args?.[0] ?? '$(', /\$\(/)
   })
 })

@@ -29,6 +29,9 @@ export interface Rendered {
   readonly of: <K extends keyof Kinds>(kind: K) => readonly Kinds[K][]
   /** The only object of a kind; with a name, the only one with that name. */
   readonly one: <K extends keyof Kinds>(kind: K, name?: string) => Kinds[K]
+  /** The two pods of `helm test`: the one that runs the doctor, and the one that sends requests. */
+  readonly doctor: IPod
+  readonly testPod: IPod
   /** The pod template of the Deployment. */
   readonly pod: IPodSpec
   /** The environment of the broker's container. A variable whose value is from another object is an empty string. */
@@ -48,7 +51,9 @@ export async function renderObjects(name: string, ...args: readonly string[]): P
   const pod = one('Deployment').spec?.template.spec
   if (pod === undefined) throw new Error('the Deployment has no pod')
   const env = Object.fromEntries(pod.containers[0]?.env?.map(({ name: key, value = '' }) => [key, value]) ?? [])
-  return { all, of, one, pod, env }
+  const called = one('Deployment').metadata?.name
+  const [doctor, testPod] = [one('Pod', `${called}-doctor`), one('Pod', `${called}-test`)]
+  return { all, of, one, doctor, testPod, pod, env }
 }
 
 /** Whether an object with these labels is selected. */

@@ -53,15 +53,14 @@ function checkContainer({ securityContext, ports, volumeMounts, lifecycle }: Con
 describe('the objects of the chart have no more rights than they need', withHelm, () => {
   for (const name of valueFiles) {
     test(`${name}.yaml: every pod passes the restricted Pod Security Standard`, async () => {
-      const { pod, one } = await renderObjects(name)
-      const testPod = one('Pod').spec
-      assert.ok(testPod)
-      for (const spec of [pod, testPod]) {
+      const { pod, testPod, doctor } = await renderObjects(name)
+      for (const spec of [pod, testPod.spec, doctor.spec]) {
+        assert.ok(spec)
         checkPod(spec)
         assert.equal(spec.automountServiceAccountToken, false)
         assert.equal(spec.enableServiceLinks, false)
       }
-      assert.equal(testPod.serviceAccountName, undefined, 'the test must not have the identity of the broker')
+      assert.equal(testPod.spec?.serviceAccountName, undefined, 'the test must not have the identity of the broker')
     })
   }
 
@@ -86,7 +85,7 @@ describe('the objects of the chart have no more rights than they need', withHelm
   })
 
   test('the pod of `helm test` gets the CA of the TLS Secret, never the key', async () => {
-    const volumes = (await renderObjects('aks')).one('Pod').spec?.volumes
+    const volumes = (await renderObjects('aks')).testPod.spec?.volumes
     assert.deepEqual(
       volumes?.map(({ secret }) => [secret?.items?.map(({ key }) => key), secret?.optional]),
       [[['ca.crt'], true]],
@@ -118,8 +117,7 @@ describe('the network policy', withHelm, () => {
     })
 
     test(`${name}.yaml: the pod of helm test reaches both ports, whichever other peers are admitted`, async () => {
-      const { one } = await renderObjects(name)
-      const pod = one('Pod')
+      const { one, testPod: pod } = await renderObjects(name)
       const broker = one('Deployment').metadata?.name
       const ingress = one('NetworkPolicy', broker).spec?.ingress ?? []
       const ports = ingress
