@@ -49,6 +49,9 @@ const commands: Readonly<Record<string, readonly [summary: string, load: () => P
   ],
 }
 
+/** Milliseconds for work that a command has left. */
+const leftWorkMs = 2_000
+
 /** What the commands of two words have in common. */
 const groups: Readonly<Record<string, string>> = {
   policy: 'check, explain and test a policy file',
@@ -98,12 +101,12 @@ async function run(args: readonly string[]): Promise<number> {
   ] as const) {
     const known = Object.hasOwn(commands, name) ? commands[name] : undefined
     if (known) {
-      return runCommand(await known[1](), args.slice(length), {
-        environment: process.env,
-        out,
-        now: Date.now,
-        handOverSignals,
-      })
+      const command = await known[1]()
+      const surroundings = { environment: process.env, out, now: Date.now, handOverSignals }
+      const code = await runCommand(command, args.slice(length), surroundings)
+      // The timer alone does not keep the process running, and what was written is flushed by then.
+      if (command.leavesWork === true) setTimeout(() => process.exit(), leftWorkMs).unref()
+      return code
     }
   }
   if (first === 'help' && args.length > 1 && !isHelp(second)) return run([...args.slice(1), '--help'])

@@ -43,6 +43,11 @@ export interface Command {
   readonly exits: readonly (readonly [code: number, meaning: string])[]
   /** Whether it is meant to print a credential. What other commands print has none in it. */
   readonly printsCredential?: true
+  /**
+   * Whether work may go on after it, such as a look-up of a name, or a read from a file system that does not respond. The
+   * process then ends two seconds later at most.
+   */
+  readonly leavesWork?: true
   /** Resolves to the exit code. Throws {@link ExitError} for every failure that is not a bug. */
   readonly run: (input: Input) => Promise<number>
 }

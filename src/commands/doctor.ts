@@ -27,6 +27,7 @@ export const doctorCommand: Command = {
     [exitCodes.usage, 'wrong usage of this command'],
     [exitCodes.unwell, 'a check failed'],
   ],
+  leavesWork: true,
   run: async ({ options: { tenant, json }, environment, out }) => {
     if (typeof tenant === 'string' && !tenantForm.test(tenant))
       throw usage(`--tenant must be the name of a tenant in the policy, or its id; got "${tenant}"`, 'doctor')

@@ -45,6 +45,14 @@ describe('token-broker doctor', () => {
     assert.match(doctor.stdout(), /– network\.dns {2}skipped because of settings\.environment/)
   })
 
+  test('ends although work goes on, such as the look-up of a name', async t => {
+    const endless = 'data:text/javascript,setInterval(() => undefined, 1000)'
+    const flags = ['--disable-sigusr1', '--import', endless]
+    const doctor = run(t, ['doctor', '--json'], {}, flags)
+    assert.equal(await doctor.exited, 6)
+    assert.equal((JSON.parse(doctor.stdout()) as Report).ok, false)
+  })
+
   for (const [args, says] of [
     [['--frob'], /Unknown option '--frob'/],
     [['--jsn'], /did you mean --json/],

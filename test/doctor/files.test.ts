@@ -42,6 +42,16 @@ describe('what ends is reported', () => {
       assert.deepEqual(idsOf(report, 'failed'), status === 'failed' ? ['settings.certificate'] : [])
     })
 
+  test('an intermediate CA that ends sooner than the certificate', async t => {
+    const { certPem, keyPem } = ca.issue({ days: 60 })
+    const environment = {
+      TLS_CERT_FILE: await world.file(t, `${certPem}\n${ca.caPem}`),
+      TLS_KEY_FILE: await world.file(t, keyPem),
+    }
+    const report = await world.examine(t, { environment })
+    assert.match(textOf(report, 'settings.certificate'), /the CA CN=callers CA ends in [67] days/)
+  })
+
   test('a TLS file that does not exist', async t => {
     const environment = { ...(await tlsOf(t, {})), TLS_KEY_FILE: '/nowhere/key.pem' }
     const report = await world.examine(t, { environment })

@@ -1,4 +1,4 @@
-import { X509Certificate } from 'node:crypto'
+import type { X509Certificate } from 'node:crypto'
 import { endState } from '../../broker/ends.ts'
 import { keyWarnings } from '../../broker/policy/file/api-key-entries.ts'
 import { policyWarnings } from '../../broker/policy/file/warnings.ts'
@@ -20,8 +20,10 @@ export async function checkEnds(
     tls === undefined
       ? notApplicable('no certificate: a proxy terminates TLS, or the broker listens on loopback')
       : readable(async () => {
-          const { cert } = await readTlsPair(tls)
-          return certificateLine('the certificate', new X509Certificate(cert), now(), 'failed')
+          const { certificates } = await readTlsPair(tls)
+          const what = (nth: number, each: X509Certificate) =>
+            nth === 0 ? 'the certificate' : `the CA ${nameOf(each)}`
+          return worst(certificates.map((each, nth) => certificateLine(what(nth, each), each, now(), 'failed')))
         }),
   )
   await checks.run('settings.client-ca', { config }, ({ config: { clientCaFile } }) =>
@@ -30,7 +32,8 @@ export async function checkEnds(
       : readable(async () => {
           const { certificates } = await readAuthorities(clientCaFile)
           const lines = certificates.map(each => certificateLine(`the CA ${nameOf(each)}`, each, now(), 'warning'))
-          return lines.find(({ status }) => status !== 'ok') ?? { status: 'ok', text: `${lines.length} client CAs` }
+          const { status, ...line } = worst(lines)
+          return status === 'ok' ? { status, text: `${lines.length} client CAs` } : { status, ...line }
         }),
   )
   await checks.run('settings.callers', { config, policy }, values => {
@@ -78,5 +81,11 @@ function certificateLine(what: string, certificate: X509Certificate, now: number
     return { status: 'warning', text: `${what} ends in ${Math.floor(left / 86_400_000)} days (${validTo})`, fix }
   return { status: 'ok', text: `${what} ends on ${validToDate.toISOString().slice(0, 10)}` }
 }
+
+/** The line that matters most: the first that failed, else the first warning, else the first. */
+const worst = (lines: readonly Line[]): Line =>
+  lines.find(({ status }) => status === 'failed') ??
+  lines.find(({ status }) => status === 'warning') ??
+  lines[0] ?? { status: 'ok', text: 'no certificate' }
 
 const nameOf = ({ subject }: X509Certificate): string => subject.replaceAll('\n', ', ')

@@ -124,8 +124,7 @@ async function authenticate({ auth }: RedisSettings, open: Open, signal: AbortSi
       none: 'BROKER_REDIS_AUTH=password   # or entra, for Azure Managed Redis',
       password: 'redis-cli --tls -h HOST -p PORT --user USER --askpass PING',
       entra:
-        'az redisenterprise database access-policy-assignment create --cluster-name NAME --database-name default ' +
-        '--resource-group GROUP --access-policy-assignment-name tokenbroker --access-policy-name default --object-id PRINCIPAL_ID',
+        'assign the access policy "default" of the database in Azure Managed Redis to the principal id of the identity',
     }[auth.kind]
     return failed({ text, advice, fix: [fix] })
   }
