@@ -3,11 +3,10 @@ import { findCode, type CommandContext } from '../outbound/entra/aadsts-codes.ts
 import type { Finding } from './checks.ts'
 import type { Exchange } from './exchanges.ts'
 import { failureLine } from './failure-lines.ts'
-import type { ProbedTarget } from './targets.ts'
 
 /** The lines of one exchange: whether there was a token, and whether it has permissions. */
 export function consentLines(
-  { error, roles, target }: Partial<Exchange> & { readonly target: ProbedTarget },
+  { error, roles, target }: Exchange,
   context: CommandContext,
   subject: string,
 ): readonly Finding[] {

@@ -11,6 +11,8 @@ import type { ProbedTarget } from './targets.ts'
 export interface Exchange {
   readonly target: ProbedTarget
   readonly error?: BrokerError
+  /** Whether Entra issued the token. */
+  readonly issued?: true
   /** The claim `roles` of the token; `undefined` if the token is not readable, or there was none. */
   readonly roles?: readonly string[] | undefined
 }
@@ -54,7 +56,7 @@ export function createExchanger({ assertion, timeoutMs, ...options }: ExchangerO
           ms,
           () => noResponse(ms),
         )
-        return { target, roles: rolesOf(token) }
+        return { target, issued: true, roles: rolesOf(token) }
       } catch (thrown) {
         return { target, error: asBrokerError(thrown) }
       }

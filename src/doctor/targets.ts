@@ -23,6 +23,9 @@ export interface Plan {
 /** Exchanges at most: enough to see what is wrong, and no burden for Entra. */
 export const maxExchanges = 20
 
+/** Named tenants of which targets are looked for, in the order of the policy: each is compared with every rule. */
+const maxTenants = 100
+
 /** The scope of a probe if no rule grants any. */
 const graph = 'https://graph.microsoft.com/.default'
 
@@ -35,15 +38,16 @@ const graph = 'https://graph.microsoft.com/.default'
  */
 export function planTargets(policy: Policy, homeTenant: string | undefined, tenant: string | undefined): Plan {
   const names = new Map(policy.tenants.entries().map(([name, id]) => [id, name]))
-  const ids = tenant === undefined ? [...new Set(policy.tenants.values())] : [tenant]
+  const named = tenant === undefined ? [...new Set(policy.tenants.values())] : [tenant]
+  const ids = named.slice(0, maxTenants)
   const granted = ids.map(id => targetsIn(policy, id, names.get(id) ?? id, homeTenant))
   const isAny = tenant !== undefined && granted.every(list => list.length === 0)
   const all = isAny ? anyTargets(policy, tenant, names.get(tenant) ?? tenant) : granted.flat()
-  const firsts = all.filter((target, at) => all.findIndex(({ clientId }) => clientId === target.clientId) === at)
-  const ordered = [...firsts, ...all.filter(target => !firsts.includes(target))]
+  const firsts = new Set(new Map(all.toReversed().map(target => [target.clientId, target])).values())
+  const ordered = [...all.filter(target => firsts.has(target)), ...all.filter(target => !firsts.has(target))]
   return {
     targets: ordered.slice(0, maxExchanges),
-    left: Math.max(0, ordered.length - maxExchanges),
+    left: Math.max(0, ordered.length - maxExchanges) + named.length - ids.length,
     ungranted: isAny ? [] : ids.filter((_, at) => granted[at]?.length === 0).map(id => names.get(id) ?? id),
   }
 }

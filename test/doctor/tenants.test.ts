@@ -121,6 +121,32 @@ describe('consent', () => {
 })
 
 describe('which tokens are requested', () => {
+  test('tokens for which no time is left are not requested, and that is a failure', async t => {
+    const requested = () => emulator.counts().endpoints.token.total
+    const before = requested()
+    // Once a token was requested, days have passed.
+    const monotonic = (): number => performance.now() + (requested() > before ? 1e9 : 0)
+    const report = await world.examine(t, { clock: { now: Date.now, monotonic } })
+    const lines = report.checks.filter(({ id }) => id === 'consent.token')
+    assert.deepEqual(
+      lines.map(({ subject, status }) => `${subject} ${status}`),
+      ['contoso, default ok', 'fabrikam, default failed'],
+    )
+    assert.match(textOf(report, 'consent.token'), /not made: the time for all checks is over/)
+    assert.deepEqual([report.ok, report.exchanges], [false, 1])
+  })
+
+  test('a tenant of which Entra says nothing is the only one that fails, and none is requested', async t => {
+    emulator.fault({ kind: 'hung', at: 'discovery', tenant: sample.contoso })
+    const report = await world.examine(t, { environment: { BROKER_UPSTREAM_TIMEOUT_MS: '500' } })
+    assert.deepEqual(idsOf(report, 'failed'), ['tenants.known'])
+    const lines = report.checks
+      .filter(({ id }) => id === 'tenants.known')
+      .map(({ subject, status }) => `${subject} ${status}`)
+    assert.deepEqual(lines, ['contoso failed', 'fabrikam skipped'])
+    assert.equal(report.exchanges, 0)
+  })
+
   test('at most twenty, although the policy names more tenants', async t => {
     const report = await world.examine(t, { policy: { tenants: manyTenants } })
     assert.deepEqual([report.exchanges, idsOf(report, 'failed')], [20, []])

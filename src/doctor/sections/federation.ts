@@ -59,9 +59,8 @@ export async function checkFederation(
   return exchanger?.count() ?? 0
 }
 
-/** One exchange, or why there was none. */
-export interface Outcome extends Partial<Exchange> {
-  readonly target: ProbedTarget
+/** One exchange, or why there was none: an earlier one, or the time for all checks was over. */
+export interface Outcome extends Exchange {
   /** Set if an earlier exchange has failed in a way that concerns this one too. */
   readonly skippedFor?: Exchange
 }
@@ -81,7 +80,10 @@ async function exchangeAll(
       outcomes.push({ target, skippedFor })
       continue
     }
-    if (checks.remainingMs() <= marginMs) break
+    if (checks.remainingMs() <= marginMs) {
+      outcomes.push({ target })
+      continue
+    }
     const exchange = await exchanger.exchange(target)
     outcomes.push(exchange)
     if (concernsApplication(exchange)) broken.set(target.clientId, exchange)
@@ -91,7 +93,7 @@ async function exchangeAll(
 }
 
 /** By the same tables as the broker's negative cache. */
-const concernsApplication = ({ error }: Partial<Exchange>): boolean =>
+const concernsApplication = ({ error }: Exchange): boolean =>
   error !== undefined && (error.parts.level ?? error.handling.cachedFor) === 'application'
 
 /** What a line can name. */
@@ -115,7 +117,7 @@ function applicationLine(outcomes: readonly Outcome[], context: ProbeContext): L
   const subject = outcomes[0]?.target.application ?? ''
   const broken = outcomes.find(concernsApplication)
   if (broken?.error) return failureLine(broken.error, commandContext(broken.target, context), subject)
-  if (outcomes.some(({ error, skippedFor }) => error === undefined && skippedFor === undefined))
+  if (outcomes.some(({ issued }) => issued))
     return { status: 'ok', subject, text: 'Entra accepts the federated credential' }
   if (isUnknownEverywhere(outcomes)) return unknownLine(outcomes, subject)
   return { status: 'skipped', subject, text: 'not known: no exchange came as far as the federated credential' }
@@ -170,6 +172,9 @@ function reportTenants(
         { because: 'consent.token', text: `consent.token of ${skippedFor.target.tenantName}` },
         subject,
       )
+    } else if (outcome.issued === undefined && outcome.error === undefined) {
+      const fix = [`token-broker doctor --tenant ${target.tenantName}`]
+      checks.add('consent.token', { status: 'failed', subject, text: 'not made: the time for all checks is over', fix })
     } else {
       for (const { id, ...line } of consentLines(outcome, commandContext(target, context), subject))
         checks.add(id, line)

@@ -75,7 +75,8 @@ function handshake(config: Config, way: Way, signal: AbortSignal): Promise<Resul
 }
 
 function serverOf({ authority }: Pick<Config, 'authority'>): Server {
-  const { hostname: host, port } = new URL(authority)
+  const { hostname, port } = new URL(authority)
+  const host = hostname.replace(/^\[(.*)\]$/, '$1')
   return { host, port: Number(port || 443), setting: 'BROKER_AUTHORITY', caSetting: 'NODE_EXTRA_CA_CERTS' }
 }
 

@@ -29,10 +29,15 @@ export async function checkTenants(
     await checks.run('tenants.known', { config, reachable, plan }, () => ok(true, ''))
     return known
   }
+  let isDown = false
   for (const target of plan.value.targets) {
     if (known.has(target.tenant)) continue
+    if (isDown) {
+      known.set(target.tenant, checks.skip('tenants.known', noResponse, target.tenantName))
+      continue
+    }
     const step = await checks.run('tenants.known', { config }, (values, signal) =>
-      readTenant(target, values.config, egress(values.config), clock, signal),
+      readTenant(target, values.config, egress(values.config), clock, signal, () => (isDown = true)),
     )
     known.set(target.tenant, step)
   }
@@ -43,12 +48,16 @@ export async function checkTenants(
   return known
 }
 
+/** Why the other tenants are not checked, once one request had no response. */
+const noResponse = { because: 'tenants.known', text: 'tenants.known of another tenant: no response' } as const
+
 async function readTenant(
   target: ProbedTarget,
   { authority, upstreamTimeoutMs }: Config,
   egress: Egress,
   clock: Clock,
   outer: AbortSignal,
+  down: () => void,
 ): Promise<Result<true>> {
   const url = new URL(`${authority}/${target.tenant}/v2.0/.well-known/openid-configuration`)
   const subject = target.tenantName
@@ -70,6 +79,7 @@ async function readTenant(
       fix: [`remove tenant ${subject} from the policy of this broker, or correct its id`],
     })
   } catch (thrown) {
+    down()
     const why = signal.aborted ? 'time-out' : (codeOf(thrown) ?? messageOf(thrown))
     return failed({ subject, text: `no response of ${url.host} (${why})`, fix: [`curl ${url.href}`] })
   }
