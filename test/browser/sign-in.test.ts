@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
-import { after, describe, test } from 'node:test'
+import { after, beforeEach, describe, test } from 'node:test'
 import type { Page } from 'playwright-core'
-import { startWorld, until } from '../support/broker.ts'
+import { graph, send, startWorld, until } from '../support/broker.ts'
 import { freePort } from '../support/ports.ts'
-import { audience, dashboardClient, person, startIssuer } from '../support/sign-in-issuer.ts'
+import { audience, dashboardClient, objectId, person, startIssuer } from '../support/sign-in-issuer.ts'
 import { findingsOf, overflowOf } from './accessibility.ts'
 import { startChromium, withBrowser } from './chromium.ts'
 import { visit, type Visit } from './visit.ts'
@@ -22,8 +22,10 @@ describe('sign-in with the issuer', withBrowser, async () => {
   const environment = { PORT, BROKER_DASHBOARD_CLIENT_ID: dashboardClient, BROKER_DASHBOARD_SCOPE: 'observe' }
   await world.broker({ after }, { policy, environment })
   const browser = await startChromium({ after })
-  const origins = [issuer.issuer]
-  const codesExchanged = (): number => issuer.paths().filter(path => path === '/token').length
+  beforeEach(() => issuer.behave({}))
+  const open = (use: (visited: Visit) => Promise<void>, expected: readonly RegExp[] = []) =>
+    visit(browser, url, use, { origins: [issuer.issuer], expected })
+  const codesExchanged = (): number => issuer.paths().filter(path => path.endsWith('/token')).length
   const board = (page: Page) => page.locator('#board').waitFor({ state: 'visible' })
   const alert = (page: Page, text: string | RegExp) => page.getByRole('alert').getByText(text).waitFor()
   const start = (page: Page) => {
@@ -33,111 +35,138 @@ describe('sign-in with the issuer', withBrowser, async () => {
   }
 
   test('shows the dashboard, with one exchange of a code, and closes the window of the issuer', async () => {
-    await visit(
-      browser,
-      url,
-      async ({ page }) => {
-        const before = codesExchanged()
-        await start(page)
-        await board(page)
-        assert.equal(codesExchanged(), before + 1)
-        await until('the window is closed', () => page.context().pages().length === 1)
-        assert.equal(page.url(), url)
-        await page.getByRole('button', { name: 'Sign out' }).click()
-        await page.locator('#sign-in').waitFor()
-      },
-      { origins },
-    )
+    await open(async ({ page }) => {
+      const before = codesExchanged()
+      await start(page)
+      await board(page)
+      assert.equal(codesExchanged(), before + 1)
+      await until('the window is closed', () => page.context().pages().length === 1)
+      assert.equal(page.url(), url)
+      await page.getByRole('button', { name: 'Sign out' }).click()
+      await page.locator('#sign-in').waitFor()
+    })
   })
 
   test('says that the person refused, in the words of the issuer as text; the next attempt succeeds', async () => {
-    await visit(
-      browser,
-      url,
-      async ({ page }) => {
-        issuer.behave({ denies: true })
-        await start(page)
-        await alert(page, 'The issuer did not sign you in. access_denied: The person <b>refused</b>.')
-        issuer.behave({})
-        await start(page)
-        await board(page)
-      },
-      { origins },
-    )
+    await open(async ({ page }) => {
+      issuer.behave({ denies: true })
+      await start(page)
+      await alert(page, 'The issuer did not sign you in. access_denied: The person <b>refused</b>.')
+      issuer.behave({})
+      await start(page)
+      await board(page)
+    })
   })
 
   test("a response with another state is not taken (another person's code); the attempt goes on", async () => {
-    await visit(
-      browser,
-      url,
-      async ({ page }) => {
-        const signedIn = Promise.withResolvers<void>()
-        issuer.behave({ waitsFor: signedIn.promise })
-        const before = codesExchanged()
+    await open(async ({ page }) => {
+      const signedIn = Promise.withResolvers<void>()
+      issuer.behave({ waitsFor: signedIn.promise })
+      const before = codesExchanged()
+      await start(page)
+      await alert(page, /^Sign in in the window of the issuer/)
+      const forged = await page.context().newPage()
+      await forged.goto(`${url}#code=stolen&state=forged&iss=${encodeURIComponent(issuer.issuer)}`)
+      await forged.getByText('No dashboard in this browser waits for this sign-in.').waitFor()
+      assert.equal(forged.url(), url, 'the code is not in the address any more')
+      assert.equal(codesExchanged(), before)
+      signedIn.resolve()
+      await board(page)
+    })
+  })
+
+  test('of two attempts the last one counts', async () => {
+    await open(async ({ page }) => {
+      const signedIn = Promise.withResolvers<void>()
+      issuer.behave({ waitsFor: signedIn.promise })
+      const before = codesExchanged()
+      const asked = issuer.paths().length
+      const signIns = () =>
+        issuer
+          .paths()
+          .slice(asked)
+          .filter(path => path.startsWith('/interaction/')).length
+      for (const nth of [1, 2]) {
         await start(page)
-        await alert(page, /^Sign in in the window of the issuer/)
-        const forged = await page.context().newPage()
-        await forged.goto(`${url}#code=stolen&state=forged&iss=${encodeURIComponent(issuer.issuer)}`)
-        await forged.getByText('No dashboard in this browser waits for this sign-in.').waitFor()
-        assert.equal(forged.url(), url, 'the code is not in the address any more')
-        assert.equal(codesExchanged(), before)
-        signedIn.resolve()
-        await board(page)
-        issuer.behave({})
-      },
-      { origins },
-    )
+        await until('the issuer asks the person', () => signIns() === nth)
+      }
+      signedIn.resolve()
+      await board(page)
+      const first = page
+        .context()
+        .pages()
+        .find(each => each !== page)
+      await first?.getByText('No dashboard in this browser waits for this sign-in.').waitFor()
+      assert.equal(codesExchanged(), before + 1)
+    })
   })
 
   test('a response that is replayed is not taken, in the same page and in a new one', async () => {
-    await visit(
-      browser,
-      url,
-      async ({ page }) => {
-        const isReturn = (location = ''): boolean => location.startsWith(`${url}#code=`)
-        const redirect = page.context().waitForEvent('response', reply => isReturn(reply.headers()['location']))
-        await start(page)
-        const { location: response = '' } = (await redirect).headers()
-        await board(page)
-        const exchanged = codesExchanged()
-        for (const isSignedIn of [true, false]) {
-          if (!isSignedIn) await page.getByRole('button', { name: 'Sign out' }).click()
-          const replayed = await page.context().newPage()
-          await replayed.goto(response)
-          await replayed.getByText('No dashboard in this browser waits for this sign-in.').waitFor()
-        }
-        assert.equal(codesExchanged(), exchanged)
-        await page.locator('#sign-in').waitFor()
-      },
-      { origins },
-    )
+    await open(async ({ page }) => {
+      const isReturn = (location = ''): boolean => location.startsWith(`${url}#code=`)
+      const redirect = page.context().waitForEvent('response', reply => isReturn(reply.headers()['location']))
+      await start(page)
+      const { location: response = '' } = (await redirect).headers()
+      await board(page)
+      const exchanged = codesExchanged()
+      for (const isSignedIn of [true, false]) {
+        if (!isSignedIn) await page.getByRole('button', { name: 'Sign out' }).click()
+        const replayed = await page.context().newPage()
+        await replayed.goto(response)
+        await replayed.getByText('No dashboard in this browser waits for this sign-in.').waitFor()
+      }
+      assert.equal(codesExchanged(), exchanged)
+      await page.locator('#sign-in').waitFor()
+    })
   })
 
   test('a token for another audience is refused by the broker, which says so', async () => {
-    await visit(
-      browser,
-      url,
+    await open(
       async ({ page }) => {
         issuer.behave({ audience: 'another-service' })
         await start(page)
         await alert(page, /another-service/)
         assert.equal(await page.locator('#board').isVisible(), false)
-        issuer.behave({})
       },
-      { origins, expected: [/console: .*401/] },
+      [/console: .*401/],
     )
   })
 
   test('a window that the browser does not open is reported', async () => {
+    await open(async ({ page, evaluate }) => {
+      await evaluate('void (window.open = () => null)')
+      await start(page)
+      await alert(page, /Allow pop-up windows/)
+    })
+  })
+
+  test('a user of Entra signs in with a delegated token, for the scope of the API, and gets no token of a tenant', async t => {
+    const port = String(await freePort())
+    const page = `http://127.0.0.1:${port}/dashboard`
+    const entra = await startIssuer(t, [page], '0f0e0d0c-0000-4000-8000-000000000004')
+    const user = { issuer: 'entra', delegated: true, claims: { azp: dashboardClient, oid: objectId } }
+    const broker = await world.broker(t, {
+      policy: {
+        issuers: { entra: { issuer: entra.issuer, audiences: [audience] } },
+        rules: [{ name: 'operators', callers: [user], permissions: ['observe'] }],
+      },
+      environment: { PORT: port, BROKER_DASHBOARD_CLIENT_ID: dashboardClient },
+    })
+    const isRead = async (): Promise<boolean> => 'server' in (await send(`${page}/sign-in`)).json
+    await until('the metadata', isRead)
     await visit(
       browser,
-      url,
-      async ({ page, evaluate }) => {
-        await evaluate('void (window.open = () => null)')
-        await start(page)
-        await alert(page, /Allow pop-up windows/)
+      page,
+      async visited => {
+        const observed = visited.page.waitForRequest(request => request.url().endsWith('/health'))
+        await start(visited.page)
+        await board(visited.page)
+        const { authorization = '' } = (await observed).headers()
+        const body = { tenant: 'contoso', scope: graph }
+        const refused = await broker.requestToken(body, { token: authorization.replace('Bearer ', '') })
+        assert.deepEqual([refused.status, refused.json['code']], [401, 'invalid_token'])
       },
-      { origins },
+      { origins: [new URL(entra.issuer).origin] },
     )
   })
 
@@ -161,26 +190,19 @@ describe('sign-in with the issuer', withBrowser, async () => {
     })
 
   test('the keyboard alone is enough to sign in', async () => {
-    await visit(
-      browser,
-      url,
-      async ({ page, evaluate }) => {
-        await page.getByRole('button', { name: /^Sign in with localhost:/, disabled: false }).waitFor()
-        world.clock.advance((Date.now() - world.clock.now()) / 1000)
-        // The field for a credential has the focus; the button is before it.
-        await page.keyboard.press('Shift+Tab')
-        assert.equal(await evaluate('document.activeElement.id'), 'issuer-button')
-        await page.keyboard.press('Enter')
-        await board(page)
-      },
-      { origins },
-    )
+    await open(async ({ page, evaluate }) => {
+      await page.getByRole('button', { name: /^Sign in with localhost:/, disabled: false }).waitFor()
+      world.clock.advance((Date.now() - world.clock.now()) / 1000)
+      // The field for a credential has the focus; the button is before it.
+      await page.keyboard.press('Shift+Tab')
+      assert.equal(await evaluate('document.activeElement.id'), 'issuer-button')
+      await page.keyboard.press('Enter')
+      await board(page)
+    })
   })
 
   test('once the token has expired, the page shows nothing and asks to sign in again', async () => {
-    await visit(
-      browser,
-      url,
+    await open(
       async ({ page }) => {
         await start(page)
         await board(page)
@@ -190,7 +212,7 @@ describe('sign-in with the issuer', withBrowser, async () => {
         assert.equal(await page.locator('#board').isVisible(), false)
         assert.deepEqual(new Set(await page.locator('#failures, #decisions, #facts').allTextContents()), new Set(['']))
       },
-      { origins, expected: [/console: .*401/] },
+      [/console: .*401/],
     )
   })
 })

@@ -5,10 +5,14 @@ import { Provider, type Configuration } from 'oidc-provider'
 import type { Closing } from './broker.ts'
 
 /** The dashboard's client id at the issuer, and the audience of its tokens for the broker. */
-export const [dashboardClient, audience] = ['dashboard', 'token-broker'] as const
+export const [dashboardClient, audience] = ['8c8b8a89-0000-4000-8000-000000000007', 'token-broker'] as const
 /** The subject of everyone who signs in. */
 export const person = 'ada'
+/** In Entra's tokens, the user's object id. */
+export const objectId = '5d1f0000-0000-4000-8000-00000000000d'
 
+/** The broker's scopes; the second is what the page requests of Entra. */
+const scopes = `observe ${audience}/.default`
 /** What the issuer calls the broker (RFC 8707). */
 const resource = 'https://broker.example'
 
@@ -34,19 +38,25 @@ interface Behaviour {
  * Starts `oidc-provider` on localhost: to browsers that is another site than 127.0.0.1, where the broker is.
  *
  * @param redirectUris of the dashboard's client
+ * @param tenant makes it an issuer of Entra, with delegated tokens of this tenant (v2.0)
  */
-export async function startIssuer(closing: Closing, redirectUris: readonly string[]): Promise<TestIssuer> {
+export async function startIssuer(
+  closing: Closing,
+  redirectUris: readonly string[],
+  tenant?: string,
+): Promise<TestIssuer> {
   const server = createServer()
   await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
   closing.after(() => {
     server.close()
     server.closeAllConnections()
   })
-  const issuer = `http://localhost:${(server.address() as AddressInfo).port}`
+  const mount = tenant === undefined ? '' : `/${tenant}/v2.0`
+  const issuer = `http://localhost:${(server.address() as AddressInfo).port}${mount}`
   let behaviour = usual
   const provider = new Provider(
     issuer,
-    configurationOf(redirectUris, () => behaviour),
+    configurationOf(redirectUris, () => behaviour, tenant),
   )
   const handle = provider.callback()
   const paths: string[] = []
@@ -59,14 +69,24 @@ export async function startIssuer(closing: Closing, redirectUris: readonly strin
   server.on('request', (request, response) => {
     const { pathname } = new URL(request.url ?? '', issuer)
     paths.push(pathname)
-    void (pathname.startsWith('/interaction/') ? interact(request, response) : handle(request, response))
+    if (pathname.startsWith('/interaction/')) {
+      void interact(request, response)
+      return
+    }
+    // As Express mounts a handler below a path.
+    Object.assign(request, { originalUrl: request.url, url: request.url?.slice(mount.length) })
+    void handle(request, response)
   })
   return { issuer, behave: changes => (behaviour = { ...usual, ...changes }), paths: () => paths }
 }
 
 const usual: Behaviour = { denies: false, waitsFor: Promise.resolve(), audience }
 
-function configurationOf(redirectUris: readonly string[], behaviour: () => Behaviour): Configuration {
+function configurationOf(
+  redirectUris: readonly string[],
+  behaviour: () => Behaviour,
+  tenant: string | undefined,
+): Configuration {
   const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
   const key = { ...privateKey.export({ format: 'jwk' }), kid: 'first', use: 'sig', alg: 'ES256' }
   return {
@@ -83,12 +103,15 @@ function configurationOf(redirectUris: readonly string[], behaviour: () => Behav
     cookies: { keys: ['a'] },
     clientBasedCORS: () => true,
     ttl: { AccessToken: 600, AuthorizationCode: 60, IdToken: 600, Interaction: 600, Session: 600, Grant: 600 },
+    ...(tenant !== undefined && {
+      extraTokenClaims: () => ({ azp: dashboardClient, oid: objectId, tid: tenant, scp: 'Observe', ver: '2.0' }),
+    }),
     findAccount: (_context, id) => ({ accountId: id, claims: () => ({ sub: id }) }),
     loadExistingGrant: async context => {
       const { oidc } = context
       const grant = new oidc.provider.Grant({ clientId: dashboardClient, accountId: person })
       grant.addOIDCScope('openid')
-      grant.addResourceScope(resource, 'observe')
+      grant.addResourceScope(resource, scopes)
       await grant.save()
       return grant
     },
@@ -99,7 +122,7 @@ function configurationOf(redirectUris: readonly string[], behaviour: () => Behav
         defaultResource: () => resource,
         useGrantedResource: () => true,
         getResourceServerInfo: () => ({
-          scope: 'observe',
+          scope: scopes,
           audience: behaviour().audience,
           accessTokenFormat: 'jwt',
           accessTokenTTL: 600,

@@ -12,50 +12,29 @@ import { readSettings } from './settings.js'
 const attemptMs = 600_000
 
 /**
+ * @typedef {object} SignInPage
+ * @property {(token: string) => void} use gets an access token
+ * @property {(text: string) => void} say shows what the person does next
+ * @property {(error: unknown) => void} failed
+ */
+
+/**
  * Shows the button if the broker is configured for it.
  *
- * @param {{ use: (token: string) => void, say: (text: string) => void, failed: (error: unknown) => void }} page `use` gets
- *   an access token; `say` shows what the person does next
+ * @param {SignInPage} page
  * @returns {{ cancel: () => void }} `cancel` forgets an attempt that is under way
  */
 export function createIssuerSignIn(page) {
+  const { start, cancel } = createAttempts(page)
   const button = byId('issuer-button', HTMLButtonElement)
-  const help = byId('issuer-help', HTMLElement)
-  let cancel = () => {}
-  /**
-   * @param {SignInSettings} settings
-   * @param {OAuth} oauth
-   */
-  const start = async ({ server, ...settings }, oauth) => {
-    cancel()
-    if (server === undefined) return
-    const attempt = await startAttempt(oauth, { ...settings, server }, location.origin + location.pathname)
-    const stop = awaitResponse(attempt.state, response => {
-      cancel()
-      page.say('Signing in …')
-      attempt.finish(response).then(page.use, page.failed)
-    })
-    const timer = setTimeout(() => cancel(), attemptMs)
-    cancel = () => {
-      stop()
-      clearTimeout(timer)
-      cancel = () => {}
-    }
-    if (window.open(attempt.url, '_blank', 'popup,width=520,height=680') === null) {
-      cancel()
-      throw new SignInError('The browser did not open its window. Allow pop-up windows for this page.')
-    }
-    page.say('Sign in in the window of the issuer that has opened. This page continues by itself.')
-  }
   const show = async () => {
     const settings = await readSettings()
     if (settings === undefined) return
     byId('issuer-sign-in', HTMLElement).hidden = false
-    const { host } = new URL(settings.issuer)
-    button.textContent = `Sign in with ${host}`
+    button.textContent = `Sign in with ${new URL(settings.issuer).host}`
     const problem = problemOf(settings)
     if (problem !== undefined) {
-      help.textContent = problem
+      byId('issuer-help', HTMLElement).textContent = problem
       return
     }
     const oauth = await loadLibrary()
@@ -63,7 +42,50 @@ export function createIssuerSignIn(page) {
     button.addEventListener('click', () => void start(settings, oauth).catch(page.failed))
   }
   void show().catch(page.failed)
-  return { cancel: () => cancel() }
+  return { cancel }
+}
+
+/** @param {SignInPage} page */
+function createAttempts(page) {
+  /** The number of the attempt that counts: what comes of an earlier one is not used. */
+  let current = 0
+  let stop = () => {}
+  const cancel = () => {
+    current += 1
+    stop()
+    stop = () => {}
+  }
+  /**
+   * @param {SignInSettings} settings
+   * @param {OAuth} oauth
+   */
+  const start = async ({ server, ...settings }, oauth) => {
+    if (server === undefined) return
+    const attempt = await startAttempt(oauth, { ...settings, server }, location.origin + location.pathname)
+    cancel()
+    const mine = current
+    /** @param {unknown} error */
+    const failed = error => mine === current && page.failed(error)
+    const stopWaiting = awaitResponse(attempt.state, response => {
+      stop()
+      page.say('Signing in …')
+      attempt.finish(response).then(token => mine === current && page.use(token), failed)
+    })
+    const timer = setTimeout(() => {
+      stopWaiting()
+      failed(new SignInError('There was no response of it for ten minutes.'))
+    }, attemptMs)
+    stop = () => {
+      stopWaiting()
+      clearTimeout(timer)
+    }
+    if (window.open(attempt.url, '_blank', 'popup,width=520,height=680') === null) {
+      cancel()
+      throw new SignInError('The browser did not open its window. Allow pop-up windows for this page.')
+    }
+    page.say('Sign in in the window of the issuer that has opened. This page continues by itself.')
+  }
+  return { start, cancel }
 }
 
 /** @param {SignInSettings} settings */
