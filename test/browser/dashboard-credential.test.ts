@@ -120,7 +120,7 @@ describe('the dashboard keeps nothing and runs nothing', withBrowser, async () =
 
   test('names that look like markup are shown as they are', async t => {
     const broker = await startBroker(t)
-    const subject = `${evil}&amp;"'`
+    const subject = `${evil}&amp;"' https://evil.example/`
     const token = await emulator.mintCallerToken({ sub: subject })
     await broker.requestToken({ tenant: 'contoso', scope: `https://<b>bold</b>/.default` }, { token })
     await broker.requestToken({ tenant: 'tailspin', scope: graph })
@@ -133,6 +133,7 @@ describe('the dashboard keeps nothing and runs nothing', withBrowser, async () =
         await evaluate('document.querySelectorAll("main img, main script, main b:not(.legend b)").length'),
         0,
       )
+      assert.equal(await evaluate('document.querySelectorAll("a[href*=evil]").length'), 0, 'no link of a caller')
       assert.equal(await evaluate('document.title'), 'Token broker')
     })
   })

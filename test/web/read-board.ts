@@ -14,6 +14,7 @@ export async function readBoard(broker: TestBroker, now: number) {
     health: (await read('/health')) as Health,
     cache: (await read('/cache')) as Cache,
     failures: ((await read('/cache/failures')) as Failures).failures,
+    hasMoreFailures: false,
     decisions: ((await read('/decisions')) as Decisions).decisions,
   }
   const found = findings(snapshot)

@@ -153,6 +153,11 @@ describe('tenants', () => {
     assert.deepEqual(found?.actions.at(-1), 'The table of failures, below, has the others.')
   })
 
+  test('of which more are failing than were read: at least so many', () => {
+    const [found] = findings({ ...well, failures: [1, 2].map(nth => failure(nth)), hasMoreFailures: true })
+    assert.match(found?.sentence ?? '', /^At least 2 tenants get no new tokens/)
+  })
+
   test('with different reasons are several findings', () => {
     const failures = [failure(1), failure(2, { reason: 'request', code: 'upstream_rejected' })]
     assert.deepEqual(idsOf({ ...well, failures }), ['tenants consent', 'tenants request'])
@@ -182,19 +187,32 @@ describe('limits and denials', () => {
   })
 })
 
-describe('ends', () => {
-  const end = (kind: 'api_key' | 'tls', state: 'valid' | 'ends_soon' | 'ended', seconds: number): Snapshot => ({
-    ...well,
-    health: { ...well.health, ends: [{ kind, name: 'one', ends_at: iso(-seconds), state }] },
-  })
-  const rows: readonly (readonly [snapshot: Snapshot, level: string, why: string])[] = [
-    [end('tls', 'valid', 3e6), 'ok', 'in a month'],
-    [end('tls', 'ends_soon', 82_800), 'attention', 'tomorrow'],
-    [end('tls', 'ended', -1), 'failing', 'every connection fails'],
-    [end('api_key', 'ended', -1), 'attention', 'one caller fails, maybe on purpose'],
-  ]
-  for (const [snapshot, level, why] of rows)
-    test(`${level}: ${why}`, () => assert.equal(verdict(findings(snapshot)).level, level))
+test('all is never well while a check of /health is failing, whatever else is known', () => {
+  for (const kind of ['identity', 'authority', 'issuer'] as const)
+    for (const reason of ['federation', 'assertion', 'network', 'keys', 'internal_error'] as const) {
+      const code = reason === 'federation' || reason === 'assertion' ? 'federation_misconfigured' : 'internal_error'
+      const last_error = { code, reason, detail: 'no', upstream_codes: [], at: iso(1) } as const
+      const { word, sentence } = verdict(findings(withUpstream(kind, { status: 'failing', last_error })))
+      assert.notEqual(word, 'All well', `${kind} ${reason}`)
+      assert.doesNotMatch(sentence, /undefined|null/)
+    }
+})
+
+test('a wrong federated credential is one problem, with and without the cached failure of the application', () => {
+  const last_error = {
+    code: 'federation_misconfigured',
+    reason: 'federation',
+    detail: '',
+    upstream_codes: [],
+    at: iso(1),
+  } as const
+  const down = withUpstream('authority', { status: 'failing', last_error })
+  assert.match(sentenceOf(down), /^The federated credential does not match the managed identity, so/)
+  const failures = [failure(1, { level: 'application', reason: 'federation', tenant: null })]
+  assert.match(
+    sentenceOf({ ...down, failures }),
+    /^The federated credential of application default does not match [^–]*$/,
+  )
 })
 
 test('what is failing comes before what needs attention, and that before what is for information', () => {

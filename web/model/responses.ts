@@ -37,6 +37,8 @@ export interface Snapshot {
   readonly health: Health
   readonly cache: Cache
   readonly failures: readonly Failure[]
+  /** Whether there are more failures than these. */
+  readonly hasMoreFailures: boolean
   readonly decisions: readonly Decision[]
 }
 

@@ -26,23 +26,29 @@ const causes = /** @type {Partial<Record<string, string>>} */ ({
  * @param {Snapshot} snapshot
  * @returns {Finding[]}
  */
-export function tenantFindings({ failures, health }) {
+export function tenantFindings({ failures, hasMoreFailures, health }) {
   const isDown = health.upstreams.some(({ kind, status }) => kind !== 'issuer' && status === 'failing')
   // During an outage every tenant fails for the same reason, which is the finding.
   const own = failures.filter(
     ({ level, code }) => level !== 'application' && !(isDown && code === 'upstream_unavailable'),
   )
-  return [...Map.groupBy(own, ({ reason }) => reason)].map(([reason, same]) => tenantFinding(reason, same))
+  return [...Map.groupBy(own, ({ reason }) => reason)].map(([reason, same]) =>
+    tenantFinding(reason, same, hasMoreFailures),
+  )
 }
 
 /**
  * @param {Failure['reason']} reason
  * @param {readonly Failure[]} same
+ * @param {boolean} hasMore whether there are failures besides those that were read
  * @returns {Finding}
  */
-function tenantFinding(reason, same) {
+function tenantFinding(reason, same, hasMore) {
   const tenants = [...new Set(same.map(({ tenant, tenant_name }) => named(tenant_name, tenant)))]
-  const who = tenants.length === 1 ? `Tenant ${tenants[0]} gets` : `${plural(tenants.length, 'tenant')} get`
+  const who =
+    tenants.length === 1
+      ? `Tenant ${tenants[0]} gets`
+      : `${hasMore ? 'At least ' : ''}${plural(tenants.length, 'tenant')} get`
   const which = tenants.length === 1 ? '' : ` (${listed(tenants)})`
   const codes = [...new Set(same.flatMap(each => each.codes))]
   const number = codes.length === 1 ? ` (AADSTS${codes[0]})` : ''

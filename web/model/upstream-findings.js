@@ -74,16 +74,20 @@ const authorityCauses = /** @type {Partial<Record<string, string>>} */ ({
   server_error: 'Entra responds with errors',
   throttled: "Entra limits the broker's requests",
   circuit_open: 'Entra is unavailable',
+  federation: 'The federated credential does not match the managed identity',
+  assertion: "Entra rejects the managed identity's token",
 })
 
 /**
- * Entra itself. An error of the broker's own set-up is found by {@link applicationFindings}, which has the remedy.
+ * Entra itself. An error of the broker's own set-up is a failure of an application, which has the remedy, as long as the
+ * broker has it in its cache: it ends, and a purge removes it.
  * @param {Snapshot} snapshot
  * @returns {Finding[]}
  */
 export function authorityFindings(snapshot) {
+  const isKnown = snapshot.failures.some(({ level }) => level === 'application')
   return failing(snapshot, 'authority')
-    .filter(({ last_error }) => last_error?.code !== 'federation_misconfigured')
+    .filter(({ last_error }) => !(isKnown && last_error?.code === 'federation_misconfigured'))
     .map(({ since, circuit, last_error }) => {
       const reason = last_error?.reason ?? 'network'
       const cause = authorityCauses[reason] ?? "Entra's responses cannot be used"

@@ -118,6 +118,7 @@ async function read(client) {
     health: health.body,
     cache: cache.body,
     failures: failures.body.failures,
+    hasMoreFailures: failures.body.next_cursor !== null,
     decisions: decisions.body.decisions,
   }
 }

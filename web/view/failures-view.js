@@ -17,7 +17,7 @@ const columns = [
   { title: 'What to do' },
 ]
 
-/** The most rows; the verdict counts all. */
+/** The most rows. */
 const most = 100
 
 /** Creates the view. */
@@ -25,22 +25,27 @@ export function createFailuresView() {
   const render = renderer(byId('failures', HTMLElement), build)
   return {
     /** @param {Snapshot} snapshot */
-    show: ({ failures, now }) =>
-      render(failures.map(failure => ({ ...failure, until: '', at: clockTime(failure.since, now) }))),
+    show: ({ failures, cache, now }) =>
+      render({
+        failures: failures
+          .slice(0, most)
+          .map(failure => ({ ...failure, until: '', at: clockTime(failure.since, now) })),
+        total: cache.failures.reduce((sum, each) => sum + each.count, 0),
+      }),
     clear: () => render(undefined),
   }
 }
 
 /**
- * @param {readonly (Failure & { at: string })[] | undefined} failures
+ * @param {{ failures: readonly (Failure & { at: string })[], total: number } | undefined} model
  * @returns {readonly Child[]}
  */
-function build(failures) {
-  if (failures === undefined) return []
+function build(model) {
+  if (model === undefined) return []
+  const { failures, total } = model
   if (failures.length === 0) return [el('p', { class: 'none' }, 'No fetch of a token has failed in the last minutes.')]
-  const caption =
-    failures.length > most ? `${most} of ${count(failures.length)} cached failures` : 'Cached failures, by tenant'
-  return [table(caption, columns, failures.slice(0, most).map(rowOf))]
+  const caption = total > failures.length ? `${failures.length} of ${count(total)} cached failures` : 'Cached failures'
+  return [table(caption, columns, failures.map(rowOf))]
 }
 
 /** @param {Failure & { at: string }} failure */

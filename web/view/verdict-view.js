@@ -16,9 +16,7 @@ export function createVerdictView() {
   const render = renderer(
     section,
     (/** @type {{ level: string, word: string, sentence: string } | undefined} */ model) =>
-      model
-        ? [el('p', { class: `verdict ${model.level}` }, el('strong', {}, model.word), ' ', ...rich(model.sentence))]
-        : [],
+      model ? [el('p', { class: `verdict ${model.level}` }, el('strong', {}, model.word), ' ', model.sentence)] : [],
   )
   const actions = byId('actions', HTMLElement)
   const renderActions = renderer(byId('actions-list', HTMLElement), buildActions)

@@ -1,0 +1,28 @@
+import assert from 'node:assert/strict'
+import { after, describe, test } from 'node:test'
+import { startWorld } from '../support/broker.ts'
+import type { Snapshot } from '../../web/model/responses.js'
+import { findings, verdict } from '../../web/model/verdict.js'
+import { readBoard } from './read-board.ts'
+
+const world = await startWorld()
+const broker = await world.broker({ after })
+await broker.service.warmUp()
+/** What the page reads of a broker that is well. */
+const { snapshot: well } = await readBoard(broker, world.clock.now())
+const iso = (secondsAgo: number): string => new Date(well.now - secondsAgo * 1000).toISOString()
+
+describe('ends', () => {
+  const end = (kind: 'api_key' | 'tls', state: 'valid' | 'ends_soon' | 'ended', seconds: number): Snapshot => ({
+    ...well,
+    health: { ...well.health, ends: [{ kind, name: 'one', ends_at: iso(-seconds), state }] },
+  })
+  const rows: readonly (readonly [snapshot: Snapshot, level: string, why: string])[] = [
+    [end('tls', 'valid', 3e6), 'ok', 'in a month'],
+    [end('tls', 'ends_soon', 82_800), 'attention', 'tomorrow'],
+    [end('tls', 'ended', -1), 'failing', 'every connection fails'],
+    [end('api_key', 'ended', -1), 'attention', 'one caller fails, maybe on purpose'],
+  ]
+  for (const [snapshot, level, why] of rows)
+    test(`${level}: ${why}`, () => assert.equal(verdict(findings(snapshot)).level, level))
+})
