@@ -1,5 +1,5 @@
 // Every part switched on, as an organisation with its own network, registry and workspace would deploy it. All ids are
-// examples. The registrations exist already, so the policy has their ids (registrations = false, the default).
+// examples. The registrations exist already (registrations = false, the default), so full-policy.yaml has their ids.
 using 'main.bicep'
 
 param location = 'westeurope'
@@ -8,7 +8,7 @@ param resourceGroupName = 'platform-token-broker'
 param identityResourceGroupName = 'platform-token-broker-identity'
 param tags = { owner: 'platform', costCenter: '1234' }
 param image = 'contosoregistry.azurecr.io/token-broker:0.1.0'
-param policy = loadTextContent('policy.yaml')
+param policy = loadTextContent('full-policy.yaml')
 param infrastructureSubnetId = '/subscriptions/10000000-0000-4000-8000-000000000001/resourceGroups/network/providers/Microsoft.Network/virtualNetworks/spoke/subnets/token-broker'
 param endpointSubnetId = '/subscriptions/10000000-0000-4000-8000-000000000001/resourceGroups/network/providers/Microsoft.Network/virtualNetworks/spoke/subnets/endpoints'
 param callersInNetwork = true

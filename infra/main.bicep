@@ -193,6 +193,9 @@ var hasImage = !empty(image)
 var createNetwork = empty(infrastructureSubnetId)
 var createRegistry = empty(registryId) && !imageIsPublic
 var keyRing = redis && empty(cacheKeys) ? fail('redis requires cacheKeys') : (redis ? cacheKeys : '')
+var policyWithIds = !registrations && contains(policy, placeholders.application)
+  ? fail('policy has a placeholder, which only registrations = true replaces')
+  : policy
 var endpointSubnet = redis && !createNetwork && empty(endpointSubnetId)
   ? fail('redis in an existing network requires endpointSubnetId')
   : endpointSubnetId
@@ -341,7 +344,7 @@ var policyText = registrations
       placeholders.homeTenant,
       tenant().tenantId
     )
-  : policy
+  : policyWithIds
 
 var host = '${name}.${callersInNetwork ? '' : 'internal.'}${containerEnvironment.outputs.defaultDomain}'
 

@@ -28,53 +28,33 @@ for (const [name, value] of Object.entries({ BROKER_DOCTOR_JOB: job, AZURE_RESOU
   process.exit(1)
 }
 
-/** Runs az, and returns what it prints; undefined if it fails. */
-function az(...args) {
+/** Runs a command of az, whose words have no spaces, and returns what it prints; undefined if it fails. */
+function az(command) {
   const scope = subscription && /^[0-9a-f-]{36}$/i.test(subscription) ? ['--subscription', subscription] : []
+  const args = [...command.split(' '), '--name', job, '--resource-group', group, ...scope]
   // The command for a job's log is in an extension, which az then installs by itself.
   const env = { ...process.env, AZURE_EXTENSION_USE_DYNAMIC_INSTALL: 'yes_without_prompt' }
   const options = { env, encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'], shell: process.platform === 'win32' }
-  const { status, stdout, error } = spawnSync('az', [...args, '--resource-group', group, ...scope], options)
+  const { status, stdout, error } = spawnSync('az', args, options)
   if (error) console.error(`doctor: the Azure CLI does not run: ${error.message}`)
   return status === 0 ? stdout.trim() : undefined
 }
 
 /** Runs the job once. Returns how it ended: Succeeded, Failed, or another status of an execution. */
 async function examine() {
-  const execution = az('containerapp', 'job', 'start', '--name', job, '--query', 'name', '--output', 'tsv')
+  const execution = az('containerapp job start --query name --output tsv')
   if (execution === undefined || !/^[\w-]{1,100}$/.test(execution)) return 'not started'
-  const ofExecution = [
-    '--name',
-    job,
-    '--job-execution-name',
-    execution,
-    '--query',
-    'properties.status',
-    '--output',
-    'tsv',
-  ]
   let status = 'Running'
   for (let waited = 0; waited < longestSeconds; waited += Math.max(1, pollSeconds)) {
-    status = az('containerapp', 'job', 'execution', 'show', ...ofExecution) ?? 'unknown'
+    const show = `containerapp job execution show --job-execution-name ${execution}`
+    status = az(`${show} --query properties.status --output tsv`) ?? 'unknown'
     if (!['Running', 'Processing', 'Unknown', 'unknown', ''].includes(status)) break
     await setTimeout(pollSeconds * 1000)
   }
-  const ofLogs = [
-    '--name',
-    job,
-    '--execution',
-    execution,
-    '--container',
-    'token-broker',
-    '--format',
-    'text',
-    '--tail',
-    '300',
-  ]
-  console.log(
-    az('containerapp', 'job', 'logs', 'show', ...ofLogs) ??
-      `doctor: az did not show the log of ${execution}; it is in the workspace too`,
+  const log = az(
+    `containerapp job logs show --execution ${execution} --container token-broker --format text --tail 300`,
   )
+  console.log(log ?? `doctor: az did not show the log of ${execution}; it is in the workspace too`)
   return status
 }
 

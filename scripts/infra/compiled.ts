@@ -31,7 +31,7 @@ const sha256 = (text: string): string => createHash('sha256').update(text).diges
 
 /** SHA-256 of all sources: names and texts, whatever the ends of their lines are. */
 function sourcesDigest(): string {
-  const patterns = ['infra/**/*.bicep', 'infra/*.bicepparam', 'infra/modules/*.json', 'infra/policy.yaml']
+  const patterns = ['infra/**/*.bicep', 'infra/*.bicepparam', 'infra/modules/*.json', 'infra/*policy.yaml']
   const names = ['infra/bicepconfig.json', ...globSync(patterns, { cwd: packageRoot })].map(each =>
     each.replaceAll('\\', '/'),
   )

@@ -116,6 +116,25 @@ describe('with the Bicep CLI', { skip: workshop === undefined && withoutBicep, .
     assert.deepEqual([...new Set(suffixes.slice(changes.length))], [suffixes[0]])
   })
 
+  test('parameters that contradict each other are refused before anything is deployed', patient, async () => {
+    assert.ok(workshop)
+    const parameters = read('infra/main.bicepparam')
+    const refused: readonly (readonly [added: string, error: RegExp])[] = [
+      ["param collectorImage = 'example/otelcol:1'\nparam collectorConfig = 'x'", /collectorImage requires a digest/],
+      [
+        "param redis = true\nparam cacheKeys = 'x'\nparam infrastructureSubnetId = '/a/subnets/b'",
+        /requires endpointSubnetId/,
+      ],
+      ['param firstCaller = true\nparam registrations = false', /firstCaller requires apiClientId, or registrations/],
+    ]
+    for (const [added, error] of refused) {
+      const names = [...added.matchAll(/^param (\w+)/gm)].map(([, name]) => name)
+      const others = parameters.replaceAll(new RegExp(`^param (?:${names.join('|')}) = .*$`, 'gm'), '')
+      await workshop.write('refused.bicepparam', `${others}${added}\n`)
+      await assert.rejects(workshop.snapshot('refused', { SERVICE_BROKER_IMAGE_NAME: 'example/token-broker:1' }), error)
+    }
+  })
+
   test(
     'before there is an image, an app without identity, secrets and ingress holds the place, and runs nothing',
     patient,

@@ -117,12 +117,14 @@ describe('the first caller', () => {
   })
 
   test('requests what the policy grants it', () => {
-    const policy = parsePolicy(read('infra/policy.yaml'))
     for (const snapshot of snapshots) {
+      const [name, oid] =
+        snapshot === small ? ['policy.yaml', 'any'] : ['full-policy.yaml', '70000000-0000-4000-8000-000000000001']
+      const policy = parsePolicy(read(`infra/${name}`))
       const words = argumentsOf(snapshot)
       const [tenant = '', scope = ''] = ['--tenant', '--scope'].map(option => words[words.indexOf(option) + 1])
-      const caller = { issuer: 'entra', subject: 'x', claims: { azp: 'x', roles: ['Broker.Tokens'] } }
-      const homeTenant = '00000000-0000-0000-0000-00000000000c'
+      const caller = { issuer: 'entra', subject: 'x', claims: { azp: 'x', roles: ['Broker.Tokens'], oid } }
+      const homeTenant = policy.tenants.get('home') ?? ''
       const [outcome] = runCases(policy, { homeTenant, cases: [{ caller, tenant, scope, expect: 'granted' }] }, 0)
       assert.equal(outcome?.wrong, undefined)
     }

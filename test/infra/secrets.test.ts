@@ -38,6 +38,7 @@ describe('secrets', () => {
       for (const secret of [
         ...Object.values(parameterSets['full'] ?? {}),
         'callers read the directory of the home tenant',
+        'billing reads the directory of its customers',
       ])
         assert.ok(!text.includes(secret), secret)
     const values = snapshots.flatMap(({ resources }) =>
@@ -82,6 +83,9 @@ describe('secrets', () => {
           }
   })
 })
+
+test('a policy with a placeholder that nothing replaces is refused', () =>
+  assert.match(read('infra/main.bicep'), /!registrations && contains\(policy, placeholders\.application\)\s+\? fail\(/))
 
 describe('the collector', () => {
   test('is left out unless its image is set: Container Apps manages an agent in preview versions of its API only', () => {
