@@ -36,6 +36,10 @@ param callerPrincipalIds array = []
 @description('Principal ids of those that get the role Broker.Observe.')
 param observerPrincipalIds array = []
 
+@description('Page of the dashboard, to which Entra returns people who sign in. Empty: no registration for the dashboard.')
+param dashboardRedirectUri string = ''
+
+var hasDashboard = !empty(dashboardRedirectUri)
 var graphId = '00000003-0000-0000-c000-000000000000'
 var apiUri = 'api://${tenant().tenantId}/${name}'
 var authority = authorityOf(environment().name, environment().authentication.loginEndpoint)
@@ -82,13 +86,28 @@ resource servicePrincipal 'Microsoft.Graph/servicePrincipals@v1.0' = {
 
 var tokensRoleId = guid('token-broker', 'Broker.Tokens')
 var observeRoleId = guid('token-broker', 'Broker.Observe')
+var dashboardScopeId = guid('token-broker', 'Broker.Dashboard')
 
 resource api 'Microsoft.Graph/applications@v1.0' = {
   uniqueName: '${name}-api'
   displayName: apiName
   signInAudience: 'AzureADMyOrg'
   identifierUris: [apiUri]
-  api: { requestedAccessTokenVersion: 2 }
+  api: {
+    requestedAccessTokenVersion: 2
+    oauth2PermissionScopes: hasDashboard
+      ? [
+          {
+            id: dashboardScopeId
+            value: 'Broker.Dashboard'
+            type: 'Admin'
+            adminConsentDisplayName: 'Sign in to the dashboard'
+            adminConsentDescription: 'Lets people with the role Broker.Observe see the dashboard.'
+            isEnabled: true
+          }
+        ]
+      : []
+  }
   appRoles: [
     {
       id: tokensRoleId
@@ -103,7 +122,7 @@ resource api 'Microsoft.Graph/applications@v1.0' = {
       value: 'Broker.Observe'
       displayName: 'Observe the broker'
       description: 'Can read health, metrics and decisions; the policy decides.'
-      allowedMemberTypes: ['Application']
+      allowedMemberTypes: hasDashboard ? ['Application', 'User'] : ['Application']
       isEnabled: true
     }
   ]
@@ -129,6 +148,32 @@ resource observers 'Microsoft.Graph/appRoleAssignedTo@v1.0' = [
     resourceId: apiPrincipal.id
   }
 ]
+
+// A public client: a page, which has no secret.
+resource dashboard 'Microsoft.Graph/applications@v1.0' = if (hasDashboard) {
+  uniqueName: '${name}-dashboard'
+  displayName: '${apiName} dashboard'
+  signInAudience: 'AzureADMyOrg'
+  spa: { redirectUris: [dashboardRedirectUri] }
+  requiredResourceAccess: [
+    { resourceAppId: api.appId, resourceAccess: [{ id: dashboardScopeId, type: 'Scope' }] }
+  ]
+}
+
+resource dashboardPrincipal 'Microsoft.Graph/servicePrincipals@v1.0' = if (hasDashboard) {
+  appId: dashboard!.appId
+}
+
+// The consent, which Entra otherwise requests from each person. Who sees anything is decided by the role, and by the policy.
+resource dashboardConsent 'Microsoft.Graph/oauth2PermissionGrants@v1.0' = if (hasDashboard) {
+  clientId: dashboardPrincipal!.id
+  consentType: 'AllPrincipals'
+  resourceId: apiPrincipal.id
+  scope: 'Broker.Dashboard'
+}
+
+@description('Client id of the dashboard: BROKER_DASHBOARD_CLIENT_ID; empty without one.')
+output dashboardClientId string = hasDashboard ? dashboard!.appId : ''
 
 @description('Client id of the multi-tenant application: applications in the policy.')
 output applicationClientId string = application.appId

@@ -23,7 +23,11 @@ param cpu = '1.0'
 param memory = '2Gi'
 param drainSeconds = 20
 param audit = 'summary'
-param settings = { BROKER_CACHE_MAX_ENTRIES: '100000', HTTPS_PROXY: 'http://proxy.example:3128' }
+param settings = {
+  BROKER_CACHE_MAX_ENTRIES: '100000'
+  BROKER_DASHBOARD_CLIENT_ID: '80000000-0000-4000-8000-000000000001'
+  HTTPS_PROXY: 'http://proxy.example:3128'
+}
 param redis = true
 param redisZoneId = '/subscriptions/10000000-0000-4000-8000-000000000001/resourceGroups/network/providers/Microsoft.Network/privateDnsZones/privatelink.redis.azure.net'
 // Not in a file: "token-broker key cache" prints a key.

@@ -145,6 +145,9 @@ param apiClientId string = ''
 @description('The service\'s name in azure.yaml. Empty without azd.')
 param azdService string = ''
 
+@description('Whether people sign in to the dashboard with Entra. Requires registrations, and callersInNetwork to be of use. With registrations made elsewhere, set settings.BROKER_DASHBOARD_CLIENT_ID instead.')
+param dashboardSignIn bool = false
+
 @sealed()
 @description('Parameters of entra.bicep.')
 type registrationType = {
@@ -163,7 +166,7 @@ type registrationType = {
   @description('Principal ids of the callers that get the role Broker.Tokens.')
   callerPrincipalIds: string[]?
 
-  @description('Principal ids of those that get the role Broker.Observe.')
+  @description('Principal ids of applications, people and groups that get the role Broker.Observe; people and groups only with dashboardSignIn.')
   observerPrincipalIds: string[]?
 }
 
@@ -174,6 +177,9 @@ type settingsType = {
   BROKER_MIN_REMAINING_SECONDS: string?
   BROKER_UPSTREAM_TIMEOUT_MS: string?
   BROKER_UPSTREAM_CONCURRENCY: string?
+  BROKER_DASHBOARD_CLIENT_ID: string?
+  BROKER_DASHBOARD_ISSUER: string?
+  BROKER_DASHBOARD_SCOPE: string?
   HTTPS_PROXY: string?
   NO_PROXY: string?
   OTEL_EXPORTER_OTLP_ENDPOINT: string?
@@ -199,6 +205,7 @@ var policyWithIds = !registrations && contains(policy, placeholders.application)
 var endpointSubnet = redis && !createNetwork && empty(endpointSubnetId)
   ? fail('redis in an existing network requires endpointSubnetId')
   : endpointSubnetId
+var signsIn = dashboardSignIn && !registrations ? fail('dashboardSignIn requires registrations') : dashboardSignIn
 var callerAudience = firstCaller && !registrations && empty(apiClientId)
   ? fail('firstCaller requires apiClientId, or registrations')
   : apiClientId
@@ -250,6 +257,7 @@ module entra 'entra.bicep' = if (registrations) {
       firstCaller ? [callerIdentity!.outputs.principalId] : []
     )
     observerPrincipalIds: registration.?observerPrincipalIds ?? []
+    dashboardRedirectUri: signsIn ? 'https://${host}/dashboard' : ''
   }
 }
 
@@ -308,6 +316,8 @@ module containerEnvironment 'modules/environment.bicep' = {
   }
 }
 
+var host = '${name}.${callersInNetwork ? '' : 'internal.'}${containerEnvironment.outputs.defaultDomain}'
+
 module dns 'modules/dns.bicep' = if (callersInNetwork) {
   scope: group
   params: {
@@ -346,8 +356,6 @@ var policyText = registrations
     )
   : policyWithIds
 
-var host = '${name}.${callersInNetwork ? '' : 'internal.'}${containerEnvironment.outputs.defaultDomain}'
-
 // An empty variable counts as absent.
 var environmentVariables = [
   { name: 'BROKER_POLICY_FILE', value: '/etc/token-broker/policy.yaml' }
@@ -365,6 +373,12 @@ var environmentVariables = [
   { name: 'BROKER_MIN_REMAINING_SECONDS', value: settings.?BROKER_MIN_REMAINING_SECONDS ?? '' }
   { name: 'BROKER_UPSTREAM_TIMEOUT_MS', value: settings.?BROKER_UPSTREAM_TIMEOUT_MS ?? '' }
   { name: 'BROKER_UPSTREAM_CONCURRENCY', value: settings.?BROKER_UPSTREAM_CONCURRENCY ?? '' }
+  {
+    name: 'BROKER_DASHBOARD_CLIENT_ID'
+    value: signsIn ? entra!.outputs.dashboardClientId : (settings.?BROKER_DASHBOARD_CLIENT_ID ?? '')
+  }
+  { name: 'BROKER_DASHBOARD_ISSUER', value: settings.?BROKER_DASHBOARD_ISSUER ?? '' }
+  { name: 'BROKER_DASHBOARD_SCOPE', value: settings.?BROKER_DASHBOARD_SCOPE ?? '' }
   { name: 'HTTPS_PROXY', value: settings.?HTTPS_PROXY ?? '' }
   { name: 'NO_PROXY', value: settings.?NO_PROXY ?? '' }
   {

@@ -16,3 +16,4 @@ param registration = {
 param zoneRedundant = bool(readEnvironmentVariable('BROKER_ZONE_REDUNDANT', 'true'))
 param doctorTenant = readEnvironmentVariable('BROKER_DOCTOR_TENANT', '')
 param firstCaller = bool(readEnvironmentVariable('BROKER_FIRST_CALLER', 'true'))
+param dashboardSignIn = bool(readEnvironmentVariable('BROKER_DASHBOARD_SIGN_IN', 'false'))

@@ -116,6 +116,40 @@ describe('with the Bicep CLI', { skip: workshop === undefined && withoutBicep, .
     assert.deepEqual([...new Set(suffixes.slice(changes.length))], [suffixes[0]])
   })
 
+  test(
+    'with dashboardSignIn, the page is a public client of the API, and the broker gets its client id',
+    patient,
+    async () => {
+      assert.ok(workshop)
+      const parameters = read('infra/main.bicepparam').replace(
+        /^param dashboardSignIn = .*$/m,
+        'param dashboardSignIn = true',
+      )
+      await workshop.write('dashboard.bicepparam', parameters)
+      const { predictedResources } = JSON.parse(
+        await workshop.snapshot('dashboard', { SERVICE_BROKER_IMAGE_NAME: 'example/token-broker:1' }),
+      ) as { predictedResources: Json[] }
+      const of = (type: string) => predictedResources.filter(each => each['type'] === type)
+      const client = of('Microsoft.Graph/applications@v1.0').find(
+        each => at(each, 'properties', 'uniqueName') === 'token-broker-dashboard',
+      )
+      assert.match(
+        String(at(client, 'properties', 'spa', 'redirectUris', 0)),
+        /^\[format\('https:\/\/\{0\}\/dashboard', /,
+      )
+      assert.equal(at(client, 'properties', 'signInAudience'), 'AzureADMyOrg')
+      const [grant] = of('Microsoft.Graph/oauth2PermissionGrants@v1.0')
+      assert.deepEqual(
+        ['consentType', 'scope', 'resourceId'].map(key => at(grant, 'properties', key)),
+        ['AllPrincipals', 'Broker.Dashboard', "[reference('apiPrincipal').id]"],
+      )
+      const [app] = of('Microsoft.App/containerApps')
+      const env = at(app, 'properties', 'template', 'containers', 0, 'env') as Json[]
+      const { value } = env.find(each => each['name'] === 'BROKER_DASHBOARD_CLIENT_ID') ?? {}
+      assert.match(String(value), /format\('entra-\{0\}'.*\.outputs\.dashboardClientId\.value\]$/)
+    },
+  )
+
   test('parameters that contradict each other are refused before anything is deployed', patient, async () => {
     assert.ok(workshop)
     const parameters = read('infra/main.bicepparam')
@@ -125,6 +159,7 @@ describe('with the Bicep CLI', { skip: workshop === undefined && withoutBicep, .
         "param redis = true\nparam cacheKeys = 'x'\nparam infrastructureSubnetId = '/a/subnets/b'",
         /requires endpointSubnetId/,
       ],
+      ['param dashboardSignIn = true\nparam registrations = false', /dashboardSignIn requires registrations/],
       ['param firstCaller = true\nparam registrations = false', /firstCaller requires apiClientId, or registrations/],
     ]
     for (const [added, error] of refused) {

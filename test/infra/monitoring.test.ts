@@ -37,7 +37,9 @@ describe('the queries of the alerts and of the workbook', () => {
       )
       assert.doesNotMatch(query, /<app>|\$\{/)
     }
-    const [, environmentLog] = small.all('Microsoft.Insights/diagnosticSettings')
+    const environmentLog = small
+      .all('Microsoft.Insights/diagnosticSettings')
+      .find(({ id }) => id.includes('/Microsoft.App/managedEnvironments/'))
     assert.equal(environmentLog?.properties['logAnalyticsDestinationType'], 'Dedicated')
   })
 

@@ -79,6 +79,7 @@ test('the full set configures Redis with the identity, traces to the collector, 
   assert.equal(config.tracing?.url, 'http://localhost:4318/v1/traces')
   assert.deepEqual([config.cacheMaxEntries, config.drainSeconds, config.audit], [100_000, 20, 'summary'])
   assert.equal(config.proxy?.shownUrl, 'http://proxy.example:3128')
+  assert.equal(config.dashboard?.clientId, '80000000-0000-4000-8000-000000000001')
 })
 
 test('the parameter settings has settings only, each of which becomes a variable of the same name', () => {
