@@ -193,6 +193,7 @@ var placeholders = {
   application: '00000000-0000-0000-0000-00000000000a'
   api: '00000000-0000-0000-0000-00000000000b'
   homeTenant: '00000000-0000-0000-0000-00000000000c'
+  dashboard: '00000000-0000-0000-0000-00000000000d'
 }
 var authority = authorityOf(environment().name, environment().authentication.loginEndpoint)
 var hasImage = !empty(image)
@@ -344,17 +345,18 @@ module redisCluster 'modules/redis.bicep' = if (redis) {
   }
 }
 
-var policyText = registrations
-  ? replace(
-      replace(
-        replace(policy, placeholders.application, entra!.outputs.applicationClientId),
-        placeholders.api,
-        entra!.outputs.apiClientId
-      ),
-      placeholders.homeTenant,
-      tenant().tenantId
-    )
+var policyWithApplication = registrations
+  ? replace(policyWithIds, placeholders.application, entra!.outputs.applicationClientId)
   : policyWithIds
+var policyWithApi = registrations
+  ? replace(policyWithApplication, placeholders.api, entra!.outputs.apiClientId)
+  : policyWithApplication
+var policyWithTenant = registrations
+  ? replace(policyWithApi, placeholders.homeTenant, tenant().tenantId)
+  : policyWithApi
+var policyText = signsIn
+  ? replace(policyWithTenant, placeholders.dashboard, entra!.outputs.dashboardClientId)
+  : policyWithTenant
 
 // An empty variable counts as absent.
 var environmentVariables = [

@@ -17,7 +17,7 @@ function run(command, args, env) {
 
 // main.bicep replaces the placeholders only if it creates the registrations.
 if (process.env.BROKER_REGISTRATIONS === 'false') {
-  const placeholders = readFileSync(join(root, policy), 'utf8').match(/^[^#\n]*\b0{8}-0{4}-0{4}-0{4}-0{11}[abc]\b/m)
+  const placeholders = readFileSync(join(root, policy), 'utf8').match(/^[^#\n]*\b0{8}-0{4}-0{4}-0{4}-0{11}[abcd]\b/m)
   if (placeholders) {
     console.error(`hooks: ${policy} has a placeholder, which nothing replaces with BROKER_REGISTRATIONS=false:`)
     console.error(`  ${placeholders[0].trim()}`)

@@ -36,3 +36,16 @@ test('the deployment replaces exactly the placeholders that the policy has and e
     assert.match(text, new RegExp(`^[^#].*${id}`, 'm'))
   }
 })
+
+test('the rule of infra/README.md for people is valid, and its placeholder is replaced if they sign in', () => {
+  const [, rule = ''] = /```yaml\n(- name: people who observe\n[\s\S]*?)```/.exec(read('infra/README.md')) ?? []
+  const { rules, warnings } = parsePolicy(`${read('infra/policy.yaml')}${rule.replaceAll(/^/gm, '  ').trimEnd()}\n`)
+  assert.deepEqual([rules.at(-1)?.name, warnings], ['people who observe', []])
+  const [id = ''] = rule.match(/0{8}-[0-9a-f-]{27}/) ?? []
+  const source = read('infra/main.bicep')
+  assert.ok(source.includes(`dashboard: '${id}'`))
+  assert.match(
+    source,
+    /signsIn\s+\? replace\(policyWithTenant, placeholders\.dashboard, entra!\.outputs\.dashboardClientId\)/,
+  )
+})
