@@ -6,6 +6,7 @@ import { parse } from 'yaml'
 import { sample } from '../../emulator/options.ts'
 import { parsePolicy } from '../../src/broker/policy/file/parse.ts'
 import { readTokenSettings } from '../../src/caller/token-settings.ts'
+import { doctorCommand } from '../../src/commands/doctor.ts'
 import { tokenCommand } from '../../src/commands/token.ts'
 import { readConfig } from '../../src/config/config.ts'
 import { errorTable } from '../../src/errors.ts'
@@ -86,6 +87,25 @@ interface ContainerApp {
   }
 }
 
+/** A file of the page, with the names of variables in place of their values. */
+const named = (name: string): unknown => parse(written(name, (_, key) => key))
+
+test('the doctor has the settings and the policy of the broker, and its command accepts the arguments', () => {
+  const [app, doctor] = [named('app.yaml'), named('doctor.yaml')].map(file => (file as ContainerApp).properties)
+  const [broker, container] = [app?.template.containers[0], doctor?.template.containers[0]]
+  assert.deepEqual(container?.env, broker?.env)
+  assert.deepEqual(doctor?.template.volumes, app?.template.volumes)
+  assert.deepEqual(container?.volumeMounts, broker?.volumeMounts)
+  assert.equal(
+    written('doctor.yaml').split('secrets:\n')[1]?.split('  template:')[0],
+    written('app.yaml').split('secrets:\n')[1]?.split('  template:')[0],
+  )
+  const [command, ...args] = (named('doctor.yaml') as Job).properties.template.containers[0]?.args ?? []
+  assert.equal(command, doctorCommand.name)
+  const options = Object.entries(doctorCommand.options).map(([name, { type }]) => [name, { type }] as const)
+  assert.equal(parseArgs({ args, options: Object.fromEntries(options) }).values['tenant'], 'contoso')
+})
+
 describe('the files of docs/azure.md', () => {
   const { configuration, template } = (parse(written('app.yaml')) as ContainerApp).properties
   const [container] = template.containers
@@ -113,13 +133,11 @@ describe('the files of docs/azure.md', () => {
   })
 })
 
-/** A file of the page, with the names of variables in place of their values. */
-const named = (name: string): unknown => parse(written(name, (_, key) => key))
-
 describe('what the files do with the identities', () => {
   const files = [
     ['app.yaml', 'IDENTITY_ID'],
     ['job.yaml', 'CALLER_ID'],
+    ['doctor.yaml', 'IDENTITY_ID'],
   ] as const
   for (const [file, own] of files)
     test(`${file}: another identity than its own pulls the image, and no container gets a token of that one`, () => {
