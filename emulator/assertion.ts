@@ -20,7 +20,9 @@ export function checkAssertion(assertion: string, application: Application, dire
 
 function matchCredential(jws: DecodedJws, issuer: string, application: Application): void {
   const { federatedCredentials, clientId } = application
-  const { sub, aud } = jws.payload
+  const { sub, aud: audiences } = jws.payload
+  // The tokens of Kubernetes have a list with one audience.
+  const aud: unknown = Array.isArray(audiences) && audiences.length === 1 ? audiences[0] : audiences
   if (federatedCredentials.length === 0) throw new EntraError(70025, { client: clientId })
   const ofIssuer = federatedCredentials.filter(credential => credential.issuer === issuer)
   if (ofIssuer.length === 0) throw new EntraError(700211, { issuer })

@@ -68,7 +68,7 @@ const rows: readonly Row[] = [
   { why: 'another subject', code: 700213, assertion: { sub: sample.contoso } },
   { why: 'the subject in capitals', code: 700213, assertion: { sub: sample.identity.objectId.toUpperCase() } },
   { why: 'another audience', code: 700212, assertion: { aud: 'api://other' } },
-  { why: 'the audience in a list', code: 700212, assertion: { aud: [sample.audience] } },
+  { why: 'the audience in a list with another', code: 700212, assertion: { aud: [sample.audience, 'api://other'] } },
   { why: 'an expired assertion', code: 700024, assertion: { exp: seconds - 1 } },
   { why: 'an assertion from the future', code: 700024, assertion: { nbf: seconds + 3600 } },
 ]
@@ -94,6 +94,12 @@ for (const { why, code, form = {}, assertion, tenant = sample.contoso } of rows)
 test('invalid_client is 401 and every other client error is 400', () => {
   for (const [code, { error, status }] of Object.entries(refusals))
     if (status < 429) assert.equal(status, error === 'invalid_client' ? 401 : 400, code)
+})
+
+test('the audience in a list of its own is accepted, as in the tokens of Kubernetes', async () => {
+  const client_assertion = await emulator.mintIdentityToken({ aud: [sample.audience] })
+  const reply = await post(emulator, sample.contoso, await goodForm(emulator, { client_assertion }))
+  assert.equal(reply.status, 200)
 })
 
 test('a valid request returns a v1.0 token that the published keys verify', async () => {
