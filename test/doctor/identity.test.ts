@@ -1,7 +1,10 @@
+import assert from 'node:assert/strict'
+import { describe, test, type TestContext } from 'node:test'
+import type { Json } from '../../emulator/jws.ts'
 import type { Emulator } from '../../emulator/emulator.ts'
 import { sample } from '../../emulator/options.ts'
 import { testFaults, type Planted } from './planted.ts'
-import { startDoctorWorld } from './world.ts'
+import { clusterApplication, clusterToken, idsOf, startDoctorWorld, textOf } from './world.ts'
 
 const world = await startDoctorWorld()
 
@@ -22,6 +25,12 @@ const identityRows: readonly Planted[] = [
     says: /None or Init[\s\S]*assigned after this replica started[\s\S]*identitySettings[\s\S]*az containerapp identity assign --name broker[\s\S]*revision restart --name broker --resource-group GROUP --revision broker--7/,
     skips: ['identity.token', 'identity.claims', 'federation.credential', 'consent.token'],
     exchanges: 0,
+  },
+  {
+    fault: 'no identity endpoint, on a machine that is no container of the broker',
+    environment: { IDENTITY_ENDPOINT: '', IDENTITY_HEADER: '' },
+    fails: ['identity.endpoint'],
+    says: /Run this in the container of the broker\.[\s\S]*revision restart --name APP --resource-group GROUP --revision REVISION/,
   },
   {
     fault: 'the variables of AKS workload identity, but the settings of a managed identity',
@@ -113,3 +122,31 @@ const identityRows: readonly Planted[] = [
 ]
 
 testFaults(world, identityRows)
+
+describe('on Kubernetes', () => {
+  const examine = async (t: TestContext, claims: Json = {}) => {
+    const file = await world.file(t, await clusterToken(claims))
+    const environment = { BROKER_IDENTITY_SOURCE: 'workload-identity', AZURE_TENANT_ID: sample.homeTenant }
+    return world.examine(t, {
+      policy: { applications: { default: clusterApplication } },
+      environment: { ...environment, AZURE_FEDERATED_TOKEN_FILE: file },
+    })
+  }
+
+  test('the token of the service account is the assertion', async t => {
+    const report = await examine(t)
+    assert.deepEqual(idsOf(report, 'failed'), [])
+    assert.match(
+      textOf(report, 'identity.claims'),
+      /issuer https:\/\/cluster\.example, subject system:serviceaccount:broker:token-broker, audience api:/,
+    )
+  })
+
+  test('a service account without a credential: the command has its issuer, subject and audience', async t => {
+    const report = await examine(t, { sub: 'system:serviceaccount:broker:other' })
+    assert.deepEqual(idsOf(report, 'failed'), ['federation.credential'])
+    const expected =
+      /"issuer":"https:\/\/cluster\.example","subject":"system:serviceaccount:broker:other","audiences":\["api:\/\/AzureADTokenExchange"\]/
+    assert.match(textOf(report, 'federation.credential'), expected)
+  })
+})

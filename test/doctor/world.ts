@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { after } from 'node:test'
 import { createAuthority } from '../../emulator/certificates.ts'
 import { type Emulator, startEmulator } from '../../emulator/emulator.ts'
-import type { Json } from '../../emulator/jws.ts'
+import { createSigningKey, signJws, type Json } from '../../emulator/jws.ts'
 import { defaultSettings, sample, type EmulatorOptions } from '../../emulator/options.ts'
 import { hasCredential } from '../../src/broker/lib/text/credential-shapes.ts'
 import { systemClock, type Clock } from '../../src/broker/lib/clock.ts'
@@ -37,8 +37,26 @@ export const manyTenants: Readonly<Record<string, string>> = Object.fromEntries(
   Array.from({ length: 25 }, (_, n) => [`tenant-${n}`, `41000000-0000-4000-8000-0000000000${n + 10}`]),
 )
 
+/** An application that trusts the service account of a Kubernetes cluster. */
+export const clusterApplication = '30000000-0000-4000-8000-0000000000b2'
+const clusterKey = await createSigningKey('RS256', 'cluster')
+const cluster = { issuer: 'https://cluster.example', subject: 'system:serviceaccount:broker:token-broker' }
+
+/** A token of that service account, whose audiences are a list. */
+export function clusterToken(claims: Json = {}): Promise<string> {
+  const now = Math.floor(Date.now() / 1000)
+  const { issuer: iss, subject: sub } = cluster
+  const payload = { iss, sub, aud: [sample.audience], iat: now, nbf: now, exp: now + 3600, ...claims }
+  return signJws({ alg: 'RS256', kid: clusterKey.kid, typ: 'JWT' }, payload, clusterKey)
+}
+
 const directory: EmulatorOptions = {
-  applications: [{ clientId: sample.application }, { clientId: foreignApplication, homeTenant: sample.contoso }],
+  federatedIssuers: [{ issuer: cluster.issuer, jwks: { keys: [clusterKey.jwk] } }],
+  applications: [
+    { clientId: sample.application },
+    { clientId: clusterApplication, federatedCredentials: [cluster] },
+    { clientId: foreignApplication, homeTenant: sample.contoso },
+  ],
   tenants: [
     { id: sample.contoso },
     { id: sample.fabrikam },

@@ -81,23 +81,27 @@ function absent({ source }: IdentitySettings, { where, what }: ConfigurationErro
       ],
     })
   }
-  const isMisread = what.includes('workload-identity')
-  const { app } = platform
+  if (what.includes('workload-identity')) {
+    return failed({
+      text: `${where} ${what}`,
+      advice: 'This container has the variables of AKS workload identity.',
+      fix: ['BROKER_IDENTITY_SOURCE=workload-identity'],
+    })
+  }
+  const { app, kind, restart } = platform
   return failed({
     text: `${where} ${what}`,
-    advice: isMisread
-      ? 'This container has the variables of AKS workload identity.'
-      : 'One of three: no user-assigned identity is assigned to the app; its lifecycle in identitySettings is None or Init, so that ' +
-        'the main container has none; or it was assigned after this replica started, and Container Apps restarts none for that.',
-    fix: isMisread
-      ? ['BROKER_IDENTITY_SOURCE=workload-identity']
-      : [
-          `az containerapp show ${app} --query "{identity:identity, lifecycles:properties.configuration.identitySettings}"`,
-          `az containerapp identity assign ${app} --user-assigned IDENTITY_RESOURCE_ID   # if it is not there`,
-          platform.kind === 'container-apps'
-            ? `${platform.restart}   # if it is, with lifecycle All or Main`
-            : `az containerapp revision restart ${app} --revision REVISION   # if it is`,
-        ],
+    advice:
+      (kind === 'unknown' ? 'Run this in the container of the broker. If it is that, there are three causes. ' : '') +
+      'No user-assigned identity is assigned to the app; or its lifecycle in identitySettings is None or Init, so that the ' +
+      'main container has none; or it was assigned after this replica started, and Container Apps restarts none for that.',
+    fix: [
+      `az containerapp show ${app} --query "{identity:identity, lifecycles:properties.configuration.identitySettings}"`,
+      `az containerapp identity assign ${app} --user-assigned IDENTITY_RESOURCE_ID   # if it is not there`,
+      kind === 'container-apps'
+        ? `${restart}   # if it is, with lifecycle All or Main`
+        : `az containerapp revision restart ${app} --revision REVISION   # if it is`,
+    ],
   })
 }
 
