@@ -116,12 +116,13 @@ describe("the names follow Prometheus' conventions (https://prometheus.io/docs/p
 test('a histogram counts values up to each bound, and all values in the last', () => {
   const all = [...scrape.series.values()]
   for (const name of Object.keys(table).filter(each => table[each]?.type === 'histogram')) {
+    const labelsOf = ({ labels: { le: _bound, ...labels } }: (typeof all)[number]) => JSON.stringify(labels)
     const buckets = Map.groupBy(
       all.filter(each => each.name === `${name}_bucket`),
-      ({ labels }) => labels['outcome'],
+      labelsOf,
     )
     assert.ok(buckets.size > 0, name)
-    for (const [outcome, ofBucket] of buckets) {
+    for (const [series, ofBucket] of buckets) {
       const bounds = ofBucket.map(({ labels }) => Number(labels['le']?.replace('+Inf', 'Infinity')))
       assert.deepEqual(
         bounds,
@@ -133,7 +134,7 @@ test('a histogram counts values up to each bound, and all values in the last', (
         counts,
         counts.toSorted((a, b) => a - b),
       )
-      const count = all.find(each => each.name === `${name}_count` && each.labels['outcome'] === outcome)
+      const count = all.find(each => each.name === `${name}_count` && labelsOf(each) === series)
       assert.equal(counts.at(-1), count?.value)
     }
   }

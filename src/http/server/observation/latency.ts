@@ -54,12 +54,12 @@ export class RequestTiming {
 
   /** From now on, the broker waits for the request's body. */
   readonly waitForBody = (request: FastifyRequest): void => {
-    if (!Number.isNaN(request.began)) request.waitsSince = this.#monotonic()
+    if (request.began >= 0) request.waitsSince = this.#monotonic()
   }
 
   /** The request's body has been read: the time since {@link waitForBody} does not count. */
   bodyArrived(request: FastifyRequest): void {
-    if (Number.isNaN(request.waitsSince)) return
+    if (!(request.waitsSince >= 0)) return
     request.began += this.#monotonic() - request.waitsSince
     request.waitsSince = Number.NaN
   }
@@ -71,9 +71,10 @@ export class RequestTiming {
    */
   report(request: FastifyRequest, endpoint: string, outcome: ResponseClass): void {
     const { began, waitsSince } = request
-    if (Number.isNaN(began)) return
+    // Fastify reports a path that it cannot decode with a request that has neither field.
+    if (!(began >= 0)) return
     request.began = Number.NaN
-    const end = Number.isNaN(waitsSince) ? this.#monotonic() : waitsSince
+    const end = waitsSince >= 0 ? waitsSince : this.#monotonic()
     this.#responseReady(endpoint, outcome, (end - began) / 1000)
   }
 }

@@ -154,10 +154,12 @@ describe('the duration of a request is what the broker itself needs for it', () 
     assert.equal(await served.next(), 'tokens client_error 1')
   })
 
-  test('input that is no request has no duration', async t => {
+  test('input that is no request, and a path that cannot be decoded, have no duration', async t => {
     const served = await serve(t)
-    const socket = await open(t, served, 'NONSENSE\r\n\r\n')
-    assert.match(await text(socket), /^HTTP\/1\.1 400 /)
+    for (const input of ['NONSENSE', 'GET /%zz HTTP/1.1\r\nHost: x\r\nConnection: close']) {
+      const socket = await open(t, served, `${input}\r\n\r\n`)
+      assert.match(await text(socket), /^HTTP\/1\.1 400 /)
+    }
     await open(t, served, 'GET /two-seconds HTTP/1.1\r\nHost: x\r\n\r\n')
     assert.equal(await served.next(), 'tokens ok 3')
   })
