@@ -77,8 +77,6 @@ describe('sign-in with the issuer', withBrowser, async () => {
 
   test('of two attempts the last one counts', async () => {
     await open(async ({ page }) => {
-      const signedIn = Promise.withResolvers<void>()
-      issuer.behave({ waitsFor: signedIn.promise })
       const before = codesExchanged()
       const asked = issuer.paths().length
       const signIns = () =>
@@ -86,18 +84,18 @@ describe('sign-in with the issuer', withBrowser, async () => {
           .paths()
           .slice(asked)
           .filter(path => path.startsWith('/interaction/')).length
-      for (const nth of [1, 2]) {
+      const signedIn = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+      for (const [nth, { promise }] of signedIn.entries()) {
+        issuer.behave({ waitsFor: promise })
         await start(page)
-        await until('the issuer asks the person', () => signIns() === nth)
+        await until('the issuer asks the person', () => signIns() === nth + 1)
       }
-      signedIn.resolve()
+      const first = page.context().waitForEvent('page')
+      signedIn[0]?.resolve()
+      await (await first).getByText('No dashboard in this browser waits for this sign-in.').waitFor()
+      assert.equal(codesExchanged(), before)
+      signedIn[1]?.resolve()
       await board(page)
-      const first = page
-        .context()
-        .pages()
-        .find(each => each !== page)
-      await first?.getByText('No dashboard in this browser waits for this sign-in.').waitFor()
-      assert.equal(codesExchanged(), before + 1)
     })
   })
 
