@@ -16,4 +16,6 @@ param registration = {
 param zoneRedundant = bool(readEnvironmentVariable('BROKER_ZONE_REDUNDANT', 'true'))
 param doctorTenant = readEnvironmentVariable('BROKER_DOCTOR_TENANT', '')
 param firstCaller = bool(readEnvironmentVariable('BROKER_FIRST_CALLER', 'true'))
+// Only without the registrations.
+param apiClientId = readEnvironmentVariable('BROKER_API_CLIENT_ID', '')
 param dashboardSignIn = bool(readEnvironmentVariable('BROKER_DASHBOARD_SIGN_IN', 'false'))
