@@ -6,6 +6,8 @@ import { count, open, text } from './responses.ts'
 
 const descriptions: Readonly<Record<CounterName, string>> = {
   requests: 'Requests, by endpoint and outcome: `issued`, `ok`, or the error code.',
+  durations:
+    'Requests by endpoint and class of the response: `cached`, `fetched`, `ok`, `client_error`, `server_error`.',
   denials: 'Authenticated requests that the policy denied, by endpoint and reason.',
   cache_requests: 'Tokens issued to callers, by cache result.',
   cache_refreshes: 'Background refreshes, by outcome: `replaced`, `not_yet`, or the reason of the failure.',
@@ -41,6 +43,7 @@ const seriesOf = (name: CounterName) =>
 export const counters = open(
   {
     requests: seriesOf('requests'),
+    durations: seriesOf('durations'),
     denials: seriesOf('denials'),
     cache_requests: seriesOf('cache_requests'),
     cache_refreshes: seriesOf('cache_refreshes'),

@@ -113,6 +113,7 @@ const countersExample = {
     { endpoint: 'tokens', outcome: 'issued', count: 4711 },
     { endpoint: 'tokens', outcome: 'upstream_unavailable', count: 9 },
   ],
+  durations: [{ endpoint: 'tokens', outcome: 'cached', count: 4699, seconds: 0.98 }],
   denials: [{ endpoint: 'tokens', reason: 'no_rule', count: 2 }],
   cache_requests: [
     { result: 'hit', count: 4102 },

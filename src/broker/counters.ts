@@ -5,6 +5,8 @@
 export const counterLabels = {
   /** Requests: `issued`, `ok`, or the error code. */
   requests: ['endpoint', 'outcome'],
+  /** Requests by class of the response, and their duration. */
+  durations: ['endpoint', 'outcome'],
   /** Authenticated requests that the policy denied. */
   denials: ['endpoint', 'reason'],
   /** Tokens issued to callers, by how the cache got them. */
@@ -31,7 +33,12 @@ export const counterLabels = {
 export type CounterName = keyof typeof counterLabels
 
 /** The counters whose events have a duration. */
-export const timedCounters = ['exchanges', 'identity_fetches', 'shared_lookups'] as const satisfies CounterName[]
+export const timedCounters = [
+  'durations',
+  'exchanges',
+  'identity_fetches',
+  'shared_lookups',
+] as const satisfies CounterName[]
 
 /** How often one combination of label values was counted since the start. */
 export interface CounterSeries {

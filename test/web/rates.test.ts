@@ -18,11 +18,13 @@ interface Counts {
   readonly good?: number
   readonly bad?: number
   readonly seconds?: number
+  /** Count and seconds. */
+  readonly cached?: readonly [number, number]
 }
 
 /** A response of `/cache` with these counters, so many seconds after the start. */
 const cacheAt = (seconds: number, counts: Counts, changes: Partial<Cache> = {}): Cache => {
-  const { issued = 0, failed = 0, hits = 0, misses = 0, good = 0, bad = 0, seconds: took = 0 } = counts
+  const { issued = 0, failed = 0, hits = 0, misses = 0, good = 0, bad = 0, seconds: took = 0, cached = [0, 0] } = counts
   const counters = {
     requests: [
       { endpoint: 'tokens', outcome: 'issued', count: issued },
@@ -32,6 +34,11 @@ const cacheAt = (seconds: number, counts: Counts, changes: Partial<Cache> = {}):
     cache_requests: [
       { result: 'hit', count: hits },
       { result: 'miss', count: misses },
+    ],
+    durations: [
+      { endpoint: 'tokens', outcome: 'cached', count: cached[0], seconds: cached[1] },
+      { endpoint: 'tokens', outcome: 'fetched', count: 7, seconds: 3 },
+      { endpoint: 'health', outcome: 'ok', count: 1000 + seconds, seconds: 900 },
     ],
     exchanges: [
       { outcome: 'ok', count: good, seconds: took },
@@ -84,6 +91,8 @@ describe('a point', () => {
         exchanges: 2,
         exchangeErrors: 0.5,
         exchangeSeconds: 0.4,
+        cachedSeconds: undefined,
+        fetchedSeconds: undefined,
       },
     ])
   })
@@ -94,6 +103,14 @@ describe('a point', () => {
     const points = history.add(cacheAt(20, { issued: 10 }))
     assert.equal(points.at(-1)?.issued, 1)
     assert.equal(points.at(-3)?.issued, 0)
+  })
+
+  test('has the mean duration of requests for tokens, cached ones apart from fetched ones', () => {
+    const history = createHistory()
+    history.add(cacheAt(0, { cached: [100, 2] }))
+    const points = history.add(cacheAt(2, { cached: [110, 2.05] }))
+    assert.equal(points[0]?.cachedSeconds?.toFixed(6), '0.005000')
+    assert.equal(points[0]?.fetchedSeconds, undefined)
   })
 
   test('has no share and no duration where nothing happened', () => {

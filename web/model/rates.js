@@ -10,6 +10,8 @@
  * @property {number} exchanges that succeeded
  * @property {number} exchangeErrors exchanges that failed
  * @property {number} exchangeSeconds all exchanges took together
+ * @property {Spent} cached requests that got a cached token
+ * @property {Spent} fetched requests that waited for a fetch
  * @typedef {object} Point one moment of the lines; `undefined` where there was nothing to measure
  * @property {number} at
  * @property {number} issued per second
@@ -18,6 +20,11 @@
  * @property {number} exchanges per second
  * @property {number} exchangeErrors per second
  * @property {number | undefined} exchangeSeconds of one exchange, on average
+ * @property {number | undefined} cachedSeconds of one request for a token that was cached, on average
+ * @property {number | undefined} fetchedSeconds of one request for a token that was fetched, on average
+ * @typedef {object} Spent requests, and the seconds that they took together
+ * @property {number} count
+ * @property {number} seconds
  */
 
 /** The endpoints that issue tokens, as the metrics name them. The others are not callers' work. */
@@ -44,6 +51,7 @@ export function sampleOf({ time, counters }) {
   const issued = requests.filter(({ outcome }) => outcome === 'issued')
   const served = seriesOf('cache_requests')
   const exchanges = seriesOf('exchanges')
+  const durations = seriesOf('durations').filter(({ endpoint = '' }) => tokenEndpoints.has(endpoint))
   const good = exchanges.filter(({ outcome }) => outcome === 'ok')
   return {
     at: Date.parse(time),
@@ -53,12 +61,31 @@ export function sampleOf({ time, counters }) {
     hits: sum(served.filter(({ result = '' }) => hitResults.has(result))),
     exchanges: sum(good),
     exchangeErrors: sum(exchanges) - sum(good),
-    exchangeSeconds: exchanges.reduce((total, { seconds = 0 }) => total + seconds, 0),
+    exchangeSeconds: spent(exchanges).seconds,
+    cached: spent(durations.filter(({ outcome }) => outcome === 'cached')),
+    fetched: spent(durations.filter(({ outcome }) => outcome === 'fetched')),
   }
 }
 
 /** @param {readonly { count: number }[]} series */
 const sum = series => series.reduce((total, { count }) => total + count, 0)
+
+/**
+ * @param {readonly Counted[]} series
+ * @returns {Spent}
+ */
+const spent = series => ({
+  count: sum(series),
+  seconds: series.reduce((total, { seconds = 0 }) => total + seconds, 0),
+})
+
+/**
+ * The mean duration between two samples; `undefined` if nothing was counted.
+ * @param {Spent} first
+ * @param {Spent} last
+ */
+const meanOf = (first, last) =>
+  last.count === first.count ? undefined : (last.seconds - first.seconds) / (last.count - first.count)
 
 /**
  * Keeps samples of the last minutes. Another replica, or a restart, begins anew: its counters are others.
@@ -112,6 +139,8 @@ function pointOf(first, last) {
     exchanges: (exchanges - errors) / seconds,
     exchangeErrors: errors / seconds,
     exchangeSeconds: exchanges === 0 ? undefined : (last.exchangeSeconds - first.exchangeSeconds) / exchanges,
+    cachedSeconds: meanOf(first.cached, last.cached),
+    fetchedSeconds: meanOf(first.fetched, last.fetched),
   }
 }
 

@@ -40,6 +40,14 @@ const charts = [
     series: [{ name: 'of all issued', line: 'line-3', of: ({ hitShare }) => hitShare }],
   },
   {
+    title: 'Duration of a request',
+    text: latency,
+    series: [
+      { name: 'cached', line: 'line-3', of: ({ cachedSeconds }) => cachedSeconds },
+      { name: 'fetched', line: 'line-2', of: ({ fetchedSeconds }) => fetchedSeconds },
+    ],
+  },
+  {
     title: 'Exchanges with Entra',
     text: perSecond,
     series: [

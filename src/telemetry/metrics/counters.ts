@@ -5,6 +5,7 @@ import type { MetricName } from '../metric-table.ts'
 /** The metric that each counter is. */
 export const counterMetrics: readonly (readonly [name: CounterName, metric: MetricName])[] = [
   ['requests', 'token_broker_requests_total'],
+  ['durations', 'token_broker_request_duration_seconds'],
   ['denials', 'token_broker_denials_total'],
   ['cache_requests', 'token_broker_cache_requests_total'],
   ['cache_refreshes', 'token_broker_cache_refreshes_total'],
