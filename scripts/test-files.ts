@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { dirname, join, normalize } from 'node:path'
 
 /** What a test file and the helpers that it imports reach, by words in their text. */
-const processes = /'node:child_process'|'playwright-core'/
+const processes = /'node:child_process'|'playwright-core'|\/scripts\/infra\/bicep\.ts'/
 /** The heap is measured, or the process' trust store, environment, timers or DNS is changed. */
 const processWide =
   /'node:(?:v8|vm)'|setDefaultCACertificates|process\.env\[[^\]]+\] = |delete process\.env|network-off\.ts'/
