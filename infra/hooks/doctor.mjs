@@ -40,6 +40,9 @@ function az(command) {
   return status === 0 ? stdout.trim() : undefined
 }
 
+/** The command for logs of jobs is not in the Azure CLI itself. */
+const extensionHint = 'Without the extension containerapp it cannot: run "az extension add --name containerapp"'
+
 /** Runs the job once. Returns how it ended: Succeeded, Failed, or another status of an execution. */
 async function examine() {
   const execution = az('containerapp job start --query name --output tsv')
@@ -54,7 +57,7 @@ async function examine() {
   const log = az(
     `containerapp job logs show --execution ${execution} --container token-broker --format text --tail 300`,
   )
-  console.log(log ?? `doctor: az did not show the log of ${execution}; it is in the workspace too`)
+  console.log(log ?? `doctor: az did not show the log of ${execution}, which is in the workspace too. ${extensionHint}`)
   return status
 }
 

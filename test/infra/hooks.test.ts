@@ -85,6 +85,18 @@ esac
     assert.match(text, /not started \(attempt 1 of 1\)/)
   })
 
+  test('without the extension for logs of jobs, the hook says how to install it, and the status counts', async () => {
+    await azWith('Succeeded')
+    const script = await readFile(join(folder, 'bin/az'), 'utf8')
+    await writeFile(join(folder, 'bin/az'), script.replace("echo 'what the doctor says'", 'exit 2'))
+    const { code, text } = await doctor()
+    assert.equal(code, 0)
+    assert.match(
+      text,
+      /token-broker-doctor-abc12, which is in the workspace too\. .*az extension add --name containerapp/,
+    )
+  })
+
   test('a name that is no name in Azure reaches no command line', async () => {
     await azWith('Succeeded')
     const { code } = await doctor({ AZURE_RESOURCE_GROUP: 'x & echo y' })
