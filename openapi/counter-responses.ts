@@ -9,6 +9,7 @@ const descriptions: Readonly<Record<CounterName, string>> = {
   durations:
     'Requests by endpoint and class of the response: `cached`, `fetched`, `ok`, `client_error`, `server_error`.',
   denials: 'Authenticated requests that the policy denied, by endpoint and reason.',
+  limited_requests: 'Requests refused because of a limit of the policy: `requests`, `exchanges` or `tenant`.',
   cache_requests: 'Tokens issued to callers, by cache result.',
   cache_refreshes: 'Background refreshes, by outcome: `replaced`, `not_yet`, or the reason of the failure.',
   negative_cache_hits: 'Requests that failed from the negative cache, without an exchange, by reason.',
@@ -22,6 +23,7 @@ const descriptions: Readonly<Record<CounterName, string>> = {
 
 const labelTexts: Readonly<Record<string, string>> = {
   endpoint: 'The endpoint, by its name in the metrics.',
+  limit: 'The limit.',
   outcome: 'The outcome.',
   reason: 'The reason.',
   result: 'How the cache got the token.',
@@ -45,6 +47,7 @@ export const counters = open(
     requests: seriesOf('requests'),
     durations: seriesOf('durations'),
     denials: seriesOf('denials'),
+    limited_requests: seriesOf('limited_requests'),
     cache_requests: seriesOf('cache_requests'),
     cache_refreshes: seriesOf('cache_refreshes'),
     negative_cache_hits: seriesOf('negative_cache_hits'),

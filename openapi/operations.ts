@@ -115,6 +115,7 @@ const countersExample = {
   ],
   durations: [{ endpoint: 'tokens', outcome: 'cached', count: 4699, seconds: 0.98 }],
   denials: [{ endpoint: 'tokens', reason: 'no_rule', count: 2 }],
+  limited_requests: [{ limit: 'tenant', count: 3 }],
   cache_requests: [
     { result: 'hit', count: 4102 },
     { result: 'refresh-failed', count: 597 },

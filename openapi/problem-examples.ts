@@ -92,6 +92,16 @@ export const problemExamples = {
     'This caller requests more uncached tokens than its rule allows.',
     { retryAfter: 30 },
   ),
+  rate_limited_tenant: special(
+    'Too many uncached tokens of a tenant',
+    'rate_limited',
+    'All callers together request more uncached tokens of this tenant and application than the policy allows.',
+    {
+      retryAfter: 2,
+      remedy:
+        'Keep tokens for refresh_in seconds, or let the operator of the broker raise "tenantLimit" in the policy.',
+    },
+  ),
   rate_limited_credentials: special(
     'Too many credentials of this address wait',
     'rate_limited',

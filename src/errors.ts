@@ -96,7 +96,7 @@ export interface UnverifiedFacts {
 
 /** How a limit of the policy stands for one caller. */
 export interface LimitFacts {
-  readonly what: 'requests' | 'exchanges'
+  readonly what: 'requests' | 'exchanges' | 'tenant'
   /** Requests or exchanges allowed in {@link seconds}. */
   readonly count: number
   readonly seconds: number

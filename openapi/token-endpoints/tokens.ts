@@ -61,7 +61,7 @@ export const words: EndpointWords = {
       examples: {
         invalid_request: ['invalid_request_field'],
         overloaded: ['overloaded', 'overloaded_loop'],
-        rate_limited: ['rate_limited', 'rate_limited_exchanges', 'rate_limited_credentials'],
+        rate_limited: ['rate_limited', 'rate_limited_exchanges', 'rate_limited_tenant', 'rate_limited_credentials'],
         upstream_unavailable: ['upstream_unavailable', 'upstream_unavailable_min_expires_in'],
       },
     },

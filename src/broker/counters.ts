@@ -9,6 +9,8 @@ export const counterLabels = {
   durations: ['endpoint', 'outcome'],
   /** Authenticated requests that the policy denied. */
   denials: ['endpoint', 'reason'],
+  /** Requests refused because of a limit of the policy. */
+  limited_requests: ['limit'],
   /** Tokens issued to callers, by how the cache got them. */
   cache_requests: ['result'],
   /** Background refreshes. */

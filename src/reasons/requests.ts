@@ -151,6 +151,11 @@ export const requestReasons = {
       'the caller has caused as many exchanges as `exchangeLimit` of its rule allows; it still gets cached tokens. In `token.refresh_failed`: the refresh is postponed',
       'request fewer tenants and scopes at once; or raise the limit',
     ),
+    tenant: reason(
+      limits,
+      'all callers together have caused as many exchanges for this application and tenant as `tenantLimit` of the policy allows; cached tokens are still served. `/cache/failures` lists the tenant',
+      'find the callers that request many scopes, or that purge; or raise the limit',
+    ),
     bad_credentials: reason(
       limits,
       'more than 1,000 new credentials of this address (IPv6: its /64 network) wait for the verification of their signatures, or this one waited for 5 s; cached callers and API keys do not wait',

@@ -36,6 +36,11 @@ export const metricTable = {
     'endpoint',
     'reason',
   ),
+  token_broker_limited_requests_total: row(
+    'counter',
+    'Number of requests refused because of a limit of the policy, by limit: requests, exchanges, or tenant.',
+    'limit',
+  ),
   token_broker_caller_verifications_total: row(
     'counter',
     'Number of caller credentials verified (cached verifications are not counted), by issuer and outcome.',

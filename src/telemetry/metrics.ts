@@ -2,6 +2,7 @@ import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { Counter, Gauge, Histogram, Registry } from '@prometheus-io/client'
 import { readCounters } from './metrics/counters.ts'
 import { openMetricsOf } from './metrics/open-metrics.ts'
+import { countRefusals } from './metrics/refusals.ts'
 import { observeDurations } from './metrics/request-durations.ts'
 import type { Counters } from '../broker/counters.ts'
 import type { CacheStatistics } from '../broker/tokens/cache-statistics.ts'
@@ -52,7 +53,6 @@ export function createMetrics(gauges: Gauges): Metrics {
   const registry = new Registry()
   const settings = (name: MetricName) => settingsOf(name, registry)
   const requests = new Counter(settings('token_broker_requests_total'))
-  const denials = new Counter(settings('token_broker_denials_total'))
   const verifications = new Counter(settings('token_broker_caller_verifications_total'))
   const ignored = new Counter(settings('token_broker_ignored_headers_total'))
   const droppedConnections = new Counter(settings('token_broker_dropped_connections_total'))
@@ -76,10 +76,7 @@ export function createMetrics(gauges: Gauges): Metrics {
     },
     responded: (endpoint, outcome) => requests.inc({ endpoint, outcome }),
     responseReady: observeDurations(registry),
-    refused: ({ endpoint }, _caller, _request, { code, reason }) => {
-      if (code === 'not_permitted') denials.inc({ endpoint, reason })
-    },
-    forbidden: ({ endpoint }, _caller, _permission, { reason }) => denials.inc({ endpoint, reason }),
+    ...countRefusals(registry),
     verification: (issuer = '', outcome) => verifications.inc({ issuer, outcome }),
     connectionDropped: reason => droppedConnections.inc({ reason }),
     headerIgnored: header => ignored.inc({ header }),

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, describe, test } from 'node:test'
 import { type MetricRow, metricTable } from '../../src/telemetry/metric-table.ts'
-import { graph, send, until } from '../support/broker.ts'
+import { graph, observers, sampleCaller, send, until } from '../support/broker.ts'
 import { MemoryStore } from '../support/memory-second-level.ts'
 import { promtool, withoutPromtool } from '../support/promtool.ts'
 import { metricsWorld } from './metrics-world.ts'
@@ -13,6 +13,17 @@ import { readScrape } from './scrape.ts'
 const metrics = await metricsWorld()
 const { emulator, clock, ask } = metrics
 const table: Readonly<Record<string, MetricRow>> = metricTable
+
+const [arm, vault] = ['https://management.azure.com/.default', 'https://vault.azure.net/.default']
+const rules = [
+  {
+    name: 'sample',
+    callers: [sampleCaller],
+    tenants: ['contoso', 'fabrikam', 'tailspin'],
+    scopes: [graph, arm, vault],
+  },
+  observers,
+]
 
 /** A broker to which everything has happened that gives a metric its labels. */
 async function eventful() {
@@ -24,7 +35,7 @@ async function eventful() {
   const broker = await metrics.broker(
     { after },
     {
-      policy: { apiKeys },
+      policy: { apiKeys, tenantLimit: '2/h', rules },
       environment: {
         TLS_CLIENT_CA_FILE,
         BROKER_TRUSTED_PROXIES: '127.0.0.2',
@@ -41,6 +52,8 @@ async function eventful() {
   await send(`${broker.url}/health`, { headers: { 'x-forwarded-for': '192.0.2.7' } })
   await ask(broker)
   await ask(broker, { tenant: 'unknown', scope: graph })
+  // The limit of the tenant, which refills before the next exchange.
+  for (const scope of [arm, vault]) await ask(broker, { tenant: 'contoso', scope })
   await broker.requestToken(undefined, { token: 'nonsense' })
   clock.advance(2700)
   emulator.fault({ kind: 'aadsts', code: 700213, at: 'token' })

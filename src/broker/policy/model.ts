@@ -1,3 +1,4 @@
+import type { Rate } from '../lib/token-bucket.ts'
 import type { CallerFacts } from './caller-facts.ts'
 import type { CallerMatcher } from './caller-matcher.ts'
 import type { ClaimNames } from './file/named-claims.ts'
@@ -47,10 +48,8 @@ export interface ApiKeySettings {
 /** What the operations endpoints require: `observe` to read the broker's state, `purge` to remove tokens from the cache. */
 export type Permission = 'observe' | 'purge'
 
-/** A limit of `count` in `seconds`. It is counted per caller and rule. */
-export interface Limit {
-  readonly count: number
-  readonly seconds: number
+/** A limit of a rule. It is counted per caller and rule. */
+export interface Limit extends Rate {
   /** The name of the rule that has the limit. */
   readonly rule: string
 }
@@ -119,6 +118,8 @@ export interface Policy {
   readonly scopes: ReadonlyMap<string, string>
   readonly issuers: readonly IssuerSettings[]
   readonly apiKeys: readonly ApiKeySettings[]
+  /** How many exchanges all callers together may cause for an application in a tenant. */
+  readonly tenantLimit?: Rate
   readonly denials: readonly Denial[]
   readonly rules: readonly Rule[]
   /** The claims that rules and denials name, by the issuer's name. Of a caller's token, no others are kept. */

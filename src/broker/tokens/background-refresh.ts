@@ -64,13 +64,23 @@ export class BackgroundRefresh {
       stored => refreshed(grant, stored === token ? 'not_yet' : 'replaced'),
       (thrown: unknown) => {
         const error = asBrokerError(thrown)
-        // The limit of one caller says nothing about the token: the next caller may refresh it.
-        if (error.code === 'rate_limited') return
+        if (error.code === 'rate_limited') {
+          // The limit of one caller says nothing about the token: the next caller may refresh it. That of the tenant is the
+          // same for all.
+          if (error.parts.limit?.what === 'tenant') this.#await(token, error.retryAfter)
+          return
+        }
         token.failure = { error, at: clock.now() }
         this.postpone(token)
         refreshed(grant, 'failed', error)
       },
     )
+  }
+
+  /** The next refresh begins in so many seconds, if the token is usable for long enough. */
+  #await(token: CachedToken, seconds = 1): void {
+    const longest = longestWaitMs(this.#usable(token))
+    token.refreshNotBefore = this.#options.clock.monotonic() + Math.min(seconds * 1000, longest)
   }
 
   #usable({ life }: CachedToken): number {

@@ -38,7 +38,7 @@ export interface CacheInspector {
   readonly statistics: () => CacheStatistics
   /** Entries that match; see {@link entryPage}. */
   readonly page: (query: EntryQuery) => EntryPage
-  /** Cached failures, also those whose period is over, as long as they are counted in the statistics. */
+  /** Cached failures, also those whose period is over, as long as they are counted in the statistics; then limited tenants. */
   readonly failures: (query: FailureQuery) => FailurePage
 }
 
@@ -48,12 +48,14 @@ export interface InspectedCache {
   readonly fetching: () => number
   readonly load: () => QueueLoad
   readonly failures: () => Iterable<CachedFailure>
+  /** Tenants whose limit of exchanges was reached lately. Not counted in the statistics. */
+  readonly limited: () => Iterable<CachedFailure>
   readonly clock: Clock
 }
 
 /** Reports on a cache. It changes nothing, not even what is evicted next, and none of its results has a token. */
 export function createCacheInspector(inspected: InspectedCache): CacheInspector {
-  const { tokens, fetching, load, failures, clock } = inspected
+  const { tokens, fetching, load, failures, limited, clock } = inspected
   return {
     statistics: () => ({
       entries: tokens.size,
@@ -65,7 +67,7 @@ export function createCacheInspector(inspected: InspectedCache): CacheInspector 
       ...riskOf(tokens.atRisk, momentOf(clock)),
     }),
     page: query => entryPage(tokens, query, momentOf(clock)),
-    failures: query => failurePage(failures(), query, momentOf(clock)),
+    failures: query => failurePage([...failures(), ...limited()], query, momentOf(clock)),
   }
 }
 

@@ -6,8 +6,10 @@ import { AwaitedFetch } from './awaited-fetch.ts'
 import { expiredOnArrival, overloaded } from './cache-errors.ts'
 import { createCacheInspector, type CacheInspector } from './cache-statistics.ts'
 import { cachedToken, type CachedToken, type Served } from './cached-token.ts'
+import { asBrokerError } from '../../errors.ts'
 import { createFairQueue } from './fair-queue/fair-queue.ts'
 import { freshness, livesLonger, momentOf, planLife, remainingMs, usableMs, type Moment } from './freshness.ts'
+import { LimitedTenants } from './negative-cache/limited-tenants.ts'
 import { createNegativeCache, type NegativeCache } from './negative-cache/negative-cache.ts'
 import { matches } from './negative-cache/records.ts'
 import type { FetchedToken, SecondLevel } from './second-level.ts'
@@ -91,6 +93,7 @@ class LruTokenCache implements ManagedCache {
   readonly #sharedTokens: SharedTokens | undefined
   readonly #singleFlight: SingleFlight
   readonly #negativeCache: NegativeCache
+  readonly #limitedTenants = new LimitedTenants()
   readonly #awaitedFetch: AwaitedFetch
   readonly #backgroundRefresh: BackgroundRefresh
   /** Fetched tokens so far: the last {@link CachedToken.id}. */
@@ -111,6 +114,7 @@ class LruTokenCache implements ManagedCache {
       source: this.#sharedTokens?.source(source) ?? source,
       queue,
       negativeCache: this.#negativeCache,
+      charge: this.#charge,
       store: this.#store,
       negativeCacheHit: events.negativeCacheHit,
     })
@@ -127,6 +131,7 @@ class LruTokenCache implements ManagedCache {
       fetching: this.#singleFlight.size,
       load: queue.load,
       failures: this.#negativeCache.all,
+      limited: () => this.#limitedTenants.all(options.clock.monotonic()),
       clock: options.clock,
     })
     secondLevel?.observePurges(this.purge)
@@ -149,6 +154,19 @@ class LruTokenCache implements ManagedCache {
     if (token.failure === undefined) return { token, remaining, how: 'due' }
     this.#tokens.markAtRisk(token)
     return { token, remaining, how: 'refresh-failed' }
+  }
+
+  /** Counts a fetch towards the limits. @throws BrokerError what `charge` throws */
+  #charge = (grant: Grant): void => {
+    try {
+      this.#options.charge?.(grant)
+    } catch (thrown) {
+      const error = asBrokerError(thrown)
+      if (error.parts.limit?.what === 'tenant') {
+        this.#limitedTenants.add(grant, error, this.#options.clock.monotonic())
+      }
+      throw error
+    }
   }
 
   /** Stores what a fetch returned, unless the cached token lives as long: then that one stays ("not yet"). */
@@ -192,6 +210,7 @@ class LruTokenCache implements ManagedCache {
     this.#sharedTokens?.purge(filter)
     this.#singleFlight.purge(filter)
     this.#negativeCache.purge(filter)
+    this.#limitedTenants.purge(filter)
     return matching.length
   }
 

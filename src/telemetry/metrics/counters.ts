@@ -7,6 +7,7 @@ export const counterMetrics: readonly (readonly [name: CounterName, metric: Metr
   ['requests', 'token_broker_requests_total'],
   ['durations', 'token_broker_request_duration_seconds'],
   ['denials', 'token_broker_denials_total'],
+  ['limited_requests', 'token_broker_limited_requests_total'],
   ['cache_requests', 'token_broker_cache_requests_total'],
   ['cache_refreshes', 'token_broker_cache_refreshes_total'],
   ['negative_cache_hits', 'token_broker_negative_cache_hits_total'],

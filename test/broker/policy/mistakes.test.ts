@@ -13,7 +13,7 @@ function errorsOf(text: string): readonly ConfigurationError[] {
   }
 }
 
-const inFile = 'applications, tenants, scopes, issuers, apiKeys, deny, rules'
+const inFile = 'applications, tenants, scopes, issuers, apiKeys, tenantLimit, deny, rules'
 const inRule = 'name, callers, tenants, scopes, applications, exchangeLimit, requestLimit, permissions'
 
 describe('a typical mistake is reported with its place, and with what to write instead', () => {

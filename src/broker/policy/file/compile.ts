@@ -1,3 +1,4 @@
+import type { Rate } from '../../lib/token-bucket.ts'
 import { compileCaller, compileDeniedCaller } from '../caller-matcher.ts'
 import { beginningOf, keyInstances } from './api-key-entries.ts'
 import { NamedClaims } from './named-claims.ts'
@@ -61,7 +62,7 @@ export class PolicyCompiler {
 
   /** The policy of all parts. Call it once, after the last part. */
   finish(version: string): Policy {
-    const { deny = [], issuers = {}, apiKeys } = this.#rest
+    const { deny = [], issuers = {}, apiKeys, tenantLimit } = this.#rest
     const applications = this.#applications
     const clientIds = (names: readonly string[]) => new Set(names.map(name => applications.get(name) ?? name))
     const denials = deny.map((denial, order) => compileDenial(denial, order, this.#sets, clientIds))
@@ -73,6 +74,7 @@ export class PolicyCompiler {
       scopes: this.#scopes.byName,
       issuers: Object.freeze(Object.entries(issuers).map(([name, issuer]) => freezeIssuer(name, issuer))),
       apiKeys: Object.freeze(keyInstances(apiKeys).map(compileKey)),
+      ...(tenantLimit !== undefined && { tenantLimit: rateOf(tenantLimit) }),
       denials: Object.freeze(denials),
       rules: Object.freeze(this.#rules),
       namedClaims: this.#claims.byIssuer,
@@ -130,10 +132,12 @@ function compileRule(rule: RuleText, order: number, sets: Sets): Rule {
 const secondsOf: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600 }
 
 /** Reads a limit such as `60/m`. */
-function limitOf(text: string, rule: string): Limit {
+function rateOf(text: string): Rate {
   const [count, unit = ''] = text.split('/')
-  return Object.freeze({ count: Number(count), seconds: secondsOf[unit] ?? 1, rule })
+  return Object.freeze({ count: Number(count), seconds: secondsOf[unit] ?? 1 })
 }
+
+const limitOf = (text: string, rule: string): Limit => Object.freeze({ ...rateOf(text), rule })
 
 function compileDenial(denial: DenialText, order: number, sets: Sets, clientIds: Ids): Denial {
   return Object.freeze({

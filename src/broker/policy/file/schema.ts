@@ -135,6 +135,9 @@ export const policyFileSchema = Type.Object(
     apiKeys: Type.Optional(
       Type.Record(Type.String(), Type.Object({ ...key, next: Type.Optional(Type.Object(key, closed)) }, closed), name),
     ),
+    tenantLimit: Type.Optional(
+      limit('Exchanges with Entra for each application and tenant, by all callers together, per replica.'),
+    ),
     deny: Type.Optional(
       list(denial, 'a list of denials', 'Denials: requests that are refused whatever the rules say.'),
     ),
