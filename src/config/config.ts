@@ -5,7 +5,7 @@ import { type ClientSettings, readClients, readTls, type TlsFiles } from './clie
 import { EnvironmentReader, type Environment } from './environment.ts'
 import { clouds } from './clouds.ts'
 import { readDashboard, type DashboardSettings } from './dashboard.ts'
-import { readProxy, refuseUnreadableProxies, type ProxySettings } from './proxy.ts'
+import { readProxy, type ProxySettings } from './proxy.ts'
 import { readRedis, type RedisSettings } from './redis.ts'
 import { readTracing, type TracingSettings } from './tracing.ts'
 
@@ -206,23 +206,14 @@ const platformHint = (read: EnvironmentReader): string =>
     ? 'Container Apps and App Service set it when a user-assigned identity is assigned to the app'
     : 'this looks like AKS workload identity: set BROKER_IDENTITY_SOURCE=workload-identity'
 
-/** Refuses variables with which the Azure SDK or Node.js would act against this configuration. */
+/** Refuses variables with which MSAL or Node.js would act against this configuration. */
 function refuseContradictions(read: EnvironmentReader): void {
   if (read.text('NODE_TLS_REJECT_UNAUTHORIZED') === '0') {
     const what = "accepts any certificate, also where the identity's token is sent; use NODE_EXTRA_CA_CERTS instead"
     if (read.boolean('BROKER_UNSAFE_AUTHORITY')) read.warnings.push(`NODE_TLS_REJECT_UNAUTHORIZED=0 ${what}`)
     else read.addError('NODE_TLS_REJECT_UNAUTHORIZED', what)
   }
-  for (const name of ['AZURE_REGIONAL_AUTHORITY_NAME', 'MSAL_FORCE_REGION']) {
-    if (read.text(name) !== undefined) {
-      read.addError(name, 'would send exchanges to another host than BROKER_AUTHORITY; unset it')
-    }
-  }
-  refuseUnreadableProxies(read)
   if (read.text('IDENTITY_SERVER_THUMBPRINT') !== undefined) {
-    read.addError(
-      'IDENTITY_SERVER_THUMBPRINT',
-      'would make the Azure SDK use Service Fabric, which is not supported; unset it',
-    )
+    read.addError('IDENTITY_SERVER_THUMBPRINT', 'would make MSAL use Service Fabric, which is not supported; unset it')
   }
 }

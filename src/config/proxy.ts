@@ -67,17 +67,6 @@ function eitherCase(
 /** Variables of other programs that have no effect here, in both spellings. */
 const withoutEffect = ['HTTP_PROXY', 'http_proxy', 'ALL_PROXY', 'all_proxy']
 
-/**
- * Refuses variables that have no effect and are no URL. The Azure SDK parses them all the same, and would fail at each
- * exchange with an error that has their text.
- */
-export function refuseUnreadableProxies(read: EnvironmentReader): void {
-  for (const name of withoutEffect) {
-    if (URL.canParse(read.secret(name) ?? 'http://absent')) continue
-    read.addError(name, 'must be a URL, because the Azure SDK parses it although it has no effect; unset it')
-  }
-}
-
 const isProxy = ({ protocol, pathname, search, hash }: URL): boolean =>
   (protocol === 'http:' || protocol === 'https:') && pathname === '/' && search === '' && hash === ''
 

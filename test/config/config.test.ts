@@ -113,7 +113,7 @@ test('all errors are reported together, without any secret', () => {
     LOG_LEVEL: 'verbose',
     BROKER_BEHIND_TLS_PROXY: 'yes',
     BROKER_UNSAFE_AUTHORITY: '1',
-    MSAL_FORCE_REGION: 'westeurope',
+    IDENTITY_SERVER_THUMBPRINT: '0a',
   }
   const { IDENTITY_HEADER: _header, TLS_CERT_FILE: _empty, ...invalid } = environment
   assert.deepEqual(invalidNames(environment).toSorted(), Object.keys(invalid).toSorted())

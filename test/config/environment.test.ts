@@ -141,8 +141,6 @@ describe('the identity', () => {
       /^BROKER_IDENTITY_SOURCE: must be one of .*; got "secret"$/,
       'an unknown source',
     ],
-    [{ AZURE_REGIONAL_AUTHORITY_NAME: 'eu' }, /^AZURE_REGIONAL_AUTHORITY_NAME: .*unset/, 'another host for exchanges'],
-    [{ MSAL_FORCE_REGION: 'eu' }, /^MSAL_FORCE_REGION: .*unset/, 'another host for exchanges'],
     [{ IDENTITY_SERVER_THUMBPRINT: 'x' }, /^IDENTITY_SERVER_THUMBPRINT: .*unset/, 'Service Fabric in its place'],
   ]
   for (const [changes, what, why] of refused) {

@@ -142,7 +142,7 @@ const tampered: readonly FaultKind[] = [
   'delegated',
 ]
 const faults: readonly Fault[] = [
-  ...(['token', 'discovery', 'callers'] as const).flatMap(at => everywhere.map(kind => ({ kind, at }))),
+  ...(['token', 'callers'] as const).flatMap(at => everywhere.map(kind => ({ kind, at }))),
   ...tampered.map(kind => ({ kind, at: 'token' as const })),
   ...[700213, 700024, 7000229, 90002, 4242].map(code => ({ kind: 'aadsts' as const, at: 'token' as const, code })),
   { kind: 'refused', at: 'token' },

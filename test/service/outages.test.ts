@@ -19,8 +19,6 @@ const outages: readonly Fault[] = [
   { kind: 'aadsts', at: 'token', code: 700_213 },
   { kind: 'aadsts', at: 'token', code: 7_000_229 },
   { kind: 'wrong-tenant', at: 'token' },
-  { kind: 'hung', at: 'discovery' },
-  { kind: 'server-error', at: 'discovery' },
   { kind: 'refused', at: 'identity' },
   { kind: 'hung', at: 'identity' },
   { kind: 'throttled', at: 'identity' },

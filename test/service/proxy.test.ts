@@ -10,7 +10,6 @@ import { readBody } from '../../emulator/http.ts'
 import { createSigningKey, signJws } from '../../emulator/jws.ts'
 import { wireAgent } from '../../src/agent/wire.ts'
 import { settingsOf } from '../agent/flags.ts'
-import { discovery } from '../outbound/entra/authority.ts'
 import { graph, sampleCaller, send, startWorld, trust } from '../support/broker.ts'
 import { startConnectProxy } from '../support/connect-proxy.ts'
 
@@ -30,14 +29,13 @@ const token = 'an-opaque-token-of-entra'
 const internet = createServer({ cert, key: keyPem }, (request, response) => {
   const { host = '' } = request.headers
   const origin = `https://${host}`
-  void readBody(request).then((body = '') => {
+  void readBody(request).then(() => {
     const path = request.url ?? ''
     const issuer = { issuer: origin, jwks_uri: `${origin}/keys` }
     const tokens = { access_token: token, token_type: 'Bearer', expires_in: 3600 }
     const ofBroker = { ...tokens, refresh_in: 3000, tenant: 'contoso', scope: graph, application: 'default' }
     const text = {
-      [entraHost]: () =>
-        request.method === 'POST' ? JSON.stringify(tokens) : discovery(origin, { method: 'GET', path, body }).body,
+      [entraHost]: () => JSON.stringify(tokens),
       'issuer.example': () => JSON.stringify(path === '/keys' ? { keys: [key.jwk] } : issuer),
       'broker.example': () => JSON.stringify(ofBroker),
     }[host]

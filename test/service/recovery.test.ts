@@ -53,7 +53,7 @@ describe('a request that hangs is made once more, and the caller gets the second
   /** Passes quickly until a request is repeated, and slowly to the deadline. */
   const wait: Wait = (ms, signal) =>
     sleep(ms === hedgeAfterMs || ms === hedgeIdentityAfterMs ? 50 : 20 * ms, undefined, { signal })
-  for (const at of ['token', 'discovery', 'identity'] as const)
+  for (const at of ['token', 'identity'] as const)
     for (const kind of ['hung', 'stalled-body'] as const)
       test(`${kind} at ${at}: the caller gets a token, and nothing counts as failed`, async t => {
         const broker = await startBroker(t, { policy, wait })

@@ -46,10 +46,10 @@ describe('spans, as an OTLP receiver gets them', () => {
     assert.deepEqual([exchange?.name, exchange?.parentId], ['exchange', request?.spanId])
     assert.deepEqual(
       calls.map(({ parentId, name }) => [parentId, name]),
-      // The Azure SDK reads the tenant's OpenID document before it sends the assertion.
-      ['GET', 'GET', 'POST'].map(name => [exchange?.spanId, name]),
+      // To the identity endpoint, then to Entra.
+      ['GET', 'POST'].map(name => [exchange?.spanId, name]),
     )
-    const { 'url.full': url, 'server.port': port, ...entra } = calls[2]?.attributes ?? {}
+    const { 'url.full': url, 'server.port': port, ...entra } = calls[1]?.attributes ?? {}
     assert.equal(url, `https://localhost:${port}/${sample.contoso}/oauth2/v2.0/token`)
     assert.deepEqual(entra, { ...ok, 'server.address': 'localhost' })
     assert.ok(spans.every(span => span.traceId === request?.traceId))

@@ -1,4 +1,4 @@
-import { ClientAssertionCredential } from '@azure/identity'
+import { ConfidentialClientApplication } from '@azure/msal-node'
 import { hedged, Hedges } from '../../broker/lib/hedge.ts'
 import { timed } from '../../broker/lib/timed.ts'
 import { maxLifetimeSeconds, readToken, verifyToken } from '../../broker/tokens/verify-token.ts'
@@ -43,10 +43,10 @@ export const hedgeAfterMs = 2_000
  * tenant, with the managed identity's token as client assertion
  * (https://learn.microsoft.com/entra/workload-id/workload-identity-federation-config-app-trust-managed-identity).
  *
- * Every fetch has its own SDK credential, because a long-lived one keeps every token for ever and searches them
- * linearly. The broker's cache is the only one. Rejects with a {@link BrokerError}; does not retry, except once with a
- * renewed assertion. An exchange that hangs is repeated every {@link hedgeAfterMs}, as far as {@link Hedges} allow; the first
- * response counts.
+ * Every fetch has its own MSAL application, because a long-lived one keeps every token for ever and searches them
+ * linearly. The broker's cache is the only one. MSAL knows the token endpoint, so it requests no metadata. Rejects with a
+ * {@link BrokerError}; does not retry, except once with a renewed assertion. An exchange that hangs is repeated every
+ * {@link hedgeAfterMs}, as far as {@link Hedges} allow; the first response counts.
  */
 export function entra<Target extends ExchangeTarget = Grant>(
   options: EntraOptions<Target>,
@@ -88,20 +88,8 @@ async function exchange<Target extends ExchangeTarget>(
   signal: AbortSignal,
 ): Promise<IssuedToken> {
   const client = new EntraHttpClient(authority, egress, signal, spans)
-  const credential = new ClientAssertionCredential(
-    target.tenant,
-    target.clientId,
-    () => Promise.resolve(assertion.token),
-    {
-      authorityHost: authority,
-      disableInstanceDiscovery: true,
-      httpClient: client,
-      retryOptions: { maxRetries: 0 },
-      redirectOptions: { maxRetries: 0 },
-    },
-  )
   try {
-    await credential.getToken(target.scope)
+    await acquireToken(target, assertion, authority, client)
     // MSAL reads the body only: it would accept a token in the body of a server error.
     if (client.response?.status !== 200) throw new Error('the response has a token but not status 200')
   } catch (thrown) {
@@ -132,6 +120,37 @@ function clockOffset(date: string | undefined, now: number): number | undefined 
   return Number.isNaN(at) ? undefined : Math.round((now - at - 500) / 1000)
 }
 
+/** Lets MSAL make and send one client-credentials request. The response is in the client. */
+async function acquireToken(
+  { tenant, clientId, scope }: ExchangeTarget,
+  assertion: Assertion,
+  authority: string,
+  networkClient: EntraHttpClient,
+): Promise<void> {
+  const base = `${authority}/${tenant}`
+  const application = new ConfidentialClientApplication({
+    auth: {
+      clientId,
+      clientAssertion: assertion.token,
+      authority: base,
+      knownAuthorities: [new URL(authority).host],
+      // Entra's endpoints are the same for every tenant. The discovery document would be one more request for each fetch.
+      authorityMetadata: JSON.stringify({
+        issuer: `${base}/v2.0`,
+        authorization_endpoint: `${base}/oauth2/v2.0/authorize`,
+        token_endpoint: `${base}/oauth2/v2.0/token`,
+        jwks_uri: `${base}/discovery/v2.0/keys`,
+      }),
+    },
+    system: { networkClient, disableInternalRetries: true },
+  })
+  // The environment must not choose another host.
+  await application.acquireTokenByClientCredential({ scopes: [scope], skipCache: true, azureRegion: noRegion })
+}
+
+/** The value with which MSAL ignores its variables for regions. */
+const noRegion = 'DisableMsalForceRegion'
+
 const timeoutError = () =>
   new BrokerError('upstream_unavailable', 'Entra did not respond in time.', { reason: 'timeout' })
 
@@ -140,8 +159,8 @@ const hasToken = ({ response }: EntraHttpClient): boolean =>
   response?.status === 200 && membersOfJson(response.body)['access_token'] !== undefined
 
 /**
- * The response's token, compared with the request, with its lifetimes and ids. It is read from the response itself: the
- * SDK checks no type, replaces a missing expiry by the current time, and drops the ids that Microsoft's support needs.
+ * The response's token, compared with the request, with its lifetimes and ids. It is read from the response itself:
+ * MSAL checks no type, replaces a missing expiry by the current time, and drops the ids that Microsoft's support needs.
  *
  * @throws BrokerError `upstream_invalid` if the response has no valid token or expiry, or the token is not the requested
  *   one

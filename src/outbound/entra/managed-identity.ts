@@ -1,6 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
-import { createHttpHeaders, createPipelineRequest } from '@azure/core-rest-pipeline'
-import { ManagedIdentityApplication, type INetworkModule, type NetworkResponse } from '@azure/msal-node'
+import { ManagedIdentityApplication, type INetworkModule } from '@azure/msal-node'
 import type { Clock } from '../../broker/lib/clock.ts'
 import type { Assertion } from '../../broker/events.ts'
 import { membersOfJson } from '../../broker/lib/json-members.ts'
@@ -39,27 +38,15 @@ const currentClient = new AsyncLocalStorage<EntraHttpClient>()
 const direct = directEgress(true)
 
 const network: INetworkModule = {
-  sendGetRequestAsync: (url, options) => send('GET', url, options?.headers),
+  sendGetRequestAsync: (url, options) => runningClient().sendGetRequestAsync(url, options),
   // Only MSAL's sources that are not configured here use POST.
-  sendPostRequestAsync: (url, options) => send('POST', url, options?.headers),
+  sendPostRequestAsync: (url, options) => runningClient().sendPostRequestAsync(url, options),
 }
 
-async function send<T>(
-  method: 'GET' | 'POST',
-  url: string,
-  headers: Record<string, string> | undefined,
-): Promise<NetworkResponse<T>> {
+function runningClient(): EntraHttpClient {
   const client = currentClient.getStore()
   if (!client) throw new Error('no fetch is running')
-  const request = createPipelineRequest({
-    method,
-    url,
-    headers: createHttpHeaders(headers),
-    allowInsecureConnection: true,
-  })
-  const response = await client.sendRequest(request)
-  const body: T = JSON.parse(response.bodyAsText ?? '')
-  return { status: response.status, headers: response.headers.toJSON(), body }
+  return client
 }
 
 /**

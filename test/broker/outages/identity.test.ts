@@ -51,7 +51,7 @@ describe('the token of the managed identity has expired', () => {
     }
     reportRow(row, struck, ({ counts }) => {
       assert.equal(counts.endpoints.identity.total, row.fault.kind === 'refused' ? 0 : 1)
-      assert.equal(counts.endpoints.discovery.total, 6 * row.calls)
+      assert.equal(counts.endpoints.token.total, 6 * row.calls)
     })
   }
 })

@@ -110,7 +110,6 @@ describe('a failure that passes within the timeout does not reach callers', () =
     [at('server-error', { times: 1 }), 2, 'a server error'],
     [at('server-error', { times: 2 }), 3, 'twice'],
     [at('throttled', { times: 1, retryAfter: 1 }), 2, 'a limit, with a second to wait'],
-    [{ kind: 'reset', at: 'discovery', times: 1 }, 1, 'a connection for the metadata that breaks'],
   ]
   for (const [fault, expected, why] of passing) {
     test(`${fault.kind} at ${fault.at}, ${fault.times} times (${why}): 200 after ${expected} requests`, async t => {

@@ -24,8 +24,8 @@ export interface HostileAuthority {
   readonly received: readonly Received[]
 }
 
-/** The response to a request; with `undefined`, a valid discovery document is sent. */
-export type Respond = (request: Received, url: string) => Said | undefined
+/** The response to a request; with `undefined`, 404. */
+export type Respond = (request: Received) => Said | undefined
 
 /** An authority that responds as a test decides, with the received assertion at hand. The emulator never does that. */
 export async function hostileAuthority(t: Closing, respond: Respond): Promise<HostileAuthority> {
@@ -38,7 +38,7 @@ export async function hostileAuthority(t: Closing, respond: Respond): Promise<Ho
     void readBody(request).then((body = '') => {
       const got = { method: request.method ?? '', path: request.url ?? '', body }
       received.push(got)
-      const { status, headers, body: text } = respond(got, url) ?? discovery(url, got)
+      const { status, headers, body: text } = respond(got) ?? { status: 404, body: '' }
       response.writeHead(status, { 'content-type': 'application/json', ...headers }).end(text)
     })
   })
@@ -49,17 +49,4 @@ export async function hostileAuthority(t: Closing, respond: Respond): Promise<Ho
   })
   const url = `https://localhost:${(server.address() as AddressInfo).port}`
   return { url, received }
-}
-
-/** The discovery document of a tenant, with other fields where a test needs them. */
-export function discovery(url: string, { path }: Received, fields: Readonly<Record<string, string>> = {}): Said {
-  const base = `${url}/${path.split('/')[1]}`
-  const document = {
-    issuer: `${base}/v2.0`,
-    authorization_endpoint: `${base}/oauth2/v2.0/authorize`,
-    token_endpoint: `${base}/oauth2/v2.0/token`,
-    jwks_uri: `${base}/discovery/v2.0/keys`,
-    ...fields,
-  }
-  return { status: 200, body: JSON.stringify(document) }
 }

@@ -2,7 +2,9 @@ import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
 import { sample } from '../../../emulator/options.ts'
 import { graph, startWorld } from '../../support/broker.ts'
-import { discovery, hostileAuthority } from './authority.ts'
+import { EntraHttpClient } from '../../../src/outbound/entra/http-client.ts'
+import { directEgress } from '../../../src/outbound/network/egress.ts'
+import { hostileAuthority } from './authority.ts'
 
 const world = await startWorld()
 const { emulator, clock } = world
@@ -114,30 +116,45 @@ const elsewhere = [
   ['plain http', emulator.entraUrl.replace('https:', 'http:')],
 ] as const
 for (const [where, origin] of elsewhere)
-  test(`a discovery document that names a token endpoint on ${where} gets no assertion out of the broker`, async t => {
-    const broker = await world.broker(t)
-    const authority = await hostileAuthority(t, (got, url) =>
-      discovery(url, got, { token_endpoint: `${origin}/${sample.contoso}/oauth2/v2.0/token` }),
-    )
-    const hostile = await world.broker(t, { environment: { BROKER_AUTHORITY: authority.url } })
-    const { status, json } = await hostile.requestToken()
-    assert.equal(status, 502)
-    assert.equal(json['code'], 'upstream_invalid')
+  test(`a request to ${where} is refused before anything is sent, whatever MSAL wants`, async () => {
+    emulator.resetCounts()
+    const { signal } = new AbortController()
+    const client = new EntraHttpClient(emulator.entraUrl, directEgress(false), signal)
+    const request = { headers: {}, body: 'client_assertion=secret' }
+    const refused = { message: `refused to send a request to another origin than ${emulator.entraUrl}` }
+    await assert.rejects(client.sendPostRequestAsync(`${origin}/t/oauth2/v2.0/token`, request), refused)
+    await assert.rejects(client.sendGetRequestAsync(`${origin}/t/v2.0/.well-known/openid-configuration`), refused)
     assert.equal(counts().token, 0)
-    assert.ok(authority.received.length > 0)
-    assert.ok(authority.received.every(({ body }) => !body.includes('client_assertion')))
-    assert.equal((await broker.requestToken()).status, 200)
   })
 
-for (const at of ['token', 'discovery'] as const)
-  test(`a redirect of the ${at} endpoint is never followed`, async t => {
-    const broker = await world.broker(t)
-    emulator.fault({ kind: 'redirect', at })
-    const { status, json } = await broker.requestToken()
-    assert.equal(status, 502)
-    assert.equal(json['code'], 'upstream_invalid')
-    assert.equal(emulator.counts().redirectsFollowed, 0)
+test('an exchange is one request: no discovery document could name another token endpoint', async t => {
+  const broker = await world.broker(t)
+  emulator.resetCounts()
+  await broker.requestToken()
+  const { token, discovery } = emulator.counts().endpoints
+  assert.deepEqual([token.total, discovery.total], [1, 0])
+})
+
+test('a redirect of the token endpoint is never followed', async t => {
+  const broker = await world.broker(t)
+  emulator.fault({ kind: 'redirect', at: 'token' })
+  const { status, json } = await broker.requestToken()
+  assert.equal(status, 502)
+  assert.equal(json['code'], 'upstream_invalid')
+  assert.equal(emulator.counts().redirectsFollowed, 0)
+})
+
+test('a variable for regions does not send the exchange to another host', async t => {
+  const broker = await world.broker(t)
+  emulator.resetCounts()
+  for (const name of ['MSAL_FORCE_REGION', 'REGION_NAME', 'AZURE_REGIONAL_AUTHORITY_NAME'])
+    process.env[name] = 'westeurope'
+  t.after(() => {
+    for (const name of ['MSAL_FORCE_REGION', 'REGION_NAME', 'AZURE_REGIONAL_AUTHORITY_NAME']) delete process.env[name]
   })
+  assert.equal((await broker.requestToken()).status, 200)
+  assert.equal(counts().token, 1)
+})
 
 for (const status of [301, 302, 303, 307, 308])
   test(`a ${status} to another server is not followed`, async t => {

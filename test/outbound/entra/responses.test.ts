@@ -20,13 +20,13 @@ const invalid = { status: 502, code: 'upstream_invalid' }
 type Row = readonly [fault: Fault, expected: typeof unavailable, retryAfter?: string]
 const rows: readonly Row[] = [
   [{ kind: 'hung', at: 'token' }, unavailable, '1'],
-  [{ kind: 'reset', at: 'discovery' }, unavailable, '1'],
+  [{ kind: 'reset', at: 'token' }, unavailable, '1'],
   [{ kind: 'throttled', at: 'token', retryAfter: 20, httpDate: true }, unavailable, '20'],
   // Would make clients hammer.
   [{ kind: 'throttled', at: 'token', retryAfter: 0 }, unavailable, '1'],
   // A proxy's error page says nothing about Entra, but its status does.
   [{ kind: 'html', status: 502, at: 'token' }, unavailable, '1'],
-  [{ kind: 'html', status: 200, at: 'discovery' }, invalid],
+  [{ kind: 'html', status: 200, at: 'token' }, invalid],
   [{ kind: 'huge-body', at: 'token' }, invalid],
   [{ kind: 'wrong-audience', at: 'token' }, invalid],
 ]

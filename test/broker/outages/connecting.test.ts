@@ -1,47 +1,12 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { connect, createServer, type AddressInfo } from 'node:net'
-import { after, describe, test, type TestContext } from 'node:test'
+import { describe, test, type TestContext } from 'node:test'
 import { Worker } from 'node:worker_threads'
-import type { Fault } from '../../../emulator/faults.ts'
-import { requestAll, requestCell, cells, hangsMs, reportRow, type Row, startMatrix, strike } from './world.ts'
+import { requestAll, requestCell, cells, hangsMs, startMatrix } from './world.ts'
 
-/** What can go wrong before the token endpoint is reached: at Entra's metadata, and while connecting. */
+/** What can go wrong before the token endpoint is reached. */
 const matrix = await startMatrix()
-const broker = await matrix.start({ after })
-
-const unavailable = { status: 503, code: 'upstream_unavailable', retryAfter: 1, calls: 0 }
-/** The time-out is cached for 5 s, and half of the jitter. */
-const hung = { waits: 1, laterRetryAfter: 8 }
-const invalid = { status: 502, code: 'upstream_invalid', calls: 0 }
-const discovery = (kind: Fault['kind'], rest: Partial<Fault> = {}): Fault => ({ kind, at: 'discovery', ...rest })
-
-const rows: readonly Row[] = [
-  { fault: discovery('refused'), ...unavailable, attempts: 3 },
-  { fault: discovery('reset'), ...unavailable, attempts: 3 },
-  { fault: discovery('hung'), ...unavailable, ...hung },
-  { fault: discovery('stalled-body'), ...unavailable, ...hung },
-  { fault: discovery('throttled'), ...unavailable, retryAfter: 5 },
-  { fault: discovery('server-error', { status: 500 }), ...unavailable, attempts: 3 },
-  { fault: discovery('server-error', { status: 503, retryAfter: 7 }), ...unavailable, retryAfter: 7 },
-  { fault: discovery('html', { status: 502 }), ...unavailable, attempts: 3 },
-  { fault: discovery('html', { status: 200 }), ...invalid },
-  { fault: discovery('broken-json'), ...invalid },
-  { fault: discovery('redirect'), ...invalid },
-  { fault: discovery('huge-body'), ...invalid },
-  { fault: discovery('aadsts', { code: 90002 }), status: 422, code: 'upstream_rejected', calls: 0 },
-]
-
-for (const row of rows) {
-  reportRow(
-    row,
-    () => strike(matrix, broker, row),
-    ({ counts }) => {
-      const attempts = row.fault.kind === 'refused' ? 0 : 6 * (row.attempts ?? 1)
-      assert.equal(counts.endpoints.discovery.total, attempts)
-    },
-  )
-}
 
 /** A port that accepts connections and never sends anything, not even for TLS. */
 async function muteServer(t: TestContext): Promise<number> {
