@@ -5,8 +5,10 @@ import { type ClientSettings, readClients, readTls, type TlsFiles } from './clie
 import { EnvironmentReader, type Environment } from './environment.ts'
 import { clouds } from './clouds.ts'
 import { readDashboard, type DashboardSettings } from './dashboard.ts'
+import { readMetricsExport, type MetricsExportSettings } from './metrics-export.ts'
 import { readProxy, type ProxySettings } from './proxy.ts'
 import { readRedis, type RedisSettings } from './redis.ts'
+import { readOtlp } from './otlp.ts'
 import { readTracing, type TracingSettings } from './tracing.ts'
 
 /** Where the broker gets its client assertion. */
@@ -52,6 +54,8 @@ export interface Config extends ClientSettings {
   readonly dashboard: DashboardSettings | undefined
   /** Where spans are sent. Without it, nothing is traced. */
   readonly tracing: TracingSettings | undefined
+  /** Where metrics are sent. Without it, they are only scraped. */
+  readonly metricsExport: MetricsExportSettings | undefined
   readonly cacheMaxEntries: number
   readonly minRemainingSeconds: number
   /** Milliseconds for one whole exchange, including the request for the identity token. */
@@ -80,6 +84,7 @@ export function readConfig(environment: Environment): Config {
   const isEncrypted = read.boolean('BROKER_BEHIND_TLS_PROXY') || tls !== undefined
   const port = read.integer('PORT', 8080, 0, 65_535)
   const authority = readAuthority(read)
+  const otlp = readOtlp(read)
   const config: Config = {
     host: readHost(read, 'HOST', isEncrypted ? '0.0.0.0' : '127.0.0.1', isEncrypted),
     port,
@@ -92,8 +97,9 @@ export function readConfig(environment: Environment): Config {
     identity: readIdentity(read, authority),
     proxy: readProxy(read),
     redis: readRedis(read),
+    tracing: readTracing(read, otlp.traces),
+    metricsExport: readMetricsExport(read, otlp.metrics),
     dashboard: readDashboard(read),
-    tracing: readTracing(read),
     cacheMaxEntries: read.integer('BROKER_CACHE_MAX_ENTRIES', 10_000, 1, 10_000_000),
     minRemainingSeconds: read.integer('BROKER_MIN_REMAINING_SECONDS', 60, 0, 3_600),
     upstreamTimeoutMs: read.integer('BROKER_UPSTREAM_TIMEOUT_MS', 5_000, 100, 60_000),

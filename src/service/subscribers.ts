@@ -126,6 +126,7 @@ export const subscriberSettingsOf = ({
   clientCaFile,
   proxy,
   tracing,
+  metricsExport,
 }: Config): SubscriberSettings => ({
   audit,
   logLevel,
@@ -134,6 +135,7 @@ export const subscriberSettingsOf = ({
     ...(identity.source === 'managed-identity' ? [identity.header] : []),
     ...(proxy?.secrets ?? []),
     ...(tracing?.secrets ?? []),
+    ...(metricsExport?.secrets ?? []),
   ],
   upstreams: policy => [
     identityUpstream(identity),

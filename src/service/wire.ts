@@ -31,7 +31,7 @@ import { replicaName } from './replica.ts'
 import { connectSecondLevel, type CreateSecondLevel } from './second-level.ts'
 import { connectSignIn } from './sign-in.ts'
 import { startPolicyReloader } from './policy-reload.ts'
-import { connectTracing } from './tracing.ts'
+import { connectOpenTelemetry } from './opentelemetry.ts'
 import { buildListeners } from './listeners.ts'
 import type { Logs } from '../telemetry/log.ts'
 import { notReadyYet } from '../telemetry/not-ready.ts'
@@ -85,18 +85,18 @@ export async function wire(
     secondLevel: () => secondLevel?.status(),
   })
   const { log, events, telemetry } = subscribers
-  const { tracing, traced } = await connectTracing(config, runtime, log)
+  const otel = await connectOpenTelemetry(config, runtime, { log, replica, metrics: telemetry.metrics })
   const reloader = await startPolicyReloader(config, active, { ...keysOf(config), clock, ...events })
-  const assertions = connectIdentity(config, traced, events.upstreamCalled)
+  const assertions = connectIdentity(config, otel.traced, events.upstreamCalled)
   const deciders = createDeciders(active, certificates.authorities, assertions, clock, events)
-  const exchanges = connectEntra(config, traced, assertions, events)
-  const settings = { config, runtime: traced, replica, ...subscribers }
+  const exchanges = connectEntra(config, otel.traced, assertions, events)
+  const settings = { config, runtime: otel.traced, replica, ...subscribers }
   const { cache, secondLevel } = await connectCache(createSecondLevel, settings, exchanges, deciders.limits)
   const tokenService = createTokenService(deciders, cache, events)
   const readiness = createReadiness(needsOf(assertions, reloader.issuers), notReadyYet(log), random)
   const signIn = connectSignIn(config, () => active.status().policy, { clock, egress: egressOf(config, false), log })
   const operations = { ...telemetry, ...operationsOf(cache, events), tokenService, events, signIn }
-  const listening = { log, isDraining, events, loop, clock, spans: tracing?.server }
+  const listening = { log, isDraining, events, loop, clock, spans: otel.serverSpans }
   const servers = await orClose(() => buildListeners(config, listening, operations, certificates), secondLevel)
   await secondLevel?.start()
 
@@ -110,7 +110,7 @@ export async function wire(
     watchPolicy: () => reloader.watch(err => log.warn({ err }, policyNotWatched)),
     close: async () => {
       stopping.abort()
-      await closeInTurn(reloader, servers, secondLevel, telemetry, tracing, { close: () => sink.flush() })
+      await closeInTurn(reloader, servers, secondLevel, otel, telemetry, { close: () => sink.flush() })
     },
   }
 }

@@ -1,10 +1,8 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { Counter, Gauge, Histogram, Registry } from '@prometheus-io/client'
-import { readCounters } from './metrics/counters.ts'
-import { openMetricsOf } from './metrics/open-metrics.ts'
 import { countRefusals } from './metrics/refusals.ts'
 import { observeDurations } from './metrics/request-durations.ts'
-import type { Counters } from '../broker/counters.ts'
+import { readersOf, type Readers } from './metrics/readers.ts'
 import type { CacheStatistics } from '../broker/tokens/cache-statistics.ts'
 import { maxEnds, type End } from '../broker/ends.ts'
 import type { UpstreamHealth } from '../broker/health.ts'
@@ -30,16 +28,9 @@ export interface Gauges {
 }
 
 /** Counts the broker's events, and exposes them to Prometheus. */
-export interface Metrics extends Omit<Events, 'unauthenticated' | 'circuit' | 'clockCompared'> {
+export interface Metrics extends Omit<Events, 'unauthenticated' | 'circuit' | 'clockCompared'>, Readers {
   /** Counts the events of the second level. */
   readonly shared: ReturnType<typeof createSharedMetrics>
-  /**
-   * Everything in {@link metricTable}, and its content type: in the text exposition format, version 0.0.4, or in OpenMetrics
-   * 1.0.
-   */
-  readonly scrape: (openMetrics: boolean) => Promise<{ readonly text: string; readonly contentType: string }>
-  /** The counters among the metrics. */
-  readonly counters: () => Promise<Counters>
   /** Stops measuring the event loop. */
   readonly close: () => void
 }
@@ -91,18 +82,6 @@ export function createMetrics(gauges: Gauges): Metrics {
     // Read once for all gauges of one reading.
     ...readersOf(registry, () => (statistics = gauges.cache())),
     close: stopWatching,
-  }
-}
-
-/** Reads the metrics. @param refresh is called before gauges are read */
-function readersOf(registry: Registry, refresh: () => void): Pick<Metrics, 'scrape' | 'counters'> {
-  return {
-    scrape: async openMetrics => {
-      refresh()
-      const text = await registry.metrics()
-      return openMetrics ? openMetricsOf(text) : { text, contentType: registry.contentType }
-    },
-    counters: () => readCounters(registry),
   }
 }
 

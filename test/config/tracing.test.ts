@@ -72,10 +72,10 @@ for (const arg of ['1.1', '-0.1', '.5', '1e-3', 'NaN', '0.1234567890'])
     assert.equal(configurationErrorsOf({ ...managed, OTEL_TRACES_SAMPLER_ARG: arg }).length, 1)
   })
 
-test('with a protocol of the platform that is not supported, the broker starts, warns and traces nothing', () => {
+test('with a protocol of the platform that is not supported, the broker starts, warns and sends nothing', () => {
   const { tracing, warnings } = readConfig({ ...managed, [base]: 'http://x', OTEL_EXPORTER_OTLP_PROTOCOL: 'grpc' })
   assert.equal(tracing, undefined)
   assert.deepEqual(warnings, [
-    'OTEL_EXPORTER_OTLP_PROTOCOL=grpc is not supported, so nothing is traced; set it to http/protobuf',
+    'OTEL_EXPORTER_OTLP_PROTOCOL=grpc is not supported, so nothing is sent; set it to http/protobuf',
   ])
 })

@@ -4,6 +4,7 @@ import { parseAllDocuments } from 'yaml'
 import { isObject } from '../../src/broker/lib/json-members.ts'
 import { type Config, readConfig } from '../../src/config/config.ts'
 import type { Environment } from '../../src/config/environment.ts'
+import { temporalities } from '../../src/config/metrics-export.ts'
 import { samplers } from '../../src/config/tracing.ts'
 import { configurationErrorsOf } from '../support/config-errors.ts'
 import { aks, managed, namesRead, platform, workload } from '../support/settings.ts'
@@ -68,6 +69,11 @@ const values: Readonly<Record<string, (config: Config) => unknown>> = {
   OTEL_SERVICE_NAME: config => config.tracing?.serviceName,
   OTEL_TRACES_SAMPLER: config => config.tracing?.ratio === 1 && samplers[0],
   OTEL_TRACES_SAMPLER_ARG: config => config.tracing?.ratio,
+  OTEL_TRACES_EXPORTER: config => config.tracing && 'otlp',
+  OTEL_METRICS_EXPORTER: config => config.metricsExport && 'otlp',
+  OTEL_METRIC_EXPORT_INTERVAL: config => config.metricsExport?.intervalMs,
+  OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE: config =>
+    config.metricsExport?.isDelta === false && temporalities[0],
   BROKER_AUDIT: config => config.audit,
   LOG_LEVEL: config => config.logLevel,
 }

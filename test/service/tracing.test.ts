@@ -15,7 +15,7 @@ const spanId = '00f067aa0ba902b7'
 async function traced(t: TestContext, environment = {}, options: BrokerOptions = {}, status = 200) {
   const receiver = await startOtlpReceiver(status)
   t.after(receiver.close)
-  const endpoint = { OTEL_EXPORTER_OTLP_ENDPOINT: receiver.url }
+  const endpoint = { OTEL_EXPORTER_OTLP_ENDPOINT: receiver.url, OTEL_METRICS_EXPORTER: 'none' }
   const broker = await world.broker(t, { ...options, environment: { ...endpoint, ...environment } })
   const finish = async () => {
     await broker.service.close()

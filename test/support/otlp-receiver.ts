@@ -1,5 +1,9 @@
 import { createServer, type IncomingHttpHeaders } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { metricOf, type ReceivedMetric } from './otlp-metrics.ts'
+import { attributesOf, bytes, fieldsOf } from './protobuf.ts'
+
+export type { ReceivedMetric } from './otlp-metrics.ts'
 
 /** A span as the receiver got it. */
 export interface ReceivedSpan {
@@ -15,19 +19,25 @@ export interface ReceivedSpan {
   readonly status: number
 }
 
-/** A receiver of OTLP over HTTP on loopback, which decodes protobuf (opentelemetry-proto, trace/v1). */
+/** A receiver of OTLP over HTTP on loopback, which decodes protobuf (opentelemetry-proto, trace/v1 and metrics/v1). */
 export interface OtlpReceiver {
   readonly url: string
   readonly spans: readonly ReceivedSpan[]
+  /** The metrics of all requests that it accepted. */
+  readonly metrics: readonly ReceivedMetric[]
+  /** Responds with another status from now on. */
+  readonly respond: (status: number) => void
   /** The attributes of the last resource. */
   readonly resource: () => Readonly<Record<string, string | number>>
   readonly requests: readonly { readonly path: string; readonly headers: IncomingHttpHeaders; readonly body: Buffer }[]
   readonly close: () => Promise<void>
 }
 
-/** Starts a receiver that responds with this status. */
-export async function startOtlpReceiver(status = 200): Promise<OtlpReceiver> {
+/** Starts a receiver that responds with this status; with 0, it never responds. */
+export async function startOtlpReceiver(first = 200): Promise<OtlpReceiver> {
+  let status = first
   const spans: ReceivedSpan[] = []
+  const metrics: ReceivedMetric[] = []
   const requests: { path: string; headers: IncomingHttpHeaders; body: Buffer }[] = []
   let resource: Readonly<Record<string, string | number>> = {}
   const server = createServer((request, response) => {
@@ -38,16 +48,23 @@ export async function startOtlpReceiver(status = 200): Promise<OtlpReceiver> {
       requests.push({ path: request.url ?? '', headers: request.headers, body })
       for (const group of fieldsOf(body)[1] ?? []) {
         resource = attributesOf(fieldsOf(bytes(fieldsOf(bytes(group))[1]?.[0]))[1])
-        for (const scope of fieldsOf(bytes(group))[2] ?? [])
-          spans.push(...(fieldsOf(bytes(scope))[2] ?? []).map(span => spanOf(bytes(span))))
+        for (const scope of fieldsOf(bytes(group))[2] ?? []) {
+          const items = (fieldsOf(bytes(scope))[2] ?? []).map(bytes)
+          if (!request.url?.endsWith('/metrics')) spans.push(...items.map(spanOf))
+          else if (status === 200) metrics.push(...items.map(metricOf))
+        }
       }
-      response.writeHead(status, { 'content-type': 'application/x-protobuf' }).end()
+      if (status !== 0) response.writeHead(status, { 'content-type': 'application/x-protobuf' }).end()
     })
   })
   await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     spans,
+    metrics,
+    respond: next => {
+      status = next
+    },
     resource: () => resource,
     requests,
     close: async () => {
@@ -55,43 +72,6 @@ export async function startOtlpReceiver(status = 200): Promise<OtlpReceiver> {
       await new Promise(resolve => server.close(resolve))
     },
   }
-}
-
-type Value = number | Buffer
-type Fields = Readonly<Record<number, readonly Value[]>>
-
-/** The fields of a message: numbers of varints, and the bytes of all others. */
-function fieldsOf(message: Buffer): Fields {
-  const fields: Record<number, Value[]> = {}
-  let at = 0
-  const varint = (): number => {
-    let value = 0
-    for (let scale = 1; ; scale *= 128) {
-      const byte = message.readUInt8(at++)
-      value += (byte & 127) * scale
-      if (byte < 128) return value
-    }
-  }
-  const take = (length: number): Buffer => message.subarray(at, (at += length))
-  while (at < message.length) {
-    const tag = varint()
-    const type = tag & 7
-    const value = type === 0 ? varint() : take(type === 1 ? 8 : type === 5 ? 4 : varint())
-    ;(fields[tag >>> 3] ??= []).push(value)
-  }
-  return fields
-}
-
-const bytes = (value: Value | undefined): Buffer => (Buffer.isBuffer(value) ? value : Buffer.alloc(0))
-
-function attributesOf(pairs: readonly Value[] = []): Readonly<Record<string, string | number>> {
-  return Object.fromEntries(
-    pairs.map(pair => {
-      const { 1: key, 2: value } = fieldsOf(bytes(pair))
-      const { 1: text, 3: int } = fieldsOf(bytes(value?.[0]))
-      return [bytes(key?.[0]).toString(), text ? bytes(text[0]).toString() : Number(int?.[0])]
-    }),
-  )
 }
 
 function spanOf(message: Buffer): ReceivedSpan {
