@@ -1,94 +1,82 @@
-import { writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp } from 'node:fs/promises'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { bundle, bundleBroker } from './bundle.ts'
 import { measureHeap } from './heap.ts'
-import { createLoad, type Load } from './load.ts'
-import { createWorld, median, startServer, type Server, type World } from './world.ts'
+import { compareHotPaths, fillCache, firstRequest, responsesOf, type Version } from './hot-path.ts'
+import { buildVersion } from './other-version.ts'
+import type { Cost, Range } from './slices.ts'
+import { createWorld, median, startServer, type World } from './world.ts'
 
 /**
- * `npm run bench [-- --rounds 5 --seconds 5]` measures:
+ * `npm run bench [-- --rounds 7 --slices 8 --seconds 1 --only hits,start,heap --compare <git ref>]` measures:
  *
- * - throughput: cached tokens per second, with both values of BROKER_AUDIT, compared with a bare Fastify route that
- *   returns the same bytes (bench/baseline.ts). Each server runs on the same core, one after the other, in a new
- *   process. `--seconds` is the length of one measurement, after 2 s of warm-up; `--rounds` is how often it is repeated.
- * - start-up: from the start of the process to the first 200.
+ * - hits: what a cached token costs, with both values of BROKER_AUDIT, compared with a bare Fastify route that returns the
+ *   same bytes (bench/baseline.ts). In each round all servers are new processes on one core, and get the same load in
+ *   turn, `--slices` times `--seconds` seconds each.
+ * - start: from the start of the process to the first 200.
  * - heap: what the cache takes for 10, 10,000 and 100,000 tokens.
  *
- * Prints medians and ratios. Uses `wrk` if it is installed, and `autocannon` otherwise.
+ * Prints medians, and ratios with their range. With `--compare` the broker of another commit is built in a folder of its
+ * own, and measured in the same rounds. Uses `wrk` if it is installed, and `autocannon` otherwise.
  */
 
 const { values } = parseArgs({
-  options: { rounds: { type: 'string', default: '5' }, seconds: { type: 'string', default: '5' } },
+  options: {
+    rounds: { type: 'string', default: '7' },
+    slices: { type: 'string', default: '8' },
+    seconds: { type: 'string', default: '1' },
+    only: { type: 'string', default: 'hits,start,heap' },
+    compare: { type: 'string' },
+  },
 })
 const rounds = Number(values.rounds)
-const seconds = Number(values.seconds)
+const slices = { count: Number(values.slices), seconds: Number(values.seconds) }
+const only = new Set(values.only.split(','))
 const print = (line: string) => process.stdout.write(`${line}\n`)
 const whole = (value: number) => Math.round(value).toLocaleString('en')
+const range = ({ median: middle, least, most }: Range) =>
+  `${middle.toFixed(2)} × (${least.toFixed(2)} to ${most.toFixed(2)})`
 
-const requestToken = ({ authorization }: World, url: string, body: string) =>
-  fetch(`${url}/tokens`, { method: 'POST', headers: { authorization, 'content-type': 'application/json' }, body })
-
-/** Requests a token for every tenant, so that only cache hits are measured. Returns the responses for the baseline. */
-async function fillCache(world: World, server: Server): Promise<Readonly<Record<string, string>>> {
-  const responses: Record<string, string> = {}
-  for (const body of world.bodies) {
-    const text = await (await requestToken(world, server.url, body)).text()
-    responses[(JSON.parse(body) as { tenant: string }).tenant] = text
+async function printHits(world: World, versions: readonly Version[], baseline: string): Promise<void> {
+  print(`cached tokens, 32 connections, ${world.bodies.length} tenants, ${rounds} rounds of new processes:`)
+  const onRound = (round: number, costs: ReadonlyMap<string, Cost>) => {
+    const each = [...costs].map(([name, { cpu, rate }]) => `${name} ${whole(rate)} req/s ${cpu.toFixed(1)} µs`)
+    print(`  round ${round}: ${each.join('; ')}`)
   }
-  return responses
-}
-
-async function throughput(server: Server, run: Load): Promise<number> {
-  await run(server.url, 2)
-  const { perSecond } = await run(server.url, seconds)
-  await server.stop()
-  return perSecond
-}
-
-async function measureThroughput(world: World, broker: string, baseline: string): Promise<void> {
-  const { tool, run } = await createLoad(world)
-  const first = (url: string) => requestToken(world, url, world.bodies[0] ?? '')
-  const responsesFile = join(world.folder, 'responses.json')
-  const rates: Record<'bare' | 'every' | 'summary', number[]> = { bare: [], every: [], summary: [] }
-  print(`throughput, ${tool}, 32 connections, ${world.bodies.length} tenants, ${rounds} rounds of ${seconds} s each:`)
-  for (let round = 1; round <= rounds; round++) {
-    for (const audit of ['every', 'summary'] as const) {
-      const server = await startServer([broker, 'serve'], { ...world.environment, BROKER_AUDIT: audit }, first)
-      await writeFile(responsesFile, JSON.stringify(await fillCache(world, server)))
-      rates[audit].push(await throughput(server, run))
-    }
-    rates.bare.push(await throughput(await startServer([baseline], { RESPONSES: responsesFile }, first), run))
-    const [bare, every, summary] = [rates.bare.at(-1), rates.every.at(-1), rates.summary.at(-1)]
+  const { tool, results } = await compareHotPaths(world, versions, baseline, { rounds, slices, onRound })
+  print(`  medians, load by ${tool}:`)
+  for (const { server, cost, ratios } of results) {
     print(
-      `  round ${round}: bare ${whole(bare ?? 0)}, every ${whole(every ?? 0)}, summary ${whole(summary ?? 0)} req/s`,
+      `  ${server}: ${whole(cost.rate)} req/s, ${cost.cpu.toFixed(1)} µs of CPU each, p99 ${cost.p99.toFixed(1)} ms` +
+        (ratios
+          ? `; to the bare route: ${range(ratios.rate)}, CPU ${range(ratios.cpu)}, p99 ${range(ratios.p99)}`
+          : ''),
     )
   }
-  const bare = median(rates.bare)
-  print(`  median: bare Fastify ${whole(bare)} req/s`)
-  for (const audit of ['every', 'summary'] as const) {
-    const rate = median(rates[audit])
-    print(`  median: BROKER_AUDIT=${audit} ${whole(rate)} req/s, ratio ${(rate / bare).toFixed(2)}`)
-  }
 }
 
-async function measureStart(world: World, broker: string, baseline: string): Promise<void> {
-  const first = (url: string) => requestToken(world, url, world.bodies[0] ?? '')
-  const responsesFile = join(world.folder, 'responses.json')
-  const times: Record<'bare' | 'broker', number[]> = { bare: [], broker: [] }
+async function printStart(world: World, versions: readonly Version[], baseline: string): Promise<void> {
+  const servers = [
+    ...versions.map(({ name, program }) => ({ name, args: [program, 'serve'], environment: world.environment })),
+    { name: 'bare Fastify', args: [baseline], environment: responsesOf(world) },
+  ]
+  const times = servers.map(() => [] as number[])
   for (let round = 0; round < Math.max(rounds, 5); round++) {
-    const server = await startServer([broker, 'serve'], world.environment, first)
-    times.broker.push(server.startMs)
-    await server.stop()
-    const bare = await startServer([baseline], { RESPONSES: responsesFile }, first)
-    times.bare.push(bare.startMs)
-    await bare.stop()
+    for (const [n, { args, environment }] of servers.entries()) {
+      const server = await startServer(args, environment, firstRequest(world))
+      times[n]?.push(server.startMs)
+      // The bare route, which comes last, needs the responses.
+      if (round === 0 && n === 0) await fillCache(world, server)
+      await server.stop()
+    }
   }
-  const [bare, started] = [median(times.bare), median(times.broker)]
-  print('start-up, from the start of the process to the first 200, both bundled, median:')
-  print(
-    `  bare Fastify ${whole(bare)} ms, broker with its first exchange ${whole(started)} ms, ratio ${(started / bare).toFixed(2)}`,
-  )
+  print('start-up, from the start of the process to the first 200, all bundled, median:')
+  const bare = median(times.at(-1) ?? [])
+  for (const [n, { name }] of servers.entries()) {
+    const ms = median(times[n] ?? [])
+    print(`  ${name}: ${whole(ms)} ms, ${(ms / bare).toFixed(2)} ×`)
+  }
 }
 
 async function printHeap(): Promise<void> {
@@ -98,13 +86,23 @@ async function printHeap(): Promise<void> {
   }
 }
 
+async function buildVersions(folder: string): Promise<readonly Version[]> {
+  const own = join(folder, 'own')
+  await mkdir(own)
+  const versions = [{ name: 'broker', program: await bundleBroker(own) }]
+  const { compare } = values
+  if (compare === undefined) return versions
+  const program = await buildVersion(compare, await mkdtemp(join(folder, 'other-')))
+  return [...versions, { name: compare, program }]
+}
+
 const world = await createWorld()
 try {
-  const broker = await bundleBroker(world.folder)
+  const versions = await buildVersions(world.folder)
   const baseline = await bundle('bench/baseline.ts', world.folder, true)
-  await measureThroughput(world, broker, baseline)
-  await measureStart(world, broker, baseline)
-  await printHeap()
+  if (only.has('hits')) await printHits(world, versions, baseline)
+  if (only.has('start')) await printStart(world, versions, baseline)
+  if (only.has('heap')) await printHeap()
 } finally {
   await world.close()
 }

@@ -1,17 +1,9 @@
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { cpuMsOf } from './cpu.ts'
 import { newKeyLine } from './fleet-world.ts'
 import { createLoad, type Load } from './load.ts'
+import { measureInSlices, rangeOf, type Cost, type Range } from './slices.ts'
 import { createWorld, median, startServer, type Server, type World } from './world.ts'
-
-/** What one process costs per cached token. */
-interface Cost {
-  /** Microseconds of CPU time. */
-  readonly cpu: number
-  /** Requests per second. */
-  readonly rate: number
-}
 
 /** A measure of both kinds of processes. */
 interface Compared {
@@ -19,7 +11,7 @@ interface Compared {
   readonly without: number
   readonly with: number
   /** Of the pairs' ratios, with Redis to without. */
-  readonly ratio: { readonly median: number; readonly least: number; readonly most: number }
+  readonly ratio: Range
 }
 
 /** What Redis costs a request that it has nothing to do with. */
@@ -32,10 +24,8 @@ export interface HitCosts {
   readonly rate: Compared
 }
 
-/** Slices of one pair, in seconds. They are short, and in the order A B B A, so that what the machine does meets both. */
-const sliceSeconds = 1
-const slices = 4
-const warmUpSeconds = 2
+/** Of each process of a pair. */
+const slices = { count: 4, seconds: 1 }
 
 /**
  * Pairs of new processes on one core, one of them with Redis, get the same load of cached tokens in turn. Two identical
@@ -61,7 +51,7 @@ export async function compareHits(program: string, redisUrl: string, pairs: numb
       return {
         without: median(values.map(([without]) => without)),
         with: median(values.map(([, sharing]) => sharing)),
-        ratio: { median: median(ratios), least: Math.min(...ratios), most: Math.max(...ratios) },
+        ratio: rangeOf(ratios),
       }
     }
     return { tool, pairs, cpu: compare(({ cpu }) => cpu), rate: compare(({ rate }) => rate) }
@@ -74,24 +64,8 @@ type Environment = Readonly<Record<string, string>>
 
 async function measurePair(program: string, world: World, more: readonly [Environment, Environment], run: Load) {
   const servers = [await start(program, world, more[0]), await start(program, world, more[1])] as const
-  for (const { url } of servers) await run(url, warmUpSeconds)
-  const totals = servers.map(() => ({ cpuMs: 0, requests: 0, seconds: 0 }))
-  for (let slice = 0; slice < slices; slice++) {
-    for (const nth of slice % 2 === 0 ? [0, 1] : [1, 0]) {
-      const [server, total] = [servers[nth], totals[nth]]
-      if (!server || !total) continue
-      const before = await cpuMsOf(server.pid)
-      const { requests, perSecond } = await run(server.url, sliceSeconds)
-      total.cpuMs += (await cpuMsOf(server.pid)) - before
-      total.requests += requests
-      total.seconds += requests / perSecond
-    }
-  }
+  const [one, other] = await measureInSlices(servers, run, slices)
   await Promise.all(servers.map(server => server.stop()))
-  const [one, other] = totals.map(({ cpuMs, requests, seconds }) => ({
-    cpu: (cpuMs * 1000) / requests,
-    rate: requests / seconds,
-  }))
   if (!one || !other) throw new Error('a pair has two processes')
   return [one, other] as const
 }

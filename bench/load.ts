@@ -10,6 +10,8 @@ const connections = 32
 export interface Sent {
   readonly requests: number
   readonly perSecond: number
+  /** The 99th percentile of the latencies, in milliseconds. */
+  readonly p99: number
 }
 
 /** Sends requests for so many seconds. Throws unless all responses are 200. */
@@ -42,16 +44,20 @@ request = function() n = n % #requests + 1; return requests[n] end
 `,
   )
   return async (url, seconds) => {
-    const args = ['-t1', `-c${connections}`, `-d${seconds}s`, '-s', script, url]
+    const args = ['-t1', `-c${connections}`, `-d${seconds}s`, '--latency', '-s', script, url]
     const [command, ...rest] = onCore(1, ['wrk', ...args])
     const { stdout } = await promisify(execFile)(command, rest)
     if (/Non-2xx|Socket errors/.test(stdout)) throw new Error(`not all responses were 200:\n${stdout}`)
     return {
       requests: Number(/(\d+) requests in/.exec(stdout)?.[1]),
       perSecond: Number(/Requests\/sec:\s*([\d.]+)/.exec(stdout)?.[1]),
+      p99: millisecondsOf(/99%\s+([\d.]+)(us|ms|s)/.exec(stdout)),
     }
   }
 }
+
+const millisecondsOf = (found: RegExpExecArray | null): number =>
+  Number(found?.[1]) * (found?.[2] === 's' ? 1000 : found?.[2] === 'us' ? 0.001 : 1)
 
 function autocannonLoad({ authorization, bodies }: World): Load {
   return async (url, seconds) => {
@@ -61,6 +67,6 @@ function autocannonLoad({ authorization, bodies }: World): Load {
     const result = await autocannon({ url, connections, duration: seconds, requests })
     if (result.non2xx > 0 || result.errors > 0)
       throw new Error(`${result.non2xx} responses were not 2xx, and ${result.errors} requests failed`)
-    return { requests: result.requests.total, perSecond: result.requests.average }
+    return { requests: result.requests.total, perSecond: result.requests.average, p99: result.latency.p99 }
   }
 }
