@@ -42,6 +42,7 @@ declare module 'fastify' {
 
 /** What a server needs. */
 export interface AppOptions {
+  /** Fastify makes a child of it for each request; its children should cost nothing. */
   readonly log: FastifyBaseLogger
   /** Whether the service is about to stop, so that connections should not be kept. */
   readonly isDraining: () => boolean
@@ -149,9 +150,8 @@ export function buildApp(options: AppOptions, routes: readonly AddRoutes[]): Fas
   const http = { ...serverOptions, ...arrivalOptions(options.arrivalMs) }
   const app: FastifyInstance = fastify({
     loggerInstance: options.log,
-    // The audit log has one line for each decision; a logger for each request would cost more than the request.
+    // The audit log has one line for each decision.
     logController: new LogController({ disableRequestLogging: true }),
-    childLoggerFactory: logger => logger,
     genReqId: newId,
     requestIdHeader: false,
     bodyLimit: maxBodyBytes,
