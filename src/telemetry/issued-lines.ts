@@ -19,14 +19,23 @@ const summaryEveryMs = 60_000
 const issued: AuditLine & { readonly outcome: 'issued' } = { event: 'token.issued', outcome: 'issued' }
 const event = JSON.stringify(issued).slice(1, -1)
 
+/** What the lines of one grant and token have in common, scrubbed. It does not keep the token itself in memory. */
+interface Decision extends Pick<TokenFacts, 'fingerprint' | 'traceId'> {
+  readonly text: string
+}
+
+/** The largest number of grants whose {@link Decision} is cached. A text for every grant would take more memory than its token. */
+const maxDecisions = 4096
+
 /**
- * Builds lines from text that was serialised once per caller and rule, of which there are few. A line cached for each
- * grant and token would take more memory than many tokens do. The rest of a line is constants, GUIDs, hashes, hexadecimal ids
- * and a network address, none of which needs escaping.
+ * Builds lines from text that was serialised once: what does not change from one line of a grant and token to the next, while
+ * they are among the most requested, and the caller and rule, of which there are few. The rest of a line is constants,
+ * hexadecimal ids and a network address, none of which needs escaping or can be a credential.
  */
 class LineWriter {
   readonly #sink: LineSink
   readonly #scrub: Scrub
+  readonly #decisions = new Map<Grant, Decision>()
   /** Caller and rule, as JSON fields. */
   readonly #callerByRule = new WeakMap<Caller, Map<string, string>>()
 
@@ -38,31 +47,33 @@ class LineWriter {
   one(grant: Grant, token: TokenFacts, request: RequestFacts, how: string): void {
     const { requestId, endpoint, address, traceId } = request
     const trace = traceId === undefined ? '' : `"trace_id":"${traceId}",`
-    this.#write(
-      `${this.#decision(grant, token)},"request_id":"${requestId}",${trace}"endpoint":"${endpoint}",` +
+    this.#sink.write(
+      `${start()}${this.#decision(grant, token)},"request_id":"${requestId}",${trace}"endpoint":"${endpoint}",` +
         `"address":"${address}","cache":"${how}","msg":"token issued"}\n`,
     )
   }
 
   many(grant: Grant, token: TokenFacts, count: number, first: number, last: number): void {
     const [from, to] = [new Date(first).toISOString(), new Date(last).toISOString()]
-    this.#write(
-      `${this.#decision(grant, token)},"repeated":${count},"first":"${from}","last":"${to}",` +
+    this.#sink.write(
+      `${start()}${this.#decision(grant, token)},"repeated":${count},"first":"${from}","last":"${to}",` +
         `"msg":"token issued repeatedly"}\n`,
     )
   }
 
-  #write(fields: string): void {
-    this.#sink.write(this.#scrub(`{"level":"info"${timestamp()},${event},${fields}`))
-  }
-
   #decision(grant: Grant, token: TokenFacts): string {
+    const { fingerprint, traceId } = token
+    const known = this.#decisions.get(grant)
+    if (known?.fingerprint === fingerprint && known.traceId === traceId) return known.text
     const { tenant, scope, application, policyVersion } = grant
-    return (
-      `${this.#callerAndRule(grant)},"tenant":"${tenant}","scope":${JSON.stringify(scope)},` +
-      `"application":${JSON.stringify(application)},"policy":"${policyVersion}","token":"${token.fingerprint}",` +
-      `"upstream":${JSON.stringify(upstreamFields(token))}`
+    const text = this.#scrub(
+      `,${event},${this.#callerAndRule(grant)},"tenant":"${tenant}","scope":${JSON.stringify(scope)},` +
+        `"application":${JSON.stringify(application)},"policy":"${policyVersion}","token":"${fingerprint}",` +
+        `"upstream":${JSON.stringify(upstreamFields(token))}`,
     )
+    if (known === undefined && this.#decisions.size >= maxDecisions) this.#decisions.clear()
+    this.#decisions.set(grant, { fingerprint, traceId, text })
+    return text
   }
 
   #callerAndRule({ caller, rule }: Grant): string {
@@ -75,6 +86,8 @@ class LineWriter {
     return fields
   }
 }
+
+const start = (): string => `{"level":"info"${timestamp()}`
 
 /** One line for each token issued. */
 export function everyIssuance(sink: LineSink, scrub: Scrub): IssuanceLog {
