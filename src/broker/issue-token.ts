@@ -24,11 +24,13 @@ export interface TokenService {
    *
    * @param credential the bearer credential or the client secret, if the request has one
    * @param getCertificate reads the client certificate; absent if it does not count
+   * @param connection identifies the connection
    */
   readonly authenticate: (
     credential: Credential | undefined,
     request: RequestFacts,
     getCertificate?: GetCertificate,
+    connection?: object,
   ) => Caller | Promise<Caller>
   /**
    * Authenticates for an operations endpoint: as {@link authenticate}, but also users by delegated tokens, if a rule of the
@@ -62,7 +64,7 @@ export function createTokenService(
 
   const authenticateAs =
     (accept: (caller: Caller) => Caller): TokenService['authenticate'] =>
-    (credential, request, getCertificate) => {
+    (credential, request, getCertificate, connection) => {
       const reject = (thrown: unknown): never => {
         const error = asBrokerError(thrown)
         events.unauthenticated(request, error)
@@ -70,7 +72,7 @@ export function createTokenService(
       }
       try {
         // Who is the caller?
-        const caller = authenticate(credential, getCertificate, request.address)
+        const caller = authenticate(credential, getCertificate, request.address, connection)
         return caller instanceof Promise ? caller.then(accept).catch(reject) : accept(caller)
       } catch (thrown) {
         return reject(thrown)

@@ -40,6 +40,8 @@ export type Authenticate = (
   getCertificate?: GetCertificate,
   /** The client's address. Signatures are limited by it. */
   address?: string,
+  /** Identifies the connection. On one that sent the same JWT before, it is found faster. */
+  connection?: object,
 ) => Caller | Promise<Caller>
 
 /** The credentials that one version of the policy accepts. A new version is a new value. */
@@ -96,7 +98,7 @@ export function createAuthenticate(options: AuthenticateOptions): Authenticate {
     return caller
   }
 
-  return (credential, getCertificate, address = '') => {
+  return (credential, getCertificate, address = '', connection) => {
     const current = admission()
     // No credential: is there a client certificate?
     if (credential === undefined) {
@@ -108,16 +110,19 @@ export function createAuthenticate(options: AuthenticateOptions): Authenticate {
     if (typeof credential === 'object') {
       return reportRefusal(verification, () => secretHolder(credential, current, clock.now()))
     }
+    // Is it the JWT that this connection sent last?
+    const last = connection && cachedJwts.findLast(connection, credential, current)
+    if (last) return checkBound(last, getCertificate)
     // Is it a JWT that was verified before?
     const fingerprint = fingerprintOf(credential)
-    const cached = cachedJwts.find(fingerprint, current)
+    const cached = cachedJwts.find(fingerprint, current, connection)
     if (cached) return checkBound(cached, getCertificate)
     // Is it an API key?
     const keyCaller = reportRefusal(verification, () => current.apiKeys.find(fingerprint, clock.now()))
     if (keyCaller) return keyCaller
     // Is it a valid JWT?
     return verifyUnknown(credential, current, address).then(verified => {
-      cachedJwts.store(fingerprint, verified, current)
+      cachedJwts.store(fingerprint, credential, verified, current)
       return checkBound(verified, getCertificate)
     })
   }

@@ -73,7 +73,7 @@ export function authenticateBy(
     const token = credential()
     const certificateCounts = token !== undefined || (!bearerOnly && isIntended(request, isNoCredential))
     const certificate = certificateCounts ? () => peers.certificateOf(request) : undefined
-    const caller = tokenService.authenticate(token, facts, certificate)
+    const caller = tokenService.authenticate(token, facts, certificate, request.raw.socket)
     if (caller instanceof Promise) caller.then(accept, done)
     else accept(caller)
   } catch (thrown) {

@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import type { Caller } from '../../../src/broker/authentication/authenticate.ts'
+import type { VerifiedJwt } from '../../../src/broker/authentication/jwt.ts'
+import { VerifiedJwtCache } from '../../../src/broker/authentication/verified-jwt-cache.ts'
+import type { Clock } from '../../../src/broker/lib/clock.ts'
 import { fetchedJwks, refreshAfterMs, staleAfterMs } from '../../../src/broker/authentication/jwks.ts'
 import { authenticator, goodClaims, issuerWith, makeKey, mint } from '../../support/callers.ts'
 import { movableClock, noon } from '../../support/clock.ts'
@@ -9,14 +12,27 @@ const key = makeKey('ES256', 'one')
 const next = makeKey('ES256', 'two')
 const token = mint(key, goodClaims())
 
-/** An authentication whose issuer publishes `published.keys`; it is unavailable while that is undefined. */
-function setUp() {
+/**
+ * An authentication whose issuer publishes `published.keys`; it is unavailable while that is undefined.
+ *
+ * @param connection on which all credentials are sent
+ */
+function setUp(connection?: object) {
   const clock = movableClock()
   const published: { keys: readonly object[] | undefined } = { keys: [key.jwk] }
   const fetchKeys = () =>
     published.keys ? Promise.resolve({ keys: published.keys }) : Promise.reject(new Error('unavailable'))
   const keys = fetchedJwks('onprem', fetchKeys, clock)
-  return { clock, published, keys, authenticate: authenticator([issuerWith(keys)], clock) }
+  const authenticate = authenticator([issuerWith(keys)], clock)
+  return { clock, published, keys, authenticate: (text: string) => authenticate(text, undefined, '', connection) }
+}
+
+async function verifiedJwt(clock: Clock): Promise<VerifiedJwt> {
+  const issuer = issuerWith([key.jwk])
+  const caller = await authenticator([issuer], clock)(token)
+  const keys = issuer.keys.current()
+  if (caller.kind !== 'jwt' || keys === undefined) throw new Error('the keys were not there at once')
+  return { caller, issuer, keys, expiresAt: noon + 60_000, boundTo: undefined }
 }
 
 /** Lets pending work settle. */
@@ -60,85 +76,138 @@ describe('a verified caller is cached', () => {
   })
 })
 
-describe('a caller is removed from the cache', () => {
-  test('when the token expires: verified again within the tolerance, refused after it', async () => {
-    const { authenticate, clock } = setUp()
-    const exp = noon / 1000 + 60
-    const short = mint(key, goodClaims({ exp }))
-    await authenticate(short)
-    clock.advance(59_999)
-    assert.ok(isCached(authenticate(short)))
-    clock.advance(1)
-    assert.ok(!isCached(authenticate(short)))
-    await authenticate(short)
-    assert.ok(!isCached(authenticate(short)), 'an expired token is not cached again')
-    await settled()
-    clock.advance(30_000)
-    await assert.rejects(async () => authenticate(short), { code: 'invalid_token' })
+for (const [how, connection] of [
+  ['by its hash', undefined],
+  ['as the last of its connection', {}],
+] as const)
+  describe(`a caller that is found ${how} is removed from the cache`, () => {
+    test('when the token expires: verified again within the tolerance, refused after it', async () => {
+      const { authenticate, clock } = setUp(connection)
+      const exp = noon / 1000 + 60
+      const short = mint(key, goodClaims({ exp }))
+      await authenticate(short)
+      clock.advance(59_999)
+      assert.ok(isCached(authenticate(short)))
+      clock.advance(1)
+      assert.ok(!isCached(authenticate(short)))
+      await authenticate(short)
+      assert.ok(!isCached(authenticate(short)), 'an expired token is not cached again')
+      await settled()
+      clock.advance(30_000)
+      await assert.rejects(async () => authenticate(short), { code: 'invalid_token' })
+    })
+
+    test('when the wall clock jumps beyond its expiry', async () => {
+      const { authenticate, clock } = setUp(connection)
+      await authenticate(token)
+      clock.jumpWall(631_000)
+      await assert.rejects(async () => authenticate(token), { code: 'invalid_token' })
+    })
+
+    test("when its issuer withdraws the key: refused from the issuer's next refresh on", async () => {
+      const { authenticate, clock, published } = setUp(connection)
+      await authenticate(token)
+      published.keys = [next.jwk]
+      clock.advance(refreshAfterMs)
+      assert.ok(isCached(authenticate(token)), 'the refresh is in the background')
+      await settled()
+      await assert.rejects(async () => authenticate(token), { code: 'invalid_token' })
+    })
+
+    test('when its issuer adds a key: verified again, and cached again', async () => {
+      const { authenticate, published } = setUp(connection)
+      await authenticate(token)
+      published.keys = [key.jwk, next.jwk]
+      await authenticate(mint(next, goodClaims()))
+      assert.ok(!isCached(authenticate(token)))
+      await authenticate(token)
+      assert.ok(isCached(authenticate(token)))
+    })
+
+    test('not when a refresh brings the same keys', async () => {
+      const { authenticate, clock } = setUp(connection)
+      await authenticate(token)
+      clock.advance(refreshAfterMs)
+      assert.ok(isCached(authenticate(token)))
+      await settled()
+      assert.ok(isCached(authenticate(token)))
+    })
+
+    test('when the keys are too old to be trusted: the issuer was unavailable for an hour', async () => {
+      const { authenticate, clock, published } = setUp(connection)
+      const long = mint(key, goodClaims({ exp: noon / 1000 + 86_400 }))
+      await authenticate(long)
+      published.keys = undefined
+      clock.advance(refreshAfterMs)
+      assert.ok(isCached(authenticate(long)))
+      await settled()
+      clock.advance(staleAfterMs - refreshAfterMs - 1)
+      assert.ok(isCached(authenticate(long)))
+      await settled()
+      clock.advance(1)
+      await assert.rejects(async () => authenticate(long), { code: 'issuer_unavailable' })
+    })
   })
 
-  test('when the wall clock jumps beyond its expiry', async () => {
-    const { authenticate, clock } = setUp()
-    await authenticate(token)
-    clock.jumpWall(631_000)
-    await assert.rejects(async () => authenticate(token), { code: 'invalid_token' })
+test('after ten thousand others, a caller is not cached any more: the least recently used is evicted', async () => {
+  const { authenticate } = setUp()
+  const tokens = Array.from({ length: 10_001 }, (_, nth) => mint(key, goodClaims({ jti: String(nth) })))
+  const [first = '', second = '', ...others] = tokens
+  await authenticate(first)
+  await authenticate(second)
+  for (let at = 0; at < others.length; at += 100)
+    await Promise.all(others.slice(at, at + 100).map(async each => authenticate(each)))
+  assert.ok(isCached(authenticate(second)))
+  assert.ok(!isCached(authenticate(first)))
+})
+
+describe('on a connection that sends one token again and again', () => {
+  const connection = {}
+  const hashOnly = 4097
+
+  test('another token is another caller, also one that differs in a character, and an API key is none of them', async () => {
+    const { authenticate } = setUp(connection)
+    const [one, two] = [token, mint(key, goodClaims({ sub: 'system:serviceaccount:billing:other' }))]
+    for (let n = 0; n < 3; n++) {
+      for (const each of [one, one, two, two]) {
+        const caller = await authenticate(each)
+        assert.equal(caller.kind === 'jwt' && caller.subject === goodClaims()['sub'], each === one)
+      }
+      await assert.rejects(async () => authenticate(`${one.slice(0, -1)}${one.endsWith('A') ? 'Q' : 'A'}`))
+      await assert.rejects(async () => authenticate('tb_not-a-key'), { code: 'invalid_token' })
+    }
   })
 
-  test("when its issuer withdraws the key: refused from the issuer's next refresh on", async () => {
-    const { authenticate, clock, published } = setUp()
-    await authenticate(token)
-    published.keys = [next.jwk]
-    clock.advance(refreshAfterMs)
-    assert.ok(isCached(authenticate(token)), 'the refresh is in the background')
-    await settled()
-    await assert.rejects(async () => authenticate(token), { code: 'invalid_token' })
+  test('it is found without its hash, and is not read as another version of the policy would', async () => {
+    const clock = movableClock()
+    const cache = new VerifiedJwtCache(clock)
+    const verified = await verifiedJwt(clock)
+    const [policy, newer] = [{}, {}]
+    assert.equal(cache.find('hash', policy, connection), undefined)
+    cache.store('hash', token, verified, policy)
+    assert.equal(cache.findLast(connection, token, policy), undefined, 'not before it is found on the connection')
+    assert.equal(cache.find('hash', policy, connection), verified)
+    assert.equal(cache.findLast(connection, token, policy), verified)
+    assert.equal(cache.findLast({}, token, policy), undefined)
+    assert.equal(cache.findLast(connection, token, newer), undefined)
+    assert.equal(cache.find('hash', newer, connection), undefined)
+    assert.equal(cache.findLast(connection, token, policy), undefined)
   })
 
-  test('when its issuer adds a key: verified again, and cached again', async () => {
-    const { authenticate, published } = setUp()
-    await authenticate(token)
-    published.keys = [key.jwk, next.jwk]
-    await authenticate(mint(next, goodClaims()))
-    assert.ok(!isCached(authenticate(token)))
-    await authenticate(token)
-    assert.ok(isCached(authenticate(token)))
-  })
-
-  test('not when a refresh brings the same keys', async () => {
-    const { authenticate, clock } = setUp()
-    await authenticate(token)
-    clock.advance(refreshAfterMs)
-    assert.ok(isCached(authenticate(token)))
-    await settled()
-    assert.ok(isCached(authenticate(token)))
-  })
-
-  test('after ten thousand others: the cache is bounded, and the least recently used is evicted', async () => {
-    const { authenticate } = setUp()
-    const tokens = Array.from({ length: 10_001 }, (_, nth) => mint(key, goodClaims({ jti: String(nth) })))
-    const [first = '', second = '', ...others] = tokens
-    await authenticate(first)
-    await authenticate(second)
-    for (let at = 0; at < others.length; at += 100)
-      await Promise.all(others.slice(at, at + 100).map(async each => authenticate(each)))
-    assert.ok(isCached(authenticate(second)))
-    assert.ok(!isCached(authenticate(first)))
-  })
-
-  test('when the keys are too old to be trusted: the issuer was unavailable for an hour', async () => {
-    const { authenticate, clock, published } = setUp()
-    const long = mint(key, goodClaims({ exp: noon / 1000 + 86_400 }))
-    await authenticate(long)
-    published.keys = undefined
-    clock.advance(refreshAfterMs)
-    assert.ok(isCached(authenticate(long)))
-    await settled()
-    clock.advance(staleAfterMs - refreshAfterMs - 1)
-    assert.ok(isCached(authenticate(long)))
-    await settled()
-    clock.advance(1)
-    await assert.rejects(async () => authenticate(long), { code: 'issuer_unavailable' })
-  })
+  for (const [length, isKept] of [
+    [hashOnly - 1, true],
+    [hashOnly, false],
+  ] as const)
+    test(`a token of ${length} characters is ${isKept ? '' : 'not '}kept as a text: connections must not fill the memory`, async () => {
+      const clock = movableClock()
+      const cache = new VerifiedJwtCache(clock)
+      const verified = await verifiedJwt(clock)
+      const [policy, text] = [{}, 'x'.repeat(length)]
+      cache.find('hash', policy, connection)
+      cache.store('hash', text, verified, policy)
+      assert.equal(cache.find('hash', policy, connection), verified)
+      assert.equal(cache.findLast(connection, text, policy) === verified, isKept)
+    })
 })
 
 test('before any keys were fetched, the error says when to retry', async () => {
