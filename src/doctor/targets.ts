@@ -73,7 +73,7 @@ function targetsIn(
 const covers = ({ tenants }: Rule, tenant: string, home: string | undefined): boolean =>
   tenants === '*' ? tenant !== home : tenants.has(tenant)
 
-/** Whether nobody can have it, because a denial has no callers. */
+/** Whether no caller can have it, because a denial has no callers. */
 const isDenied = (denials: readonly Denial[], tenant: string, scope: string, clientId = ''): boolean =>
   denials.some(
     denial =>

@@ -35,7 +35,7 @@ export const objectiveRows: Readonly<Record<string, Row>> = {
     at: 60,
     fires: { TokenBrokerAvailabilityBurnsFast: false },
   },
-  'Entra is away: the broker itself is available': {
+  'Entra is unavailable: the broker itself is available': {
     samples: but([`token_broker_requests_total{${from},endpoint="tokens",outcome="upstream_unavailable"}`, '0+500x60']),
     at: 60,
     fires: { TokenBrokerAvailabilityBurnsFast: false, TokenBrokerAvailabilityBurnsSlowly: false },

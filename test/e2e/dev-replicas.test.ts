@@ -26,7 +26,7 @@ test(
     })
     let text = ''
     child.stderr.on('data', (chunk: Buffer) => (text += chunk.toString()))
-    await until('the lines to try', () => text.includes('Press Ctrl-C'), 60_000)
+    await until('the lines to try', () => text.includes('Press Ctrl-C'))
     const line = (start: RegExp): string => text.split('\n').find(each => start.test(each)) ?? assert.fail(text)
     const token = line(/^export MY_OWN_TOKEN=/)
     const shell = async (command: string) =>

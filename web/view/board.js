@@ -1,5 +1,5 @@
 /**
- * Everything that is visible while somebody is signed in. It reads the broker again and again and shows what changed.
+ * Everything that is visible while a user is signed in. It reads the broker again and again and shows what changed.
  * @import { Client, Snapshot } from '../model/responses.ts'
  */
 import { clockTime } from '../model/format.js'

@@ -1,4 +1,4 @@
-/** Starts the page: the sign-in, and the board while somebody is signed in; or the end of a sign-in with the issuer. */
+/** Starts the page: the sign-in, and the board while a user is signed in; or the end of a sign-in with the issuer. */
 import { createIssuerSignIn } from '../sign-in/issuer.js'
 import { finishReturn, takeResponse } from '../sign-in/return.js'
 import { startBoard } from './board.js'

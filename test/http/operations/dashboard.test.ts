@@ -82,7 +82,14 @@ describe('its parts', () => {
     }
   })
 
-  test('have a style that loads nothing', () => assert.doesNotMatch(read('web/view/style.css'), /url\(|@import/))
+  test('have styles that load nothing, and are all used', () => {
+    const styles = files.filter(each => each.endsWith('.css'))
+    for (const path of styles) {
+      assert.doesNotMatch(read(path), /url\(|@import/, path)
+      assert.ok(read('web/index.html').includes(`dashboard/${path.slice('web/'.length)}`), path)
+    }
+    assert.ok(styles.length > 1)
+  })
 
   test('write texts, never markup, and keep nothing in the browser', () => {
     const forbidden =
