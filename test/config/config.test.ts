@@ -58,6 +58,8 @@ describe('the required variables', () => {
       proxy: undefined,
       redis: undefined,
       tracing: undefined,
+      metricsExport: undefined,
+      dashboard: undefined,
       cacheMaxEntries: 10_000,
       minRemainingSeconds: 60,
       upstreamTimeoutMs: 5_000,
