@@ -43,7 +43,7 @@ test('ids are compared in lower case, as the broker repeats them', () => {
   assert.deepEqual([requested.tenant, requested.application], [id.toLowerCase(), id.toLowerCase()])
 })
 
-describe('a credential is sent to no such broker', () => {
+describe('a credential is not sent to such a broker', () => {
   for (const [broker, why] of [
     ['http://broker.example', 'plain http beyond loopback: everyone on the way reads the credential'],
     ['http://127.0.0.1.example', 'a name that only begins like loopback'],

@@ -29,7 +29,7 @@ const folder = await mkdtemp(join(tmpdir(), 'token-broker-test-'))
 after(() => rm(folder, { recursive: true, force: true }))
 const audiences = ['token-broker']
 
-/** Keys from a file: whoever looks at the page is authenticated during every outage. */
+/** Keys from a file: the user of the page is authenticated during every outage. */
 async function issuers() {
   const jwksFile = join(folder, 'jwks.json')
   await writeFile(jwksFile, JSON.stringify(emulator.callerJwks()))

@@ -32,7 +32,7 @@ describe('numbers', () => {
 describe('a duration', () => {
   const rows: readonly (readonly [seconds: number, text: string, why: string])[] = [
     [-5, '0 s', 'never negative'],
-    [0.9, '0 s', 'rounded down: nobody is promised time that is not there'],
+    [0.9, '0 s', 'rounded down: no time is promised that is not there'],
     [89, '89 s', 'seconds up to a minute and a half'],
     [90, '1 min', 'then minutes'],
     [5399, '89 min', 'up to an hour and a half'],

@@ -77,7 +77,7 @@ describe('a search', () => {
     )
   })
 
-  test('ends when it is told to, and says that it is not complete', async () => {
+  test('ends when it is stopped, and says that it is not complete', async () => {
     const cache = cacheOf(all)
     const { isComplete } = await scan(
       cursor => Promise.resolve(cache.read(scanned.limit, cursor)),

@@ -16,7 +16,7 @@ export interface SignInOptions {
   readonly clientId: string
   /** Without it: for Entra the `.default` of the issuer's first audience, for other issuers `openid` alone. */
   readonly scope: string | undefined
-  /** The issuer in the active policy; `undefined` if the policy has no such issuer any more. */
+  /** The issuer in the active policy; `undefined` if the policy no longer has that issuer. */
   readonly issuer: () => IssuerSettings | undefined
   readonly egress: Egress
   readonly timeoutMs: number
@@ -35,7 +35,7 @@ interface Known {
 }
 
 /**
- * Returns a function that says how people sign in; `undefined` if the policy has no such issuer. It never waits: if the
+ * Returns a function that says how people sign in; `undefined` if the policy does not have that issuer. It never waits: if the
  * issuer's metadata is unknown or old, it starts a fetch, at most one at a time and one in 30 s, and says what is known.
  */
 export function createSignIn(options: SignInOptions): () => SignIn | undefined {

@@ -46,7 +46,7 @@ function charging(clock = movableClock()) {
 }
 
 describe('the limit of a tenant', () => {
-  test('refuses the exchanges of one tenant, whoever causes them, and of no other', () => {
+  test('refuses the exchanges of one tenant, whichever caller causes them, and of no other', () => {
     const { charge } = charging()
     const grant = granting('2/m')
     assert.deepEqual([charge(grant()), charge(grant({ scope: arm }, stranger))], ['charged', 'charged'])

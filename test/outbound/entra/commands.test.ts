@@ -4,7 +4,7 @@ import { describe, test } from 'node:test'
 import { aadstsCodes, findCode } from '../../../src/outbound/entra/aadsts-codes.ts'
 
 const part = (fields: object): string => Buffer.from(JSON.stringify(fields)).toString('base64url')
-/** A token that nobody verifies here. */
+/** A token that is not verified here. */
 const unsigned = (fields: object): string => `${part({ alg: 'RS256' })}.${part(fields)}.c2lnbmF0dXJl`
 
 const target = {
