@@ -1,7 +1,7 @@
 import { Type } from 'typebox'
 import { decisionOutcomes } from '../src/broker/recent-decisions.ts'
 import { levels } from '../src/reasons/row.ts'
-import { errorCode, errorReason } from './operation-responses.ts'
+import { errorCode, errorReason, presented } from './operation-responses.ts'
 import { count, guid, moment, oneOf, open, orNull, text } from './responses.ts'
 
 /** Schemas of the responses that list something, for `openapi.yaml` only. `list-bodies.ts` writes the responses. */
@@ -71,6 +71,7 @@ export const cacheFailure = open(
       Type.String(),
       'How a person can solve it; null if there is no remedy, or if it names a tenant or a scope and others are affected too.',
     ),
+    presented,
     since: moment('When the first of the consecutive failures occurred.'),
     until: moment(
       'Until when requests get the failure and no exchange is made. In the past: the next request makes one.',
@@ -118,6 +119,13 @@ export const decision = open(
     trace_id: orNull(Type.String(), "The trace id of the request's `traceparent`; null if it had none."),
     policy: text('The version of the policy that decided.'),
     codes: Type.Array(Type.Integer(), { description: "AADSTS numbers, in Entra's order, if Entra returned any." }),
+    limit: orNull(
+      open({
+        count: count('How many requests or exchanges the policy allows.', 1),
+        seconds: count('In so many seconds.', 1),
+      }),
+      'The limit that it exceeded (`rate_limited`); otherwise null.',
+    ),
     remedy: orNull(Type.String(), 'How a person can solve it; null if there is no remedy, or if it was denied.'),
   },
   'A request of an authenticated caller that was denied or failed.',

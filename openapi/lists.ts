@@ -50,6 +50,7 @@ const failuresExample = {
       code: 'consent_required',
       reason: 'consent',
       codes: [7000229],
+      presented: null,
       remedy:
         'The application has no usable service principal in tenant 1a2b3c4d-0000-4000-8000-000000000002. An ' +
         'administrator of that tenant must consent at https://login.microsoftonline.com/' +
@@ -83,6 +84,7 @@ const decisionsExample = {
       trace_id: null,
       policy: 'cd32d4ea8ba9ea1b52c0e6b6d6d0e5f5a5b1d0f7d0a1e0c9b8a7968574635241',
       codes: [],
+      limit: null,
       remedy: null,
     },
   ],

@@ -11,11 +11,23 @@ export const errorCode = text('The error code that callers get.', ['upstream_una
 /** The reason of an error. */
 export const errorReason = text('The reason of the error, as in the log and the metrics.', ['timeout'])
 
+/** What Entra refused to accept. */
+export const presented = orNull(
+  open({
+    issuer: text('The claim `iss`.', ['https://login.microsoftonline.com/20000000-0000-4000-8000-000000000001/v2.0']),
+    subject: text("The claim `sub`: a managed identity's principal id."),
+    audience: text('The claim `aud`.', ['api://AzureADTokenExchange']),
+  }),
+  "What the managed identity's token said, if Entra did not accept it: compare it with the federated credential of the " +
+    'application; otherwise null.',
+)
+
 const lastError = open({
   code: errorCode,
   reason: errorReason,
   detail: text('The error in words. It contains no credential and no text from the upstream.'),
   upstream_codes: Type.Array(Type.Integer(), { description: 'AADSTS codes, if Entra returned any.' }),
+  presented,
   at: moment('When the error occurred.'),
 })
 
@@ -72,6 +84,10 @@ export const health = open(
       status: oneOf(['ok', 'failing'], '`failing` while the file is invalid and an older version of it is active.'),
       since: moment('When the active version was loaded, or when the file was found to be invalid.'),
       detail: text('The number of rules, denials and issuers, or what is wrong.'),
+      file: orNull(
+        Type.String(),
+        'The path of the policy file (`BROKER_POLICY_FILE`); null of an agent, which has none.',
+      ),
       version: Type.String({ pattern: '^[0-9a-f]{64}$', description: "SHA-256 of the policy file's bytes." }),
       loaded_at: moment('When the active policy was loaded.'),
       errors: Type.Optional(
@@ -87,6 +103,7 @@ export const health = open(
           status: oneOf(['ok', 'failing'], '`failing` while Redis does not respond. The broker stays ready.'),
           since: moment('When the status last changed.'),
           detail: text('The status in words.'),
+          address: orNull(Type.String(), 'The host and port of `BROKER_REDIS_URL`, without a credential.'),
           live_replicas: orNull(Type.Integer({ minimum: 1 }), 'Live replicas, this one included; null while unknown.'),
           keys: Type.Array(
             open({
@@ -106,6 +123,7 @@ export const health = open(
           "`api_key`: a key of the policy; `tls`: a certificate of the server's chain; `client_ca`: a CA of `TLS_CLIENT_CA_FILE`.",
         ),
         name: text('The name of the key in the policy, or the subject of the certificate.'),
+        file: orNull(Type.String(), 'The file of the certificate; null of an API key, which is in the policy.'),
         ends_at: moment('When it ends.'),
         state: oneOf(endStates, `\`ends_soon\`: within ${endsSoonDays} days; \`ended\`: it is no longer accepted.`),
       }),

@@ -55,6 +55,7 @@ const healthExample = {
     status: 'ok',
     since: '2026-11-23T06:00:00.000Z',
     detail: 'rules: 2, denials: 1, issuers: 2',
+    file: '/etc/token-broker/policy.yaml',
     version: 'cd32d4ea8ba9ea1b52c0e6b6d6d0e5f5a5b1d0f7d0a1e0c9b8a7968574635241',
     loaded_at: '2026-11-23T06:00:00.000Z',
   },
@@ -84,6 +85,7 @@ const healthExample = {
         reason: 'timeout',
         detail: 'Entra did not respond in time.',
         upstream_codes: [],
+        presented: null,
         at: '2026-11-23T07:10:14.000Z',
       },
       average_seconds: 4.712,
@@ -102,8 +104,14 @@ const healthExample = {
     },
   ],
   ends: [
-    { kind: 'tls', name: 'CN=token-broker.example', ends_at: '2026-11-30T12:00:00.000Z', state: 'ends_soon' },
-    { kind: 'api_key', name: 'erp', ends_at: '2027-01-31T00:00:00.000Z', state: 'valid' },
+    {
+      kind: 'tls',
+      name: 'CN=token-broker.example',
+      file: '/etc/token-broker/tls/tls.crt',
+      ends_at: '2026-11-30T12:00:00.000Z',
+      state: 'ends_soon',
+    },
+    { kind: 'api_key', name: 'erp', file: null, ends_at: '2027-01-31T00:00:00.000Z', state: 'valid' },
   ],
   ends_total: 2,
 }

@@ -78,6 +78,7 @@ function addRoutes(app: FastifyInstance, _options: object, registered: () => voi
         isReady: never,
         isDraining: never,
         policy: never,
+        places: {},
         upstreams: never,
         secondLevel: never,
         ends: never,

@@ -94,6 +94,13 @@ export interface UnverifiedFacts {
   readonly kid: string | undefined
 }
 
+/** What the broker presented to Entra: three claims of the client assertion, shortened. No secret: the token is not among them. */
+export interface PresentedIdentity {
+  readonly issuer: string
+  readonly subject: string
+  readonly audience: string
+}
+
 /** How a limit of the policy stands for one caller. */
 export interface LimitFacts {
   readonly what: 'requests' | 'exchanges' | 'tenant'
@@ -123,6 +130,8 @@ export interface ErrorParts {
   readonly availableExpiresIn?: number
   /** The limit that was reached. */
   readonly limit?: LimitFacts
+  /** What Entra did not accept, if it did not accept the assertion. For operators only. */
+  readonly presented?: PresentedIdentity
   /** What the refused token says of itself. For the operator's log only. */
   readonly unverified?: UnverifiedFacts
   /** For the operator's log only. */

@@ -80,7 +80,7 @@ export function wireAgent(
   const tokenService = createTokenService(deciders, tokens, events)
   const readiness = createReadiness([reachable(parent)], notReadyYet(log), random)
   const authorizeOperation = createAuthorizeOperation(events.forbidden)
-  const operations = { ...telemetry, tokenService, authorizeOperation, cache: view }
+  const operations = { ...telemetry, places: {}, tokenService, authorizeOperation, cache: view }
   const { responded, connectionDropped, responseReady } = events
   const observation = { timing: { monotonic: clock.monotonic, responseReady } }
   const options = { log, isDraining, responded, connectionDropped, observation }

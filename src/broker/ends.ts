@@ -13,6 +13,8 @@ export interface End {
   readonly name: string
   /** From when on it is not accepted, in milliseconds since 1970. */
   readonly endsAt: number
+  /** The file of a certificate. */
+  readonly file?: string
 }
 
 /** Every {@link EndState}. */

@@ -1,4 +1,4 @@
-import type { BrokerError, ErrorCode, Reason } from '../errors.ts'
+import type { BrokerError, ErrorCode, PresentedIdentity, Reason } from '../errors.ts'
 import type { Clock } from './lib/clock.ts'
 import type { CircuitState, Events, Upstream } from './events.ts'
 
@@ -12,6 +12,8 @@ export interface HealthError {
   readonly detail: string
   /** AADSTS codes, if Entra returned any. */
   readonly upstreamCodes: readonly number[]
+  /** What Entra did not accept, if it did not accept the assertion. */
+  readonly presented?: PresentedIdentity
   /** Milliseconds since 1970. */
   readonly at: number
 }
@@ -98,7 +100,9 @@ function next(state: UpstreamHealth, error: BrokerError | undefined, now: number
   // An error of one tenant or request (missing consent, a refusal) only shows that the upstream can be reached.
   if (!error.handling.ownTrouble) return mayPersist(state) ? state : { ...withStatus(state, 'ok', now), failures: 0 }
   const { code, reason, message: detail, parts } = error
-  const lastError: HealthError = { code, reason, detail, upstreamCodes: parts.upstream?.codes ?? [], at: now }
+  const { upstream, presented } = parts
+  const upstreamCodes = upstream?.codes ?? []
+  const lastError: HealthError = { code, reason, detail, upstreamCodes, at: now, ...(presented && { presented }) }
   return { ...withStatus(state, 'failing', now), lastError, failures: state.failures + 1 }
 }
 

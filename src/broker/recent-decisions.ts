@@ -34,6 +34,8 @@ export interface Decision {
   readonly policy: string
   /** AADSTS numbers, if Entra returned any. */
   readonly codes: readonly number[]
+  /** The limit that it exceeded: so many requests or exchanges in so many seconds. */
+  readonly limit?: { readonly count: number; readonly seconds: number }
   readonly remedy?: string
 }
 

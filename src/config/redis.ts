@@ -22,6 +22,10 @@ export interface RedisSettings {
   readonly keyFile: string
 }
 
+/** The address of a Redis for people: `host:port`. It has no credential. */
+export const addressOf = ({ host, port }: Pick<RedisSettings, 'host' | 'port'>): string =>
+  host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
+
 /** Choices of `BROKER_REDIS_AUTH`, the default first. */
 export const redisAuths = ['none', 'password', 'entra'] as const
 

@@ -26,8 +26,8 @@ export async function followCertificates({ tls: paths, clientCaFile }: Config): 
     tls,
     authorities,
     ends: () => [
-      ...endsOf('tls', tls?.current().certificates ?? []),
-      ...endsOf('client_ca', authorities?.current().certificates ?? []),
+      ...endsOf('tls', paths?.certFile, tls?.current().certificates),
+      ...endsOf('client_ca', clientCaFile, authorities?.current().certificates),
     ],
     close: () => {
       tls?.close()
@@ -39,10 +39,15 @@ export async function followCertificates({ tls: paths, clientCaFile }: Config): 
 const known = new WeakMap<readonly X509Certificate[], readonly End[]>()
 
 /** The ends of certificates. They are read once for each version of a file. */
-function endsOf(kind: EndKind, certificates: readonly X509Certificate[]): readonly End[] {
+function endsOf(
+  kind: EndKind,
+  file: string | undefined,
+  certificates: readonly X509Certificate[] | undefined,
+): readonly End[] {
+  if (file === undefined || certificates === undefined) return []
   const cached = known.get(certificates)
   if (cached) return cached
-  const ends = certificates.map(each => ({ kind, name: nameOf(each), endsAt: each.validToDate.getTime() }))
+  const ends = certificates.map(each => ({ kind, name: nameOf(each), endsAt: each.validToDate.getTime(), file }))
   known.set(certificates, ends)
   return ends
 }

@@ -17,6 +17,7 @@ import { createActivePolicy, type ActivePolicy } from '../broker/authorization/a
 import { createSignatureLimiter } from '../broker/authentication/signature-limiter.ts'
 import type { AssertionSource, Events, TokenSource } from '../broker/events.ts'
 import type { Config } from '../config/config.ts'
+import { addressOf } from '../config/redis.ts'
 import { createSubscribers, identityUpstream, subscriberSettingsOf } from './subscribers.ts'
 import { createCircuit } from '../outbound/entra/circuit-breaker.ts'
 import type { FollowedAuthorities } from '../outbound/files/client-authorities.ts'
@@ -95,7 +96,7 @@ export async function wire(
   const tokenService = createTokenService(deciders, cache, events)
   const readiness = createReadiness(needsOf(assertions, reloader.issuers), notReadyYet(log), random)
   const signIn = connectSignIn(config, () => active.status().policy, { clock, egress: egressOf(config, false), log })
-  const operations = { ...telemetry, ...operationsOf(cache, events), tokenService, events, signIn }
+  const operations = { ...telemetry, ...operationsOf(config, cache, events), tokenService, events, signIn }
   const listening = { log, isDraining, events, loop, clock, spans: otel.serverSpans }
   const servers = await orClose(() => buildListeners(config, listening, operations, certificates), secondLevel)
   await secondLevel?.start()
@@ -175,8 +176,13 @@ async function connectCache(
   return { cache, secondLevel }
 }
 
-/** What the operations endpoints need of the cache, and who may use them. */
-const operationsOf = ({ view, purgeEverywhere }: ManagedCache, { forbidden }: Events) => ({
+/** What the operations endpoints need of the settings and the cache, and who may use them. */
+const operationsOf = (
+  { policyFile, redis }: Config,
+  { view, purgeEverywhere }: ManagedCache,
+  { forbidden }: Events,
+) => ({
+  places: { policyFile, ...(redis && { redis: addressOf(redis) }) },
   cache: view,
   purge: purgeEverywhere,
   authorizeOperation: createAuthorizeOperation(forbidden),

@@ -58,7 +58,7 @@ export function createRecentDecisions(scrub: Scrub, now: () => number): RecentDe
 function commonFacts(
   { requestId, traceId, endpoint, address }: RequestFacts,
   caller: Caller,
-  { code, reason, parts: { upstream, remedy } }: BrokerError,
+  { code, reason, parts: { upstream, limit, remedy } }: BrokerError,
   scrub: Scrub,
   at: number,
 ): Decision {
@@ -75,6 +75,7 @@ function commonFacts(
     ...(traceId !== undefined && { traceId }),
     policy: caller.policy.version,
     codes: upstream?.codes ?? [],
+    ...(limit && { limit: { count: limit.count, seconds: limit.seconds } }),
     // That of a denial is for the caller: it repeats what is here.
     ...(remedy !== undefined && !isDenied && { remedy }),
   }

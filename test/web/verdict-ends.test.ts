@@ -15,7 +15,7 @@ const iso = (secondsAgo: number): string => new Date(well.now - secondsAgo * 100
 describe('ends', () => {
   const end = (kind: 'api_key' | 'tls', state: 'valid' | 'ends_soon' | 'ended', seconds: number): Snapshot => ({
     ...well,
-    health: { ...well.health, ends: [{ kind, name: 'one', ends_at: iso(-seconds), state }] },
+    health: { ...well.health, ends: [{ kind, name: 'one', file: null, ends_at: iso(-seconds), state }] },
   })
   const rows: readonly (readonly [snapshot: Snapshot, level: string, why: string])[] = [
     [end('tls', 'valid', 3e6), 'ok', 'in a month'],

@@ -32,6 +32,7 @@ const failure = (nth: number, changes: Partial<Failure> = {}): Failure => ({
   code: 'consent_required',
   reason: 'consent',
   codes: [7000229],
+  presented: null,
   remedy: `Consent in ${nth}.`,
   since: iso(60 * nth),
   until: iso(-30),
@@ -56,6 +57,7 @@ const decision = (changes: Partial<Decision> = {}): Decision => ({
   trace_id: null,
   policy: 'p',
   codes: [],
+  limit: null,
   remedy: null,
   ...changes,
 })
@@ -91,7 +93,7 @@ describe('the clock', () => {
 
 describe('Entra', () => {
   const error = (reason: 'network' | 'timeout' | 'server_error' | 'throttled' | 'unreadable') =>
-    ({ code: 'upstream_unavailable', reason, detail: '', upstream_codes: [], at: iso(1) }) as const
+    ({ code: 'upstream_unavailable', reason, detail: '', upstream_codes: [], presented: null, at: iso(1) }) as const
   const open = { state: 'open', since: iso(1) } as const
   const rows: readonly (readonly [changes: Partial<Upstream>, sentence: RegExp])[] = [
     [{ last_error: error('network') }, /^Entra cannot be reached, so only cached tokens are issued\.$/],
@@ -191,7 +193,7 @@ test('all is never well while a check of /health is failing, whatever else is kn
   for (const kind of ['identity', 'authority', 'issuer'] as const)
     for (const reason of ['federation', 'assertion', 'network', 'keys', 'internal_error'] as const) {
       const code = reason === 'federation' || reason === 'assertion' ? 'federation_misconfigured' : 'internal_error'
-      const last_error = { code, reason, detail: 'no', upstream_codes: [], at: iso(1) } as const
+      const last_error = { code, reason, detail: 'no', upstream_codes: [], presented: null, at: iso(1) } as const
       const { word, sentence } = verdict(findings(withUpstream(kind, { status: 'failing', last_error })))
       assert.notEqual(word, 'All well', `${kind} ${reason}`)
       assert.doesNotMatch(sentence, /undefined|null/)
@@ -204,6 +206,7 @@ test('a wrong federated credential is one problem, with and without the cached f
     reason: 'federation',
     detail: '',
     upstream_codes: [],
+    presented: null,
     at: iso(1),
   } as const
   const down = withUpstream('authority', { status: 'failing', last_error })

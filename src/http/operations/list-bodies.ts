@@ -57,6 +57,7 @@ const failureBody = (
   reason: error.reason,
   codes: error.parts.upstream?.codes ?? [],
   remedy: error.parts.remedy ?? null,
+  presented: error.parts.presented ?? null,
   since: iso(since),
   until: iso(until),
   count,
@@ -88,6 +89,7 @@ function decisionBody(decision: Decision, policy: Policy) {
     trace_id: decision.traceId ?? null,
     policy: decision.policy,
     codes: decision.codes,
+    limit: decision.limit ?? null,
     remedy: decision.remedy ?? null,
   }
 }

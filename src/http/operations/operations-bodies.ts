@@ -22,6 +22,8 @@ export interface HealthFacts {
   readonly secondLevel: () => SecondLevelStatus | undefined
   /** When the API keys and the certificates in use end, in any order. */
   readonly ends: () => readonly End[]
+  /** Where a person finds what is to be corrected. */
+  readonly places: Places
   /** The name of this replica. */
   readonly replica: string
   /** The broker's version, and when it started. */
@@ -31,16 +33,24 @@ export interface HealthFacts {
   readonly now: () => number
 }
 
+/** Where a person finds what is to be corrected. Has no credential. */
+export interface Places {
+  /** The path of the policy file; `undefined` of an agent, which has none. */
+  readonly policyFile?: string
+  /** The host and port of Redis; `undefined` without it. */
+  readonly redis?: string
+}
+
 /** What `GET /cache` reports besides the cache and the counters. */
 export type CacheFacts = Pick<HealthFacts, 'now' | 'replica' | 'startedAt' | 'secondLevel'>
 
 /** `GET /health`: `failing` if any check is failing, `ok` only if all are. */
 export function healthBody(facts: HealthFacts) {
-  const { isReady, isDraining, policy, upstreams, secondLevel, replica, version, startedAt } = facts
+  const { isReady, isDraining, policy, upstreams, secondLevel, places, replica, version, startedAt } = facts
   const checks = upstreams()
-  const policyCheck = policyBody(policy())
+  const policyCheck = policyBody(policy(), places)
   const shared = secondLevel()
-  const sharedCheck = shared && sharedBody(shared)
+  const sharedCheck = shared && sharedBody(shared, places)
   const statuses = new Set([policyCheck.status, ...checks.map(({ status }) => status), sharedCheck?.status ?? 'ok'])
   return {
     status: statuses.has('failing') ? 'failing' : statuses.has('unknown') ? 'unknown' : 'ok',
@@ -59,9 +69,10 @@ export function healthBody(facts: HealthFacts) {
 
 /** The ends that are nearest to now, and how many there are in all. They are no checks: a key may have ended on purpose. */
 const endsBody = (ends: readonly End[], now: number) => ({
-  ends: nearestEnds(ends, now).map(({ kind, name, endsAt }) => ({
+  ends: nearestEnds(ends, now).map(({ kind, name, endsAt, file }) => ({
     kind,
     name,
+    file: file ?? null,
     ends_at: iso(endsAt),
     state: endState(endsAt, now),
   })),
@@ -69,16 +80,17 @@ const endsBody = (ends: readonly End[], now: number) => ({
 })
 
 /** Redis. `failing` while it does not respond: this replica works without it then, and stays ready. */
-const sharedBody = ({ isUp, since, detail, replicas, keys }: SecondLevelStatus) => ({
+const sharedBody = ({ isUp, since, detail, replicas, keys }: SecondLevelStatus, { redis }: Places) => ({
   status: isUp ? 'ok' : 'failing',
   since: iso(since),
   detail,
+  address: redis ?? null,
   live_replicas: replicas?.length ?? null,
   keys: keys.map((id, nth) => ({ id, writes: nth === 0 })),
 })
 
 /** `failing` while the file is invalid: the active policy stays active, but the broker would not start again. */
-function policyBody({ policy, loadedAt, rejection }: PolicyStatus) {
+function policyBody({ policy, loadedAt, rejection }: PolicyStatus, { policyFile }: Places) {
   const { rules, denials, issuers, version } = policy
   return {
     status: rejection ? 'failing' : 'ok',
@@ -86,6 +98,7 @@ function policyBody({ policy, loadedAt, rejection }: PolicyStatus) {
     detail: rejection
       ? 'the policy file cannot be read or is invalid; the previously loaded policy stays active'
       : `rules: ${rules.length}, denials: ${denials.length}, issuers: ${issuers.length}`,
+    file: policyFile ?? null,
     version,
     loaded_at: iso(loadedAt),
     ...(rejection && { errors: rejection.errors }),
@@ -116,6 +129,7 @@ const checkBody = ({
         reason: lastError.reason,
         detail: lastError.detail,
         upstream_codes: lastError.upstreamCodes,
+        presented: lastError.presented ?? null,
         at: iso(lastError.at),
       }
     : null,

@@ -1,5 +1,6 @@
 import { decodeJwt } from 'jose'
 import type { ExchangeTarget } from '../../broker/events.ts'
+import type { PresentedIdentity } from '../../errors.ts'
 import type { FailureLevel } from '../../reasons/row.ts'
 
 // The last hop, broker → Entra: what the numbers in Entra's error response mean, and what to do. entra-failure.ts reads
@@ -48,6 +49,16 @@ const claim = (assertion: string, name: 'iss' | 'sub' | 'aud' | 'tid'): string =
     return '(unreadable)'
   }
 }
+
+/** Characters of the longest claim that is kept. */
+const longestClaim = 300
+
+/** What an assertion says of itself, to compare with the federated credential. */
+export const presentedBy = (assertion: string): PresentedIdentity => ({
+  issuer: claim(assertion, 'iss').slice(0, longestClaim),
+  subject: claim(assertion, 'sub').slice(0, longestClaim),
+  audience: claim(assertion, 'aud').slice(0, longestClaim),
+})
 
 const quotedForShell = (text: string): string => `'${text.replaceAll("'", String.raw`'\''`)}'`
 

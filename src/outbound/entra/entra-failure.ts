@@ -7,7 +7,7 @@ import {
   type ReasonOf,
   type UpstreamFacts,
 } from '../../errors.ts'
-import { findCode, type RemedyContext, type RefusalClass } from './aadsts-codes.ts'
+import { findCode, presentedBy, type RemedyContext, type RefusalClass } from './aadsts-codes.ts'
 import type { RecordedResponse } from './http-client.ts'
 
 // The last hop, broker → Entra: a failed exchange → a BrokerError with its code, reason and remedy. entra.ts calls it.
@@ -74,10 +74,13 @@ export function exchangeFailure(
   return new BrokerError(code, detail, {
     reason: kind,
     upstream: body,
+    ...(isAboutAssertion(kind) && { presented: presentedBy(context.assertion) }),
     ...(level && { level }),
     ...(remedy && { remedy }),
   })
 }
+
+const isAboutAssertion = (kind: RefusalClass): boolean => kind === 'federation' || kind === 'assertion'
 
 /** The class of each OAuth error that a client-credentials request can cause. It counts if no AADSTS code is known. */
 const errorClasses: Readonly<Record<string, RefusalClass>> = {

@@ -59,6 +59,7 @@ describe('a failure', () => {
       code: 'consent_required',
       reason: 'consent',
       codes: [consent],
+      presented: null,
       since: iso(0),
       until: iso(45),
       count: 1,
@@ -78,6 +79,16 @@ describe('a failure', () => {
       ['key', sample.contoso, 'contoso', arm, 'consent'],
       ['application', null, null, null, 'federation'],
     ])
+  })
+
+  test('of an assertion that Entra does not accept has what was presented to it, without the token', async t => {
+    const broker = await failing(t, [['contoso', graph, federation]])
+    const [failure] = (await failuresOf(broker)).failures
+    assert.deepEqual(failure?.['presented'], {
+      issuer: `${emulator.entraUrl}/${sample.homeTenant}/v2.0`,
+      subject: sample.identity.objectId,
+      audience: sample.audience,
+    })
   })
 
   test('that occurs again counts on since the first one; one whose time is over stays until the next request', async t => {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, type TestContext, test } from 'node:test'
 import type { Json } from '../../../emulator/jws.ts'
 import { sample } from '../../../emulator/options.ts'
-import { graph, send, startWorld, type TestBroker } from '../../support/broker.ts'
+import { graph, observers, sampleCaller, send, startWorld, type TestBroker } from '../../support/broker.ts'
 
 const arm = 'https://management.azure.com/.default'
 const world = await startWorld()
@@ -40,6 +40,7 @@ test('a denial has the facts of its audit line', async t => {
       trace_id: null,
       policy: line?.['policy'],
       codes: [],
+      limit: null,
       remedy: null,
     },
   ])
@@ -60,6 +61,22 @@ test('a failure has its rule, the codes of Entra and the remedy', async t => {
     codes: [7000229],
   })
   assert.match(String(failure?.['remedy']), /adminconsent/)
+})
+
+test('a request above a limit has the limit: that of its rule, or of the tenant', async t => {
+  const rule = { name: 'sample', callers: [sampleCaller], tenants: ['contoso'], scopes: [graph, arm] }
+  const rows = [
+    [{ rules: [{ ...rule, requestLimit: '1/m' }, observers] }, 'requests', { count: 1, seconds: 60 }],
+    [{ rules: [{ ...rule, exchangeLimit: '1/h' }, observers] }, 'exchanges', { count: 1, seconds: 3600 }],
+    [{ rules: [rule, observers], tenantLimit: '1/h' }, 'tenant', { count: 1, seconds: 3600 }],
+  ] as const
+  for (const [policy, reason, limit] of rows) {
+    const broker = await world.broker(t, { policy })
+    await broker.requestToken({ tenant: 'contoso', scope: graph })
+    await broker.requestToken({ tenant: 'contoso', scope: arm })
+    const [decision] = (await decisionsOf(broker)).decisions
+    assert.partialDeepStrictEqual(decision, { code: 'rate_limited', reason, limit })
+  }
 })
 
 test('a denied operation has its permission, and no tenant', async t => {

@@ -33,7 +33,7 @@ async function withTls(t: TestContext, leaf: Leaf) {
     TLS_CLIENT_CA_FILE: file('ca.crt'),
     HOST: '127.0.0.1',
   }
-  return { broker: await world.broker(t, { environment }), replace }
+  return { broker: await world.broker(t, { environment }), replace, file }
 }
 
 const endsOf = async (broker: TestBroker) => (await broker.get('/health')).json['ends'] as readonly Json[]
@@ -53,9 +53,9 @@ describe('the ends of API keys', () => {
     const { json, text } = await broker.get('/health')
     const at = (day: string) => `${day}T00:00:00.000Z`
     assert.deepEqual(json['ends'], [
-      { kind: 'api_key', name: 'crm', ends_at: at(ended), state: 'ended' },
-      { kind: 'api_key', name: 'erp', ends_at: at(soon), state: 'ends_soon' },
-      { kind: 'api_key', name: 'erp', ends_at: at(later), state: 'valid' },
+      { kind: 'api_key', name: 'crm', file: null, ends_at: at(ended), state: 'ended' },
+      { kind: 'api_key', name: 'erp', file: null, ends_at: at(soon), state: 'ends_soon' },
+      { kind: 'api_key', name: 'erp', file: null, ends_at: at(later), state: 'valid' },
     ])
     assert.doesNotMatch(text, /a{64}|b{64}|c{64}/)
   })
@@ -80,13 +80,14 @@ describe('the ends of API keys', () => {
 })
 
 describe('the ends of certificates', () => {
-  test('are in /health: of the whole chain of the server, and of the client CAs', async t => {
+  test('are in /health: of the whole chain of the server, and of the client CAs, with the file of each', async t => {
     const leaf = intermediate.issue({ commonName: 'broker', days: 40 })
-    const { broker } = await withTls(t, leaf)
+    const { broker, file } = await withTls(t, leaf)
     const found = await endsOf(broker)
     const entry = (kind: string, name: string, pem: string, state: string) => ({
       kind,
       name: `CN=${name}`,
+      file: file(kind === 'tls' ? 'tls.crt' : 'ca.crt'),
       ends_at: dateOf(pem),
       state,
     })
@@ -123,6 +124,21 @@ describe('the ends of certificates', () => {
         ),
         text,
       )
+  })
+})
+
+describe('Redis in /health', () => {
+  test('has its address, and no credential', async t => {
+    const environment = { BROKER_REDIS_URL: 'rediss://[2001:db8::1]:10000', BROKER_CACHE_KEY_FILE: '/keys/cache' }
+    const broker = await world.broker(t, { environment, secondLevel: new MemoryStore(clock).replica() })
+    const { json } = await broker.get('/health')
+    assert.equal((json['shared_cache'] as Json)['address'], '[2001:db8::1]:10000')
+  })
+
+  test('has no address where none is configured', async t => {
+    const broker = await world.broker(t, { secondLevel: new MemoryStore(clock).replica() })
+    const { json } = await broker.get('/health')
+    assert.equal((json['shared_cache'] as Json)['address'], null)
   })
 })
 

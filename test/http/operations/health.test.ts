@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { after, describe, type TestContext, test } from 'node:test'
 import type { Fault } from '../../../emulator/faults.ts'
 import type { Json } from '../../../emulator/jws.ts'
+import { sample } from '../../../emulator/options.ts'
 import { graph, policyOf, startWorld, type TestBroker, until } from '../../support/broker.ts'
 
 const world = await startWorld()
@@ -56,6 +57,7 @@ describe('what /health reports', () => {
       status: 'ok',
       since: iso(),
       detail: 'rules: 2, denials: 0, issuers: 2',
+      file: 'in-memory',
       version: createHash('sha256').update(text).digest('hex'),
       loaded_at: iso(),
     })
@@ -132,6 +134,11 @@ test('the authority: unknown, ok, failing, ok; "since" moves only with the statu
     reason: 'federation',
     detail: refused.json['detail'],
     upstream_codes: [700213],
+    presented: {
+      issuer: `${emulator.entraUrl}/${sample.homeTenant}/v2.0`,
+      subject: sample.identity.objectId,
+      audience: sample.audience,
+    },
     at: failed,
   }
   assert.deepEqual(await entra(), {

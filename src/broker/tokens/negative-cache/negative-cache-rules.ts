@@ -70,12 +70,13 @@ export function failurePeriodMs(
  * It has no remedy if that names the failed tenant or scope and the failure is also served for other ones.
  */
 export function forOthers(error: BrokerError, level: FailureLevel, target: FetchTarget): BrokerError {
-  const { remedy, upstream, reason, level: refined } = error.parts
+  const { remedy, upstream, presented, reason, level: refined } = error.parts
   const hidden = { application: [target.tenant, target.scope], tenant: [target.scope], key: [] }[level]
   const isForAll = remedy !== undefined && !hidden.some(name => remedy.includes(name))
   return error.withParts({
     ...(isForAll && { remedy }),
     ...(upstream && { upstream }),
+    ...(presented && { presented }),
     ...(reason !== undefined && { reason }),
     ...(refined !== undefined && { level: refined }),
   })

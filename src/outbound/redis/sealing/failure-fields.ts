@@ -19,10 +19,10 @@ const wordPattern = /^[a-z_]{1,64}$/
 
 /**
  * The fields of a failed exchange that other replicas need to report and cache it: code, detail, reason, level, retryAfter,
- * remedy and what Entra responded. Never the cause, which can contain a request with its assertion.
+ * remedy, what Entra responded and what was presented to it. Never the cause, which can contain a request with its assertion.
  */
 export function fieldsOfFailure({ code, message, parts }: BrokerError): Members {
-  const { reason, level, retryAfter, remedy, upstream } = parts
+  const { reason, level, retryAfter, remedy, upstream, presented } = parts
   return {
     code,
     detail: message.slice(0, maxTextLength),
@@ -31,6 +31,7 @@ export function fieldsOfFailure({ code, message, parts }: BrokerError): Members 
     retryAfter,
     remedy: remedy?.slice(0, maxTextLength),
     upstream,
+    presented,
   }
 }
 
@@ -46,16 +47,19 @@ export function failureOf({
   retryAfter,
   remedy,
   upstream,
+  presented,
 }: Members): BrokerError | undefined {
   if (!isCode(code) || !isText(detail) || !isReasonOrAbsent(code, reason)) return undefined
   const knownLevel = levels.find(each => each === level)
   if (level !== undefined && knownLevel === undefined) return undefined
+  const known = presentedOf(membersOf(presented))
   const parts: ErrorParts = {
     ...(reason !== undefined && { reason }),
     ...(knownLevel !== undefined && { level: knownLevel }),
     ...(typeof retryAfter === 'number' && retryAfter >= 1 && { retryAfter: Math.min(retryAfter, longestRetryAfter) }),
     ...(isText(remedy) && { remedy }),
     ...(upstream !== undefined && { upstream: upstreamOf(membersOf(upstream)) }),
+    ...(known && { presented: known }),
   }
   return new BrokerError(code, detail).withParts(parts)
 }
@@ -77,6 +81,9 @@ function upstreamOf({ error, codes, traceId, correlationId }: Members): NonNulla
     ...(isId(correlationId) && { correlationId }),
   }
 }
+
+const presentedOf = ({ issuer, subject, audience }: Members): ErrorParts['presented'] =>
+  isText(issuer) && isText(subject) && isText(audience) ? { issuer, subject, audience } : undefined
 
 const isNumber = (value: unknown): value is number => Number.isSafeInteger(value)
 const isId = (value: unknown): value is string => typeof value === 'string' && idPattern.test(value)

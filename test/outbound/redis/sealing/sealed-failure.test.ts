@@ -14,6 +14,7 @@ const parts = {
   level: 'tenant',
   remedy: 'Open https://login.example/consent',
   upstream: { error: 'invalid_client', codes: [7000222], traceId: 'a-b', correlationId: 'c-d' },
+  presented: { issuer: 'https://login.example/v2.0', subject: 'principal', audience: 'api://AzureADTokenExchange' },
 } as const satisfies ErrorParts
 const failure = new BrokerError('consent_required', 'The tenant has no consent.', parts)
 
