@@ -12,7 +12,7 @@ export const systemWait: Wait = (ms, signal) => {
 /**
  * Runs work with a deadline: after `ms` its signal aborts, and the returned promise rejects, even if the work continues.
  *
- * @param ms milliseconds
+ * @param ms milliseconds; a negative number counts as 0, for a caller whose time is over
  * @param expired creates the error with which it rejects
  * @param wait measures the time; by default a timer
  */
@@ -25,7 +25,7 @@ export async function withDeadline<T>(
   const controller = new AbortController()
   const settled = new AbortController()
   const deadline = Promise.withResolvers<never>()
-  wait(ms, settled.signal).then(
+  wait(Math.max(0, ms), settled.signal).then(
     () => {
       deadline.reject(expired())
       controller.abort()
