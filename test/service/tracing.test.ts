@@ -1,36 +1,14 @@
 import assert from 'node:assert/strict'
-import { describe, type TestContext, test } from 'node:test'
+import { describe, test } from 'node:test'
 import { sample } from '../../emulator/options.ts'
+import { joinedAttribute } from '../../src/telemetry/tracing/joined-requests.ts'
 import { callersTracesPerSecond, notExported } from '../../src/telemetry/tracing/tracing.ts'
-import { type BrokerOptions, graph, send, startWorld, type TestBroker } from '../support/broker.ts'
-import { startOtlpReceiver } from '../support/otlp-receiver.ts'
+import { send } from '../support/broker.ts'
+import { client, internal, server, tracingWorld } from './tracing-world.ts'
 
-const world = await startWorld()
-const { emulator, clock } = world
-const [internal, server, client] = [1, 2, 3] as const
+const { emulator, clock, authorization, traced, requestIn } = await tracingWorld()
 const traceId = '4bf92f3577b34da6a3ce929d0e0e4736'
 const spanId = '00f067aa0ba902b7'
-
-/** A broker that sends its spans to a receiver. */
-async function traced(t: TestContext, environment = {}, options: BrokerOptions = {}, status = 200) {
-  const receiver = await startOtlpReceiver(status)
-  t.after(receiver.close)
-  const endpoint = { OTEL_EXPORTER_OTLP_ENDPOINT: receiver.url, OTEL_METRICS_EXPORTER: 'none' }
-  const broker = await world.broker(t, { ...options, environment: { ...endpoint, ...environment } })
-  const finish = async () => {
-    await broker.service.close()
-    return receiver.spans
-  }
-  return { broker, receiver, finish }
-}
-
-const authorization = `Bearer ${await emulator.mintCallerToken()}`
-const requestIn = (broker: TestBroker, traceparent?: string, tenant = 'contoso') =>
-  send(`${broker.url}/tokens`, {
-    method: 'POST',
-    headers: { authorization, 'content-type': 'application/json', ...(traceparent !== undefined && { traceparent }) },
-    body: JSON.stringify({ tenant, scope: graph }),
-  })
 
 describe('spans, as an OTLP receiver gets them', () => {
   test('of a token that is not cached: the request, its exchange, and the requests to the identity endpoint and Entra', async t => {
@@ -68,6 +46,19 @@ describe('spans, as an OTLP receiver gets them', () => {
     const spans = await finish()
     assert.equal(spans.filter(({ kind }) => kind === server).length, 2)
     assert.equal(spans.filter(({ kind }) => kind === internal).length, 1)
+  })
+
+  test('of requests that wait for one token: one exchange, with a link to each request that joined it', async t => {
+    const { broker, finish } = await traced(t)
+    await Promise.all(Array.from({ length: 10 }, () => requestIn(broker)))
+    const exchanges = (await finish()).filter(({ kind }) => kind === internal)
+    assert.equal(exchanges.length, 1)
+    const collapsed = broker.events('token.issued').filter(line => line['cache'] === 'collapsed')
+    assert.deepEqual(
+      new Set(exchanges[0]?.links.map(link => link.traceId)),
+      new Set(collapsed.map(line => line['trace_id'])),
+    )
+    assert.equal(exchanges[0]?.attributes[joinedAttribute], collapsed.length)
   })
 
   test('of each attempt at Entra: further ones are counted, and one that failed is an error', async t => {
@@ -198,7 +189,7 @@ test('the receiver gets the headers of the configuration, and no log line has th
 })
 
 test('without an endpoint, nothing of a request is traced', async t => {
-  const broker = await world.broker(t)
+  const { broker } = await traced(t, { OTEL_EXPORTER_OTLP_ENDPOINT: '' })
   await requestIn(broker)
   assert.deepEqual(
     broker.events('token.issued').map(line => 'trace_id' in line),

@@ -1,7 +1,7 @@
 import { createServer, type IncomingHttpHeaders } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { metricOf, type ReceivedMetric } from './otlp-metrics.ts'
-import { attributesOf, bytes, fieldsOf } from './protobuf.ts'
+import { attributesOf, bytes, fieldsOf, type Value } from './protobuf.ts'
 
 export type { ReceivedMetric } from './otlp-metrics.ts'
 
@@ -17,6 +17,8 @@ export interface ReceivedSpan {
   readonly attributes: Readonly<Record<string, string | number>>
   /** 2 is an error. */
   readonly status: number
+  /** The trace and span ids of the spans to which it links. */
+  readonly links: readonly { readonly traceId: string; readonly spanId: string }[]
 }
 
 /** A receiver of OTLP over HTTP on loopback, which decodes protobuf (opentelemetry-proto, trace/v1 and metrics/v1). */
@@ -76,7 +78,7 @@ export async function startOtlpReceiver(first = 200): Promise<OtlpReceiver> {
 
 function spanOf(message: Buffer): ReceivedSpan {
   const fields = fieldsOf(message)
-  const [traceId, spanId, parentId] = [1, 2, 4].map(field => bytes(fields[field]?.[0]).toString('hex'))
+  const [traceId, spanId, parentId] = [1, 2, 4].map(field => idOf(fields[field]?.[0]))
   return {
     traceId: traceId ?? '',
     spanId: spanId ?? '',
@@ -85,5 +87,11 @@ function spanOf(message: Buffer): ReceivedSpan {
     kind: Number(fields[6]?.[0]),
     attributes: attributesOf(fields[9]),
     status: Number(fieldsOf(bytes(fields[15]?.[0]))[3]?.[0] ?? 0),
+    links: (fields[13] ?? []).map(link => {
+      const { 1: trace, 2: span } = fieldsOf(bytes(link))
+      return { traceId: idOf(trace?.[0]), spanId: idOf(span?.[0]) }
+    }),
   }
 }
+
+const idOf = (value: Value | undefined): string => bytes(value).toString('hex')

@@ -6,16 +6,32 @@ export interface ClientCall {
   readonly status?: () => number | undefined
 }
 
+/** Work that one request causes, and for which others wait too. */
+export interface SharedWork<T> {
+  /** Does the work as a part of the request that caused it, whichever request makes it start. */
+  readonly run: () => Promise<T>
+  /** Notes that the request under way waits for it too: the exchange within the work gets a link to that request. */
+  readonly joined: () => void
+}
+
 /** Spans below the one of the request under way. Without one, as in the background at the start, there are none. */
 export interface Spans {
   /** Runs what obtains a token while callers wait: an INTERNAL span, of which the requests to other servers are parts. */
   readonly exchange: <T>(work: () => Promise<T>) => Promise<T>
+  /** Prepares work that the request under way causes. The result is returned, and an error thrown, unchanged. */
+  readonly shared: <T>(work: () => Promise<T>) => SharedWork<T>
   /** Runs one request to another server: a CLIENT span. The result is returned, and an error thrown, unchanged. */
   readonly call: <T>(call: ClientCall, work: () => Promise<T>) => Promise<T>
 }
 
+const notTraced = (): void => undefined
+
 /** No spans: tracing is off. */
-export const noSpans: Spans = { exchange: work => work(), call: (_call, work) => work() }
+export const noSpans: Spans = {
+  exchange: work => work(),
+  shared: run => ({ run, joined: notTraced }),
+  call: (_call, work) => work(),
+}
 
 /** The span of one request that the broker serves. */
 export interface ServerSpan {

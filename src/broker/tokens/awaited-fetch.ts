@@ -6,7 +6,7 @@ import { lifetimeUnavailable, replaceOnceMs } from './cache-errors.ts'
 import type { CachedToken, Served } from './cached-token.ts'
 import { momentOf, remainingMs } from './freshness.ts'
 import type { SharedTokens } from './shared-tokens.ts'
-import type { SingleFlight } from './single-flight.ts'
+import type { SingleFlight } from './single-flight/single-flight.ts'
 import type { TokenStore } from './token-store.ts'
 
 /** What fetches need of the cache. */

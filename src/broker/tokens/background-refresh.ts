@@ -5,7 +5,7 @@ import type { Clock } from '../lib/clock.ts'
 import type { CachedToken } from './cached-token.ts'
 import { longestWaitMs, momentOf, refreshBackOffMs, usableMs, type Moment } from './freshness.ts'
 import type { SharedTokens } from './shared-tokens.ts'
-import type { SingleFlight } from './single-flight.ts'
+import type { SingleFlight } from './single-flight/single-flight.ts'
 import type { TokenStore } from './token-store.ts'
 
 /** What refreshes need of the cache. */

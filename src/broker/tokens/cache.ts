@@ -1,6 +1,7 @@
 import type { Grant } from '../authorization/authorize.ts'
 import type { Events, FetchFilter, PurgeReach, TokenSource } from '../events.ts'
 import type { Clock, Wait } from '../lib/clock.ts'
+import type { Spans } from '../lib/spans.ts'
 import { BackgroundRefresh } from './background-refresh.ts'
 import { AwaitedFetch } from './awaited-fetch.ts'
 import { expiredOnArrival, overloaded } from './cache-errors.ts'
@@ -14,7 +15,7 @@ import { createNegativeCache, type NegativeCache } from './negative-cache/negati
 import { matches } from './negative-cache/records.ts'
 import type { FetchedToken, SecondLevel } from './second-level.ts'
 import { SharedTokens } from './shared-tokens.ts'
-import { createSingleFlight, type SingleFlight } from './single-flight.ts'
+import { createSingleFlight, type SingleFlight } from './single-flight/single-flight.ts'
 import { TokenStore } from './token-store.ts'
 
 /** Tokens by application, tenant and scope. */
@@ -64,6 +65,8 @@ export interface CacheOptions {
   readonly timeoutMs: number
   /** Measures that time. Default: a timer. */
   readonly wait?: Wait
+  /** Notes which requests share a fetch. Default: nothing is traced. */
+  readonly spans?: Spans
   /** The largest number of fetches at once. Half of it while the second level is unavailable: others make the same ones. */
   readonly concurrency: number
   readonly events: Pick<Events, 'refreshed' | 'negativeCacheHit'>

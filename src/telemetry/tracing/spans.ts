@@ -1,4 +1,4 @@
-import type { AsyncLocalStorage } from 'node:async_hooks'
+import { AsyncLocalStorage } from 'node:async_hooks'
 import { METHODS } from 'node:http'
 import {
   ROOT_CONTEXT,
@@ -13,6 +13,7 @@ import {
 import type { ClientCall, ServerSpans, Spans } from '../../broker/lib/spans.ts'
 import { readTraceParent } from '../../broker/lib/trace-parent.ts'
 import { asBrokerError } from '../../errors.ts'
+import { JoinedRequests } from './joined-requests.ts'
 
 // Names and attributes of spans, by OpenTelemetry's semantic conventions for HTTP and databases. Paths and queries of
 // callers are left out: a caller could have put a credential there.
@@ -22,6 +23,8 @@ export interface Scope {
   readonly context: Context
   /** In an exchange: the number of requests sent so far, by method and URL. */
   readonly sent?: Map<string, number>
+  /** In work that requests share: those that wait for it besides the one that caused it. */
+  readonly joined?: JoinedRequests
 }
 
 const methods = new Set(METHODS)
@@ -72,7 +75,18 @@ export function spansBelow(tracer: Tracer, scopes: AsyncLocalStorage<Scope>): Sp
       if (scope === undefined) return work()
       const span = tracer.startSpan('exchange', { kind: SpanKind.INTERNAL }, scope.context)
       const inner = { context: trace.setSpan(ROOT_CONTEXT, span), sent: new Map<string, number>() }
-      return scopes.run(inner, () => inSpan(span, work))
+      return scopes.run(inner, () => inSpan(span, work, () => scope.joined?.linkFrom(span)))
+    },
+    shared: work => {
+      const scope = scopes.getStore()
+      if (scope === undefined || !isRecorded(scope)) {
+        return { run: AsyncLocalStorage.bind(work), joined: () => undefined }
+      }
+      const joined = new JoinedRequests()
+      return {
+        run: AsyncLocalStorage.bind(() => scopes.run({ context: scope.context, joined }, work)),
+        joined: () => joined.add(scopes.getStore()?.context),
+      }
     },
     call: (call, work) => {
       const scope = scopes.getStore()
@@ -88,6 +102,8 @@ export function spansBelow(tracer: Tracer, scopes: AsyncLocalStorage<Scope>): Sp
     },
   }
 }
+
+const isRecorded = ({ context }: Scope): boolean => trace.getSpan(context)?.isRecording() === true
 
 function countSent({ sent }: Scope, { attributes, status }: ClientCall, span: Span): void {
   if (sent === undefined || status === undefined) return

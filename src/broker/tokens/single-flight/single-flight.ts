@@ -1,17 +1,11 @@
-import { AsyncLocalStorage } from 'node:async_hooks'
-import { asBrokerError } from '../../errors.ts'
-import { noResponse } from './cache-errors.ts'
-import type { CachedToken } from './cached-token.ts'
-import type { Clock, Wait } from '../lib/clock.ts'
-import { withDeadline } from '../lib/deadline.ts'
-import type { NegativeCache } from './negative-cache/negative-cache.ts'
-import { matches } from './negative-cache/records.ts'
-import type { FetchFilter } from '../events.ts'
-import { momentOf, type Moment } from './freshness.ts'
-import type { Grant } from '../authorization/authorize.ts'
-import type { QueuedTask, FairQueue } from './fair-queue/fair-queue.ts'
-import type { Events } from '../events.ts'
-import { wantedToken, type FetchedToken, type FetchSource } from './second-level.ts'
+import { asBrokerError } from '../../../errors.ts'
+import { noResponse } from '../cache-errors.ts'
+import type { CachedToken } from '../cached-token.ts'
+import { withDeadline } from '../../lib/deadline.ts'
+import { matches } from '../negative-cache/records.ts'
+import type { Events, FetchFilter } from '../../events.ts'
+import type { Grant } from '../../authorization/authorize.ts'
+import { SharedFetch, type FetchOptions, type FetchPurpose } from './shared-fetch.ts'
 
 /** The fetches that are queued or under way: at most one per key, however many callers wait for it. */
 export interface SingleFlight {
@@ -56,23 +50,8 @@ export interface WaitOptions {
   readonly mayProbe: boolean
 }
 
-/** What fetches need: where tokens come from, where they are stored, and the limits. */
-export interface SingleFlightOptions {
-  readonly source: FetchSource
-  readonly clock: Clock
-  readonly queue: FairQueue
-  readonly negativeCache: NegativeCache
-  /** The longest time that a caller waits, in milliseconds. */
-  readonly timeoutMs: number
-  /** Measures that time. Default: a timer. */
-  readonly wait?: Wait | undefined
-  /**
-   * Stores a fetched token, and returns the token to serve. Throws if the fetched token cannot be served.
-   *
-   * @param requestedAt when the fetch started
-   * @param isCurrent whether it may be stored; false after a purge
-   */
-  readonly store: (grant: Grant, fetched: FetchedToken, requestedAt: Moment, isCurrent: boolean) => CachedToken
+/** What fetches need, and what is reported and charged. */
+export interface SingleFlightOptions extends FetchOptions {
   /** Called for each waiting caller that gets a failure from the negative cache. */
   readonly negativeCacheHit: Events['negativeCacheHit']
   /**
@@ -82,28 +61,7 @@ export interface SingleFlightOptions {
   readonly charge?: ((grant: Grant) => void) | undefined
 }
 
-/** A source must settle within `timeoutMs`. A fetch is abandoned so many milliseconds later if it has not. */
-const graceMs = 250
-
-interface SharedFetch {
-  readonly grant: Grant
-  readonly task: QueuedTask<CachedToken>
-  readonly longestBackOff: number | undefined
-  readonly newerThan: number | undefined
-  /** Whether it is made in spite of a cached failure. Callers do not join it, because it may hang. */
-  readonly isProbe: boolean
-  /** Whether its turn came after the negative cache had got a failure for it: then no request was sent. */
-  servedFromNegativeCache: boolean
-  /** Whether it was purged after it was queued. Its token is not stored then. */
-  isPurged: boolean
-  /** Where it is by its key, until it settles or is purged. */
-  readonly place: Map<string, SharedFetch>
-}
-
-interface JoinOptions {
-  readonly newerThan?: number | undefined
-  /** Absent: a caller waits. */
-  readonly longestBackOff?: number | undefined
+interface JoinOptions extends FetchPurpose {
   readonly mayProbe?: boolean
 }
 
@@ -149,8 +107,7 @@ class KeyedSingleFlight implements SingleFlight {
   purge = (filter: FetchFilter): void => {
     for (const shared of [...this.#fetches.values(), ...this.#probes.values()]) {
       if (!matches(shared.grant, filter)) continue
-      shared.isPurged = true
-      this.#remove(shared)
+      shared.purge()
     }
   }
 
@@ -167,11 +124,13 @@ class KeyedSingleFlight implements SingleFlight {
       }
       this.#options.charge?.(grant)
     }
-    const shared = known ?? this.#prepare(grant, options)
+    const shared = known ?? new SharedFetch(this.#options, grant, options, this.#fetches, false)
     try {
-      return { shared, leave: shared.task.join(grant.caller.id, isBackground) }
+      const leave = shared.task.join(grant.caller.id, isBackground)
+      known?.joined()
+      return { shared, leave }
     } catch (thrown) {
-      if (!known) this.#remove(shared)
+      if (!known) shared.remove()
       throw thrown
     }
   }
@@ -180,13 +139,13 @@ class KeyedSingleFlight implements SingleFlight {
   #probe(grant: Grant, newerThan: number | undefined): void {
     if (this.#fetches.has(grant.key) || this.#probes.has(grant.key)) return
     if (!this.#options.negativeCache.shouldProbe(grant, () => this.#isCharged(grant))) return
-    const shared = this.#prepare(grant, { newerThan }, true)
+    const shared = new SharedFetch(this.#options, grant, { newerThan }, this.#probes, true)
     // Its outcome is stored: as a token, or by the negative cache.
     shared.task.result.catch(() => undefined)
     try {
       shared.task.join(grant.caller.id, true)
     } catch {
-      this.#remove(shared)
+      shared.remove()
     }
   }
 
@@ -197,54 +156,5 @@ class KeyedSingleFlight implements SingleFlight {
     } catch {
       return false
     }
-  }
-
-  #prepare(grant: Grant, { newerThan, longestBackOff }: JoinOptions, isProbe = false): SharedFetch {
-    const shared: SharedFetch = {
-      grant,
-      newerThan,
-      longestBackOff,
-      isProbe,
-      servedFromNegativeCache: false,
-      isPurged: false,
-      place: isProbe ? this.#probes : this.#fetches,
-      task: this.#options.queue.task(
-        // It is a part of the request that causes it, whichever request makes it start.
-        AsyncLocalStorage.bind(() => this.#fetch(shared)),
-        () => this.#remove(shared),
-      ),
-    }
-    shared.place.set(grant.key, shared)
-    return shared
-  }
-
-  async #fetch(shared: SharedFetch): Promise<CachedToken> {
-    const { source, clock, negativeCache, timeoutMs, wait, store } = this.#options
-    const { grant, longestBackOff, isProbe } = shared
-    const target = wantedToken(longestBackOff === undefined && !isProbe, shared.newerThan)
-    const requestedAt = momentOf(clock)
-    let isShared = false
-    shared.servedFromNegativeCache = true
-    const fetch = async (): Promise<CachedToken> => {
-      shared.servedFromNegativeCache = false
-      const fetched = await withDeadline(
-        signal => source(grant, signal, target),
-        timeoutMs + graceMs,
-        () => noResponse(timeoutMs),
-        wait,
-      )
-      isShared = fetched.isShared === true
-      return store(grant, fetched, requestedAt, !shared.isPurged)
-    }
-    try {
-      return await negativeCache.run(grant, fetch, { longestBackOff, early: isProbe, isExchanged: () => !isShared })
-    } finally {
-      this.#remove(shared)
-    }
-  }
-
-  #remove(shared: SharedFetch): void {
-    const { place, grant } = shared
-    if (place.get(grant.key) === shared) place.delete(grant.key)
   }
 }
