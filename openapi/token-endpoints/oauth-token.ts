@@ -33,8 +33,9 @@ export const words: EndpointWords = {
         'Client credentials (RFC 6749 §4.4) with your own token as `client_assertion` or in `Authorization`, with an API key ' +
         'as `client_secret` or as the password of HTTP Basic, or with your client certificate; or token ' +
         'exchange (RFC 8693) with your token as `subject_token`. More than one credential is refused with ' +
-        '400. `tenant` and `application` are parameters of this broker. If the policy refuses the request, the ' +
-        'error is `unauthorized_client`; in a token exchange, `invalid_target`.',
+        '400. `tenant` and `application` are parameters of this broker. `resource` or `audience` may stand in place of ' +
+        '`scope` (RFC 8707); together they must name the same scope, and the error is `invalid_target` otherwise. ' +
+        'If the policy refuses the request, the error is `unauthorized_client`; in a token exchange, `invalid_target`.',
       guarded: true,
       security: inFormOrBeside,
       request: {
@@ -56,6 +57,17 @@ export const words: EndpointWords = {
               scope: graph,
               subject_token: tokenText,
               subject_token_type: 'urn:ietf:params:oauth:token-type:jwt',
+            },
+          },
+          token_exchange_resource: {
+            summary: 'Token exchange that names the resource',
+            value: {
+              grant_type: 'urn:ietf:params:oauth:grant-type:token-exchange',
+              tenant: 'contoso',
+              resource: 'https://graph.microsoft.com',
+              subject_token: tokenText,
+              subject_token_type: 'urn:ietf:params:oauth:token-type:access_token',
+              requested_token_type: 'urn:ietf:params:oauth:token-type:access_token',
             },
           },
         },

@@ -12,6 +12,7 @@ import { bearer } from './credential.ts'
 import { entraProtocol } from './entra-errors.ts'
 import { checkClientCredentials, formCredential } from './forms/client-credentials.ts'
 import { formBody, formOf } from './forms/form.ts'
+import { withoutUserScopes } from './forms/scope.ts'
 import { metadataHeaders, publicUrlOf } from './oauth.ts'
 import type { TokenEndpoint } from './token-endpoint.ts'
 import { expiresIn, refreshIn, tokenHeaders } from './token-response.ts'
@@ -44,7 +45,7 @@ export const entraEndpoint: TokenEndpoint = {
   protocol: entraProtocol,
   credential: bearer,
   bodyCredential: request => formCredential(request, 'client_assertion'),
-  readRequest: request => readEntraForm(request, () => resourceScope(formOf(request).get('scope'))),
+  readRequest: request => readEntraForm(request, () => withoutUserScopes(formOf(request).get('scope'))),
   writeToken: (reply, issued) =>
     reply.headers(tokenHeaders(issued.served, issued.served.how)).send(JSON.stringify(tokenBody(issued))),
 }
@@ -65,16 +66,6 @@ export function readEntraForm(request: FastifyRequest, readScope: () => string |
   const { tenant } = membersOf(request.params)
   return checkRequest({ tenant, scope: readScope(), application: application.toLowerCase() }, application)
 }
-
-/** Scopes of OpenID Connect, which MSAL for Go and for Java add to every request. They have no meaning without a user. */
-const userScopes = new Set(['openid', 'profile', 'offline_access'])
-
-/** A scope (RFC 6749 §3.3) without the scopes of users. */
-const resourceScope = (text: string | undefined): string | undefined =>
-  text
-    ?.split(' ')
-    .filter(each => !userScopes.has(each))
-    .join(' ')
 
 /**
  * Azure SDKs add `claims` to every request: that they support continuous access evaluation (`xms_cc`), and claims of an

@@ -7,6 +7,7 @@ import type { TokenRequest } from '../../broker/policy/model.ts'
 import { BrokerError } from '../../errors.ts'
 import { clientId, optionalText, tenantPath } from '../schemas/parameters.ts'
 import type { CredentialOf } from './credential.ts'
+import { scopeOfResource } from './forms/scope.ts'
 import { identityProtocol } from './identity-errors.ts'
 import { twoCredentials, type TokenEndpoint } from './token-endpoint.ts'
 import { expiresIn, expiresOn, tokenHeaders } from './token-response.ts'
@@ -141,8 +142,10 @@ function readQuery(request: FastifyRequest, tenant = membersOf(request.params)['
   if (application !== undefined && (typeof application !== 'string' || !isGuid(application))) {
     throw new BrokerError('invalid_request', 'client_id must be the client id of an application, which is a GUID.')
   }
-  const scope = resource.endsWith('/.default') ? resource : `${resource}/.default`
-  return checkRequest({ tenant, scope, application: application?.toLowerCase() }, application)
+  return checkRequest(
+    { tenant, scope: scopeOfResource(resource), application: application?.toLowerCase() },
+    application,
+  )
 }
 
 /**

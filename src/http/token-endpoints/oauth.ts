@@ -11,6 +11,7 @@ import type { FailedRequest, Protocol } from '../server/problems.ts'
 import { bearer } from './credential.ts'
 import { checkClientCredentials, clientIdOf, formCredential } from './forms/client-credentials.ts'
 import { type Form, formBody, formOf } from './forms/form.ts'
+import { namesTarget, scopeOf } from './forms/scope.ts'
 import { oauthProblem, oauthRow, oauthRowOf, type OAuthRow } from './oauth-errors.ts'
 import type { TokenEndpoint } from './token-endpoint.ts'
 import { expiresIn, tokenHeaders } from './token-response.ts'
@@ -29,7 +30,11 @@ const formSchema = Type.Object(
       description: '`client_credentials`, or `urn:ietf:params:oauth:grant-type:token-exchange` (RFC 8693).',
     }),
     tenant,
-    scope,
+    scope: Type.Optional(scope),
+    resource: optionalText(
+      'The resource, or its scope, in place of `scope`: `/.default` is added where it is missing.',
+    ),
+    audience: optionalText('As `resource`.'),
     application: optionalText(
       'The name of an application in the policy, or its client id in lower case; "default" if absent.',
     ),
@@ -56,8 +61,8 @@ const oauthProtocol: Protocol = {
 /**
  * `POST /oauth2/token`, for OAuth libraries. Client credentials (RFC 6749 §4.4) with the caller's own token as
  * `client_assertion` or in `Authorization`, an API key as the client secret, or a client certificate; and token exchange
- * (RFC 8693) with the caller's token as `subject_token`. `tenant` and `application` are parameters of this broker.
- * `client_id` and unknown parameters are ignored.
+ * (RFC 8693) with the caller's token as `subject_token`. `tenant` and `application` are parameters of this broker;
+ * `resource` or `audience` may stand in place of `scope`. `client_id` and unknown parameters are ignored.
  */
 export const oauthEndpoint: TokenEndpoint = {
   name: 'oauth_token',
@@ -94,12 +99,11 @@ function credentialOf(request: FastifyRequest): Credential | undefined {
 
 function readForm(request: FastifyRequest): TokenRequest {
   const form = formOf(request)
+  const named = scopeOf(form)
   form.refuseRepeated()
   if (isExchange(form)) checkExchange(request)
   else checkClientCredentials(request)
-  refuse(form, 'resource', 'name the resource in scope, as <resource>/.default')
-  refuse(form, 'audience', 'name the resource in scope, as <resource>/.default')
-  return checkRequest({ tenant: form.get('tenant'), scope: form.get('scope'), application: form.get('application') })
+  return checkRequest({ tenant: form.get('tenant'), scope: named, application: form.get('application') })
 }
 
 function checkExchange(request: FastifyRequest): void {
@@ -132,10 +136,15 @@ const tokenBody = ({ grant, served }: Issued, exchanged: boolean) => ({
   scope: grant.scope,
 })
 
-/** In a token exchange the credential is the subject, and the policy refuses the target (RFC 8693 §2.2.2). */
+/**
+ * A scope that `resource` or `audience` names is a target (RFC 8707 §2). In a token exchange the credential is the subject,
+ * and the policy refuses the target (RFC 8693 §2.2.2).
+ */
 function rowFor(error: BrokerError, request: FailedRequest): OAuthRow {
   const usual = oauthRow(error)
-  if (!isExchange(formOf(request))) return usual
+  const form = formOf(request)
+  if (error.code === 'invalid_scope' && namesTarget(form)) return { status: 400, error: 'invalid_target' }
+  if (!isExchange(form)) return usual
   if (error.code === 'not_permitted') return { status: 400, error: 'invalid_target' }
   const bySubject = usual.status === 401 && request.headers.authorization === undefined
   return bySubject ? { status: 400, error: 'invalid_request' } : usual

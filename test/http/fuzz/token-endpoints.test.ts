@@ -30,6 +30,11 @@ function encodeWhole(value: string): string {
   return encodeURIComponent(value.toWellFormed())
 }
 
+const target = fc.oneof(
+  { weight: 3, arbitrary: fc.constantFrom('https://graph.microsoft.com', graph) },
+  { weight: 1, arbitrary: text },
+)
+
 const fieldValues = {
   grant_type: fc.oneof(
     { weight: 3, arbitrary: fc.constant('client_credentials') },
@@ -38,6 +43,8 @@ const fieldValues = {
   ),
   tenant,
   scope,
+  resource: target,
+  audience: target,
   client_id: clientId,
   application: fc.oneof(fc.constant('default'), clientId, text),
   client_assertion: presented,
@@ -118,8 +125,8 @@ const post = (path: fc.Arbitrary<string>, usual: readonly Field[]) =>
 /** The fields of a good request with a client assertion, by an endpoint's schema. */
 function usualFields({ schema }: RequestBody): readonly Field[] {
   const { required = [], properties = {} } = schema as { required?: readonly string[]; properties?: object }
-  const more = ['client_assertion', 'client_assertion_type', 'claims'].filter(name => name in properties)
-  return [...required, ...more].filter(name => name in fieldValues) as Field[]
+  const more = ['scope', 'client_assertion', 'client_assertion_type', 'claims'].filter(name => name in properties)
+  return [...new Set([...required, ...more])].filter(name => name in fieldValues) as Field[]
 }
 const forms = tokenEndpoints().flatMap(({ path, body }) =>
   body?.mediaType === 'application/x-www-form-urlencoded'

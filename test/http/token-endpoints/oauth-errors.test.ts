@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { after, describe, test } from 'node:test'
 import { type Reply, graph, send, startWorld } from '../../support/broker.ts'
-import { encode, jwtBearer, tokenEndpointsOf } from '../../support/token-endpoints.ts'
+import { encode, jwtBearer, jwtType, tokenEndpointsOf } from '../../support/token-endpoints.ts'
 
 const world = await startWorld()
 const { emulator } = world
@@ -87,18 +87,6 @@ const rows: readonly Row[] = [
   ['no tenant', () => oauth({ tenant: undefined }), 400, 'invalid_request'],
   ['no scope', () => oauth({ scope: undefined }), 400, 'invalid_request'],
   ['two scopes', () => oauth({ scope: `${graph} ${arm}` }), 400, 'invalid_scope'],
-  [
-    'a resource (RFC 8707), which scope names here',
-    () => oauth({ resource: 'https://graph.microsoft.com' }),
-    400,
-    'invalid_request',
-  ],
-  [
-    'an audience, which scope names here',
-    () => exchange({ audience: 'https://graph.microsoft.com' }),
-    400,
-    'invalid_request',
-  ],
   ['what no rule grants', () => oauth({ scope: arm }), 400, 'unauthorized_client'],
   ['a tenant without consent', () => oauth({ tenant: 'tailspin' }), 400, 'unauthorized_client'],
   ['no subject token', () => exchange({ subject_token: undefined }), 400, 'invalid_request'],
@@ -112,11 +100,28 @@ const rows: readonly Row[] = [
     400,
     'invalid_request',
   ],
-  ['an actor: delegation is not supported', () => exchange({ actor_token: token }), 400, 'invalid_request'],
+  [
+    'an actor (RFC 8693 §2.2.2): delegation is not supported',
+    () => exchange({ actor_token: token, actor_token_type: jwtType }),
+    400,
+    'invalid_request',
+  ],
   ['the type of an actor', () => exchange({ actor_token_type: 'x' }), 400, 'invalid_request'],
   [
     'a refresh token is requested',
     () => exchange({ requested_token_type: 'urn:ietf:params:oauth:token-type:refresh_token' }),
+    400,
+    'invalid_request',
+  ],
+  [
+    'an ID token is requested',
+    () => exchange({ requested_token_type: 'urn:ietf:params:oauth:token-type:id_token' }),
+    400,
+    'invalid_request',
+  ],
+  [
+    'a JWT is requested: only the resource knows whether the token is one',
+    () => exchange({ requested_token_type: jwtType }),
     400,
     'invalid_request',
   ],
