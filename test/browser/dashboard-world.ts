@@ -19,6 +19,14 @@ export async function signIn(page: Page, credential: string): Promise<void> {
 /** The sentence at the top. */
 export const verdictOf = (page: Page) => page.locator('#verdict')
 
+/** Moves the clock on, round by round, until a chart has a line: it has two points, and each is of two measurements. */
+export async function untilMeasured({ clock }: World, page: Page): Promise<void> {
+  while ((await page.locator('#rates-charts polyline').count()) === 0) {
+    clock.advance(5)
+    await page.waitForResponse(/\/cache$/)
+  }
+}
+
 /** Opens the dashboard, signs in, and waits for the verdict. */
 export function look(
   { emulator }: World,

@@ -4,7 +4,7 @@ import { sample } from '../../emulator/options.ts'
 import { graph, observers, sampleCaller, startWorld } from '../support/broker.ts'
 import { findingsOf, overflowOf } from './accessibility.ts'
 import { startChromium, withBrowser } from './chromium.ts'
-import { look, onCall, verdictOf } from './dashboard-world.ts'
+import { look, onCall, untilMeasured, verdictOf } from './dashboard-world.ts'
 
 /** What a person sees on `/dashboard`. `test/web/` has the sentences of other problems. */
 describe('the dashboard in a real browser', withBrowser, async () => {
@@ -43,7 +43,10 @@ describe('the dashboard in a real browser', withBrowser, async () => {
       await verdictOf(page).getByText('Tenant tailspin gets no new tokens').waitFor()
       const row = page.locator('#failures').getByRole('row', { name: /tailspin/ })
       assert.match(await row.innerText(), new RegExp(sample.tailspin))
-      const link = row.getByRole('link')
+      // The remedy is at the top, and nowhere else.
+      await row.getByText('see above, under “What to do”').waitFor()
+      const link = page.getByRole('link', { name: /adminconsent/ })
+      assert.equal(await link.count(), 1)
       assert.match(String(await link.getAttribute('href')), /\/adminconsent\?client_id=/)
       assert.equal(await link.getAttribute('rel'), 'noopener noreferrer')
       await page
@@ -127,9 +130,7 @@ describe('the dashboard in a real browser', withBrowser, async () => {
           browser,
           broker.url,
           async visited => {
-            // A line has two ends, by the broker's clock.
-            clock.advance(5)
-            await visited.page.locator('#rates-charts polyline').first().waitFor({ state: 'attached' })
+            await untilMeasured(world, visited.page)
             await visited.page.getByText('As numbers').click()
             assert.deepEqual(await findingsOf(visited), [])
             assert.equal(await overflowOf(visited), 0)

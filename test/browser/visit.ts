@@ -26,7 +26,7 @@ export interface Visit {
 }
 
 /** Longer than anything takes on a busy machine; shorter than the deadline of a test. */
-const deadlineMs = 30_000
+const deadlineMs = 60_000
 
 /**
  * Opens a page in a browser profile of its own, and does `use` there. Then rejects if there was a violation of the

@@ -7,9 +7,10 @@ import {
   duration,
   figure,
   latency,
+  limitText,
   listed,
   plural,
-  sinceText,
+  whenText,
 } from '../../web/model/format.js'
 
 const now = Date.parse('2026-11-28T03:12:45.678Z')
@@ -64,7 +65,36 @@ describe('a moment', () => {
   test('of another day has its date', () => assert.equal(clockTime('2026-11-27T23:59:59Z', now), '2026-11-27 23:59'))
   test('in milliseconds', () => assert.equal(clockTime(now, now), '03:12:45'))
   test('that is none is a dash', () => assert.equal(clockTime('soon', now), '–'))
-  test('has its age', () => assert.equal(sinceText('2026-11-28T03:00:00Z', now), 'since 03:00:00 (12 min)'))
+})
+
+describe('when something is so', () => {
+  const rows: readonly (readonly [finding: Parameters<typeof whenText>[0], text: string, why: string])[] = [
+    [{}, 'as of now', 'nothing is known'],
+    [{ since: '2026-11-28T03:12:00Z' }, 'since 03:12:00 UTC (less than a minute)', 'seconds would change each round'],
+    [{ since: '2026-11-28T03:00:00Z' }, 'since 03:00:00 UTC (12 min)', 'minutes'],
+    [{ since: '2026-11-28T03:11:40Z' }, 'since 03:11:40 UTC (1 min)', 'one of them'],
+    [{ since: '2026-11-28T01:30:00Z' }, 'since 01:30:00 UTC (1 h)', 'hours'],
+    [{ since: '2026-11-26T03:00:00Z' }, 'since 2026-11-26 03:00 UTC (2 days)', 'another day'],
+    [{ from: '2026-11-28T04:00:00Z' }, 'from 04:00:00 UTC (in 47 min)', 'in the future'],
+    [
+      { from: '2026-11-28T04:00:00Z', since: '2026-11-28T03:00:00Z' },
+      'from 04:00:00 UTC (in 47 min)',
+      'the effect counts',
+    ],
+  ]
+  for (const [finding, text, why] of rows) test(`${text}: ${why}`, () => assert.equal(whenText(finding, now), text))
+})
+
+describe('a limit', () => {
+  const rows: readonly (readonly [reason: string, count: number, seconds: number, text: string])[] = [
+    ['requests', 60, 60, '60 requests per minute'],
+    ['requests', 1, 1, '1 request per second'],
+    ['exchanges', 1000, 3600, '1,000 new tokens per hour'],
+    ['tenant', 1, 86_400, '1 new token per day'],
+    ['tenant', 5, 90, '5 new tokens per 90 s'],
+  ]
+  for (const [reason, number, seconds, text] of rows)
+    test(text, () => assert.equal(limitText(reason, { count: number, seconds }), text))
 })
 
 describe('a list', () => {

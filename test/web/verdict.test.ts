@@ -3,8 +3,9 @@ import { after, describe, test } from 'node:test'
 import { exchangeReasons } from '../../src/reasons/exchanges.ts'
 import { startWorld } from '../support/broker.ts'
 import { remedyOf } from '../../web/model/remedies.js'
-import type { Decision, Failure, Snapshot, Upstream } from '../../web/model/responses.js'
+import type { Failure, Snapshot, Upstream } from '../../web/model/responses.js'
 import { findings, verdict } from '../../web/model/verdict.js'
+import { decisionAt } from './decisions.ts'
 import { readBoard } from './read-board.ts'
 
 const world = await startWorld()
@@ -39,31 +40,6 @@ const failure = (nth: number, changes: Partial<Failure> = {}): Failure => ({
   count: 1,
   ...changes,
 })
-const decision = (changes: Partial<Decision> = {}): Decision => ({
-  time: iso(10),
-  outcome: 'denied',
-  code: 'not_permitted',
-  reason: 'no_rule',
-  caller: { kind: 'apiKey', key: 'erp' },
-  rule: null,
-  permission: null,
-  tenant: null,
-  tenant_name: null,
-  scope: null,
-  application: null,
-  endpoint: 'tokens',
-  address: '10.0.0.1',
-  request_id: 'r',
-  trace_id: null,
-  policy: 'p',
-  codes: [],
-  limit: null,
-  remedy: null,
-  ...changes,
-})
-const limited = (caller: Readonly<Record<string, string>>, time = iso(10)) =>
-  decision({ time, outcome: 'failed', code: 'rate_limited', reason: 'requests', caller, rule: 'billing' })
-
 const sentenceOf = (snapshot: Snapshot) => verdict(findings(snapshot)).sentence
 const idsOf = (snapshot: Snapshot) => findings(snapshot).map(({ id }) => id)
 
@@ -74,8 +50,8 @@ describe('the clock', () => {
     [-4, 'ok', 'the same, behind'],
     [5, 'attention', 'it drifts'],
     [-119, 'attention', 'callers are tolerated'],
-    [120, 'failing', 'tokens are refused'],
-    [-120, 'failing', 'tokens are refused'],
+    [120, 'attention', 'nothing was refused yet'],
+    [-900, 'attention', 'nothing was refused yet'],
   ]
   for (const [clock_offset_seconds, level, why] of rows)
     test(`${clock_offset_seconds} s ahead is ${level}: ${why}`, () => {
@@ -87,7 +63,33 @@ describe('the clock', () => {
       ...withUpstream('authority', { clock_offset_seconds: 900 }),
       failures: [failure(1, { level: 'application', reason: 'assertion' })],
     }
-    assert.match(sentenceOf(both), /^The broker's clock is 15 min ahead of that of Entra.* – and 1 other problem\.$/)
+    assert.match(
+      sentenceOf(both),
+      /^The broker's clock is 15 min ahead of that of Entra, which probably causes the failures below – and 1 other problem\.$/,
+    )
+    assert.equal(findings(both)[0]?.level, 'failing')
+  })
+
+  test('is failing too if a token of the identity is refused as expired', () => {
+    const last_error = {
+      code: 'identity_unavailable',
+      reason: 'expired',
+      detail: '',
+      upstream_codes: [],
+      presented: null,
+      at: iso(1),
+    } as const
+    const down = withUpstream('identity', { status: 'failing', last_error })
+    const upstreams = down.health.upstreams.map(each =>
+      each.kind === 'authority' ? { ...each, clock_offset_seconds: 300 } : each,
+    )
+    const [clock] = findings({ ...down, health: { ...down.health, upstreams } })
+    assert.deepEqual([clock?.id, clock?.level], ['clock', 'failing'])
+  })
+
+  test('with a failure that it does not cause is no more than attention', () => {
+    const both = { ...withUpstream('authority', { clock_offset_seconds: 900 }), failures: [failure(1)] }
+    assert.equal(findings(both).find(({ id }) => id === 'clock')?.level, 'attention')
   })
 })
 
@@ -166,29 +168,6 @@ describe('tenants', () => {
   })
 })
 
-describe('limits and denials', () => {
-  test('several callers are one finding', () => {
-    const decisions = [limited({ kind: 'apiKey', key: 'erp' }), limited({ kind: 'apiKey', key: 'crm' })]
-    assert.match(sentenceOf({ ...well, decisions }), /^2 callers \(API key erp and API key crm\) are limited/)
-  })
-
-  test('only the last five minutes count', () => {
-    assert.deepEqual(idsOf({ ...well, decisions: [limited({ kind: 'secret' }, iso(301))] }), [])
-    assert.deepEqual(idsOf({ ...well, decisions: [limited({ kind: 'secret' }, iso(299))] }), ['limited requests'])
-  })
-
-  test('denials are a notice: all is well', () => {
-    const found = findings({ ...well, decisions: [decision()] })
-    assert.equal(verdict(found).word, 'All well')
-    assert.equal(found[0]?.sentence, 'The caller API key erp was denied by the policy in the last 5 minutes')
-  })
-
-  test('a full queue is failing', () => {
-    const decisions = [decision({ outcome: 'failed', code: 'overloaded', reason: 'queue' })]
-    assert.equal(verdict(findings({ ...well, decisions })).level, 'failing')
-  })
-})
-
 test('all is never well while a check of /health is failing, whatever else is known', () => {
   for (const kind of ['identity', 'authority', 'issuer'] as const)
     for (const reason of ['federation', 'assertion', 'network', 'keys', 'internal_error'] as const) {
@@ -222,7 +201,7 @@ test('what is failing comes before what needs attention, and that before what is
   const all = {
     ...withUpstream('authority', { average_seconds: 3 }),
     failures: [failure(1)],
-    decisions: [decision()],
+    decisions: [decisionAt(well.now)],
   }
   assert.deepEqual(idsOf(all), ['tenants consent', 'slow', 'denied'])
   assert.match(sentenceOf(all), / – and 1 other problem\.$/)

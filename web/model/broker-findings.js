@@ -1,9 +1,16 @@
 /**
  * What is wrong with the broker itself: its policy, the ends of keys and certificates, its readiness. Without the DOM.
- * @import { Finding } from './finding.ts'
+ * @import { Facts, Finding } from './finding.ts'
  * @import { Snapshot } from './responses.ts'
  */
 import { clockTime, duration, plural } from './format.js'
+
+/**
+ * The file that a person corrects, if it is known.
+ * @param {string | null} path
+ * @returns {Facts | undefined}
+ */
+const fileFacts = path => (path === null ? undefined : { title: 'The file', values: [['Path', path]] })
 
 /**
  * The policy file.
@@ -20,12 +27,16 @@ export function policyFindings({ health: { policy }, now }) {
     {
       id: 'policy',
       level: 'attention',
-      sentence: `The new policy file is invalid, so the policy of ${clockTime(policy.loaded_at, now)} stays active, and a restarted replica would not start`,
+      component: 'policy',
+      word: 'new file refused',
+      sentence: `The new policy file is invalid, so the policy of ${clockTime(policy.loaded_at, now)} UTC stays active, and a restarted replica would not start`,
+      affected: 'no request yet, but every replica that starts',
       actions: [
         'Correct the file, or put the previous one back. `token-broker policy check` shows every error.',
         ...shown,
         ...more,
       ],
+      facts: fileFacts(policy.file),
       since: policy.since,
     },
   ]
@@ -42,7 +53,10 @@ export function readinessFindings({ health }) {
       {
         id: 'draining',
         level: 'notice',
+        component: 'replica',
+        word: 'draining',
         sentence: 'This replica is draining: it stops soon, and gets no new requests',
+        affected: 'this replica only',
         actions: ['Nothing, if a restart or a deployment is intended.'],
       },
     ]
@@ -51,7 +65,10 @@ export function readinessFindings({ health }) {
     {
       id: 'ready',
       level: 'failing',
+      component: 'replica',
+      word: 'not ready',
       sentence: 'This replica is not ready, so it gets no requests',
+      affected: 'this replica only',
       actions: [
         'It needs a token of its identity and the keys of one issuer. The way of a token, below, shows which is missing.',
       ],
@@ -72,22 +89,41 @@ const kinds = /** @type {Partial<Record<string, string>>} */ ({
  * @returns {Finding[]}
  */
 export const endFindings = ({ health, now }) =>
-  health.ends
-    .filter(({ state }) => state !== 'valid')
-    .map(({ kind, name, ends_at, state }) => {
-      const what = `The ${kinds[kind] ?? kind} ${name}`
-      const seconds = (Date.parse(ends_at) - now) / 1000
-      const isOver = state === 'ended'
-      return {
-        id: `end ${kind} ${name} ${ends_at}`,
-        level: isOver && kind !== 'api_key' ? 'failing' : 'attention',
-        sentence: isOver
-          ? `${what} ended at ${clockTime(ends_at, now)} UTC, and is refused`
-          : `${what} ends in ${duration(seconds)} (${clockTime(ends_at, now)} UTC)`,
-        actions: [
-          kind === 'api_key'
-            ? 'Make another with `token-broker key`, set it as `next` in the policy, and give it to the caller.'
-            : 'Replace the file. The broker reads it again by itself, without a restart.',
-        ],
-      }
-    })
+  health.ends.filter(({ state }) => state !== 'valid').map(end => endFinding(end, health.policy.file, now))
+
+/**
+ * @param {Snapshot['health']['ends'][number]} end
+ * @param {string | null} policyFile
+ * @param {number} now
+ * @returns {Finding}
+ */
+function endFinding({ kind, name, file, ends_at, state }, policyFile, now) {
+  const isKey = kind === 'api_key'
+  const isOver = state === 'ended'
+  const what = `The ${kinds[kind] ?? kind} ${name}`
+  const seconds = (Date.parse(ends_at) - now) / 1000
+  return {
+    id: `end ${kind} ${name} ${ends_at}`,
+    level: isOver && !isKey ? 'failing' : 'attention',
+    component: isKey ? 'policy' : 'replica',
+    word: `${isKey ? 'API key' : 'certificate'} ${isOver ? 'ended' : 'ends soon'}`,
+    sentence: isOver
+      ? `${what} ended at ${clockTime(ends_at, now)} UTC, and is refused`
+      : `${what} ends in ${duration(seconds)} (${clockTime(ends_at, now)} UTC)`,
+    affected: endsFor[kind],
+    actions: [
+      isKey
+        ? 'Make another with `token-broker key`, set it as `next` in the policy, and give it to the caller.'
+        : 'Replace the file. The broker reads it again by itself, without a restart.',
+    ],
+    facts: fileFacts(isKey ? policyFile : file),
+    ...(isOver ? { since: ends_at } : { from: ends_at }),
+  }
+}
+
+/** Who notices that something has ended. */
+const endsFor = {
+  api_key: 'callers with this API key',
+  tls: 'every caller that connects with TLS',
+  client_ca: 'callers with a client certificate of this CA',
+}

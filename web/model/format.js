@@ -66,12 +66,33 @@ export function clockTime(moment, now) {
 }
 
 /**
- * Since when something is so: `since 03:12:45 (4 min)`.
- * @param {string} moment
+ * Since when, or from when on, something is so; `as of now` if it is so and its beginning is unknown.
+ * @param {{ since?: string | undefined, from?: string | undefined }} finding
  * @param {number} now
  */
-export const sinceText = (moment, now) =>
-  `since ${clockTime(moment, now)} (${duration((now - Date.parse(moment)) / 1000)})`
+export function whenText({ since, from }, now) {
+  if (from !== undefined) return `from ${clockTime(from, now)} UTC (in ${duration((Date.parse(from) - now) / 1000)})`
+  if (since === undefined) return 'as of now'
+  // In minutes, so that it does not change with each round.
+  const minutes = Math.floor((now - Date.parse(since)) / 60_000)
+  const age = minutes < 1 ? 'less than a minute' : minutes < 90 ? `${minutes} min` : duration(minutes * 60)
+  return `since ${clockTime(since, now)} UTC (${age})`
+}
+
+const periods = /** @type {Partial<Record<number, string>>} */ ({
+  1: 'second',
+  60: 'minute',
+  3600: 'hour',
+  86_400: 'day',
+})
+
+/**
+ * A limit of the policy: `60 requests per minute`, `10 new tokens per 90 s`.
+ * @param {string} reason `requests`, `exchanges` or `tenant`
+ * @param {{ count: number, seconds: number }} limit
+ */
+export const limitText = (reason, { count: number, seconds }) =>
+  `${plural(number, reason === 'requests' ? 'request' : 'new token')} per ${periods[seconds] ?? `${seconds} s`}`
 
 /**
  * A name with the id it stands for, or the id alone.

@@ -59,6 +59,8 @@ const byReason = {
   requests:
     'That caller must keep its tokens for `refresh_in` seconds. Raise `requestLimit` of its rule only if the load is intended.',
   exchanges: 'That caller requests many different tokens. Raise `exchangeLimit` of its rule only if that is intended.',
+  tenant:
+    'The callers of that tenant must keep their tokens for `refresh_in` seconds. Raise `tenantLimit` of the policy only if the load is intended.',
   bad_credentials:
     'Look for `caller.refused` with this address in the audit log: it sends many credentials with invalid signatures.',
   queue:

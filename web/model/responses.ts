@@ -40,6 +40,8 @@ export interface Snapshot {
   /** Whether there are more failures than these. */
   readonly hasMoreFailures: boolean
   readonly decisions: readonly Decision[]
+  /** Whether there are older decisions than these. */
+  readonly hasMoreDecisions: boolean
 }
 
 /** `DELETE /tokens` */

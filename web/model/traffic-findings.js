@@ -3,11 +3,13 @@
  * @import { Finding } from './finding.ts'
  * @import { Decision, Failure, Snapshot } from './responses.ts'
  */
-import { callerText, listed, named, plural } from './format.js'
+import { callerText, count, limitText, listed, named, plural } from './format.js'
 import { remedyOf } from './remedies.js'
 
 /** A decision counts as current for so many milliseconds. */
 const recentMs = 5 * 60_000
+/** Over so many milliseconds the rate of refused requests is counted. */
+const rateMs = 60_000
 
 const causes = /** @type {Partial<Record<string, string>>} */ ({
   consent: 'admin consent is missing or was revoked',
@@ -45,26 +47,30 @@ export function tenantFindings({ failures, hasMoreFailures, health }) {
  */
 function tenantFinding(reason, same, hasMore) {
   const tenants = [...new Set(same.map(({ tenant, tenant_name }) => named(tenant_name, tenant)))]
-  const who =
-    tenants.length === 1
-      ? `Tenant ${tenants[0]} gets`
-      : `${hasMore ? 'At least ' : ''}${plural(tenants.length, 'tenant')} get`
-  const which = tenants.length === 1 ? '' : ` (${listed(tenants)})`
+  const isOne = tenants.length === 1
+  const number = `${hasMore ? 'At least ' : ''}${plural(tenants.length, 'tenant')}`
+  const which = isOne ? '' : ` (${listed(tenants)})`
   const codes = [...new Set(same.flatMap(each => each.codes))]
-  const number = codes.length === 1 ? ` (AADSTS${codes[0]})` : ''
+  const code = codes.length === 1 ? ` (AADSTS${codes[0]})` : ''
   const remedies = [...new Set(same.map(({ remedy }) => remedy ?? remedyOf(reason)))]
   const more = remedies.length > 3 ? ['The table of failures, below, has the others.'] : []
+  const scopes = [...new Set(same.map(({ scope }) => scope))]
+  const [scope = null] = scopes.length === 1 ? scopes : []
+  const what = scope === null ? 'requests for new tokens' : `requests for new tokens for ${scope}`
   return {
     id: `tenants ${reason}`,
     level: 'failing',
-    sentence: `${who} no new tokens${which}: ${causes[reason] ?? reason}${number}`,
+    component: 'tenants',
+    word: `${count(tenants.length)} failing`,
+    sentence: `${isOne ? `Tenant ${tenants[0]} gets` : `${number} get`} no new tokens${which}: ${causes[reason] ?? reason}${code}`,
+    affected: `${what} of ${isOne ? `tenant ${tenants[0]}` : listed(tenants)}`,
     actions: [...remedies.slice(0, 3), ...more],
     since: same.map(({ since }) => since).toSorted()[0],
   }
 }
 
 /**
- * Callers at their limit, and a queue that is full.
+ * Callers and tenants at their limit, and a queue that is full.
  * @param {Snapshot} snapshot
  * @returns {Finding[]}
  */
@@ -74,23 +80,59 @@ export function limitFindings(snapshot) {
   return [
     ...(overloaded.length > 0
       ? [
-          finding(
-            'overloaded',
-            'failing',
-            `${callers(overloaded)} refused because the broker is overloaded`,
-            overloaded,
-          ),
+          {
+            ...ofDecisions(overloaded),
+            id: 'overloaded',
+            level: /** @type {const} */ ('failing'),
+            component: /** @type {const} */ ('replica'),
+            word: 'overloaded',
+            sentence: `${callers(overloaded)} refused because the broker is overloaded`,
+          },
         ]
       : []),
-    ...[...Map.groupBy(limited, ({ reason }) => reason)].map(([reason, same]) =>
-      finding(`limited ${reason}`, 'attention', `${callers(same)} limited: ${limits[reason] ?? reason}`, same),
-    ),
+    ...[...Map.groupBy(limited, ({ reason }) => reason)].map(([reason, same]) => limitFinding(reason, same, snapshot)),
   ]
 }
 
-const limits = /** @type {Partial<Record<string, string>>} */ ({
+/**
+ * @param {Decision['reason']} reason
+ * @param {readonly Decision[]} same at least one
+ * @param {Snapshot} snapshot
+ * @returns {Finding}
+ */
+function limitFinding(reason, same, { now, hasMoreDecisions }) {
+  const isTenant = reason === 'tenant'
+  const tenants = [...new Set(same.map(({ tenant, tenant_name }) => named(tenant_name, tenant)))]
+  const names = [...new Set(same.map(({ caller }) => callerText(caller)))]
+  const who = isTenant ? tenantsOf(tenants) : callers(same)
+  const limits = [...new Set(same.map(({ limit }) => limit && limitText(reason, limit)))]
+  const to = limits.length === 1 && limits[0] ? ` to ${limits[0]}` : `: ${limitCauses[reason] ?? reason}`
+  const lastMinute = same.filter(({ time }) => now - Date.parse(time) < rateMs).length
+  const atLeast = hasMoreDecisions ? 'at least ' : ''
+  const rate =
+    lastMinute > 0
+      ? `${atLeast}${count(lastMinute)} more in the last minute ${lastMinute === 1 ? 'was' : 'were'} refused`
+      : `${atLeast}${plural(same.length, 'request')} in the last 5 minutes ${same.length === 1 ? 'was' : 'were'} refused`
+  const subjects = isTenant ? tenants : names
+  return {
+    ...ofDecisions(same),
+    id: `limited ${reason}`,
+    level: 'attention',
+    component: reason === 'bad_credentials' ? 'replica' : 'policy',
+    word: `${plural(subjects.length, isTenant ? 'tenant' : 'caller')} limited`,
+    sentence: `${who} limited${to}; ${rate}`,
+    affected: `requests of ${isTenant ? 'every caller for ' : ''}${listed(subjects)} above the limit`,
+  }
+}
+
+/** @param {readonly string[]} names */
+const tenantsOf = names =>
+  names.length === 1 ? `Tenant ${names[0]} is` : `${plural(names.length, 'tenant')} (${listed(names)}) are`
+
+const limitCauses = /** @type {Partial<Record<string, string>>} */ ({
   requests: 'more requests than its rule allows',
   exchanges: 'more new tokens than its rule allows',
+  tenant: 'more new tokens than the policy allows for a tenant',
   bad_credentials: 'too many credentials of its address wait for verification',
 })
 
@@ -103,7 +145,14 @@ export function denialFindings(snapshot) {
   const denied = recent(snapshot, ({ outcome }) => outcome === 'denied')
   if (denied.length === 0) return []
   return [
-    finding('denied', 'notice', `${callers(denied, 'was', 'were')} denied by the policy in the last 5 minutes`, denied),
+    {
+      ...ofDecisions(denied),
+      id: 'denied',
+      level: 'notice',
+      component: 'policy',
+      word: 'requests denied',
+      sentence: `${callers(denied, 'was', 'were')} denied by the policy in the last 5 minutes`,
+    },
   ]
 }
 
@@ -115,15 +164,16 @@ const recent = ({ decisions, now }, isMeant) =>
   decisions.filter(decision => now - Date.parse(decision.time) < recentMs && isMeant(decision))
 
 /**
- * @param {string} id
- * @param {Finding['level']} level
- * @param {string} sentence
- * @param {readonly Decision[]} same
- * @returns {Finding}
+ * What findings about decisions have in common.
+ * @param {readonly Decision[]} same the newest first
  */
-function finding(id, level, sentence, same) {
-  const reasons = [...new Set(same.map(({ reason }) => reason))]
-  return { id, level, sentence, actions: reasons.slice(0, 3).map(reason => remedyOf(reason)), since: same.at(-1)?.time }
+function ofDecisions(same) {
+  const remedies = [...new Set(same.map(({ remedy, reason }) => remedy ?? remedyOf(reason)))]
+  return {
+    affected: `${plural(same.length, 'request')} of ${listed([...new Set(same.map(({ caller }) => callerText(caller)))])}`,
+    actions: remedies.slice(0, 3),
+    since: same.at(-1)?.time,
+  }
 }
 
 /**

@@ -5,16 +5,10 @@
  */
 import { endFindings, policyFindings, readinessFindings } from './broker-findings.js'
 import { plural } from './format.js'
+import { applicationFindings, authorityFindings, clockFindings, slowFindings } from './entra-findings.js'
+import { withRestartCost } from './restart.js'
 import { denialFindings, limitFindings, tenantFindings } from './traffic-findings.js'
-import {
-  applicationFindings,
-  authorityFindings,
-  clockFindings,
-  identityFindings,
-  issuerFindings,
-  redisFindings,
-  slowFindings,
-} from './upstream-findings.js'
+import { identityFindings, issuerFindings, redisFindings } from './upstream-findings.js'
 
 /** In this order within a level: what causes others comes before them. */
 const rules = [
@@ -42,9 +36,21 @@ const levels = ['failing', 'attention', 'notice']
  * @returns {readonly Finding[]}
  */
 export function findings(snapshot) {
-  const all = rules.flatMap(rule => rule(snapshot))
+  const all = rules
+    .flatMap(rule => rule(snapshot))
+    .map(finding => ({ ...finding, actions: withRestartCost(finding.actions, snapshot) }))
   return levels.flatMap(level => all.filter(finding => finding.level === level))
 }
+
+/**
+ * What to say in place of an empty list of cached failures. The list has failures of applications, tenants and keys only: it
+ * is empty too while something else fails.
+ * @param {readonly Finding[]} found
+ */
+export const noFailures = found =>
+  found.some(({ level }) => level !== 'notice')
+    ? 'No failure of an application or a tenant is cached. “What to do”, above, says what is wrong.'
+    : 'No failure of an application or a tenant is cached.'
 
 /**
  * The state of the broker in a word and in one sentence.

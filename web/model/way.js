@@ -1,121 +1,185 @@
 /**
  * The stations that a request for a token passes, with the state of each. Without the DOM.
+ * @import { Component, Finding } from './finding.ts'
  * @import { Snapshot, Upstream } from './responses.ts'
+ * @typedef {'ok' | 'attention' | 'failing' | 'unknown'} StationLevel
  * @typedef {object} Station
  * @property {string} title
- * @property {'ok' | 'attention' | 'failing' | 'unknown'} level
- * @property {string} word the state in one or two words
+ * @property {StationLevel} level that of the most serious finding about it
+ * @property {string} word the state in one to four words
  * @property {string} detail
+ * @typedef {Station & { component: Component }} Base what a station shows while no finding is about it
  */
-import { clockTime, count, latency, plural } from './format.js'
+import { averageOver, clockLimit } from './entra-findings.js'
+import { clockTime, count, duration, latency, listed, named, plural } from './format.js'
 
 /**
+ * Each station has the level and the word of its most serious finding, so that a tile never contradicts the verdict.
  * @param {Snapshot} snapshot
+ * @param {readonly Finding[]} found what `findings` returned, the most serious first
  * @returns {readonly Station[]} in the order in which a request passes them
  */
-export function way(snapshot) {
-  const { health } = snapshot
-  const of = (/** @type {Upstream['kind']} */ kind) => health.upstreams.filter(upstream => upstream.kind === kind)
-  return [
-    ...of('issuer').map(upstream => upstreamStation(`Issuer ${upstream.name}`, upstream, snapshot.now)),
+export function way(snapshot, found) {
+  const bases = [
+    replicaStation(snapshot),
+    issuersStation(snapshot),
     policyStation(snapshot),
     cacheStation(snapshot),
     ...redisStation(snapshot),
-    ...of('identity').map(upstream => upstreamStation('Managed identity', upstream, snapshot.now)),
-    ...of('authority').map(upstream => authorityStation(upstream, snapshot)),
+    identityStation(snapshot),
+    entraStation(snapshot),
+    tenantsStation(snapshot),
   ]
+  return bases.map(({ component, ...station }) => {
+    const [worst, ...others] = found.filter(each => each.component === component && each.level !== 'notice')
+    if (!worst || worst.level === 'notice') return station
+    const more = others.length > 0 ? ` and ${plural(others.length, 'other problem')}` : ''
+    return { ...station, level: worst.level, word: `${worst.word}${more}` }
+  })
 }
+
+/**
+ * @param {Snapshot} snapshot
+ * @param {Upstream['kind']} kind
+ */
+const upstreamsOf = ({ health }, kind) => health.upstreams.filter(upstream => upstream.kind === kind)
 
 const words = { ok: 'reachable', failing: 'failing', unknown: 'not used yet' }
 
 /**
- * @param {string} title
- * @param {Upstream} upstream
- * @param {number} now
- * @returns {Station}
+ * The state of several upstreams as one: failing if one is, unknown if all are.
+ * @param {readonly Upstream[]} upstreams
+ * @returns {Upstream['status']}
  */
-function upstreamStation(title, { status, since, detail, average_seconds }, now) {
-  const time = average_seconds === null || status === 'unknown' ? '' : `${latency(average_seconds)} on average`
-  return {
-    title,
-    level: status,
-    word: words[status],
-    detail: status === 'failing' ? `${detail} Since ${clockTime(since, now)}.` : time,
-  }
+function statusOf(upstreams) {
+  if (upstreams.some(({ status }) => status === 'failing')) return 'failing'
+  return upstreams.some(({ status }) => status === 'ok') ? 'ok' : 'unknown'
 }
 
+/** @param {Upstream} upstream */
+const timeOf = ({ average_seconds, status }) =>
+  average_seconds === null || status === 'unknown' ? '' : `${latency(average_seconds)} (${averageOver}).`
+
 /**
- * @param {Upstream} upstream
  * @param {Snapshot} snapshot
- * @returns {Station}
+ * @returns {Base}
  */
-function authorityStation(upstream, { now, cache }) {
-  const station = upstreamStation('Entra', upstream, now)
-  const { state = 'closed', since = '' } = upstream.circuit ?? {}
-  const waiting = cache.waiting + cache.waiting_background
-  const load = `${plural(cache.exchanging, 'exchange')} now, ${count(waiting)} waiting`
-  const isOpen = state !== 'closed'
+function replicaStation(snapshot) {
+  const { draining, started_at } = snapshot.health
+  const offset = upstreamsOf(snapshot, 'authority')[0]?.clock_offset_seconds ?? null
+  const clock =
+    offset === null
+      ? 'Clock not compared yet.'
+      : Math.abs(offset) < clockLimit
+        ? "Clock equals Entra's within 5 s."
+        : `Clock ${duration(Math.abs(offset))} ${offset > 0 ? 'ahead of' : 'behind'} Entra's.`
   return {
-    ...station,
-    level: isOpen ? 'failing' : station.level,
-    word: isOpen ? `circuit ${state}` : station.word,
-    detail: [
-      station.detail,
-      isOpen ? `Circuit ${state} since ${clockTime(since, now)}.` : 'Circuit closed.',
-      `${load}.`,
-    ]
-      .filter(text => text !== '')
-      .map(text => (text.endsWith('.') ? text : `${text}.`))
-      .join(' '),
+    component: 'replica',
+    title: 'This replica',
+    level: 'ok',
+    word: draining ? 'draining' : 'ready',
+    detail: `Started ${clockTime(started_at, snapshot.now)}. ${clock}`,
   }
 }
 
 /**
  * @param {Snapshot} snapshot
- * @returns {Station}
+ * @returns {Base}
+ */
+function issuersStation(snapshot) {
+  const all = upstreamsOf(snapshot, 'issuer')
+  const status = statusOf(all)
+  const [first] = all
+  const isOne = all.length === 1
+  return {
+    component: 'issuers',
+    title: isOne && first ? `Issuer ${first.name}` : 'Issuers',
+    level: all.length === 0 ? 'ok' : status,
+    word: all.length === 0 ? 'none' : words[status],
+    detail: isOne && first ? timeOf(first) : listed(all.map(each => `${each.name}: ${words[each.status]}`)),
+  }
+}
+
+/**
+ * @param {Snapshot} snapshot
+ * @returns {Base}
  */
 function policyStation({ health: { policy }, now }) {
-  const isOk = policy.status === 'ok'
+  const loaded = `loaded ${clockTime(policy.loaded_at, now)}.`
   return {
+    component: 'policy',
     title: 'Policy',
-    level: isOk ? 'ok' : 'attention',
-    word: isOk ? 'loaded' : 'new file refused',
-    detail: isOk
-      ? `${policy.detail}; loaded ${clockTime(policy.loaded_at, now)}`
-      : `The version of ${clockTime(policy.loaded_at, now)} stays active.`,
+    level: 'ok',
+    word: 'loaded',
+    detail: policy.status === 'ok' ? `${policy.detail}; ${loaded}` : `Active: the version ${loaded}`,
   }
 }
 
 /**
  * @param {Snapshot} snapshot
- * @returns {Station}
+ * @returns {Base}
  */
 function cacheStation({ cache }) {
   const failures = cache.failures.reduce((sum, each) => sum + each.count, 0)
-  const isFull = cache.entries >= cache.max_entries
-  const atRisk = cache.at_risk > 0
+  const risk = cache.at_risk > 0 ? `, ${count(cache.at_risk)} at risk` : ''
   return {
+    component: 'cache',
     title: 'Cache',
-    level: atRisk ? 'attention' : 'ok',
-    word: atRisk ? `${count(cache.at_risk)} at risk` : isFull ? 'full' : 'in use',
-    detail: `${plural(cache.entries, 'token')} of ${count(cache.max_entries)}, ${plural(failures, 'cached failure')}`,
+    level: 'ok',
+    word: cache.entries >= cache.max_entries ? 'full' : 'in use',
+    detail: `${plural(cache.entries, 'token')} of ${count(cache.max_entries)}${risk}, ${plural(failures, 'cached failure')}.`,
   }
 }
 
 /**
  * @param {Snapshot} snapshot
- * @returns {readonly Station[]}
+ * @returns {readonly Base[]}
  */
 function redisStation({ health: { shared_cache: shared }, now }) {
   if (!shared) return []
-  const isOk = shared.status === 'ok'
-  const replicas = shared.live_replicas === null ? 'replicas unknown' : plural(shared.live_replicas, 'live replica')
-  return [
-    {
-      title: 'Redis',
-      level: isOk ? 'ok' : 'attention',
-      word: isOk ? 'reachable' : 'unavailable',
-      detail: isOk ? replicas : `Since ${clockTime(shared.since, now)}. ${shared.detail}`,
-    },
-  ]
+  const replicas =
+    shared.live_replicas === null ? 'Replicas unknown.' : `${plural(shared.live_replicas, 'live replica')}.`
+  const detail = `${replicas} Since ${clockTime(shared.since, now)}.`
+  return [{ component: 'redis', title: 'Redis', level: 'ok', word: 'reachable', detail }]
+}
+
+/**
+ * @param {Snapshot} snapshot
+ * @returns {Base}
+ */
+function identityStation(snapshot) {
+  const all = upstreamsOf(snapshot, 'identity')
+  const status = statusOf(all)
+  const detail = all.map(timeOf).join(' ')
+  return { component: 'identity', title: 'Managed identity', level: status, word: words[status], detail }
+}
+
+/**
+ * @param {Snapshot} snapshot
+ * @returns {Base}
+ */
+function entraStation(snapshot) {
+  const all = upstreamsOf(snapshot, 'authority')
+  const status = statusOf(all)
+  const { cache } = snapshot
+  const circuit = all.find(each => each.circuit)?.circuit?.state ?? 'closed'
+  const load = `${plural(cache.exchanging, 'exchange')} now, ${count(cache.waiting + cache.waiting_background)} waiting.`
+  const detail = [...all.map(timeOf), `Circuit ${circuit}.`, load].filter(text => text !== '').join(' ')
+  return { component: 'entra', title: 'Entra', level: status, word: words[status], detail }
+}
+
+/**
+ * @param {Snapshot} snapshot
+ * @returns {Base}
+ */
+function tenantsStation({ failures }) {
+  const failing = failures.filter(({ level }) => level !== 'application')
+  const names = [...new Set(failing.map(({ tenant, tenant_name }) => named(tenant_name, tenant)))]
+  return {
+    component: 'tenants',
+    title: 'Tenants',
+    level: 'ok',
+    word: 'none failing',
+    detail: names.length === 0 ? 'No cached failure of a tenant.' : `Cached failures: ${listed(names)}.`,
+  }
 }

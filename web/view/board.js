@@ -76,7 +76,7 @@ function createViews(client) {
     show(snapshot) {
       const found = findings(snapshot)
       verdictView.show(verdict(found), found, snapshot.now)
-      for (const part of parts) part.show(snapshot)
+      for (const part of parts) part.show(snapshot, found)
       decisions.show(snapshot)
       tokens.refresh(snapshot.cache.entries)
       updated.textContent = `Updated ${clockTime(snapshot.now, snapshot.now)} UTC`
@@ -114,11 +114,13 @@ async function read(client) {
     client.get('decisions', { limit }),
   ])
   return {
-    now: health.now,
+    // The clock by which the broker writes all its times.
+    now: Date.parse(cache.body.time),
     health: health.body,
     cache: cache.body,
     failures: failures.body.failures,
     hasMoreFailures: failures.body.next_cursor !== null,
     decisions: decisions.body.decisions,
+    hasMoreDecisions: decisions.body.next_cursor !== null,
   }
 }

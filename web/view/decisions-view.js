@@ -5,9 +5,9 @@
  * @import { Child } from './dom.js'
  */
 import { groupDecisions } from '../model/decisions.js'
-import { callerText, clockTime, count, plural } from '../model/format.js'
+import { callerText, clockTime, count, limitText, plural } from '../model/format.js'
 import { byId, el, renderer } from './dom.js'
-import { nameAndId, state, table } from './table.js'
+import { codesOf, nameAndId, state, table } from './table.js'
 
 const columns = [
   { title: 'Last', isNumber: true },
@@ -86,16 +86,24 @@ function build(groups) {
 const rowOf = ({ last, count: number, at }) => [
   at,
   [
-    state(last.outcome === 'denied' ? 'notice' : 'failing', last.outcome),
+    outcomeOf(last),
     ' ',
-    last.reason,
-    last.codes.length > 0 && ` (AADSTS${last.codes.join(', ')})`,
+    last.limit === null ? last.reason : `to ${limitText(last.reason, last.limit)}`,
+    ...codesOf(last.codes),
   ],
   [callerText(last.caller), ' ', el('span', { class: 'id' }, `from ${last.address}`)],
   requested(last),
   last.rule ?? 'none',
   count(number),
 ]
+
+/** @param {Decision} decision */
+const outcomeOf = ({ outcome, code }) =>
+  outcome === 'denied'
+    ? state('notice', outcome)
+    : code === 'rate_limited'
+      ? state('attention', 'limited')
+      : state('failing', outcome)
 
 /**
  * @param {Decision} decision

@@ -1,12 +1,15 @@
 /**
  * What is known not to work, by tenant.
+ * @import { Finding } from '../model/finding.ts'
  * @import { Failure, Snapshot } from '../model/responses.ts'
  * @import { Child } from './dom.js'
  */
 import { clockTime, count } from '../model/format.js'
 import { remedyOf } from '../model/remedies.js'
+import { withRestartCost } from '../model/restart.js'
+import { noFailures } from '../model/verdict.js'
 import { byId, el, renderer, rich } from './dom.js'
-import { nameAndId, table } from './table.js'
+import { codesOf, nameAndId, table } from './table.js'
 
 const columns = [
   { title: 'Tenant' },
@@ -24,36 +27,47 @@ const most = 100
 export function createFailuresView() {
   const render = renderer(byId('failures', HTMLElement), build)
   return {
-    /** @param {Snapshot} snapshot */
-    show: ({ failures, cache, now }) =>
+    /**
+     * @param {Snapshot} snapshot
+     * @param {readonly Finding[]} found
+     */
+    show: (snapshot, found) => {
+      const { failures, cache, now } = snapshot
+      // A remedy that is at the top already is not repeated.
+      const above = new Set(found.flatMap(({ actions }) => actions))
       render({
-        failures: failures
-          .slice(0, most)
-          .map(failure => ({ ...failure, until: '', at: clockTime(failure.since, now) })),
+        failures: failures.slice(0, most).map(({ remedy, reason, ...failure }) => {
+          const action = remedy ?? remedyOf(reason)
+          const actions = above.has(action) ? [] : withRestartCost([action], snapshot)
+          return { ...failure, until: '', reason, actions, at: clockTime(failure.since, now) }
+        }),
         total: cache.failures.reduce((sum, each) => sum + each.count, 0),
-      }),
+        none: noFailures(found),
+      })
+    },
     clear: () => render(undefined),
   }
 }
 
 /**
- * @param {{ failures: readonly (Failure & { at: string })[], total: number } | undefined} model
+ * @typedef {Omit<Failure, 'remedy'> & { at: string, actions: readonly string[] }} Row
+ * @param {{ failures: readonly Row[], total: number, none: string } | undefined} model
  * @returns {readonly Child[]}
  */
 function build(model) {
   if (model === undefined) return []
-  const { failures, total } = model
-  if (failures.length === 0) return [el('p', { class: 'none' }, 'No fetch of a token has failed in the last minutes.')]
+  const { failures, total, none } = model
+  if (failures.length === 0) return [el('p', { class: 'none' }, none)]
   const caption = total > failures.length ? `${failures.length} of ${count(total)} cached failures` : 'Cached failures'
   return [table(caption, columns, failures.map(rowOf))]
 }
 
-/** @param {Failure & { at: string }} failure */
-const rowOf = ({ tenant, tenant_name, application, client_id, scope, reason, codes, at, count: number, remedy }) => [
+/** @param {Row} row */
+const rowOf = ({ tenant, tenant_name, application, client_id, scope, reason, codes, at, count: number, actions }) => [
   tenant === null ? 'all tenants' : nameAndId(tenant_name, tenant),
   [application ?? client_id, ' ', el('span', { class: 'id' }, scope ?? 'all scopes')],
-  [reason, codes.length > 0 && ` (AADSTS${codes.join(', ')})`],
+  [reason, ...codesOf(codes)],
   at,
   count(number),
-  rich(remedy ?? remedyOf(reason)),
+  actions.length === 0 ? 'see above, under “What to do”' : actions.flatMap(action => [...rich(action), ' ']),
 ]

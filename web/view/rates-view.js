@@ -34,17 +34,17 @@ const charts = [
     ],
   },
   {
-    title: 'Issued from the cache at once',
+    title: 'Share from the cache',
     text: perCent,
     top: 100,
-    series: [{ name: 'of all issued', line: 'line-3', of: ({ hitShare }) => hitShare }],
+    series: [{ name: 'of all issued, at once', line: 'line-3', of: ({ hitShare }) => hitShare }],
   },
   {
     title: 'Duration of a request',
     text: latency,
     series: [
       { name: 'cached', line: 'line-3', of: ({ cachedSeconds }) => cachedSeconds },
-      { name: 'fetched', line: 'line-2', of: ({ fetchedSeconds }) => fetchedSeconds },
+      { name: 'fetched', line: 'line-1', of: ({ fetchedSeconds }) => fetchedSeconds },
     ],
   },
   {
@@ -58,7 +58,7 @@ const charts = [
   {
     title: 'Duration of an exchange',
     text: latency,
-    series: [{ name: 'on average', line: 'line-1', of: ({ exchangeSeconds }) => exchangeSeconds }],
+    series: [{ name: 'mean of 10 s', line: 'line-1', of: ({ exchangeSeconds }) => exchangeSeconds }],
   },
 ]
 
@@ -115,7 +115,10 @@ function figureOf({ title, text, series, top: fixed }, points) {
     ),
   )
   const lines = shown.flatMap(({ line, values }) =>
-    linesOf(values, { from, to, top, ...size }).map(points_ => svg('polyline', { class: line, points: points_ })),
+    linesOf(values, { from, to, top, ...size })
+      // One point alone draws nothing.
+      .filter(line_ => line_.includes(' '))
+      .map(points_ => svg('polyline', { class: line, points: points_ })),
   )
   const alternative = now.map(each => `${each.name} ${each.text}`).join(', ')
   return el(
@@ -123,7 +126,9 @@ function figureOf({ title, text, series, top: fixed }, points) {
     {},
     el('figcaption', {}, title),
     el('ul', { class: 'legend' }, ...legend),
-    picture(`${title}, now: ${alternative}. The highest of the last five minutes: ${text(highest)}.`, lines),
+    lines.length === 0
+      ? el('p', { class: 'empty' }, 'Not enough data yet')
+      : picture(`${title}, now: ${alternative}. The highest of the last five minutes: ${text(highest)}.`, lines),
     el(
       'p',
       { class: 'axis', 'aria-hidden': 'true' },

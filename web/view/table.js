@@ -38,7 +38,9 @@ const row = (columns, cells) => el('tr', { role: 'row' }, ...cells.map((cell, nt
  * @param {number} nth
  */
 function cellOf(column, cell, nth) {
-  const children = typeof cell === 'string' ? [cell] : cell
+  const children = (typeof cell === 'string' ? [cell] : cell).map(child =>
+    typeof child === 'string' ? kept(child) : child,
+  )
   const common = { 'data-title': column?.title, class: column?.isNumber ? 'number' : undefined }
   return nth === 0
     ? el('th', { ...common, scope: 'row', role: 'rowheader' }, ...children)
@@ -55,6 +57,24 @@ export const nameAndId = (name, id) =>
   name === null || name === id
     ? [el('span', { class: 'id' }, id ?? '–')]
     : [name, ' ', el('span', { class: 'id' }, id ?? '')]
+
+/** Words up to this length are not divided. Longer ones in every column could make a table wider than its page. */
+const longestWord = 16
+
+/**
+ * A text whose words stay in one piece if all of them are short: names, codes.
+ * @param {string} text
+ */
+const kept = text =>
+  text.trim() !== '' && text.split(/\s+/).every(word => word.length <= longestWord)
+    ? el('span', { class: 'kept' }, text)
+    : text
+
+/**
+ * The AADSTS codes behind a reason.
+ * @param {readonly number[]} codes
+ */
+export const codesOf = codes => codes.map(code => ` AADSTS${code}`)
 
 /**
  * A state in a word, with its colour.

@@ -3,7 +3,7 @@
  * @import { Finding } from '../model/finding.ts'
  * @import { Child } from './dom.js'
  */
-import { clockTime, duration } from '../model/format.js'
+import { clockTime, whenText } from '../model/format.js'
 import { ProblemError } from './client.js'
 import { byId, el, renderer, rich } from './dom.js'
 import { state } from './table.js'
@@ -29,7 +29,7 @@ export function createVerdictView() {
     show(model, found, now) {
       render(model)
       actions.hidden = found.length === 0
-      renderActions(found.map(finding => ({ ...finding, age: ageOf(finding, now), at: timeOf(finding, now) })))
+      renderActions(found.map(finding => ({ ...finding, when: whenText(finding, now) })))
     },
     /**
      * @param {unknown} error
@@ -54,37 +54,29 @@ export function createVerdictView() {
 }
 
 /**
- * In minutes, so that it does not change with each round.
- * @param {Finding} finding
- * @param {number} now
- */
-const ageOf = ({ since }, now) => {
-  const minutes = since === undefined ? 0 : Math.floor((now - Date.parse(since)) / 60_000)
-  if (minutes < 1) return 'less than a minute'
-  return minutes < 90 ? `${minutes} min` : duration(minutes * 60)
-}
-
-/**
- * @param {Finding} finding
- * @param {number} now
- */
-const timeOf = ({ since }, now) => (since === undefined ? undefined : clockTime(since, now))
-
-/**
- * @param {readonly (Finding & { age: string, at: string | undefined })[]} found
+ * @param {readonly (Finding & { when: string })[]} found
  * @returns {readonly Child[]}
  */
 const buildActions = found => [
   el(
     'ol',
     { class: 'findings' },
-    ...found.map(({ level, sentence, actions, age, at }) =>
+    ...found.map(({ level, sentence, affected, when, actions, facts }) =>
       el(
         'li',
         {},
         el('p', { class: 'finding' }, state(level, levelWords[level]), ' ', sentence, '.'),
-        at !== undefined && el('p', { class: 'help' }, `Since ${at} (${age})`),
+        el('p', { class: 'help' }, `Affected: ${affected}, ${when}.`),
         el('ul', {}, ...actions.map(action => el('li', {}, ...rich(action)))),
+        facts !== undefined && el('p', { class: 'help' }, `${facts.title}:`),
+        facts !== undefined &&
+          el(
+            'dl',
+            { class: 'facts' },
+            ...facts.values.map(([name, value]) =>
+              el('div', {}, el('dt', {}, name), el('dd', {}, el('code', {}, value))),
+            ),
+          ),
       ),
     ),
   ),

@@ -1,5 +1,6 @@
 /**
  * The stations of a token, in a row.
+ * @import { Finding } from '../model/finding.ts'
  * @import { Snapshot } from '../model/responses.ts'
  * @import { Station } from '../model/way.js'
  */
@@ -15,8 +16,11 @@ export function createWayView() {
     ),
   )
   return {
-    /** @param {Snapshot} snapshot */
-    show: snapshot => render(way(snapshot)),
+    /**
+     * @param {Snapshot} snapshot
+     * @param {readonly Finding[]} found
+     */
+    show: (snapshot, found) => render(way(snapshot, found)),
     clear: () => render([]),
   }
 }

@@ -1,0 +1,171 @@
+/**
+ * What is wrong with the way to Entra: the broker's clock, the federated credential, Entra itself. Without the DOM.
+ * @import { Facts, Finding } from './finding.ts'
+ * @import { Failure, Snapshot } from './responses.ts'
+ */
+import { duration, latency, plural } from './format.js'
+import { remedyOf } from './remedies.js'
+import { failing, impact } from './upstream-findings.js'
+
+/** Seconds between the clocks from which on it needs attention: dates of responses have whole seconds. */
+export const clockLimit = 5
+/** Seconds between the clocks from which on Entra and issuers usually refuse tokens. */
+const clockTolerance = 120
+/** Reasons of failures that a wrong clock causes, though not alone. */
+const clockReasons = new Set(['assertion', 'expired', 'wrong_expiry'])
+/** Seconds that exchanges take on average, from which on Entra is slow; 0.1 to 0.5 s is usual. */
+const slowSeconds = 1.5
+
+/** Over what the broker computes its averages: each request counts four fifths of the one after it. */
+export const averageOver = 'mean, mostly of the last 5'
+
+/**
+ * The broker's clock against that of Entra: a wrong clock causes many other failures, so this comes first. It is failing
+ * only if something fails that a wrong clock causes.
+ *
+ * @param {Snapshot} snapshot
+ * @returns {Finding[]}
+ */
+export function clockFindings({ health, failures }) {
+  const offset = health.upstreams.find(({ kind }) => kind === 'authority')?.clock_offset_seconds ?? 0
+  const distance = Math.abs(offset)
+  if (distance < clockLimit) return []
+  const isBlamed =
+    failures.some(({ reason }) => clockReasons.has(reason)) ||
+    health.upstreams.some(
+      ({ status, last_error }) => status === 'failing' && clockReasons.has(last_error?.reason ?? ''),
+    )
+  const direction = offset > 0 ? 'ahead of' : 'behind'
+  const later =
+    distance < clockTolerance
+      ? 'and tokens can be refused if it grows'
+      : 'so tokens can be refused as expired or not yet valid'
+  return [
+    {
+      id: 'clock',
+      level: isBlamed ? 'failing' : 'attention',
+      component: 'replica',
+      word: `clock ${duration(distance)} ${offset > 0 ? 'ahead' : 'behind'}`,
+      sentence: `The broker's clock is ${duration(distance)} ${direction} that of Entra, ${isBlamed ? 'which probably causes the failures below' : later}`,
+      affected: isBlamed ? 'exchanges, and callers whose tokens have just been issued or soon end' : 'no request yet',
+      actions: [
+        'Correct the time synchronisation (NTP) of the host. The next exchange measures the difference again; a restart is not necessary.',
+      ],
+    },
+  ]
+}
+
+const authorityCauses = /** @type {Partial<Record<string, readonly [sentence: string, word: string]>>} */ ({
+  network: ['Entra cannot be reached', 'not reachable'],
+  timeout: ['Entra does not respond in time', 'no response'],
+  server_error: ['Entra responds with errors', 'errors'],
+  throttled: ["Entra limits the broker's requests", 'limits requests'],
+  circuit_open: ['Entra is unavailable', 'unavailable'],
+  federation: ['The federated credential does not match the managed identity', 'credential refused'],
+  assertion: ["Entra rejects the managed identity's token", 'identity refused'],
+})
+
+/**
+ * Entra itself. An error of the broker's own set-up is a failure of an application, which has the remedy, as long as the
+ * broker has it in its cache: it ends, and a purge removes it.
+ * @param {Snapshot} snapshot
+ * @returns {Finding[]}
+ */
+export function authorityFindings(snapshot) {
+  const isKnown = snapshot.failures.some(({ level }) => level === 'application')
+  return failing(snapshot, 'authority')
+    .filter(({ last_error }) => !(isKnown && last_error?.code === 'federation_misconfigured'))
+    .map(({ since, circuit, last_error }) => {
+      const reason = last_error?.reason ?? 'network'
+      const [cause, word] = authorityCauses[reason] ?? ["Entra's responses cannot be used", 'invalid responses']
+      const isPaused = circuit !== undefined && circuit.state !== 'closed'
+      const paused = isPaused ? `, and the broker has paused its requests (circuit ${circuit.state})` : ''
+      return {
+        id: 'authority',
+        level: 'failing',
+        component: 'entra',
+        word: isPaused ? `${word}, circuit ${circuit.state}` : word,
+        sentence: `${cause}${paused}, so ${impact(snapshot)}`,
+        affected: 'every request that needs a new token',
+        actions: [remedyOf(reason)],
+        facts: presentedFacts(last_error?.presented ?? null),
+        since,
+      }
+    })
+}
+
+/**
+ * Failures of whole applications: the federated credential does not match, or Entra refuses the assertion.
+ * @param {Snapshot} snapshot
+ * @returns {Finding[]}
+ */
+export function applicationFindings(snapshot) {
+  const all = snapshot.failures.filter(({ level }) => level === 'application')
+  return all.map(failure => {
+    const which = `application ${failure.application ?? failure.client_id}`
+    return {
+      id: `application ${failure.client_id}`,
+      level: 'failing',
+      component: 'entra',
+      word: failure.reason === 'assertion' ? 'identity refused' : 'credential refused',
+      sentence: `${applicationCause(failure, which)}, so ${impact(snapshot)}`,
+      affected: `every request for a new token of ${which}`,
+      actions: [failure.remedy ?? remedyOf(failure.reason)],
+      facts: presentedFacts(failure.presented),
+      since: failure.since,
+    }
+  })
+}
+
+/**
+ * @param {Failure} failure
+ * @param {string} which
+ */
+function applicationCause({ reason, codes }, which) {
+  const number = codes.length > 0 ? ` (AADSTS${codes[0]})` : ''
+  return reason === 'assertion'
+    ? `Entra rejects the managed identity's token for ${which}${number}`
+    : `The federated credential of ${which} does not match the managed identity${number}`
+}
+
+/**
+ * @param {Failure['presented']} presented
+ * @returns {Facts | undefined}
+ */
+const presentedFacts = presented =>
+  presented === null
+    ? undefined
+    : {
+        title: 'The broker presents the following. A federated credential of the app registration must have the same',
+        values: [
+          ['Issuer', presented.issuer],
+          ['Subject', presented.subject],
+          ['Audience', presented.audience],
+        ],
+      }
+
+/**
+ * Exchanges that succeed, but slowly.
+ * @param {Snapshot} snapshot
+ * @returns {Finding[]}
+ */
+export function slowFindings({ health, cache }) {
+  const entra = health.upstreams.find(({ kind }) => kind === 'authority')
+  const average = entra?.average_seconds ?? 0
+  if (average < slowSeconds || entra?.status === 'failing') return []
+  const queue = cache.waiting > 0 ? `, and ${plural(cache.waiting, 'request')} wait in the queue` : ''
+  return [
+    {
+      id: 'slow',
+      level: 'attention',
+      component: 'entra',
+      word: 'slow',
+      sentence: `Entra is slow: an exchange takes ${latency(average)} (${averageOver})${queue}`,
+      affected: 'requests that need a new token; cached ones are issued at once',
+      actions: [
+        'Check the status page of Azure, and the latency from the network of the broker to Entra (proxy, firewall, DNS).',
+        ...(cache.waiting > 0 ? ['Raise `BROKER_UPSTREAM_CONCURRENCY`, or add replicas.'] : []),
+      ],
+    },
+  ]
+}
