@@ -71,6 +71,24 @@ describe('the dashboard keeps nothing and runs nothing', withBrowser, async () =
     assert.equal(broker.events('caller.refused').length, 0)
   })
 
+  for (const [late, isSignedIn] of [
+    [2, true],
+    [3, false],
+  ] as const)
+    test(`a broker that is late ${late} times at first: the credential is ${isSignedIn ? 'not ' : ''}to be pasted again`, async t => {
+      const broker = await startBroker(t)
+      await visit(browser, `${broker.url}/dashboard`, async ({ page, evaluate }) => {
+        await evaluate(`{
+          const timeout = AbortSignal.timeout.bind(AbortSignal)
+          let requests = 0
+          AbortSignal.timeout = ms => timeout(requests++ < ${late} ? 0 : ms)
+        }`)
+        await signIn(page, await emulator.mintCallerToken({ sub: 'on-call' }))
+        if (isSignedIn) await verdictOf(page).getByText('All well').waitFor()
+        else await page.getByText('It did not respond in time.').waitFor()
+      })
+    })
+
   test('the sign-in ends when the credential does: the data is gone, and the page says why', async t => {
     const broker = await startBroker(t)
     await broker.requestToken()

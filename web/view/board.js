@@ -4,7 +4,7 @@
  */
 import { clockTime } from '../model/format.js'
 import { findings, verdict } from '../model/verdict.js'
-import { ProblemError } from './client.js'
+import { NoResponseError, ProblemError } from './client.js'
 import { createDecisionsView } from './decisions-view.js'
 import { byId } from './dom.js'
 import { createFactsView } from './facts-view.js'
@@ -16,6 +16,8 @@ import { createTokensView } from './tokens-view.js'
 import { createVerdictView } from './verdict-view.js'
 import { createWayView } from './way-view.js'
 
+/** So many first rounds in a row may be late: a broker that is slow is no reason to type a credential again. */
+const lateRounds = 3
 /** The most failures and decisions that one round reads. */
 const limit = '200'
 
@@ -34,6 +36,7 @@ export function startBoard(client, refused) {
   /** @type {number | undefined} */
   let lostAt
   let isClosed = false
+  let late = 0
   const round = async () => {
     try {
       const snapshot = await read(client)
@@ -44,7 +47,10 @@ export function startBoard(client, refused) {
       first.resolve(undefined)
     } catch (thrown) {
       if (isClosed) return
-      if (last === undefined) return first.reject(thrown)
+      if (last === undefined) {
+        if (thrown instanceof NoResponseError && thrown.isLate && ++late < lateRounds) return
+        return first.reject(thrown)
+      }
       if (thrown instanceof ProblemError && [401, 403].includes(thrown.problem.status)) return refused(thrown)
       lostAt ??= last.now
       views.lost(thrown, lostAt)

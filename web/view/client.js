@@ -17,7 +17,16 @@ export class ProblemError extends Error {
 }
 
 /** There was no response of the broker: it cannot be reached, or not in time, or something else responded. */
-export class NoResponseError extends Error {}
+export class NoResponseError extends Error {
+  /**
+   * @param {string} message
+   * @param {boolean} [isLate] whether it did not respond in time: the next request may succeed
+   */
+  constructor(message, isLate = false) {
+    super(message)
+    this.isLate = isLate
+  }
+}
 
 /**
  * Creates a client. The paths are relative to the page, so it works below a path of a proxy too.
@@ -50,7 +59,9 @@ export function createClient(credential, send = fetch) {
       return await read(path, response)
     } catch (thrown) {
       if (thrown instanceof ProblemError || thrown instanceof NoResponseError) throw thrown
-      throw new NoResponseError(signal.aborted ? 'It did not respond in time.' : 'It cannot be reached.')
+      throw signal.aborted
+        ? new NoResponseError('It did not respond in time.', true)
+        : new NoResponseError('It cannot be reached.')
     }
   }
   return {
