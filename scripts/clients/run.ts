@@ -35,7 +35,7 @@ interface Case {
   readonly mostSeconds: number
 }
 
-const refusal = /No rule of the policy|not_permitted|unauthorized_client/
+const refusal = /No rule of the policy|not_permitted|unauthorized_client|Not permitted by the policy/
 const cases: readonly Case[] = [
   { name: 'token, fresh', tenant: 'contoso', scope: scopes.granted, mostRequests: 6, mostSeconds: 30 },
   {

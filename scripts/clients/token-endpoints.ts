@@ -113,6 +113,11 @@ export const endpoints = {
     at: 'agent',
     environment: ({ agents }, tenant) => ({ AZURE_POD_IDENTITY_AUTHORITY_HOST: agents[tenant] }),
   },
+  sidecar: {
+    name: 'agent, Entra sidecar',
+    at: 'agent',
+    environment: ({ agents }, tenant) => ({ SIDECAR_URL: agents[tenant] }),
+  },
   terraform: {
     name: 'agent, metadata',
     at: 'agent',

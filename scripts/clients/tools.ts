@@ -50,6 +50,25 @@ const terraform: Language = {
   programs: [{ client: "HashiCorp's authorizer", endpoint: endpoints.terraform, command: ['bin/terraform'] }],
 }
 
+const agentsSdk: Language = {
+  name: 'agents-sdk',
+  toolchain: [['python3', '-c', 'import venv, sys; assert sys.version_info >= (3, 10)']],
+  from,
+  source: 'agents-sdk',
+  build: [
+    ['python3', '-m', 'venv', '.venv'],
+    ['.venv/bin/pip', 'install', '--quiet', '--disable-pip-version-check', '-r', 'requirements.txt'],
+  ],
+  trust: () => ({}),
+  programs: [
+    {
+      client: "Microsoft's Agents SDK",
+      endpoint: endpoints.sidecar,
+      command: ['.venv/bin/python', 'show_token.py'],
+    },
+  ],
+}
+
 const prometheus = (root: string): Language => ({
   name: 'Prometheus',
   toolchain: [['prometheus', '--version']],
@@ -69,7 +88,13 @@ const prometheus = (root: string): Language => ({
 })
 
 /** All tools, for the clone in `root`. */
-export const tools = (root: string): readonly Language[] => [azureCli, kubelogin, terraform, prometheus(root)]
+export const tools = (root: string): readonly Language[] => [
+  azureCli,
+  kubelogin,
+  terraform,
+  agentsSdk,
+  prometheus(root),
+]
 
 /** The names of all tools, in order. */
-export const toolNames = ['azure-cli', 'kubelogin', 'Terraform', 'Prometheus'] as const
+export const toolNames = ['azure-cli', 'kubelogin', 'Terraform', 'agents-sdk', 'Prometheus'] as const

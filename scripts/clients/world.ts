@@ -149,13 +149,14 @@ async function startBrokerAt(
 
 async function startAgent(broker: string, tenant: string, { tokenFile, caFile }: Pick<World, 'tokenFile' | 'caFile'>) {
   const flags = ['--broker', broker, '--tenant', tenant, '--token-file', tokenFile, '--ca-file', caFile]
-  const service = wireAgent(settingsOf([...flags, '--metadata', '--secret-file', 'none']), secret, silent)
+  const service = wireAgent(settingsOf([...flags, '--metadata', '--sidecar', '--secret-file', 'none']), secret, silent)
   return { service, url: await service.app.listen({ host: '127.0.0.1', port: 0 }) }
 }
 
 const policyFor = (emulator: Emulator, apiKey: string) => ({
   applications: { default: sample.application },
   tenants: { contoso: sample.contoso },
+  scopes: { graph: scopes.granted, vault: scopes.forbidden, arm: scopes.down },
   issuers: { emulator: { issuer: emulator.callerIssuer, audiences: ['token-broker'] } },
   apiKeys: { examples: { sha256: hashKey(apiKey), expires: '2099-01-01' } },
   rules: [

@@ -77,7 +77,10 @@ async function warnOfUnusable({ log }: AgentService, { credential }: AgentSettin
 }
 
 /** The variables to set for the workload. The secret itself is not printed, only the path of its file. */
-function environmentLines({ listen: where, secretFile, metadata }: AgentSettings, port = 0): readonly string[] {
+function environmentLines(
+  { listen: where, secretFile, metadata, sidecar }: AgentSettings,
+  port = 0,
+): readonly string[] {
   const secret = `"$(cat ${quote(secretFile)})"`
   if ('socket' in where) {
     return [
@@ -90,6 +93,7 @@ function environmentLines({ listen: where, secretFile, metadata }: AgentSettings
     `export IDENTITY_ENDPOINT=${origin}/identity/token`,
     `export IDENTITY_HEADER=${secret}`,
     ...(metadata ? [`export AZURE_POD_IDENTITY_AUTHORITY_HOST=${origin}  # instead of the two above`] : []),
+    ...(sidecar ? [`export SIDECAR_URL=${origin}  # for Microsoft's Agents SDKs`] : []),
   ]
 }
 

@@ -1,8 +1,11 @@
+import { quoted } from '../broker/lib/text/quoted.ts'
 import { timed } from '../broker/lib/timed.ts'
 import type { Clock } from '../broker/lib/clock.ts'
 import type { Events, TokenSource, Upstream } from '../broker/events.ts'
 import { postTokens, receivedToken, send, type BrokerAddress } from '../caller/tokens-request.ts'
 import type { WorkloadCredential } from '../caller/workload-credential.ts'
+import { BrokerError } from '../errors.ts'
+import { readExpectedScope } from './expected-scope.ts'
 import { parentFailure } from './parent-failure.ts'
 
 /** The central broker, and the credential of the workload. */
@@ -20,25 +23,41 @@ export const parentUpstream = (url: string): Upstream => ({ kind: 'authority', n
 /** Seconds before the agent refreshes a token at the earliest, so that a broker that refreshes it now has time to. */
 const minRefreshIn = 15
 
+/** Characters of a scope at most. */
+const maxScopeLength = 489
+
 /**
  * Gets tokens from the central broker's `POST /tokens` with the workload's credential. That broker decides, and its
  * refusal is passed on. Does not retry and follows no redirect. Each fetch opens its own connection, so that renewed
- * files are used. Rejects with a `BrokerError`.
+ * files are used. If the grant's scope is a name {@link readExpectedScope with the scope that it must stand for}, a token
+ * for another one is refused with `invalid_request`. Rejects with a `BrokerError`.
  */
 export function parentBroker(options: ParentBrokerOptions): TokenSource {
   const { url, credential, clock, upstreamCalled } = options
-  return (grant, signal) =>
-    timed(
+  return async ({ tenant, application, scope: text }, signal) => {
+    const { scope, expected } = readExpectedScope(text)
+    const requested = { tenant, application, scope }
+    const received = await timed(
       async () => {
-        const response = await postTokens(options, await credential(), grant, signal)
+        const response = await postTokens(options, await credential(), requested, signal)
         if (response.status !== 200) throw parentFailure(response, clock.now())
-        const { token, expiresIn, refreshIn } = receivedToken(grant, response.text)
-        return { token, expiresIn, ...(refreshIn !== undefined && { refreshIn: Math.max(refreshIn, minRefreshIn) }) }
+        return receivedToken(requested, response.text)
       },
       clock,
       (seconds, error) => upstreamCalled(parentUpstream(url), seconds, error),
     )
+    if (expected !== undefined && received.scope !== expected) throw otherScope(scope, expected)
+    const { token, expiresIn, refreshIn } = received
+    return { token, expiresIn, ...(refreshIn !== undefined && { refreshIn: Math.max(refreshIn, minRefreshIn) }) }
+  }
 }
+
+const otherScope = (name: string, expected: string) =>
+  new BrokerError(
+    'invalid_request',
+    `In the broker's policy, the scope ${quoted(name)} does not stand for ${quoted(expected, maxScopeLength)}.`,
+    { remedy: "Request the scope's name without optionsOverride.Scopes, or correct the policy." },
+  )
 
 /**
  * Resolves if the broker responds with a status below 500: its name, its certificate and the workload's TLS files are

@@ -20,6 +20,8 @@ export interface AgentSettings {
   readonly secretFile: string
   /** Whether the metadata protocol is served, whose requests carry no secret. */
   readonly metadata: boolean
+  /** Whether the protocol of the Entra sidecar is served, which has a path whose requests carry no secret. */
+  readonly sidecar: boolean
   readonly revalidateSeconds: number
   readonly logLevel: (typeof logLevels)[number]
   /** The proxy through which the broker is reached, unless it is on loopback or `NO_PROXY` names it. */
@@ -51,6 +53,7 @@ export function readFlags(
     listen: readAddress(flags, errors),
     secretFile: readSecretFile(flags, environment, errors),
     metadata: flags['metadata'] !== undefined,
+    sidecar: flags['sidecar'] !== undefined,
     revalidateSeconds: readNumber(flags, 'revalidate', { defaultValue: 300, min: 10, max: 3600 }, errors),
     logLevel: readLogLevel(flags, errors),
     proxy: readProxy(read),
@@ -63,7 +66,7 @@ export function readFlags(
 function readAddress(flags: Flags, errors: ConfigurationError[]): LocalAddress {
   const { host = '127.0.0.1', socket } = flags
   if (socket !== undefined) {
-    for (const name of ['host', 'port', 'metadata'] as const) {
+    for (const name of ['host', 'port', 'metadata', 'sidecar'] as const) {
       if (flags[name] !== undefined) errors.push({ where: `--${name}`, what: 'has no effect with --socket' })
     }
     return { socket }

@@ -11,7 +11,8 @@ import type { BrokerError } from '../errors.ts'
 import { buildApp } from '../http/server/app.ts'
 import { identityEndpoint, metadataEndpoint, refuseMetadata } from '../http/token-endpoints/identity.ts'
 import { localOnly } from './local-only.ts'
-import { addOperations, countResponses, type Operations } from '../http/operations/operations.ts'
+import { sidecarEndpoints } from './sidecar.ts'
+import { addOperations, addReadiness, countResponses, type Operations } from '../http/operations/operations.ts'
 import { addTokenEndpoint } from '../http/token-endpoints/token-endpoint.ts'
 import { tokensEndpoint } from '../http/token-endpoints/tokens.ts'
 import { createSubscribers, type SubscriberSettings } from '../service/subscribers.ts'
@@ -155,7 +156,7 @@ const reachable = (parent: ParentBrokerOptions): Need => ({
 })
 
 function agentRoutes(
-  { tenant, metadata }: AgentSettings,
+  { tenant, metadata, sidecar }: AgentSettings,
   secret: string,
   tokenService: TokenService,
   operations: Omit<Operations, 'openMetrics'>,
@@ -164,6 +165,7 @@ function agentRoutes(
     tokensEndpoint(),
     identityEndpoint({ path: '/identity/token', tenant }),
     ...(metadata ? [metadataEndpoint({ tenant, credential: secret })] : []),
+    ...(sidecar ? sidecarEndpoints({ tenant, credential: secret }) : []),
   ]
   const routes = [
     ...endpoints.map(endpoint => (scope: FastifyInstance) => addTokenEndpoint(scope, tokenService, endpoint)),
@@ -173,6 +175,8 @@ function agentRoutes(
     (scope: FastifyInstance) => {
       countResponses(scope, operations.responded)
       addOperations(scope, { ...operations, openMetrics: true })
+      // Where clients of the Entra sidecar look.
+      if (sidecar) addReadiness(scope, '/healthz', operations)
     },
   ]
   return routes.map(add => (scope: FastifyInstance) => {

@@ -42,6 +42,8 @@ export interface ReceivedToken {
   readonly refreshIn: number | undefined
   /** The tenant's id, also if the request named it; `undefined` if the response has none. */
   readonly tenant: string | undefined
+  /** The scope, also if the request named it; `undefined` if the response has none. */
+  readonly scope: string | undefined
 }
 
 /** The path of the endpoint. */
@@ -102,7 +104,7 @@ export async function send(
  */
 export function receivedToken(requested: RequestedToken, text: string): ReceivedToken {
   const body = membersOfJson(text)
-  const { access_token, expires_in: expiresIn, refresh_in: refreshIn, tenant } = body
+  const { access_token, expires_in: expiresIn, refresh_in: refreshIn, tenant, scope } = body
   if (access_token === undefined || !isLifetime(expiresIn)) {
     throw unusable('unusable', 'has no access_token or no valid expires_in')
   }
@@ -113,7 +115,7 @@ export function receivedToken(requested: RequestedToken, text: string): Received
     throw new BrokerError('upstream_unavailable', detail, { reason: 'expired' })
   }
   // The central broker's policy says what a name stands for.
-  if (!isScopeName(requested.scope) && body['scope'] !== requested.scope)
+  if (!isScopeName(requested.scope) && scope !== requested.scope)
     throw unusable('wrong_audience', 'is for another scope')
   if (isGuid(requested.tenant) && tenant !== requested.tenant) throw unusable('wrong_tenant', 'is for another tenant')
   if (!isGuid(requested.application) && body['application'] !== requested.application) {
@@ -124,6 +126,7 @@ export function receivedToken(requested: RequestedToken, text: string): Received
     expiresIn,
     refreshIn: isLifetime(refreshIn) ? refreshIn : undefined,
     tenant: typeof tenant === 'string' && isGuid(tenant) ? tenant : undefined,
+    scope: typeof scope === 'string' ? scope : undefined,
   }
 }
 

@@ -38,6 +38,12 @@ export const agentCommand: Command = {
         'also serve the metadata protocol of virtual machines; its requests carry no secret, so every process on ' +
         'this host gets tokens',
     },
+    sidecar: {
+      type: 'boolean',
+      help:
+        'also serve the protocol of the Entra sidecar, which SDKs use with SIDECAR_URL; its requests without a user carry no ' +
+        'secret, so every process on this host gets tokens',
+    },
     revalidate: text(
       'SECONDS',
       'how often at least the broker must confirm that a cached token may still be served; default 300',

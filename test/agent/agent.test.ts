@@ -11,7 +11,7 @@ const world = await startWorld()
 const { emulator, clock } = world
 const broker = await world.broker({ after }, { policy: { scopes: { graph } } })
 const agent = await startAgent({ after }, world, broker)
-const withMetadata = await startAgent({ after }, world, broker, ['--metadata'])
+const withMetadata = await startAgent({ after }, world, broker, ['--metadata', '--sidecar'])
 const tidOf = ({ json }: Reply) => decodeJws(String(json['access_token']))?.payload['tid']
 
 describe('it issues to the workload what the broker grants', () => {
@@ -152,6 +152,9 @@ const foreign: readonly (readonly [why: string, headers: Record<string, string>]
 const paths = [
   '/identity/token?resource=https://graph.microsoft.com',
   '/metadata/identity/oauth2/token?resource=a',
+  '/AuthorizationHeader/graph',
+  '/AuthorizationHeaderUnauthenticated/graph',
+  '/healthz',
   '/livez',
   '/readyz',
   '/metrics',

@@ -38,6 +38,7 @@ test('the required flags leave everything else at its default', () => {
     listen: { host: '127.0.0.1', port: 8081 },
     secretFile: '/s',
     metadata: false,
+    sidecar: false,
     proxy: undefined,
     warnings: [],
     revalidateSeconds: 300,
@@ -90,10 +91,10 @@ describe('it listens on loopback only', () => {
       if (address === undefined) assert.deepEqual(faultyNames(flags({ host })), ['--host'])
       else assert.deepEqual(settingsOf(flags({ host })).listen, { host: address, port: 8081 })
     })
-  test('or on a Unix socket, with which host, port and the metadata protocol are refused', () => {
+  test('or on a Unix socket, with which host, port and what needs a port are refused', () => {
     assert.deepEqual(settingsOf(flags({ socket: '/run/a.sock' })).listen, { socket: '/run/a.sock' })
-    const much = flags({ socket: '/run/a.sock', host: '127.0.0.1', port: '1', metadata: true })
-    assert.deepEqual(faultyNames(much), ['--host', '--port', '--metadata'])
+    const much = flags({ socket: '/run/a.sock', host: '127.0.0.1', port: '1', metadata: true, sidecar: true })
+    assert.deepEqual(faultyNames(much), ['--host', '--port', '--metadata', '--sidecar'])
   })
 })
 
@@ -129,6 +130,7 @@ const good: readonly (readonly [why: string, changes: Parameters<typeof flags>[0
   ],
   ['any free port', { port: '0' }, { listen: { host: '127.0.0.1', port: 0 } }],
   ['the metadata protocol', { metadata: true }, { metadata: true }],
+  ['the protocol of the Entra sidecar', { sidecar: true }, { sidecar: true }],
   [
     'a certificate alone',
     { 'token-file': undefined, cert: '/c', key: '/k' },

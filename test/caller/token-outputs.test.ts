@@ -6,7 +6,7 @@ import { readTokenSettings } from '../../src/caller/token-settings.ts'
 const graph = 'https://graph.microsoft.com/.default'
 const requested = { tenant: 'contoso', scope: graph, application: 'default' }
 const id = '1a2b3c4d-0000-4000-8000-000000000002'
-const received = { token: 'eyJ-token', expiresIn: 3000, refreshIn: 2000, tenant: id }
+const received = { token: 'eyJ-token', expiresIn: 3000, refreshIn: 2000, tenant: id, scope: graph }
 /** A time with milliseconds, which no output has. */
 const now = Date.UTC(2026, 0, 31, 9, 5, 7, 999)
 const expiresOn = Math.floor(now / 1000) + 3000

@@ -16,6 +16,7 @@ import {
   responseClasses,
   upstreamKinds,
 } from '../../src/broker/events.ts'
+import { sidecarEndpoints } from '../../src/agent/sidecar.ts'
 import { errorTable, type ErrorCode } from '../../src/errors.ts'
 import { otherEndpoints } from '../../src/http/server/endpoints.ts'
 import { tokenEndpoints } from '../../src/http/token-endpoints/all.ts'
@@ -65,7 +66,8 @@ const from = (origin: Origin, code?: ErrorCode): readonly string[] =>
   reasons.filter(each => each.origin === origin && (code ?? each.code) === each.code).map(({ reason }) => reason)
 
 /** The endpoints that issue tokens, those of an agent included. */
-const issuing = [...tokenEndpoints(), metadataEndpoint({ tenant: 'contoso', credential: 'x' })]
+const agentOptions = { tenant: 'contoso', credential: 'x' }
+const issuing = [...tokenEndpoints(), metadataEndpoint(agentOptions), ...sidecarEndpoints(agentOptions)]
 
 describe('docs/metrics.md lists the values that the source can give a label', () => {
   const refusals = from('caller', 'invalid_token')

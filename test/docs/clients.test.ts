@@ -73,6 +73,16 @@ describe('the sections of tools are what npm run test:clients runs', () => {
       for (const each of named) assert.ok(text.includes(each), each)
     })
 
+  test("Microsoft's Agents SDK: the variable, the setting and the version", () => {
+    const text = blocksBelow("Microsoft's Agents SDK")
+    assert.match(text, /^export SIDECAR_URL=http:\/\/127\.0\.0\.1:8081$/m)
+    assert.match(read('scripts/clients/token-endpoints.ts'), /SIDECAR_URL: agents\[tenant\]/)
+    assert.match(text, /`SERVICE_NAME`/)
+    assert.match(read('scripts/clients/tools/agents-sdk/show_token.py'), /SERVICE_NAME=/)
+    const [, version = 'none'] = /==(.+)$/m.exec(read('scripts/clients/tools/agents-sdk/requirements.txt')) ?? []
+    assert.ok(text.includes(`for Python, ${version}.`), version)
+  })
+
   test('Prometheus: every field of oauth2', () => {
     const fields = (text: string) => [...text.matchAll(/^ {6}(\w+): /gm)].map(([, name]) => name)
     const documented = fields(blocksBelow('Prometheus'))

@@ -100,12 +100,23 @@ export function countResponses(app: FastifyInstance, responded: Events['responde
   })
 }
 
-function addProbes(app: FastifyInstance, { isReady, responded }: Operations): void {
-  const schema = (operationId: string) => ({ operationId, response: problems(...routeErrors) })
-  app.get('/livez', { schema: schema('getLiveness'), config: { endpoint: 'livez' } }, (_request, reply) =>
+function addProbes(app: FastifyInstance, operations: Operations): void {
+  const schema = probeSchema('getLiveness')
+  app.get('/livez', { schema, config: { endpoint: 'livez' } }, (_request, reply) =>
     reply.header(...noStore).send({ status: 'ok' }),
   )
-  app.get('/readyz', { schema: schema('getReadiness'), config: { endpoint: 'readyz' } }, (_request, reply) => {
+  addReadiness(app, '/readyz', operations)
+}
+
+const probeSchema = (operationId: string) => ({ operationId, response: problems(...routeErrors) })
+
+/** Adds the probe of readiness: 200 if the process is ready for requests, else 503. It is counted as `readyz`. */
+export function addReadiness(
+  app: FastifyInstance,
+  path: string,
+  { isReady, responded }: Pick<Operations, 'isReady' | 'responded'>,
+): void {
+  app.get(path, { schema: probeSchema('getReadiness'), config: { endpoint: 'readyz' } }, (_request, reply) => {
     const ready = isReady()
     if (!ready) responded('readyz', 'not_ready')
     return reply

@@ -37,9 +37,15 @@ export const problemDetails: Protocol = {
 /**
  * An error as `application/problem+json`.
  * @param traceId the trace of which the request is a part, if it is known
+ * @param status the HTTP status, where a protocol has another one than `POST /tokens`
  */
-export function problemOf(error: BrokerError, requestId: string, traceId?: string): Problem {
-  const { status, title } = errorTable[error.code]
+export function problemOf(
+  error: BrokerError,
+  requestId: string,
+  traceId?: string,
+  status = errorTable[error.code].status,
+): Problem {
+  const { title } = errorTable[error.code]
   const { retryAfter, message: detail, code } = error
   const { remedy, upstream, availableExpiresIn } = error.parts
   const body = {
