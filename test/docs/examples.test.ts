@@ -201,6 +201,7 @@ const elsewhere: Readonly<Record<string, readonly [file: string, title: string]>
   'docs/configuration.md': ['test/docs/configuration.test.ts', 'the errors are those that the broker reports'],
   'docs/doctor.md': ['test/doctor/command.test.ts', 'the command of docs/doctor.md'],
   'docs/errors.md': ['test/docs/log-queries.test.ts', 'the commands of docs/errors.md'],
+  'docs/from-entra-sidecar.md': ['test/docs/from-entra-sidecar.test.ts', 'its example has an agent'],
   'docs/policy.md': ['test/docs/policy.test.ts', 'docs/policy.md: the commands'],
 }
 
