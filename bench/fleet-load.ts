@@ -1,17 +1,7 @@
-import { Agent, request } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { createTokenClient, type Observed } from './token-client.ts'
 
-/** What one request observed. */
-export interface Observed {
-  readonly status: number
-  /** Milliseconds from sending to the end of the response. */
-  readonly ms: number
-  /** `Cache-Status`, without the names and numbers: `hit`, `fwd=miss`, `fwd=miss, shared`. */
-  readonly how: string
-  readonly token: string
-}
-
-/** Sends requests for tokens to brokers, over connections that stay open. */
+/** Requests tokens of one scope as one caller. */
 export interface Client {
   readonly get: (url: string, tenant: string) => Promise<Observed>
   readonly close: () => void
@@ -19,36 +9,9 @@ export interface Client {
 
 /** @param authorization the caller's `Authorization` header */
 export function createClient(authorization: string, scope: string): Client {
-  const agent = new Agent({ keepAlive: true })
-  const headers = { authorization, 'content-type': 'application/json' }
-  return {
-    close: () => agent.destroy(),
-    get(url, tenant) {
-      const { promise, resolve, reject } = Promise.withResolvers<Observed>()
-      const sentAt = performance.now()
-      const sent = request(`${url}/tokens`, { method: 'POST', agent, headers }, response => {
-        let text = ''
-        response.setEncoding('utf8')
-        response.on('data', (chunk: string) => (text += chunk))
-        response.on('error', reject)
-        response.on('end', () => {
-          const { access_token: token = '' } = JSON.parse(text) as { readonly access_token?: string }
-          const how = shorten(String(response.headers['cache-status'] ?? response.statusCode))
-          resolve({ status: response.statusCode ?? 0, ms: performance.now() - sentAt, how, token })
-        })
-      })
-      sent.on('error', reject)
-      sent.end(JSON.stringify({ tenant, scope }))
-      return promise
-    },
-  }
+  const { request, close } = createTokenClient()
+  return { close, get: (url, tenant) => request(url, authorization, { tenant, scope }) }
 }
-
-const shorten = (cacheStatus: string): string =>
-  cacheStatus
-    .replaceAll(/; ttl=\d+/g, '')
-    .replace('token-broker-shared; hit', 'shared')
-    .replace('token-broker; ', '')
 
 /** The pth percentile (0 to 100) of some values; NaN of none. */
 export function percentile(values: readonly number[], p: number): number {

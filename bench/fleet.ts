@@ -4,11 +4,12 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import { bundleBroker } from './bundle.ts'
-import { loadDuring, percentile, type Observed } from './fleet-load.ts'
+import { loadDuring, percentile } from './fleet-load.ts'
 import { compareHits } from './fleet-hits.ts'
 import { startRedis, type BenchRedis } from './fleet-redis.ts'
 import { faults } from './fleet-faults.ts'
 import { startFleet, type Fleet, type FleetOptions } from './fleet-world.ts'
+import type { Observed } from './token-client.ts'
 
 /**
  * `npm run bench:fleet [-- --replicas 8 --pairs 9 --only cold,hot,hits,faults,purge]` starts brokers as in the image, an
@@ -40,6 +41,7 @@ const ms = (value: number): string => `${Math.round(value)} ms`
 const take = (fleet: Fleet, count: number): string[] =>
   Array.from({ length: count }, () => String(fleet.unused.next().value))
 
+const tokenOf = ({ body }: Observed): unknown => body['access_token']
 const count = (observed: readonly Observed[], status: number): number =>
   observed.filter(each => each.status === status).length
 
@@ -161,7 +163,7 @@ async function purges(options: FleetOptions, redis: BenchRedis): Promise<void> {
       times.push(performance.now() - began)
       await between()
       const after = await Promise.all(fleet.urls.map(url => fleet.client.get(url, tenant)))
-      stale += after.filter(each => before.some(other => other.token === each.token)).length
+      stale += after.filter(each => before.some(other => tokenOf(other) === tokenOf(each))).length
     }
     for (let nth = 0; nth < rounds; nth++) await purgeAndLook()
     row(
@@ -178,7 +180,7 @@ async function purges(options: FleetOptions, redis: BenchRedis): Promise<void> {
 async function purgeWhileStopped(fleet: Fleet): Promise<void> {
   const [tenant = ''] = take(fleet, 1)
   const last = fleet.replicas.at(-1)
-  const { token } = await fleet.client.get(last?.url ?? '', tenant)
+  const token = tokenOf(await fleet.client.get(last?.url ?? '', tenant))
   last?.process.kill('SIGSTOP')
   const reach = await fleet.purge(0, tenant)
   await sleep(5000)
@@ -187,7 +189,7 @@ async function purgeWhileStopped(fleet: Fleet): Promise<void> {
   const began = performance.now()
   let stale = 0
   while (performance.now() - began < 2000) {
-    if ((await fleet.client.get(last?.url ?? '', tenant)).token !== token) break
+    if (tokenOf(await fleet.client.get(last?.url ?? '', tenant)) !== token) break
     stale++
   }
   row(

@@ -9,7 +9,8 @@ import { sample } from '../emulator/options.ts'
 import { parsePolicy } from '../src/broker/policy/file/parse.ts'
 import { readConfig } from '../src/config/config.ts'
 import { wire } from '../src/service/wire.ts'
-import { type Key, startLoad, type Tally } from './soak-load.ts'
+import type { Key } from '../bench/token-client.ts'
+import { startLoad, type Tally } from './soak-load.ts'
 
 /**
  * `npm run soak [-- --seconds 60]` runs the broker and the emulator in one process, in real time. Tokens live for two
