@@ -24,7 +24,7 @@ export interface Plan {
 export const maxExchanges = 20
 
 /** Named tenants of which targets are looked for, in the order of the policy: each is compared with every rule. */
-const maxTenants = 100
+export const maxTenants = 100
 
 /** The scope of a probe if no rule grants any. */
 const graph = 'https://graph.microsoft.com/.default'

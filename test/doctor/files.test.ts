@@ -160,4 +160,19 @@ describe('the keys of each issuer', () => {
       )
       assert.match(textOf(report, 'issuers.keys'), says)
     })
+
+  test('of twenty, and a line says how many more there are', async t => {
+    const issuer = (nth: number): Json => ({
+      issuer: `https://cluster-${nth}.example`,
+      audiences: ['token-broker'],
+      jwksFile: '/nowhere/jwks.json',
+    })
+    const issuers = Object.fromEntries(Array.from({ length: 23 }, (_, nth) => [`cluster-${nth}`, issuer(nth)]))
+    const emulated = { issuer: emulator.callerIssuer, audiences: ['token-broker'] }
+    const report = await world.examine(t, { policy: { issuers: { emulator: emulated, ...issuers } } })
+    const lines = report.checks.filter(({ id }) => id === 'issuers.keys')
+    assert.equal(lines.filter(({ status }) => status !== 'skipped').length, 20)
+    const left = lines.find(({ status }) => status === 'skipped')
+    assert.equal(left?.text, '4 more issuers are not checked: only the first 20 of the policy are')
+  })
 })

@@ -5,7 +5,7 @@ import type { Checks, Line, Result, Step } from '../checks.ts'
 import { createExchanger, type Exchange, type Exchanger } from '../exchanges.ts'
 import { failureLine } from '../failure-lines.ts'
 import type { IdentityFacts } from '../identity-claims.ts'
-import type { Plan, ProbedTarget } from '../targets.ts'
+import { maxExchanges, maxTenants, type Plan, type ProbedTarget } from '../targets.ts'
 import { consentLines } from '../consent-lines.ts'
 
 /** What the exchanges need of the earlier checks. */
@@ -180,6 +180,9 @@ function reportTenants(
         checks.add(id, line)
     }
   }
-  if (left > 0)
-    checks.add('consent.token', { status: 'skipped', text: `${left} more tenants and applications: use --tenant` })
+  if (left > 0) {
+    const limits = `at most ${maxExchanges} tokens are requested, for the first ${maxTenants} tenants of the policy`
+    const text = `${left} more tenants and applications are not checked: ${limits}; use --tenant for another`
+    checks.add('consent.token', { status: 'skipped', text })
+  }
 }

@@ -30,7 +30,11 @@ export async function checkIssuers(
     )
   }
   const left = issuers.length - maxIssuers
-  if (left > 0) checks.add('issuers.keys', { status: 'skipped', text: `${left} more issuers are not checked` })
+  if (left > 0)
+    checks.add('issuers.keys', {
+      status: 'skipped',
+      text: `${left} more issuers are not checked: only the first ${maxIssuers} of the policy are`,
+    })
 }
 
 async function readKeys(
