@@ -4,7 +4,7 @@ import { ExitError, exitCodes } from '../exit.ts'
 import { readCredential } from '../caller/workload-credential.ts'
 import { readOrCreateSecret } from './secret-file.ts'
 import { version } from '../service/package.ts'
-import { listen, stopOnSignal } from '../service/process.ts'
+import { listen, logAddresses, stopOnSignal } from '../service/process.ts'
 import { bufferedOutput } from '../telemetry/output.ts'
 import { readFlags, type AgentSettings } from './settings.ts'
 import { restrictToOwner, removeStaleSocket } from './socket.ts'
@@ -51,15 +51,18 @@ function asExitError(thrown: unknown): never {
 }
 
 /** @returns the port; `undefined` with a Unix socket */
-async function listenLocally({ app }: AgentService, { listen: where }: AgentSettings): Promise<number | undefined> {
+async function listenLocally(
+  { app, log }: AgentService,
+  { listen: where }: AgentSettings,
+): Promise<number | undefined> {
   if (!('socket' in where)) {
-    await listen(app, { ...where, hostName: '--host', portName: '--port' })
+    await listen(app, { ...where, hostName: '--host', portName: '--port' }, log)
     const address = app.server.address()
     return typeof address === 'object' ? address?.port : undefined
   }
   try {
     await removeStaleSocket(where.socket)
-    await app.listen({ path: where.socket, listenTextResolver: address => `listening at ${address}` })
+    await app.listen({ path: where.socket, ...logAddresses(log) })
     await restrictToOwner(where.socket)
   } catch (thrown) {
     throw new ExitError(`Cannot listen at --socket: ${messageOf(thrown)}`, exitCodes.listen)

@@ -15,12 +15,28 @@ export interface Address {
 }
 
 /**
- * Starts to listen on an address.
+ * An option of `app.listen`: Fastify calls it for each address that it listens on, and the log gets a line for each. (Fastify
+ * itself has no logger: with one, it adds two listeners to every response.)
+ */
+export const logAddresses = (log: Logs['log']) => ({
+  listenTextResolver: (address: string): string => {
+    const text = `listening at ${address}`
+    log.info(text)
+    return text
+  },
+})
+
+/**
+ * Starts to listen on an address, and logs it.
  * @throws ExitError with the exit code `listen` if that is not possible
  */
-export async function listen(app: FastifyInstance, { host, port, hostName, portName }: Address): Promise<void> {
+export async function listen(
+  app: FastifyInstance,
+  { host, port, hostName, portName }: Address,
+  log: Logs['log'],
+): Promise<void> {
   try {
-    await app.listen({ host, port, listenTextResolver: address => `listening at ${address}` })
+    await app.listen({ host, port, ...logAddresses(log) })
   } catch (thrown) {
     const why: Record<string, string> = {
       EADDRINUSE: `port ${port} is already in use; stop the process that uses it, or set ${portName}`,

@@ -50,10 +50,10 @@ function asExitError(thrown: unknown): never {
   throw thrown
 }
 
-async function listenAll({ app, management }: Service, config: Config): Promise<void> {
-  await listen(app, { host: config.host, port: config.port, hostName: 'HOST', portName: 'PORT' })
+async function listenAll({ app, management, log }: Service, config: Config): Promise<void> {
+  await listen(app, { host: config.host, port: config.port, hostName: 'HOST', portName: 'PORT' }, log)
   if (management && config.management) {
     const names = { hostName: 'MANAGEMENT_HOST', portName: 'MANAGEMENT_PORT' }
-    await listen(management, { ...config.management, ...names })
+    await listen(management, { ...config.management, ...names }, log)
   }
 }

@@ -41,19 +41,11 @@ export function createLogs(level: string, sink: LineSink, secrets: readonly stri
     serializers: { err: describeError },
   }
   return {
-    log: withoutChildren(pino({ ...common, redact: { paths: redactedPaths, censor: '[redacted]' } }, stream)),
+    log: pino({ ...common, redact: { paths: redactedPaths, censor: '[redacted]' } }, stream),
     // The audit log does not depend on LOG_LEVEL.
     audit: pino({ ...common, level: 'info' }, stream),
     scrub,
   }
-}
-
-/**
- * Makes a logger its own child: a server makes one for each request, which would cost as much as the rest of the request.
- * (Fastify's option for this, `childLoggerFactory`, checks the logger's methods for each request.)
- */
-function withoutChildren(log: Logger): Logger {
-  return Object.assign(log, { child: () => log })
 }
 
 /**

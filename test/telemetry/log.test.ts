@@ -130,8 +130,3 @@ test('a fingerprint is the first 32 digits of what sha256sum prints', () => {
   // printf %s abc | sha256sum | cut -c1-32 (FIPS 180-4, example B.1)
   assert.equal(fingerprint('abc'), 'ba7816bf8f01cfea414140de5dae2223')
 })
-
-test('a child of the log is the log itself: a server makes one for each request', () => {
-  const { log } = createLogs('info', { write: () => undefined, flush: () => undefined }, [])
-  assert.equal(log.child({ reqId: 'r-1' }), log)
-})

@@ -1,12 +1,5 @@
 import { constants } from 'node:crypto'
-import {
-  fastify,
-  LogController,
-  type FastifyBaseLogger,
-  type FastifyInstance,
-  type FastifyReply,
-  type FastifyRequest,
-} from 'fastify'
+import { fastify, type FastifyBaseLogger, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import type { Events } from '../../broker/events.ts'
 import { BrokerError, type ErrorCode } from '../../errors.ts'
 import type { OtherEndpoint } from './endpoints.ts'
@@ -42,7 +35,7 @@ declare module 'fastify' {
 
 /** What a server needs. */
 export interface AppOptions {
-  /** Fastify makes a child of it for each request; its children should cost nothing. */
+  /** Gets unexpected errors. Fastify's own messages, which are about misuse of its API, are not logged. */
   readonly log: FastifyBaseLogger
   /** Whether the service is about to stop, so that connections should not be kept. */
   readonly isDraining: () => boolean
@@ -149,9 +142,8 @@ export function buildApp(options: AppOptions, routes: readonly AddRoutes[]): Fas
   const parts = { ...options, paths: new KnownPaths() }
   const http = { ...serverOptions, ...arrivalOptions(options.arrivalMs) }
   const app: FastifyInstance = fastify({
-    loggerInstance: options.log,
-    // The audit log has one line for each decision.
-    logController: new LogController({ disableRequestLogging: true }),
+    // The audit log has a line for each decision, and errors are logged below.
+    logger: false,
     genReqId: newId,
     requestIdHeader: false,
     bodyLimit: maxBodyBytes,
