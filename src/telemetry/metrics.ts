@@ -1,6 +1,7 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { Counter, Gauge, Histogram, Registry } from '@prometheus-io/client'
 import { countRefusals } from './metrics/refusals.ts'
+import { countRequests } from './metrics/requests.ts'
 import { observeDurations } from './metrics/request-durations.ts'
 import { readersOf, type Readers } from './metrics/readers.ts'
 import type { CacheStatistics } from '../broker/tokens/cache-statistics.ts'
@@ -43,12 +44,10 @@ const loopResolutionMs = 20
 export function createMetrics(gauges: Gauges): Metrics {
   const registry = new Registry()
   const settings = (name: MetricName) => settingsOf(name, registry)
-  const requests = new Counter(settings('token_broker_requests_total'))
   const verifications = new Counter(settings('token_broker_caller_verifications_total'))
   const ignored = new Counter(settings('token_broker_ignored_headers_total'))
   const droppedConnections = new Counter(settings('token_broker_dropped_connections_total'))
   for (const reason of dropReasons) droppedConnections.inc({ reason }, 0)
-  const served = new Counter(settings('token_broker_cache_requests_total'))
   const refreshes = new Counter(settings('token_broker_cache_refreshes_total'))
   const negativeHits = new Counter(settings('token_broker_negative_cache_hits_total'))
   const purged = new Counter(settings('token_broker_cache_purged_total'))
@@ -61,11 +60,7 @@ export function createMetrics(gauges: Gauges): Metrics {
   const stopWatching = watchProcess(registry)
 
   return {
-    issued: ({ endpoint }, _grant, _token, how) => {
-      requests.inc({ endpoint, outcome: 'issued' })
-      served.inc({ result: how })
-    },
-    responded: (endpoint, outcome) => requests.inc({ endpoint, outcome }),
+    ...countRequests(registry),
     responseReady: observeDurations(registry),
     ...countRefusals(registry),
     verification: (issuer = '', outcome) => verifications.inc({ issuer, outcome }),

@@ -23,6 +23,8 @@ export interface Peers {
    * @throws BrokerError `invalid_token` if a trusted proxy's header does not contain exactly one
    */
   readonly certificateOf: (request: FastifyRequest) => PresentedCertificate | undefined
+  /** Whether its connection is closed after the next response. */
+  readonly isLast: (request: FastifyRequest) => boolean
 }
 
 /** Which peers are proxies, and which certificates count. */
@@ -63,14 +65,15 @@ const headersOf: Readonly<Record<CertificateHeader, readonly ForwardingHeader[]>
  */
 export function addPeerLookup(app: FastifyInstance, options: PeerOptions): void {
   const connections = trackTlsConnections(app.server, options)
-  app.decorate('peers', createPeers(options, connections))
+  const peers = createPeers(options, connections)
+  app.decorate('peers', peers)
   if (options.authorities() === undefined) return
   app.addHook('onClose', (_app, done) => {
     connections.close()
     done()
   })
-  app.addHook('onSend', ({ raw }, reply, _payload, done) => {
-    if (connections.isStale(raw.socket)) reply.header('connection', 'close')
+  app.addHook('onSend', (request, reply, _payload, done) => {
+    if (peers.isLast(request)) reply.header('connection', 'close')
     done()
   })
 }
@@ -106,6 +109,7 @@ function createPeers(options: PeerOptions, connections: TlsConnections): Peers {
       if (!authorities()) return undefined
       return isProxy(request) ? forwardedIn(request, clientCertHeader) : connections.presentedOn(request.socket)
     },
+    isLast: ({ raw }) => authorities() !== undefined && connections.isStale(raw.socket),
   }
 }
 

@@ -11,6 +11,8 @@ const readable = /;[\t ]*charset=(?:(?:utf-?8|us-ascii)|"(?:utf-?8|us-ascii)")[\
  */
 export function checkPlainText({ headers }: Pick<FastifyRequest, 'headers'>): void {
   const { 'content-type': type = '', 'content-encoding': coding = 'identity' } = headers
+  // What nearly all callers send, without a search.
+  if (type === 'application/json' && coding === 'identity') return
   const named = type.match(/charset/gi)?.length ?? 0
   const good = named === 0 ? 0 : (type.match(readable)?.length ?? 0)
   if (named === good && coding.toLowerCase() === 'identity') return

@@ -121,7 +121,9 @@ export function addTokenEndpoint(scope: FastifyInstance, tokenService: TokenServ
       const { caller, facts } = authenticated(request)
       const issued = tokenService.issue(caller, readRequest(request), facts)
       if (issued instanceof Promise) return issued.then(settled => send(reply, settled, request))
-      return send(reply, issued, request)
+      send(reply, issued, request)
+      // Of a reply that is returned, Fastify would wait for the end.
+      return undefined
     },
   } satisfies Omit<RouteOptions, 'url'>
   // Errors of marked requests name the last route that has the mark: the one without a slash.

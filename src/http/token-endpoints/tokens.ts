@@ -3,6 +3,7 @@ import type { CachedToken } from '../../broker/tokens/cached-token.ts'
 import type { Issued } from '../../broker/issue-token.ts'
 import { BrokerError } from '../../errors.ts'
 import { tokenRequest } from '../schemas/requests.ts'
+import { prepareResponse, sendPrepared, type PreparedResponse } from '../server/prepared-response.ts'
 import { problemDetails } from '../server/problems.ts'
 import { bearer } from './credential.ts'
 import type { TokenEndpoint } from './token-endpoint.ts'
@@ -34,8 +35,8 @@ interface ResponseText {
   /** Two names can have one client id, and so share a token. */
   readonly application: string
   readonly body: string
-  /** The headers of a plain hit. */
-  readonly headers: Readonly<Record<string, string>>
+  /** The response of a plain hit. */
+  readonly hit: PreparedResponse | undefined
 }
 
 const maxTexts = 4096
@@ -50,9 +51,10 @@ class ResponseTexts {
   readonly #texts = new Map<CachedToken, ResponseText | number>()
 
   send(reply: FastifyReply, issued: Issued): FastifyReply {
-    const { served } = issued
-    const text = this.#textOf(issued)
-    return reply.headers(served.how === 'hit' ? text.headers : tokenHeaders(served, served.how)).send(text.body)
+    const { served, limit } = issued
+    const { body, hit } = this.#textOf(issued)
+    if (hit && served.how === 'hit' && limit === undefined && sendPrepared(reply, hit)) return reply
+    return reply.headers(tokenHeaders(served, served.how)).send(body)
   }
 
   #textOf(issued: Issued): ResponseText {
@@ -61,12 +63,9 @@ class ResponseTexts {
     const known = this.#texts.get(served.token)
     const lastSent = typeof known === 'object' ? known.expiresIn : known
     if (typeof known === 'object' && lastSent === seconds && known.application === grant.application) return known
-    const text = {
-      expiresIn: seconds,
-      application: grant.application,
-      body: bodyOf(issued),
-      headers: tokenHeaders(served, 'hit'),
-    }
+    const body = bodyOf(issued)
+    const hit = prepareResponse(tokenHeaders(served, 'hit'), body)
+    const text = { expiresIn: seconds, application: grant.application, body, hit }
     if (known === undefined && this.#texts.size >= maxTexts) this.#texts.clear()
     const isHot = lastSent !== undefined && lastSent - seconds <= 1
     this.#texts.set(served.token, isHot ? text : seconds)
