@@ -104,10 +104,9 @@ const shown: Readonly<Record<FaultName, Shown>> = {
   },
   'one caller is at its limit': {
     level: 'attention',
-    sentence:
-      /^The caller sample-caller \(issuer emulator\), rule “sample”, is limited to 2 requests per minute; 3 more in the last minute were refused\.$/,
+    sentence: /^The caller sample-caller \(issuer emulator\), rule “sample”, is limited to 2 requests per minute\.$/,
     first: /^That caller must keep its tokens for `refresh_in` seconds/,
-    affected: /^requests of sample-caller \(issuer emulator\) above the limit, since/,
+    affected: /^requests of sample-caller \(issuer emulator\) above the limit \(3 in the last minute\), since/,
     tile: 'Policy',
     word: /^1 caller limited$/,
   },

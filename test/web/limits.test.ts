@@ -39,66 +39,89 @@ const ofTenant = (name: string, changes: Partial<Decision> = {}) =>
 const withDecisions = (...decisions: readonly Decision[]): Snapshot => ({ ...well, decisions })
 
 describe('a caller or a tenant above its limit is limited, with the limit and with what was refused', () => {
-  const rows: readonly (readonly [decisions: readonly Decision[], sentence: string, word: string])[] = [
+  const rows: readonly (readonly [decisions: readonly Decision[], sentence: string, rate: string, word: string])[] = [
     [
       [limited(erp)],
-      'The caller API key erp, rule “billing”, is limited to 60 requests per minute; 1 more in the last minute was refused',
+      'The caller API key erp, rule “billing”, is limited to 60 requests per minute',
+      '1 in the last minute',
       '1 caller limited',
     ],
     [
       [limited(erp), limited(erp), limited(erp, 61)],
-      'The caller API key erp, rule “billing”, is limited to 60 requests per minute; 2 more in the last minute were refused',
+      'The caller API key erp, rule “billing”, is limited to 60 requests per minute',
+      '2 in the last minute',
       '1 caller limited',
     ],
     [
       [limited(erp, 61)],
-      'The caller API key erp, rule “billing”, is limited to 60 requests per minute; 1 request in the last 5 minutes was refused',
+      'The caller API key erp, rule “billing”, is limited to 60 requests per minute',
+      '1 in the last 5 minutes',
       '1 caller limited',
     ],
     [
       [limited(erp), limited(crm)],
-      '2 callers (API key erp and API key crm) are limited to 60 requests per minute; 2 more in the last minute were refused',
+      '2 callers (API key erp and API key crm) are limited to 60 requests per minute',
+      '2 in the last minute',
       '2 callers limited',
     ],
     [
       [limited(erp), limited(crm, 10, { limit: { count: 5, seconds: 1 } })],
-      '2 callers (API key erp and API key crm) are limited: more requests than its rule allows; 2 more in the last minute were refused',
+      '2 callers (API key erp and API key crm) are limited: more requests than its rule allows',
+      '2 in the last minute',
       '2 callers limited',
     ],
     [
       [limited(erp, 10, { reason: 'exchanges', limit: { count: 1, seconds: 1 } })],
-      'The caller API key erp, rule “billing”, is limited to 1 new token per second; 1 more in the last minute was refused',
+      'The caller API key erp, rule “billing”, is limited to 1 new token per second',
+      '1 in the last minute',
       '1 caller limited',
     ],
     [
       [ofTenant('contoso'), ofTenant('contoso', { caller: crm })],
-      'Tenant contoso is limited to 100 new tokens per hour; 2 more in the last minute were refused',
+      'Tenant contoso is limited to 100 new tokens per hour',
+      '2 in the last minute',
       '1 tenant limited',
     ],
     [
       [ofTenant('contoso'), ofTenant('fabrikam')],
-      '2 tenants (contoso and fabrikam) are limited to 100 new tokens per hour; 2 more in the last minute were refused',
+      '2 tenants (contoso and fabrikam) are limited to 100 new tokens per hour',
+      '2 in the last minute',
       '2 tenants limited',
     ],
   ]
-  for (const [decisions, sentence, word] of rows)
-    test(sentence, () => {
+  for (const [decisions, sentence, rate, word] of rows)
+    test(`${sentence}: ${rate}`, () => {
       const [found, ...others] = findings(withDecisions(...decisions))
       assert.deepEqual(others, [])
       assert.deepEqual(
         [found?.sentence, found?.word, found?.level, found?.component],
         [sentence, word, 'attention', 'policy'],
       )
+      assert.ok(found?.affected.endsWith(` above the limit (${rate})`), String(found?.affected))
     })
 
   test('at least so many, if there are more than were read', () => {
     const [found] = findings({ ...withDecisions(limited(erp)), hasMoreDecisions: true })
-    assert.match(found?.sentence ?? '', /; at least 1 more in the last minute was refused$/)
+    assert.match(found?.affected ?? '', /\(at least 1 in the last minute\)$/)
+  })
+
+  test('the beginning is unknown, if there are more than were read', () => {
+    const all = withDecisions(limited(erp), decision())
+    assert.deepEqual(
+      findings(all).map(({ since }) => since),
+      [iso(10), iso(10)],
+    )
+    const cut = findings({ ...all, hasMoreDecisions: true })
+    assert.deepEqual(
+      cut.map(({ since }) => since),
+      [undefined, undefined],
+    )
+    assert.equal(cut.find(({ id }) => id === 'denied')?.affected, 'at least 1 request of API key erp')
   })
 
   test('a limit of a tenant affects every caller of that tenant', () => {
-    const [found] = findings(withDecisions(ofTenant('contoso')))
-    assert.equal(found?.affected, 'requests of every caller for contoso above the limit')
+    const [found] = findings(withDecisions(ofTenant('contoso', { remedy: 'Let the operator raise it.' })))
+    assert.equal(found?.affected, 'requests of every caller for contoso above the limit (1 in the last minute)')
     assert.match(found.actions[0] ?? '', /`tenantLimit`/)
   })
 

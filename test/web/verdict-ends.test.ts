@@ -26,3 +26,39 @@ describe('ends', () => {
   for (const [snapshot, level, why] of rows)
     test(`${level}: ${why}`, () => assert.equal(verdict(findings(snapshot)).level, level))
 })
+
+describe('the keys of an issuer that is unavailable', () => {
+  const unavailable = (secondsAgo: number | undefined): Snapshot => ({
+    ...well,
+    health: {
+      ...well.health,
+      upstreams: well.health.upstreams.map(each =>
+        each.kind === 'issuer'
+          ? {
+              ...each,
+              status: 'failing',
+              since: iso(10),
+              last_success: secondsAgo === undefined ? null : iso(secondsAgo),
+            }
+          : each,
+      ),
+    },
+  })
+  const rows: readonly (readonly [
+    secondsAgo: number | undefined,
+    level: string,
+    from: string | undefined,
+    why: string,
+  ])[] = [
+    [undefined, 'failing', undefined, 'there never were any'],
+    [600, 'attention', iso(-3000), 'they are used for an hour'],
+    [3599, 'attention', iso(-1), 'for one second more'],
+    [3600, 'failing', undefined, 'an hour old'],
+  ]
+  for (const [secondsAgo, level, from, why] of rows)
+    test(`${level}: ${why}`, () => {
+      const [found] = findings(unavailable(secondsAgo))
+      assert.deepEqual([found?.id, found?.level, found?.from], ['issuer', level, from])
+      assert.equal(found?.since, from === undefined ? iso(10) : undefined)
+    })
+})

@@ -87,6 +87,16 @@ describe('the clock', () => {
     assert.deepEqual([clock?.id, clock?.level], ['clock', 'failing'])
   })
 
+  test('that is a minute away is not what Entra refuses', () => {
+    const both = {
+      ...withUpstream('authority', { clock_offset_seconds: 60 }),
+      failures: [failure(1, { level: 'application', reason: 'assertion' })],
+    }
+    const clock = findings(both).find(({ id }) => id === 'clock')
+    assert.equal(clock?.level, 'attention')
+    assert.match(clock.sentence, /, and tokens can be refused if it grows$/)
+  })
+
   test('with a failure that it does not cause is no more than attention', () => {
     const both = { ...withUpstream('authority', { clock_offset_seconds: 900 }), failures: [failure(1)] }
     assert.equal(findings(both).find(({ id }) => id === 'clock')?.level, 'attention')

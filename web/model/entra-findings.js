@@ -21,7 +21,7 @@ export const averageOver = 'mean, mostly of the last 5'
 
 /**
  * The broker's clock against that of Entra: a wrong clock causes many other failures, so this comes first. It is failing
- * only if something fails that a wrong clock causes.
+ * only if it is far away, and something fails that a wrong clock causes.
  *
  * @param {Snapshot} snapshot
  * @returns {Finding[]}
@@ -30,16 +30,15 @@ export function clockFindings({ health, failures }) {
   const offset = health.upstreams.find(({ kind }) => kind === 'authority')?.clock_offset_seconds ?? 0
   const distance = Math.abs(offset)
   if (distance < clockLimit) return []
+  const isFar = distance >= clockTolerance
   const isBlamed =
-    failures.some(({ reason }) => clockReasons.has(reason)) ||
-    health.upstreams.some(
-      ({ status, last_error }) => status === 'failing' && clockReasons.has(last_error?.reason ?? ''),
-    )
+    isFar &&
+    (failures.some(({ reason }) => clockReasons.has(reason)) ||
+      health.upstreams.some(
+        ({ status, last_error }) => status === 'failing' && clockReasons.has(last_error?.reason ?? ''),
+      ))
   const direction = offset > 0 ? 'ahead of' : 'behind'
-  const later =
-    distance < clockTolerance
-      ? 'and tokens can be refused if it grows'
-      : 'so tokens can be refused as expired or not yet valid'
+  const later = isFar ? 'so tokens can be refused as expired or not yet valid' : 'and tokens can be refused if it grows'
   return [
     {
       id: 'clock',

@@ -81,7 +81,7 @@ export function limitFindings(snapshot) {
     ...(overloaded.length > 0
       ? [
           {
-            ...ofDecisions(overloaded),
+            ...ofDecisions(overloaded, snapshot),
             id: 'overloaded',
             level: /** @type {const} */ ('failing'),
             component: /** @type {const} */ ('replica'),
@@ -100,7 +100,8 @@ export function limitFindings(snapshot) {
  * @param {Snapshot} snapshot
  * @returns {Finding}
  */
-function limitFinding(reason, same, { now, hasMoreDecisions }) {
+function limitFinding(reason, same, snapshot) {
+  const { now } = snapshot
   const isTenant = reason === 'tenant'
   const tenants = [...new Set(same.map(({ tenant, tenant_name }) => named(tenant_name, tenant)))]
   const names = [...new Set(same.map(({ caller }) => callerText(caller)))]
@@ -108,20 +109,21 @@ function limitFinding(reason, same, { now, hasMoreDecisions }) {
   const limits = [...new Set(same.map(({ limit }) => limit && limitText(reason, limit)))]
   const to = limits.length === 1 && limits[0] ? ` to ${limits[0]}` : `: ${limitCauses[reason] ?? reason}`
   const lastMinute = same.filter(({ time }) => now - Date.parse(time) < rateMs).length
-  const atLeast = hasMoreDecisions ? 'at least ' : ''
+  const atLeast = atLeastOf(snapshot)
+  // Not in the sentence, which screen readers read again when it changes.
   const rate =
     lastMinute > 0
-      ? `${atLeast}${count(lastMinute)} more in the last minute ${lastMinute === 1 ? 'was' : 'were'} refused`
-      : `${atLeast}${plural(same.length, 'request')} in the last 5 minutes ${same.length === 1 ? 'was' : 'were'} refused`
+      ? `${atLeast}${count(lastMinute)} in the last minute`
+      : `${atLeast}${count(same.length)} in the last 5 minutes`
   const subjects = isTenant ? tenants : names
   return {
-    ...ofDecisions(same),
+    ...ofDecisions(same, snapshot),
     id: `limited ${reason}`,
     level: 'attention',
     component: reason === 'bad_credentials' ? 'replica' : 'policy',
     word: `${plural(subjects.length, isTenant ? 'tenant' : 'caller')} limited`,
-    sentence: `${who} limited${to}; ${rate}`,
-    affected: `requests of ${isTenant ? 'every caller for ' : ''}${listed(subjects)} above the limit`,
+    sentence: `${who} limited${to}`,
+    affected: `requests of ${isTenant ? 'every caller for ' : ''}${listed(subjects)} above the limit (${rate})`,
   }
 }
 
@@ -146,7 +148,7 @@ export function denialFindings(snapshot) {
   if (denied.length === 0) return []
   return [
     {
-      ...ofDecisions(denied),
+      ...ofDecisions(denied, snapshot),
       id: 'denied',
       level: 'notice',
       component: 'policy',
@@ -164,15 +166,25 @@ const recent = ({ decisions, now }, isMeant) =>
   decisions.filter(decision => now - Date.parse(decision.time) < recentMs && isMeant(decision))
 
 /**
+ * Older decisions than those that were read can be missing from a number.
+ * @param {Snapshot} snapshot
+ */
+const atLeastOf = ({ hasMoreDecisions }) => (hasMoreDecisions ? 'at least ' : '')
+
+/**
  * What findings about decisions have in common.
  * @param {readonly Decision[]} same the newest first
+ * @param {Snapshot} snapshot
  */
-function ofDecisions(same) {
-  const remedies = [...new Set(same.map(({ remedy, reason }) => remedy ?? remedyOf(reason)))]
+function ofDecisions(same, snapshot) {
+  // The remedy of a decision is for the caller; this one is for the person on call.
+  const remedies = [...new Set(same.map(({ reason }) => remedyOf(reason)))]
+  const names = [...new Set(same.map(({ caller }) => callerText(caller)))]
   return {
-    affected: `${plural(same.length, 'request')} of ${listed([...new Set(same.map(({ caller }) => callerText(caller)))])}`,
+    affected: `${atLeastOf(snapshot)}${plural(same.length, 'request')} of ${listed(names)}`,
     actions: remedies.slice(0, 3),
-    since: same.at(-1)?.time,
+    // Older ones can be missing: then the first of these is not the first.
+    since: snapshot.hasMoreDecisions ? undefined : same.at(-1)?.time,
   }
 }
 
