@@ -81,6 +81,16 @@ test('with --metadata it prints the variable of that protocol too', async t => {
   assert.equal((await send(`${host}${path}`, { headers: { metadata: 'true' } })).status, 200)
 })
 
+test('with --sidecar it prints the variable of that protocol too', async t => {
+  const { agent } = await start(t, ['--port', '0', '--sidecar'])
+  const { SIDECAR_URL: url } = await variables(agent)
+  await until('ready', () => agent.messages().includes('ready'))
+  assert.equal((await send(`${url}/healthz`)).status, 200)
+  // This policy has no names of scopes. Without --sidecar, the path would be 404.
+  const { status, json } = await send(`${url}/AuthorizationHeaderUnauthenticated/graph`)
+  assert.deepEqual([status, json['code']], [403, 'not_permitted'])
+})
+
 test('the workload keeps its secret when the agent starts again', async t => {
   const { args, secretFile } = await place(t)
   await writeFile(secretFile, 'the-secret-that-the-workload-has-had-all-along', { mode: 0o600 })
