@@ -103,7 +103,7 @@ export const requestReasons = {
     ),
     secret: reason(
       outside('agent'),
-      "agent only: the credential is not the agent's local secret",
+      "agent only: the credential is not the agent's local secret; a user's token at `/AuthorizationHeader/{name}` is none",
       'set `IDENTITY_HEADER` as the agent prints it; the secret is in `--secret-file`',
     ),
   },
