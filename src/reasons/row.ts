@@ -25,7 +25,7 @@ export type Origin =
  * requests a new assertion once after the reason `assertion`.
  */
 export interface Handling {
-  /** Which part of the broker gives the reason. Only the test of docs/metrics.md reads it, to know the reasons of a metric. */
+  /** Which part of the broker gives the reason. `telemetry/metrics/refresh-results.ts` reads it, to know the reasons of a metric. */
   readonly origin: Origin
   /**
    * Whether the exchange may be tried again within its deadline. `outbound/entra/retry.ts` reads it; a pause that does

@@ -11,7 +11,8 @@ import type { PolicyStatus } from '../broker/authorization/active-policy.ts'
 import { circuitStates, dropReasons, type CircuitState, type Events } from '../broker/events.ts'
 import type { SecondLevelStatus } from '../broker/tokens/second-level.ts'
 import { createSharedMetrics } from './metrics/shared-metrics.ts'
-import { metricTable, type MetricName, type ReloadOutcome, type Waiting } from './metric-table.ts'
+import { refreshResults } from './metrics/refresh-results.ts'
+import { metricTable, reloadOutcomes, type MetricName, type ReloadOutcome, type Waiting } from './metric-table.ts'
 
 /** Values that are read at each scrape, rather than counted as events happen. */
 export interface Gauges {
@@ -47,11 +48,14 @@ export function createMetrics(gauges: Gauges): Metrics {
   const verifications = new Counter(settings('token_broker_caller_verifications_total'))
   const ignored = new Counter(settings('token_broker_ignored_headers_total'))
   const droppedConnections = new Counter(settings('token_broker_dropped_connections_total'))
-  for (const reason of dropReasons) droppedConnections.inc({ reason }, 0)
   const refreshes = new Counter(settings('token_broker_cache_refreshes_total'))
   const negativeHits = new Counter(settings('token_broker_negative_cache_hits_total'))
   const purged = new Counter(settings('token_broker_cache_purged_total'))
   const reloads = new Counter(settings('token_broker_policy_reloads_total'))
+  // A series that exists from the start has no first increase that a rate would miss.
+  for (const reason of dropReasons) droppedConnections.inc({ reason }, 0)
+  for (const outcome of refreshResults) refreshes.inc({ outcome }, 0)
+  for (const outcome of reloadOutcomes) reloads.inc({ outcome }, 0)
   const reloaded = (outcome: ReloadOutcome) => reloads.inc({ outcome })
   const opaque = new Counter(settings('token_broker_opaque_tokens_total'))
   let statistics: CacheStatistics | undefined

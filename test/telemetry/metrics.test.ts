@@ -7,6 +7,7 @@ import { type MetricRow, metricTable } from '../../src/telemetry/metric-table.ts
 import { graph, observers, sampleCaller, send, until } from '../support/broker.ts'
 import { MemoryStore } from '../support/memory-second-level.ts'
 import { promtool, withoutPromtool } from '../support/promtool.ts'
+import { valuesOf } from '../contract/metrics-page.ts'
 import { metricsWorld } from './metrics-world.ts'
 import { readScrape } from './scrape.ts'
 
@@ -151,4 +152,23 @@ test('a histogram counts values up to each bound, and all values in the last', (
       assert.equal(counts.at(-1), count?.value)
     }
   }
+})
+
+describe('counters with few label values have every series from the start, so that "increase" sees the first event', async () => {
+  const fresh = await metrics.scrape(await metrics.bareBroker({ after }))
+  const rows: readonly (readonly [metric: string, label: string])[] = [
+    ['token_broker_cache_requests_total', 'result'],
+    ['token_broker_cache_refreshes_total', 'outcome'],
+    ['token_broker_limited_requests_total', 'limit'],
+    ['token_broker_policy_reloads_total', 'outcome'],
+    ['token_broker_dropped_connections_total', 'reason'],
+    ['token_broker_shared_stores_total', 'outcome'],
+    ['token_broker_shared_leases_total', 'outcome'],
+  ]
+  for (const [metric, label] of rows)
+    test(metric, () => {
+      const series = [...fresh.series.values()].filter(({ name }) => name === metric)
+      assert.deepEqual(new Set(series.map(({ labels }) => labels[label])), valuesOf(metric, label))
+      assert.ok(series.every(({ value }) => value === 0))
+    })
 })

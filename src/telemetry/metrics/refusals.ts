@@ -1,6 +1,10 @@
 import { Counter, type Registry } from '@prometheus-io/client'
+import type { LimitFacts } from '../../errors.ts'
 import type { Events } from '../../broker/events.ts'
 import { metricTable, type MetricName } from '../metric-table.ts'
+
+/** Every limit of the policy. */
+const limits = ['requests', 'exchanges', 'tenant'] as const satisfies readonly LimitFacts['what'][]
 
 /** Counts what the policy denies and what its limits refuse. */
 export function countRefusals(registry: Registry): Pick<Events, 'refused' | 'forbidden'> {
@@ -10,6 +14,7 @@ export function countRefusals(registry: Registry): Pick<Events, 'refused' | 'for
   }
   const denials = counter('token_broker_denials_total')
   const limited = counter('token_broker_limited_requests_total')
+  for (const limit of limits) limited.inc({ limit }, 0)
   return {
     refused: ({ endpoint }, _caller, _request, { code, reason, parts }) => {
       if (code === 'not_permitted') denials.inc({ endpoint, reason })

@@ -1,5 +1,5 @@
 import { Counter, type Registry } from '@prometheus-io/client'
-import type { Events } from '../../broker/events.ts'
+import { cacheOutcomes, type Events } from '../../broker/events.ts'
 import { metricTable, type MetricName } from '../metric-table.ts'
 
 /**
@@ -22,6 +22,7 @@ export function countRequests(registry: Registry): Pick<Events, 'issued' | 'resp
   }
   const requests = counter('token_broker_requests_total')
   const served = counter('token_broker_cache_requests_total')
+  for (const result of cacheOutcomes) served.inc({ result }, 0)
   return {
     issued: ({ endpoint }, _grant, _token, how) => {
       if (how === 'hit') {
