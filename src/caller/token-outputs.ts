@@ -12,6 +12,7 @@ import { bodyOf, tokensPath, type ReceivedToken, type RequestedToken } from './t
  * - `azure-cli`: what `az account get-access-token --tenant …` prints; `expiresOn` is in this machine's time zone
  * - `exec-credential`: what `kubectl` and client-go read (client.authentication.k8s.io/v1,
  *   https://kubernetes.io/docs/reference/config-api/client-authentication.v1/)
+ * - `terraform`: the fields of `json` as texts, which the data source `external` requires
  *
  * @param now milliseconds since 1970
  */
@@ -28,6 +29,7 @@ export function textOfToken(
     summary: summaryWithRoles,
     'azure-cli': azureCli,
     'exec-credential': execCredential,
+    terraform: texts,
   }
   return `${escapeControls(JSON.stringify(write(requested, received, expiresOn), undefined, 2))}\n`
 }
@@ -75,6 +77,14 @@ const execCredential: Write = (_requested, { token }, expiresOn) => ({
   kind: 'ExecCredential',
   status: { expirationTimestamp: new Date(expiresOn * 1000).toISOString().replace('.000', ''), token },
 })
+
+/** https://registry.terraform.io/providers/hashicorp/external/latest/docs/data-sources/external#external-program-protocol */
+const texts: Write = (requested, received, expiresOn) =>
+  Object.fromEntries(
+    Object.entries({ access_token: received.token, ...summary(requested, received, expiresOn) }).flatMap(
+      ([name, value]) => (value === undefined ? [] : [[name, String(value)]]),
+    ),
+  )
 
 /**
  * A command line for a POSIX shell that sends the same request with curl. The credential is neither in it nor in the

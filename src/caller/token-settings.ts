@@ -8,7 +8,7 @@ import type { RequestedToken } from './tokens-request.ts'
 import type { CredentialFiles } from './workload-credential.ts'
 
 /** What `token` can print, the default first. */
-export const tokenOutputs = ['token', 'json', 'summary', 'azure-cli', 'exec-credential', 'curl'] as const
+export const tokenOutputs = ['token', 'json', 'summary', 'azure-cli', 'exec-credential', 'terraform', 'curl'] as const
 
 /** One of {@link tokenOutputs}. */
 export type TokenOutput = (typeof tokenOutputs)[number]

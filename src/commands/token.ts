@@ -36,7 +36,7 @@ export const tokenCommand: Command = {
     output: text(
       'FORMAT',
       `${tokenOutputs.join(', ')}; default token. json has the fields of POST /tokens, summary all but the token, azure-cli those of "az account ` +
-        'get-access-token", and exec-credential is for kubectl. curl prints a shell command that sends the request, ' +
+        'get-access-token", exec-credential is for kubectl, and terraform for its data source "external". curl prints a shell command that sends the request, ' +
         'without the credential, and sends nothing itself',
     ),
   },

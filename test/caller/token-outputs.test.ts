@@ -68,6 +68,24 @@ test('exec-credential: RFC 3339 without fractions, which Go parses', () => {
   })
 })
 
+describe('terraform: the data source external reads texts only', () => {
+  const texts = {
+    access_token: 'eyJ-token',
+    token_type: 'Bearer',
+    expires_in: '3000',
+    expires_on: String(expiresOn),
+    tenant: id,
+    scope: graph,
+    application: 'default',
+  }
+  const rows = [
+    ['every field is a text', received, { ...texts, refresh_in: '2000' }],
+    ['a field that the broker did not send is absent', { ...received, refreshIn: undefined }, texts],
+  ] as const
+  for (const [why, given, expected] of rows)
+    test(why, () => assert.deepEqual(JSON.parse(textOfToken('terraform', requested, given, now)), expected))
+})
+
 test('a response without an id of the tenant: the tenant as it was requested', () => {
   const json = textOfToken('json', requested, { ...received, tenant: undefined, refreshIn: undefined }, now)
   const { tenant, refresh_in: refreshIn } = JSON.parse(json) as Record<string, unknown>
