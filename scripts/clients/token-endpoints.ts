@@ -38,6 +38,11 @@ export const endpoints = {
     at: 'broker',
     environment: ({ broker, apiKeyFile }, tenant) => ({ BROKER: broker, TENANT: tenant, API_KEY_FILE: apiKeyFile }),
   },
+  mcp: {
+    name: '… by token exchange',
+    at: 'broker',
+    environment: (world, tenant) => ({ ...own(world, tenant), API: world.api }),
+  },
   assertion: { name: 'POST /{tenant}/oauth2/v2.0/token', at: 'broker', environment: own },
   v1: { name: 'POST /{tenant}/oauth2/token', at: 'broker', environment: own },
   secret: {
@@ -83,6 +88,11 @@ export const endpoints = {
       IDENTITY_ENDPOINT: `${world.broker}/identity/${tenant}/token`,
       IDENTITY_HEADER: world.token,
     }),
+  },
+  argoCd: {
+    name: 'GET /identity/{tenant}/token',
+    at: 'broker',
+    environment: ({ broker, apiKey }, tenant) => ({ BROKER: broker, TENANT: tenant, API_KEY: apiKey }),
   },
   identity2017: {
     name: '… with MSI_ENDPOINT',

@@ -40,6 +40,22 @@ const kubelogin: Language = {
   ],
 }
 
+const argoCd = (root: string): Language => ({
+  name: 'Argo-CD',
+  toolchain: [['go', 'version']],
+  from,
+  source: 'argo-cd',
+  build: [['go', 'build', '-o', 'bin/', './...']],
+  trust: ({ caFile: ca }) => ({ SSL_CERT_FILE: ca }),
+  programs: [
+    {
+      client: 'argocd-k8s-auth azure',
+      endpoint: endpoints.argoCd,
+      command: [process.execPath, join(root, from, 'argo-cd', 'cluster.ts')],
+    },
+  ],
+})
+
 const terraform: Language = {
   name: 'Terraform',
   toolchain: [['go', 'version']],
@@ -91,10 +107,11 @@ const prometheus = (root: string): Language => ({
 export const tools = (root: string): readonly Language[] => [
   azureCli,
   kubelogin,
+  argoCd(root),
   terraform,
   agentsSdk,
   prometheus(root),
 ]
 
 /** The names of all tools, in order. */
-export const toolNames = ['azure-cli', 'kubelogin', 'Terraform', 'agents-sdk', 'Prometheus'] as const
+export const toolNames = ['azure-cli', 'kubelogin', 'Argo-CD', 'Terraform', 'agents-sdk', 'Prometheus'] as const

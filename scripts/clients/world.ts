@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import type { RequestListener } from 'node:http'
 import { createServer } from 'node:https'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -42,8 +43,10 @@ export interface World {
   readonly apiKeyFile: string
   /** That key. */
   readonly apiKey: string
-  /** A server that lists no subscriptions, `https://localhost:<port>`. */
+  /** Azure Resource Manager of a tenant without subscriptions, for `az login`, `https://localhost:<port>`. */
   readonly resourceManager: string
+  /** An API that responds with the `Authorization` header it got, `https://localhost:<port>`. */
+  readonly api: string
   /** The number of requests so far, to the broker and to the agents. */
   readonly requestCounts: () => { readonly broker: number; readonly agent: number }
   readonly close: () => Promise<void>
@@ -72,7 +75,8 @@ export async function startWorld(): Promise<World> {
     apiKeyFile: await file('api-key', apiKey),
   }
   const counts = { broker: 0, agent: 0 }
-  const resourceManager = await startResourceManager(authority.issue())
+  const resourceManager = await startServer(authority.issue(), noSubscriptions)
+  const api = await startServer(authority.issue(), echo)
   const main = await startBroker(emulator, apiKey, authority.issue(), file)
   count(main.service, () => counts.broker++)
   const agents = {
@@ -89,10 +93,12 @@ export async function startWorld(): Promise<World> {
     apiKey,
     ...files,
     resourceManager: resourceManager.url,
+    api: api.url,
     requestCounts: () => ({ ...counts }),
     close: async () => {
       await Promise.all([...Object.values(agents), main].map(({ service }) => service.close()))
       resourceManager.close()
+      api.close()
       await emulator.close()
       await rm(folder, { recursive: true, force: true })
     },
@@ -103,11 +109,14 @@ type WriteFile = (name: string, content: string) => Promise<string>
 
 const count = ({ app }: Pick<Service, 'app'>, counted: () => void) => app.server.on('request', counted)
 
-/** Azure Resource Manager of a tenant without subscriptions, for `az login`. */
-async function startResourceManager({ certPem, keyPem }: Leaf) {
-  const server = createServer({ cert: certPem, key: keyPem }, (_, response) => {
-    response.setHeader('content-type', 'application/json').end('{"value":[]}')
-  })
+const noSubscriptions: RequestListener = (_, response) => {
+  response.setHeader('content-type', 'application/json').end('{"value":[]}')
+}
+const echo: RequestListener = ({ headers }, response) => void response.end(headers.authorization)
+
+/** An API that clients call with their tokens. */
+async function startServer({ certPem, keyPem }: Leaf, respond: RequestListener) {
+  const server = createServer({ cert: certPem, key: keyPem }, respond)
   await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
   const address = server.address()
   const port = typeof address === 'object' ? address?.port : undefined
