@@ -105,18 +105,23 @@ export const readVersion = (path: string, maxBytes: number): Promise<FileVersion
 
 const stampOf = ({ dev, ino, size, mtimeNs }: BigIntStats): string => `${dev} ${ino} ${size} ${mtimeNs}`
 
+/** Files are read in pieces, because most are much smaller than what they may be. */
+const chunkBytes = 64 * 1024
+
 /**
  * The same as {@link readLimitedFile} for an open file, so that checks of its owner and mode apply to what is read.
  * Does not close it.
  */
 export async function readLimited(file: FileHandle, path: string, maxBytes: number): Promise<string> {
-  const buffer = Buffer.alloc(maxBytes + 1)
+  const chunks: Buffer[] = []
   let length = 0
   for (;;) {
-    const { bytesRead } = await file.read(buffer, length, buffer.length - length)
+    const chunk = Buffer.alloc(chunkBytes)
+    const { bytesRead } = await file.read(chunk, 0, chunkBytes)
     if (bytesRead === 0) break
     length += bytesRead
     if (length > maxBytes) throw new Error(`${path} is larger than ${maxBytes} bytes`)
+    chunks.push(chunk.subarray(0, bytesRead))
   }
-  return new TextDecoder('utf-8', { fatal: true }).decode(buffer.subarray(0, length))
+  return new TextDecoder('utf-8', { fatal: true }).decode(Buffer.concat(chunks, length))
 }

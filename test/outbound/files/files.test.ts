@@ -22,6 +22,21 @@ test('a regular file is read, also through a symbolic link', async () => {
   await assert.rejects(readLimitedFile(file, 3), /is larger than 3 bytes/)
 })
 
+test('a file that is read in several pieces is whole, and its limit is exact', async () => {
+  const path = join(folder, 'pieces')
+  // "€" has three bytes, so that one of them is in two pieces.
+  const text = '€'.repeat(50_000)
+  await writeFile(path, text)
+  assert.equal(await readLimitedFile(path, 150_000), text)
+  await assert.rejects(readLimitedFile(path, 149_999), /is larger than 149999 bytes/)
+})
+
+test('a small file takes little memory, however large it may be', async () => {
+  const before = process.memoryUsage().arrayBuffers
+  await readLimitedFile(file, 2 ** 28)
+  assert.ok(process.memoryUsage().arrayBuffers - before < 2 ** 20)
+})
+
 for (const [what, path] of [
   ['a named pipe without a writer', pipe],
   ['a device', '/dev/zero'],
