@@ -1,11 +1,12 @@
 import { mkdir, mkdtemp } from 'node:fs/promises'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
+import { nodeFlags } from '../scripts/node-flags.ts'
 import { bundle, bundleBroker } from './bundle.ts'
 import { measureHeap } from './heap.ts'
 import { compareHotPaths, fillCache, firstRequest, responsesOf, type Version } from './hot-path.ts'
 import { buildVersion } from './other-version.ts'
-import type { Cost, Range } from './slices.ts'
+import { rangeOf, type Cost, type Range } from './slices.ts'
 import { createWorld, median, startServer, type World } from './world.ts'
 
 /**
@@ -58,24 +59,33 @@ async function printHits(world: World, versions: readonly Version[], baseline: s
 
 async function printStart(world: World, versions: readonly Version[], baseline: string): Promise<void> {
   const servers = [
-    ...versions.map(({ name, program }) => ({ name, args: [program, 'serve'], environment: world.environment })),
+    ...versions.map(({ name, program, flags }) => ({
+      name,
+      args: [...flags, program, 'serve'],
+      environment: world.environment,
+    })),
     { name: 'bare Fastify', args: [baseline], environment: responsesOf(world) },
   ]
-  const times = servers.map(() => [] as number[])
+  const [times, cpu] = [servers.map(() => [] as number[]), servers.map(() => [] as number[])]
   for (let round = 0; round < Math.max(rounds, 5); round++) {
     for (const [n, { args, environment }] of servers.entries()) {
       const server = await startServer(args, environment, firstRequest(world))
       times[n]?.push(server.startMs)
+      cpu[n]?.push(server.startCpuMs)
       // The bare route, which comes last, needs the responses.
       if (round === 0 && n === 0) await fillCache(world, server)
       await server.stop()
     }
   }
-  print('start-up, from the start of the process to the first 200, all bundled, median:')
-  const bare = median(times.at(-1) ?? [])
+  print('start-up, from the start of the process to the first 200, all bundled, medians and ranges:')
+  const bare = { ms: median(times.at(-1) ?? []), cpu: median(cpu.at(-1) ?? []) }
   for (const [n, { name }] of servers.entries()) {
+    const { median: middle, least, most } = rangeOf(cpu[n] ?? [])
     const ms = median(times[n] ?? [])
-    print(`  ${name}: ${whole(ms)} ms, ${(ms / bare).toFixed(2)} ×`)
+    print(
+      `  ${name}: ${whole(middle)} ms of CPU (${whole(least)} to ${whole(most)}), ${(middle / bare.cpu).toFixed(2)} ×; ` +
+        `${whole(ms)} ms in all, ${(ms / bare.ms).toFixed(2)} ×`,
+    )
   }
 }
 
@@ -89,11 +99,10 @@ async function printHeap(): Promise<void> {
 async function buildVersions(folder: string): Promise<readonly Version[]> {
   const own = join(folder, 'own')
   await mkdir(own)
-  const versions = [{ name: 'broker', program: await bundleBroker(own) }]
+  const versions: readonly Version[] = [{ name: 'broker', program: await bundleBroker(own), flags: nodeFlags }]
   const { compare } = values
   if (compare === undefined) return versions
-  const program = await buildVersion(compare, await mkdtemp(join(folder, 'other-')))
-  return [...versions, { name: compare, program }]
+  return [...versions, { name: compare, ...(await buildVersion(compare, await mkdtemp(join(folder, 'other-')))) }]
 }
 
 const world = await createWorld()

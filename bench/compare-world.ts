@@ -9,13 +9,21 @@ const scope = 'https://graph.microsoft.com/.default'
 /** A claim that makes the caller's token as long as a real one. */
 const padding = 'x'.repeat(800)
 
+/** Its application permissions make the access token as long as a real one: about 1.8 kB. */
+const resource = {
+  uri: 'https://graph.microsoft.com',
+  appId: '00000003-0000-0000-c000-000000000000',
+  tokenVersion: 1,
+  roles: Array.from({ length: 29 }, (_, n) => `Resource${n}.Read.All`),
+} as const
+
 /** The GUID of the nth tenant. */
 export const tenantId = (n: number): string => `40000000-0000-4000-8000-${String(n).padStart(12, '0')}`
 
 /** Starts an emulator with this many tenants. All servers that are compared get the same environment. */
 export async function createCompareWorld(tenants: number): Promise<World> {
   const ids = Array.from({ length: tenants }, (_, n) => tenantId(n))
-  const emulator = await startEmulator({ tenants: ids.map(id => ({ id })) })
+  const emulator = await startEmulator({ tenants: ids.map(id => ({ id, resources: [resource] })) })
   const folder = await mkdtemp(join(tmpdir(), 'token-broker-compare-'))
   const [policyFile, caFile] = [join(folder, 'policy.yaml'), join(folder, 'ca.pem')]
   await writeFile(caFile, emulator.caPem)
@@ -41,7 +49,7 @@ rules:
       // For the broker.
       BROKER_POLICY_FILE: policyFile,
       BROKER_DRAIN_SECONDS: '0',
-      BROKER_CACHE_MAX_ENTRIES: '20000',
+      BROKER_CACHE_MAX_ENTRIES: String(Math.max(20_000, tenants)),
       BROKER_AUDIT: 'summary',
       // For bench/credentials.ts.
       APPLICATION: sample.application,

@@ -1,5 +1,6 @@
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { nodeFlags } from '../scripts/node-flags.ts'
 import { newKeyLine } from './fleet-world.ts'
 import { createLoad, type Load } from './load.ts'
 import { measureInSlices, rangeOf, type Cost, type Range } from './slices.ts'
@@ -79,7 +80,9 @@ async function start(program: string, world: World, more: Environment): Promise<
       body,
     })
   const environment = { ...world.environment, ...more, BROKER_AUDIT: 'summary' }
-  const server = await startServer([program, 'serve'], environment, url => request(url, world.bodies[0] ?? ''))
+  const server = await startServer([...nodeFlags, program, 'serve'], environment, url =>
+    request(url, world.bodies[0] ?? ''),
+  )
   for (const body of world.bodies) await (await request(server.url, body)).arrayBuffer()
   return server
 }

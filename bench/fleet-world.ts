@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { startEmulator, type Emulator } from '../emulator/emulator.ts'
 import { sample } from '../emulator/options.ts'
+import { nodeFlags } from '../scripts/node-flags.ts'
 import { createClient, type Client } from './fleet-load.ts'
 import { freePort } from './world.ts'
 
@@ -136,7 +137,7 @@ async function startReplica(options: FleetOptions, { folder, environment, keys, 
   const port = await freePort()
   const url = `http://127.0.0.1:${port}`
   const redis = options.redisUrl && { BROKER_REDIS_URL: options.redisUrl, BROKER_CACHE_KEY_FILE: keyFile }
-  const child = spawn(process.execPath, ['--disable-sigusr1', options.program, 'serve'], {
+  const child = spawn(process.execPath, [...nodeFlags, options.program, 'serve'], {
     stdio: ['ignore', 'ignore', 'inherit'],
     env: { ...environment, ...redis, PORT: String(port) },
   })

@@ -5,6 +5,7 @@ import { Agent, request } from 'node:http'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { setTimeout as settle } from 'node:timers/promises'
+import { nodeFlags } from '../scripts/node-flags.ts'
 import { bundle, bundleBroker } from './bundle.ts'
 import type { Orders, Outcome } from './forger.ts'
 import { createWorld, median, onCore, startServer, type World } from './world.ts'
@@ -132,7 +133,7 @@ export async function measureForged(print: (line: string) => void): Promise<void
     const [broker, forger] = [await bundleBroker(world.folder), await bundle('bench/forger.ts', world.folder)]
     const headers = { authorization: world.authorization, 'content-type': 'application/json' }
     const requestToken = (url: string, body: string) => fetch(`${url}/tokens`, { method: 'POST', headers, body })
-    const server = await startServer([broker, 'serve'], world.environment, url =>
+    const server = await startServer([...nodeFlags, broker, 'serve'], world.environment, url =>
       requestToken(url, world.bodies[0] ?? ''),
     )
     stayOnCore(1)

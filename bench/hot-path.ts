@@ -10,6 +10,8 @@ export interface Version {
   readonly name: string
   /** The path of its bundle. */
   readonly program: string
+  /** Node's flags in its image. */
+  readonly flags: readonly string[]
 }
 
 /** What a cached token costs a server, over all rounds. */
@@ -69,10 +71,10 @@ async function measureRound(
 ): Promise<ReadonlyMap<string, Cost>> {
   const servers = new Map<string, Server>()
   try {
-    for (const { name, program } of versions) {
+    for (const { name, program, flags } of versions) {
       for (const audit of audits) {
         const environment = { ...world.environment, BROKER_AUDIT: audit }
-        const server = await startServer([program, 'serve'], environment, firstRequest(world))
+        const server = await startServer([...flags, program, 'serve'], environment, firstRequest(world))
         servers.set(`${name}, ${audit}`, server)
         await fillCache(world, server)
       }

@@ -13,9 +13,12 @@ const root = fileURLToPath(new URL('..', import.meta.url))
  *
  * @param ref a commit, branch or tag
  * @param folder an empty folder
- * @returns the path of its bundle
+ * @returns the path of its bundle, and the flags of Node in its image
  */
-export async function buildVersion(ref: string, folder: string): Promise<string> {
+export async function buildVersion(
+  ref: string,
+  folder: string,
+): Promise<{ readonly program: string; readonly flags: readonly string[] }> {
   const [source, output] = [join(folder, 'source'), join(folder, 'output')]
   await Promise.all([mkdir(source), mkdir(output)])
   const archive = join(folder, 'source.tar')
@@ -27,7 +30,13 @@ export async function buildVersion(ref: string, folder: string): Promise<string>
   if (own === other) await symlink(join(root, 'node_modules'), join(source, 'node_modules'))
   else await run('npm', ['ci', '--no-audit', '--no-fund'], { cwd: source })
   const { bundleBroker } = (await import(pathToFileURL(join(source, 'bench/bundle.ts')).href)) as Bundler
-  return bundleBroker(output)
+  return { program: await bundleBroker(output), flags: await flagsOf(source) }
+}
+
+/** Node's flags in the entry point of a version's image. */
+async function flagsOf(source: string): Promise<readonly string[]> {
+  const [, entryPoint = '[]'] = /^ENTRYPOINT (\[.+\])$/m.exec(await readFile(join(source, 'Dockerfile'), 'utf8')) ?? []
+  return (JSON.parse(entryPoint) as string[]).filter(word => word.startsWith('--'))
 }
 
 /** What is used of the other version's `bench/bundle.ts`. */

@@ -5,6 +5,7 @@ import { createServer, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { cpuMsOf } from './cpu.ts'
 import { startEmulator, type Emulator } from '../emulator/emulator.ts'
 import { sample } from '../emulator/options.ts'
 
@@ -72,6 +73,8 @@ export interface Server {
   readonly pid: number
   /** Milliseconds from the start of the process to its first 200. */
   readonly startMs: number
+  /** Milliseconds of CPU time until then. */
+  readonly startCpuMs: number
   readonly stop: () => Promise<void>
 }
 
@@ -79,15 +82,16 @@ const startWithinMs = 20_000
 
 /**
  * Starts a script and waits for the first 200; throws if there is none within 20 s. On Linux the script runs on the
- * first core. Its log is written, but to /dev/null.
+ * first core. Its log is written, but to /dev/null. `within` changes the command line, to limit what the process may use.
  */
 export async function startServer(
   args: readonly string[],
   environment: Readonly<Record<string, string>>,
   firstRequest: (url: string) => Promise<Response>,
+  within = (command: readonly [string, ...string[]]) => command,
 ): Promise<Server> {
   const port = await freePort()
-  const [command, ...rest] = onCore(0, [process.execPath, ...args])
+  const [command, ...rest] = within(onCore(0, [process.execPath, ...args]))
   const started = performance.now()
   const child = spawn(command, rest, {
     stdio: ['ignore', 'ignore', 'inherit'],
@@ -98,7 +102,9 @@ export async function startServer(
     const response = await firstRequest(url).catch(() => undefined)
     await response?.arrayBuffer()
     if (response?.ok) {
-      return { url, pid: child.pid ?? 0, startMs: performance.now() - started, stop: () => stop(child) }
+      const startMs = performance.now() - started
+      const pid = child.pid ?? 0
+      return { url, pid, startMs, startCpuMs: await cpuMsOf(pid), stop: () => stop(child) }
     }
     await sleep(1)
   }

@@ -4,6 +4,7 @@ import { once } from 'node:events'
 import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
+import { nodeFlags } from './node-flags.ts'
 
 /** The folder beside a bundle from which `src/cli.ts` loads compiled code. */
 export const compiled = 'compiled'
@@ -58,7 +59,7 @@ async function settingsIn(folder: string): Promise<Readonly<Record<string, strin
 }
 
 async function startAndStop(program: string, env: Readonly<Record<string, string>>): Promise<void> {
-  const child = spawn(process.execPath, [program, 'serve'], { env, stdio: ['ignore', 'pipe', 'pipe'] })
+  const child = spawn(process.execPath, [...nodeFlags, program, 'serve'], { env, stdio: ['ignore', 'pipe', 'pipe'] })
   const deadline = setTimeout(() => child.kill('SIGKILL'), startWithinMs)
   const exited = once(child, 'exit')
   let output = ''

@@ -193,7 +193,15 @@ export const rows: readonly (readonly [title: string, panels: readonly Panel[]])
         '{{instance}}',
       ]),
       lines('CPU', 'percentunit', 'Share of one core.', [rate(`process_cpu_seconds_total{${here}}`), '{{instance}}']),
-      lines('Memory', 'bytes', 'Resident memory.', [`process_resident_memory_bytes{${here}}`, '{{instance}}']),
+      lines(
+        'Memory',
+        'bytes',
+        'Resident; of it, the JavaScript heap in use, and what its objects use outside of it. At the limit of the heap the process ends.',
+        [`process_resident_memory_bytes{${here}}`, 'resident {{instance}}'],
+        [`nodejs_heap_used_bytes{${here}}`, 'heap {{instance}}'],
+        [`nodejs_external_memory_bytes{${here}}`, 'external {{instance}}'],
+        [`nodejs_heap_limit_bytes{${here}}`, 'heap limit {{instance}}'],
+      ),
       lines('Versions', 'short', 'Replicas of each version.', [
         `count by (version) (token_broker_build_info{${here}})`,
         '{{version}}',

@@ -201,6 +201,9 @@ export const metricTable = {
     'gauge',
     'JavaScript heap in use in bytes, including garbage that was not collected yet.',
   ),
+  nodejs_heap_total_bytes: row('gauge', 'Memory that is reserved for the JavaScript heap, in bytes.'),
+  nodejs_heap_limit_bytes: row('gauge', 'Size of the JavaScript heap at which the process ends, in bytes.'),
+  nodejs_external_memory_bytes: row('gauge', 'Memory outside the JavaScript heap that objects in it use, in bytes.'),
 } as const satisfies Record<string, MetricRow>
 
 /** The name of a metric. */

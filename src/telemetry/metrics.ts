@@ -1,4 +1,5 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks'
+import { getHeapStatistics } from 'node:v8'
 import { Counter, Gauge, Histogram, Registry } from '@prometheus-io/client'
 import { countRefusals } from './metrics/refusals.ts'
 import { countRequests } from './metrics/requests.ts'
@@ -212,7 +213,10 @@ function watchProcess(registry: Registry): () => void {
   })
   onScrape(registry, 'process_resident_memory_bytes', () => process.memoryUsage.rss())
   onScrape(registry, 'process_start_time_seconds', () => performance.timeOrigin / 1000)
-  onScrape(registry, 'nodejs_heap_used_bytes', () => process.memoryUsage().heapUsed)
+  onScrape(registry, 'nodejs_heap_used_bytes', () => getHeapStatistics().used_heap_size)
+  onScrape(registry, 'nodejs_heap_total_bytes', () => getHeapStatistics().total_heap_size)
+  onScrape(registry, 'nodejs_heap_limit_bytes', () => getHeapStatistics().heap_size_limit)
+  onScrape(registry, 'nodejs_external_memory_bytes', () => process.memoryUsage().external)
   return () => delay.disable()
 }
 

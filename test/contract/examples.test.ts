@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { readdirSync } from 'node:fs'
 import { describe, test } from 'node:test'
 import { parseAllDocuments } from 'yaml'
+import { nodeFlags } from '../../scripts/node-flags.ts'
 import { isObject, membersOf } from '../../src/broker/lib/json-members.ts'
 import { settingsOf } from '../agent/flags.ts'
 import { read } from '../support/sources.ts'
@@ -98,11 +99,9 @@ test('the sidecar requests the memory that an agent uses', () => {
 test('the systemd unit starts an agent with valid flags, and a folder for its secret', () => {
   const unit = read('examples/systemd/token-broker-agent.service')
   const [, command = ''] = /^ExecStart=(.+)$/m.exec(unit.replaceAll('\\\n', ' ')) ?? []
-  const [node, flag, program, name, ...flags] = command.trim().split(/\s+/)
-  assert.deepEqual(
-    [node, flag, program, name],
-    ['/usr/local/bin/node', '--disable-sigusr1', '/opt/token-broker/dist/token-broker.mjs', 'agent'],
-  )
+  const words = command.trim().split(/\s+/)
+  const [program, flags] = [words.slice(0, words.indexOf('agent')), words.slice(words.indexOf('agent') + 1)]
+  assert.deepEqual(program, ['/usr/local/bin/node', ...nodeFlags, '/opt/token-broker/dist/token-broker.mjs'])
   const [, folder] = /^RuntimeDirectory=(\S+)$/m.exec(unit) ?? []
   const { secretFile, listen } = settingsOf(flags, { RUNTIME_DIRECTORY: `/run/${folder}` })
   assert.ok(unit.includes(`$(cat ${secretFile})`))

@@ -46,7 +46,10 @@ describe('Node is started with --disable-sigusr1', () => {
   const { scripts, bin } = JSON.parse(read('package.json')) as Record<'scripts' | 'bin', Record<string, string>>
   const starts: readonly (readonly [where: string, line: string | undefined])[] = [
     ['the command itself', read('src/cli.ts').split('\n', 1)[0]],
-    ['the command in a clone', /^exec .+$/m.exec(read('scripts/token-broker'))?.[0].replace('run.sh', 'node')],
+    [
+      'the command in a clone',
+      /^exec .+$/m.exec(read('scripts/token-broker').replaceAll('\\\n', ' '))?.[0].replace('run.sh', 'node'),
+    ],
     ['npm run dev', /spawn\(process\.execPath, .+/.exec(read('emulator/dev.ts'))?.[0]],
     ['the image', /^ENTRYPOINT .+$/m.exec(read('Dockerfile'))?.[0]],
     ['the systemd unit', /^ExecStart=.+$/m.exec(read('examples/systemd/token-broker-agent.service'))?.[0]],

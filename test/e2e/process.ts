@@ -28,7 +28,7 @@ const nodeOptions = NODE_COMPILE_CACHE === undefined ? {} : { NODE_COMPILE_CACHE
 /**
  * Runs the command, with no environment of the broker's but the given one; killed when the test ends.
  *
- * @param flags Node's own; by default those with which the command ships
+ * @param flags Node's own; by default the one that keeps its inspector closed
  */
 export function run(
   t: Closing,

@@ -184,7 +184,12 @@ describe('the service', () => {
     const value = (name: string) => series.get(name)?.value ?? 0
     assert.ok(value('process_cpu_seconds_total') > 0)
     assert.ok(value('process_resident_memory_bytes') > 10 * 2 ** 20)
-    assert.ok(value('nodejs_heap_used_bytes') > 2 ** 20)
+    const heap = ['used', 'total', 'limit'].map(what => value(`nodejs_heap_${what}_bytes`))
+    assert.ok(
+      heap.every((bytes, n) => bytes > (heap[n - 1] ?? 2 ** 20)),
+      String(heap),
+    )
+    assert.ok(value('nodejs_external_memory_bytes') > 2 ** 16)
     assert.ok(Math.abs(value('process_start_time_seconds') - performance.timeOrigin / 1000) < 1)
     const before = process.cpuUsage()
     while (process.cpuUsage(before).user < 20_000);
