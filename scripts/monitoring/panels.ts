@@ -1,4 +1,5 @@
 import { errorRatio, slowRatio } from './objectives.ts'
+import { clockOffsetSeconds } from './service-alerts.ts'
 import { by, heatmap, here, lines, quantile, rate, stat, type Panel } from './panel.ts'
 
 const requestDuration = 'token_broker_request_duration_seconds'
@@ -12,7 +13,7 @@ export const rows: readonly (readonly [title: string, panels: readonly Panel[]])
       stat(
         'Firing alerts',
         'short',
-        'count(ALERTS{alertname=~"TokenBroker.+",alertstate="firing"}) or vector(0)',
+        'count(ALERTS{job="$job",alertname=~"TokenBroker.+",alertstate="firing"}) or vector(0)',
         'docs/alerts.md says what to do about each.',
         { from: 1 },
       ),
@@ -36,6 +37,13 @@ export const rows: readonly (readonly [title: string, panels: readonly Panel[]])
         `count(token_broker_upstream_healthy{${here}} == 0) or vector(0)`,
         'Upstreams whose last request failed, in all replicas.',
         { from: 1 },
+      ),
+      stat(
+        'Clock offset from Entra',
+        's',
+        `max(abs(token_broker_upstream_clock_offset_seconds{${here}}))`,
+        'Difference between the clock of the broker and that of Entra, at the last exchange.',
+        { from: clockOffsetSeconds },
       ),
       stat(
         'Errors of the broker itself',
@@ -95,6 +103,10 @@ export const rows: readonly (readonly [title: string, panels: readonly Panel[]])
       lines('Denials', 'reqps', 'Requests of authenticated callers that the policy denied.', [
         by('endpoint, reason', `token_broker_denials_total{${here}}`),
         '{{endpoint}} {{reason}}',
+      ]),
+      lines('Requests refused by a limit', 'reqps', 'By limit of the policy: requests, exchanges, or tenant.', [
+        by('limit', `token_broker_limited_requests_total{${here}}`),
+        '{{limit}}',
       ]),
       lines('Credentials that were not verified', 'reqps', 'By issuer and reason.', [
         by('issuer, outcome', `token_broker_caller_verifications_total{${here},outcome!="verified"}`),
@@ -190,6 +202,10 @@ export const rows: readonly (readonly [title: string, panels: readonly Panel[]])
     [
       lines('Event loop delay', 's', '99th percentile since the last scrape.', [
         `token_broker_event_loop_delay_p99_seconds{${here}}`,
+        '{{instance}}',
+      ]),
+      lines('Clock offset', 's', 'How far the clock of each replica is ahead of that of Entra; below 0: behind.', [
+        `token_broker_upstream_clock_offset_seconds{${here}}`,
         '{{instance}}',
       ]),
       lines('CPU', 'percentunit', 'Share of one core.', [rate(`process_cpu_seconds_total{${here}}`), '{{instance}}']),

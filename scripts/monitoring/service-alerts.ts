@@ -1,6 +1,9 @@
 import { endsSoonDays } from '../../src/broker/policy/file/api-key-entries.ts'
 import { anyWithinAnHour, type Alert } from './alert.ts'
 
+/** Seconds between the clock of the broker and that of Entra from which on it needs attention, as on the page. */
+export const clockOffsetSeconds = 5
+
 /** Alerts about the process, its load, its callers and its policy. */
 export const serviceAlerts: readonly Alert[] = [
   {
@@ -61,6 +64,24 @@ export const serviceAlerts: readonly Alert[] = [
     severity: 'warning',
     summary: '{{ $labels.instance }} responds late: its event loop delay is {{ $value | humanizeDuration }}.',
     description: 'Give it more CPU, or add replicas.',
+  },
+  {
+    alert: 'TokenBrokerClockOffsetHigh',
+    expr: `max by (job, instance) (abs(token_broker_upstream_clock_offset_seconds)) >= ${clockOffsetSeconds}`,
+    for: '5m',
+    severity: 'warning',
+    summary: 'The clock of {{ $labels.instance }} differs from that of Entra by {{ $value | humanizeDuration }}.',
+    description:
+      'Correct the time synchronisation (NTP) of the host. From two minutes on, tokens are refused as expired or not yet valid.',
+  },
+  {
+    alert: 'TokenBrokerLimitedRequestsHigh',
+    expr: 'sum by (job, limit) (increase(token_broker_limited_requests_total[15m])) > 20',
+    severity: 'warning',
+    summary:
+      'A limit of the policy ({{ $labels.limit }}) refused about {{ printf "%.0f" $value }} requests in 15 minutes.',
+    description:
+      'Find the caller in the `token.failed` lines of the audit log with the outcome `rate_limited`. Either it does not keep its tokens, or the limit is too low.',
   },
   {
     alert: 'TokenBrokerDenialsHigh',

@@ -154,6 +154,12 @@ export const metricTable = {
     'kind',
     'name',
   ),
+  token_broker_upstream_clock_offset_seconds: row(
+    'gauge',
+    'Seconds by which the clock of this machine is ahead of that of the upstream, negative if it is behind, absent until a response had a date.',
+    'kind',
+    'name',
+  ),
   token_broker_ready: row('gauge', '1 if the broker is ready for requests, as /readyz reports, 0 otherwise.'),
   token_broker_policy_info: row('gauge', '1, labelled with the SHA-256 of the active policy file.', 'sha256'),
   token_broker_policy_loaded_timestamp_seconds: row(

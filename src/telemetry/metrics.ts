@@ -182,6 +182,11 @@ function readState(registry: Registry, { circuit, isReady, policy, certificates,
       .filter(({ status }) => status !== 'unknown')
       .map(({ upstream: { kind, name }, status }) => [{ kind, name }, Number(status === 'ok')] as const),
   )
+  seriesOnScrape(registry, 'token_broker_upstream_clock_offset_seconds', () =>
+    upstreams().flatMap(({ upstream: { kind, name }, clockOffset }) =>
+      clockOffset === undefined ? [] : [[{ kind, name }, clockOffset] as const],
+    ),
+  )
 }
 
 /** The ends that come first, at most {@link maxEnds}. Of several certificates with one name, the last end counts. */

@@ -23,6 +23,9 @@ const circuit = (state: string) => `token_broker_upstream_circuit_state{${from},
 const queue = (of: string) => `token_broker_fair_queue_length{${from},queue="${of}"}`
 const negativeHits = (reason: string) => `token_broker_negative_cache_hits_total{${from},reason="${reason}"}`
 
+/** A series of {@link calm}. */
+export const clockOffset = `token_broker_upstream_clock_offset_seconds{${from},kind="authority",name="x"}`
+
 const calm: Samples = [
   [`${atRisk}{${from}}`, '0x60'],
   [`${usableSeconds}{${from}}`, nan(61)],
@@ -36,6 +39,7 @@ const calm: Samples = [
   [`token_broker_requests_total{${from},endpoint="tokens",outcome="issued"}`, '0+500x60'],
   [`token_broker_ready{${from}}`, '1x60'],
   [`token_broker_upstream_healthy{${from},kind="authority",name="x"}`, '1x60'],
+  [clockOffset, '0x60'],
   [`token_broker_event_loop_delay_p99_seconds{${from}}`, '0.002x60'],
   [`token_broker_policy_info{${from},sha256="a"}`, '1x60'],
   [`token_broker_policy_refused{${from}}`, '0x60'],
@@ -176,16 +180,6 @@ export const rows: Readonly<Record<string, Row>> = {
     samples: but(['token_broker_event_loop_delay_p99_seconds{job="token-broker",instance="b"}', '0.3x60']),
     at: 30,
     fires: { TokenBrokerEventLoopDelayHigh: true },
-  },
-  'many denials': {
-    samples: but([`token_broker_denials_total{${from},endpoint="tokens",reason="no_rule"}`, '0+3x60']),
-    at: 30,
-    fires: { TokenBrokerDenialsHigh: true, TokenBrokerInvalidSignaturesHigh: false },
-  },
-  'many invalid signatures': {
-    samples: but([`token_broker_caller_verifications_total{${from},issuer="onprem",outcome="signature"}`, '0+3x60']),
-    at: 30,
-    fires: { TokenBrokerInvalidSignaturesHigh: true },
   },
   'a policy file that is invalid': {
     samples: but([`token_broker_policy_refused{${from}}`, '0x5 1x55']),

@@ -97,6 +97,20 @@ const rows: readonly Row[] = [
     summary: 'a responds late: its event loop delay is 123.5ms.',
   },
   {
+    alert: 'TokenBrokerClockOffsetHigh',
+    series: {
+      [`token_broker_upstream_clock_offset_seconds{${from},kind="authority",name="https://login.example"}`]: '-250x60',
+    },
+    labels: { job: 'token-broker', instance: 'a' },
+    summary: 'The clock of a differs from that of Entra by 4m 10s.',
+  },
+  {
+    alert: 'TokenBrokerLimitedRequestsHigh',
+    series: { [`token_broker_limited_requests_total{${from},limit="requests"}`]: '0+5.36x60' },
+    labels: { job: 'token-broker', limit: 'requests' },
+    summary: 'A limit of the policy (requests) refused about 80 requests in 15 minutes.',
+  },
+  {
     alert: 'TokenBrokerDenialsHigh',
     series: { [`token_broker_denials_total{${from},endpoint="tokens",reason="no_rule"}`]: '0+5.36x60' },
     labels: { job: 'token-broker', endpoint: 'tokens', reason: 'no_rule' },

@@ -7,7 +7,8 @@ import { delimiter, join } from 'node:path'
 import { after, describe, test } from 'node:test'
 import { panels as rows } from '../contract/dashboard-file.ts'
 import { rulesFile } from '../contract/alert-rules.ts'
-import { graph, send, startWorld, until, type Closing } from '../support/broker.ts'
+import type { Json } from '../../emulator/jws.ts'
+import { graph, policyOf, send, startWorld, until, type Closing } from '../support/broker.ts'
 import { freePort } from '../support/ports.ts'
 
 /** The dashboard's queries and the rules in a real Prometheus, which scrapes a broker with planted faults. */
@@ -89,12 +90,16 @@ describe('a real Prometheus that scrapes a broker with planted faults', withProm
   await writeFile(TLS_CLIENT_CA_FILE, world.emulator.caPem)
   const proxied = { BROKER_TRUSTED_PROXIES: '127.0.0.2', BROKER_CLIENT_CERT_HEADER: 'client-cert', TLS_CLIENT_CA_FILE }
   const environment = { MANAGEMENT_PORT: '0', ...proxied }
-  const broker = await world.broker({ after }, { policy: { apiKeys }, environment })
+  const { rules } = policyOf(world.emulator)
+  const limited = { name: 'limited', callers: [{ issuer: 'emulator', subject: 'limited' }], requestLimit: '1/m' }
+  const grants = { tenants: ['contoso'], scopes: [graph] }
+  const policy = { apiKeys, rules: [...(rules as Json[]), { ...limited, ...grants }] }
+  const broker = await world.broker({ after }, { policy, environment })
   const api = await startPrometheus({ after }, broker.managementUrl)
   const query = (expr: string) => api(`query?query=${encodeURIComponent(expr)}`)
   const found = async (expr: string): Promise<readonly object[]> => (await query(expr)).data?.result ?? []
 
-  /** One request of each kind: issued, without consent, denied, not authenticated, and Entra fails. */
+  /** One request of each kind: issued, without consent, denied, not authenticated, over a limit, and Entra fails. */
   const plantFaults = async (): Promise<void> => {
     const of = (tenant: string) => ({ tenant, scope: graph })
     await broker.requestToken(of('contoso'))
@@ -102,6 +107,8 @@ describe('a real Prometheus that scrapes a broker with planted faults', withProm
     await broker.requestToken(of('tailspin'))
     await broker.requestToken({ tenant: 'contoso', scope: 'https://vault.azure.net/.default' })
     await broker.requestToken(of('contoso'), { token: 'x.y.z' })
+    const ofLimited = await world.emulator.mintCallerToken({ sub: 'limited' })
+    for (let nth = 0; nth < 2; nth++) await broker.requestToken(of('contoso'), { token: ofLimited })
     world.emulator.fault({ kind: 'server-error', at: 'token' })
     await broker.requestToken(of('fabrikam'))
     world.emulator.clearFaults()

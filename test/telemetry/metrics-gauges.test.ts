@@ -124,6 +124,20 @@ describe('the upstreams', () => {
     assert.deepEqual(await all(broker), [1, 1, 1])
   })
 
+  test("have the offset of this machine's clock: absent before the first exchange, positive if it is ahead", async t => {
+    const offset = async (broker: TestBroker) => {
+      const [value] = await read(broker, `upstream_clock_offset_seconds{kind="authority",name="${emulator.entraUrl}"}`)
+      return value
+    }
+    const broker = await metrics.bareBroker(t)
+    assert.equal(await offset(broker), undefined)
+    await ask(broker)
+    assert.ok(Math.abs((await offset(broker)) ?? Number.NaN) <= 1, String(await offset(broker)))
+    emulator.configure({ clockAhead: 250 })
+    await ask(broker, { tenant: 'fabrikam', scope: graph })
+    assert.ok(Math.abs(((await offset(broker)) ?? Number.NaN) + 250) <= 1, String(await offset(broker)))
+  })
+
   test('a refusal for one tenant does not make the authority unhealthy', async t => {
     const broker = await metrics.broker(t)
     await ask(broker, { tenant: 'tailspin', scope: graph })
