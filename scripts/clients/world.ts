@@ -158,7 +158,11 @@ async function startBrokerAt(
 
 async function startAgent(broker: string, tenant: string, { tokenFile, caFile }: Pick<World, 'tokenFile' | 'caFile'>) {
   const flags = ['--broker', broker, '--tenant', tenant, '--token-file', tokenFile, '--ca-file', caFile]
-  const service = wireAgent(settingsOf([...flags, '--metadata', '--sidecar', '--secret-file', 'none']), secret, silent)
+  const service = await wireAgent(
+    settingsOf([...flags, '--metadata', '--sidecar', '--secret-file', 'none']),
+    secret,
+    silent,
+  )
   return { service, url: await service.app.listen({ host: '127.0.0.1', port: 0 }) }
 }
 

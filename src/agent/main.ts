@@ -25,7 +25,7 @@ export async function agent(
   const { settings, secret } = await readSettings(given, environment).catch(asExitError)
   const sink = bufferedOutput(1)
   process.on('exit', sink.flush)
-  const service = wireAgent(settings, secret, sink)
+  const service = await wireAgent(settings, secret, sink)
   const { log } = service
   log.info({ version, node: process.version, proxy: settings.proxy?.shownUrl }, 'starting')
   for (const warning of settings.warnings) log.warn({ source: 'environment' }, warning)

@@ -1,6 +1,7 @@
 import { quoted } from '../broker/lib/text/quoted.ts'
 import { timed } from '../broker/lib/timed.ts'
 import type { Clock } from '../broker/lib/clock.ts'
+import { noSpans, type Spans } from '../broker/lib/spans.ts'
 import type { Events, TokenSource, Upstream } from '../broker/events.ts'
 import { postTokens, receivedToken, send, type BrokerAddress } from '../caller/tokens-request.ts'
 import type { WorkloadCredential } from '../caller/workload-credential.ts'
@@ -13,6 +14,8 @@ export interface ParentBrokerOptions extends BrokerAddress {
   /** Reads the workload's credential; called for each request. */
   readonly credential: () => Promise<WorkloadCredential>
   readonly clock: Clock
+  /** Each token request is a span. Default: nothing is traced. */
+  readonly spans?: Spans | undefined
   /** Called after each token request. */
   readonly upstreamCalled: Events['upstreamCalled']
 }
@@ -33,13 +36,13 @@ const maxScopeLength = 489
  * for another one is refused with `invalid_request`. Rejects with a `BrokerError`.
  */
 export function parentBroker(options: ParentBrokerOptions): TokenSource {
-  const { url, credential, clock, upstreamCalled } = options
-  return async ({ tenant, application, scope: text }, signal) => {
+  const { url, credential, clock, spans = noSpans, upstreamCalled } = options
+  const fetch: TokenSource = async ({ tenant, application, scope: text }, signal) => {
     const { scope, expected } = readExpectedScope(text)
     const requested = { tenant, application, scope }
     const received = await timed(
       async () => {
-        const response = await postTokens(options, await credential(), requested, signal)
+        const response = await postTokens(options, await credential(), requested, signal, spans)
         if (response.status !== 200) throw parentFailure(response, clock.now())
         return receivedToken(requested, response.text)
       },
@@ -50,6 +53,7 @@ export function parentBroker(options: ParentBrokerOptions): TokenSource {
     const { token, expiresIn, refreshIn } = received
     return { token, expiresIn, ...(refreshIn !== undefined && { refreshIn: Math.max(refreshIn, minRefreshIn) }) }
   }
+  return (grant, signal) => spans.exchange(() => fetch(grant, signal))
 }
 
 const otherScope = (name: string, expected: string) =>

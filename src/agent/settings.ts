@@ -1,6 +1,8 @@
 import { join } from 'node:path'
 import { EnvironmentReader, type Environment } from '../config/environment.ts'
+import { readOtlp } from '../config/otlp.ts'
 import { readProxy, type ProxySettings } from '../config/proxy.ts'
+import { readTracing, type TracingSettings } from '../config/tracing.ts'
 import { InvalidConfigurationError, type ConfigurationError } from '../errors.ts'
 import { readBroker, readCredentialFiles, readTenant, textsOf, type Flags } from '../caller/flags.ts'
 import type { CredentialFiles } from '../caller/workload-credential.ts'
@@ -26,6 +28,8 @@ export interface AgentSettings {
   readonly logLevel: (typeof logLevels)[number]
   /** The proxy through which the broker is reached, unless it is on loopback or `NO_PROXY` names it. */
   readonly proxy: ProxySettings | undefined
+  /** Where spans are sent. Without it, nothing is traced. */
+  readonly tracing: TracingSettings | undefined
   /** Problems of the environment that do not prevent a start. */
   readonly warnings: readonly string[]
 }
@@ -36,7 +40,7 @@ const logLevels = ['info', 'trace', 'debug', 'warn', 'error', 'fatal'] as const
  * Reads the flags of `token-broker agent`.
  *
  * @param given the flags by name, without the dashes; flags that were not given are absent
- * @param environment names the proxy, and the system's folder for files that live as long as a service
+ * @param environment has the variables of the proxy and of OpenTelemetry, and names the system's folder for files that live as long as a service
  * @throws InvalidConfigurationError with all errors, each with the name of the flag or the variable
  */
 export function readFlags(
@@ -57,6 +61,7 @@ export function readFlags(
     revalidateSeconds: readNumber(flags, 'revalidate', { defaultValue: 300, min: 10, max: 3600 }, errors),
     logLevel: readLogLevel(flags, errors),
     proxy: readProxy(read),
+    tracing: readTracing(read, readOtlp(read, 'token-broker-agent').traces),
     warnings: read.warnings,
   }
   if (errors.length > 0) throw new InvalidConfigurationError('The flags are invalid', errors)

@@ -5,6 +5,7 @@ import { RevalidatingCache } from './revalidating-cache.ts'
 import { createTokenService, type TokenService } from '../broker/issue-token.ts'
 import { createSecretAuthenticate } from '../broker/authentication/local-secret.ts'
 import { createAuthorizeOperation } from '../broker/authorization/authorize-operation.ts'
+import type { Policy } from '../broker/policy/model.ts'
 import { createReadiness, type Need } from '../broker/readiness.ts'
 import { createActivePolicy } from '../broker/authorization/active-policy.ts'
 import type { BrokerError } from '../errors.ts'
@@ -20,6 +21,7 @@ import { parentBroker, parentUpstream, checkReachable, type ParentBrokerOptions 
 import { isBrokerRefusal } from './parent-failure.ts'
 import { readCredential } from '../caller/workload-credential.ts'
 import { createEgress } from '../outbound/network/egress.ts'
+import { connectOpenTelemetry } from '../service/opentelemetry.ts'
 import { closeListener } from '../service/listeners.ts'
 import { replicaName } from '../config/replica-name.ts'
 import { notReadyYet } from '../telemetry/not-ready.ts'
@@ -53,13 +55,15 @@ export type AgentService = Omit<Service, 'management' | 'reload' | 'watchPolicy'
  * @param secret the local secret, which its only caller must send
  * @param sink where log and audit lines are written
  */
-export function wireAgent(
+export async function wireAgent(
   settings: AgentSettings,
   secret: string,
   sink: LineSink,
-  { clock, random }: Pick<Runtime, 'clock' | 'random'> = systemRuntime,
-): AgentService {
-  const { broker: url, tenant, credential: files, proxy } = settings
+  runtime: Pick<Runtime, 'clock' | 'random'> = systemRuntime,
+): Promise<AgentService> {
+  const { clock, random } = runtime
+  const { tenant, tracing, proxy } = settings
+  const replica = replicaName()
   const stopping = new AbortController()
   const isDraining = () => stopping.signal.aborted
   const isReady = () => readiness.isReady() && !isDraining()
@@ -68,22 +72,18 @@ export function wireAgent(
     subscriberSettings(settings, secret),
     createActivePolicy(policy, clock),
     sink,
-    { clock, replica: replicaName(), isReady, isDraining, cache: () => view.statistics(), ...neverInAgents },
+    { clock, replica, isReady, isDraining, cache: () => view.statistics(), ...neverInAgents },
   )
-  const egress = createEgress(proxy, { keepAlive: false, connectWithinMs: timeoutMs })
-  const parent = { url, egress, credential: () => readCredential(files), clock, upstreamCalled: events.upstreamCalled }
+  const exported = { tracing, metricsExport: undefined, proxy }
+  const otel = await connectOpenTelemetry(exported, runtime, { log, replica, metrics: telemetry.metrics })
+  const parent = parentOf(settings, otel.traced, events)
   const { tokens, view } = connectParent(parent, settings, random, { log, events })
-  const deciders = {
-    authenticate: createSecretAuthenticate(secret, policy),
-    authorize: authorizeByFlags(tenant),
-    limits: { chargeRequest: () => undefined },
-  }
-  const tokenService = createTokenService(deciders, tokens, events)
+  const tokenService = createTokenService(decidersOf(secret, tenant, policy), tokens, events)
   const readiness = createReadiness([reachable(parent)], notReadyYet(log), random)
   const authorizeOperation = createAuthorizeOperation(events.forbidden)
   const operations = { ...telemetry, places: {}, tokenService, authorizeOperation, cache: view }
   const { responded, connectionDropped, responseReady } = events
-  const observation = { timing: { monotonic: clock.monotonic, responseReady } }
+  const observation = { spans: otel.serverSpans, timing: { monotonic: clock.monotonic, responseReady } }
   const options = { log, isDraining, responded, connectionDropped, observation }
   const app = buildApp(options, agentRoutes(settings, secret, tokenService, operations))
 
@@ -96,18 +96,42 @@ export function wireAgent(
     close: async () => {
       stopping.abort()
       await closeListener(app, timeoutMs + graceMs)
+      await otel.close()
       telemetry.close()
       sink.flush()
     },
   }
 }
 
-const subscriberSettings = ({ broker, logLevel, proxy }: AgentSettings, secret: string): SubscriberSettings => ({
+const subscriberSettings = (
+  { broker, logLevel, proxy, tracing }: AgentSettings,
+  secret: string,
+): SubscriberSettings => ({
   audit: 'summary',
   logLevel,
-  secrets: [secret, ...(proxy?.secrets ?? [])],
+  secrets: [secret, ...(proxy?.secrets ?? []), ...(tracing?.secrets ?? [])],
   certificates: false,
   upstreams: () => [parentUpstream(broker)],
+})
+
+/** Who may use the agent, and what for. It has no limits. */
+const decidersOf = (secret: string, tenant: string, policy: Policy) => ({
+  authenticate: createSecretAuthenticate(secret, policy),
+  authorize: authorizeByFlags(tenant),
+  limits: { chargeRequest: () => undefined },
+})
+
+const parentOf = (
+  { broker: url, credential, proxy }: AgentSettings,
+  { clock, spans }: Pick<Runtime, 'clock' | 'spans'>,
+  { upstreamCalled }: Pick<ParentBrokerOptions, 'upstreamCalled'>,
+): ParentBrokerOptions => ({
+  url,
+  egress: createEgress(proxy, { keepAlive: false, connectWithinMs: timeoutMs }),
+  credential: () => readCredential(credential),
+  clock,
+  spans,
+  upstreamCalled,
 })
 
 /** The tokens of the central broker, cached, and revalidated with it. */
@@ -132,6 +156,7 @@ function connectParent(
   const cache = createCache(revalidation.source, {
     clock,
     random,
+    ...(parent.spans && { spans: parent.spans }),
     maxEntries,
     minRemainingSeconds,
     timeoutMs,

@@ -1,4 +1,5 @@
 import { isGuid, isScopeName } from '../broker/lib/identifiers.ts'
+import { httpCall, noSpans, type Spans } from '../broker/lib/spans.ts'
 import { membersOfJson } from '../broker/lib/json-members.ts'
 import { maxLifetimeSeconds, readToken, refuseDelegated } from '../broker/tokens/verify-token.ts'
 import { BrokerError, type ReasonOf } from '../errors.ts'
@@ -57,6 +58,7 @@ export const bodyOf = ({ tenant, scope, application }: RequestedToken): string =
  * Sends one request to `POST /tokens`. Does not retry and follows no redirect. Resolves with any response.
  *
  * @param signal its deadline
+ * @param spans makes a span of it, of which the broker's spans are then parts
  * @throws BrokerError `upstream_unavailable` without a response
  */
 export function postTokens(
@@ -64,13 +66,25 @@ export function postTokens(
   { bearer, tls }: WorkloadCredential,
   requested: RequestedToken,
   signal: AbortSignal,
+  spans: Spans = noSpans,
 ): Promise<BrokerResponse> {
+  const endpoint = new URL(tokensPath, url)
   const headers = {
     accept: 'application/json',
     'content-type': 'application/json',
     ...(bearer !== undefined && { authorization: `Bearer ${bearer}` }),
   }
-  return send(new URL(tokensPath, url), egress, { method: 'POST', headers, ...tls, signal }, bodyOf(requested))
+  let status: number | undefined
+  return spans.call(
+    httpCall('POST', endpoint, () => status),
+    async traceparent => {
+      const traced = { ...headers, ...(traceparent !== undefined && { traceparent }) }
+      const options = { method: 'POST', headers: traced, ...tls, signal }
+      const response = await send(endpoint, egress, options, bodyOf(requested))
+      status = response.status
+      return response
+    },
+  )
 }
 
 /**

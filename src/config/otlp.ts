@@ -24,11 +24,13 @@ const leastSecretLength = 8
 /**
  * Reads OpenTelemetry's variables about receivers. Without an endpoint nothing is sent. A platform may set them for all
  * apps, so a protocol or an exporter that is not supported does not prevent the start.
+ *
+ * @param name the service, unless `OTEL_SERVICE_NAME` names it
  */
-export function readOtlp(read: EnvironmentReader): OtlpTargets {
+export function readOtlp(read: EnvironmentReader, name = 'token-broker'): OtlpTargets {
   const base = readUrl(read, endpoint)
   const headers = readHeaders(read, 'OTEL_EXPORTER_OTLP_HEADERS')
-  const serviceName = read.text('OTEL_SERVICE_NAME') ?? 'token-broker'
+  const serviceName = read.text('OTEL_SERVICE_NAME') ?? name
   const spoken = read.text(protocol) ?? 'http/protobuf'
   const target = (signal: keyof OtlpTargets): OtlpTarget | undefined => {
     const variable = (suffix: string) => `OTEL_EXPORTER_OTLP_${signal.toUpperCase()}_${suffix}`

@@ -26,21 +26,21 @@ export interface OpenTelemetryParts {
 }
 
 /** Traces and metrics that are sent, as far as they are on. */
-export interface OpenTelemetry {
+export interface OpenTelemetry<R> {
   /** The spans of requests, if tracing is on. */
   readonly serverSpans: ServerSpans | undefined
   /** The runtime, with the spans of requests to other servers if tracing is on. */
-  readonly traced: Runtime
+  readonly traced: R & Pick<Runtime, 'spans'>
   /** Sends what is left, for a few seconds at most. */
   readonly close: () => Promise<void>
 }
 
 /** Starts to send traces and metrics, and loads what each needs; neither without an endpoint in the configuration. */
-export async function connectOpenTelemetry(
+export async function connectOpenTelemetry<R extends Pick<Runtime, 'clock'>>(
   { tracing: traces, metricsExport: metrics, proxy }: OpenTelemetrySettings,
-  runtime: Runtime,
+  runtime: R,
   parts: OpenTelemetryParts,
-): Promise<OpenTelemetry> {
+): Promise<OpenTelemetry<R>> {
   const partsFor = ({ url }: { readonly url: string }) => ({
     ...parts,
     version,

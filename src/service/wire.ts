@@ -87,7 +87,7 @@ export async function wire(
   })
   const { log, events, telemetry } = subscribers
   const otel = await connectOpenTelemetry(config, runtime, { log, replica, metrics: telemetry.metrics })
-  const reloader = await startPolicyReloader(config, active, { ...keysOf(config), clock, ...events })
+  const reloader = await startPolicyReloader(config, active, { ...keysOf(config, otel.traced), ...events })
   const assertions = connectIdentity(config, otel.traced, events.upstreamCalled)
   const deciders = createDeciders(active, certificates.authorities, assertions, clock, events)
   const exchanges = connectEntra(config, otel.traced, assertions, events)
@@ -196,7 +196,12 @@ const egressOf = ({ proxy, upstreamTimeoutMs: connectWithinMs }: Config, keepAli
   createEgress(proxy, { keepAlive, connectWithinMs })
 
 /** How issuers' keys are fetched. */
-const keysOf = (config: Config) => ({ timeoutMs: config.upstreamTimeoutMs, egress: egressOf(config, false) })
+const keysOf = (config: Config, { clock, spans }: Runtime) => ({
+  timeoutMs: config.upstreamTimeoutMs,
+  egress: egressOf(config, false),
+  clock,
+  spans,
+})
 
 function connectEntra(config: Config, runtime: Runtime, assertions: AssertionSource, events: Events) {
   const circuit = createCircuit({ clock: runtime.clock, changed: events.circuit })

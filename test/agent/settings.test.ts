@@ -40,6 +40,7 @@ test('the required flags leave everything else at its default', () => {
     metadata: false,
     sidecar: false,
     proxy: undefined,
+    tracing: undefined,
     warnings: [],
     revalidateSeconds: 300,
     logLevel: 'info',
@@ -48,6 +49,27 @@ test('the required flags leave everything else at its default', () => {
 
 test('without any flag, all missing ones are reported together', () => {
   assert.deepEqual(faultyNames([]), ['--broker', '--tenant', '--token-file', '--secret-file'])
+})
+
+test("traces are sent with the broker's variables, under the agent's own name", () => {
+  const environment = {
+    OTEL_EXPORTER_OTLP_ENDPOINT: 'http://localhost:4318',
+    OTEL_EXPORTER_OTLP_HEADERS: 'x-key=correct-horse',
+  }
+  assert.deepEqual(settingsOf(flags(), environment).tracing, {
+    url: 'http://localhost:4318/v1/traces',
+    headers: { 'x-key': 'correct-horse' },
+    serviceName: 'token-broker-agent',
+    secrets: ['correct-horse'],
+    ratio: 1,
+  })
+  assert.equal(settingsOf(flags(), { ...environment, OTEL_TRACES_EXPORTER: 'none' }).tracing, undefined)
+  const bad = { OTEL_EXPORTER_OTLP_ENDPOINT: 'correct-horse', OTEL_TRACES_SAMPLER: 'always' }
+  assert.deepEqual(faultyNames(flags({ port: 'x' }), bad), [
+    '--port',
+    'OTEL_EXPORTER_OTLP_ENDPOINT',
+    'OTEL_TRACES_SAMPLER',
+  ])
 })
 
 test('the proxy is that of the environment; its errors are reported with those of flags, without its password', () => {

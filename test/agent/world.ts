@@ -38,6 +38,7 @@ export async function startAgent(
   { emulator, clock }: World,
   { url: broker }: Pick<TestBroker, 'url'>,
   flags: readonly string[] = [],
+  environment: Readonly<Record<string, string>> = {},
 ): Promise<TestAgent> {
   const folder = await mkdtemp(join(tmpdir(), 'token-broker-agent-'))
   t.after(() => rm(folder, { recursive: true, force: true }))
@@ -47,7 +48,8 @@ export async function startAgent(
   const usual = ['--broker', broker, '--tenant', 'contoso', '--secret-file', 'unused', ...own]
   const written: string[] = []
   const sink = { write: (line: string) => void written.push(line), flush: () => undefined }
-  const service = wireAgent(settingsOf([...usual, ...flags]), secret, sink, { clock, random: () => 0.5 })
+  const settings = settingsOf([...usual, ...flags], environment)
+  const service = await wireAgent(settings, secret, sink, { clock, random: () => 0.5 })
   t.after(() => service.close())
   const url = await service.app.listen({ host: '127.0.0.1', port: 0 })
   return {

@@ -129,7 +129,7 @@ async function agentBehind(t: TestContext, environment: Readonly<Record<string, 
   const written: string[] = []
   const sink = { write: (line: string) => void written.push(line), flush: () => undefined }
   const secret = 'a-secret-of-256-bits-in-base64url-0123456789'
-  const service = wireAgent(settings, secret, sink)
+  const service = await wireAgent(settings, secret, sink)
   t.after(() => service.close())
   const url = await service.app.listen({ host: '127.0.0.1', port: 0 })
   const requestToken = () =>

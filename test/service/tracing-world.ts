@@ -11,6 +11,7 @@ export async function tracingWorld() {
   const { emulator, clock } = world
   const authorization = `Bearer ${await emulator.mintCallerToken()}`
   return {
+    world,
     emulator,
     clock,
     authorization,

@@ -3,10 +3,12 @@ import { describe, test } from 'node:test'
 import { sample } from '../../emulator/options.ts'
 import { joinedAttribute } from '../../src/telemetry/tracing/joined-requests.ts'
 import { callersTracesPerSecond, notExported } from '../../src/telemetry/tracing/tracing.ts'
-import { send } from '../support/broker.ts'
+import { send, type TestBroker, until } from '../support/broker.ts'
+import type { ReceivedSpan } from '../support/otlp-receiver.ts'
+import { tokenEndpointsOf } from '../support/token-endpoints.ts'
 import { client, internal, server, tracingWorld } from './tracing-world.ts'
 
-const { emulator, clock, authorization, traced, requestIn } = await tracingWorld()
+const { world, emulator, clock, authorization, traced, requestIn } = await tracingWorld()
 const traceId = '4bf92f3577b34da6a3ce929d0e0e4736'
 const spanId = '00f067aa0ba902b7'
 
@@ -17,15 +19,15 @@ describe('spans, as an OTLP receiver gets them', () => {
     const spans = await finish()
     const request = spans.find(({ kind }) => kind === server)
     const exchange = spans.find(({ kind }) => kind === internal)
-    const calls = spans.filter(({ kind }) => kind === client)
+    const calls = spans.filter(({ kind, parentId }) => kind === client && parentId === exchange?.spanId)
     assert.deepEqual([request?.name, request?.parentId, request?.status], ['POST /tokens', '', 0])
     const ok = { 'http.request.method': 'POST', 'http.response.status_code': 200 }
     assert.deepEqual(request?.attributes, { ...ok, 'http.route': '/tokens' })
     assert.deepEqual([exchange?.name, exchange?.parentId], ['exchange', request?.spanId])
+    // To the identity endpoint, then to Entra.
     assert.deepEqual(
-      calls.map(({ parentId, name }) => [parentId, name]),
-      // To the identity endpoint, then to Entra.
-      ['GET', 'POST'].map(name => [exchange?.spanId, name]),
+      calls.map(({ name }) => name),
+      ['GET', 'POST'],
     )
     const { 'url.full': url, 'server.port': port, ...entra } = calls[1]?.attributes ?? {}
     assert.equal(url, `https://localhost:${port}/${sample.contoso}/oauth2/v2.0/token`)
@@ -60,6 +62,34 @@ describe('spans, as an OTLP receiver gets them', () => {
     )
     assert.equal(exchanges[0]?.attributes[joinedAttribute], collapsed.length)
   })
+
+  for (const [what, request] of [
+    ['a header', (broker: TestBroker) => requestIn(broker)],
+    ['a form', async (broker: TestBroker) => (await tokenEndpointsOf(world, broker)).oauth()],
+  ] as const)
+    test(`of a fetch of an issuer's keys that a credential in ${what} causes: one for each document`, async t => {
+      const { broker, finish } = await traced(t)
+      assert.equal((await request(broker)).status, 200)
+      // It is served with the cached keys while they are fetched again.
+      clock.advance(360)
+      assert.equal((await request(broker)).status, 200)
+      const fetched = 'token_broker_issuer_key_fetches_total{issuer="emulator",outcome="ok"} 2'
+      await until('the keys are fetched again', async () => (await broker.get('/metrics')).text.includes(fetched))
+      const ofKeys = ({ attributes }: ReceivedSpan) => String(attributes['url.full']).startsWith(emulator.callerIssuer)
+      const spans = await finish()
+      const requests = spans.filter(({ name }) => name.startsWith('POST /'))
+      const documents = ['/.well-known/openid-configuration', '/jwks']
+      assert.deepEqual(
+        spans
+          .filter(ofKeys)
+          .map(({ name, kind, parentId, attributes }) => [name, kind, parentId, attributes['url.full']]),
+        requests.flatMap(({ spanId: parent }) =>
+          documents.map(path => ['GET', client, parent, `${emulator.callerIssuer}${path}`]),
+        ),
+      )
+      assert.equal(requests.length, 2)
+      assert.ok(spans.filter(ofKeys).every(({ attributes }) => attributes['http.response.status_code'] === 200))
+    })
 
   test('of each attempt at Entra: further ones are counted, and one that failed is an error', async t => {
     const { broker, finish } = await traced(t)

@@ -6,6 +6,25 @@ export interface ClientCall {
   readonly status?: () => number | undefined
 }
 
+/** A URL in a span is cut after so many characters: that of an issuer's keys may come from its discovery document. */
+const maxUrlLength = 500
+
+/**
+ * Describes an HTTP request by OpenTelemetry's semantic conventions, without the query, user name and password of its URL.
+ *
+ * @param status the status of the response; `undefined` if none came
+ */
+export function httpCall(method: 'GET' | 'POST', url: URL, status: () => number | undefined): ClientCall {
+  const { protocol, origin, hostname, port, pathname } = url
+  const attributes = {
+    'http.request.method': method,
+    'server.address': hostname,
+    'server.port': Number(port || (protocol === 'https:' ? 443 : 80)),
+    'url.full': `${origin}${pathname}`.slice(0, maxUrlLength),
+  }
+  return { name: method, attributes, status }
+}
+
 /** Work that one request causes, and for which others wait too. */
 export interface SharedWork<T> {
   /** Does the work as a part of the request that caused it, whichever request makes it start. */
@@ -20,8 +39,12 @@ export interface Spans {
   readonly exchange: <T>(work: () => Promise<T>) => Promise<T>
   /** Prepares work that the request under way causes. The result is returned, and an error thrown, unchanged. */
   readonly shared: <T>(work: () => Promise<T>) => SharedWork<T>
-  /** Runs one request to another server: a CLIENT span. The result is returned, and an error thrown, unchanged. */
-  readonly call: <T>(call: ClientCall, work: () => Promise<T>) => Promise<T>
+  /**
+   * Runs one request to another server: a CLIENT span. The result is returned, and an error thrown, unchanged.
+   *
+   * @param work gets the `traceparent` of this span, for a server that takes part in the trace; `undefined` without a span
+   */
+  readonly call: <T>(call: ClientCall, work: (traceparent: string | undefined) => Promise<T>) => Promise<T>
 }
 
 const notTraced = (): void => undefined
@@ -30,7 +53,7 @@ const notTraced = (): void => undefined
 export const noSpans: Spans = {
   exchange: work => work(),
   shared: run => ({ run, joined: notTraced }),
-  call: (_call, work) => work(),
+  call: (_call, work) => work(undefined),
 }
 
 /** The span of one request that the broker serves. */

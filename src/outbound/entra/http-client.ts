@@ -1,6 +1,6 @@
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
 import { version, type INetworkModule, type NetworkRequestOptions, type NetworkResponse } from '@azure/msal-node'
-import { noSpans, type Spans } from '../../broker/lib/spans.ts'
+import { httpCall, noSpans, type Spans } from '../../broker/lib/spans.ts'
 import type { Egress } from '../network/egress.ts'
 import { sendRequest } from '../network/request.ts'
 
@@ -67,7 +67,7 @@ export class EntraHttpClient implements INetworkModule {
       if (url.origin !== this.#origin)
         throw new Error(`refused to send a request to another origin than ${this.#origin}`)
       this.response = undefined
-      const call = { name: method, attributes: attributesOf(method, url), status: () => this.response?.status }
+      const call = httpCall(method, url, () => this.response?.status)
       const { status, body } = await this.#spans.call(call, () => this.#exchange(method, url, options))
       const parsed: T = JSON.parse(body)
       // MSAL uses the headers for nothing that the broker needs.
@@ -100,14 +100,6 @@ const headerOf = (headers: IncomingHttpHeaders, name: string): string | undefine
   const value = headers[name]
   return Array.isArray(value) ? value.join(', ') : value
 }
-
-/** By OpenTelemetry's semantic conventions for HTTP, without the query. */
-const attributesOf = (method: string, { protocol, origin, hostname, port, pathname }: URL) => ({
-  'http.request.method': method,
-  'server.address': hostname,
-  'server.port': Number(port || (protocol === 'https:' ? 443 : 80)),
-  'url.full': `${origin}${pathname}`,
-})
 
 /** The text of a body; `undefined` if it is too large. */
 async function readLimited(response: IncomingMessage): Promise<string | undefined> {

@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http'
 import type { FetchDocument } from '../../broker/events.ts'
+import { httpCall, noSpans, type Spans } from '../../broker/lib/spans.ts'
 import { messageOf } from '../../errors.ts'
 import type { Egress } from '../network/egress.ts'
 import { sendRequest } from '../network/request.ts'
@@ -15,6 +16,8 @@ export interface FetchOptions {
   readonly egress: Egress
   /** The deadline of all documents. */
   readonly signal: AbortSignal
+  /** Each request is a span. Default: nothing is traced. */
+  readonly spans?: Spans | undefined
   /** PEM certificates to trust instead of the system's. */
   readonly ca?: string | undefined
   /** A token that is sent as bearer, over https and to this origin only. */
@@ -39,19 +42,28 @@ export class RefusedDocumentError extends Error {
  * URL, and never the token.
  */
 export function documentFetcher(options: FetchOptions): FetchDocument {
-  return async url => {
-    const response = await get(url, options)
-    if (response.statusCode !== 200) {
-      response.destroy()
-      throw new RefusedDocumentError(url, response.statusCode ?? 0, hintAt(response, url, options))
-    }
-    const text = await readAll(response, url)
-    try {
-      const document: unknown = JSON.parse(text)
-      return document
-    } catch {
-      throw new Error(`${url.href} did not return JSON`)
-    }
+  const { spans = noSpans } = options
+  return url => {
+    let status: number | undefined
+    const call = httpCall('GET', url, () => status)
+    return spans.call(call, async () => {
+      const response = await get(url, options)
+      status = response.statusCode
+      return documentOf(response, url, options)
+    })
+  }
+}
+
+async function documentOf(response: IncomingMessage, url: URL, options: FetchOptions): Promise<unknown> {
+  if (response.statusCode !== 200) {
+    response.destroy()
+    throw new RefusedDocumentError(url, response.statusCode ?? 0, hintAt(response, url, options))
+  }
+  const text = await readAll(response, url)
+  try {
+    return JSON.parse(text)
+  } catch {
+    throw new Error(`${url.href} did not return JSON`)
   }
 }
 

@@ -2,6 +2,7 @@ import { X509Certificate } from 'node:crypto'
 import { decodeJwt } from 'jose'
 import type { Issuer } from '../../broker/authentication/authenticate.ts'
 import type { Clock } from '../../broker/lib/clock.ts'
+import type { Spans } from '../../broker/lib/spans.ts'
 import { isExchange } from '../../broker/lib/identifiers.ts'
 import { fetchedJwks, fixedJwks, parseJwks, type PublishedKeys, type Jwks } from '../../broker/authentication/jwks.ts'
 import type { IssuerSettings } from '../../broker/policy/model.ts'
@@ -21,6 +22,8 @@ export interface IssuerKeysOptions {
   readonly egress: Egress
   /** Milliseconds for a fetch of keys, including the discovery document. */
   readonly timeoutMs: number
+  /** Each request for keys is a span. Default: nothing is traced. */
+  readonly spans?: Spans | undefined
   /** Called after each fetch of an issuer's keys. */
   readonly upstreamCalled: Events['upstreamCalled']
 }
@@ -94,7 +97,8 @@ async function readFiles(
 }
 
 /** The CA file and the token file are read for each fetch, so that a new one needs no reload. Fetches are rare. */
-function fetchedKeys(issuer: IssuerSettings, { clock, egress, timeoutMs, upstreamCalled }: IssuerKeysOptions): Jwks {
+function fetchedKeys(issuer: IssuerSettings, options: IssuerKeysOptions): Jwks {
+  const { clock, egress, timeoutMs, spans, upstreamCalled } = options
   const upstream = issuerUpstream(issuer)
   const { name, caFile } = issuer
   return fetchedJwks(
@@ -102,7 +106,8 @@ function fetchedKeys(issuer: IssuerSettings, { clock, egress, timeoutMs, upstrea
     async () => {
       const signal = AbortSignal.timeout(timeoutMs)
       const ca = caFile === undefined ? undefined : await readCa(caFile)
-      return fetchKeys(issuer, documentFetcher({ egress, signal, ca, credential: await credentialOf(issuer) }))
+      const credential = await credentialOf(issuer)
+      return fetchKeys(issuer, documentFetcher({ egress, signal, ca, credential, spans }))
     },
     clock,
     (seconds, error) => upstreamCalled(upstream, seconds, error),

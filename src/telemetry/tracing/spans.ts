@@ -90,10 +90,11 @@ export function spansBelow(tracer: Tracer, scopes: AsyncLocalStorage<Scope>): Sp
     },
     call: (call, work) => {
       const scope = scopes.getStore()
-      if (scope === undefined) return work()
+      if (scope === undefined) return work(undefined)
       const span = tracer.startSpan(call.name, { kind: SpanKind.CLIENT, attributes: call.attributes }, scope.context)
       countSent(scope, call, span)
-      return inSpan(span, work, () => {
+      const run = () => work(traceParentOf(span))
+      return inSpan(span, run, () => {
         const status = call.status?.()
         if (status === undefined) return
         span.setAttribute('http.response.status_code', status)
@@ -101,6 +102,12 @@ export function spansBelow(tracer: Tracer, scopes: AsyncLocalStorage<Scope>): Sp
       })
     },
   }
+}
+
+/** https://www.w3.org/TR/trace-context/#traceparent-header */
+function traceParentOf(span: Span): string {
+  const { traceId, spanId, traceFlags } = span.spanContext()
+  return `00-${traceId}-${spanId}-${(traceFlags & TraceFlags.SAMPLED) === 0 ? '00' : '01'}`
 }
 
 const isRecorded = ({ context }: Scope): boolean => trace.getSpan(context)?.isRecording() === true

@@ -9,9 +9,9 @@ test('each request to Redis is a span with the names of commands, and none of th
   const availability = { isUp: () => true, replied: (reply: Promise<unknown>) => reply }
   const spans = {
     ...noSpans,
-    call: <T>(call: ClientCall, work: () => Promise<T>) => {
+    call: <T>(call: ClientCall, work: (traceparent: undefined) => Promise<T>) => {
       calls.push(call)
-      return work()
+      return work(undefined)
     },
   }
   const store = createStore(connection as never, availability as never, spans)

@@ -19,11 +19,12 @@ export function addServerSpans(app: FastifyInstance, spans: ServerSpans | undefi
   if (spans === undefined) return
   app.addHook('onRequest', (request, _reply, done) => {
     const { traceparent } = request.headers
-    request.span = spans.begin(request.method, typeof traceparent === 'string' ? traceparent : undefined)
-    done()
+    const span = spans.begin(request.method, typeof traceparent === 'string' ? traceparent : undefined)
+    request.span = span
+    span.run(done)
   })
-  // Not earlier: what follows the arrival of the body runs outside of what an earlier hook runs.
-  app.addHook('preHandler', ({ span }, _reply, done) => {
+  // Again: what follows the arrival of the body runs outside of what the first hook runs, which is the authentication.
+  app.addHook('preValidation', ({ span }, _reply, done) => {
     if (span) span.run(done)
     else done()
   })
