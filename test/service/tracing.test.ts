@@ -106,6 +106,21 @@ describe('spans, as an OTLP receiver gets them', () => {
     assert.equal(attempts[0]?.attributes['error.type'], String(attempts[0]?.attributes['http.response.status_code']))
   })
 
+  for (const [what, fault, type] of [
+    ['a connection that Entra resets', { kind: 'reset', at: 'token' }, 'ECONNRESET'],
+    ['a connection that the identity endpoint resets', { kind: 'reset', at: 'identity' }, 'ECONNRESET'],
+    ["a connection that the server of an issuer's keys resets", { kind: 'reset', at: 'callers' }, 'ECONNRESET'],
+    ['a response of Entra that is no JSON', { kind: 'server-error', at: 'token' }, '503'],
+  ] as const)
+    test(`of ${what}: an error with the type ${type}`, async t => {
+      const { broker, finish } = await traced(t)
+      emulator.fault(fault)
+      await requestIn(broker)
+      const calls = (await finish()).filter(({ kind, status }) => kind === client && status === 2)
+      assert.ok(calls.length > 0)
+      assert.deepEqual(new Set(calls.map(({ attributes }) => attributes['error.type'])), new Set([type]))
+    })
+
   test('an exchange belongs to the request that began it, although another one makes it start', async t => {
     const { broker, finish } = await traced(t, { BROKER_UPSTREAM_CONCURRENCY: '1' })
     const tenants = ['contoso', 'fabrikam']

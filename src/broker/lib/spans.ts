@@ -6,8 +6,8 @@ export interface ClientCall {
   readonly status?: () => number | undefined
 }
 
-/** A URL in a span is cut after so many characters: that of an issuer's keys may come from its discovery document. */
-const maxUrlLength = 500
+/** The URL and the host in a span are cut after so many characters: an issuer's keys may be where its discovery document says. */
+const [maxUrlLength, maxHostLength] = [500, 253]
 
 /**
  * Describes an HTTP request by OpenTelemetry's semantic conventions, without the query, user name and password of its URL.
@@ -18,7 +18,7 @@ export function httpCall(method: 'GET' | 'POST', url: URL, status: () => number 
   const { protocol, origin, hostname, port, pathname } = url
   const attributes = {
     'http.request.method': method,
-    'server.address': hostname,
+    'server.address': hostname.slice(0, maxHostLength),
     'server.port': Number(port || (protocol === 'https:' ? 443 : 80)),
     'url.full': `${origin}${pathname}`.slice(0, maxUrlLength),
   }

@@ -12,7 +12,7 @@ import {
 } from '@opentelemetry/api'
 import type { ClientCall, ServerSpans, Spans } from '../../broker/lib/spans.ts'
 import { readTraceParent } from '../../broker/lib/trace-parent.ts'
-import { asBrokerError } from '../../errors.ts'
+import { asBrokerError, BrokerError } from '../../errors.ts'
 import { JoinedRequests } from './joined-requests.ts'
 
 // Names and attributes of spans, by OpenTelemetry's semantic conventions for HTTP and databases. Paths and queries of
@@ -62,7 +62,7 @@ export function spansBelow(tracer: Tracer, scopes: AsyncLocalStorage<Scope>): Sp
     try {
       return await work()
     } catch (thrown) {
-      fail(span, asBrokerError(thrown).code)
+      fail(span, typeOf(thrown))
       throw thrown
     } finally {
       settled()
@@ -118,6 +118,18 @@ function countSent({ sent }: Scope, { attributes, status }: ClientCall, span: Sp
   const before = sent.get(request) ?? 0
   sent.set(request, before + 1)
   if (before > 0) span.setAttribute('http.request.resend_count', before)
+}
+
+/** The code of a `BrokerError`; else that of Node.js or the system, such as `ECONNRESET`, or the name of a passed deadline. */
+function typeOf(thrown: unknown): string {
+  const cause = thrown instanceof Error ? thrown.cause : undefined
+  return thrown instanceof BrokerError ? thrown.code : (codeOf(thrown) ?? codeOf(cause) ?? asBrokerError(thrown).code)
+}
+
+function codeOf(thrown: unknown): string | undefined {
+  if (thrown instanceof DOMException) return thrown.name
+  const code: unknown = thrown instanceof Error && 'code' in thrown ? thrown.code : undefined
+  return typeof code === 'string' && /^[A-Z][A-Z0-9_]{1,60}$/.test(code) ? code : undefined
 }
 
 /** Only codes: a message could have a text from another server. */
