@@ -4,6 +4,9 @@ const requests = `token_broker_requests_total{endpoint=~"${tokenEndpoints}"`
 const notOfCallers =
   'upstream_unavailable|identity_unavailable|issuer_unavailable|federation_misconfigured|upstream_invalid|overloaded|internal_error'
 
+/** Seconds that exchanges take from which on Entra is slow, as on the page. 0.1 to 0.5 s is usual. */
+export const slowSeconds = 1.5
+
 /** Alerts about tokens and what the broker needs to obtain them. */
 export const tokenAlerts: readonly Alert[] = [
   {
@@ -67,6 +70,15 @@ export const tokenAlerts: readonly Alert[] = [
     severity: 'warning',
     summary: '{{ $value | humanizePercentage }} of the exchanges with Entra failed in the last five minutes.',
     description: 'Look at `/health` for the last error of the authority, and at the status page of Entra.',
+  },
+  {
+    alert: 'TokenBrokerExchangesSlow',
+    expr: `histogram_quantile(0.95, sum by (job, le) (rate(token_broker_exchange_duration_seconds_bucket{outcome="ok"}[15m]))) > ${slowSeconds}`,
+    for: '10m',
+    severity: 'warning',
+    summary: 'Exchanges with Entra are slow: one in twenty takes longer than {{ $value | humanizeDuration }}.',
+    description:
+      'Callers with a cached token notice nothing; others wait. Look at the network path to Entra, the proxy and the status page of Entra.',
   },
   {
     alert: 'TokenBrokerUpstreamDown',

@@ -56,6 +56,11 @@ export const but = (...changes: Samples): Samples => {
   return [...calm.filter(([series]) => !changed.has(series)), ...changes]
 }
 const exchanged = (outcome: string, values: string) => [`${exchanges}{${from},outcome="${outcome}"}`, values] as const
+const durations = (buckets: Readonly<Record<string, string>>): Samples =>
+  Object.entries(buckets).map(([le, values]) => [
+    `token_broker_exchange_duration_seconds_bucket{${from},outcome="ok",le="${le}"}`,
+    values,
+  ])
 const failing = `${refreshes}{${from},outcome="timeout"}`
 
 /** The scenarios, by what happens. */
@@ -120,6 +125,16 @@ export const rows: Readonly<Record<string, Row>> = {
     samples: but(exchanged('consent', '0+50x60'), exchanged('request', '0+50x60')),
     at: 30,
     fires: { TokenBrokerExchangeErrorsHigh: false, TokenBrokerFederationMisconfigured: false },
+  },
+  'exchanges that take more than two seconds': {
+    samples: but(...durations({ '0.5': '0+1x60', '2.5': '0+1x60', '5.0': '0+9x60', '+Inf': '0+9x60' })),
+    at: 40,
+    fires: { TokenBrokerExchangesSlow: true },
+  },
+  'one slow exchange in fifty': {
+    samples: but(...durations({ '0.5': '0+49x60', '2.5': '0+49x60', '5.0': '0+50x60', '+Inf': '0+50x60' })),
+    at: 40,
+    fires: { TokenBrokerExchangesSlow: false },
   },
   'one upstream of several': {
     samples: but([`token_broker_upstream_healthy{${from},kind="issuer",name="onprem"}`, '0x60']),

@@ -67,6 +67,16 @@ const rows: readonly Row[] = [
     summary: '33.33% of the exchanges with Entra failed in the last five minutes.',
   },
   {
+    alert: 'TokenBrokerExchangesSlow',
+    series: {
+      [`token_broker_exchange_duration_seconds_bucket{${from},outcome="ok",le="1.0"}`]: '0+1x60',
+      [`token_broker_exchange_duration_seconds_bucket{${from},outcome="ok",le="5.0"}`]: '0+10x60',
+      [`token_broker_exchange_duration_seconds_bucket{${from},outcome="ok",le="+Inf"}`]: '0+10x60',
+    },
+    labels: { job: 'token-broker' },
+    summary: 'Exchanges with Entra are slow: one in twenty takes longer than 4.778s.',
+  },
+  {
     alert: 'TokenBrokerUpstreamDown',
     series: { [`token_broker_upstream_healthy{${from},kind="authority",name="https://login.example"}`]: '0x60' },
     labels: { job: 'token-broker', kind: 'authority', name: 'https://login.example' },
