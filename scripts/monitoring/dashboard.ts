@@ -1,3 +1,4 @@
+import type { Dashboard, OptionsOf, QueryPanel, Row, Variable } from './grafana.ts'
 import type { Panel } from './panel.ts'
 import { rows } from './panels.ts'
 
@@ -5,7 +6,9 @@ const datasource = { type: 'prometheus', uid: '${datasource}' }
 /** Grafana's grid has 24 columns. */
 const columns = 24
 
-const thresholdsOf = ({ red }: Panel) => {
+type Thresholds = NonNullable<NonNullable<QueryPanel['fieldConfig']>['defaults']['thresholds']>
+
+const thresholdsOf = ({ red }: Panel): Thresholds => {
   if (!red) return { mode: 'absolute', steps: [{ color: 'green', value: null }] }
   const [first, then, value] = 'from' in red ? ['green', 'red', red.from] : ['red', 'green', red.below]
   return {
@@ -17,7 +20,7 @@ const thresholdsOf = ({ red }: Panel) => {
   }
 }
 
-const panelOf = (panel: Panel, id: number, x: number, y: number) => {
+const panelOf = (panel: Panel, id: number, x: number, y: number): QueryPanel => {
   const { width, height } = sizeOf(panel)
   return {
     id,
@@ -27,7 +30,7 @@ const panelOf = (panel: Panel, id: number, x: number, y: number) => {
     datasource,
     gridPos: { x, y, w: width, h: height },
     fieldConfig: { defaults: { unit: panel.unit, thresholds: thresholdsOf(panel) }, overrides: [] },
-    options: optionsOf(panel),
+    options: options[panel.type](panel.unit),
     targets: panel.queries.map(([expr, legendFormat], index) => ({
       refId: String.fromCharCode(65 + index),
       datasource,
@@ -39,22 +42,25 @@ const panelOf = (panel: Panel, id: number, x: number, y: number) => {
   }
 }
 
-function optionsOf({ type, unit }: Panel): object {
-  if (type === 'stat') {
-    return { reduceOptions: { calcs: ['lastNotNull'], fields: '', values: false }, colorMode: 'value' }
-  }
+// Each with the type of what it returns: else the compiler accepts fields that Grafana does not know.
+const options = {
+  stat: (): OptionsOf['stat'] => ({
+    reduceOptions: { calcs: ['lastNotNull'], fields: '', values: false },
+    colorMode: 'value',
+  }),
+  timeseries: (): OptionsOf['timeseries'] => ({
+    legend: { displayMode: 'list', placement: 'bottom', showLegend: true },
+    tooltip: { mode: 'multi', sort: 'desc' },
+  }),
   // The buckets are counted already, so Grafana must not calculate them.
-  if (type === 'heatmap') {
-    return {
-      calculate: false,
-      cellGap: 1,
-      color: { mode: 'scheme', scheme: 'Oranges', steps: 64 },
-      legend: { show: true },
-      tooltip: { mode: 'single', yHistogram: false },
-      yAxis: { unit },
-    }
-  }
-  return { legend: { displayMode: 'list', placement: 'bottom' }, tooltip: { mode: 'multi', sort: 'desc' } }
+  heatmap: (unit: Panel['unit']): OptionsOf['heatmap'] => ({
+    calculate: false,
+    cellGap: 1,
+    color: { mode: 'scheme', scheme: 'Oranges', steps: 64 },
+    legend: { show: true },
+    tooltip: { mode: 'single', yHistogram: false },
+    yAxis: { unit },
+  }),
 }
 
 const sizes = {
@@ -65,8 +71,8 @@ const sizes = {
 const sizeOf = ({ type }: Panel) => sizes[type]
 
 /** All rows with their panels, from left to right. */
-function layout(): readonly object[] {
-  const placed: object[] = []
+function layout(): readonly (QueryPanel | Row)[] {
+  const placed: (QueryPanel | Row)[] = []
   let y = 0
   for (const [title, panels] of rows) {
     placed.push({
@@ -95,7 +101,7 @@ function layout(): readonly object[] {
   return placed
 }
 
-const queryVariable = (name: string, label: string, query: string, many: boolean) => ({
+const queryVariable = (name: string, label: string, query: string, many: boolean): Variable => ({
   name,
   label,
   type: 'query',
@@ -110,7 +116,7 @@ const queryVariable = (name: string, label: string, query: string, many: boolean
 
 /** The dashboard in Grafana's Classic JSON, not formatted yet. */
 export function dashboardText(): string {
-  return JSON.stringify({
+  const dashboard: Dashboard = {
     uid: 'token-broker',
     title: 'Token broker',
     tags: ['token-broker'],
@@ -140,5 +146,6 @@ export function dashboardText(): string {
       ],
     },
     panels: layout(),
-  })
+  }
+  return JSON.stringify(dashboard)
 }

@@ -1,66 +1,11 @@
-import { errorRatio, slowRatio } from './objectives.ts'
-import { clockOffsetSeconds } from './service-alerts.ts'
-import { by, heatmap, here, lines, quantile, rate, stat, type Panel } from './panel.ts'
+import { by, heatmap, here, lines, quantile, rate, type Panel } from './panel.ts'
+import { stateRow } from './state-row.ts'
 
 const requestDuration = 'token_broker_request_duration_seconds'
 
 /** The rows of the dashboard, with the order in which the people on call look at them. */
 export const rows: readonly (readonly [title: string, panels: readonly Panel[]])[] = [
-  [
-    'State',
-    [
-      stat('Ready replicas', 'short', `sum(token_broker_ready{${here}})`, 'Replicas that are ready.', { below: 1 }),
-      stat(
-        'Firing alerts',
-        'short',
-        'count(ALERTS{job="$job",alertname=~"TokenBroker.+",alertstate="firing"}) or vector(0)',
-        'docs/alerts.md says what to do about each.',
-        { from: 1 },
-      ),
-      stat(
-        'Tokens at risk',
-        'short',
-        `sum(token_broker_cache_entries_at_risk{${here}})`,
-        'Tokens in use whose last refresh failed.',
-        { from: 1 },
-      ),
-      stat(
-        'First token unusable in',
-        's',
-        `min(token_broker_cache_at_risk_usable_seconds{${here}})`,
-        'Time until the first token at risk becomes unusable. No value while no token is at risk.',
-        { below: 300 },
-      ),
-      stat(
-        'Failing upstreams',
-        'short',
-        `count(token_broker_upstream_healthy{${here}} == 0) or vector(0)`,
-        'Upstreams whose last request failed, in all replicas.',
-        { from: 1 },
-      ),
-      stat(
-        'Clock offset from Entra',
-        's',
-        `max(abs(token_broker_upstream_clock_offset_seconds{${here}}))`,
-        'Difference between the clock of the broker and that of Entra, at the last exchange.',
-        { from: clockOffsetSeconds },
-      ),
-      stat(
-        'Errors of the broker itself',
-        'percentunit',
-        `${errorRatio('1h')}{job="$job"}`,
-        'Share in the last hour. The objective allows 0.1 % over 30 days. It needs the recorded rules.',
-        { from: 0.001 },
-      ),
-      stat(
-        'Slow cached tokens',
-        'percentunit',
-        `${slowRatio('1h')}{job="$job"}`,
-        'Share that took longer than 25 ms in the last hour. The objective allows 1 % over 30 days. It needs the recorded rules.',
-        { from: 0.01 },
-      ),
-    ],
-  ],
+  ['State', stateRow],
   [
     'Latency',
     [
@@ -167,8 +112,8 @@ export const rows: readonly (readonly [title: string, panels: readonly Panel[]])
         `sum(${rate(`token_broker_cache_evictions_total{${here}}`)})`,
         'evicted',
       ]),
-      lines('Refreshes', 'reqps', 'Background refreshes, by outcome.', [
-        by('outcome', `token_broker_cache_refreshes_total{${here}}`),
+      lines('Refreshes', 'reqps', 'Background refreshes, by outcome. Only outcomes that occur have a line.', [
+        `${by('outcome', `token_broker_cache_refreshes_total{${here}}`)} > 0`,
         '{{outcome}}',
       ]),
       lines('Failures in the negative cache', 'short', 'By level and reason.', [

@@ -5,6 +5,11 @@ interface PanelJson {
   readonly type: string
   readonly title: string
   readonly gridPos: { readonly x: number; readonly y: number; readonly w: number; readonly h: number }
+  readonly fieldConfig?: {
+    readonly defaults: {
+      readonly thresholds: { readonly steps: readonly { readonly color: string; readonly value: number | null }[] }
+    }
+  }
   readonly targets?: readonly { readonly refId: string; readonly expr: string }[]
 }
 
