@@ -12,6 +12,8 @@ export interface Program {
   readonly command: Command
   /** The requests that it may make at most to get a token, if that is more than for other clients. */
   readonly mostRequests?: number
+  /** What it prints of a refusal and of an outage, if it prints no text of the broker. */
+  readonly error?: RegExp
 }
 
 /** A language whose examples are run. */

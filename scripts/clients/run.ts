@@ -104,7 +104,9 @@ async function attempt(world: World, language: Language, program: Program, testC
   const seconds = (performance.now() - began) / 1000 - (isFresh ? tokenLife + 1 : 0)
   const requests = world.requestCounts()[endpoint.at] - before
   const wrong =
-    testCase.error === undefined ? problemOfTokens(outcome, isFresh ? 2 : 1) : problemOfError(outcome, testCase.error)
+    testCase.error === undefined
+      ? problemOfTokens(outcome, isFresh ? 2 : 1)
+      : problemOfError(outcome, program.error ?? testCase.error)
   const mostRequests = testCase.error === undefined ? program.mostRequests : undefined
   const late =
     requests > (mostRequests ?? testCase.mostRequests) || seconds > testCase.mostSeconds
@@ -185,7 +187,7 @@ async function runLanguage(world: World, language: Language): Promise<readonly R
 
 const print = ({ language, client, endpoint, case: caseName, result, requests, seconds, isGood }: Row): void => {
   const cells = [
-    language.padEnd(10),
+    language.padEnd(16),
     client.padEnd(27),
     endpoint.padEnd(33),
     caseName.padEnd(17),
@@ -199,14 +201,14 @@ async function main(wanted: readonly string[]): Promise<number> {
   let failures = 0
   let ran = 0
   process.stdout.write(
-    `  ${'language'.padEnd(10)} ${'client'.padEnd(27)} ${'endpoint'.padEnd(33)} ${'case'.padEnd(17)} requests seconds  result\n`,
+    `  ${'language'.padEnd(16)} ${'client'.padEnd(27)} ${'endpoint'.padEnd(33)} ${'case'.padEnd(17)} requests seconds  result\n`,
   )
   try {
     for (const language of [...languages(folder, world), ...tools(root)]) {
       if (!wanted.includes(language.name.toLowerCase())) continue
       const absent = await missing(language)
       if (absent !== undefined) {
-        process.stdout.write(`  ${language.name.padEnd(10)} SKIPPED: "${absent}" does not work here\n`)
+        process.stdout.write(`  ${language.name.padEnd(16)} SKIPPED: "${absent}" does not work here\n`)
         continue
       }
       const rows = await runLanguage(world, language)

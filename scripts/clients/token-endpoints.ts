@@ -20,6 +20,12 @@ const own = ({ broker, tokenFile, apiKey }: World, tenant: Tenant) => ({
   API_KEY: apiKey,
 })
 
+const withApiKey = ({ broker, apiKey }: World, tenant: Tenant) => ({
+  BROKER: broker,
+  TENANT: tenant,
+  API_KEY: apiKey,
+})
+
 /** What tools need besides: the broker in the place of Entra, and a stand-in for Azure Resource Manager. */
 const forTools = ({ broker, resourceManager }: World) => ({ AUTHORITY: broker, ARM_ENDPOINT: resourceManager })
 
@@ -89,11 +95,8 @@ export const endpoints = {
       IDENTITY_HEADER: world.token,
     }),
   },
-  argoCd: {
-    name: 'GET /identity/{tenant}/token',
-    at: 'broker',
-    environment: ({ broker, apiKey }, tenant) => ({ BROKER: broker, TENANT: tenant, API_KEY: apiKey }),
-  },
+  argoCd: { name: 'GET /identity/{tenant}/token', at: 'broker', environment: withApiKey },
+  externalSecrets: { name: 'POST /tokens', at: 'broker', environment: withApiKey },
   identity2017: {
     name: '… with MSI_ENDPOINT',
     at: 'broker',

@@ -56,6 +56,24 @@ const argoCd = (root: string): Language => ({
   ],
 })
 
+/** Its generator `Webhook`, in a version of which the generator is part of the one Go module. */
+const externalSecrets = (root: string): Language => ({
+  name: 'External-Secrets',
+  toolchain: [['go', 'version']],
+  from,
+  source: 'external-secrets',
+  build: [['go', 'build', '-o', 'bin/', './...']],
+  trust: ({ caFile: ca }) => ({ SSL_CERT_FILE: ca }),
+  programs: [
+    {
+      client: 'generator Webhook',
+      endpoint: endpoints.externalSecrets,
+      command: [process.execPath, join(root, from, 'external-secrets', 'generate.ts')],
+      error: /endpoint gave error (?:403 Forbidden|503 Service Unavailable)/,
+    },
+  ],
+})
+
 const terraform: Language = {
   name: 'Terraform',
   toolchain: [['go', 'version']],
@@ -108,10 +126,19 @@ export const tools = (root: string): readonly Language[] => [
   azureCli,
   kubelogin,
   argoCd(root),
+  externalSecrets(root),
   terraform,
   agentsSdk,
   prometheus(root),
 ]
 
 /** The names of all tools, in order. */
-export const toolNames = ['azure-cli', 'kubelogin', 'Argo-CD', 'Terraform', 'agents-sdk', 'Prometheus'] as const
+export const toolNames = [
+  'azure-cli',
+  'kubelogin',
+  'Argo-CD',
+  'External-Secrets',
+  'Terraform',
+  'agents-sdk',
+  'Prometheus',
+] as const
