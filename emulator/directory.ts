@@ -1,7 +1,10 @@
 import type { JSONWebKeySet } from 'jose'
+import { credentialOfAgent } from './agent-identities.ts'
 import { EntraError } from './errors.ts'
 import {
+  type AgentIdentityOptions,
   type ApplicationOptions,
+  defaultApplications,
   defaultResources,
   defaultTenants,
   type EmulatorOptions,
@@ -23,11 +26,15 @@ export interface Tenant {
   readonly resources: readonly ResourceOptions[]
 }
 
-/** An application registration with its federated credentials, all defaults filled in. */
+/** An application registration or an agent identity, with its federated credentials, all defaults filled in. */
 export interface Application {
   readonly clientId: string
   readonly homeTenant: string
   federatedCredentials: readonly Required<FederatedCredential>[]
+  /** Whether it is an agent identity blueprint. */
+  readonly isBlueprint: boolean
+  /** Of an agent identity: the client id of its blueprint. */
+  readonly blueprint?: string
 }
 
 const guid = /^[\da-f]{8}-[\da-f]{4}-[\da-f]{4}-[\da-f]{4}-[\da-f]{12}$/i
@@ -56,18 +63,23 @@ export class Directory {
     this.identity = { ...sample.identity, ...options.identity }
     const tenants = [{ id: this.homeTenant }, ...(options.tenants ?? defaultTenants)].map(toTenant)
     this.#tenants = new Map(tenants.map(tenant => [tenant.id, tenant]))
-    const applications = (options.applications ?? [{ clientId: sample.application }]).map(app => this.#register(app))
+    const applications = (options.applications ?? defaultApplications).flatMap(app => this.#register(app, entraUrl))
     this.#applications = new Map(applications.map(app => [app.clientId, app]))
     const others = (options.federatedIssuers ?? []).map(({ issuer, jwks }) => [issuer, jwks] as const)
-    this.#issuers = new Map([...others, [this.homeIssuer, entraKeys]])
+    const own = tenants.map(({ id }) => [`${entraUrl}/${id}/v2.0`, entraKeys] as const)
+    this.#issuers = new Map([...others, ...own])
   }
 
-  #register(options: ApplicationOptions): Application {
-    return {
+  /** The application, and its agent identities. */
+  #register(options: ApplicationOptions, entraUrl: string): readonly Application[] {
+    const application = {
       clientId: options.clientId.toLowerCase(),
       homeTenant: (options.homeTenant ?? this.homeTenant).toLowerCase(),
       federatedCredentials: (options.federatedCredentials ?? [{}]).map(credential => this.#complete(credential)),
+      isBlueprint: options.agentIdentities !== undefined,
     }
+    const agents = (options.agentIdentities ?? []).map(agent => agentOf(agent, application.clientId, entraUrl))
+    return [application, ...agents]
   }
 
   #complete(credential: FederatedCredential): Required<FederatedCredential> {
@@ -91,10 +103,19 @@ export class Directory {
     const values = { client: clientId, tenant: tenant.id }
     const application = this.#applications.get(clientId.toLowerCase())
     if (!application) throw new EntraError(700016, values)
+    // An agent identity exists in one tenant, and nowhere else.
+    if (application.blueprint !== undefined && application.homeTenant !== tenant.id)
+      throw new EntraError(700016, values)
     const consented = tenant.decided.get(application.clientId) ?? tenant.consents(application.clientId)
     if (!consented) throw new EntraError(7000229, values)
     if (tenant.disabled.includes(application.clientId)) throw new EntraError(7000112, values)
     return application
+  }
+
+  /** Whether a client id is that of a blueprint or of an agent identity. */
+  isAgentic(clientId: string): boolean {
+    const application = this.#applications.get(clientId.toLowerCase())
+    return application !== undefined && (application.isBlueprint || application.blueprint !== undefined)
   }
 
   /** The keys of a trusted issuer; undefined for any other issuer. */
@@ -119,6 +140,12 @@ export class Directory {
 export function findResource(tenant: Tenant, name: string): ResourceOptions | undefined {
   const wanted = name.replace(/\/$/, '').toLowerCase()
   return tenant.resources.find(({ uri, appId }) => uri.toLowerCase() === wanted || appId.toLowerCase() === wanted)
+}
+
+function agentOf(options: AgentIdentityOptions, blueprint: string, entraUrl: string): Application {
+  const [clientId, tenant] = [options.clientId.toLowerCase(), options.tenant.toLowerCase()]
+  const credential = credentialOfAgent({ tenant, blueprint, agent: clientId }, entraUrl)
+  return { clientId, homeTenant: tenant, federatedCredentials: [credential], isBlueprint: false, blueprint }
 }
 
 function toTenant(options: TenantOptions): Tenant {

@@ -40,6 +40,10 @@ export const refusals: Readonly<Record<number, Refusal>> = {
   70011: scope("The provided value for the input parameter 'scope' is not valid. The scope {scope} is not valid."),
   70021: client(`${noMatch}.`),
   70025: client("The client '{client}' has no configured federated identity credentials."),
+  82001: unauthorized("Agentic application '{client}' is not permitted to request app-only tokens for the resource."),
+  82008: request(
+    'All agentic applications requesting a token exchange token must include the fmipath parameter on the token request.',
+  ),
   90002: request("Tenant '{tenant}' not found. Check to make sure you have the correct tenant ID."),
   90033: busy(503, 'A transient error has occurred. Please try again.'),
   90038: request("Tenant '{tenant}' request is being redirected to the National Cloud."),

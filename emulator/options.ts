@@ -19,6 +19,19 @@ export interface ApplicationOptions {
   readonly homeTenant?: string
   /** `[]` means none (AADSTS70025). Default: one that matches the managed identity. */
   readonly federatedCredentials?: readonly FederatedCredential[]
+  /**
+   * Makes the application an agent identity blueprint, with these agent identities. It gets no token of a resource itself
+   * (AADSTS82001).
+   */
+  readonly agentIdentities?: readonly AgentIdentityOptions[]
+}
+
+/** An agent identity of a blueprint. */
+export interface AgentIdentityOptions {
+  /** GUID. */
+  readonly clientId: string
+  /** The only tenant in which it exists. A GUID. */
+  readonly tenant: string
 }
 
 /** An API for which a tenant issues tokens. */
@@ -72,7 +85,7 @@ export interface EmulatorOptions {
   readonly identity?: IdentityOptions
   /** The audience of client assertions; default `api://AzureADTokenExchange`. */
   readonly audience?: string
-  /** Default: `sample.application` with a credential that matches the managed identity. */
+  /** Default: `sample.application` and `sample.blueprint`, each with a credential that matches the managed identity. */
   readonly applications?: readonly ApplicationOptions[]
   /** Default: two tenants with consent and one without, see `sample`. The home tenant always exists. */
   readonly tenants?: readonly TenantOptions[]
@@ -120,12 +133,24 @@ export const sample = {
   homeTenant: '10000000-0000-4000-8000-000000000001',
   identity: { clientId: '20000000-0000-4000-8000-000000000001', objectId: '20000000-0000-4000-8000-00000000000b' },
   application: '30000000-0000-4000-8000-000000000001',
+  /** An agent identity blueprint, and its agent identity in contoso. */
+  blueprint: '30000000-0000-4000-8000-0000000000b1',
+  agentIdentity: '60000000-0000-4000-8000-0000000000a1',
   contoso: '40000000-0000-4000-8000-000000000001',
   fabrikam: '40000000-0000-4000-8000-000000000002',
   /** A tenant that has not consented to the application. */
   tailspin: '40000000-0000-4000-8000-000000000003',
   audience: 'api://AzureADTokenExchange',
 } as const
+
+/** The application registrations of an emulator whose options name none. */
+export const defaultApplications: readonly ApplicationOptions[] = [
+  { clientId: sample.application },
+  {
+    clientId: sample.blueprint,
+    agentIdentities: [{ clientId: sample.agentIdentity, tenant: sample.contoso }],
+  },
+]
 
 /** The resources of a tenant whose options name none. Graph and Azure Resource Manager have their real app ids. */
 export const defaultResources: readonly ResourceOptions[] = [

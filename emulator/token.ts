@@ -1,7 +1,9 @@
 import type { IncomingMessage } from 'node:http'
 import { randomUUID } from 'node:crypto'
 import { grant } from './access-token.ts'
+import { isTokenExchange } from './agent-identities.ts'
 import { checkAssertion } from './assertion.ts'
+import { grantToBlueprint } from './blueprint-token.ts'
 import { findResource, isGuid, type Tenant } from './directory.ts'
 import { EntraError, refuse } from './errors.ts'
 import type { Tampering } from './faults.ts'
@@ -29,7 +31,7 @@ export async function answerToken(
   return orRefusal(correlationId, world, async () => {
     if (method !== 'POST') throw new EntraError(900561, { method })
     const known = world.directory.tenant(tenant)
-    checkForm(form)
+    checkForm(form, world)
     return exchange(known, form, world, tampering)
   })
 }
@@ -45,10 +47,14 @@ export async function orRefusal(id: string, world: World, run: () => Promise<Rep
   }
 }
 
-function checkForm(form: URLSearchParams): void {
+const tokenExchange = 'urn:ietf:params:oauth:grant-type:token-exchange'
+
+function checkForm(form: URLSearchParams, { directory }: World): void {
   const twice = [...form.keys()].find(name => form.getAll(name).length > 1)
   if (twice !== undefined) throw new EntraError(9000411, { parameter: twice })
   const grantType = required(form, 'grant_type')
+  const client = form.get('client_id') ?? ''
+  if (grantType === tokenExchange && directory.isAgentic(client)) throw new EntraError(82001, { client })
   if (grantType !== 'client_credentials') throw new EntraError(70003, { grant: grantType })
   required(form, 'client_id')
   checkScope(required(form, 'scope'))
@@ -73,11 +79,15 @@ async function exchange(tenant: Tenant, form: URLSearchParams, world: World, tam
   const application = world.directory.servicePrincipal(clientId, tenant)
   checkAssertion(required(form, 'client_assertion'), application, world.directory, world.now())
   const requested = required(form, 'scope').slice(0, -'/.default'.length)
+  const { clientId: client, isBlueprint, blueprint } = application
+  if (isBlueprint) {
+    if (!isTokenExchange(requested)) throw new EntraError(82001, { client })
+    return grantToBlueprint({ tenant: tenant.id, blueprint: client, path: form.get('fmi_path'), tampering }, world)
+  }
   const resource = findResource(tenant, requested)
   if (!resource) throw new EntraError(500011, { resource: requested, tenant: tenant.id })
-  if (tenant.unassigned.includes(application.clientId))
-    throw new EntraError(501051, { client: clientId, resource: requested })
-  return grant({ tenant: tenant.id, clientId: application.clientId, requested, resource, tampering }, world)
+  if (tenant.unassigned.includes(client)) throw new EntraError(501051, { client: clientId, resource: requested })
+  return grant({ tenant: tenant.id, clientId: client, blueprint, requested, resource, tampering }, world)
 }
 
 /** Returns the client's `client-request-id` if it is a GUID, with `sent` set. Otherwise returns a new id. */
