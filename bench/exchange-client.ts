@@ -28,7 +28,13 @@ const exchange = entra({
     homeTenant: () => undefined,
   },
   clock: systemClock,
-  events: { upstreamCalled: () => undefined, clockCompared: () => undefined, opaqueToken: () => undefined },
+  events: {
+    upstreamCalled: () => undefined,
+    agentStepEnded: () => undefined,
+    clockCompared: () => undefined,
+    opaqueToken: () => undefined,
+  },
+  agents: { tokenExchange: 'api://AzureADTokenExchange' },
 })
 
 const grantOf = (tenant: string): Grant => {

@@ -10,6 +10,11 @@ const applicationName = orNull(
   Type.String(),
   "The application's name in the policy; null if the policy no longer defines it.",
 )
+const agentName = orNull(
+  Type.String(),
+  "The agent identity's name in the policy; null if the policy no longer defines it, or if there is no agent identity.",
+)
+const agentId = orNull(guid(''), 'The client id of the agent identity; null without one.')
 const tenantName = orNull(Type.String(), "The tenant's name in the policy; null if it has none.")
 const nextCursor = orNull(Type.String(), 'The `cursor` of the next page; null on the last page.')
 
@@ -20,7 +25,9 @@ export const cacheEntry = open(
     tenant_name: tenantName,
     scope: text('The scope of the token.'),
     application: applicationName,
-    client_id: guid("The application's client id."),
+    client_id: guid("The application's client id. The application of an agent identity is its blueprint."),
+    agent: agentName,
+    agent_id: agentId,
     state: oneOf(['fresh', 'due', 'expired'], '`due`: the next request for it starts a refresh.'),
     at_risk: Type.Boolean({
       description: 'Whether the token is still served, and was requested after its last refresh failed.',
@@ -56,7 +63,9 @@ export const cacheEntries = open(
 export const cacheFailure = open(
   {
     application: applicationName,
-    client_id: guid("The application's client id."),
+    client_id: guid("The application's client id. The application of an agent identity is its blueprint."),
+    agent: agentName,
+    agent_id: agentId,
     tenant: orNull(guid(''), 'The id of the tenant; null if all tenants of the application are affected.'),
     tenant_name: tenantName,
     scope: orNull(Type.String(), 'The scope; null if all scopes are affected.'),
@@ -112,7 +121,11 @@ export const decision = open(
     tenant: orNull(Type.String(), 'The id of the tenant; a name that the policy does not define, as it was requested.'),
     tenant_name: tenantName,
     scope: orNull(Type.String(), 'The scope; null for an operation.'),
-    application: orNull(Type.String(), 'The application; null for an operation.'),
+    application: orNull(
+      Type.String(),
+      'The application; null for an operation, and for an agent identity that was not granted.',
+    ),
+    agent: orNull(Type.String(), 'The agent identity; null if none was requested.'),
     endpoint: text('The endpoint, as in the metrics.', ['tokens']),
     address: text("The client's address."),
     request_id: text('The id of the request in the log and in the error that the caller got.'),

@@ -23,6 +23,8 @@ const entriesExample = {
       scope: 'https://graph.microsoft.com/.default',
       application: 'default',
       client_id: '6f3c0b1e-0000-4000-8000-000000000001',
+      agent: null,
+      agent_id: null,
       state: 'due',
       at_risk: true,
       expires_on: 1795384800,
@@ -43,6 +45,8 @@ const failuresExample = {
     {
       application: 'default',
       client_id: '6f3c0b1e-0000-4000-8000-000000000001',
+      agent: null,
+      agent_id: null,
       tenant: '1a2b3c4d-0000-4000-8000-000000000002',
       tenant_name: 'contoso',
       scope: null,
@@ -78,6 +82,7 @@ const decisionsExample = {
       tenant_name: 'contoso',
       scope: 'https://graph.microsoft.com/.default',
       application: 'default',
+      agent: null,
       endpoint: 'tokens',
       address: '10.0.3.17',
       request_id: '1251df6e6c23-1',
@@ -103,6 +108,7 @@ export const listOperations: Readonly<Record<string, Description>> = {
     guarded: true,
     parameters: {
       tenant: tenantParameter,
+      agent: { name: { summary: 'Of an agent identity, by its name in the policy', value: 'helper' } },
       state: { at_risk: { summary: 'Tokens that are in use and could not be refreshed', value: 'at_risk' } },
       sort: { end: { summary: 'What ends first comes first', value: 'expires_on' } },
       ...pageParameters,
@@ -120,7 +126,7 @@ export const listOperations: Readonly<Record<string, Description>> = {
     tag: 'operations',
     summary: 'List cached failures',
     description:
-      'Needs `observe`. Which applications, tenants and scopes are known to fail, why, and what to do: the failures that ' +
+      'Needs `observe`. Which applications, agent identities, tenants and scopes are known to fail, why, and what to do: the failures that ' +
       '`GET /cache` counts. With `tenant`, the failures that affect it, so those of whole applications too. A failure that ' +
       'occurs again between two pages moves to the end, so it may be listed twice; no failure that stays is missed.',
     guarded: true,

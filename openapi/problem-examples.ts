@@ -141,7 +141,7 @@ export const problemExamples = {
   invalid_request_field: special(
     'An unknown field',
     'invalid_request',
-    'Unknown field "tenantId"; allowed: tenant, scope, application, min_expires_in.',
+    'Unknown field "tenantId"; allowed: tenant, scope, application, agent, min_expires_in.',
   ),
   invalid_request_parameter: special(
     'A parameter out of range',
@@ -155,7 +155,7 @@ export const problemExamples = {
   invalid_request_filter: special(
     'No filter, or all=true with a filter',
     'invalid_request',
-    'Specify what to purge: tenant, scope, application, or all=true by itself.',
+    'Specify what to purge: tenant, scope, application, agent, or all=true by itself.',
   ),
   not_permitted_purge: {
     ...ofError(operationNotPermitted(billing, 'purge', 'no_rule')),

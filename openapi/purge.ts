@@ -9,7 +9,7 @@ export const tokenOperations: Readonly<Record<string, Description>> = {
     tag: 'tokens',
     summary: 'Purge cached tokens',
     description:
-      'Needs `purge`. Send at least one of `tenant`, `scope` and `application`, which must all match, or `all=true` by ' +
+      'Needs `purge`. Send at least one of `tenant`, `scope`, `application` and `agent`, which must all match, or `all=true` by ' +
       'itself. Removes the matching tokens and failures from the cache, and discards the results of exchanges in flight, ' +
       'so that the next request goes to Entra. Tokens that were already issued stay valid until they expire. Replicas that ' +
       'share a second level are all purged. If `replicas` is not `all`, some of them may still serve the tokens: repeat ' +
@@ -25,6 +25,7 @@ export const tokenOperations: Readonly<Record<string, Description>> = {
         name: { summary: 'By its name in the policy', value: 'graph' },
       },
       application: { default: { summary: 'One application registration', value: 'default' } },
+      agent: { name: { summary: 'One agent identity', value: 'helper' } },
       all: { everything: { summary: 'Everything, by itself', value: 'true' } },
     },
     responses: {

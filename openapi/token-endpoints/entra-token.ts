@@ -26,7 +26,7 @@ export const words: EndpointWords = {
       description:
         "Entra's own protocol, for unmodified Azure SDKs. Send your own token as `client_assertion` or in `Authorization`, " +
         'or an API key as `client_secret` or as the password of HTTP Basic, or use a client certificate; `client_id` chooses ' +
-        'the application. If Entra refused the request, the response has the error that Entra returned. Responses with 429 ' +
+        'the application or the agent identity. If Entra refused the request, the response has the error that Entra returned. Responses with 429 ' +
         'and 5xx have `Retry-After` of 1 or 2 seconds.',
       guarded: true,
       security: inFormOrBeside,

@@ -10,7 +10,7 @@ export const words: EndpointWords = {
       summary: 'Get a token with an Azure SDK, in the protocol of managed identities',
       description:
         'The identity protocol of App Service and Container Apps. Set `IDENTITY_ENDPOINT` to this URL and `IDENTITY_HEADER` ' +
-        'to your credential; a client certificate does not replace it. `client_id` chooses an application by its client id; ' +
+        'to your credential; a client certificate does not replace it. `client_id` chooses an application or an agent identity by its client id; ' +
         'without it, the default application is used.\n\n' +
         'Clients of the protocol of 2017-09-01 (`MSI_ENDPOINT`, `MSI_SECRET`) send the credential in `secret`, and `clientid`. ' +
         'Their response has a date in `expires_on`. The path with a slash at its end is the same.',
@@ -20,6 +20,7 @@ export const words: EndpointWords = {
         tenant: tenants,
         resource: { graph: { summary: 'Microsoft Graph', value: 'https://graph.microsoft.com' } },
         client_id: { default: { summary: 'One application', value: application } },
+        agent: { name: { summary: 'An agent identity, by its name in the policy', value: 'helper' } },
         clientid: { default: { summary: 'The same, in the protocol of 2017-09-01', value: application } },
         'api-version': { current: { summary: 'As SDKs send it', value: '2019-08-01' } },
       },
@@ -46,7 +47,7 @@ export const words: EndpointWords = {
         expires_in: text('Seconds until the token expires, as text.'),
         resource: text('As in the request.'),
         token_type: tokenType,
-        client_id: text("The application's client id."),
+        client_id: text('The client id of the application or the agent identity.'),
       },
       'A token in the form of App Service and Container Apps.',
     ),

@@ -1,3 +1,4 @@
+import { Type } from 'typebox'
 import { count, guid, open, text } from '../responses.ts'
 import type { EndpointWords } from '../endpoint-words.ts'
 import { accessToken, application, contoso, expiresIn, graph, tokenResponse, tokenText, tokenType } from './shared.ts'
@@ -25,7 +26,7 @@ export const words: EndpointWords = {
       description:
         'Needs a credential: your own token or API key, as `Authorization: Bearer <token>`, or a client certificate.\n\n' +
         'The broker checks in this order: who the caller is (401), whether the request is well-formed (400), whether the ' +
-        'policy grants it (403). An unknown tenant, scope or application gets the same 403 as a forbidden one. The 403 ' +
+        'policy grants it (403). An unknown tenant, scope, application or agent identity gets the same 403 as a forbidden one. The 403 ' +
         'repeats what was requested, and identifies the caller. A 401 for the audience or the issuer of a token repeats ' +
         'both.\n\n' +
         'The token is the cached one for application, tenant and scope, or a new one from Entra. A cached token is served ' +
@@ -41,6 +42,10 @@ export const words: EndpointWords = {
           application: {
             summary: 'Of another application registration',
             value: { tenant: 'contoso', scope: graph, application: 'reporting' },
+          },
+          agent: {
+            summary: 'Of an agent identity of Entra',
+            value: { tenant: 'contoso', scope: graph, agent: 'helper' },
           },
           application_client_id: {
             summary: 'Of an application registration, by its client id',
@@ -76,9 +81,10 @@ export const words: EndpointWords = {
         refresh_in: count('Seconds until the broker expects to have a newer token: request it again then.'),
         tenant: guid('The tenant that the token is for: its id, in lower case.'),
         scope: text('The scope that the token is for: as in the request, or what its name stands for.'),
-        application: text("The application's name in the policy."),
+        application: text("The application's name in the policy; for an agent identity, its blueprint's."),
+        agent: Type.Optional(text("The agent identity's name in the policy, if the token is of one.")),
       },
-      'A token of one application for one tenant and resource.',
+      'A token of one application, or one agent identity, for one tenant and resource.',
     ),
   },
 }

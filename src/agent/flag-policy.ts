@@ -33,6 +33,7 @@ export function policyOfFlags(tenant: string): Policy {
   return {
     version: createHash('sha256').update(`agent ${tenant}`).digest('hex'),
     applications: new Map(),
+    agents: new Map(),
     tenants: new Map([[tenant, tenant]]),
     scopes: new Map(),
     issuers: [],
@@ -49,27 +50,39 @@ export function policyOfFlags(tenant: string): Policy {
 
 /**
  * The policy with the scope and application of a request in its rule. A rule must list what it grants, and an agent
- * does not know that before the request. It does not know the central policy's names either, so an application's name is
- * used as its client id, and a scope's name as the scope.
+ * does not know that before the request. It does not know the central policy's names either, so the name of an application
+ * or an agent identity is used as its client id, and a scope's name as the scope.
  */
-function grantAlso(policy: Policy, { scope, application }: TokenRequest): Policy {
+function grantAlso(policy: Policy, { scope, application, agent }: TokenRequest): Policy {
   const rules = policy.rules.map(rule => ({
     ...rule,
     scopes: new Set([scope]),
-    applications: new Set([application]),
+    ...(agent === undefined ? { applications: new Set([application]) } : { agents: new Set([agent]) }),
   }))
   const applications = new Map([[application, application]])
+  const agents: Policy['agents'] =
+    agent === undefined
+      ? policy.agents
+      : new Map([[agent, { application: unknownBlueprint, clientId: agent, id: agent }]])
   return {
     ...policy,
     applications,
+    agents,
     scopes: new Map([[scope, scope]]),
     rules,
-    index: indexOf(rules, applications),
+    index: indexOf(rules, applications, agents),
   }
 }
 
-function indexOf(rules: readonly Rule[], applications?: ReadonlyMap<string, string>): PolicyIndex {
-  const index = new EntryIndex(applications)
+/** The application of an agent identity in the agent's log: only the central broker knows it. */
+const unknownBlueprint = ''
+
+function indexOf(
+  rules: readonly Rule[],
+  applications?: ReadonlyMap<string, string>,
+  agents?: Policy['agents'],
+): PolicyIndex {
+  const index = new EntryIndex(applications, agents)
   for (const rule of rules) index.addRule(rule)
   return index
 }

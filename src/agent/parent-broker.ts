@@ -37,9 +37,9 @@ const maxScopeLength = 489
  */
 export function parentBroker(options: ParentBrokerOptions): TokenSource {
   const { url, credential, clock, spans = noSpans, upstreamCalled } = options
-  const fetch: TokenSource = async ({ tenant, application, scope: text }, signal) => {
+  const fetch: TokenSource = async ({ tenant, application, agent, scope: text }, signal) => {
     const { scope, expected } = readExpectedScope(text)
-    const requested = { tenant, application, scope }
+    const requested = { tenant, application, agent, scope }
     const received = await timed(
       async () => {
         const response = await postTokens(options, await credential(), requested, signal, spans)

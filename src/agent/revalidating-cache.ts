@@ -174,10 +174,10 @@ export class RevalidatingCache {
   }
 
   #revoke(grant: Grant, error: BrokerError): void {
-    const { clientId, tenant, scope, key } = grant
+    const { clientId, agentId, tenant, scope, key } = grant
     this.#confirmations.delete(key)
     this.#refusals.set(key, { at: momentOf(this.#options.clock), error })
-    const dropped = this.#cache?.purge({ clientId, tenant, scope }) ?? 0
+    const dropped = this.#cache?.purge({ clientId, agentId, tenant, scope }) ?? 0
     if (dropped > 0) this.#options.revoked(grant, error)
   }
 

@@ -150,8 +150,8 @@ function connectParent(
     maxEntries,
     revokes,
     isSourceError: isBrokerRefusal,
-    revoked: ({ scope, application }, { code, message }) =>
-      log.warn({ event: 'token.revoked', tenant, scope, application, code }, message),
+    revoked: ({ scope, application, agent }, { code, message }) =>
+      log.warn({ event: 'token.revoked', tenant, scope, application, agent, code }, message),
   })
   const cache = createCache(revalidation.source, {
     clock,

@@ -6,7 +6,15 @@ import type { BrokerError, ConfigurationError } from '../errors.ts'
 import type { RequestFacts } from './lib/request-facts.ts'
 
 /** What an exchange requests. Every grant is one; only a grant's token is cached and issued. */
-export type ExchangeTarget = Pick<Grant, 'clientId' | 'tenant' | 'scope'>
+export interface ExchangeTarget extends Pick<Grant, 'clientId' | 'tenant' | 'scope'> {
+  /** The client id of the agent identity for which the application, its blueprint, requests the token. */
+  readonly agentId?: string | undefined
+}
+
+/** The requests of an exchange for an agent identity: of its `blueprint`, and then, with the token of that, of the `agent`. */
+export const agentSteps = ['blueprint', 'agent'] as const
+/** One of {@link agentSteps}. */
+export type AgentStep = (typeof agentSteps)[number]
 
 /** A token that a source returned. It was already compared with its grant. */
 export interface IssuedToken {
@@ -117,14 +125,15 @@ export const refreshOutcomes = ['replaced', 'not_yet', 'failed'] as const
 
 /** Selects tokens, fetches and cached failures. An absent field matches all values. */
 export interface FetchFilter {
+  /** Of the application. The tokens of its agent identities have it too. */
   readonly clientId?: string | undefined
+  /** Of an agent identity. */
+  readonly agentId?: string | undefined
   readonly tenant?: string | undefined
   readonly scope?: string | undefined
 }
 
-/**
- * Why a connection was dropped: the longest `idle` one made room, its peer has its `share`, or the listener is `full`.
- */
+/** Why a connection was dropped: the longest `idle` one made room, its peer has its `share`, or the listener is `full`. */
 export const dropReasons = ['idle', 'share', 'full'] as const
 /** One of {@link dropReasons}. */
 export type DropReason = (typeof dropReasons)[number]
@@ -207,6 +216,8 @@ export interface Events {
   readonly circuit: (state: CircuitState, since: number) => void
   /** A request to an upstream ended, with the error if it failed. */
   readonly upstreamCalled: (upstream: Upstream, seconds: number, error?: BrokerError) => void
+  /** One of the requests of an exchange for an agent identity ended. {@link upstreamCalled} reports it too. */
+  readonly agentStepEnded: (step: AgentStep, error?: BrokerError) => void
   /**
    * A response of an upstream had a date: this machine's clock is so many seconds ahead of it, or behind if negative. The
    * date has whole seconds.

@@ -25,7 +25,9 @@ export interface Decision {
   /** What was requested: a tenant id in lower case, or a name. Absent of an operation. */
   readonly tenant?: string
   readonly scope?: string
+  /** Absent if an agent identity was requested that is not granted. */
   readonly application?: string
+  readonly agent?: string
   readonly endpoint: string
   readonly address: string
   readonly requestId: string

@@ -60,6 +60,7 @@ export function readTokenSettings(
       tenant: readTenant(flags, errors),
       scope: readScope(flags, errors),
       application: readApplication(flags, errors),
+      ...readAgent(flags, errors),
     },
     credential: readCredentialFiles(flags, errors, { flag: '--managed-identity', isGiven: isManaged }),
     identity: isManaged ? readIdentity(flags, read, output) : refuseIdentityFlags(flags, errors),
@@ -87,6 +88,18 @@ function readApplication({ application = 'default' }: Flags, errors: Configurati
   const what = `must be an application's name in the broker's policy, or its client id; got "${application}"`
   errors.push({ where: '--application', what })
   return ''
+}
+
+function readAgent({ agent, application }: Flags, errors: ConfigurationError[]): Pick<RequestedToken, 'agent'> {
+  if (agent === undefined) return {}
+  if (application !== undefined) {
+    const what = 'cannot be combined with --application: the application of an agent identity is its blueprint'
+    errors.push({ where: '--agent', what })
+  } else if (!isName(agent) && !isGuid(agent)) {
+    const what = `must be an agent identity's name in the broker's policy, or its client id; got "${agent}"`
+    errors.push({ where: '--agent', what })
+  }
+  return { agent: agent.toLowerCase() }
 }
 
 function readOutput({ output = tokenOutputs[0] }: Flags, errors: ConfigurationError[]): TokenOutput {

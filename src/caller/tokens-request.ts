@@ -1,6 +1,6 @@
 import { isGuid, isScopeName } from '../broker/lib/identifiers.ts'
 import { httpCall, noSpans, type Spans } from '../broker/lib/spans.ts'
-import { membersOfJson } from '../broker/lib/json-members.ts'
+import { membersOfJson, type Members } from '../broker/lib/json-members.ts'
 import { maxLifetimeSeconds, readToken, refuseDelegated } from '../broker/tokens/verify-token.ts'
 import { BrokerError, type ReasonOf } from '../errors.ts'
 import { readAll } from '../outbound/issuers/document.ts'
@@ -23,6 +23,8 @@ export interface RequestedToken {
   readonly tenant: string
   readonly scope: string
   readonly application: string
+  /** The agent identity for which the token is requested. With it, {@link application} does not count. */
+  readonly agent?: string | undefined
 }
 
 /** A complete response of the broker. */
@@ -51,8 +53,8 @@ export interface ReceivedToken {
 export const tokensPath = '/tokens'
 
 /** The body of a request. */
-export const bodyOf = ({ tenant, scope, application }: RequestedToken): string =>
-  JSON.stringify({ tenant, scope, application })
+export const bodyOf = ({ tenant, scope, application, agent }: RequestedToken): string =>
+  JSON.stringify(agent === undefined ? { tenant, scope, application } : { tenant, scope, agent })
 
 /**
  * Sends one request to `POST /tokens`. Does not retry and follows no redirect. Resolves with any response.
@@ -132,8 +134,11 @@ export function receivedToken(requested: RequestedToken, text: string): Received
   if (!isScopeName(requested.scope) && scope !== requested.scope)
     throw unusable('wrong_audience', 'is for another scope')
   if (isGuid(requested.tenant) && tenant !== requested.tenant) throw unusable('wrong_tenant', 'is for another tenant')
-  if (!isGuid(requested.application) && body['application'] !== requested.application) {
-    throw unusable('wrong_application', 'is for another application')
+  if (!isOfClient(requested, body)) {
+    throw unusable(
+      'wrong_application',
+      `is for another ${requested.agent === undefined ? 'application' : 'agent identity'}`,
+    )
   }
   return {
     token,
@@ -142,6 +147,12 @@ export function receivedToken(requested: RequestedToken, text: string): Received
     tenant: typeof tenant === 'string' && isGuid(tenant) ? tenant : undefined,
     scope: typeof scope === 'string' ? scope : undefined,
   }
+}
+
+/** Whether a response is for the requested application, or for the requested agent identity, as far as the request named it. */
+function isOfClient({ application, agent }: RequestedToken, body: Members): boolean {
+  if (agent !== undefined) return isGuid(agent) || body['agent'] === agent
+  return isGuid(application) || (body['application'] === application && body['agent'] === undefined)
 }
 
 /** Whether a value can be a token's lifetime in seconds: a whole number, which JSON's `1e999` is not. */

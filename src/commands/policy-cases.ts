@@ -37,6 +37,7 @@ const tokenCase = Type.Object(
     tenant: Type.String({ pattern: `^${tenantPattern}$`, description: 'an id or a name' }),
     scope: Type.String({ pattern: `^${scopeOrNamePattern}$`, description: '<resource>/.default, or a name' }),
     application: Type.Optional(text),
+    agent: Type.Optional(text),
   },
   { ...closed, description: '{ caller, tenant, scope, expect } or { caller, permission, expect }' },
 )
@@ -116,9 +117,11 @@ export function runCases(policy: Policy, { cases, homeTenant }: Cases, now: numb
 function decideCase(policy: Policy, each: Case, homeTenant: string | undefined, now: number): Explanation {
   const facts = factsOf(policy, each.caller, now)
   if ('permission' in each) return explainPermission(policy, facts, each.permission)
-  const { tenant, scope, application = 'default' } = each
-  const request = { tenant: isGuid(tenant) ? tenant.toLowerCase() : tenant, scope, application, minExpiresIn: 0 }
-  return explain(policy, facts, request, homeTenant)
+  const { tenant, scope, application, agent } = each
+  if (application !== undefined && agent !== undefined) throw new Error('has an application and an agent: keep one')
+  const id = isGuid(tenant) ? tenant.toLowerCase() : tenant
+  const client = { application: application ?? 'default', ...(agent !== undefined && { agent }) }
+  return explain(policy, facts, { tenant: id, scope, ...client, minExpiresIn: 0 }, homeTenant)
 }
 
 function factsOf(policy: Policy, caller: Case['caller'], now: number): CallerFacts {

@@ -47,6 +47,7 @@ export const policyExplainCommand: Command = {
       help: 'the requested scope: <resource>/.default, or its name in the policy',
     },
     application: { type: 'string', value: 'NAME', help: 'the requested application; default "default"' },
+    agent: { type: 'string', value: 'NAME', help: 'an agent identity in place of an application' },
     permission: { type: 'string', value: 'NAME', help: 'instead of tenant and scope, a permission: observe or purge' },
     'home-tenant': {
       type: 'string',
@@ -94,8 +95,12 @@ function requestOf(options: Options) {
   if (!wellFormed(tenantPattern, tenant)) throw usage(`--tenant must be an id or a name; got "${tenant}"`, name)
   if (!wellFormed(scopeOrNamePattern, scope))
     throw usage(`--scope must be <resource>/.default, or a name; got "${scope}"`, name)
-  const application = textOf(options, 'application') ?? 'default'
-  return { tenant: isGuid(tenant) ? tenant.toLowerCase() : tenant, scope, application, minExpiresIn: 0 }
+  const [application, agent] = [textOf(options, 'application'), textOf(options, 'agent')]
+  if (application !== undefined && agent !== undefined)
+    throw usage('--agent cannot be combined with --application', name)
+  const id = isGuid(tenant) ? tenant.toLowerCase() : tenant
+  const client = { application: application ?? 'default', ...(agent !== undefined && { agent }) }
+  return { tenant: id, scope, ...client, minExpiresIn: 0 }
 }
 
 const wellFormed = (pattern: string, text: string): boolean => new RegExp(`^${pattern}$`).test(text)

@@ -22,6 +22,7 @@ export const tokenCommand: Command = {
     tenant: text('NAME', "the tenant: its id, or its name in the broker's policy"),
     scope: text('SCOPE', "<resource>/.default, or a scope's name in the broker's policy"),
     application: text('NAME', 'the application, by its name or its client id; default "default"'),
+    agent: text('NAME', 'an agent identity of Entra in place of an application, by its name or its client id'),
     'token-file': text('FILE', "the caller's own token, such as a projected service-account token"),
     'api-key-file': text('FILE', 'an API key instead of a token'),
     'managed-identity': {

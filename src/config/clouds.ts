@@ -10,3 +10,6 @@ export const clouds: ReadonlyMap<string, string> = new Map([
   ['https://login.sovcloud-identity.de', 'api://AzureADTokenExchangeGermany'],
   ['https://login.sovcloud-identity.sg', 'api://AzureADTokenExchangeGovSG'],
 ])
+
+/** The resource of token exchange at an authority; that of the public cloud for one that is not Entra's own. */
+export const tokenExchangeOf = (authority: string): string => clouds.get(authority) ?? 'api://AzureADTokenExchange'

@@ -3,7 +3,7 @@ import { originOf } from '../broker/lib/origin.ts'
 import { InvalidConfigurationError } from '../errors.ts'
 import { type ClientSettings, readClients, readTls, type TlsFiles } from './clients.ts'
 import { EnvironmentReader, type Environment } from './environment.ts'
-import { clouds } from './clouds.ts'
+import { clouds, tokenExchangeOf } from './clouds.ts'
 import { readDashboard, type DashboardSettings } from './dashboard.ts'
 import { readMetricsExport, type MetricsExportSettings } from './metrics-export.ts'
 import { readProxy, type ProxySettings } from './proxy.ts'
@@ -70,7 +70,6 @@ export interface Config extends ClientSettings {
 }
 
 const publicCloud = 'https://login.microsoftonline.com'
-const defaultAudience = 'api://AzureADTokenExchange'
 
 /**
  * Reads the whole configuration. Nothing else reads the environment, apart from MSAL, which takes `IDENTITY_ENDPOINT`
@@ -187,7 +186,7 @@ function readIdentity(read: EnvironmentReader, authority: string): IdentitySetti
   const source = read.choice('BROKER_IDENTITY_SOURCE', ['managed-identity', 'workload-identity'])
   // With workload-identity it has no effect, and is no unknown variable.
   read.text('BROKER_IDENTITY_CLIENT_ID')
-  const audience = read.text('BROKER_IDENTITY_AUDIENCE') ?? clouds.get(authority) ?? defaultAudience
+  const audience = read.text('BROKER_IDENTITY_AUDIENCE') ?? tokenExchangeOf(authority)
   if (source === 'workload-identity') {
     const homeTenant = read.required('AZURE_TENANT_ID', "the identity's tenant id; AKS workload identity sets it")
     if (homeTenant !== '' && !isGuid(homeTenant))

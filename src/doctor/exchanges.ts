@@ -2,6 +2,7 @@ import { decodeJwt } from 'jose'
 import type { Assertion } from '../broker/events.ts'
 import type { Clock } from '../broker/lib/clock.ts'
 import { withDeadline } from '../broker/lib/deadline.ts'
+import { tokenExchangeOf } from '../config/clouds.ts'
 import { asBrokerError, BrokerError } from '../errors.ts'
 import { entra } from '../outbound/entra/entra.ts'
 import type { Egress } from '../outbound/network/egress.ts'
@@ -41,7 +42,16 @@ export function createExchanger({ assertion, timeoutMs, ...options }: ExchangerO
   const source = entra<ProbedTarget>({
     ...options,
     assertions: { get: same, renew: same, homeTenant: () => undefined },
-    events: { upstreamCalled: () => undefined, clockCompared: () => undefined, opaqueToken: () => undefined },
+    events: {
+      upstreamCalled: () => undefined,
+      // The second request follows.
+      agentStepEnded: (step, error) => {
+        if (step === 'blueprint' && error === undefined) count++
+      },
+      clockCompared: () => undefined,
+      opaqueToken: () => undefined,
+    },
+    agents: { tokenExchange: tokenExchangeOf(options.authority) },
     // An exchange that hangs is not made once more beside itself.
     wait: () => new Promise(() => undefined),
   })

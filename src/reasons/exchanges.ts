@@ -59,7 +59,7 @@ export const exchangeReasons = {
   federation_misconfigured: {
     federation: reason(
       ofApplication,
-      "no federated credential of the application has the issuer, subject and audience of the identity's token; or the registration is in another tenant; or the token is a user's",
+      "no federated credential of the application has the issuer, subject and audience of the identity's token; or the registration is in another tenant; or the token is a user's; or Entra does not accept the blueprint's token for an agent identity",
       'do what `remedy` says',
     ),
     assertion: reason(
@@ -102,7 +102,7 @@ export const exchangeReasons = {
     not_bearer: reason(unusable, '`token_type` is not `Bearer`', 'as for `malformed_token`'),
     wrong_kind: reason(
       unusable,
-      'the token has `scp` or `idtyp` `user`: it acts for a user, and the policy grants applications only',
+      'the token has `idtyp` `user`, or `scp` (an application token of an agent identity may have an empty one): it acts for a user, and the policy grants applications only',
       '**act at once**, as for `wrong_tenant`',
     ),
     expired: reason(
@@ -117,7 +117,7 @@ export const exchangeReasons = {
     ),
     wrong_application: reason(
       unusable,
-      "the token's `appid` or `azp` is another application",
+      "the token's `appid` or `azp` is another application or agent identity, or its agent identity has another blueprint",
       '**act at once**, as for `wrong_tenant`',
     ),
     wrong_audience: reason(

@@ -110,12 +110,12 @@ export const requestReasons = {
   not_permitted: {
     unknown_target: reason(
       policy,
-      'the policy has no tenant, no scope, or no application, of this name',
-      'correct the name in the request, or add it under `tenants`, `scopes` or `applications`',
+      'the policy has no tenant, no scope, no application, or no agent identity, of this name',
+      'correct the name in the request, or add it under `tenants`, `scopes`, `applications` or `agents`',
     ),
     unknown_client_id: reason(
       policy,
-      'the request names the application by a client id that no application of the policy has',
+      'the request names the application by a client id that no application and no agent identity of the policy has',
       'correct `client_id` in the client, or add the application under `applications`',
     ),
     denied: reason(
@@ -125,8 +125,8 @@ export const requestReasons = {
     ),
     no_rule: reason(
       policy,
-      'no rule grants this caller this tenant, scope and application together (or this permission)',
-      'compare the line with the rules, the scope byte for byte; `"*"` does not cover the home tenant, which a rule must name; a rule without `applications` covers `default` only',
+      'no rule grants this caller this tenant, scope and application or agent identity together (or this permission)',
+      'compare the line with the rules, the scope byte for byte; `"*"` does not cover the home tenant, which a rule must name; a rule without `applications` and `agents` covers `default` only',
     ),
   },
   not_found: {

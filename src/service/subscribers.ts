@@ -63,6 +63,7 @@ export function createSubscribers(
     purged: both(audit.purged, metrics.purged),
     circuit: health.circuit,
     upstreamCalled: both(health.upstreamCalled, metrics.upstreamCalled),
+    agentStepEnded: metrics.agentStepEnded,
     clockCompared: health.clockCompared,
     verification: metrics.verification,
     headerIgnored: metrics.headerIgnored,

@@ -16,11 +16,13 @@ import { createReadiness, type Need } from '../broker/readiness.ts'
 import { createActivePolicy, type ActivePolicy } from '../broker/authorization/active-policy.ts'
 import { createSignatureLimiter } from '../broker/authentication/signature-limiter.ts'
 import type { AssertionSource, Events, TokenSource } from '../broker/events.ts'
+import { tokenExchangeOf } from '../config/clouds.ts'
 import type { Config } from '../config/config.ts'
 import { addressOf } from '../config/redis.ts'
 import { createSubscribers, identityUpstream, subscriberSettingsOf } from './subscribers.ts'
 import { createCircuit } from '../outbound/entra/circuit-breaker.ts'
 import type { FollowedAuthorities } from '../outbound/files/client-authorities.ts'
+import { createAgentAssertions } from '../outbound/entra/agent-assertions.ts'
 import { entra } from '../outbound/entra/entra.ts'
 import { managedIdentity } from '../outbound/entra/managed-identity.ts'
 import { createEgress } from '../outbound/network/egress.ts'
@@ -150,7 +152,7 @@ interface CacheSettings extends Pick<ReturnType<typeof createSubscribers>, 'even
 async function connectCache(
   createSecondLevel: CreateSecondLevel,
   { config, runtime, replica, events, secondLevelEvents, log }: CacheSettings,
-  { source, circuit }: ReturnType<typeof connectEntra>,
+  { source, circuit, purged }: ReturnType<typeof connectEntra>,
   { chargeExchange: charge }: RateLimits,
 ) {
   const secondLevel = await createSecondLevel(config, runtime, {
@@ -166,6 +168,7 @@ async function connectCache(
     ...runtime,
     secondLevel,
     charge,
+    purged,
     admits: circuit.admits,
     maxEntries: config.cacheMaxEntries,
     minRemainingSeconds: config.minRemainingSeconds,
@@ -207,11 +210,13 @@ function connectEntra(config: Config, runtime: Runtime, assertions: AssertionSou
   const circuit = createCircuit({ clock: runtime.clock, changed: events.circuit })
   const { authority, upstreamTimeoutMs: timeoutMs } = config
   const egress = egressOf(config, true)
-  const exchanges = entra({ ...runtime, authority, egress, assertions, events })
+  const agentAssertions = createAgentAssertions({ ...runtime, timeoutMs })
+  const agents = { assertions: agentAssertions, tokenExchange: tokenExchangeOf(authority) }
+  const exchanges = entra({ ...runtime, authority, egress, assertions, events, agents })
   const source = withRetries(exchanges, { ...runtime, circuit, timeoutMs })
   const { spans = noSpans } = runtime
   const traced: TokenSource = (grant, signal) => spans.exchange(() => source(grant, signal))
-  return { circuit, source: traced }
+  return { circuit, source: traced, purged: agentAssertions.purge }
 }
 
 function connectIdentity(

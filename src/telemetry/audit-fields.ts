@@ -99,21 +99,27 @@ export function callerFields(caller: Caller, scrub: Scrub): CallerFields {
 }
 
 /** What was requested, as the caller wrote it: the policy may not define it. */
-export const requestedFields = ({ tenant, scope, application, received }: TokenRequest) => ({
+export const requestedFields = ({ tenant, scope, application, agent, received }: TokenRequest) => ({
   tenant: received?.tenant ?? tenant,
   scope,
-  application: received?.application ?? application,
+  ...(agent === undefined ? { application: received?.application ?? application } : { agent }),
 })
 
 /** The filter of a purge. An absent part matches everything. */
-export const filterFields = ({ clientId, tenant, scope }: FetchFilter) => ({ client_id: clientId, tenant, scope })
+export const filterFields = ({ clientId, agentId, tenant, scope }: FetchFilter) => ({
+  client_id: clientId,
+  agent_id: agentId,
+  tenant,
+  scope,
+})
 
 /** What was granted, by which rule of which version of the policy. */
-export const grantFields = ({ rule, tenant, scope, application, policyVersion }: Grant) => ({
+export const grantFields = ({ rule, tenant, scope, application, agent, policyVersion }: Grant) => ({
   rule,
   tenant,
   scope,
   application,
+  ...(agent !== undefined && { agent }),
   policy: policyVersion,
 })
 

@@ -65,10 +65,10 @@ class LineWriter {
     const { fingerprint, traceId } = token
     const known = this.#decisions.get(grant)
     if (known?.fingerprint === fingerprint && known.traceId === traceId) return known.text
-    const { tenant, scope, application, policyVersion } = grant
+    const { tenant, scope, application, agent, policyVersion } = grant
     const text = this.#scrub(
       `,${event},${this.#callerAndRule(grant)},"tenant":"${tenant}","scope":${JSON.stringify(scope)},` +
-        `"application":${JSON.stringify(application)},"policy":"${policyVersion}","token":"${fingerprint}",` +
+        `"application":${JSON.stringify(application)},${agent === undefined ? '' : `"agent":${JSON.stringify(agent)},`}"policy":"${policyVersion}","token":"${fingerprint}",` +
         `"upstream":${JSON.stringify(upstreamFields(token))}`,
     )
     if (known === undefined && this.#decisions.size >= maxDecisions) this.#decisions.clear()

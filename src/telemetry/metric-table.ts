@@ -109,6 +109,12 @@ export const metricTable = {
     'Duration of exchanges with Entra in seconds, by outcome: ok, or the reason of the failure.',
     'outcome',
   ),
+  token_broker_agent_identity_requests_total: row(
+    'counter',
+    "Number of requests to Entra for agent identities, by step (blueprint: for the blueprint's token, agent: with it for the token of the resource) and outcome: ok, or the reason of the failure.",
+    'step',
+    'outcome',
+  ),
   token_broker_identity_fetch_duration_seconds: row(
     'histogram',
     "Duration of fetches of the managed identity's token in seconds, by outcome: ok, or the reason of the failure.",

@@ -58,6 +58,7 @@ export function createMetrics(gauges: Gauges): Metrics {
   for (const outcome of refreshResults) refreshes.inc({ outcome }, 0)
   for (const outcome of reloadOutcomes) reloads.inc({ outcome }, 0)
   const reloaded = (outcome: ReloadOutcome) => reloads.inc({ outcome })
+  const agentSteps = new Counter(settings('token_broker_agent_identity_requests_total'))
   const opaque = new Counter(settings('token_broker_opaque_tokens_total'))
   let statistics: CacheStatistics | undefined
   readCache(registry, () => statistics ?? gauges.cache())
@@ -77,6 +78,7 @@ export function createMetrics(gauges: Gauges): Metrics {
     opaqueToken: () => opaque.inc(),
     policyLoaded: () => reloaded('loaded'),
     policyRefused: () => reloaded('refused'),
+    agentStepEnded: (step, error) => agentSteps.inc({ step, outcome: error?.reason ?? 'ok' }),
     upstreamCalled: countUpstreamRequests(registry),
     shared: createSharedMetrics(registry, gauges.secondLevel),
     // Read once for all gauges of one reading.

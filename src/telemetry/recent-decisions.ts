@@ -4,7 +4,7 @@ import type { RequestFacts } from '../broker/lib/request-facts.ts'
 import { escapeControls } from '../broker/lib/text/quoted.ts'
 import type { Decision, DecisionPage, DecisionQuery } from '../broker/recent-decisions.ts'
 import type { BrokerError } from '../errors.ts'
-import { callerFields, grantFields } from './audit-fields.ts'
+import { callerFields, grantFields, requestedFields } from './audit-fields.ts'
 import type { Scrub } from './log.ts'
 
 /** The last requests of authenticated callers that were denied or failed. Requests without an accepted credential do not count. */
@@ -42,10 +42,10 @@ export function createRecentDecisions(scrub: Scrub, now: () => number): RecentDe
     while (kept.length > maxDecisions || characters > maxCharacters) characters -= kept.shift()?.text.length ?? 0
   }
   return {
-    refused: (request, caller, { tenant, scope, application, received }, error, grant) => {
+    refused: (request, caller, tokenRequest, error, grant) => {
       const { policy, ...target } = grant
         ? grantFields(grant)
-        : { tenant, scope, application: received?.application ?? application, policy: caller.policy.version }
+        : { ...requestedFields(tokenRequest), tenant: tokenRequest.tenant, policy: caller.policy.version }
       add({ ...commonFacts(request, caller, error, scrub, now()), ...target, policy })
     },
     forbidden: (request, caller, permission, error) => {

@@ -6,6 +6,7 @@ import { after, describe, test } from 'node:test'
 import { parse } from 'yaml'
 import { parsePolicy } from '../../src/broker/policy/file/parse.ts'
 import {
+  agentSteps,
   leaseOutcomes,
   sharedLookUpOutcomes,
   sharedStoreOutcomes,
@@ -104,6 +105,8 @@ describe('docs/metrics.md lists the values that the source can give a label', ()
     ['token_broker_fair_queue_length', 'queue', waiting],
     ['token_broker_upstream_circuit_state', 'state', circuitStates],
     ['token_broker_exchange_duration_seconds', 'outcome', ['ok', ...exchange, 'internal_error']],
+    ['token_broker_agent_identity_requests_total', 'outcome', ['ok', ...exchange, 'internal_error']],
+    ['token_broker_agent_identity_requests_total', 'step', agentSteps],
     ['token_broker_identity_fetch_duration_seconds', 'outcome', ['ok', ...identity, 'internal_error']],
     ['token_broker_issuer_key_fetches_total', 'outcome', ['ok', ...from('issuer')]],
     ['token_broker_policy_reloads_total', 'outcome', reloadOutcomes],

@@ -30,6 +30,7 @@ import { readRetryAfter, retryAfterPart } from '../../src/outbound/entra/entra-f
 import { leastHedges } from '../../src/broker/lib/hedge.ts'
 import { hedgeAfterMs } from '../../src/outbound/entra/entra.ts'
 import { aadstsCodes } from '../../src/outbound/entra/aadsts-codes.ts'
+import { maxAgentAssertions } from '../../src/outbound/entra/agent-assertions.ts'
 import { firstBackoffMs, maxRetries } from '../../src/outbound/entra/retry.ts'
 import type { FailureLevel } from '../../src/reasons/row.ts'
 import { identityShare } from '../../src/service/wire.ts'
@@ -138,6 +139,10 @@ const facts: readonly string[] = [
   `too often (AADSTS50196) | ${status('upstream_unavailable')} | this ${levelsOf(50_196)[0]} | ` +
     `${refusedWith([50_196]).retryAfter} s or ${transient} |`,
   `refused | ${status('federation_misconfigured')} | the ${levelOf('federation_misconfigured', 'federation')}, all its keys | ${forApplication} |`,
+  `for an agent identity | ${status('federation_misconfigured')} | the agent identity | ` +
+    `${range(period('federation_misconfigured', 'tenant'))} |`,
+  `is: until ${minRemainingSeconds} s before its end, or a tenth`,
+  `recently used of more than ${grouped(maxAgentAssertions)} is forgotten`,
   `another cloud, or Entra says \`invalid_client\` without a code that is known | ${status('federation_misconfigured')} | ` +
     `the application in this ${levelOf('federation_misconfigured', 'cloud')} | ` +
     `${range(period('federation_misconfigured', 'tenant'))} |`,

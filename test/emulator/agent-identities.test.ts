@@ -4,7 +4,7 @@ import { type Emulator, startEmulator } from '../../emulator/emulator.ts'
 import { sample } from '../../emulator/options.ts'
 import { claims, goodForm, object, post } from './client.ts'
 
-const otherBlueprint = '30000000-0000-4000-8000-0000000000b2'
+const otherBlueprint = '30000000-0000-4000-8000-0000000000c2'
 const agentOfOther = '60000000-0000-4000-8000-0000000000a2'
 const agentAtHome = '60000000-0000-4000-8000-0000000000a3'
 const exchangeScope = 'api://AzureADTokenExchange/.default'

@@ -76,7 +76,8 @@ assert.ok(purges.length >= 4)
 for (const query of purges) {
   test(`DELETE /tokens${query}`, async t => {
     const here = await world.broker(t, brokerOptions(world))
-    assert.equal((await here.requestToken({ tenant: 'contoso', scope: graph })).status, 200)
+    const agent = query.includes('agent=') && { agent: 'helper' }
+    assert.equal((await here.requestToken({ tenant: 'contoso', scope: graph, ...agent })).status, 200)
     const authorization = `Bearer ${await world.emulator.mintCallerToken({ sub: 'dashboard' })}`
     const reply = await send(`${here.url}/tokens${query}`, { method: 'DELETE', headers: { authorization } })
     assert.deepEqual(reply.json, { dropped: 1, replicas: 'this' }, reply.text)

@@ -23,7 +23,10 @@ const [, contoso = '', application = ''] = /\/([0-9a-f-]{36})\/adminconsent\?cli
 /** A world with the tenants and the application of the document's examples. */
 export const documentedWorld = (): Promise<World> =>
   startWorld({
-    applications: [{ clientId: application }],
+    applications: [
+      { clientId: application },
+      { clientId: sample.blueprint, agentIdentities: [{ clientId: sample.agentIdentity, tenant: contoso }] },
+    ],
     tenants: [{ id: contoso }, { id: sample.tailspin, consented: [] }],
   })
 
@@ -31,7 +34,8 @@ export const documentedWorld = (): Promise<World> =>
 export const brokerOptions = ({ emulator }: World, environment = {}): BrokerOptions => ({
   environment,
   policy: {
-    applications: { default: application, reporting: application },
+    applications: { default: application, reporting: application, assistants: sample.blueprint },
+    agents: { helper: { application: 'assistants', id: sample.agentIdentity } },
     tenants: { contoso, tailspin: sample.tailspin },
     scopes: { graph },
     issuers: { onprem: { issuer: emulator.callerIssuer, audiences: ['token-broker'] } },
@@ -42,6 +46,7 @@ export const brokerOptions = ({ emulator }: World, environment = {}): BrokerOpti
         tenants: ['contoso', 'tailspin'],
         scopes: [graph],
         applications: ['default', 'reporting'],
+        agents: ['helper'],
       },
       { name: 'crowd', callers: [{ issuer: 'onprem', subject: 'sample-caller' }], tenants: '*', scopes: [graph] },
       ...(['requestLimit', 'exchangeLimit'] as const).map(limit => ({

@@ -3,6 +3,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, describe, test } from 'node:test'
+import { sample } from '../../emulator/options.ts'
 import { type MetricRow, metricTable } from '../../src/telemetry/metric-table.ts'
 import { graph, observers, sampleCaller, send, until } from '../support/broker.ts'
 import { MemoryStore } from '../support/memory-second-level.ts'
@@ -23,8 +24,13 @@ const rules = [
     tenants: ['contoso', 'fabrikam', 'tailspin'],
     scopes: [graph, arm, vault],
   },
+  { name: 'agents', callers: [sampleCaller], tenants: ['contoso'], scopes: [graph], agents: ['helper'] },
   observers,
 ]
+const clients = {
+  applications: { default: sample.application, assistants: sample.blueprint },
+  agents: { helper: { application: 'assistants', id: sample.agentIdentity } },
+}
 
 /** A broker to which everything has happened that gives a metric its labels. */
 async function eventful() {
@@ -36,7 +42,7 @@ async function eventful() {
   const broker = await metrics.broker(
     { after },
     {
-      policy: { apiKeys, tenantLimit: '2/h', rules },
+      policy: { ...clients, apiKeys, tenantLimit: '2/h', rules },
       environment: {
         TLS_CLIENT_CA_FILE,
         BROKER_TRUSTED_PROXIES: '127.0.0.2',
@@ -53,6 +59,7 @@ async function eventful() {
   await send(`${broker.url}/health`, { headers: { 'x-forwarded-for': '192.0.2.7' } })
   await ask(broker)
   await ask(broker, { tenant: 'unknown', scope: graph })
+  await ask(broker, { tenant: 'contoso', scope: graph, agent: 'helper' })
   // The limit of the tenant, which refills before the next exchange.
   for (const scope of [arm, vault]) await ask(broker, { tenant: 'contoso', scope })
   await broker.requestToken(undefined, { token: 'nonsense' })

@@ -13,6 +13,7 @@ export const decisionAt = (now: number, changes: Partial<Decision> = {}): Decisi
   tenant_name: null,
   scope: null,
   application: null,
+  agent: null,
   endpoint: 'tokens',
   address: '10.0.0.1',
   request_id: 'r',

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import {
   callerText,
+  clientText,
   clockTime,
   count,
   duration,
@@ -118,4 +119,15 @@ describe('a caller', () => {
     [{ kind: 'later', what: 'ever' }, 'later ever'],
   ]
   for (const [caller, text] of rows) test(text, () => assert.equal(callerText(caller), text))
+})
+
+describe('whose token it is', () => {
+  const ofApplication = { application: 'default', client_id: 'id', agent: null, agent_id: null }
+  const rows: readonly (readonly [client: Parameters<typeof clientText>[0], text: string, why: string])[] = [
+    [ofApplication, 'default', 'an application'],
+    [{ ...ofApplication, application: null }, 'id', 'one that the policy no longer has'],
+    [{ ...ofApplication, agent: 'helper', agent_id: 'agent-id' }, 'helper (default)', 'an agent identity'],
+    [{ ...ofApplication, agent_id: 'agent-id' }, 'agent-id (default)', 'one that the policy no longer has'],
+  ]
+  for (const [client, text, why] of rows) test(`${text}: ${why}`, () => assert.equal(clientText(client), text))
 })

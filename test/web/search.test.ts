@@ -10,6 +10,8 @@ const entry = (nth: number, changes: Partial<Entry> = {}): Entry => ({
   scope: 'https://graph.microsoft.com/.default',
   application: 'default',
   client_id: '30000000-0000-4000-8000-000000000001',
+  agent: null,
+  agent_id: null,
   state: 'fresh',
   at_risk: false,
   expires_on: 0,
@@ -50,6 +52,10 @@ describe('what a search finds', () => {
   for (const [text, isFound, why] of rows)
     test(`${JSON.stringify(text)}: ${why}`, () => assert.equal(matches(entry(7), text), isFound))
 
+  test('the name and the id of an agent identity', () => {
+    const agent = { agent: 'helper', agent_id: '60000000-0000-4000-8000-0000000000a1' }
+    for (const text of ['helper', '0000000000a1']) assert.ok(matches(entry(7, agent), text))
+  })
   test('a token of a tenant without a name', () => assert.ok(!matches(entry(7, { tenant_name: null }), 'null')))
 })
 

@@ -26,6 +26,8 @@ const withUpstream = (kind: Upstream['kind'], changes: Partial<Upstream>): Snaps
 const failure = (nth: number, changes: Partial<Failure> = {}): Failure => ({
   application: 'default',
   client_id: '30000000-0000-4000-8000-000000000001',
+  agent: null,
+  agent_id: null,
   tenant: `40000000-0000-4000-8000-00000000000${nth}`,
   tenant_name: `tenant-${nth}`,
   scope: null,

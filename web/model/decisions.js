@@ -15,8 +15,8 @@
 export function groupDecisions(decisions) {
   const groups = Map.groupBy(
     decisions,
-    ({ outcome, code, reason, caller, rule, permission, tenant, scope, application, endpoint }) =>
-      JSON.stringify([outcome, code, reason, caller, rule, permission, tenant, scope, application, endpoint]),
+    ({ outcome, code, reason, caller, rule, permission, tenant, scope, application, agent, endpoint }) =>
+      JSON.stringify([outcome, code, reason, caller, rule, permission, tenant, scope, application, agent, endpoint]),
   )
   return [...groups.values()].flatMap(same => {
     const [last] = same

@@ -125,3 +125,12 @@ export function callerText(caller) {
   if (kind === 'certificate') return `certificate of ${name ?? '–'}`
   return [kind, ...Object.values(others)].filter(text => text !== undefined).join(' ')
 }
+
+/**
+ * Whose token it is: an application, or an agent identity and its blueprint.
+ * @param {{ application: string | null, client_id: string, agent: string | null, agent_id: string | null }} client
+ */
+export function clientText({ application, client_id, agent, agent_id }) {
+  const blueprint = application ?? client_id
+  return agent_id === null ? blueprint : `${agent ?? agent_id} (${blueprint})`
+}

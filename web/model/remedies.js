@@ -70,8 +70,9 @@ const byReason = {
     'Compare the caller, tenant, scope and application with the rules: `token-broker policy explain` says which part does not match.',
   denied: 'A `deny` entry of the policy matches. Change it if that is not intended.',
   unknown_target:
-    'The policy does not define this tenant, scope or application. Correct the request, or add it to the policy.',
-  unknown_client_id: 'No application of the policy has this client id. Correct the client, or add the application.',
+    'The policy does not define this tenant, scope, application or agent identity. Correct the request, or add it to the policy.',
+  unknown_client_id:
+    'No application and no agent identity of the policy has this client id. Correct the client, or add the application.',
 }
 
 /** The identity endpoint has two reasons in common with Entra, and other remedies. */

@@ -13,12 +13,12 @@ export const scanned = { limit: 1_000, pages: 20 }
 export const isTenantId = text => /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(text)
 
 /**
- * Whether every word of a text is part of a token's tenant, name, scope or application, whatever the case.
+ * Whether every word of a text is part of a token's tenant, name, scope, application or agent identity, whatever the case.
  * @param {Entry} entry
  * @param {string} text
  */
-export function matches({ tenant, tenant_name, scope, application, client_id }, text) {
-  const where = [tenant, tenant_name, scope, application, client_id].join('\n').toLowerCase()
+export function matches({ tenant, tenant_name, scope, application, client_id, agent, agent_id }, text) {
+  const where = [tenant, tenant_name, scope, application, client_id, agent, agent_id].join('\n').toLowerCase()
   return text
     .toLowerCase()
     .split(/\s+/)

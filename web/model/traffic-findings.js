@@ -16,6 +16,8 @@ const causes = /** @type {Partial<Record<string, string>>} */ ({
   request: 'Entra refuses the tenant or the resource',
   unknown: 'Entra rejects the request',
   client: 'Entra rejects the application there',
+  federation: "Entra does not accept the blueprint's token for an agent identity",
+  assertion: "Entra rejects the blueprint's token for an agent identity",
   cloud: 'it is in another national cloud',
   throttled: 'Entra limits requests for it',
   timeout: 'Entra does not respond in time for it',

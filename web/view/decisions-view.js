@@ -109,11 +109,11 @@ const outcomeOf = ({ outcome, code }) =>
  * @param {Decision} decision
  * @returns {readonly Child[]}
  */
-const requested = ({ permission, tenant, tenant_name, scope, application, endpoint }) =>
+const requested = ({ permission, tenant, tenant_name, scope, application, agent, endpoint }) =>
   permission !== null
     ? [`permission ${permission}`, ' ', el('span', { class: 'id' }, endpoint)]
     : [
         el('span', {}, ...nameAndId(tenant_name, tenant)),
         ' ',
-        el('span', { class: 'id' }, `${scope ?? ''} ${application ?? ''}`),
+        el('span', { class: 'id' }, [scope, application, agent].filter(Boolean).join(' ')),
       ]

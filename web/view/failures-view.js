@@ -4,7 +4,7 @@
  * @import { Failure, Snapshot } from '../model/responses.ts'
  * @import { Child } from './dom.js'
  */
-import { clockTime, count } from '../model/format.js'
+import { clientText, clockTime, count } from '../model/format.js'
 import { remedyOf } from '../model/remedies.js'
 import { withRestartCost } from '../model/restart.js'
 import { noFailures } from '../model/verdict.js'
@@ -63,9 +63,9 @@ function build(model) {
 }
 
 /** @param {Row} row */
-const rowOf = ({ tenant, tenant_name, application, client_id, scope, reason, codes, at, count: number, actions }) => [
+const rowOf = ({ tenant, tenant_name, scope, reason, codes, at, count: number, actions, ...client }) => [
   tenant === null ? 'all tenants' : nameAndId(tenant_name, tenant),
-  [application ?? client_id, ' ', el('span', { class: 'id' }, scope ?? 'all scopes')],
+  [clientText(client), ' ', el('span', { class: 'id' }, scope ?? 'all scopes')],
   [reason, ...codesOf(codes)],
   at,
   count(number),

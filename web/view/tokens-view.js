@@ -3,7 +3,7 @@
  * @import { Client, Entry } from '../model/responses.ts'
  * @import { Child } from './dom.js'
  */
-import { clockTime, count, duration } from '../model/format.js'
+import { clientText, clockTime, count, duration } from '../model/format.js'
 import { createTokenList } from '../model/token-list.js'
 import { byId, el, renderer } from './dom.js'
 import { nameAndId, state, table } from './table.js'
@@ -116,7 +116,7 @@ const levels = /** @type {Partial<Record<string, string>>} */ ({ fresh: 'ok', du
 const rowModel = (entry, now) => ({
   tenant: nameOf(entry),
   scope: entry.scope,
-  application: entry.application ?? entry.client_id,
+  application: clientText(entry),
   level: entry.at_risk ? 'attention' : (levels[entry.state] ?? 'ok'),
   word: entry.at_risk ? `${entry.state}, at risk` : entry.state,
   left: entry.usable_seconds < 60 ? `${entry.usable_seconds} s` : duration(entry.usable_seconds),

@@ -12,6 +12,12 @@ class PolicyGrant {
   /** The application's name in the policy. */
   readonly application: string
   readonly clientId: string
+  /**
+   * The name and the client id of the agent identity whose token it is; `undefined` for a token of the application itself.
+   * The application of an agent identity is its blueprint.
+   */
+  readonly agent: string | undefined
+  readonly agentId: string | undefined
   /** A GUID in lower case. */
   readonly tenant: string
   readonly scope: string
@@ -19,7 +25,7 @@ class PolicyGrant {
   /** The limits of the most generous rules that grant it; `undefined` if there is no limit. */
   readonly exchangeLimit: Limit | undefined
   readonly requestLimit: Limit | undefined
-  /** The key of a cached token: client id, tenant and scope, but not the caller. */
+  /** The key of a cached token: client id, agent identity if there is one, tenant and scope, but not the caller. */
   readonly key: string
   /** Makes the type nominal: an object with the same fields is not a grant. */
   protected readonly granted = true
@@ -29,11 +35,15 @@ class PolicyGrant {
     this.rule = rules[0].name
     this.application = target.application
     this.clientId = target.clientId
+    this.agent = target.agent
+    this.agentId = target.agentId
     this.tenant = target.tenant
     this.policyVersion = policyVersion
     this.exchangeLimit = mostGenerous(rules.map(({ exchangeLimit }) => exchangeLimit))
     this.requestLimit = mostGenerous(rules.map(({ requestLimit }) => requestLimit))
-    this.key = `${target.clientId} ${target.tenant} ${target.scope}`
+    // Neither id has a slash, so no key with an agent identity is one without.
+    const client = target.agentId === undefined ? target.clientId : `${target.clientId}/${target.agentId}`
+    this.key = `${client} ${target.tenant} ${target.scope}`
     // The rule's own string, so that cached grants do not keep the strings of requests in memory.
     this.scope = rules[0].scopes.values().find(scope => scope === target.scope) ?? target.scope
     Object.freeze(this)
@@ -90,7 +100,8 @@ export function createAuthorize(homeTenant: () => string | undefined, decideGran
   let cache = new WeakMap<Caller, Grants>()
   let count = 0
   return (caller, request) => {
-    const cached = cache.get(caller)?.get(request.scope)?.get(request.application)?.get(request.tenant)
+    const client = request.agent === undefined ? request.application : `agent ${request.agent}`
+    const cached = cache.get(caller)?.get(request.scope)?.get(client)?.get(request.tenant)
     if (cached) return cached
     const home = homeTenant()
     const grant = decideGrant(caller.policy, caller, request, home)
@@ -103,11 +114,11 @@ export function createAuthorize(homeTenant: () => string | undefined, decideGran
     cache
       .getOrInsertComputed(caller, (): Grants => new Map())
       .getOrInsertComputed(request.scope, () => new Map())
-      .getOrInsertComputed(request.application, () => new Map())
+      .getOrInsertComputed(client, () => new Map())
       .set(request.tenant === grant.tenant ? grant.tenant : request.tenant, grant)
     return grant
   }
 }
 
-/** The grants of one caller by the requested scope, application and tenant. Nested maps need no concatenated key. */
+/** The grants of one caller by the requested scope, application or agent identity, and tenant. Nested maps need no concatenated key. */
 type Grants = Map<string, Map<string, Map<string, Grant>>>

@@ -17,12 +17,13 @@ const maxNames = 3
 /** The error of a token request. */
 export function tokenNotPermitted(caller: CallerFacts, request: TokenRequest, reason: DenialReason): BrokerError {
   const { tenant, application } = request.received ?? request
-  const requested = `tenant ${quoted(tenant)}, scope ${quoted(request.scope, longestScope)}, application ${quoted(application)}`
-  const detail = `No rule of the policy grants this caller this tenant, scope and application. The request is for ${requested}.`
+  const [client, name] = request.agent === undefined ? ['application', application] : ['agent identity', request.agent]
+  const requested = `tenant ${quoted(tenant)}, scope ${quoted(request.scope, longestScope)}, ${client} ${quoted(name)}`
+  const detail = `No rule of the policy grants this caller this tenant, scope and ${client}. The request is for ${requested}.`
   return new BrokerError('not_permitted', `${detail} ${recognised(caller)}`, {
     reason,
     remedy:
-      'Check the spelling of tenant, scope and application first: a scope is <resource>/.default, compared byte for byte, ' +
+      `Check the spelling of tenant, scope and ${client} first: a scope is <resource>/.default, compared byte for byte, ` +
       "or a scope's name in the policy. If they are right, request a rule from the operator of the broker; quote request_id.",
   })
 }

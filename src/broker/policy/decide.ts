@@ -1,7 +1,7 @@
 import type { ReasonOf } from '../../errors.ts'
 import { isGuid, isScopeName } from '../lib/identifiers.ts'
 import type { CallerFacts } from './caller-facts.ts'
-import type { TokenRequest, Denial, Policy, Rule, Target } from './model.ts'
+import type { TokenRequest, Denial, Policy, Rule, Target, TargetClient } from './model.ts'
 
 /** Why a request is denied. */
 export type DenialReason = Exclude<ReasonOf<'not_permitted'>, 'broker'>
@@ -57,12 +57,13 @@ function decideTarget(policy: Policy, caller: CallerFacts, target: Target, homeT
   return undecided ? { verdict: 'undecided' } : { verdict: 'denied', reason: 'no_rule' }
 }
 
-/** The targets of a request: none if it is unknown, one application by its name, or each that has the client id. */
-function targetsOf(policy: Policy, { application, tenant: named, scope: wanted }: TokenRequest): readonly Target[] {
+/** The targets of a request: none if it is unknown, one client by its name, or each that has the client id. */
+function targetsOf(policy: Policy, request: TokenRequest): readonly Target[] {
+  const { tenant: named, scope: wanted } = request
   const tenant = isGuid(named) ? named : policy.tenants.get(named)
   const scope = scopeOf(policy, wanted)
   if (tenant === undefined || scope === undefined) return []
-  return applicationsOf(policy, application).map(each => ({ ...each, tenant, scope }))
+  return clientsOf(policy, request).map(each => ({ ...each, tenant, scope }))
 }
 
 /** The scope of a request, which may be a name; `undefined` if the policy does not have that name. */
@@ -70,27 +71,42 @@ export const scopeOf = ({ scopes }: Policy, wanted: string): string | undefined 
   isScopeName(wanted) ? scopes.get(wanted) : wanted
 
 /**
- * The applications that have a name, or a client id in lower case. Several can have the same client id; empty if none
- * has it.
+ * The agent identity of a request; or the applications that have the name, or the client id in lower case. Several can have
+ * the same client id. An agent identity has one too, which is no application's. Empty if none has it.
  */
-export function applicationsOf(
-  { applications, index }: Policy,
-  wanted: string,
-): readonly Pick<Target, 'application' | 'clientId'>[] {
-  if (isGuid(wanted)) return index.applications(wanted).map(application => ({ application, clientId: wanted }))
-  const clientId = applications.get(wanted)
-  return clientId === undefined ? [] : [{ application: wanted, clientId }]
+export function clientsOf(policy: Policy, { application, agent }: TokenRequest): readonly TargetClient[] {
+  if (agent !== undefined) return agentsOf(policy, agent)
+  const { applications, index } = policy
+  if (!isGuid(application)) {
+    const clientId = applications.get(application)
+    return clientId === undefined ? [] : [{ application, clientId }]
+  }
+  const names = index.applications(application)
+  if (names.length === 0) return agentsOf(policy, application)
+  return names.map(name => ({ application: name, clientId: application }))
 }
 
-const isUnknownClientId = (policy: Policy, { application }: TokenRequest): boolean =>
-  isGuid(application) && applicationsOf(policy, application).length === 0
+/** The agent identity with a name, or with a client id in lower case. */
+function agentsOf({ agents, index }: Policy, wanted: string): readonly TargetClient[] {
+  const agent = isGuid(wanted) ? index.agent(wanted) : wanted
+  const found = agent === undefined ? undefined : agents.get(agent)
+  if (agent === undefined || found === undefined) return []
+  return [{ application: found.application, clientId: found.clientId, agent, agentId: found.id }]
+}
 
-/** Whether a rule's tenants, scopes and applications include the target. It does not check that `*` excludes the home tenant. */
+const isUnknownClientId = (policy: Policy, request: TokenRequest): boolean =>
+  isGuid(request.agent ?? request.application) && clientsOf(policy, request).length === 0
+
+/** Whether a rule lists whose token it is. A rule for an application does not grant its agent identities, nor the other way round. */
+export const coversClient = (rule: Rule, { application, agent }: TargetClient): boolean =>
+  agent === undefined ? rule.applications.has(application) : rule.agents?.has(agent) === true
+
+/** Whether a rule's tenants, scopes, and applications or agent identities include the target. It does not check that `*` excludes the home tenant. */
 export function coversTarget(rule: Rule, target: Target): boolean {
   return (
     (rule.tenants === '*' || rule.tenants.has(target.tenant)) &&
     rule.scopes.has(target.scope) &&
-    rule.applications.has(target.application)
+    coversClient(rule, target)
   )
 }
 
@@ -98,8 +114,9 @@ export function coversTarget(rule: Rule, target: Target): boolean {
 export const denies = (denial: Denial, caller: CallerFacts, target: Target): boolean =>
   barsTarget(denial, target) && (denial.callers?.some(test => test.matches(caller)) ?? true)
 
-/** Whether a denial's tenants, scopes and applications include the target, as far as it has them. */
-const barsTarget = ({ tenants, scopes, clientIds }: Denial, target: Target): boolean =>
+/** Whether a denial's tenants, scopes, applications and agent identities include the target, as far as it has them. */
+export const barsTarget = ({ tenants, scopes, clientIds, agentIds }: Denial, target: Target): boolean =>
   (tenants?.has(target.tenant) ?? true) &&
   (scopes?.has(target.scope) ?? true) &&
-  (clientIds?.has(target.clientId) ?? true)
+  (clientIds?.has(target.clientId) ?? true) &&
+  (agentIds === undefined || (target.agentId !== undefined && agentIds.has(target.agentId)))

@@ -1,5 +1,5 @@
 import type { CallerFacts } from './caller-facts.ts'
-import type { Denial, PolicyIndex, Rule } from './model.ts'
+import type { AgentIdentity, Denial, PolicyIndex, Rule } from './model.ts'
 
 type Entry = Rule | Denial
 
@@ -106,9 +106,14 @@ export class EntryIndex implements PolicyIndex {
   readonly #permitting = new EntryList<Rule>(this.#memory)
   readonly #barring = new EntryList<Denial>(this.#memory)
   readonly #applications = new Map<string, string[]>()
+  readonly #agents = new Map<string, string>()
 
   /** @param applications name → client id */
-  constructor(applications: ReadonlyMap<string, string> = new Map()) {
+  constructor(
+    applications: ReadonlyMap<string, string> = new Map(),
+    agents: ReadonlyMap<string, AgentIdentity> = new Map(),
+  ) {
+    for (const [name, { id }] of agents) this.#agents.set(id, name)
     for (const [name, clientId] of applications) this.#applications.getOrInsertComputed(clientId, () => []).push(name)
   }
 
@@ -119,8 +124,8 @@ export class EntryIndex implements PolicyIndex {
 
   addDenial(denial: Denial): void {
     this.#denials.add(denial)
-    const { callers, tenants, scopes, clientIds } = denial
-    if (callers && !tenants && !scopes && !clientIds) this.#barring.add(denial)
+    const { callers, tenants, scopes, clientIds, agentIds } = denial
+    if (callers && !tenants && !scopes && !clientIds && !agentIds) this.#barring.add(denial)
   }
 
   readonly rules: PolicyIndex['rules'] = (tenant, caller) => this.#rules.of(tenant, caller)
@@ -128,4 +133,5 @@ export class EntryIndex implements PolicyIndex {
   readonly permitting: PolicyIndex['permitting'] = caller => this.#permitting.of(caller)
   readonly barring: PolicyIndex['barring'] = caller => this.#barring.of(caller)
   readonly applications: PolicyIndex['applications'] = clientId => this.#applications.get(clientId) ?? []
+  readonly agent: PolicyIndex['agent'] = id => this.#agents.get(id)
 }

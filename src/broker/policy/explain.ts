@@ -1,7 +1,7 @@
 import type { CallerFacts } from './caller-facts.ts'
 import { nearestName, shortestSuggestion } from '../lib/text/did-you-mean.ts'
 import { isGuid } from '../lib/identifiers.ts'
-import { applicationsOf, decide, denies, coversTarget, scopeOf, type Decision } from './decide.ts'
+import { clientsOf, coversClient, decide, denies, coversTarget, scopeOf, type Decision } from './decide.ts'
 import type { TokenRequest, Permission, Policy } from './model.ts'
 import type { Rule, Target } from './model.ts'
 
@@ -48,8 +48,12 @@ function summaryOf(policy: Policy, caller: CallerFacts, request: TokenRequest, d
   return `denied: deny[${denial?.order ?? '?'}] matches it, and denials take precedence over rules`
 }
 
-function unknownIn(policy: Policy, { tenant, scope, application }: TokenRequest): string {
-  if (applicationsOf(policy, application).length === 0) {
+function unknownIn(policy: Policy, request: TokenRequest): string {
+  const { tenant, scope, application, agent } = request
+  if (clientsOf(policy, request).length === 0) {
+    if (agent !== undefined) {
+      return `unknown agent identity "${agent}": not defined under agents${meant(agent, policy.agents)}`
+    }
     const what = isGuid(application) ? 'client id' : 'application'
     return `unknown ${what} "${application}": not defined under applications${meant(application, policy.applications)}`
   }
@@ -60,17 +64,17 @@ function unknownIn(policy: Policy, { tenant, scope, application }: TokenRequest)
 }
 
 /** A suggestion for a name that the policy does not define; empty if no defined one is near. */
-function meant(name: string, defined: ReadonlyMap<string, string>): string {
+function meant(name: string, defined: ReadonlyMap<string, unknown>): string {
   const nearest = nearestName(name, defined.keys(), shortestSuggestion)
   return nearest === undefined ? '' : ` (did you mean ${nearest}?)`
 }
 
-/** The targets of a request whose applications are known, although its tenant may be unknown. Several can share a client id. */
-const targetsIn = (policy: Policy, { tenant, scope, application }: TokenRequest): readonly Target[] =>
-  applicationsOf(policy, application).map(each => ({
+/** The targets of a request whose clients are known, although its tenant may be unknown. Several applications can share a client id. */
+const targetsIn = (policy: Policy, request: TokenRequest): readonly Target[] =>
+  clientsOf(policy, request).map(each => ({
     ...each,
-    tenant: policy.tenants.get(tenant) ?? tenant,
-    scope: scopeOf(policy, scope) ?? scope,
+    tenant: policy.tenants.get(request.tenant) ?? request.tenant,
+    scope: scopeOf(policy, request.scope) ?? request.scope,
   }))
 
 function whyOf(
@@ -82,13 +86,17 @@ function whyOf(
 ): string {
   if (rule.scopes.size === 0) return 'grants permissions only, no tokens'
   const targets = targetsIn(policy, request)
-  const ofRule = targets.find(({ application }) => rule.applications.has(application))
+  const ofRule = targets.find(each => coversClient(rule, each))
   const target = ofRule ?? targets[0] ?? { ...request, clientId: '' }
   const { tenant, scope } = target
   if (rule.tenants !== '*' && !rule.tenants.has(tenant)) return `tenants: "${request.tenant}" is not listed`
   if (rule.tenants === '*' && tenant === homeTenant) return 'tenants: "*" does not include the home tenant'
   if (!rule.scopes.has(scope)) return `scopes: "${scope}" is not listed`
-  if (!rule.applications.has(target.application)) return `applications: "${request.application}" is not listed`
+  if (!coversClient(rule, target)) {
+    return target.agent === undefined
+      ? `applications: "${request.application}" is not listed`
+      : `agents: "${target.agent}" is not listed`
+  }
   return callersMismatch(rule, caller) ?? (coversTarget(rule, target) ? 'grants it' : 'does not apply to it')
 }
 
@@ -102,8 +110,8 @@ function callersMismatch({ callers }: Rule, caller: CallerFacts): string | undef
 /** Explains whether a caller has a permission of the operations endpoints. Only denials with nothing but callers count. */
 export function explainPermission(policy: Policy, caller: CallerFacts, permission: Permission): Explanation {
   const denial = policy.denials.find(
-    ({ tenants, scopes, clientIds, callers }) =>
-      !tenants && !scopes && !clientIds && callers?.some(test => test.matches(caller)),
+    ({ tenants, scopes, clientIds, agentIds, callers }) =>
+      !tenants && !scopes && !clientIds && !agentIds && callers?.some(test => test.matches(caller)),
   )
   const rules = policy.rules.map(rule => ({
     name: rule.name,

@@ -11,10 +11,24 @@ export interface TokenRequest {
   readonly scope: string
   /** The name of an application in the policy, or a client id in lower case, which stands for every application that has it. */
   readonly application: string
+  /**
+   * The agent identity for which the token is requested: its name in the policy, or its client id in lower case. With it,
+   * {@link application} does not count. A client id in {@link application} stands for an agent identity too.
+   */
+  readonly agent?: string
   /** The tenant and the application as the caller wrote them, where they are not exactly the fields above. */
   readonly received?: { readonly tenant: string; readonly application: string }
   /** The minimum remaining lifetime of the token, in seconds. 0 if any lifetime will do. */
   readonly minExpiresIn: number
+}
+
+/** An agent identity of Entra. Its blueprint, an application, requests tokens for it. */
+export interface AgentIdentity {
+  /** The name and the client id of its blueprint. */
+  readonly application: string
+  readonly clientId: string
+  /** Its own client id, in lower case. */
+  readonly id: string
 }
 
 /** An issuer of the policy, and where its keys are. */
@@ -65,6 +79,8 @@ export interface Rule {
   readonly scopes: ReadonlySet<string>
   /** Application names. */
   readonly applications: ReadonlySet<string>
+  /** Names of agent identities. */
+  readonly agents?: ReadonlySet<string>
   readonly permissions: ReadonlySet<Permission>
   /** How many exchanges a caller may cause. */
   readonly exchangeLimit?: Limit
@@ -81,12 +97,22 @@ export interface Denial {
   readonly scopes?: ReadonlySet<string>
   /** Of the applications that it names, in lower case: another name of the same application does not evade it. */
   readonly clientIds?: ReadonlySet<string>
+  /** Of the agent identities that it names, in lower case. */
+  readonly agentIds?: ReadonlySet<string>
+}
+
+/** Whose token it is: an application's, or that of an agent identity. */
+export interface TargetClient {
+  /** Of an agent identity: its blueprint. */
+  readonly application: string
+  readonly clientId: string
+  /** The name and the client id of the agent identity. */
+  readonly agent?: string
+  readonly agentId?: string
 }
 
 /** What a request is for, with a tenant and an application that the policy knows. */
-export interface Target {
-  readonly application: string
-  readonly clientId: string
+export interface Target extends TargetClient {
   /** A GUID in lower case. */
   readonly tenant: string
   readonly scope: string
@@ -104,6 +130,8 @@ export interface PolicyIndex {
   readonly barring: (caller: CallerFacts) => readonly Denial[]
   /** The names of the applications that have a client id, which is in lower case. */
   readonly applications: (clientId: string) => readonly string[]
+  /** The name of the agent identity that has a client id, which is in lower case. */
+  readonly agent: (id: string) => string | undefined
 }
 
 /** A policy file, validated and compiled. It is frozen: a new version is a new value. */
@@ -112,6 +140,7 @@ export interface Policy {
   readonly version: string
   /** Name → client id. */
   readonly applications: ReadonlyMap<string, string>
+  readonly agents: ReadonlyMap<string, AgentIdentity>
   /** Name → tenant id. */
   readonly tenants: ReadonlyMap<string, string>
   /** Name → `<resource>/.default`. */

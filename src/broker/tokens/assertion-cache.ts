@@ -20,6 +20,18 @@ export interface AssertionCacheOptions {
   readonly wait?: Wait
   /** Called after every fetch. */
   readonly fetched: Observer
+  /** Whose tokens they are. Default: the managed identity's. */
+  readonly kind?: AssertionKind
+}
+
+/** What differs between the assertions of several sources. */
+export interface AssertionKind {
+  /** A fetch that has not ended after so many milliseconds is made once more; `undefined`: never. */
+  readonly hedgeAfterMs: number | undefined
+  /** The error of a fetch that has not ended in time. */
+  readonly late: (ms: number) => BrokerError
+  /** The error of a token that has already expired. */
+  readonly expired: () => BrokerError
 }
 
 /**
@@ -37,8 +49,25 @@ export const longestIdentityBackOffMs = 1_500
 /** A fetch that has not ended after so many milliseconds is made once more beside it, and again after as many. */
 export const hedgeIdentityAfterMs = 1_500
 
+/** The managed identity's token. */
+const ofIdentity: AssertionKind = {
+  hedgeAfterMs: hedgeIdentityAfterMs,
+  late: ms =>
+    new BrokerError('identity_unavailable', `The identity endpoint did not respond within ${ms} ms.`, {
+      reason: 'timeout',
+    }),
+  expired: () =>
+    new BrokerError('identity_unavailable', "The managed identity's token has already expired.", {
+      reason: 'expired',
+      remedy:
+        'Compare the clock of this machine with the real time. If it is right, the platform returned an old token: ' +
+        'restart the replica.',
+    }),
+}
+
 /**
- * Caches the managed identity's token, the client assertion. Once the token is due, one fetch in the background replaces
+ * Caches the managed identity's token, the client assertion, or the token of a blueprint that is the assertion of an agent
+ * identity. Once the token is due, one fetch in the background replaces
  * it; the cached one is served until it expires. So an unavailable identity endpoint does no harm until then.
  *
  * There is one fetch at a time. After a failure there is no fetch for `Retry-After` and up to 1 s, then 1.5 s more (full
@@ -127,33 +156,21 @@ class AssertionCache implements AssertionSource {
   }
 
   async #fetchOnce(): Promise<Assertion> {
-    const { clock, random, timeoutMs, wait } = this.#options
+    const { clock, random, timeoutMs, wait, kind = ofIdentity } = this.#options
+    const { hedgeAfterMs } = kind
     const requestedAt = momentOf(clock)
-    const assertion = await withDeadline(
-      signal => hedged(this.#fetchAssertion, hedgeIdentityAfterMs, signal, wait),
-      timeoutMs,
-      () => noResponse(timeoutMs),
-      wait,
-    )
+    const fetch = (signal: AbortSignal) =>
+      hedgeAfterMs === undefined
+        ? this.#fetchAssertion(signal)
+        : hedged(this.#fetchAssertion, hedgeAfterMs, signal, wait)
+    const assertion = await withDeadline(fetch, timeoutMs, () => kind.late(timeoutMs), wait)
     const expiresIn = (assertion.expiresAt - requestedAt.now) / 1000
-    if (expiresIn <= 0) {
-      throw new BrokerError('identity_unavailable', "The managed identity's token has already expired.", {
-        reason: 'expired',
-        remedy:
-          'Compare the clock of this machine with the real time. If it is right, the platform returned an old token: ' +
-          'restart the replica.',
-      })
-    }
+    if (expiresIn <= 0) throw kind.expired()
     this.#cached = { assertion, life: planLife({ expiresIn }, requestedAt, minRemainingSeconds, random) }
     this.#tenant = issuingTenantOf(assertion.token) ?? this.#tenant
     return assertion
   }
 }
-
-const noResponse = (ms: number) =>
-  new BrokerError('identity_unavailable', `The identity endpoint did not respond within ${ms} ms.`, {
-    reason: 'timeout',
-  })
 
 /** The tenant that issued an Entra token: its `tid`, or the GUID in its issuer. */
 function issuingTenantOf(token: string): string | undefined {

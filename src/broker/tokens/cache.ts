@@ -72,6 +72,8 @@ export interface CacheOptions {
   readonly events: Pick<Events, 'refreshed' | 'negativeCacheHit'>
   /** Counts a fetch towards the limit of the caller that causes it. Throws if that caller may not cause one now. */
   readonly charge?: (grant: Grant) => void
+  /** Called with the filter of each purge, of other replicas too: the source forgets what it keeps of its own. */
+  readonly purged?: (filter: FetchFilter) => void
   /** Whether a request for this tenant would be sent to the source now. Default: always. */
   readonly admits?: (tenant: string) => boolean
   /** A store that this replica shares with others. Absent: it has its own tokens only. */
@@ -214,6 +216,7 @@ class LruTokenCache implements ManagedCache {
     this.#singleFlight.purge(filter)
     this.#negativeCache.purge(filter)
     this.#limitedTenants.purge(filter)
+    this.#options.purged?.(filter)
     return matching.length
   }
 

@@ -10,6 +10,7 @@ export interface CachedToken extends TokenFacts {
   /** The cache key, and the fields that it is made of: see {@link Grant}. */
   readonly key: string
   readonly clientId: string
+  readonly agentId: string | undefined
   readonly tenant: string
   readonly scope: string
   /** Numbers the fetched tokens of one cache, from 1. A newer token has a greater number. */
@@ -43,6 +44,7 @@ export const cachedToken = (id: number, grant: Grant, issued: FetchedToken, life
   id,
   key: grant.key,
   clientId: grant.clientId,
+  agentId: grant.agentId,
   tenant: grant.tenant,
   scope: grant.scope,
   token: issued.token,

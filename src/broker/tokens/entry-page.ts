@@ -5,6 +5,8 @@ import type { TokenStore } from './token-store.ts'
 /** Metadata of one cached token, never the token itself. */
 export interface CacheEntry {
   readonly clientId: string
+  /** Of the agent identity whose token it is. */
+  readonly agentId: string | undefined
   readonly tenant: string
   readonly scope: string
   readonly state: Freshness
@@ -42,6 +44,8 @@ export interface EntryPosition {
 export interface EntryQuery {
   /** A tenant id in lower case; absent: all tenants. */
   readonly tenant?: string | undefined
+  /** The client id of an agent identity, in lower case; absent: all tokens. */
+  readonly agentId?: string | undefined
   readonly state?: ListedState | undefined
   /** Absent: as they were fetched. */
   readonly sort?: EntryOrder
@@ -80,11 +84,12 @@ export function entryPage(tokens: ListedTokens, query: EntryQuery, moment: Momen
 /** In the order in which they were fetched. */
 function* matchingTokens(
   { byId, atRisk }: ListedTokens,
-  { tenant, state, sort, after }: EntryQuery,
+  { tenant, agentId, state, sort, after }: EntryQuery,
   moment: Moment,
 ): Generator<CachedToken, void> {
   for (const token of byId.values()) {
     if (tenant !== undefined && token.tenant !== tenant) continue
+    if (agentId !== undefined && token.agentId !== agentId) continue
     if (after && !(sort === 'expires_on' ? endsAfter(token, after) : token.id > after.id)) continue
     if (state === undefined || hasState(token, state, atRisk, moment)) yield token
   }
@@ -139,6 +144,7 @@ function entryOf(token: CachedToken, { atRisk }: ListedTokens, moment: Moment): 
   const { failure } = token
   return {
     clientId: token.clientId,
+    agentId: token.agentId,
     tenant: token.tenant,
     scope: token.scope,
     state,

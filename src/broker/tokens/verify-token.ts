@@ -48,7 +48,12 @@ export function refuseDelegated(token: string, from: string): void {
   if (isDelegated(readClaims(token) ?? {})) throw delegated(from)
 }
 
-const isDelegated = ({ scp, idtyp }: JWTPayload): boolean => scp !== undefined || idtyp === 'user'
+/**
+ * In an application token of an agent identity, `scp` may be empty or a slash
+ * (https://learn.microsoft.com/entra/agent-id/agent-token-claims).
+ */
+const isDelegated = ({ scp, idtyp }: JWTPayload): boolean =>
+  idtyp === 'user' || (scp !== undefined && !(idtyp === 'app' && (scp === '' || scp === '/')))
 
 const delegated = (from: string) => wrong('wrong_kind', 'acts for a user, not for the application', from)
 
@@ -68,9 +73,7 @@ export function verifyToken(target: ExchangeTarget, issued: UnverifiedToken, now
   const claims = readClaims(issued.token)
   if (claims === undefined) return undefined
   if (lower(claims['tid']) !== target.tenant) throw wrong('wrong_tenant', 'is for another tenant')
-  if (lower(claims['appid'] ?? claims['azp']) !== target.clientId) {
-    throw wrong('wrong_application', 'is for another application')
-  }
+  verifyClient(target, claims)
   if (isDelegated(claims)) throw delegated('Entra')
   if (!isForResource(claims, resourceOf(target.scope))) throw wrong('wrong_audience', 'is for another resource')
   const expiresAt = (claims.exp ?? Number.NaN) * 1000
@@ -78,6 +81,33 @@ export function verifyToken(target: ExchangeTarget, issued: UnverifiedToken, now
     throw wrong('wrong_expiry', 'has an expiry that contradicts expires_in (or this machine has the wrong time)')
   }
   return expiresAt
+}
+
+/**
+ * The token of an agent identity has its client id as `appid` or `azp`, and may have that of its blueprint as the parent
+ * application of that one (https://learn.microsoft.com/entra/agent-id/agent-token-claims).
+ */
+function verifyClient({ clientId, agentId }: ExchangeTarget, claims: JWTPayload): void {
+  if (lower(claims['appid'] ?? claims['azp']) !== (agentId ?? clientId)) {
+    throw wrong('wrong_application', `is for another ${agentId === undefined ? 'application' : 'agent identity'}`)
+  }
+  const parent = claims['xms_par_app_azp']
+  if (agentId !== undefined && parent !== undefined && lower(parent) !== clientId) {
+    throw wrong('wrong_application', 'is for an agent identity of another blueprint')
+  }
+}
+
+/**
+ * Verifies the token that a blueprint gets for an agent identity, as far as Microsoft documents it: it is of the tenant, if
+ * it says of which, and not a user's. Entra itself verifies it in the next request, whose response is verified completely.
+ *
+ * @throws BrokerError `upstream_invalid`
+ */
+export function verifyBlueprintToken({ tenant }: Pick<ExchangeTarget, 'tenant'>, token: string): undefined {
+  const claims = readClaims(token) ?? {}
+  if (claims['tid'] !== undefined && lower(claims['tid']) !== tenant)
+    throw wrong('wrong_tenant', 'is for another tenant')
+  if (isDelegated(claims)) throw delegated('Entra')
 }
 
 /** The claims of a readable JWT, whose signature is not verified; `undefined` for another token. */

@@ -6,7 +6,7 @@ import type { DecisionQuery } from '../../broker/recent-decisions.ts'
 import { decisionQuery, entryQuery, failureQuery } from '../schemas/requests.ts'
 import { fieldError, shapeError, type FieldError, type FieldErrors } from '../token-endpoints/shape-error.ts'
 import { fieldErrors } from '../token-endpoints/token-request.ts'
-import { tenantIdOf } from './policy-names.ts'
+import { agentIdOf, tenantIdOf } from './policy-names.ts'
 
 const entryShape = Compile(entryQuery)
 const failureShape = Compile(failureQuery)
@@ -27,6 +27,7 @@ const decisionErrors: FieldErrors = {
 }
 const entryErrors: FieldErrors = {
   tenant: ofTenant,
+  agent: fieldErrors.agent,
   state: ['invalid_request', 'state must be fresh, due, expired or at_risk.'],
   sort: ['invalid_request', 'sort must be fetched or expires_on.'],
   limit: ofLimit,
@@ -38,13 +39,19 @@ const malformed = (shape: { readonly Errors: (typeof entryShape)['Errors'] }, qu
   shapeError(shape.Errors(query), query, errors, 'parameter', 'The query is malformed.')
 
 /**
- * Reads the query of `GET /cache/entries`. A tenant name that the policy does not define matches no entry.
+ * Reads the query of `GET /cache/entries`. A name that the policy does not define matches no entry.
  * @throws BrokerError `invalid_request`, `invalid_tenant`
  */
 export function readEntryQuery(query: unknown, policy: Policy): EntryQuery {
   if (!entryShape.Check(query)) throw malformed(entryShape, query, entryErrors)
-  const { state, sort, cursor } = query
-  return { ...listOf(query, policy), state, ...(sort && { sort }), after: positionOf(cursor, sort) }
+  const { agent, state, sort, cursor } = query
+  return {
+    ...listOf(query, policy),
+    ...(agent !== undefined && { agentId: agentIdOf(agent, policy) }),
+    state,
+    ...(sort && { sort }),
+    after: positionOf(cursor, sort),
+  }
 }
 
 /**

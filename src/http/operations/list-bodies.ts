@@ -23,6 +23,8 @@ const entryBody = (entry: CacheEntry, names: PolicyNames) => ({
   scope: entry.scope,
   application: names.application(entry.clientId),
   client_id: entry.clientId,
+  agent: names.agent(entry.agentId),
+  agent_id: entry.agentId ?? null,
   state: entry.state,
   at_risk: entry.isAtRisk,
   expires_on: Math.floor(entry.endsAt / 1000),
@@ -44,11 +46,13 @@ export function failuresBody({ failures, next }: FailurePage, policy: Policy) {
 }
 
 const failureBody = (
-  { level, clientId, tenant, scope, error, since, until, count }: ListedFailure,
+  { level, clientId, agentId, tenant, scope, error, since, until, count }: ListedFailure,
   names: PolicyNames,
 ) => ({
   application: names.application(clientId),
   client_id: clientId,
+  agent: names.agent(agentId),
+  agent_id: agentId ?? null,
   tenant: tenant ?? null,
   tenant_name: tenant === undefined ? null : names.tenant(tenant),
   scope: scope ?? null,
@@ -83,6 +87,7 @@ function decisionBody(decision: Decision, policy: Policy) {
     tenant_name: tenant === null ? null : namesOf(policy).tenant(tenant),
     scope: decision.scope ?? null,
     application: decision.application ?? null,
+    agent: decision.agent ?? null,
     endpoint: decision.endpoint,
     address: decision.address,
     request_id: decision.requestId,

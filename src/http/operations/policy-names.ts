@@ -5,6 +5,8 @@ import type { Policy } from '../../broker/policy/model.ts'
 export interface PolicyNames {
   /** The name of a client id in lower case; `null` if the policy does not define it. Of several, the first in the file. */
   readonly application: (clientId: string) => string | null
+  /** The name of an agent identity's client id in lower case; `null` if the policy does not define it, or there is none. */
+  readonly agent: (id: string | undefined) => string | null
   /** The name of a tenant id in lower case; `null` if the policy has none. Of several, the first in the file. */
   readonly tenant: (id: string) => string | null
 }
@@ -19,6 +21,7 @@ export function namesOf(policy: Policy): PolicyNames {
   const tenants = inverted(policy.tenants)
   const names: PolicyNames = {
     application: clientId => applications.get(clientId) ?? null,
+    agent: id => (id === undefined ? null : (policy.index.agent(id) ?? null)),
     tenant: id => tenants.get(id) ?? null,
   }
   known.set(policy, names)
@@ -34,3 +37,9 @@ const inverted = (ids: ReadonlyMap<string, string>): ReadonlyMap<string, string>
  */
 export const tenantIdOf = (tenant: string, policy: Policy): string =>
   isGuid(tenant) ? tenant.toLowerCase() : (policy.tenants.get(tenant) ?? tenant)
+
+/**
+ * The client id of an agent identity that a query names. A name that the policy does not define is returned as it is: it is
+ * the id of no agent identity.
+ */
+export const agentIdOf = (agent: string, policy: Policy): string => policy.agents.get(agent)?.id ?? agent

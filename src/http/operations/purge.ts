@@ -12,7 +12,7 @@ import { callerErrors, problems, routeErrors } from '../schemas/problem-response
 import { purgeQuery } from '../schemas/requests.ts'
 import { shapeError, type FieldErrors } from '../token-endpoints/shape-error.ts'
 import { fieldErrors } from '../token-endpoints/token-request.ts'
-import { tenantIdOf } from './policy-names.ts'
+import { agentIdOf, tenantIdOf } from './policy-names.ts'
 
 const endpoint = 'purge'
 const shape = Compile(purgeQuery)
@@ -69,6 +69,7 @@ const parameterErrors: FieldErrors = {
   tenant: fieldErrors.tenant,
   scope: fieldErrors.scope,
   application: ['invalid_request', 'application must be the name of an application in the policy.'],
+  agent: ['invalid_request', 'agent must be the name of an agent identity in the policy.'],
   all: ['invalid_request', 'all must be "true", or absent.'],
 }
 
@@ -77,17 +78,18 @@ function readFilter(query: unknown, policy: Policy): FetchFilter {
   if (!shape.Check(query)) {
     throw shapeError(shape.Errors(query), query, parameterErrors, 'parameter', 'The query is malformed.')
   }
-  const { tenant, scope, application, all } = query
-  const isFiltered = tenant !== undefined || scope !== undefined || application !== undefined
+  const { tenant, scope, application, agent, all } = query
+  const isFiltered = [tenant, scope, application, agent].some(part => part !== undefined)
   if (isFiltered === (all !== undefined)) {
     throw new BrokerError(
       'invalid_request',
-      'Specify what to purge: tenant, scope, application, or all=true by itself.',
+      'Specify what to purge: tenant, scope, application, agent, or all=true by itself.',
     )
   }
   return {
     ...(tenant !== undefined && { tenant: tenantIdOf(tenant, policy) }),
     ...(application !== undefined && { clientId: policy.applications.get(application) ?? application }),
+    ...(agent !== undefined && { agentId: agentIdOf(agent, policy) }),
     ...(scope !== undefined && { scope: policy.scopes.get(scope) ?? scope }),
   }
 }

@@ -1,5 +1,5 @@
 import { Type } from 'typebox'
-import { guidPattern, scopeOrNamePattern, tenantPattern } from '../../broker/lib/identifiers.ts'
+import { guidPattern, namePattern, scopeOrNamePattern, tenantPattern } from '../../broker/lib/identifiers.ts'
 
 /** Parameters that several endpoints have, as their schemas describe them. */
 
@@ -18,8 +18,22 @@ export const scope = Type.String({
     "One resource's `<resource>/.default`, compared and cached byte for byte; or a scope's name in the policy.",
 })
 
-/** An application, where it is named by its client id only. */
-export const clientId = Type.String({ pattern: `^${guidPattern}$`, description: "An application's client id." })
+/** An application or an agent identity, where it is named by its client id only. */
+export const clientId = Type.String({
+  pattern: `^${guidPattern}$`,
+  description: 'The client id of an application or an agent identity.',
+})
+
+/** An agent identity of Entra. */
+export const agent = Type.Optional(
+  Type.String({
+    maxLength: 63,
+    pattern: `^${namePattern}$`,
+    description:
+      'The name of an agent identity in the policy, or its client id in lower case. It excludes `application`, since an ' +
+      'agent identity has one: its blueprint.',
+  }),
+)
 
 /** An optional text. */
 export const optionalText = (description: string) => Type.Optional(Type.String({ description }))

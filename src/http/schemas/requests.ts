@@ -1,6 +1,6 @@
 import { Type, type Static } from 'typebox'
 import { namePattern, scopeOrNamePattern, tenantPattern } from '../../broker/lib/identifiers.ts'
-import { scope, tenant } from './parameters.ts'
+import { agent, scope, tenant } from './parameters.ts'
 
 /** Seconds; the largest `min_expires_in`. */
 export const longestMinExpiresIn = 1800
@@ -17,6 +17,7 @@ export const tokenRequest = Type.Object(
         description: 'The name of an application in the policy, or its client id in lower case; "default" if absent.',
       }),
     ),
+    agent,
     min_expires_in: Type.Optional(
       Type.Integer({
         minimum: 0,
@@ -55,6 +56,13 @@ export const purgeQuery = Type.Object(
         description: 'The name of an application in the policy, or its client id in lower case.',
       }),
     ),
+    agent: Type.Optional(
+      Type.String({
+        maxLength: 63,
+        pattern: `^${namePattern}$`,
+        description: 'The name of an agent identity in the policy, or its client id in lower case.',
+      }),
+    ),
     all: Type.Optional(Type.Literal('true', { description: 'Everything; without any filter.' })),
   },
   { additionalProperties: false },
@@ -81,6 +89,14 @@ const listQuery = {
 export const entryQuery = Type.Object(
   {
     tenant: listQuery.tenant,
+    agent: Type.Optional(
+      Type.String({
+        maxLength: 63,
+        pattern: `^${namePattern}$`,
+        description:
+          'The name of an agent identity in the policy, or its client id in lower case; all tokens if absent.',
+      }),
+    ),
     state: Type.Optional(
       Type.Enum(['fresh', 'due', 'expired', 'at_risk'], {
         description: 'The state of the entries; `at_risk`: those that are `at_risk`. All if absent.',

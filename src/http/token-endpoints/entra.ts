@@ -33,7 +33,7 @@ const formSchema = Type.Object(
  * `POST /{tenant}/oauth2/v2.0/token`: Entra's own protocol
  * (https://learn.microsoft.com/entra/identity-platform/v2-oauth2-client-creds-grant-flow), for unmodified Azure SDKs. The
  * caller's own token is the `client_assertion`, or an API key is the client secret, and `client_id` chooses the
- * application. Unknown parameters (`x-client-SKU` and the like) are ignored.
+ * application or the agent identity. Unknown parameters (`x-client-SKU` and the like) are ignored.
  */
 export const entraEndpoint: TokenEndpoint = {
   name: 'entra_token',
@@ -61,7 +61,10 @@ export function readEntraForm(request: FastifyRequest, readScope: () => string |
   const application = checkClientCredentials(request)
   refuseClaims(form.get('claims'))
   if (application === undefined || !isGuid(application)) {
-    throw new BrokerError('invalid_request', 'client_id must be the client id of an application, which is a GUID.')
+    throw new BrokerError(
+      'invalid_request',
+      'client_id must be the client id of an application or an agent identity, which is a GUID.',
+    )
   }
   const { tenant } = membersOf(request.params)
   return checkRequest({ tenant, scope: readScope(), application: application.toLowerCase() }, application)

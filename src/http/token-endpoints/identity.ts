@@ -5,7 +5,7 @@ import { isGuid } from '../../broker/lib/identifiers.ts'
 import type { Issued } from '../../broker/issue-token.ts'
 import type { TokenRequest } from '../../broker/policy/model.ts'
 import { BrokerError } from '../../errors.ts'
-import { clientId, optionalText, tenantPath } from '../schemas/parameters.ts'
+import { agent, clientId, optionalText, tenantPath } from '../schemas/parameters.ts'
 import type { CredentialOf } from './credential.ts'
 import { scopeOfResource } from './forms/scope.ts'
 import { identityProtocol } from './identity-errors.ts'
@@ -18,6 +18,7 @@ const query = Type.Object(
     resource: Type.String({ description: 'The resource, or its scope: `/.default` is added where it is missing.' }),
     client_id: Type.Optional(clientId),
     clientid: Type.Optional(clientId),
+    agent,
     'api-version': optionalText('Ignored.'),
   },
   { additionalProperties: true },
@@ -131,7 +132,7 @@ const isOf2017 = (request: FastifyRequest): boolean =>
   request.headers['secret'] !== undefined && !hasMetadataHeader(request)
 
 function readQuery(request: FastifyRequest, tenant = membersOf(request.params)['tenant']): TokenRequest {
-  const { resource, client_id: clientIdNow, clientid: clientIdOf2017 } = membersOf(request.query)
+  const { resource, client_id: clientIdNow, clientid: clientIdOf2017, agent: named } = membersOf(request.query)
   const application = clientIdNow ?? clientIdOf2017
   if (clientIdNow !== undefined && clientIdOf2017 !== undefined) {
     throw new BrokerError('invalid_request', 'Send either client_id or clientid, not both.')
@@ -140,12 +141,11 @@ function readQuery(request: FastifyRequest, tenant = membersOf(request.params)['
     throw new BrokerError('invalid_request', 'The parameter resource must appear exactly once.')
   }
   if (application !== undefined && (typeof application !== 'string' || !isGuid(application))) {
-    throw new BrokerError('invalid_request', 'client_id must be the client id of an application, which is a GUID.')
+    const what = 'client_id must be the client id of an application or an agent identity, which is a GUID.'
+    throw new BrokerError('invalid_request', what)
   }
-  return checkRequest(
-    { tenant, scope: scopeOfResource(resource), application: application?.toLowerCase() },
-    application,
-  )
+  const scope = scopeOfResource(resource)
+  return checkRequest({ tenant, scope, application: application?.toLowerCase(), agent: named }, application)
 }
 
 /**
@@ -161,10 +161,14 @@ function send(reply: FastifyReply, issued: Issued, request: FastifyRequest, with
     expires_in: String(expiresIn(served)),
     resource: membersOf(request.query)['resource'],
     token_type: 'Bearer',
-    // An agent knows only the name of its application.
-    ...(isGuid(grant.clientId) && { client_id: grant.clientId }),
+    ...clientIdOf(grant),
   }
   return reply.headers(tokenHeaders(served, served.how)).send(JSON.stringify(body))
+}
+
+/** `client_id`, if it is known: an agent knows only the name of its application. */
+function clientIdOf({ clientId: ofApplication, agentId = ofApplication }: Issued['grant']) {
+  return isGuid(agentId) ? { client_id: agentId } : {}
 }
 
 /** A time as the protocol of 2017-09-01 has it: `M/d/yyyy h:mm:ss tt +00:00`. @param seconds since 1970 */

@@ -5,7 +5,7 @@ import type { Issued } from '../../broker/issue-token.ts'
 import { algorithms } from '../../broker/authentication/jwt.ts'
 import type { TokenRequest } from '../../broker/policy/model.ts'
 import { BrokerError } from '../../errors.ts'
-import { clientAuthentication, optionalText, scope, tenant } from '../schemas/parameters.ts'
+import { agent, clientAuthentication, optionalText, scope, tenant } from '../schemas/parameters.ts'
 import { problems, routeErrors } from '../schemas/problem-responses.ts'
 import type { FailedRequest, Protocol } from '../server/problems.ts'
 import { bearer } from './credential.ts'
@@ -38,6 +38,7 @@ const formSchema = Type.Object(
     application: optionalText(
       'The name of an application in the policy, or its client id in lower case; "default" if absent.',
     ),
+    agent,
     ...clientAuthentication,
     subject_token: optionalText("In a token exchange: the caller's own token."),
     subject_token_type: optionalText(
@@ -61,7 +62,7 @@ const oauthProtocol: Protocol = {
 /**
  * `POST /oauth2/token`, for OAuth libraries. Client credentials (RFC 6749 §4.4) with the caller's own token as
  * `client_assertion` or in `Authorization`, an API key as the client secret, or a client certificate; and token exchange
- * (RFC 8693) with the caller's token as `subject_token`. `tenant` and `application` are parameters of this broker;
+ * (RFC 8693) with the caller's token as `subject_token`. `tenant`, `application` and `agent` are parameters of this broker;
  * `resource` or `audience` may stand in place of `scope`. `client_id` and unknown parameters are ignored.
  */
 export const oauthEndpoint: TokenEndpoint = {
@@ -103,7 +104,12 @@ function readForm(request: FastifyRequest): TokenRequest {
   form.refuseRepeated()
   if (isExchange(form)) checkExchange(request)
   else checkClientCredentials(request)
-  return checkRequest({ tenant: form.get('tenant'), scope: named, application: form.get('application') })
+  return checkRequest({
+    tenant: form.get('tenant'),
+    scope: named,
+    application: form.get('application'),
+    agent: form.get('agent'),
+  })
 }
 
 function checkExchange(request: FastifyRequest): void {

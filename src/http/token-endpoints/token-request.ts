@@ -54,13 +54,19 @@ function readText(text: string): TokenRequest {
  * @param received the application as the caller wrote it
  */
 export function checkRequest(
-  { tenant, scope, application }: Readonly<Record<'tenant' | 'scope' | 'application', unknown>>,
+  {
+    tenant,
+    scope,
+    application,
+    agent,
+  }: Readonly<Record<'tenant' | 'scope' | 'application', unknown>> & { readonly agent?: unknown },
   received?: string,
 ): TokenRequest {
   const given = {
     ...(tenant !== undefined && { tenant }),
     ...(scope !== undefined && { scope }),
     ...(application !== undefined && { application }),
+    ...(agent !== undefined && { agent }),
   }
   return checked(given, 'parameter', 'The parameters are malformed.', received)
 }
@@ -73,15 +79,23 @@ export function checkTenant(tenant: unknown): string {
 
 function checked(given: unknown, noun: string, otherwise: string, received?: string): TokenRequest {
   if (!shape.Check(given)) throw shapeError(shape.Errors(given), given, fieldErrors, noun, otherwise)
+  if (given.agent !== undefined && given.application !== undefined) throw clientTwice()
   return tokenRequestOf(given, received)
 }
 
+/** The error of a request that names an agent identity and an application. */
+const clientTwice = () =>
+  new BrokerError(
+    'invalid_request',
+    'Send either application or agent, not both: the application of an agent identity is its blueprint.',
+  )
+
 function tokenRequestOf(
-  { tenant: written, scope, application = 'default', min_expires_in: minExpiresIn = 0 }: TokenRequestBody,
+  { tenant: written, scope, application = 'default', agent, min_expires_in: minExpiresIn = 0 }: TokenRequestBody,
   received = application,
 ): TokenRequest {
   const tenant = isGuid(written) ? written.toLowerCase() : written
-  const request = { tenant, scope, application, minExpiresIn }
+  const request: TokenRequest = { tenant, scope, application, minExpiresIn, ...(agent !== undefined && { agent }) }
   const isSame = tenant === written && application === received
   return Object.freeze(isSame ? request : { ...request, received: { tenant: written, application: received } })
 }
@@ -115,6 +129,10 @@ export const fieldErrors = {
   application: [
     'invalid_request',
     `application must be the name of an application in the policy (${aName}), or its client id in lower case.`,
+  ],
+  agent: [
+    'invalid_request',
+    `agent must be the name of an agent identity in the policy (${aName}), or its client id in lower case.`,
   ],
   min_expires_in: ['invalid_request', 'min_expires_in must be a whole number of seconds from 0 to 1800.'],
 } satisfies FieldErrors

@@ -34,6 +34,8 @@ interface ResponseText {
   readonly expiresIn: number
   /** Two names can have one client id, and so share a token. */
   readonly application: string
+  /** Another version of the policy can give an agent identity another name. */
+  readonly agent: string | undefined
   readonly body: string
   /** The response of a plain hit. */
   readonly hit: PreparedResponse | undefined
@@ -62,16 +64,19 @@ class ResponseTexts {
     const seconds = expiresIn(served)
     const known = this.#texts.get(served.token)
     const lastSent = typeof known === 'object' ? known.expiresIn : known
-    if (typeof known === 'object' && lastSent === seconds && known.application === grant.application) return known
+    if (typeof known === 'object' && lastSent === seconds && isOf(grant, known)) return known
     const body = bodyOf(issued)
     const hit = prepareResponse(tokenHeaders(served, 'hit'), body)
-    const text = { expiresIn: seconds, application: grant.application, body, hit }
+    const text = { expiresIn: seconds, application: grant.application, agent: grant.agent, body, hit }
     if (known === undefined && this.#texts.size >= maxTexts) this.#texts.clear()
     const isHot = lastSent !== undefined && lastSent - seconds <= 1
     this.#texts.set(served.token, isHot ? text : seconds)
     return text
   }
 }
+
+const isOf = (grant: Issued['grant'], { application, agent }: ResponseText): boolean =>
+  grant.application === application && grant.agent === agent
 
 function bodyOf({ grant, served }: Issued): string {
   return JSON.stringify({
@@ -82,6 +87,8 @@ function bodyOf({ grant, served }: Issued): string {
     refresh_in: refreshIn(served),
     tenant: grant.tenant,
     scope: grant.scope,
-    application: grant.application,
+    // An agent does not know the blueprint of an agent identity.
+    ...(grant.application !== '' && { application: grant.application }),
+    ...(grant.agent !== undefined && { agent: grant.agent }),
   })
 }

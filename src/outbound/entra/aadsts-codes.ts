@@ -1,5 +1,5 @@
 import { decodeJwt } from 'jose'
-import type { ExchangeTarget } from '../../broker/events.ts'
+import type { AgentStep, ExchangeTarget } from '../../broker/events.ts'
 import type { PresentedIdentity } from '../../errors.ts'
 import type { FailureLevel } from '../../reasons/row.ts'
 
@@ -17,6 +17,8 @@ export interface RemedyContext {
   readonly authority: string
   /** The client assertion that was sent. */
   readonly assertion: string
+  /** Which request for an agent identity it is. */
+  readonly step?: AgentStep
 }
 
 /** What a command can name besides. */
@@ -86,6 +88,7 @@ const updateCredential: Command = context => {
   return `az ad app federated-credential update ${app} --federated-credential-id ${found} ${parameters}`
 }
 
+/** The page on which an administrator of the tenant consents to the application. */
 const consentUrl = ({ authority, target }: RemedyContext): string =>
   `${authority}/${target.tenant}/adminconsent?client_id=${target.clientId}`
 
@@ -141,9 +144,13 @@ const reactivateTenant: Remedy = ({ target }) =>
   `Microsoft has blocked tenant ${target.tenant} because it was inactive. An administrator of that tenant must ask ` +
   "Microsoft's support to reactivate it, within 20 days; otherwise remove it from the policy."
 
-const resourceById: Remedy = ({ target }) =>
-  `Application ${target.clientId} requests a token for itself. Entra issues one only if the scope names it by its client ` +
-  `id: request ${target.clientId}/.default.`
+const resourceById: Remedy = ({ target: { clientId, agentId = clientId } }) =>
+  `Application ${agentId} requests a token for itself. Entra issues one only if the scope names it by its client ` +
+  `id: request ${agentId}/.default.`
+
+const agentInstead: Remedy = ({ target }) =>
+  `Application ${target.clientId} is an agent identity blueprint, which gets no token for scope ${target.scope} itself. ` +
+  'Request it for one of its agent identities, which the policy names under "agents".'
 
 const applicationAssertion: Remedy = () =>
   'Entra accepts only the token of an application or a managed identity as assertion, and got the token of a user. Check ' +
@@ -165,8 +172,8 @@ const federation = (remedy: Remedy, command?: Command): CodeRow => ({
   ...(command && { command }),
 })
 const consent = (remedy: Remedy, command: Command): CodeRow => ({ class: 'consent', remedy, command })
-const blocked: Remedy = ({ target }) =>
-  `A Conditional Access or security policy of tenant ${target.tenant} blocks application ${target.clientId}. An ` +
+const blocked: Remedy = ({ target: { tenant, clientId, agentId = clientId } }) =>
+  `A Conditional Access or security policy of tenant ${tenant} blocks application ${agentId}. An ` +
   'administrator of that tenant must change the policy.'
 
 /**
@@ -204,6 +211,7 @@ export const aadstsCodes: ReadonlyMap<number, CodeRow> = new Map([
   ...rows({ class: 'request', remedy: correctResource }, 50001, 500011, 650057),
   ...rows({ class: 'request', remedy: enableResource }, 500014),
   ...rows({ class: 'request', remedy: resourceById }, 90009),
+  ...rows({ class: 'request', remedy: agentInstead }, 82001, 82008),
   ...rows({ class: 'request', remedy: oneScope }, 28000, 70011, 1002012),
   ...rows({ class: 'unknown', remedy: blocked }, 53003, 530003, 530032, 530035),
 ])

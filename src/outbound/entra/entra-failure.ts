@@ -8,6 +8,7 @@ import {
   type UpstreamFacts,
 } from '../../errors.ts'
 import { findCode, presentedBy, type RemedyContext, type RefusalClass } from './aadsts-codes.ts'
+import { agentRow } from './agent-codes.ts'
 import type { RecordedResponse } from './http-client.ts'
 
 // The last hop, broker → Entra: a failed exchange → a BrokerError with its code, reason and remedy. entra.ts calls it.
@@ -68,9 +69,10 @@ export function exchangeFailure(
   const known = findCode(body.codes ?? [])
   const kind = known?.class ?? classOfError(body.error)
   if (kind === 'transient') return transient(response, now)
-  const [code, detail] = classTable[kind]
-  const remedy = known?.remedy?.(context)
-  const level = known?.level
+  const [code, usual] = classTable[kind]
+  const { detail = usual, ...row } = agentRow(context.step, kind, body.codes ?? [])
+  const remedy = (row.remedy ?? known?.remedy)?.(context)
+  const level = row.level ?? known?.level
   return new BrokerError(code, detail, {
     reason: kind,
     upstream: body,

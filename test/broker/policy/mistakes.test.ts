@@ -13,8 +13,8 @@ function errorsOf(text: string): readonly ConfigurationError[] {
   }
 }
 
-const inFile = 'applications, tenants, scopes, issuers, apiKeys, tenantLimit, deny, rules'
-const inRule = 'name, callers, tenants, scopes, applications, exchangeLimit, requestLimit, permissions'
+const inFile = 'applications, agents, tenants, scopes, issuers, apiKeys, tenantLimit, deny, rules'
+const inRule = 'name, callers, tenants, scopes, applications, agents, exchangeLimit, requestLimit, permissions'
 
 describe('a typical mistake is reported with its place, and with what to write instead', () => {
   const table: readonly [mistake: string, text: string, where: string, what: string | RegExp][] = [

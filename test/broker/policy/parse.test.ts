@@ -158,7 +158,7 @@ describe('names of inherited properties', () => {
     assert.deepEqual(errors, [
       {
         where: '__proto__',
-        what: 'unknown key; allowed keys: applications, tenants, scopes, issuers, apiKeys, tenantLimit, deny, rules',
+        what: 'unknown key; allowed keys: applications, agents, tenants, scopes, issuers, apiKeys, tenantLimit, deny, rules',
       },
     ])
   })

@@ -58,6 +58,8 @@ describe('an entry', () => {
       scope: graph,
       application: 'default',
       client_id: sample.application,
+      agent: null,
+      agent_id: null,
       state: 'fresh',
       at_risk: false,
       expires_on: json['expires_on'],

@@ -51,6 +51,8 @@ describe('a failure', () => {
     assert.deepEqual(failure, {
       application: 'default',
       client_id: sample.application,
+      agent: null,
+      agent_id: null,
       tenant: sample.contoso,
       // Of two names, the first one in the file.
       tenant_name: 'contoso',

@@ -34,6 +34,7 @@ test('a denial has the facts of its audit line', async t => {
       tenant_name: 'contoso',
       scope: arm,
       application: 'default',
+      agent: null,
       endpoint: 'tokens',
       address: line?.['address'],
       request_id: json['request_id'],

@@ -60,7 +60,7 @@ const bad: readonly Row[] = [
 
 const lists = ['/cache/entries', '/cache/failures', '/decisions']
 const allowed = new Map([
-  ['/cache/entries', 'tenant, state, sort, limit, cursor'],
+  ['/cache/entries', 'tenant, agent, state, sort, limit, cursor'],
   ['/cache/failures', 'tenant, limit, cursor'],
   ['/decisions', 'tenant, outcome, limit, cursor'],
 ])

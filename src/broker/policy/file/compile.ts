@@ -1,9 +1,10 @@
 import type { Rate } from '../../lib/token-bucket.ts'
 import { compileCaller, compileDeniedCaller } from '../caller-matcher.ts'
+import { compileAgents } from './agent-entries.ts'
 import { beginningOf, keyInstances } from './api-key-entries.ts'
 import { NamedClaims } from './named-claims.ts'
 import { EntryIndex } from '../entry-index.ts'
-import type { ApiKeySettings, Denial, IssuerSettings, Limit, Policy, Rule } from '../model.ts'
+import type { AgentIdentity, ApiKeySettings, Denial, IssuerSettings, Limit, Policy, Rule } from '../model.ts'
 import { partsOf, type PolicyPart, type RestText } from './policy-parts.ts'
 import type { DenialText, Path, PolicyText, RuleText } from './schema.ts'
 import { NamedScopes } from './scope-entries.ts'
@@ -28,6 +29,7 @@ export class PolicyCompiler {
   readonly #rules: Rule[] = []
   #index = new EntryIndex()
   #applications: ReadonlyMap<string, string> = new Map()
+  #agents: ReadonlyMap<string, AgentIdentity> = new Map()
   /** The names of issuers and API keys that rules refer to. */
   /** The issuers whose delegated tokens rules list. */
   readonly #delegated = new Set<string>()
@@ -44,7 +46,8 @@ export class PolicyCompiler {
       this.#claims = new NamedClaims(Object.keys(rest.issuers ?? {}))
       this.#scopes = new NamedScopes(rest.scopes)
       this.#applications = new Map(Object.entries(rest.applications).map(([name, id]) => [name, id.toLowerCase()]))
-      this.#index = new EntryIndex(this.#applications)
+      this.#agents = compileAgents(rest.agents, this.#applications)
+      this.#index = new EntryIndex(this.#applications, this.#agents)
       for (const { callers = [] } of rest.deny ?? []) callers.forEach(this.#claims.add)
     }
     for (const text of rules) {
@@ -65,11 +68,14 @@ export class PolicyCompiler {
     const { deny = [], issuers = {}, apiKeys, tenantLimit } = this.#rest
     const applications = this.#applications
     const clientIds = (names: readonly string[]) => new Set(names.map(name => applications.get(name) ?? name))
-    const denials = deny.map((denial, order) => compileDenial(denial, order, this.#sets, clientIds))
+    const agentIds = (names: readonly string[]) => new Set(names.map(name => this.#agents.get(name)?.id ?? name))
+    const sets = { ...this.#sets, clientIds, agentIds }
+    const denials = deny.map((denial, order) => compileDenial(denial, order, sets))
     for (const denial of denials) this.#index.addDenial(denial)
     return Object.freeze({
       version,
       applications,
+      agents: this.#agents,
       tenants: this.#tenants,
       scopes: this.#scopes.byName,
       issuers: Object.freeze(Object.entries(issuers).map(([name, issuer]) => freezeIssuer(name, issuer))),
@@ -115,14 +121,16 @@ const compileKey = ({ name, key: { sha256, expires } }: ReturnType<typeof keyIns
   Object.freeze({ name, sha256: sha256.toLowerCase(), expires, expiresAt: beginningOf(expires) ?? 0 })
 
 function compileRule(rule: RuleText, order: number, sets: Sets): Rule {
-  const { name, exchangeLimit, requestLimit } = rule
+  const { name, exchangeLimit, requestLimit, applications, agents } = rule
   return Object.freeze({
     name,
     order,
     callers: Object.freeze(rule.callers.map(compileCaller)),
     tenants: rule.tenants === '*' ? '*' : sets.tenants(rule.tenants ?? []),
     scopes: sets.scopes(rule.scopes, ['rules', order]),
-    applications: new Set(rule.applications ?? ['default']),
+    // A rule for agent identities does not grant their blueprint, nor the default application.
+    applications: new Set(applications ?? (agents ? [] : ['default'])),
+    ...(agents && { agents: new Set(agents) }),
     permissions: new Set(rule.permissions ?? []),
     ...(exchangeLimit !== undefined && { exchangeLimit: limitOf(exchangeLimit, name) }),
     ...(requestLimit !== undefined && { requestLimit: limitOf(requestLimit, name) }),
@@ -139,12 +147,19 @@ function rateOf(text: string): Rate {
 
 const limitOf = (text: string, rule: string): Limit => Object.freeze({ ...rateOf(text), rule })
 
-function compileDenial(denial: DenialText, order: number, sets: Sets, clientIds: Ids): Denial {
+/** The sets of denials, which apply to ids: another name of the same id does not evade them. */
+interface DenialSets extends Sets {
+  readonly clientIds: Ids
+  readonly agentIds: Ids
+}
+
+function compileDenial(denial: DenialText, order: number, sets: DenialSets): Denial {
   return Object.freeze({
     order,
     ...(denial.callers && { callers: Object.freeze(denial.callers.map(compileDeniedCaller)) }),
     ...(denial.tenants && { tenants: sets.tenants(denial.tenants) }),
     ...(denial.scopes && { scopes: sets.scopes(denial.scopes, ['deny', order]) }),
-    ...(denial.applications && { clientIds: clientIds(denial.applications) }),
+    ...(denial.applications && { clientIds: sets.clientIds(denial.applications) }),
+    ...(denial.agents && { agentIds: sets.agentIds(denial.agents) }),
   })
 }

@@ -7,6 +7,7 @@ const nouns = {
   tenants: 'tenant',
   scopes: 'scope',
   applications: 'application',
+  agents: 'agent identity',
   issuers: 'issuer',
   apiKeys: 'API key',
 } as const

@@ -69,6 +69,11 @@ const issuer = Type.Object(
   closed,
 )
 
+const agentIdentity = Type.Object(
+  { application: text, id: guid },
+  { ...closed, description: 'an agent identity: { application, id }' },
+)
+
 const callers = list(caller, 'a list of callers')
 const names = list(text, 'a list of names')
 const scope = '<resource>/.default'
@@ -86,6 +91,7 @@ const rule = Type.Object(
     ),
     scopes: Type.Optional(scopes),
     applications: Type.Optional(names),
+    agents: Type.Optional(names),
     exchangeLimit: Type.Optional(limit('Exchanges with Entra that each caller may cause, per replica.')),
     requestLimit: Type.Optional(limit('Requests that each caller may make, per replica.')),
     permissions: Type.Optional(
@@ -104,8 +110,13 @@ const denial = Type.Object(
     tenants: Type.Optional(names),
     scopes: Type.Optional(scopes),
     applications: Type.Optional(names),
+    agents: Type.Optional(names),
   },
-  { ...closed, minProperties: 1, description: 'a mapping with at least one of callers, tenants, scopes, applications' },
+  {
+    ...closed,
+    minProperties: 1,
+    description: 'a mapping with at least one of callers, tenants, scopes, applications, agents',
+  },
 )
 
 const key = {
@@ -122,6 +133,12 @@ export const policyFileSchema = Type.Object(
       description: 'a mapping of names to client ids, with at least one',
       ...name,
     }),
+    agents: Type.Optional(
+      Type.Record(Type.String(), agentIdentity, {
+        title: 'Agent identities of Entra: name → its blueprint, by a name under applications, and its client id.',
+        ...name,
+      }),
+    ),
     tenants: Type.Optional(Type.Record(Type.String(), guid, { title: 'Tenants: name → tenant id.', ...name })),
     scopes: Type.Optional(
       Type.Record(Type.String(), Type.String({ pattern: whole(scopePattern), description: scope }), {

@@ -2,6 +2,7 @@ import type { ConfigurationError } from '../../../errors.ts'
 import { callerCheckOf, type CallerCheck } from './caller-entries.ts'
 import { comparable, guidsIn, isExchange, isName, isSharedTenant, resourceOf } from '../../lib/identifiers.ts'
 import { isLoopback } from '../../lib/origin.ts'
+import { validateAgents } from './agent-entries.ts'
 import { validateKeys } from './api-key-entries.ts'
 import type { Policy } from '../model.ts'
 import { referenceCheckOf, type ReferenceCheck } from './references.ts'
@@ -22,13 +23,14 @@ export function validatePolicy(policy: PolicyText): readonly SchemaError[] {
     ...validateScopeNames(policy),
     ...validateIssuers(policy),
     ...validateKeys(policy.apiKeys),
+    ...validateAgents(policy, checkReference),
     ...(policy.deny ?? []).flatMap((denial, index) => {
       const at: Path = ['deny', index]
       return [
         ...(denial.callers ?? []).flatMap((caller, nth) =>
           checkCaller(caller, { at: [...at, 'callers', nth], isOfRule: false, grantsTokens: false }),
         ),
-        ...validateTargets(checkReference, denial.tenants ?? [], denial.applications ?? [], at),
+        ...validateTargets(checkReference, denial, at),
         ...(denial.scopes ?? []).flatMap((scope, nth) => checkDenied(scope, [...at, 'scopes', nth])),
       ]
     }),
@@ -40,7 +42,7 @@ export function validatePolicy(policy: PolicyText): readonly SchemaError[] {
 }
 
 function validateNames(policy: PolicyText): readonly SchemaError[] {
-  const kinds = ['applications', 'tenants', 'scopes', 'issuers', 'apiKeys'] as const
+  const kinds = ['applications', 'agents', 'tenants', 'scopes', 'issuers', 'apiKeys'] as const
   return kinds.flatMap(kind =>
     Object.keys(policy[kind] ?? {}).flatMap(name => {
       if (!isName(name)) return [{ at: [kind, name], what: 'must not look like a GUID' }]
@@ -127,38 +129,42 @@ function validateRule(
   at: Path,
 ): readonly SchemaError[] {
   const errors: SchemaError[] = []
-  const grantsTokens = rule.tenants !== undefined || rule.scopes !== undefined || rule.applications !== undefined
+  const { tenants, scopes, applications, agents } = rule
+  const grantsTokens = [tenants, scopes, applications, agents].some(part => part !== undefined)
   if (!grantsTokens && rule.permissions === undefined) {
     errors.push({ at, what: 'grants nothing; must have tenants and scopes, or permissions' })
   }
   for (const needed of ['tenants', 'scopes'] as const) {
     if (grantsTokens && rule[needed] === undefined) errors.push({ at: [...at, needed], what: 'is required' })
   }
-  const tenants = typeof rule.tenants === 'object' ? rule.tenants : []
+  const isForDefault = grantsTokens && applications === undefined && agents === undefined
   return [
     ...errors,
     ...rule.callers.flatMap((caller, nth) =>
       checkCaller(caller, { at: [...at, 'callers', nth], isOfRule: true, grantsTokens }),
     ),
-    ...validateTargets(checkReference, tenants, rule.applications ?? (grantsTokens ? ['default'] : []), at),
+    ...validateTargets(checkReference, { ...rule, ...(isForDefault && { applications: ['default'] }) }, at),
     ...(rule.scopes ?? []).flatMap((scope, nth) => checkScope(scope, [...at, 'scopes', nth])),
   ]
 }
 
 function validateTargets(
   checkReference: ReferenceCheck,
-  tenants: readonly string[],
-  applications: readonly string[],
+  { tenants = [], applications = [], agents = [] }: Pick<RuleText, 'tenants' | 'applications' | 'agents'>,
   at: Path,
 ): readonly SchemaError[] {
   return [
-    ...tenants.flatMap((tenant, nth) => {
+    ...(typeof tenants === 'string' ? [] : tenants).flatMap((tenant, nth) => {
       const what = tenant === '*' ? wildcardTenant(at) : checkReference('tenants', tenant)
       return what === undefined ? [] : [{ at: [...at, 'tenants', nth], what }]
     }),
     ...applications.flatMap((application, nth) => {
       const what = checkReference('applications', application)
       return what === undefined ? [] : [{ at: [...at, 'applications', nth], what }]
+    }),
+    ...agents.flatMap((agent, nth) => {
+      const what = checkReference('agents', agent)
+      return what === undefined ? [] : [{ at: [...at, 'agents', nth], what }]
     }),
   ]
 }

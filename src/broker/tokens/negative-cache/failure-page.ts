@@ -16,6 +16,8 @@ export interface FailureQuery {
 export interface ListedFailure {
   readonly level: FailureLevel
   readonly clientId: string
+  /** Of an agent identity; `undefined` at the level `application`, and for a token of the application itself. */
+  readonly agentId: string | undefined
   /** `undefined` at the level `application`. */
   readonly tenant: string | undefined
   /** Only at the level `key`. */
@@ -57,7 +59,7 @@ export function failurePage(
 }
 
 function listed(failure: CachedFailure, { now, monotonic }: Moment): ListedFailure {
-  const { level, clientId, tenant, scope, error, since, until, failures: count } = failure
+  const { level, clientId, agentId, tenant, scope, error, since, until, failures: count } = failure
   const atWall = (at: number): number => Math.round(now + at - monotonic)
-  return { level, clientId, tenant, scope, error, since: atWall(since), until: atWall(until), count }
+  return { level, clientId, agentId, tenant, scope, error, since: atWall(since), until: atWall(until), count }
 }

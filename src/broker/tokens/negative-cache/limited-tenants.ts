@@ -2,7 +2,7 @@ import { LRUCache } from 'lru-cache'
 import type { BrokerError } from '../../../errors.ts'
 import type { FetchFilter } from '../../events.ts'
 import type { FetchTarget } from './negative-cache-rules.ts'
-import { cacheKeys, type CachedFailure, matches } from './records.ts'
+import { type CachedFailure, matches } from './records.ts'
 
 const maxTenants = 10_000
 /** So long after the last exchange that was refused, in milliseconds, a tenant is listed: a person may look once a minute. */
@@ -29,12 +29,14 @@ export class LimitedTenants {
    * @param now monotonic milliseconds
    */
   add(target: FetchTarget, error: BrokerError, now: number): void {
-    const key = cacheKeys.tenant(target)
+    // The limit is that of the application: its agent identities share it.
+    const key = `${target.clientId} ${target.tenant}`
     const known = this.#records.get(key)
     const current = known && isListed(known, now) ? known : undefined
     this.#records.set(key, {
       level: 'tenant',
       clientId: target.clientId,
+      agentId: undefined,
       tenant: target.tenant,
       scope: undefined,
       error,

@@ -4,6 +4,7 @@ import type { FailureLevel } from '../../../reasons/row.ts'
 /** What a fetch is for. A `Grant` is one. */
 export interface FetchTarget {
   readonly clientId: string
+  readonly agentId?: string | undefined
   readonly tenant: string
   readonly scope: string
   /** The key under which its token is cached. */
@@ -67,12 +68,13 @@ export function failurePeriodMs(
 
 /**
  * Returns the error as other callers may get it. It has no cause, because that can contain a request with its assertion.
- * It has no remedy if that names the failed tenant or scope and the failure is also served for other ones.
+ * It has no remedy if that names the failed tenant, agent identity or scope and the failure is also served for other ones.
  */
 export function forOthers(error: BrokerError, level: FailureLevel, target: FetchTarget): BrokerError {
   const { remedy, upstream, presented, reason, level: refined } = error.parts
-  const hidden = { application: [target.tenant, target.scope], tenant: [target.scope], key: [] }[level]
-  const isForAll = remedy !== undefined && !hidden.some(name => remedy.includes(name))
+  const { tenant, scope, agentId } = target
+  const hidden = { application: [tenant, scope, agentId], tenant: [scope], key: [] }[level]
+  const isForAll = remedy !== undefined && !hidden.some(name => name !== undefined && remedy.includes(name))
   return error.withParts({
     ...(isForAll && { remedy }),
     ...(upstream && { upstream }),

@@ -225,6 +225,7 @@ class LruNegativeCache implements NegativeCache {
     const record: FailureRecord = {
       level,
       clientId: target.clientId,
+      agentId: level === 'application' ? undefined : target.agentId,
       tenant: level === 'application' ? undefined : target.tenant,
       scope: level === 'key' ? target.scope : undefined,
       error: forOthers(error, level, target),

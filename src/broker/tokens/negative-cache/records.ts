@@ -7,6 +7,8 @@ import { type FetchTarget, withSecondsLeft } from './negative-cache-rules.ts'
 export interface CachedFailure {
   readonly level: FailureLevel
   readonly clientId: string
+  /** `undefined` at the level `application`, and for a token of the application itself. */
+  readonly agentId: string | undefined
   /** `undefined` at the level `application`: the failure is served for all tenants. */
   readonly tenant: string | undefined
   /** Only at the level `key`. */
@@ -48,10 +50,14 @@ export interface FailureRecord extends CachedFailure {
   recovered: boolean
 }
 
-/** Returns the key of a failure within its level. */
+/**
+ * Returns the key of a failure within its level. An agent identity exists in one tenant, and its failures there say nothing
+ * about the application itself or about its other agent identities.
+ */
 export const cacheKeys: Readonly<Record<FailureLevel, (target: FetchTarget) => string>> = {
   application: ({ clientId }) => clientId,
-  tenant: ({ clientId, tenant }) => `${clientId} ${tenant}`,
+  tenant: ({ clientId, agentId, tenant }) =>
+    agentId === undefined ? `${clientId} ${tenant}` : `${clientId} ${agentId} ${tenant}`,
   key: ({ key }) => key,
 }
 
@@ -84,9 +90,11 @@ export function currentError(record: FailureRecord, now: number): BrokerError {
 
 /**
  * Whether a token, a fetch or a cached failure matches a filter. A field that is absent, on either side, stands for all
- * values.
+ * values, except for an agent identity: without one, a token is that of the application itself. Only a failure of a whole
+ * application, which has no tenant, is one of its agent identities too.
  */
 export const matches = (candidate: FetchFilter, filter: FetchFilter): boolean =>
   (['clientId', 'tenant', 'scope'] as const).every(
     field => filter[field] === undefined || candidate[field] === undefined || filter[field] === candidate[field],
-  )
+  ) &&
+  (filter.agentId === undefined || filter.agentId === candidate.agentId || candidate.tenant === undefined)

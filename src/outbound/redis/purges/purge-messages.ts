@@ -27,14 +27,16 @@ export const sealPurge = (ring: KeyRing, purge: Purge): Buffer => sealed(ring, k
 /** Opens a purge of the stream; `undefined` if no key of the ring sealed it. */
 export function openPurge(ring: KeyRing, value: Buffer): Purge | undefined {
   const { id, at, filter } = membersOfJson(opened(ring, kinds.purge, value))
-  const { clientId, tenant, scope } = membersOf(filter)
+  const { clientId, agentId, tenant, scope } = membersOf(filter)
   if (!isId(id) || typeof at !== 'number') return undefined
-  if (!isOptionalText(clientId) || !isOptionalText(tenant) || !isOptionalText(scope)) return undefined
+  if (!isOptionalText(clientId) || !isOptionalText(agentId)) return undefined
+  if (!isOptionalText(tenant) || !isOptionalText(scope)) return undefined
   return {
     id,
     at,
     filter: {
       ...(clientId !== undefined && { clientId }),
+      ...(agentId !== undefined && { agentId }),
       ...(tenant !== undefined && { tenant }),
       ...(scope !== undefined && { scope }),
     },

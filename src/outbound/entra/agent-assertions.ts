@@ -1,0 +1,78 @@
+import { LRUCache } from 'lru-cache'
+import { createAssertionCache, type AssertionKind } from '../../broker/tokens/assertion-cache.ts'
+import { matches } from '../../broker/tokens/negative-cache/records.ts'
+import type { Clock, Wait } from '../../broker/lib/clock.ts'
+import type { Assertion, AssertionSource, FetchFilter } from '../../broker/events.ts'
+import { BrokerError } from '../../errors.ts'
+
+// The last hop, broker → Entra, for an agent identity: the tokens that blueprints get for their agent identities.
+
+/** An agent identity in its tenant. All three are GUIDs in lower case. */
+export interface AgentPlace {
+  /** Of its blueprint. */
+  readonly clientId: string
+  readonly agentId: string
+  readonly tenant: string
+}
+
+/** The tokens of blueprints, each the client assertion of one agent identity. They are never issued to a caller. */
+export interface AgentAssertions {
+  /** @param fetch requests a new one from Entra; must settle when its signal aborts */
+  readonly of: (
+    place: AgentPlace,
+    fetch: (signal: AbortSignal) => Promise<Assertion>,
+  ) => Pick<AssertionSource, 'get' | 'renew'>
+  /** Forgets those of matching agent identities. What a running fetch returns is not kept either. */
+  readonly purge: (filter: FetchFilter) => void
+}
+
+/** What {@link createAgentAssertions} needs. */
+export interface AgentAssertionsOptions {
+  readonly clock: Clock
+  /** Uniform in [0, 1). */
+  readonly random: () => number
+  /** The longest time of one request, in milliseconds. */
+  readonly timeoutMs: number
+  /** Measures that time. Default: a timer. */
+  readonly wait?: Wait
+}
+
+/** The least recently used of more agent identities is forgotten: its next exchange makes two requests in place of one. */
+export const maxAgentAssertions = 10_000
+
+const kind: AssertionKind = {
+  // The request to Entra is hedged itself.
+  hedgeAfterMs: undefined,
+  late: ms =>
+    new BrokerError('upstream_unavailable', `Entra did not issue the blueprint's token within ${ms} ms.`, {
+      reason: 'timeout',
+    }),
+  expired: () =>
+    new BrokerError('upstream_invalid', "The blueprint's token has already expired.", { reason: 'expired' }),
+}
+
+/**
+ * Caches the tokens of blueprints, as the managed identity's is cached: one fetch at a time for each agent identity, and in
+ * the background once the token is due.
+ */
+export function createAgentAssertions(options: AgentAssertionsOptions): AgentAssertions {
+  const entries = new LRUCache<string, { readonly place: AgentPlace; readonly source: AssertionSource }>({
+    max: maxAgentAssertions,
+  })
+  return {
+    of: (place, fetch) => {
+      const key = `${place.clientId} ${place.agentId} ${place.tenant}`
+      const known = entries.get(key)
+      if (known) return known.source
+      const source = createAssertionCache(fetch, { ...options, kind, fetched: () => undefined })
+      entries.set(key, { place, source })
+      return source
+    },
+    purge: filter => {
+      // The token is for every scope.
+      const { scope: _scope, ...places } = filter
+      const matching = [...entries.entries()].filter(([, { place }]) => matches(place, places))
+      for (const [key] of matching) entries.delete(key)
+    },
+  }
+}
