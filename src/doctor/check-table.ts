@@ -109,7 +109,7 @@ export const checkTable = {
   ),
   'consent.token': row(
     'consent',
-    'Entra issues a token for the application in the tenant',
+    'Entra issues a token for the application, or the agent identity, in the tenant; skipped for an agent identity that is in another tenant',
     'have an administrator of the tenant consent at the URL, enable the service principal, assign the role, or change the Conditional Access policy',
   ),
   'consent.permissions': row(

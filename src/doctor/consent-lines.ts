@@ -39,7 +39,16 @@ function permissions(roles: readonly string[] | undefined, context: CommandConte
   }
   const host = URL.canParse(resource) ? new URL(resource).hostname : ''
   if (azureResource.test(host)) return { status: 'skipped', text: `role assignments of Azure decide about ${resource}` }
-  const { clientId, tenant } = context.target
+  const { clientId, tenant, agentId } = context.target
+  if (agentId !== undefined) {
+    const consent = `${context.authority}/${tenant}/v2.0/adminconsent?client_id=${agentId}`
+    return {
+      status: 'warning',
+      text: `the token for ${resource} has no permissions (no claim roles)`,
+      advice: `An administrator of tenant ${tenant} must assign a role of ${resource} to the agent identity, or consent to it.`,
+      fix: [`${consent}&role=${resource}/ROLE&redirect_uri=https://entra.microsoft.com/TokenAuthorize`],
+    }
+  }
   return {
     status: 'warning',
     text: `the token for ${resource} has no permissions (no claim roles)`,

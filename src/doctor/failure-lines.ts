@@ -17,11 +17,20 @@ const slowly =
   'If it was changed less than ten minutes ago, wait, and run this again. An application has at most 20 federated ' +
   'credentials: if Azure CLI reports that, delete one first.'
 
+/** Whether a failure concerns a whole application, and with a blueprint all of its agent identities. */
+export const isOfApplication = ({ parts, handling }: BrokerError): boolean =>
+  (parts.level ?? handling.cachedFor) === 'application'
+
 /** The line of an exchange that failed: the remedy and the command of the AADSTS code, else the remedy of the reason. */
 export function failureLine(error: BrokerError, context: CommandContext, subject: string): Line {
-  const command = findCode(error.parts.upstream?.codes ?? [])?.command?.(context)
+  const codes = error.parts.upstream?.codes ?? []
+  const isOfAgent = context.target.agentId !== undefined && !isOfApplication(error)
+  // The commands are for applications.
+  const command = isOfAgent ? undefined : findCode(codes)?.command?.(context)
   const remedy = error.parts.remedy ?? remedyOfReason(error)
-  const advice = [command === undefined ? [] : [remedy], error.reason === 'federation' ? [slowly] : []].flat().join(' ')
+  const advice = [command === undefined ? [] : [remedy], error.reason === 'federation' && !isOfAgent ? [slowly] : []]
+    .flat()
+    .join(' ')
   return {
     status: 'failed',
     subject,

@@ -1,10 +1,13 @@
-import type { Denial, Policy, Rule } from '../broker/policy/model.ts'
+import { barsTarget } from '../broker/policy/decide.ts'
+import type { Denial, Policy, Rule, Target, TargetClient } from '../broker/policy/model.ts'
 import type { ExchangeTarget } from '../broker/events.ts'
 
-/** A token that the doctor requests: one for each application and tenant. */
+/** A token that the doctor requests: one for each application or agent identity, and tenant. */
 export interface ProbedTarget extends ExchangeTarget {
   /** The application's name in the policy. */
   readonly application: string
+  /** The agent identity's name in the policy. */
+  readonly agent?: string
   /** The tenant's name in the policy; its id if it has none. */
   readonly tenantName: string
   /** Whether a rule grants it to a caller. Only the tenant of `--tenant` is probed without one. */
@@ -20,7 +23,7 @@ export interface Plan {
   readonly ungranted: readonly string[]
 }
 
-/** Exchanges at most: enough to see what is wrong, and no burden for Entra. */
+/** Requests for tokens at most, of which an agent identity needs two: enough to see what is wrong, and no burden for Entra. */
 export const maxExchanges = 20
 
 /** Named tenants of which targets are looked for, in the order of the policy: each is compared with every rule. */
@@ -30,7 +33,7 @@ export const maxTenants = 100
 const graph = 'https://graph.microsoft.com/.default'
 
 /**
- * Chooses what to probe: for each application and named tenant, the first scope that a rule grants. Each application comes
+ * Chooses what to probe: for each application or agent identity, and named tenant, the first scope that a rule grants. Each application comes
  * first with one tenant, then with the others.
  *
  * @param homeTenant a rule for `*` does not grant it
@@ -45,11 +48,19 @@ export function planTargets(policy: Policy, homeTenant: string | undefined, tena
   const all = isAny ? anyTargets(policy, tenant, names.get(tenant) ?? tenant) : granted.flat()
   const firsts = new Set(new Map(all.toReversed().map(target => [target.clientId, target])).values())
   const ordered = [...all.filter(target => firsts.has(target)), ...all.filter(target => !firsts.has(target))]
+  const targets = affordable(ordered)
   return {
-    targets: ordered.slice(0, maxExchanges),
-    left: Math.max(0, ordered.length - maxExchanges) + named.length - ids.length,
+    targets,
+    left: ordered.length - targets.length + named.length - ids.length,
     ungranted: isAny ? [] : ids.filter((_, at) => granted[at]?.length === 0).map(id => names.get(id) ?? id),
   }
+}
+
+/** As many of them as {@link maxExchanges} allows, from the first on. */
+function affordable(targets: readonly ProbedTarget[]): readonly ProbedTarget[] {
+  let left = maxExchanges
+  const first = targets.findIndex(({ agentId }) => (left -= agentId === undefined ? 1 : 2) < 0)
+  return first === -1 ? targets : targets.slice(0, first)
 }
 
 function targetsIn(
@@ -60,28 +71,34 @@ function targetsIn(
 ): readonly ProbedTarget[] {
   const byClient = new Map<string, ProbedTarget>()
   for (const rule of policy.rules.filter(each => covers(each, tenant, home))) {
-    for (const application of rule.applications) {
-      const clientId = policy.applications.get(application)
-      const scope = [...rule.scopes].find(each => !isDenied(policy.denials, tenant, each, clientId))
-      if (clientId === undefined || scope === undefined || byClient.has(clientId)) continue
-      byClient.set(clientId, { application, clientId, tenant, tenantName, scope, isGranted: true })
+    for (const client of clientsOf(policy, rule)) {
+      const scope = [...rule.scopes].find(each => !isDenied(policy.denials, { ...client, tenant, scope: each }))
+      const id = client.agentId ?? client.clientId
+      if (scope === undefined || byClient.has(id)) continue
+      byClient.set(id, { ...client, tenant, tenantName, scope, isGranted: true })
     }
   }
   return [...byClient.values()]
 }
 
+/** The applications of a rule, and then its agent identities. */
+const clientsOf = ({ applications, agents }: Policy, rule: Rule): readonly TargetClient[] => [
+  ...[...rule.applications].flatMap(application => {
+    const clientId = applications.get(application)
+    return clientId === undefined ? [] : [{ application, clientId }]
+  }),
+  ...[...(rule.agents ?? [])].flatMap(agent => {
+    const found = agents.get(agent)
+    return found ? [{ application: found.application, clientId: found.clientId, agent, agentId: found.id }] : []
+  }),
+]
+
 const covers = ({ tenants }: Rule, tenant: string, home: string | undefined): boolean =>
   tenants === '*' ? tenant !== home : tenants.has(tenant)
 
 /** Whether no caller can have it, because a denial has no callers. */
-const isDenied = (denials: readonly Denial[], tenant: string, scope: string, clientId = ''): boolean =>
-  denials.some(
-    denial =>
-      denial.callers === undefined &&
-      (denial.tenants?.has(tenant) ?? true) &&
-      (denial.scopes?.has(scope) ?? true) &&
-      (denial.clientIds?.has(clientId) ?? true),
-  )
+const isDenied = (denials: readonly Denial[], target: Target): boolean =>
+  denials.some(denial => denial.callers === undefined && barsTarget(denial, target))
 
 /** Every application in a tenant that the policy does not grant: an operator asks before the tenant is added. */
 function anyTargets(policy: Policy, tenant: string, tenantName: string): readonly ProbedTarget[] {
@@ -96,3 +113,6 @@ function anyTargets(policy: Policy, tenant: string, tenantName: string): readonl
     isGranted: false,
   }))
 }
+
+/** Whose token it is, as the lines name it. */
+export const clientName = ({ application, agent = application }: ProbedTarget): string => agent

@@ -25,6 +25,10 @@ export const unassignedIn = '40000000-0000-4000-8000-0000000000a4'
 /** An application whose registration is in another tenant. */
 export const foreignApplication = '30000000-0000-4000-8000-0000000000b1'
 
+/** Another blueprint than `sample.blueprint`, and its agent identity. */
+const otherBlueprint = '30000000-0000-4000-8000-0000000000c2'
+export const agentOfOther = '60000000-0000-4000-8000-0000000000a2'
+
 const graphResource = {
   uri: 'https://graph.microsoft.com',
   appId: '00000003-0000-0000-c000-000000000000',
@@ -56,6 +60,8 @@ const directory: EmulatorOptions = {
     { clientId: sample.application },
     { clientId: clusterApplication, federatedCredentials: [cluster] },
     { clientId: foreignApplication, homeTenant: sample.contoso },
+    { clientId: sample.blueprint, agentIdentities: [{ clientId: sample.agentIdentity, tenant: sample.contoso }] },
+    { clientId: otherBlueprint, agentIdentities: [{ clientId: agentOfOther, tenant: sample.contoso }] },
   ],
   tenants: [
     { id: sample.contoso },
@@ -100,6 +106,7 @@ export async function startDoctorWorld(): Promise<DoctorWorld> {
     emulator.clearFaults()
     emulator.configure(defaultSettings)
     emulator.setFederatedCredentials(sample.application, [{}])
+    emulator.setFederatedCredentials(sample.blueprint, [{}])
     emulator.renewIdentityToken()
   }
   return {

@@ -1,11 +1,12 @@
 import type { Config } from '../../config/config.ts'
 import type { Clock } from '../../broker/lib/clock.ts'
+import type { BrokerError } from '../../errors.ts'
 import type { Egress } from '../../outbound/network/egress.ts'
 import type { Checks, Line, Result, Step } from '../checks.ts'
 import { createExchanger, type Exchange, type Exchanger } from '../exchanges.ts'
-import { failureLine } from '../failure-lines.ts'
+import { failureLine, isOfApplication } from '../failure-lines.ts'
 import type { IdentityFacts } from '../identity-claims.ts'
-import { maxExchanges, maxTenants, type Plan, type ProbedTarget } from '../targets.ts'
+import { clientName, maxExchanges, maxTenants, type Plan, type ProbedTarget } from '../targets.ts'
 import { consentLines } from '../consent-lines.ts'
 
 /** What the exchanges need of the earlier checks. */
@@ -93,8 +94,7 @@ async function exchangeAll(
 }
 
 /** By the same tables as the broker's negative cache. */
-const concernsApplication = ({ error }: Exchange): boolean =>
-  error !== undefined && (error.parts.level ?? error.handling.cachedFor) === 'application'
+const concernsApplication = ({ error }: Exchange): boolean => error !== undefined && isOfApplication(error)
 
 /** What a line can name. */
 export interface ProbeContext {
@@ -132,11 +132,23 @@ export const commandContext = (target: ProbedTarget, { authority, identity }: Pr
 })
 
 const unknownApplication = 700016
+const missingPrincipal = 7000229
 
 /** Whether several tenants do not know the application: then its client id is wrong, rather than their consent missing. */
 export const isUnknownEverywhere = (outcomes: readonly Outcome[]): boolean =>
   outcomes.length > 1 &&
-  outcomes.every(({ error }) => error?.parts.upstream?.codes?.includes(unknownApplication) === true)
+  outcomes.every(({ target, error }) => target.agentId === undefined && hasCode(error, unknownApplication))
+
+const hasCode = (error: BrokerError | undefined, ...codes: readonly number[]): boolean =>
+  codes.some(code => error?.parts.upstream?.codes?.includes(code) === true)
+
+/** An agent identity exists in one tenant: it is unknown in the others that its rules name, which is no failure. */
+const isOfAnotherTenant = ({ target, error }: Outcome, exchanges: readonly Outcome[]): boolean =>
+  target.agentId !== undefined &&
+  hasCode(error, unknownApplication, missingPrincipal) &&
+  exchanges.some(each => each.target.agentId === target.agentId && each.issued === true)
+
+const subjectOf = (target: ProbedTarget): string => `${target.tenantName}, ${clientName(target)}`
 
 function unknownLine(outcomes: readonly Outcome[], subject: string): Line {
   const clientId = outcomes[0]?.target.clientId ?? ''
@@ -155,16 +167,16 @@ function reportTenants(
   tenants: FederationNeeds['tenants'],
   { exchanges, context }: { readonly exchanges: readonly Outcome[]; readonly context: ProbeContext },
 ): void {
-  for (const { tenant, tenantName, application } of planned) {
-    const step = tenants.get(tenant)
-    if (step?.ok === false) checks.skip('consent.token', step, `${tenantName}, ${application}`)
+  for (const target of planned) {
+    const step = tenants.get(target.tenant)
+    if (step?.ok === false) checks.skip('consent.token', step, subjectOf(target))
   }
   for (const outcome of exchanges) {
     const { target, skippedFor } = outcome
     const same = exchanges.filter(each => each.target.clientId === target.clientId)
-    const isOfApplication = concernsApplication(skippedFor ?? outcome) || isUnknownEverywhere(same)
-    const subject = `${target.tenantName}, ${target.application}`
-    if (isOfApplication) {
+    const isShared = concernsApplication(skippedFor ?? outcome) || isUnknownEverywhere(same)
+    const subject = subjectOf(target)
+    if (isShared) {
       checks.skip('consent.token', { because: 'federation.credential', text: 'federation.credential' }, subject)
     } else if (skippedFor) {
       checks.skip(
@@ -172,6 +184,8 @@ function reportTenants(
         { because: 'consent.token', text: `consent.token of ${skippedFor.target.tenantName}` },
         subject,
       )
+    } else if (isOfAnotherTenant(outcome, exchanges)) {
+      checks.add('consent.token', { status: 'skipped', subject, text: 'the agent identity is in another tenant' })
     } else if (outcome.issued === undefined && outcome.error === undefined) {
       const fix = [`token-broker doctor --tenant ${target.tenantName}`]
       checks.add('consent.token', { status: 'failed', subject, text: 'not made: the time for all checks is over', fix })
