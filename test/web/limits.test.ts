@@ -60,7 +60,7 @@ describe('a caller or a tenant above its limit is limited, with the limit and wi
     ],
     [
       [limited(erp), limited(crm)],
-      '2 callers (API key erp and API key crm) are limited to 60 requests per minute',
+      '2 callers (API key erp and API key crm) are limited to 60 requests per minute each',
       '2 in the last minute',
       '2 callers limited',
     ],
@@ -84,7 +84,7 @@ describe('a caller or a tenant above its limit is limited, with the limit and wi
     ],
     [
       [ofTenant('contoso'), ofTenant('fabrikam')],
-      '2 tenants (contoso and fabrikam) are limited to 100 new tokens per hour',
+      '2 tenants (contoso and fabrikam) are limited to 100 new tokens per hour each',
       '2 in the last minute',
       '2 tenants limited',
     ],

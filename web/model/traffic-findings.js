@@ -109,7 +109,6 @@ function limitFinding(reason, same, snapshot) {
   const names = [...new Set(same.map(({ caller }) => callerText(caller)))]
   const who = isTenant ? tenantsOf(tenants) : callers(same)
   const limits = [...new Set(same.map(({ limit }) => limit && limitText(reason, limit)))]
-  const to = limits.length === 1 && limits[0] ? ` to ${limits[0]}` : `: ${limitCauses[reason] ?? reason}`
   const lastMinute = same.filter(({ time }) => now - Date.parse(time) < rateMs).length
   const atLeast = atLeastOf(snapshot)
   // Not in the sentence, which screen readers read again when it changes.
@@ -118,6 +117,8 @@ function limitFinding(reason, same, snapshot) {
       ? `${atLeast}${count(lastMinute)} in the last minute`
       : `${atLeast}${count(same.length)} in the last 5 minutes`
   const subjects = isTenant ? tenants : names
+  const each = subjects.length === 1 ? '' : ' each'
+  const to = limits.length === 1 && limits[0] ? ` to ${limits[0]}${each}` : `: ${limitCauses[reason] ?? reason}`
   return {
     ...ofDecisions(same, snapshot),
     id: `limited ${reason}`,
