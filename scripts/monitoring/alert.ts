@@ -18,3 +18,6 @@ export const anyWithinAnHour = (series: string): string =>
 
 /** The endpoints that issue tokens, as a pattern of the label `endpoint`. */
 export const tokenEndpoints = 'tokens|oauth_token|entra_token|entra_v1_token|identity'
+
+/** The share of events that are bad, of two sums: 0 without a bad event, absent without an event. */
+export const shareOf = (bad: string, all: string): string => `(${bad} or 0 * ${all}) / (${all} > 0)`

@@ -1,4 +1,5 @@
-import { tokenEndpoints, type Alert } from './alert.ts'
+import { shareOf, type Alert } from './alert.ts'
+import { requestRate } from './request-errors.ts'
 
 /** A rule that records a query as a series of its own. */
 export interface Recording {
@@ -16,8 +17,6 @@ interface Objective {
   readonly badShare: (window: string) => string
 }
 
-const ofTokens = (outcomes: string) =>
-  `token_broker_requests_total{endpoint=~"${tokenEndpoints}",outcome=~"${outcomes}"}`
 const perJob = (series: string, window: string) => `sum by (job) (rate(${series}[${window}]))`
 
 /**
@@ -28,10 +27,11 @@ const perJob = (series: string, window: string) => `sum by (job) (rate(${series}
 const availability: Objective = {
   share: 0.999,
   record: 'availability_errors',
-  badShare: window => {
-    const all = perJob(ofTokens('issued|internal_error|overloaded'), window)
-    return `(${perJob(ofTokens('internal_error|overloaded'), window)} or 0 * ${all}) / (${all} > 0)`
-  },
+  badShare: window =>
+    shareOf(
+      requestRate(window, 'outcome=~"internal_error|overloaded"'),
+      requestRate(window, 'outcome=~"issued|internal_error|overloaded"'),
+    ),
 }
 
 /** Seconds within which a cached token must be issued: a bound of a bucket of the histogram. */

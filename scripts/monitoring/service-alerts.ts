@@ -4,6 +4,18 @@ import { anyWithinAnHour, type Alert } from './alert.ts'
 /** Seconds between the clock of the broker and that of Entra from which on it needs attention, as on the page. */
 export const clockOffsetSeconds = 5
 
+/**
+ * How far the clock of the broker is from that of Entra, never negative: the label `clock` says `ahead` or `behind`.
+ *
+ * @param grouping of the replicas, such as ` by (job)`
+ */
+export const clockOffset = (grouping: string, matchers = ''): string => {
+  const offset = `token_broker_upstream_clock_offset_seconds{${matchers}}`
+  const ahead = `label_replace(max${grouping} (${offset}) >= 0, "clock", "ahead", "", "")`
+  const behind = `label_replace(0 - min${grouping} (${offset}) > 0, "clock", "behind", "", "")`
+  return `(${ahead} or ${behind})`
+}
+
 /** Alerts about the process, its load, its callers and its policy. */
 export const serviceAlerts: readonly Alert[] = [
   {
@@ -67,12 +79,13 @@ export const serviceAlerts: readonly Alert[] = [
   },
   {
     alert: 'TokenBrokerClockOffsetHigh',
-    expr: `max by (job, instance) (abs(token_broker_upstream_clock_offset_seconds)) >= ${clockOffsetSeconds}`,
+    expr: `${clockOffset(' by (job, instance)')} >= ${clockOffsetSeconds}`,
     for: '5m',
     severity: 'warning',
-    summary: 'The clock of {{ $labels.instance }} differs from that of Entra by {{ $value | humanizeDuration }}.',
+    summary:
+      'The clock of {{ $labels.instance }} is {{ $value | humanizeDuration }} {{ $labels.clock }}{{ if eq $labels.clock "ahead" }} of{{ end }} that of Entra.',
     description:
-      'Correct the time synchronisation (NTP) of the host. From two minutes on, tokens are refused as expired or not yet valid.',
+      "Correct the time synchronisation (NTP) of the host. From 30 seconds on, the broker refuses tokens of its callers: as expired before their time if its clock is ahead, new ones as not yet valid if it is behind. From five minutes on, it also refuses Entra's tokens (`wrong_expiry`).",
   },
   {
     alert: 'TokenBrokerLimitedRequestsHigh',
@@ -107,7 +120,7 @@ export const serviceAlerts: readonly Alert[] = [
     severity: 'critical',
     summary: 'The policy file of {{ $labels.instance }} is invalid; an older policy is active.',
     description:
-      'Fix the file now: the broker would not start with it. `/health` and the `policy.refused` line of the audit log list the errors.',
+      'Do not restart or scale the broker before the file is fixed: a new replica would not start. `/health` and the `policy.refused` line of the audit log list the errors.',
   },
   {
     alert: 'TokenBrokerApiKeyExpiringSoon',
@@ -120,9 +133,9 @@ export const serviceAlerts: readonly Alert[] = [
     alert: 'TokenBrokerCertificateExpiringSoon',
     expr: `min by (job, kind, name) (token_broker_certificate_expiry_timestamp_seconds) - time() < ${endsSoonDays} * 86400`,
     severity: 'warning',
-    summary: 'The certificate {{ $labels.name }} ({{ $labels.kind }}) expires in {{ $value | humanizeDuration }}.',
-    description:
-      'Write the new certificate to `TLS_CERT_FILE` or `TLS_CLIENT_CA_FILE`. The broker reads a changed file without a restart.',
+    summary:
+      'The certificate {{ $labels.name }} in {{ if eq $labels.kind "tls" }}TLS_CERT_FILE{{ else }}TLS_CLIENT_CA_FILE{{ end }} expires in {{ $value | humanizeDuration }}.',
+    description: 'Write the new certificate to that file. The broker reads a changed file without a restart.',
   },
   {
     alert: 'TokenBrokerPolicyVersionsDiffer',

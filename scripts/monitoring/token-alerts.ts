@@ -1,23 +1,43 @@
-import { anyWithinAnHour, tokenEndpoints, type Alert } from './alert.ts'
+import { anyWithinAnHour, type Alert } from './alert.ts'
+import {
+  commonErrors,
+  errorShare,
+  failingShare,
+  mostFrequent,
+  mostFrequentError,
+  requestRate,
+  tenantErrors,
+} from './request-errors.ts'
 
-const requests = `token_broker_requests_total{endpoint=~"${tokenEndpoints}"`
-const notOfCallers =
-  'upstream_unavailable|identity_unavailable|issuer_unavailable|federation_misconfigured|upstream_invalid|overloaded|internal_error'
+const atRiskUntil = 'time() + token_broker_cache_at_risk_usable_seconds'
+const exchanges = 'token_broker_exchange_duration_seconds'
+const identityFailures = 'token_broker_identity_fetch_duration_seconds_count{job="%s",outcome!="ok"}'
 
-/** Seconds that exchanges take from which on Entra is slow, as on the page. 0.1 to 0.5 s is usual. */
+/** Seconds from which on Entra is slow, as on the page; exchanges normally take 0.05 to 0.5. */
 export const slowSeconds = 1.5
+/** What one successful exchange in twenty takes longer than, in seconds, by labels. NaN without an exchange. */
+export const slowest = (labels: string, ...matchers: readonly string[]): string =>
+  `histogram_quantile(0.95, sum by (${labels}) (rate(${exchanges}_bucket{${[...matchers, 'outcome="ok"'].join(',')}}[15m])))`
 
 /** Alerts about tokens and what the broker needs to obtain them. */
 export const tokenAlerts: readonly Alert[] = [
   {
     alert: 'TokenBrokerRequestErrorsHigh',
     // It also fires long after the last token expired, when no token is at risk and no refresh runs any more.
-    expr: `sum by (job) (rate(${requests},outcome=~"${notOfCallers}"}[5m])) > 0.05 * sum by (job) (rate(${requests}}[5m]))`,
+    expr: `${errorShare(commonErrors, '5m')} > ${failingShare}`,
     for: '2m',
     severity: 'critical',
-    summary: 'More than 5 % of the token requests fail, and not because of the callers.',
+    summary: `{{ $value | humanizePercentage }} of the token requests fail, and not because of the callers${mostFrequentError(commonErrors, '5m')}.`,
     description:
       'Look at `/health` for the failing upstream, and at the `token.failed` lines of the audit log for the reason and the remedy.',
+  },
+  {
+    alert: 'TokenBrokerTenantErrorsHigh',
+    expr: `${errorShare(tenantErrors, '15m')} > 0.1 and on (job) 900 * ${requestRate('15m', `outcome=~"${tenantErrors}"`)} >= 10`,
+    severity: 'warning',
+    summary: `{{ $value | humanizePercentage }} of the token requests fail because Entra refuses a tenant or what is requested of it${mostFrequentError(tenantErrors, '15m')}.`,
+    description:
+      'No metric has the tenant: `/cache/failures` lists the tenants with the codes of Entra and the remedy, and so do the `token.failed` lines of the audit log.',
   },
   {
     alert: 'TokenBrokerTokenExpiryImminent',
@@ -29,11 +49,12 @@ export const tokenAlerts: readonly Alert[] = [
   },
   {
     alert: 'TokenBrokerTokensAtRisk',
-    expr: 'sum by (job) (max_over_time(token_broker_cache_entries_at_risk[10m])) > 0',
+    // Every attempt resets the gauges until the token is requested again, so they are read over ten minutes; but not of a token that has expired since.
+    expr: `sum by (job) (max_over_time(token_broker_cache_entries_at_risk[10m]) and max_over_time((${atRiskUntil})[10m:30s]) > time()) > 0`,
     for: '5m',
     severity: 'warning',
     summary:
-      'The refresh of tokens in use failed. Callers still get them. Number of these tokens: {{ printf "%.0f" $value }}.',
+      'The refresh of tokens in use fails. Callers get each of them until it expires. Number of these tokens: {{ printf "%.0f" $value }}.',
     description:
       'Look at `/health` and at the `token.refresh_failed` lines of the audit log, and fix the cause before the tokens expire.',
   },
@@ -73,7 +94,8 @@ export const tokenAlerts: readonly Alert[] = [
   },
   {
     alert: 'TokenBrokerExchangesSlow',
-    expr: `histogram_quantile(0.95, sum by (job, le) (rate(token_broker_exchange_duration_seconds_bucket{outcome="ok"}[15m]))) > ${slowSeconds}`,
+    // A few exchanges prove nothing: the first ones open connections.
+    expr: `${slowest('job, le')} > ${slowSeconds} and on (job) 900 * sum by (job) (rate(${exchanges}_count{outcome="ok"}[15m])) >= 10`,
     for: '10m',
     severity: 'warning',
     summary: 'Exchanges with Entra are slow: one in twenty takes longer than {{ $value | humanizeDuration }}.',
@@ -81,8 +103,17 @@ export const tokenAlerts: readonly Alert[] = [
       'Callers with a cached token notice nothing; others wait. Look at the network path to Entra, the proxy and the status page of Entra.',
   },
   {
+    alert: 'TokenBrokerIdentityUnavailable',
+    expr: 'min by (job, name) (token_broker_upstream_healthy{kind="identity"}) == 0',
+    for: '5m',
+    severity: 'critical',
+    summary: `No token of the identity ({{ $labels.name }}) can be obtained, in at least one replica${mostFrequent('outcome', identityFailures, '15m', ', most often because of {{ . }}')}.`,
+    description:
+      'Without it there is no exchange: callers get cached tokens until these expire. `managed-identity` is the identity endpoint of the platform (`IDENTITY_ENDPOINT`), `workload-identity` the file of `AZURE_FEDERATED_TOKEN_FILE`. `/health` has the last error, and docs/errors.md#identity_unavailable what to do.',
+  },
+  {
     alert: 'TokenBrokerUpstreamDown',
-    expr: 'min by (job, kind, name) (token_broker_upstream_healthy) == 0',
+    expr: 'min by (job, kind, name) (token_broker_upstream_healthy{kind!="identity"}) == 0',
     for: '10m',
     severity: 'warning',
     summary: 'No request to the {{ $labels.kind }} {{ $labels.name }} has succeeded for ten minutes.',

@@ -9,7 +9,7 @@ export const from = 'job="token-broker",instance="a"'
 type Samples = readonly (readonly [series: string, values: string])[]
 
 /** The notation can repeat numbers only, and NaN is not a number in it. */
-const nan = (minutes: number) => Array.from({ length: minutes }, () => 'NaN').join(' ')
+export const nan = (minutes: number) => Array.from({ length: minutes }, () => 'NaN').join(' ')
 
 /** What happened for an hour, and which alerts fire at one minute of it. */
 export interface Row {
@@ -56,11 +56,6 @@ export const but = (...changes: Samples): Samples => {
   return [...calm.filter(([series]) => !changed.has(series)), ...changes]
 }
 const exchanged = (outcome: string, values: string) => [`${exchanges}{${from},outcome="${outcome}"}`, values] as const
-const durations = (buckets: Readonly<Record<string, string>>): Samples =>
-  Object.entries(buckets).map(([le, values]) => [
-    `token_broker_exchange_duration_seconds_bucket{${from},outcome="ok",le="${le}"}`,
-    values,
-  ])
 const failing = `${refreshes}{${from},outcome="timeout"}`
 
 /** The scenarios, by what happens. */
@@ -77,7 +72,10 @@ export const rows: Readonly<Record<string, Row>> = {
     fires: { TokenBrokerTokenExpiryImminent: true },
   },
   'tokens at risk, although every failed attempt resets the gauge': {
-    samples: but([`${atRisk}{${from}}`, '0x10 1 0 0 1 0 0 0 1 0 0 1 0 0']),
+    samples: but(
+      [`${atRisk}{${from}}`, '0x10 1 0 0 1 0 0 0 1 0 0 1 0 0'],
+      [`${usableSeconds}{${from}}`, `${nan(11)} 3000 NaN NaN 2820 NaN NaN NaN 2580 NaN NaN 2400 NaN NaN`],
+    ),
     at: 20,
     fires: { TokenBrokerTokensAtRisk: true },
   },
@@ -125,16 +123,6 @@ export const rows: Readonly<Record<string, Row>> = {
     samples: but(exchanged('consent', '0+50x60'), exchanged('request', '0+50x60')),
     at: 30,
     fires: { TokenBrokerExchangeErrorsHigh: false, TokenBrokerFederationMisconfigured: false },
-  },
-  'exchanges that take more than two seconds': {
-    samples: but(...durations({ '0.5': '0+1x60', '2.5': '0+1x60', '5.0': '0+9x60', '+Inf': '0+9x60' })),
-    at: 40,
-    fires: { TokenBrokerExchangesSlow: true },
-  },
-  'one slow exchange in fifty': {
-    samples: but(...durations({ '0.5': '0+49x60', '2.5': '0+49x60', '5.0': '0+50x60', '+Inf': '0+50x60' })),
-    at: 40,
-    fires: { TokenBrokerExchangesSlow: false },
   },
   'one upstream of several': {
     samples: but([`token_broker_upstream_healthy{${from},kind="issuer",name="onprem"}`, '0x60']),

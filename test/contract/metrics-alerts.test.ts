@@ -6,10 +6,11 @@ import { after, describe, test } from 'node:test'
 import { promtool, withoutPromtool } from '../support/promtool.ts'
 import { alerts as rules, rulesFile } from './alert-rules.ts'
 import { rows as otherRows } from './metrics-alert-rows.ts'
+import { causeRows } from './metrics-cause-rows.ts'
 import { objectiveRows } from './metrics-objective-rows.ts'
 import { serviceRows } from './metrics-service-rows.ts'
 
-const rows = { ...otherRows, ...serviceRows, ...objectiveRows }
+const rows = { ...otherRows, ...serviceRows, ...causeRows, ...objectiveRows }
 
 describe('the alerts fire when they should', { skip: withoutPromtool }, () => {
   const folder = mkdtempSync(join(tmpdir(), 'token-broker-test-'))
