@@ -6,19 +6,28 @@ const datasource = { type: 'prometheus', uid: '${datasource}' }
 /** Grafana's grid has 24 columns. */
 const columns = 24
 
-type Thresholds = NonNullable<NonNullable<QueryPanel['fieldConfig']>['defaults']['thresholds']>
+type Defaults = NonNullable<QueryPanel['fieldConfig']>['defaults']
 
-const thresholdsOf = ({ red }: Panel): Thresholds => {
+/** Colours by value, the lowest first. */
+function thresholdsOf({ red, orange }: Panel): NonNullable<Defaults['thresholds']> {
   if (!red) return { mode: 'absolute', steps: [{ color: 'green', value: null }] }
-  const [first, then, value] = 'from' in red ? ['green', 'red', red.from] : ['red', 'green', red.below]
-  return {
-    mode: 'absolute',
-    steps: [
-      { color: first, value: null },
-      { color: then, value },
-    ],
-  }
+  const isBelow = 'below' in red
+  const limit = isBelow ? red.below : red.from
+  const steps: { color: string; value: number | null }[] = [{ color: isBelow ? 'red' : 'green', value: null }]
+  if (orange !== undefined) steps.push({ color: 'orange', value: isBelow ? limit : orange })
+  steps.push({ color: isBelow ? 'green' : 'red', value: isBelow ? (orange ?? limit) : limit })
+  return { mode: 'absolute', steps }
 }
+
+/** The words that stand for values. */
+function mappingsOf({ words }: Panel): NonNullable<Defaults['mappings']> {
+  if (!words) return []
+  const options = Object.entries(words).map(([value, text], index) => [value, { text, index }] as const)
+  return [{ type: 'value', options: Object.fromEntries(options) }]
+}
+
+/** Of the present: the last value of a longer time would be shown long after a series has ended. */
+const isOfNow = ({ type }: Panel): boolean => type === 'stat' || type === 'table'
 
 const panelOf = (panel: Panel, id: number, x: number, y: number): QueryPanel => {
   const { width, height } = sizeOf(panel)
@@ -29,36 +38,52 @@ const panelOf = (panel: Panel, id: number, x: number, y: number): QueryPanel => 
     description: panel.description,
     datasource,
     gridPos: { x, y, w: width, h: height },
-    fieldConfig: { defaults: { unit: panel.unit, thresholds: thresholdsOf(panel) }, overrides: [] },
-    options: options[panel.type](panel.unit),
+    fieldConfig: {
+      defaults: {
+        // The values of a heatmap are numbers of events; its axis has the unit.
+        unit: panel.type === 'heatmap' ? 'short' : panel.unit,
+        noValue: panel.none,
+        mappings: mappingsOf(panel),
+        thresholds: thresholdsOf(panel),
+      },
+      overrides: [],
+    },
+    options: options[panel.type](panel),
     targets: panel.queries.map(([expr, legendFormat], index) => ({
       refId: String.fromCharCode(65 + index),
       datasource,
       expr,
       legendFormat,
-      range: true,
-      ...(panel.type === 'heatmap' && { format: 'heatmap' }),
+      ...(isOfNow(panel) ? { instant: true, range: false } : { range: true }),
+      ...((panel.type === 'heatmap' || panel.type === 'table') && { format: panel.type }),
     })),
+    ...(panel.type === 'table' && { transformations: [labelsOnly] }),
   }
 }
 
+const labelsOnly = { id: 'organize', options: { excludeByName: { Time: true, Value: true } } }
+
 // Each with the type of what it returns: else the compiler accepts fields that Grafana does not know.
 const options = {
-  stat: (): OptionsOf['stat'] => ({
+  stat: ({ queries }: Panel): OptionsOf['stat'] => ({
     reduceOptions: { calcs: ['lastNotNull'], fields: '', values: false },
     colorMode: 'value',
+    graphMode: 'none',
+    textMode: queries.some(([, legend]) => legend !== '') ? 'value_and_name' : 'value',
   }),
+  table: (): OptionsOf['table'] => ({ showHeader: true }),
   timeseries: (): OptionsOf['timeseries'] => ({
     legend: { displayMode: 'list', placement: 'bottom', showLegend: true },
     tooltip: { mode: 'multi', sort: 'desc' },
   }),
   // The buckets are counted already, so Grafana must not calculate them.
-  heatmap: (unit: Panel['unit']): OptionsOf['heatmap'] => ({
+  heatmap: ({ unit }: Panel): OptionsOf['heatmap'] => ({
     calculate: false,
     cellGap: 1,
     color: { mode: 'scheme', scheme: 'Oranges', steps: 64 },
     legend: { show: true },
     tooltip: { mode: 'single', yHistogram: false },
+    cellValues: { unit: 'short' },
     yAxis: { unit },
   }),
 }
@@ -67,8 +92,9 @@ const sizes = {
   stat: { width: 4, height: 4 },
   timeseries: { width: 8, height: 8 },
   heatmap: { width: columns, height: 8 },
+  table: { width: columns, height: 6 },
 } as const
-const sizeOf = ({ type }: Panel) => sizes[type]
+const sizeOf = ({ type, width = sizes[type].width }: Panel) => ({ width, height: sizes[type].height })
 
 /** All rows with their panels, from left to right. */
 function layout(): readonly (QueryPanel | Row)[] {

@@ -5,6 +5,7 @@ import type {
 } from '@grafana/schema/dist/esm/raw/dashboard/x/Dashboard_types.gen'
 import type { Options as HeatmapOptions } from '@grafana/schema/dist/esm/raw/composable/heatmap/panelcfg/x/HeatmapPanelCfg_types.gen'
 import type { Options as StatOptions } from '@grafana/schema/dist/esm/raw/composable/stat/panelcfg/x/StatPanelCfg_types.gen'
+import type { Options as TableOptions } from '@grafana/schema/dist/esm/raw/composable/table/panelcfg/x/TablePanelCfg_types.gen'
 import type { Options as TimeSeriesOptions } from '@grafana/schema/dist/esm/raw/composable/timeseries/panelcfg/x/TimeSeriesPanelCfg_types.gen'
 
 // Grafana's own types, so that the compiler reports what Grafana does not know: a wrong field, or a wrong value of one.
@@ -31,8 +32,9 @@ export interface PrometheusTarget {
   readonly datasource: Json<Panel>['datasource']
   readonly expr: string
   readonly legendFormat: string
-  readonly range: true
-  readonly format?: 'heatmap'
+  readonly range: boolean
+  readonly instant?: true
+  readonly format?: 'heatmap' | 'table'
 }
 
 /** The options of each type of panel. */
@@ -40,6 +42,7 @@ export interface OptionsOf {
   readonly stat: Json<WithDefaults<StatOptions>>
   readonly timeseries: Json<WithDefaults<TimeSeriesOptions>>
   readonly heatmap: Json<WithDefaults<HeatmapOptions>>
+  readonly table: Json<WithDefaults<TableOptions>>
 }
 
 /** A panel with queries. */

@@ -1,11 +1,13 @@
-import { by, heatmap, here, lines, quantile, rate, type Panel } from './panel.ts'
-import { stateRow } from './state-row.ts'
+import { by, heatmap, here, lines, quantile, rate, unscraped, without, type Panel } from './panel.ts'
+import { policyPanels, processPanels } from './process-panels.ts'
+import { objectivesRow, stateRow } from './state-row.ts'
 
 const requestDuration = 'token_broker_request_duration_seconds'
 
 /** The rows of the dashboard, with the order in which the people on call look at them. */
 export const rows: readonly (readonly [title: string, panels: readonly Panel[]])[] = [
   ['State', stateRow],
+  ['Objectives', objectivesRow],
   [
     'Latency',
     [
@@ -29,7 +31,7 @@ export const rows: readonly (readonly [title: string, panels: readonly Panel[]])
       ]),
       heatmap(
         'Durations of token requests',
-        'Requests for which a token was issued, by duration.',
+        'Number of requests for which a token was issued, by duration in seconds: each row is a bucket, named after its upper bound.',
         `sum by (le) (increase(${requestDuration}_bucket{${here},outcome=~"cached|fetched"}[$__rate_interval]))`,
       ),
     ],
@@ -37,10 +39,12 @@ export const rows: readonly (readonly [title: string, panels: readonly Panel[]])
   [
     'Requests',
     [
-      lines('Tokens issued', 'reqps', 'By cache result; docs/metrics.md explains them.', [
-        by('result', `token_broker_cache_requests_total{${here}}`),
-        '{{result}}',
-      ]),
+      lines(
+        'Tokens issued',
+        'reqps',
+        'By cache result. hit: cached. due: cached, while its refresh is due. refresh-failed: cached, although its last refresh failed. miss: fetched. collapsed: waited for the fetch of another request. expired: fetched, because the cached token had expired. request: fetched for min_expires_in. shared: another replica had fetched it.',
+        [by('result', `token_broker_cache_requests_total{${here}}`), '{{result}}'],
+      ),
       lines('Failed requests', 'reqps', 'By endpoint and error code; docs/errors.md explains them.', [
         by('endpoint, outcome', `token_broker_requests_total{${here},outcome!~"ok|issued"}`),
         '{{endpoint}} {{outcome}}',
@@ -62,10 +66,12 @@ export const rows: readonly (readonly [title: string, panels: readonly Panel[]])
   [
     'Entra and the identity',
     [
-      lines('Exchanges', 'reqps', 'Exchanges with Entra, by outcome.', [
-        by('outcome', `token_broker_exchange_duration_seconds_count{${here}}`),
-        '{{outcome}}',
-      ]),
+      lines(
+        'Exchanges',
+        'reqps',
+        'Exchanges with Entra, by outcome. ok: a token. network: no connection. timeout: no response in time. docs/errors.md explains the others, which are refusals and invalid responses.',
+        [by('outcome', `token_broker_exchange_duration_seconds_count{${here}}`), '{{outcome}}'],
+      ),
       lines(
         'Latency of Entra',
         's',
@@ -73,57 +79,83 @@ export const rows: readonly (readonly [title: string, panels: readonly Panel[]])
         [quantile(0.5, 'token_broker_exchange_duration_seconds'), '50 %'],
         [quantile(0.95, 'token_broker_exchange_duration_seconds'), '95 %'],
       ),
+      lines(
+        "Fetches of the identity's token",
+        'reqps',
+        'By outcome. ok: a token. network: no connection to the identity endpoint. timeout: no response in time. docs/errors.md#identity_unavailable explains the others.',
+        [by('outcome', `token_broker_identity_fetch_duration_seconds_count{${here}}`), '{{outcome}}'],
+      ),
       lines('Latency of the identity endpoint', 's', 'Of successful fetches.', [
         quantile(0.95, 'token_broker_identity_fetch_duration_seconds'),
         '95 %',
       ]),
-      lines('Upstreams', 'short', '1 if the last request succeeded, 0 if it failed.', [
-        `min by (kind, name) (token_broker_upstream_healthy{${here}})`,
-        '{{kind}} {{name}}',
-      ]),
-      lines('Circuit breaker not closed', 'short', '1 while only single exchanges are sent to Entra.', [
-        `1 - token_broker_upstream_circuit_state{${here},state="closed"}`,
-        '{{instance}}',
-      ]),
-      lines(
-        'Exchanges in flight, and the fair queue',
-        'short',
-        'BROKER_UPSTREAM_CONCURRENCY limits the exchanges of each replica.',
-        [`sum(token_broker_upstream_exchanges_in_flight{${here}})`, 'in flight'],
-        [`sum by (queue) (token_broker_fair_queue_length{${here}})`, 'queue: {{queue}}'],
+      without(
+        'No request to an upstream yet',
+        lines('Upstreams', 'short', '1 if the last request succeeded, 0 if it failed.', [
+          `min by (kind, name) (token_broker_upstream_healthy{${here}})`,
+          '{{kind}} {{name}}',
+        ]),
       ),
-      lines("Fetches of issuers' keys", 'reqps', 'By issuer and outcome.', [
-        by('issuer, outcome', `token_broker_issuer_key_fetches_total{${here}}`),
-        '{{issuer}} {{outcome}}',
-      ]),
+      without(
+        unscraped,
+        lines('Circuit breaker not closed', 'short', '1 while only single exchanges are sent to Entra.', [
+          `1 - token_broker_upstream_circuit_state{${here},state="closed"}`,
+          '{{instance}}',
+        ]),
+      ),
+      without(
+        unscraped,
+        lines(
+          'Exchanges in flight, and the fair queue',
+          'short',
+          'BROKER_UPSTREAM_CONCURRENCY limits the exchanges of each replica.',
+          [`sum(token_broker_upstream_exchanges_in_flight{${here}})`, 'in flight'],
+          [`sum by (queue) (token_broker_fair_queue_length{${here}})`, 'queue: {{queue}}'],
+        ),
+      ),
+      lines(
+        "Fetches of issuers' keys",
+        'reqps',
+        'By issuer and outcome. ok: fetched. keys: they could not be obtained; /health, or the log line "not ready yet", says why. Without new keys, callers whose tokens need them get issuer_unavailable.',
+        [by('issuer, outcome', `token_broker_issuer_key_fetches_total{${here}}`), '{{issuer}} {{outcome}}'],
+      ),
     ],
   ],
   [
     'Cache',
     [
-      lines(
-        'Cached tokens',
-        'short',
-        'A full cache evicts tokens.',
-        [`sum(token_broker_cache_entries{${here}})`, 'cached'],
-        [`sum(token_broker_cache_max_entries{${here}})`, 'maximum'],
+      without(
+        unscraped,
+        lines(
+          'Cached tokens',
+          'short',
+          'A full cache evicts tokens.',
+          [`sum(token_broker_cache_entries{${here}})`, 'cached'],
+          [`sum(token_broker_cache_max_entries{${here}})`, 'maximum'],
+        ),
       ),
       lines('Evictions', 'reqps', 'Tokens evicted because the cache was full.', [
         `sum(${rate(`token_broker_cache_evictions_total{${here}}`)})`,
         'evicted',
       ]),
-      lines('Refreshes', 'reqps', 'Background refreshes, by outcome. Only outcomes that occur have a line.', [
-        `${by('outcome', `token_broker_cache_refreshes_total{${here}}`)} > 0`,
-        '{{outcome}}',
-      ]),
-      lines('Failures in the negative cache', 'short', 'By level and reason.', [
-        `sum by (level, reason) (token_broker_negative_cache_entries{${here}})`,
-        '{{level}} {{reason}}',
-      ]),
-      lines('Requests that failed from the negative cache', 'reqps', 'By reason.', [
-        by('reason', `token_broker_negative_cache_hits_total{${here}}`),
-        '{{reason}}',
-      ]),
+      lines(
+        'Refreshes',
+        'reqps',
+        'Background refreshes, by outcome. replaced: by a new token. not_yet: Entra returned none that lives longer. The others are the reasons of failures; docs/errors.md explains them.',
+        [`${by('outcome', `token_broker_cache_refreshes_total{${here}}`)} > 0`, '{{outcome}}'],
+      ),
+      lines(
+        'Failures in the negative cache',
+        'short',
+        'By level and reason: requests that these concern fail without an exchange. application: every tenant of an app registration. tenant: an application in one tenant. key: one application, tenant and scope.',
+        [`sum by (level, reason) (token_broker_negative_cache_entries{${here}})`, '{{level}} {{reason}}'],
+      ),
+      lines(
+        'Requests that failed from the negative cache',
+        'reqps',
+        'By reason of the cached failure: the error of an earlier exchange, repeated without a new one.',
+        [by('reason', `token_broker_negative_cache_hits_total{${here}}`), '{{reason}}'],
+      ),
     ],
   ],
   [
@@ -132,57 +164,18 @@ export const rows: readonly (readonly [title: string, panels: readonly Panel[]])
       lines(
         'Redis and its replicas',
         'short',
-        'Whether Redis responds, and the live replicas. Empty without Redis.',
+        'Whether Redis responds to every replica of the selection, 1 or 0, and how many live replicas they know.',
         [`min(token_broker_shared_available{${here}})`, 'responds'],
         [`max(token_broker_shared_replicas{${here}})`, 'replicas'],
       ),
-      lines('Look-ups in Redis', 'reqps', 'By outcome.', [
-        by('outcome', `token_broker_shared_lookup_duration_seconds_count{${here}}`),
-        '{{outcome}}',
-      ]),
-    ],
-  ],
-  [
-    'Process and policy',
-    [
-      lines('Event loop delay', 's', '99th percentile since the last scrape.', [
-        `token_broker_event_loop_delay_p99_seconds{${here}}`,
-        '{{instance}}',
-      ]),
-      lines('Clock offset', 's', 'How far the clock of each replica is ahead of that of Entra; below 0: behind.', [
-        `token_broker_upstream_clock_offset_seconds{${here}}`,
-        '{{instance}}',
-      ]),
-      lines('CPU', 'percentunit', 'Share of one core.', [rate(`process_cpu_seconds_total{${here}}`), '{{instance}}']),
       lines(
-        'Memory',
-        'bytes',
-        'Resident; of it, the JavaScript heap in use, and what its objects use outside of it. At the limit of the heap the process ends.',
-        [`process_resident_memory_bytes{${here}}`, 'resident {{instance}}'],
-        [`nodejs_heap_used_bytes{${here}}`, 'heap {{instance}}'],
-        [`nodejs_external_memory_bytes{${here}}`, 'external {{instance}}'],
-        [`nodejs_heap_limit_bytes{${here}}`, 'heap limit {{instance}}'],
+        'Look-ups in Redis',
+        'reqps',
+        'By outcome. unavailable: Redis did not respond in time, or was not tried. unreadable: no key of the ring opens the entry. purged: the entry is older than a purge.',
+        [by('outcome', `token_broker_shared_lookup_duration_seconds_count{${here}}`), '{{outcome}}'],
       ),
-      lines('Versions', 'short', 'Replicas of each version.', [
-        `count by (version) (token_broker_build_info{${here}})`,
-        '{{version}}',
-      ]),
-      lines('Policy versions', 'short', 'Replicas that have each version of the policy active.', [
-        `count by (sha256) (token_broker_policy_info{${here}})`,
-        '{{sha256}}',
-      ]),
-      lines('Policy file refused', 'short', '1 while the policy file is invalid and an older policy is active.', [
-        `token_broker_policy_refused{${here}}`,
-        '{{instance}}',
-      ]),
-      lines('API keys: days until they expire', 'short', 'By name of the key in the policy.', [
-        `(min by (key) (token_broker_api_key_expiry_timestamp_seconds{${here}}) - time()) / 86400`,
-        '{{key}}',
-      ]),
-      lines('Certificates: days until they expire', 'short', 'By kind and subject.', [
-        `(min by (kind, name) (token_broker_certificate_expiry_timestamp_seconds{${here}}) - time()) / 86400`,
-        '{{kind}} {{name}}',
-      ]),
-    ],
+    ].map(panel => without('Redis is not configured', panel)),
   ],
+  ['Process', processPanels],
+  ['Policy and expiry', policyPanels],
 ]

@@ -7,10 +7,11 @@ interface PanelJson {
   readonly gridPos: { readonly x: number; readonly y: number; readonly w: number; readonly h: number }
   readonly fieldConfig?: {
     readonly defaults: {
+      readonly noValue?: string
       readonly thresholds: { readonly steps: readonly { readonly color: string; readonly value: number | null }[] }
     }
   }
-  readonly targets?: readonly { readonly refId: string; readonly expr: string }[]
+  readonly targets?: readonly { readonly refId: string; readonly expr: string; readonly instant?: true }[]
 }
 
 /** `dashboards/token-broker.json` as Grafana reads it. */

@@ -6,192 +6,182 @@ import { after, describe, test } from 'node:test'
 import { promtool, withoutPromtool } from '../support/promtool.ts'
 import { rulesFile } from './alert-rules.ts'
 import { dashboard, panels } from './dashboard-file.ts'
+import { but, from, type Row } from './metrics-alert-rows.ts'
 
-/** What the first row of the dashboard shows, and which of its numbers are red, as Prometheus computes them. */
+/** What a panel of the present shows: a value for each series, named by its labels. */
+type Shown = Readonly<Record<string, number>>
 
-const a = 'job="token-broker",instance="a"'
-const b = 'job="token-broker",instance="b"'
-/** A series of another installation of the broker in the same Prometheus. */
-const other = 'job="other",instance="a"'
-const requests = (from: string, outcome: string, endpoint = 'tokens') =>
-  `token_broker_requests_total{${from},endpoint="${endpoint}",outcome="${outcome}"}`
-const bucket = (le: string, outcome = 'ok') =>
-  `token_broker_exchange_duration_seconds_bucket{${a},outcome="${outcome}",le="${le}"}`
-const hour = 3600
-
-interface Row {
-  readonly what: string
-  readonly panel: string
-  /** One sample a minute for an hour. */
-  readonly series: Readonly<Record<string, string>>
-  /** Absent: no value. */
-  readonly shows?: number
-  readonly isRed: boolean
+interface Situation {
+  readonly samples: Row['samples']
+  /** By title. Without a value the panel shows its text for "no data". */
+  readonly shows: Readonly<Record<string, Shown>>
+  /** Which of them are red. */
+  readonly red?: readonly string[]
 }
 
-const rows: readonly Row[] = [
-  {
-    what: 'half of the replicas',
-    panel: 'Ready replicas',
-    series: { [`token_broker_ready{${a}}`]: '1x60', [`token_broker_ready{${b}}`]: '0x60' },
-    shows: 1,
-    isRed: false,
-  },
-  {
-    what: 'none is ready',
-    panel: 'Ready replicas',
-    series: { [`token_broker_ready{${a}}`]: '0x60' },
-    shows: 0,
-    isRed: true,
-  },
-  {
-    what: 'two of this broker, and one of another',
-    panel: 'Firing alerts',
-    series: {
-      [`token_broker_policy_refused{${a}}`]: '1x60',
-      [`token_broker_policy_refused{${other}}`]: '1x60',
-      [`token_broker_upstream_healthy{${a},kind="authority",name="x"}`]: '0x60',
-    },
-    shows: 2,
-    isRed: true,
-  },
-  { what: 'none', panel: 'Firing alerts', series: {}, shows: 0, isRed: false },
-  {
-    what: 'of both replicas',
-    panel: 'Tokens at risk',
-    series: {
-      [`token_broker_cache_entries_at_risk{${a}}`]: '2x60',
-      [`token_broker_cache_entries_at_risk{${b}}`]: '3x60',
-    },
-    shows: 5,
-    isRed: true,
-  },
-  {
-    what: 'in four minutes',
-    panel: 'First token unusable in',
-    series: { [`token_broker_cache_at_risk_usable_seconds{${a}}`]: '240x60' },
-    shows: 240,
-    isRed: true,
-  },
-  {
-    what: 'one, in both replicas',
-    panel: 'Failing upstreams',
-    series: {
-      [`token_broker_upstream_healthy{${a},kind="issuer",name="x"}`]: '0x60',
-      [`token_broker_upstream_healthy{${b},kind="issuer",name="x"}`]: '0x60',
-    },
-    shows: 2,
-    isRed: true,
-  },
-  {
-    what: 'the larger one, whatever its direction',
-    panel: 'Clock offset from Entra',
-    series: {
-      [`token_broker_upstream_clock_offset_seconds{${a},kind="authority",name="x"}`]: '1x60',
-      [`token_broker_upstream_clock_offset_seconds{${b},kind="authority",name="x"}`]: '-250x60',
-    },
-    shows: 250,
-    isRed: true,
-  },
-  {
-    what: 'one in ten, by whatever error; other endpoints do not count',
-    panel: 'Failed token requests',
-    series: {
-      [requests(a, 'issued')]: '0+54x60',
-      [requests(b, 'issued')]: '0+36x60',
-      [requests(a, 'consent_required', 'oauth_token')]: '0+10x60',
-      [requests(a, 'ok', 'health')]: '0+500x60',
-      [requests(a, 'not_ready', 'readyz')]: '0+500x60',
-    },
-    shows: 0.1,
-    isRed: true,
-  },
-  {
-    what: 'none failed',
-    panel: 'Failed token requests',
-    series: { [requests(a, 'issued')]: '0+54x60' },
-    shows: 0,
-    isRed: false,
-  },
-  { what: 'none was sent', panel: 'Failed token requests', series: { [requests(a, 'issued')]: '7x60' }, isRed: false },
-  {
-    what: 'half of the exchanges take more than a second',
-    panel: 'Latency of Entra, 95 %',
-    series: { [bucket('1.0')]: '0+5x60', [bucket('2.5')]: '0+10x60', [bucket('+Inf')]: '0+10x60' },
-    shows: 2.35,
-    isRed: true,
-  },
-  {
-    what: 'failed ones do not count',
-    panel: 'Latency of Entra, 95 %',
-    series: {
-      [bucket('0.1')]: '0+10x60',
-      [bucket('+Inf')]: '0+10x60',
-      [bucket('10.0', 'timeout')]: '0+10x60',
-      [bucket('+Inf', 'timeout')]: '0+10x60',
-    },
-    shows: 0.095,
-    isRed: false,
-  },
-  {
-    what: 'of one of two replicas',
-    panel: 'Policy files refused',
-    series: { [`token_broker_policy_refused{${a}}`]: '0x60', [`token_broker_policy_refused{${b}}`]: '1x60' },
-    shows: 1,
-    isRed: true,
-  },
-  {
-    what: 'the certificate, tomorrow',
-    panel: 'First key or certificate expires in',
-    series: {
-      [`token_broker_certificate_expiry_timestamp_seconds{${a},kind="tls",name="CN=broker"}`]: `${25 * hour}x60`,
-      [`token_broker_api_key_expiry_timestamp_seconds{${a},key="crm"}`]: `${900 * hour}x60`,
-    },
-    shows: 24 * hour,
-    isRed: true,
-  },
-  {
-    what: 'an API key, and there is no certificate',
-    panel: 'First key or certificate expires in',
-    series: { [`token_broker_api_key_expiry_timestamp_seconds{${a},key="crm"}`]: `${901 * hour}x60` },
-    shows: 900 * hour,
-    isRed: false,
-  },
-  { what: 'there are none', panel: 'First key or certificate expires in', series: {}, isRed: false },
-]
+const requests = (outcome: string) => `token_broker_requests_total{${from},endpoint="tokens",outcome="${outcome}"}`
+const clock = `token_broker_upstream_clock_offset_seconds{${from},kind="authority",name="x"}`
+const cached = (suffix: string, le = '') =>
+  `token_broker_request_duration_seconds_${suffix}{${from},endpoint="tokens",outcome="cached"${le && `,le="${le}"`}}`
+const exchanges = (le: string) => `token_broker_exchange_duration_seconds_bucket{${from},outcome="ok",le="${le}"}`
 
-/** Whether Grafana shows a number in red, by the thresholds of its panel. */
-function isRed(title: string, value: number | undefined): boolean {
+/** At the end of an hour. */
+const situations: Readonly<Record<string, Situation>> = {
+  'all is well': {
+    samples: [],
+    shows: {
+      'Token requests failing now': { '{job="token-broker"}': 0 },
+      'Error codes now': {},
+      'Tokens at risk': { '{}': 0 },
+      'First token unusable in': {},
+      'Failing upstreams': {},
+      "Clock compared with Entra's": { '{clock="ahead"}': 0 },
+      'Redis now': { '{}': 1 },
+      'Policy file': { '{}': 0 },
+      'Firing alerts': {},
+    },
+  },
+  'no caller gets a token: the broker itself is well, and its objective stays green': {
+    samples: [
+      [requests('issued'), '0+500x20 10000x40'],
+      [requests('identity_unavailable'), '0x20 0+60x40'],
+      [requests('issuer_unavailable'), '0x20 0+120x40'],
+    ],
+    shows: {
+      'Token requests failing now': { '{job="token-broker"}': 1 },
+      'Error codes now': { '{outcome="identity_unavailable"}': 1, '{outcome="issuer_unavailable"}': 2 },
+      'Errors of the broker itself': { '{job="token-broker"}': 0 },
+      'Firing alerts': { '{alertname="TokenBrokerRequestErrorsHigh", severity="critical"}': 1 },
+    },
+    red: ['Token requests failing now'],
+  },
+  'one request in ten is refused because of its caller or tenant': {
+    samples: [
+      [requests('not_permitted'), '0+30x60'],
+      [requests('consent_required'), '0+30x60'],
+    ],
+    shows: {
+      'Token requests failing now': { '{job="token-broker"}': 0 },
+      'Error codes now': { '{outcome="not_permitted"}': 0.5, '{outcome="consent_required"}': 0.5 },
+    },
+  },
+  'no requests': {
+    samples: [[requests('issued'), '7x60']],
+    shows: { 'Token requests failing now': {}, 'Error codes now': {}, 'Errors of the broker itself': {} },
+  },
+  'a token at risk, and one that has expired since': {
+    samples: [
+      [`token_broker_cache_entries_at_risk{${from}}`, '0x58 1 1'],
+      [`token_broker_cache_at_risk_usable_seconds{${from}}`, '0x58 180 120'],
+    ],
+    shows: { 'Tokens at risk': { '{}': 1 }, 'First token unusable in': { '{}': 120 } },
+    red: ['Tokens at risk', 'First token unusable in'],
+  },
+  'a clock that is behind': {
+    samples: [[clock, '-7x60']],
+    shows: { "Clock compared with Entra's": { '{clock="behind"}': 7 } },
+    red: ["Clock compared with Entra's"],
+  },
+  'two replicas, one ahead and one behind': {
+    samples: [
+      [clock, '2x60'],
+      [clock.replace('instance="a"', 'instance="b"'), '-1x60'],
+    ],
+    shows: { "Clock compared with Entra's": { '{clock="ahead"}': 2, '{clock="behind"}': 1 } },
+  },
+  'a few slow tokens at the start': {
+    samples: [
+      [cached('count'), '0x10 0 40 80 90x47'],
+      [cached('bucket', '0.025'), '0x10 0 20 60 70x47'],
+    ],
+    shows: { 'Slow cached tokens': {} },
+  },
+  'one slow token in five': {
+    samples: [
+      [cached('count'), '0+10x60'],
+      [cached('bucket', '0.025'), '0+8x60'],
+    ],
+    shows: { 'Slow cached tokens': { '{job="token-broker"}': 0.2 } },
+    red: ['Slow cached tokens'],
+  },
+  'Entra is slow': {
+    samples: [
+      [exchanges('1'), '0x60'],
+      [exchanges('2.5'), '0+10x60'],
+      [exchanges('+Inf'), '0+10x60'],
+    ],
+    shows: { 'Latency of Entra now': { '{}': 2.425 } },
+    red: ['Latency of Entra now'],
+  },
+  'no exchange for an hour': {
+    samples: [
+      [exchanges('1'), '5x60'],
+      [exchanges('+Inf'), '5x60'],
+    ],
+    shows: { 'Latency of Entra now': {} },
+  },
+  'the policy file is refused, and Redis does not respond': {
+    samples: [
+      [`token_broker_policy_refused{${from}}`, '1x60'],
+      [`token_broker_shared_available{${from}}`, '0x60'],
+      [`token_broker_upstream_healthy{${from},kind="identity",name="managed-identity"}`, '0x60'],
+    ],
+    shows: {
+      'Policy file': { '{}': 1 },
+      'Redis now': { '{}': 0 },
+      'Failing upstreams': { '{kind="identity", name="managed-identity"}': 1 },
+    },
+    red: ['Policy file', 'Redis now', 'Failing upstreams'],
+  },
+  'a key with a day left': {
+    samples: [[`token_broker_api_key_expiry_timestamp_seconds{${from},key="erp"}`, '90000x60']],
+    shows: { 'Next expiry': { '{}': 86_400 } },
+    red: ['Next expiry'],
+  },
+  'a key with a week left: orange, not red': {
+    samples: [[`token_broker_api_key_expiry_timestamp_seconds{${from},key="erp"}`, `${7 * 86_400 + 3600}x60`]],
+    shows: { 'Next expiry': { '{}': 7 * 86_400 } },
+  },
+  'one of two replicas is not ready': {
+    samples: [['token_broker_ready{job="token-broker",instance="b"}', '0x60']],
+    shows: { 'Ready replicas': { '{}': 1 } },
+  },
+  'no replica is ready': {
+    samples: [[`token_broker_ready{${from}}`, '0x60']],
+    shows: { 'Ready replicas': { '{}': 0 } },
+    red: ['Ready replicas'],
+  },
+}
+
+/** The colour in which Grafana shows a number, by the thresholds of its panel. */
+function colourOf(title: string, value: number): string | undefined {
   const steps = dashboard.panels.find(panel => panel.title === title)?.fieldConfig?.defaults.thresholds.steps ?? []
-  const reached = steps.filter(step => value !== undefined && (step.value === null || value >= step.value))
-  return reached.at(-1)?.color === 'red'
+  return steps.findLast(step => step.value === null || value >= step.value)?.color
 }
 
-describe('the first row of the dashboard', { skip: withoutPromtool }, () => {
+describe('the panels of the present', { skip: withoutPromtool }, () => {
   const folder = mkdtempSync(join(tmpdir(), 'token-broker-test-'))
   after(() => rmSync(folder, { recursive: true, force: true }))
-  for (const { what, panel, series, shows, isRed: expected } of rows)
-    test(`${panel}: ${what}`, () => {
-      const [query = ''] = panels.find(({ title }) => title === panel)?.queries ?? []
-      const expr = query
-        .replaceAll('$job', 'token-broker')
-        .replaceAll('$instance', '.+')
-        .replaceAll('$__rate_interval', '5m')
+  const queryOf = (title: string): string => {
+    const expr = panels.find(panel => panel.title === title)?.queries.at(-1)
+    assert.ok(expr, `no panel is named ${title}`)
+    return expr.replaceAll('$job', 'token-broker').replaceAll('$instance', '.+')
+  }
+
+  for (const [what, { samples, shows, red = [] }] of Object.entries(situations))
+    test(what, () => {
       const unit = {
         rule_files: [rulesFile],
         evaluation_interval: '1m',
         tests: [
           {
             interval: '1m',
-            input_series: Object.entries(series).map(([name, values]) => ({ series: name, values })),
-            promql_expr_test: [
-              // Rounded: quantiles and shares are not exact.
-              {
-                expr: `round(${expr}, 0.001)`,
-                eval_time: '60m',
-                exp_samples: shows === undefined ? [] : [{ labels: '{}', value: shows }],
-              },
-            ],
+            input_series: but(...samples).map(([series, values]) => ({ series, values })),
+            promql_expr_test: Object.entries(shows).map(([title, shown]) => ({
+              expr: `round(${queryOf(title)}, 0.001)`,
+              eval_time: '60m',
+              exp_samples: Object.entries(shown).map(([labels, value]) => ({ labels, value })),
+            })),
           },
         ],
       }
@@ -199,15 +189,29 @@ describe('the first row of the dashboard', { skip: withoutPromtool }, () => {
       writeFileSync(file, JSON.stringify(unit))
       const { status, said } = promtool(['test', 'rules', file])
       assert.equal(status, 0, said)
-      assert.equal(isRed(panel, shows), expected)
+      const isRed = (title: string) => Object.values(shows[title] ?? {}).some(value => colourOf(title, value) === 'red')
+      assert.deepEqual(Object.keys(shows).filter(isRed), red)
     })
 
-  test('has a row above for each number, but for those of the recorded rules', () => {
-    const first = dashboard.panels.findIndex(({ type, title }) => type === 'row' && title !== 'State')
-    const stats = dashboard.panels.slice(1, first).map(({ title }) => title)
-    assert.deepEqual(
-      stats.filter(title => !rows.some(({ panel }) => panel === title)),
-      ['Errors of the broker itself', 'Slow cached tokens'],
+  test('each of them has a situation above in which it shows a value', () => {
+    const shown = new Set(
+      Object.values(situations).flatMap(({ shows }) =>
+        Object.entries(shows).flatMap(([title, values]) => (Object.keys(values).length === 0 ? [] : [title])),
+      ),
     )
+    const present = dashboard.panels.filter(({ type }) => type === 'stat' || type === 'table')
+    assert.deepEqual(
+      present.map(({ title }) => title).filter(title => !shown.has(title)),
+      [],
+    )
+  })
+
+  test('are instant queries, with a text for "no data" that says what it means', () => {
+    for (const { type, title, targets, fieldConfig } of dashboard.panels) {
+      if (type === 'row') continue
+      assert.notEqual(fieldConfig?.defaults.noValue ?? '', '', title)
+      for (const { instant } of targets ?? [])
+        assert.equal(instant === true, type === 'stat' || type === 'table', title)
+    }
   })
 })

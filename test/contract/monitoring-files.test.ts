@@ -66,6 +66,7 @@ describe('dashboards/token-broker.json', () => {
     for (const { title, type, targets = [] } of dashboard.panels) {
       assert.equal(targets.length > 0, type !== 'row', title)
       assert.equal(new Set(targets.map(({ refId }) => refId)).size, targets.length, title)
+      if (type === 'stat' || type === 'table') continue
       for (const { expr } of targets) assert.doesNotMatch(expr, /\[\d+[smh]\]/, `${title} ignores the time range`)
     }
   })
