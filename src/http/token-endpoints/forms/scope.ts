@@ -8,11 +8,14 @@ import type { Form } from './form.ts'
 const userScopes = new Set(['openid', 'profile', 'offline_access'])
 
 /** A scope (RFC 6749 §3.3) without the scopes of users. What remains may be empty, or more than one scope. */
-export const withoutUserScopes = (text: string | undefined): string | undefined =>
-  text
-    ?.split(' ')
+export function withoutUserScopes(text: string | undefined): string | undefined {
+  // Most requests have one scope, which needs no list.
+  if (text === undefined || (!text.includes(' ') && !userScopes.has(text))) return text
+  return text
+    .split(' ')
     .filter(each => !userScopes.has(each))
     .join(' ')
+}
 
 /** The scope of a resource: the text itself if it is a scope, else with `/.default` appended, byte for byte. */
 export const scopeOfResource = (resource: string): string =>
