@@ -37,5 +37,5 @@ export const mostFrequentError = (codes: string, window: string): string =>
     'outcome',
     tokenRequests('job="%s"', `outcome=~"${codes}"`),
     window,
-    ', most of them with {{ . }} (docs/errors.md#{{ . }})',
+    ', most often with {{ . }} (docs/errors.md#{{ . }})',
   )

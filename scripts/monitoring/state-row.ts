@@ -99,7 +99,7 @@ export const stateRow: readonly Panel[] = [
   ),
 ]
 
-/** Fewer slow tokens than this one out of a hundred prove nothing: the first requests of a process are slow. */
+/** With fewer cached tokens in the hour, the share proves nothing: the first requests of a process are slow. */
 const enough = 100
 const cachedInAnHour = `sum by (job) (increase(token_broker_request_duration_seconds_count{${here},outcome="cached"}[1h]))`
 

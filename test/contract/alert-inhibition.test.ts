@@ -102,6 +102,17 @@ describe('the inhibit rules of docs/alerts.md', () => {
       [named('CircuitOpen'), upstream('issuer')],
     ],
     [
+      'Entra responds with errors, while tokens are cached, and a tenant has no consent: that is another cause',
+      [
+        named('ExchangeErrorsHigh'),
+        upstream('authority'),
+        named('RefreshesFailing'),
+        refused('server_error'),
+        refused('consent'),
+      ],
+      [named('ExchangeErrorsHigh'), refused('consent')],
+    ],
+    [
       'tenants without consent, in an environment without another problem',
       [named('TenantErrorsHigh'), refused('consent'), refused('network')],
       [named('TenantErrorsHigh'), refused('network')],

@@ -31,7 +31,7 @@ export const textRows: readonly TextRow[] = [
     },
     labels: { job: 'token-broker' },
     summary:
-      '9.091% of the token requests fail, and not because of the callers, most of them with upstream_unavailable (docs/errors.md#upstream_unavailable).',
+      '9.091% of the token requests fail, and not because of the callers, most often with upstream_unavailable (docs/errors.md#upstream_unavailable).',
   },
   {
     alert: 'TokenBrokerTokenExpiryImminent',
@@ -119,7 +119,7 @@ export const textRows: readonly TextRow[] = [
     },
     labels: { job: 'token-broker' },
     summary:
-      '33.33% of the token requests fail because Entra refuses a tenant or what is requested of it, most of them with consent_required (docs/errors.md#consent_required).',
+      '33.33% of the token requests fail because Entra refuses a tenant or what is requested of it, most often with consent_required (docs/errors.md#consent_required).',
   },
   {
     alert: 'TokenBrokerExchangesSlow',
