@@ -38,6 +38,9 @@ test('a tenant that has reached tenantLimit: a cached token is served all the sa
         code: 'rate_limited',
         reason: 'tenant',
         codes: [],
+        presented: null,
+        agent: null,
+        agent_id: null,
         remedy: refused.json['remedy'],
         since: new Date(now).toISOString(),
         until: new Date(now + 3_600_000).toISOString(),
@@ -52,6 +55,10 @@ test('a tenant that has reached tenantLimit: a cached token is served all the sa
   const { counters } = (await broker.get('/cache')).json as {
     readonly counters: Readonly<Record<string, readonly Json[]>>
   }
-  assert.deepEqual(counters['limited_requests'], [{ limit: 'tenant', count: 1 }])
+  assert.deepEqual(counters['limited_requests'], [
+    { limit: 'requests', count: 0 },
+    { limit: 'exchanges', count: 0 },
+    { limit: 'tenant', count: 1 },
+  ])
   assert.equal(emulator.counts().endpoints.token.total, 2)
 })

@@ -77,7 +77,8 @@ export async function exchange(
  */
 function clockOffset(date: string | undefined, now: number): number | undefined {
   const at = date === undefined ? Number.NaN : Date.parse(date)
-  return Number.isNaN(at) ? undefined : Math.round((now - at - 500) / 1000)
+  // With 0 added, because half a second is rounded to -0.
+  return Number.isNaN(at) ? undefined : Math.round((now - at - 500) / 1000) + 0
 }
 
 /** Lets MSAL make and send one client-credentials request. The response is in the client. */
