@@ -9,9 +9,15 @@ import type { Refusal } from './credential.ts'
  * the claims alone distinguish them.
  */
 
-/** An application token has no `scp`, and `idtyp` `app`, if it has that optional claim. */
+/**
+ * An application token has no `scp`, and `idtyp` `app`, if it has that optional claim. That of an agent identity has it, and
+ * `scp` may be empty or a slash (https://learn.microsoft.com/entra/agent-id/agent-token-claims).
+ */
 const isOfApplication = ({ scp, idtyp }: JWTPayload): boolean =>
-  scp === undefined && (idtyp === undefined || idtyp === 'app')
+  idtyp === 'app' ? scp === undefined || isUnscoped(scp) : scp === undefined && idtyp === undefined
+
+/** Whether `scp` names no permission. */
+const isUnscoped = (scp: unknown): boolean => typeof scp === 'string' && ['', '/'].includes(scp.trim())
 
 /**
  * Why a token of Entra is refused although its signature is valid; `undefined` if it is an application token, or a
@@ -27,7 +33,7 @@ export function entraRefusal(payload: JWTPayload, admitsUsers: boolean): Refusal
   if (!admitsUsers)
     return ['delegated', 'A delegated token (scp) acts for a user; only application tokens are accepted.']
   const { scp, idtyp, oid, sub } = payload
-  if (typeof scp !== 'string' || scp.trim() === '') {
+  if (typeof scp !== 'string' || isUnscoped(scp)) {
     return ['delegated', 'A delegated token needs a scope (scp) of this API.']
   }
   // In an application token, both are the id of its service principal.
