@@ -100,10 +100,14 @@ const covers = ({ tenants }: Rule, tenant: string, home: string | undefined): bo
 const isDenied = (denials: readonly Denial[], target: Target): boolean =>
   denials.some(denial => denial.callers === undefined && barsTarget(denial, target))
 
-/** Every application in a tenant that the policy does not grant: an operator asks before the tenant is added. */
+/**
+ * Every application in a tenant that the policy does not grant: an operator asks before the tenant is added. Blueprints of agent
+ * identities get no tokens themselves.
+ */
 function anyTargets(policy: Policy, tenant: string, tenantName: string): readonly ProbedTarget[] {
   const scope = policy.rules.flatMap(({ scopes }) => [...scopes])[0] ?? graph
   const applications = new Map(policy.applications.entries().map(([application, clientId]) => [clientId, application]))
+  for (const { clientId } of policy.agents.values()) applications.delete(clientId)
   return [...applications].map(([clientId, application]) => ({
     application,
     clientId,

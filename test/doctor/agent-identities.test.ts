@@ -86,3 +86,16 @@ test('agent identities count twice, so that there are no more requests', () => {
     [undefined, 'agent-1', 'agent-2'],
   )
 })
+
+test('a blueprint is not probed in a tenant that no rule grants, because it gets no token there either', () => {
+  const { agents, applications, rules } = policyOf(['contoso'])
+  const issuers = { emulator: { issuer: 'https://idp.example', audiences: ['broker'] } }
+  const policy = parsePolicy(
+    JSON.stringify({ agents, applications, rules, issuers, tenants: { contoso: sample.contoso } }),
+  )
+  const { targets } = planTargets(policy, undefined, sample.fabrikam)
+  assert.deepEqual(
+    targets.map(({ application }) => application),
+    ['default'],
+  )
+})
