@@ -115,6 +115,7 @@ describe('an entry', () => {
     world.world.next = { token: 'a-token', traceId: 'trace-1', correlationId: 'correlation-1' }
     await world.get()
     assert.deepEqual(only(world), {
+      agentId: undefined,
       clientId: ids.application,
       tenant: ids.contoso,
       scope: graph,
