@@ -1,4 +1,3 @@
-import { LRUCache } from 'lru-cache'
 import type { Caller } from '../broker/authentication/authenticate.ts'
 import type { Grant } from '../broker/authorization/authorize.ts'
 import type { Events, TokenFacts } from '../broker/events.ts'
@@ -7,6 +6,7 @@ import { type AuditLine, callerFields, upstreamFields } from './audit-fields.ts'
 import { escapeControls } from '../broker/lib/text/quoted.ts'
 import { timestamp, type Scrub } from './log.ts'
 import type { LineSink } from './output.ts'
+import { createLru } from '../broker/lib/lru.ts'
 
 /** Writes the `token.issued` lines, which every successful request causes. */
 export interface IssuanceLog {
@@ -115,7 +115,7 @@ const maxRepeats = 10_000
 /** Finds the count for a grant and token: first by the grant object, which is fast, then by the grant's content. */
 function createRepeats(scrub: Scrub) {
   const byGrant = new WeakMap<Grant, Repeats>()
-  const byContent = new LRUCache<string, Repeats>({ max: maxRepeats })
+  const byContent = createLru<string, Repeats>(maxRepeats)
   return (grant: Grant, token: TokenFacts): Repeats => {
     const quick = byGrant.get(grant)
     if (quick?.token === token) return quick

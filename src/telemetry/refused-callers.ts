@@ -1,8 +1,8 @@
-import { LRUCache } from 'lru-cache'
 import { addressGroupOf } from '../broker/authentication/signature-limiter.ts'
 import type { Events } from '../broker/events.ts'
 import type { RequestFacts } from '../broker/lib/request-facts.ts'
 import type { BrokerError, UnverifiedFacts } from '../errors.ts'
+import { createLru } from '../broker/lib/lru.ts'
 
 /** Writes the `caller.refused` lines, which anyone can cause without a credential. */
 export interface RefusedCallers {
@@ -55,7 +55,7 @@ export function summarizeRefusals(lines: RefusedLines, now: () => number): Refus
     lines.many(entry.repeats)
     entry.repeats = undefined
   }
-  const entries = new LRUCache<string, Entry>({ max: maxEntries, dispose: write })
+  const entries = createLru<string, Entry>(maxEntries, write)
   const flush = (): void => {
     for (const [key, entry] of entries.entries()) {
       if (entry.repeats !== undefined) entry.isIdle = false

@@ -1,9 +1,10 @@
-import { LRUCache } from 'lru-cache'
+import type { LRUCache } from 'lru-cache'
 import { BrokerError, type LimitFacts } from '../../errors.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { Grant } from './authorize.ts'
 import type { Limit } from '../policy/model.ts'
 import { TokenBucket, type Rate } from '../lib/token-bucket.ts'
+import { createLru } from '../lib/lru.ts'
 
 /**
  * The limits of rules: for requests for tokens, and for the exchanges with Entra that the requests cause. And the limit of the
@@ -34,8 +35,8 @@ const maxBuckets = 10_000
  * with a full one.
  */
 export function createRateLimits(clock: Pick<Clock, 'monotonic'>): RateLimits {
-  const ofCallers = new LRUCache<string, TokenBucket>({ max: maxBuckets })
-  const ofTenants = new LRUCache<string, TokenBucket>({ max: maxBuckets })
+  const ofCallers = createLru<string, TokenBucket>(maxBuckets)
+  const ofTenants = createLru<string, TokenBucket>(maxBuckets)
 
   const take = (what: 'requests' | 'exchanges', { caller }: Grant, limit: Limit): LimitFacts => {
     // With the length of the rule's name, no name and subject together can have the key of another pair.

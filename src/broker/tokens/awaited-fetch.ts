@@ -1,4 +1,4 @@
-import { LRUCache } from 'lru-cache'
+import type { LRUCache } from 'lru-cache'
 import { asBrokerError } from '../../errors.ts'
 import type { Grant } from '../authorization/authorize.ts'
 import type { Clock } from '../lib/clock.ts'
@@ -8,6 +8,7 @@ import { momentOf, remainingMs } from './freshness.ts'
 import type { SharedTokens } from './shared-tokens.ts'
 import type { SingleFlight } from './single-flight/single-flight.ts'
 import type { TokenStore } from './token-store.ts'
+import { createLru } from '../lib/lru.ts'
 
 /** What fetches need of the cache. */
 export interface AwaitedFetchOptions {
@@ -40,7 +41,7 @@ export class AwaitedFetch {
 
   constructor(options: AwaitedFetchOptions) {
     this.#options = options
-    this.#lastReplaced = new LRUCache({ max: options.maxEntries })
+    this.#lastReplaced = createLru(options.maxEntries)
   }
 
   /** Obtains a token for a key that has none, or an expired one. */

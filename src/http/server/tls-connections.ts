@@ -2,13 +2,13 @@ import type { Server } from 'node:http'
 import { Server as TlsServer } from 'node:https'
 import type { Socket } from 'node:net'
 import { TLSSocket } from 'node:tls'
-import { LRUCache } from 'lru-cache'
 import {
   type ClientAuthorities,
   presentedChain,
   type PresentedCertificate,
 } from '../../broker/authentication/client-certificates.ts'
 import { isBetweenRequests } from './connections.ts'
+import { createLru } from '../../broker/lib/lru.ts'
 
 /** The TLS connections of a server. */
 export interface TlsConnections {
@@ -58,7 +58,7 @@ export interface TlsConnectionOptions {
  * connection is closed in the last tenth of the certificate's life, at most a minute before its end.
  */
 export function trackTlsConnections(server: Server, { authorities, now }: TlsConnectionOptions): TlsConnections {
-  const connecting = new LRUCache<string, ClientAuthorities>({ max: maxConnecting })
+  const connecting = createLru<string, ClientAuthorities>(maxConnecting)
   const connections = new WeakMap<Socket, Connection>()
   const ending = trackEnding(server, now, authorities() !== undefined)
   if (server instanceof TlsServer) {

@@ -1,4 +1,3 @@
-import { LRUCache } from 'lru-cache'
 import type { Spans } from '../../broker/lib/spans.ts'
 import type { Grant } from '../../broker/authorization/authorize.ts'
 import type { SecondLevelEvents } from '../../broker/events.ts'
@@ -19,6 +18,7 @@ import { createSealer } from './sealing/sealed-token.ts'
 import { StoredTokens } from './stored-tokens.ts'
 import { createStore, type Store } from './store.ts'
 import { createWakeUps, type WakeUps } from './wake-ups.ts'
+import { createLru } from '../../broker/lib/lru.ts'
 
 /** Keys whose look-up failed a moment ago. */
 const maxUnanswered = 10_000
@@ -60,7 +60,7 @@ class RedisSecondLevel implements SecondLevel {
   readonly #leases: Leases
   readonly #wakeUps: WakeUps
   /** Key → monotonic milliseconds of a look-up without response: the fetch that follows it does not wait for the store again. */
-  readonly #unanswered = new LRUCache<string, number>({ max: maxUnanswered })
+  readonly #unanswered = createLru<string, number>(maxUnanswered)
   /** Monotonic milliseconds of the last heartbeat that this process made. */
   #lastBeat: number
   #catchingUp: Promise<void> | undefined

@@ -1,7 +1,7 @@
-import { LRUCache } from 'lru-cache'
 import type { BrokerError } from '../../../errors.ts'
 import type { FetchFilter } from '../../events.ts'
 import type { FetchTarget } from './negative-cache-rules.ts'
+import { createLru } from '../../lib/lru.ts'
 import { type CachedFailure, matches } from './records.ts'
 
 const maxTenants = 10_000
@@ -20,7 +20,7 @@ interface LimitedTenant extends CachedFailure {
  * refused because of it: the limit itself decides about each exchange.
  */
 export class LimitedTenants {
-  readonly #records = new LRUCache<string, LimitedTenant>({ max: maxTenants })
+  readonly #records = createLru<string, LimitedTenant>(maxTenants)
   #order = firstOrder
 
   /**

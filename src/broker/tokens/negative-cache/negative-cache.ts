@@ -1,4 +1,4 @@
-import { LRUCache } from 'lru-cache'
+import type { LRUCache } from 'lru-cache'
 import { asBrokerError, type BrokerError } from '../../../errors.ts'
 import { levels, type FailureLevel } from '../../../reasons/row.ts'
 import type { FetchFilter } from '../../events.ts'
@@ -15,6 +15,7 @@ import {
   matches,
 } from './records.ts'
 import { failureLevel, failurePeriodMs, type FetchTarget, forOthers } from './negative-cache-rules.ts'
+import { createLru } from '../../lib/lru.ts'
 
 /** Caches failures of fetches, so that a fetch that is known to fail is not repeated. It has no tokens. */
 export interface NegativeCache {
@@ -108,7 +109,7 @@ class LruNegativeCache implements NegativeCache {
     const { max = defaultMax } = options
     this.#outage = new Outage(options.random)
     const dispose = (record: FailureRecord) => this.#outage.delete(record)
-    const records = () => new LRUCache<string, FailureRecord>({ max, dispose })
+    const records = () => createLru<string, FailureRecord>(max, dispose)
     this.#records = { application: records(), tenant: records(), key: records() }
   }
 
