@@ -16,7 +16,10 @@ COPY package.json package-lock.json ./
 ARG NPM_CONFIG_REGISTRY
 RUN npm ci --ignore-scripts --no-audit --no-fund
 COPY LICENSE openapi.yaml ./
-COPY scripts/bundle.ts scripts/compiled.ts scripts/healthcheck.mjs scripts/node-flags.ts scripts/packages.ts ./scripts/
+COPY scripts/bundle.ts scripts/compiled.ts scripts/healthcheck.mjs scripts/node-flags.ts scripts/packages.ts \
+    scripts/start.cjs scripts/write-compiled.cjs ./scripts/
+# Only to compile the bundle: the code for a first token.
+COPY emulator ./emulator
 COPY src ./src
 COPY web ./web
 RUN node scripts/bundle.ts /image/app
@@ -38,7 +41,7 @@ STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=30s --timeout=5s --start-period=30s --retries=3 \
     CMD ["/usr/local/bin/node", "/app/dist/healthcheck.mjs"]
 # scripts/node-flags.ts says what each flag is for. With others, the compiled code in the image is not used.
-ENTRYPOINT ["/usr/local/bin/node", "--disable-sigusr1", "--no-concurrent-recompilation", "--max-semi-space-size=8", "--heap-growing-percent=30", "/app/dist/token-broker.mjs"]
+ENTRYPOINT ["/usr/local/bin/node", "--disable-sigusr1", "--no-concurrent-recompilation", "--max-semi-space-size=8", "--heap-growing-percent=30", "/app/dist/token-broker.cjs"]
 CMD ["serve"]
 
 ARG VERSION

@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import { bundle as bundleInto, writeManifest } from '../scripts/bundle.ts'
+import { bundle as bundleInto, bundleProgram, writeManifest } from '../scripts/bundle.ts'
 import { compile } from '../scripts/compiled.ts'
 
 /** Bundles a script like the broker in the image, and writes the package.json from which it reads its version. */
@@ -10,9 +10,14 @@ export async function bundle(entry: string, folder: string, compilers = false): 
   return outfile
 }
 
-/** Bundles and compiles the broker exactly as in the image. The folder must not contain compiled code yet. */
+/**
+ * Bundles and compiles the broker exactly as in the image.
+ * @returns the path of the program, which is started with the image's flags
+ */
 export async function bundleBroker(folder: string): Promise<string> {
-  const program = await bundle('src/cli.ts', folder)
+  await bundleProgram(folder)
+  await writeManifest(folder)
+  const program = join(folder, 'token-broker.cjs')
   await compile(program)
   return program
 }

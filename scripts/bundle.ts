@@ -34,6 +34,7 @@ const dashboard = globSync('web/**/*.{html,css,js,svg}', { cwd: root }).map(path
 
 /** Files that are copied unchanged: path in the folder → path from the project's root. */
 const copied = {
+  'dist/token-broker.cjs': 'scripts/start.cjs',
   'dist/healthcheck.mjs': 'scripts/healthcheck.mjs',
   LICENSE: 'LICENSE',
   'openapi.yaml': 'openapi.yaml',
@@ -46,31 +47,21 @@ const copied = {
   ),
 } as const
 
-const program = 'dist/token-broker.mjs'
 /** The thread that reads large policies. It is a program of its own, beside the other. */
 const policyWorker = 'src/outbound/files/policy-worker.ts'
 const notices = 'THIRD-PARTY-NOTICES.txt'
 const billOfMaterials = 'sbom.cdx.json'
 
-const chunks = 'chunks'
-
-/**
- * Every file that ships, by its path in the folder. Files whose names depend on their content are listed as a pattern.
- */
+/** Every file that ships, by its path in the folder. */
 export const shipped: readonly string[] = [
-  program,
+  'dist/bundle.cjs',
+  `dist/${compiled}`,
   `dist/${basename(policyWorker, '.ts')}.mjs`,
-  `dist/${chunks}/*.mjs`,
-  `dist/${compiled}/*`,
   notices,
   billOfMaterials,
   'package.json',
   ...Object.keys(copied),
 ]
-
-/** The entry of {@link shipped} for a file in the folder. */
-export const asShipped = (path: string): string =>
-  path.replace(/(?<=^dist\/chunks\/)[\w-]+(?=\.mjs$)|(?<=^dist\/compiled\/)[\w./-]+$/, '*')
 
 /**
  * Loads Node's http and https with `require`. An `import` would read each of their exports at once. Some of these load
@@ -88,21 +79,31 @@ const requireHttp: Plugin = {
   },
 }
 
-/** Omits Fastify's schema compilers, because `buildApp` does not use them. */
-const withoutCompilers: Plugin = {
-  name: 'without-compilers',
+/**
+ * Omits Fastify's schema compilers, because `buildApp` does not use them, and `jsonwebtoken`, with which MSAL signs assertions
+ * with a certificate: the broker's assertion is the managed identity's token.
+ */
+const withoutUnused: Plugin = {
+  name: 'without-unused',
   setup: esbuild => {
-    esbuild.onResolve({ filter: /^@fastify\/(?:ajv|fast-json-stringify)-compiler$/ }, ({ path }) => ({
-      path,
-      namespace: 'none',
-    }))
+    const filter = /^(?:@fastify\/(?:ajv|fast-json-stringify)-compiler|jsonwebtoken)$/
+    esbuild.onResolve({ filter }, ({ path }) => ({ path, namespace: 'none' }))
     esbuild.onLoad({ filter: /.*/, namespace: 'none' }, () => ({ contents: '' }))
   },
 }
 
+const common = {
+  absWorkingDir: root,
+  bundle: true,
+  platform: 'node',
+  target: 'node26',
+  metafile: true,
+  logLevel: 'error',
+} as const
+
 /**
- * Bundles a script and the policy's thread with their packages into two ESM files and chunks that are loaded on demand, so that a command does not
- * load what only another command uses. Packages that need `require` get it. Both the image and the benchmark use this.
+ * Bundles a script with its packages into an ESM file, and chunks that are loaded on demand. Packages that need `require` get
+ * it. The benchmarks use this for what is not the broker.
  *
  * @param entry path from the project's root
  * @param compilers whether to include Fastify's schema compilers, which the broker does not use
@@ -110,28 +111,51 @@ const withoutCompilers: Plugin = {
  */
 export async function bundle(entry: string, outfile: string, compilers = false): Promise<Metafile> {
   const { metafile } = await build({
-    absWorkingDir: root,
-    entryPoints: [
-      { in: entry, out: basename(outfile, '.mjs') },
-      { in: policyWorker, out: basename(policyWorker, '.ts') },
-    ],
+    ...common,
+    entryPoints: [{ in: entry, out: basename(outfile, '.mjs') }],
     outdir: dirname(outfile),
-    chunkNames: `${chunks}/[name]-[hash]`,
+    chunkNames: 'chunks/[name]-[hash]',
     outExtension: { '.js': '.mjs' },
     splitting: true,
-    plugins: [requireHttp, ...(compilers ? [] : [withoutCompilers])],
-    bundle: true,
-    platform: 'node',
+    plugins: [requireHttp, ...(compilers ? [] : [withoutUnused])],
     format: 'esm',
-    target: 'node26',
-    metafile: true,
-    logLevel: 'error',
     // esbuild does not rename identifiers that collide with the banner, so the name must be unusual.
     banner: {
       js: "import { createRequire as requireOfBundle } from 'node:module'; const require = requireOfBundle(import.meta.url);",
     },
   })
   return metafile
+}
+
+/**
+ * Writes the broker into a folder: one script for all commands, `bundle.cjs`, and `token-broker.cjs`, which runs it; and the
+ * thread that parses large policies. A command evaluates only those modules that it uses. Both the image and the benchmarks
+ * use this.
+ *
+ * @returns the inputs of both bundles and what they still import
+ */
+export async function bundleProgram(folder: string): Promise<Metafile> {
+  const worker = await bundle(policyWorker, join(folder, `${basename(policyWorker, '.ts')}.mjs`))
+  const { metafile, outputFiles } = await build({
+    ...common,
+    entryPoints: ['src/cli.ts'],
+    outfile: join(folder, 'bundle.cjs'),
+    write: false,
+    plugins: [withoutUnused],
+    format: 'cjs',
+    // scripts/start.cjs calls the function with these.
+    define: { 'import.meta.dirname': '__dirname', 'import.meta.url': 'urlOfBundle' },
+    banner: { js: '(function (require, __dirname, urlOfBundle) {' },
+    footer: { js: '})' },
+  })
+  const text = (outputFiles[0]?.text ?? '')
+    // The first line of the command in a clone.
+    .replace(/^#!.*\n/, '')
+    // In comments only: esbuild has escaped the rest.
+    .replaceAll(/\P{ASCII}/gu, '?')
+  await writeFile(join(folder, 'bundle.cjs'), text)
+  await cp(join(root, 'scripts/start.cjs'), join(folder, 'token-broker.cjs'))
+  return { inputs: { ...worker.inputs, ...metafile.inputs }, outputs: { ...worker.outputs, ...metafile.outputs } }
 }
 
 /** Writes the package.json from which a bundle below the folder reads its root, its version and its module type. */
@@ -147,9 +171,11 @@ export async function writeManifest(folder: string): Promise<void> {
  */
 export async function layOut(folder: string): Promise<Metafile> {
   await mkdir(folder, { recursive: true })
-  const metafile = await bundle('src/cli.ts', join(folder, program))
+  const dist = join(folder, 'dist')
+  await mkdir(dist)
+  const metafile = await bundleProgram(dist)
   await writeManifest(folder)
-  await compile(join(folder, program))
+  await compile(join(dist, 'token-broker.cjs'))
   const packages = await packagesOf(root, [...Object.keys(metafile.inputs), ...Object.values(copied)])
   await writeFile(join(folder, notices), noticesOf(packages))
   await writeFile(join(folder, billOfMaterials), sbomOf({ name: manifest.name, version: manifest.version }, packages))

@@ -10,7 +10,7 @@
  * - `--max-semi-space-size` (MiB) and `--heap-growing-percent`: garbage is collected before it becomes much. By default V8
  *   lets it grow with the memory of the machine or container.
  *
- * No flag sets the size of the heap: V8 takes half of the container's memory, and at most 4 GB.
+ * No flag sets the size of the heap: V8 takes half of the container's memory, at least 256 MB and at most 4 GB.
  */
 export const nodeFlags: readonly string[] = [
   '--disable-sigusr1',

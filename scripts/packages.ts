@@ -41,7 +41,7 @@ async function readPackage(folder: string): Promise<Package> {
 /** The notices that the licences require: names, versions and texts. */
 export function noticesOf(packages: readonly Package[]): string {
   const parts = packages.map(one => `${label(one)} (${one.license})\n\n${one.text}\n`)
-  const intro = 'dist/token-broker.mjs, dist/chunks and the folder node_modules contain parts of these packages.\n'
+  const intro = 'dist/bundle.cjs, dist/policy-worker.mjs and the folder node_modules contain parts of these packages.\n'
   return [intro, ...parts].join(`\n${'-'.repeat(80)}\n\n`)
 }
 

@@ -1,16 +1,9 @@
 #!/usr/bin/env -S node --disable-sigusr1
-import { existsSync } from 'node:fs'
-import { enableCompileCache } from 'node:module'
-import { join } from 'node:path'
 import { handOverSignals } from './service/startup-signals.ts'
 import { printable } from './broker/lib/text/quoted.ts'
 import { nearestName } from './broker/lib/text/did-you-mean.ts'
 import { columns, runCommand, usage, type Command } from './commands/command.ts'
 import { ExitError, exitCodes } from './exit.ts'
-
-/** The image contains compiled code, for a faster start. A source folder does not. */
-const compiled = join(import.meta.dirname, 'compiled')
-if (existsSync(compiled)) enableCompileCache({ directory: compiled, portable: true })
 
 /** The commands by name. Each is loaded when it is used, since most of them need few of the broker's modules. */
 const commands: Readonly<Record<string, readonly [summary: string, load: () => Promise<Command>]>> = {
@@ -146,13 +139,16 @@ const nearest = (name: string, known: readonly string[]) => nearestName(name, kn
 const shortestCommand = 3
 const suggestion = (name: string | undefined): string => (name === undefined ? '' : ` (did you mean ${name}?)`)
 
-// Every failure is reported on stderr, and by the exit code.
-try {
-  process.exitCode = await run(process.argv.slice(2))
-} catch (thrown) {
+/** Every failure is reported on stderr, and by the exit code. */
+function fail(thrown: unknown): void {
   const expected = thrown instanceof ExitError
   const stack = thrown instanceof Error ? thrown.stack : undefined
   const text = expected ? thrown.message : (stack ?? String(thrown))
   process.stderr.write(`token-broker: ${printable(text)}\n`)
   process.exitCode = expected ? thrown.exitCode : exitCodes.failed
 }
+
+// If the process ends before the command does, because nothing is left that it could wait for, that is an error.
+process.exitCode = exitCodes.failed
+// Not awaited: the bundle is a function (scripts/start.cjs), which cannot await at its top level.
+void run(process.argv.slice(2)).then(code => (process.exitCode = code), fail)

@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util'
-import { asShipped, shipped } from '../bundle.ts'
+import { shipped } from '../bundle.ts'
 import { must } from './command.ts'
 import { runToEnd, type Container, type Subject } from './container.ts'
 import { drainSeconds, type World } from './world.ts'
@@ -58,7 +58,7 @@ export async function probeInside(container: Container): Promise<{ checks: reado
     {
       what: '/app contains exactly the files that ship',
       expected: shipped.toSorted(),
-      actual: [...new Set(files.map(asShipped))].toSorted(),
+      actual: files.toSorted(),
     },
   ]
   return { checks, rssKb }

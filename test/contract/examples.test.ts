@@ -101,7 +101,7 @@ test('the systemd unit starts an agent with valid flags, and a folder for its se
   const [, command = ''] = /^ExecStart=(.+)$/m.exec(unit.replaceAll('\\\n', ' ')) ?? []
   const words = command.trim().split(/\s+/)
   const [program, flags] = [words.slice(0, words.indexOf('agent')), words.slice(words.indexOf('agent') + 1)]
-  assert.deepEqual(program, ['/usr/local/bin/node', ...nodeFlags, '/opt/token-broker/dist/token-broker.mjs'])
+  assert.deepEqual(program, ['/usr/local/bin/node', ...nodeFlags, '/opt/token-broker/dist/token-broker.cjs'])
   const [, folder] = /^RuntimeDirectory=(\S+)$/m.exec(unit) ?? []
   const { secretFile, listen } = settingsOf(flags, { RUNTIME_DIRECTORY: `/run/${folder}` })
   assert.ok(unit.includes(`$(cat ${secretFile})`))

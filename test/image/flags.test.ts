@@ -6,12 +6,12 @@ import { read } from '../support/sources.ts'
 
 /** Where a bundled broker, or the clone, is started by a line that cannot import the flags. */
 const places: readonly (readonly [where: string, file: string, line: RegExp])[] = [
-  ['the image', 'Dockerfile', /^ENTRYPOINT .*?node(.*)\/app\/dist\/token-broker\.mjs/m],
+  ['the image', 'Dockerfile', /^ENTRYPOINT .*?node(.*)\/app\/dist\/token-broker\.cjs/m],
   ['the command in a clone', 'scripts/token-broker', /^exec "\$root\/scripts\/run\.sh"(.*)"\$root\/src\/cli\.ts"/m],
   [
     'the service of systemd',
     'examples/systemd/token-broker-agent.service',
-    /^ExecStart=\S+(.*)\/opt\/token-broker\/dist\/token-broker\.mjs/m,
+    /^ExecStart=\S+(.*)\/opt\/token-broker\/dist\/token-broker\.cjs/m,
   ],
 ]
 

@@ -12,10 +12,11 @@ const longestMs = 120_000
 /** The memory of the thread, several times what the largest policy needs. */
 const maxHeapMb = 1024
 
-/** In a bundle, this file may be in a folder of chunks, and the worker is beside the program. */
-const workerUrl = import.meta.url.endsWith('.ts')
-  ? new URL('./policy-worker.ts', import.meta.url)
-  : new URL(import.meta.url.includes('/chunks/') ? '../policy-worker.mjs' : './policy-worker.mjs', import.meta.url)
+/** In the bundle, the worker is a program of its own beside it. */
+const workerUrl = new URL(
+  import.meta.url.endsWith('.ts') ? './policy-worker.ts' : './policy-worker.mjs',
+  import.meta.url,
+)
 
 /**
  * Does what `parsePolicy` does without blocking the event loop: another thread parses and validates the text, and this one
