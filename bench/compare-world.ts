@@ -54,6 +54,8 @@ rules:
       // For bench/credentials.ts.
       APPLICATION: sample.application,
       HOME_TENANT: sample.homeTenant,
+      ISSUER: emulator.callerIssuer,
+      JWKS: `${emulator.callerIssuer}/jwks`,
     },
     authorization: `Bearer ${token}`,
     bodies: ids.map(tenant => JSON.stringify({ tenant, scope })),

@@ -1,14 +1,18 @@
-import { join } from 'node:path'
+import { readFile } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
+import { nodeFlags } from '../scripts/node-flags.ts'
+import { bundle, bundleBroker } from './bundle.ts'
 import { createCompareWorld, tenantId } from './compare-world.ts'
 import { measureRate } from './compare-load.ts'
+import { table, type Column, type Outage, type Rate, type Storm } from './compare-table.ts'
 import { startServer, type Server, type World } from './world.ts'
 
 /**
  * `npm run bench:compare [-- --tenants 10000 --fill-seconds 10]` compares the broker with a small Fastify server that
  * uses long-lived credentials of the Azure SDK (bench/credentials.ts). All servers get the same loads, one after the
- * other, on the same core. Measured are requests to Entra in a burst, failures while Entra is down, and throughput.
+ * other, on the same core. Measured are requests to Entra in a burst, failures while Entra is down, throughput, and memory.
+ * Linux only.
  *
  * The number of tenants is what the broker can fetch within `--fill-seconds`, at most `--tenants`. Prints a Markdown
  * table.
@@ -26,7 +30,11 @@ const measureSeconds = 2
 const rounds = 3
 
 /** Tenants with a separate load. Throughput is measured with the tenants after them. */
-const special = { start: 0, burst: 1, due: 2, ending: 3, hung: 4, count: 5 } as const
+const special = { start: 0, burst: 1, due: 2, ending: 3, hung: 4, storm: 5, count: 205 } as const
+/** As long as an exchange with Entra usually takes. */
+const usualLatency = { latency: { token: 200 } }
+const burstCallers = 1000
+const stormTenants = special.count - special.storm
 
 interface Reply {
   readonly ok: boolean
@@ -48,19 +56,27 @@ async function requestToken(world: World, url: string, n: number): Promise<Reply
 
 const requestsFor = ({ emulator }: World, n: number): number => emulator.counts().tenants[tenantId(n)]?.total ?? 0
 
-/** A hundred concurrent requests for a key that is not cached. Returns the number of requests to Entra. */
-async function coldBurst(world: World, { url }: Server): Promise<number> {
-  // As long as an exchange with Entra usually takes.
-  world.emulator.configure({ latency: { token: 200 } })
-  await Promise.all(Array.from({ length: 100 }, () => requestToken(world, url, special.burst)))
+const stormOf = (replies: readonly Reply[]): Storm => ({
+  failures: replies.filter(({ ok }) => !ok).length,
+  longest: Math.max(...replies.map(({ ms }) => ms)),
+})
+
+/** A thousand concurrent requests for a key that is not cached. */
+async function coldBurst(world: World, { url }: Server): Promise<Storm & { readonly requests: number }> {
+  world.emulator.configure(usualLatency)
+  const replies = await Promise.all(Array.from({ length: burstCallers }, () => requestToken(world, url, special.burst)))
   world.emulator.configure({ latency: {} })
-  return requestsFor(world, special.burst)
+  return { ...stormOf(replies), requests: requestsFor(world, special.burst) }
 }
 
-interface Outage {
-  readonly failures: number
-  readonly longest: number
-  readonly requests: number
+/** Concurrent requests for many keys that are not cached. */
+async function coldStorm(world: World, { url }: Server): Promise<Storm> {
+  world.emulator.configure(usualLatency)
+  const replies = await Promise.all(
+    Array.from({ length: stormTenants }, (_, n) => requestToken(world, url, special.storm + n)),
+  )
+  world.emulator.configure({ latency: {} })
+  return stormOf(replies)
 }
 
 /** A hundred requests in two seconds for a tenant with a valid token, while Entra returns 503. */
@@ -105,12 +121,6 @@ async function fill(world: World, { url }: Server, from: number, to: number, ms:
   return next
 }
 
-interface Rate {
-  readonly perSecond: number
-  /** Milliseconds of the server's CPU time, which other programs on a busy machine do not change. */
-  readonly cpuEach: number
-}
-
 async function throughput(world: World, { url }: Server, tenants: number): Promise<Rate> {
   const bodies = world.bodies.slice(special.count, special.count + tenants)
   const before = await cpuSeconds(world, url)
@@ -125,20 +135,10 @@ async function cpuSeconds({ authorization }: World, url: string): Promise<number
   return Number(/^process_cpu_seconds_total (.+)$/m.exec(text)?.[1])
 }
 
-interface Column {
-  readonly name: string
-  readonly burst: number
-  readonly due: Outage
-  readonly ending: Outage
-  /** Milliseconds until the client had a response. */
-  readonly hung: number
-  readonly tenants: number
-  readonly rates: readonly [few: Rate, many: Rate]
-}
-
 async function measure(world: World, name: string, server: Server, tenants: number, ms: number): Promise<Column> {
   world.emulator.resetCounts()
   const burst = await coldBurst(world, server)
+  const storm = await coldStorm(world, server)
   await prepareOutages(world, server)
   world.emulator.fault({ kind: 'hung', at: 'token', tenant: tenantId(special.hung) })
   const hung = requestToken(world, server.url, special.hung)
@@ -149,61 +149,35 @@ async function measure(world: World, name: string, server: Server, tenants: numb
   const few = await throughput(world, server, firstTenants)
   const filled = await fill(world, server, firstTenants, tenants, ms)
   const many = await throughput(world, server, filled)
-  return { name, burst, due, ending, hung: hungMs, tenants: filled, rates: [few, many] }
+  const resident = await residentMegabytes(server)
+  return { name, burst, storm, due, ending, hung: hungMs, tenants: filled, rates: [few, many], resident }
 }
 
-const whole = (value: number) => Math.round(value).toLocaleString('en')
-const seconds = (ms: number) => `${(ms / 1000).toFixed(1)} s`
-const outageText = ({ failures, longest, requests }: Outage) =>
-  `failures: ${failures}, requests to Entra: ${requests}, longest wait: ${seconds(longest)}`
-
-const rateText = ({ perSecond, cpuEach }: Rate) => `${whole(perSecond)}, each ${cpuEach.toFixed(2)} ms of CPU`
-
-function table(columns: readonly Column[]): string {
-  const most = columns[0]?.tenants ?? 0
-  const rows: readonly (readonly [load: string, cell: (column: Column) => string])[] = [
-    ['100 concurrent requests for one key that is not cached', ({ burst }) => `requests to Entra: ${burst}`],
-    [
-      'Entra returns 503, the token is due for refresh and lives for another hour: 100 requests in 2 s',
-      ({ due }) => outageText(due),
-    ],
-    ['Entra returns 503, the token lives for another 299 s: 100 requests in 2 s', ({ ending }) => outageText(ending)],
-    [
-      'Entra accepts the request and never responds, no token is cached',
-      ({ hung }) => (hung < patienceMs ? `response after ${seconds(hung)}` : `no response in ${seconds(patienceMs)}`),
-    ],
-    [`cache hits per second, ${whole(firstTenants)} tenants, best of ${rounds}`, ({ rates }) => rateText(rates[0])],
-    [
-      `cache hits per second, ${whole(most)} tenants, best of ${rounds}`,
-      ({ rates, tenants }) => `${rateText(rates[1])}${tenants === most ? '' : ` (with ${whole(tenants)} tenants)`}`,
-    ],
-  ]
-  const line = (cells: readonly string[]) => `| ${cells.join(' | ')} |`
-  return [
-    line(['load', ...columns.map(({ name }) => name)]),
-    line(['---', ...columns.map(() => '---')]),
-    ...rows.map(([load, cell]) => line([load, ...columns.map(cell)])),
-  ].join('\n')
+/** Linux only. */
+async function residentMegabytes({ pid }: Server): Promise<number> {
+  const status = await readFile(`/proc/${pid}/status`, 'utf8')
+  return (Number(/^VmRSS:\s+(\d+) kB/m.exec(status)?.[1]) * 1024) / 1e6
 }
-
-const servers = [
-  ['the broker', ['src/cli.ts', 'serve'], {}],
-  ['one `ClientAssertionCredential`', ['bench/credentials.ts'], { CREDENTIALS: 'one' }],
-  ['one per tenant', ['bench/credentials.ts'], { CREDENTIALS: 'each' }],
-] as const
 
 const world = await createCompareWorld(special.count + mostTenants)
 try {
   const columns: Column[] = []
-  for (const [name, [script, ...args], environment] of servers) {
+  const broker = [...nodeFlags, await bundleBroker(world.folder), 'serve']
+  const credentials = [await bundle('bench/credentials.ts', world.folder, true)]
+  const servers: readonly (readonly [name: string, args: readonly string[], environment: Record<string, string>])[] = [
+    ['the broker', broker, {}],
+    ['one `ClientAssertionCredential`', credentials, { CREDENTIALS: 'one' }],
+    ['one per tenant', credentials, { CREDENTIALS: 'each' }],
+    ['one per tenant, and `jose`', credentials, { CREDENTIALS: 'each', VERIFY: 'jose' }],
+  ]
+  for (const [name, args, environment] of servers) {
     const first = (url: string) =>
       fetch(`${url}/tokens`, {
         method: 'POST',
         headers: { authorization: world.authorization, 'content-type': 'application/json' },
         body: world.bodies[special.start] ?? '',
       })
-    const path = join(import.meta.dirname, '..', script)
-    const server = await startServer([path, ...args], { ...world.environment, ...environment }, first)
+    const server = await startServer(args, { ...world.environment, ...environment }, first)
     try {
       // The others get as many tenants as the broker had, and four times as long to fetch them.
       const tenants = columns[0]?.tenants ?? mostTenants
@@ -213,7 +187,7 @@ try {
     }
     process.stderr.write(`measured ${name}\n`)
   }
-  process.stdout.write(`${table(columns)}\n`)
+  process.stdout.write(`${table(columns, { burstCallers, stormTenants, patienceMs, firstTenants, rounds })}\n`)
 } finally {
   await world.close()
 }
