@@ -27,3 +27,9 @@ export const dashboard = JSON.parse(read('dashboards/token-broker.json')) as {
 export const panels: readonly { readonly title: string; readonly queries: readonly string[] }[] = dashboard.panels
   .filter(({ type }) => type !== 'row')
   .map(({ title, targets = [] }) => ({ title, queries: targets.map(({ expr }) => expr) }))
+
+/** The colour in which Grafana shows a number, by the thresholds of its panel. */
+export function colourOf(title: string, value: number): string | undefined {
+  const steps = dashboard.panels.find(panel => panel.title === title)?.fieldConfig?.defaults.thresholds.steps ?? []
+  return steps.findLast(step => step.value === null || value >= step.value)?.color
+}

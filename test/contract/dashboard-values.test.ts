@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { after, describe, test } from 'node:test'
 import { promtool, withoutPromtool } from '../support/promtool.ts'
 import { rulesFile } from './alert-rules.ts'
-import { dashboard, panels } from './dashboard-file.ts'
+import { colourOf, dashboard, panels } from './dashboard-file.ts'
 import { but, from, type Row } from './metrics-alert-rows.ts'
 
 /** What a panel of the present shows: a value for each series, named by its labels. */
@@ -151,12 +151,6 @@ const situations: Readonly<Record<string, Situation>> = {
     shows: { 'Ready replicas': { '{}': 0 } },
     red: ['Ready replicas'],
   },
-}
-
-/** The colour in which Grafana shows a number, by the thresholds of its panel. */
-function colourOf(title: string, value: number): string | undefined {
-  const steps = dashboard.panels.find(panel => panel.title === title)?.fieldConfig?.defaults.thresholds.steps ?? []
-  return steps.findLast(step => step.value === null || value >= step.value)?.color
 }
 
 describe('the panels of the present', { skip: withoutPromtool }, () => {

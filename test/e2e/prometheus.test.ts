@@ -1,30 +1,14 @@
 import assert from 'node:assert/strict'
-import { spawn, type ChildProcess } from 'node:child_process'
-import { existsSync } from 'node:fs'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { delimiter, join } from 'node:path'
+import { join } from 'node:path'
 import { after, describe, test } from 'node:test'
-import { panels as rows } from '../contract/dashboard-file.ts'
-import { rulesFile } from '../contract/alert-rules.ts'
 import type { Json } from '../../emulator/jws.ts'
-import { graph, policyOf, send, startWorld, until, type Closing } from '../support/broker.ts'
-import { freePort } from '../support/ports.ts'
+import { panels as rows } from '../contract/dashboard-file.ts'
+import { graph, policyOf, startWorld, until } from '../support/broker.ts'
+import { startPrometheus, withoutPrometheus, type Series } from '../support/prometheus.ts'
 
 /** The dashboard's queries and the rules in a real Prometheus, which scrapes a broker with planted faults. */
-
-const folders = [join(import.meta.dirname, '../../.tools/bin'), ...(process.env['PATH'] ?? '').split(delimiter)]
-const program = folders.map(folder => join(folder, 'prometheus')).find(file => existsSync(file))
-const withPrometheus = { skip: program === undefined && 'prometheus is neither in .tools/bin nor in PATH' }
-
-interface Found {
-  readonly status: string
-  readonly error?: string
-  readonly data?: { readonly result: readonly object[]; readonly groups: readonly Group[] }
-}
-interface Group {
-  readonly rules: readonly { readonly name: string; readonly health: string; readonly lastError?: string }[]
-}
 
 /** Panels without data in this scenario, by title, and why. */
 const empty: Readonly<Record<string, string>> = {
@@ -37,47 +21,8 @@ const empty: Readonly<Record<string, string>> = {
   Refreshes: 'no token is old enough to be refreshed',
 }
 
-/** Starts Prometheus, which scrapes a listener every second. Resolves to its API. */
-async function startPrometheus(closing: Closing, target: string): Promise<(path: string) => Promise<Found>> {
-  const folder = await mkdtemp(join(tmpdir(), 'token-broker-prometheus-'))
-  const configuration = join(folder, 'prometheus.yml')
-  await writeFile(
-    configuration,
-    JSON.stringify({
-      global: { scrape_interval: '1s', evaluation_interval: '1s' },
-      rule_files: [rulesFile],
-      scrape_configs: [{ job_name: 'token-broker', static_configs: [{ targets: [new URL(target).host] }] }],
-    }),
-  )
-  const address = `127.0.0.1:${await freePort()}`
-  const child: ChildProcess = spawn(
-    program ?? 'prometheus',
-    [
-      `--config.file=${configuration}`,
-      `--storage.tsdb.path=${join(folder, 'data')}`,
-      `--web.listen-address=${address}`,
-      '--log.level=error',
-    ],
-    { stdio: 'ignore' },
-  )
-  const exited = new Promise<void>(resolve => child.once('exit', () => resolve()))
-  closing.after(async () => {
-    child.kill('SIGKILL')
-    await exited
-    await rm(folder, { recursive: true, force: true })
-  })
-  await until('Prometheus is ready', async () => {
-    assert.equal(child.exitCode, null, 'Prometheus ended')
-    return send(`http://${address}/-/ready`).then(
-      ({ status }) => status === 200,
-      () => false,
-    )
-  })
-  return async path => JSON.parse((await send(`http://${address}/api/v1/${path}`)).text) as Found
-}
-
-describe('a real Prometheus that scrapes a broker with planted faults', withPrometheus, async () => {
-  if (program === undefined) return
+describe('a real Prometheus that scrapes a broker with planted faults', { skip: withoutPrometheus }, async () => {
+  if (withoutPrometheus !== false) return
   const world = await startWorld()
   const { clock } = world
   /** Seconds by which the clock moves whenever a broker reads it: so long does each of its steps take. */
@@ -99,9 +44,10 @@ describe('a real Prometheus that scrapes a broker with planted faults', withProm
   const grants = { tenants: ['contoso'], scopes: [graph] }
   const policy = { apiKeys, rules: [...(rules as Json[]), { ...limited, ...grants }] }
   const broker = await world.broker({ after }, { policy, environment })
-  const api = await startPrometheus({ after }, broker.managementUrl)
+  const target = new URL(broker.managementUrl).host
+  const api = await startPrometheus({ after }, { static_configs: [{ targets: [target] }] })
   const query = (expr: string) => api(`query?query=${encodeURIComponent(expr)}`)
-  const found = async (expr: string): Promise<readonly object[]> => (await query(expr)).data?.result ?? []
+  const found = async (expr: string): Promise<readonly Series[]> => (await query(expr)).data?.result ?? []
 
   /** One request of each kind: issued, without consent, denied, not authenticated, over a limit, and Entra fails. */
   const plantFaults = async (): Promise<void> => {
@@ -149,7 +95,7 @@ describe('a real Prometheus that scrapes a broker with planted faults', withProm
   test('cached tokens that take too long use up the objective of latency, and its alert begins to wait', async () => {
     const share = async () => {
       const [first] = await found('token_broker:slow_cached_tokens:ratio_rate5m')
-      return Number((first as { readonly value: readonly [number, string] } | undefined)?.value[1])
+      return Number(first?.value[1])
     }
     const pending = 'ALERTS{alertname="TokenBrokerLatencyBurnsFast",alertstate="pending"}'
     assert.equal(await share(), 0)
