@@ -40,14 +40,17 @@ describe('a planted fault in a real browser', withBrowser, async () => {
         .waitFor()
       const todo = page.locator('#actions')
       await todo.getByText('Correct the file, or put the previous one back.').waitFor()
+      await todo.getByText(/^Do not restart or add replicas now\./).waitFor()
       await todo
-        .getByRole('listitem')
-        .filter({ hasText: /^rules/ })
+        .locator('dt')
+        .getByText(/^rules/)
         .waitFor()
       await todo.getByText(/^\/\S+\/policy\.yaml$/).waitFor()
-      await todo
-        .getByText(/^Affected: no request yet, but every replica that starts, since \d\d:\d\d:\d\d UTC/)
+      await page
+        .locator('#affected')
+        .getByText(/^Affected: no request yet, but a replica that restarts .* start\. Since \d\d:\d\d:\d\d UTC/)
         .waitFor()
+      assert.equal(await page.getByText('The new policy file is invalid').count(), 1, 'the verdict is not repeated')
       await isTile(visit, 'Policy', 'attention', 'new file refused')
     })
   })
@@ -66,12 +69,16 @@ describe('a planted fault in a real browser', withBrowser, async () => {
     })
   })
 
-  test('the identity endpoint: a restart is advised after what it costs, and no list says that nothing failed', async t => {
+  test('the identity endpoint: that a restart harms comes before every action, and no list says that nothing failed', async t => {
     await lookAt(t, 'the identity endpoint is unavailable', async visit => {
       const { page } = visit
-      const actions = await page.locator('#actions .findings > li').first().locator('ul > li').allInnerTexts()
-      assert.match(actions[0] ?? '', /^A restart loses 1 cached token of this replica/)
-      assert.match(actions[1] ?? '', /^Restart the replica\./)
+      const lines = await page.locator('#actions .finding').first().locator('.warning, li').allInnerTexts()
+      assert.match(lines[0] ?? '', /^Do not restart the replica now\. A restart loses 1 cached token/)
+      assert.match(lines.at(-1) ?? '', /^Restart the replica only if/)
+      await page
+        .locator('#affected')
+        .getByText(/expires at (\S+ )?\d\d:\d\d UTC \(in/)
+        .waitFor()
       await page
         .locator('#failures')
         .getByText('No failure of an application or a tenant is cached. “What to do”, above, says what is wrong.')
@@ -120,6 +127,7 @@ describe('a planted fault in a real browser', withBrowser, async () => {
       await untilMeasured(world, page)
       // Nothing was issued, so there is nothing to have a share or a duration of.
       assert.equal(await page.getByText('Not enough data yet').count(), 3)
+      assert.ok((await page.getByText(/^No data before \S+ UTC\.$/).count()) > 0)
     })
   })
 

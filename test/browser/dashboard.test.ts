@@ -51,7 +51,7 @@ describe('the dashboard in a real browser', withBrowser, async () => {
       assert.equal(await link.getAttribute('rel'), 'noopener noreferrer')
       await page
         .locator('#decisions')
-        .getByRole('row', { name: /failed consent/ })
+        .getByRole('row', { name: /failed admin consent is missing/ })
         .waitFor()
     })
   })
@@ -59,6 +59,7 @@ describe('the dashboard in a real browser', withBrowser, async () => {
   test('a purge needs the name twice', async t => {
     const broker = await startBroker(t)
     await look(world, browser, broker.url, async ({ page }) => {
+      await page.getByText('Without Redis, a purge reaches this replica only.').waitFor()
       const button = page.getByRole('button', { name: 'Purge' })
       await page.locator('#purge-tenant').fill('contoso')
       assert.ok(await button.isDisabled())
@@ -66,7 +67,7 @@ describe('the dashboard in a real browser', withBrowser, async () => {
       assert.ok(await button.isDisabled())
       await page.locator('#purge-confirm').fill('contoso')
       await button.click()
-      await page.getByText('Purged contoso on this replica only: 1 tokens removed here.').waitFor()
+      await page.getByText('Purged contoso on this replica only: 1 token removed here.').waitFor()
       assert.equal((await broker.get('/cache')).json['entries'], 0)
     })
   })

@@ -72,10 +72,10 @@ describe('when something is so', () => {
   const rows: readonly (readonly [finding: Parameters<typeof whenText>[0], text: string, why: string])[] = [
     [{}, 'as of now', 'nothing is known'],
     [{ since: '2026-11-28T03:12:00Z' }, 'since 03:12:00 UTC (less than a minute)', 'seconds would change each round'],
-    [{ since: '2026-11-28T03:00:00Z' }, 'since 03:00:00 UTC (12 min)', 'minutes'],
-    [{ since: '2026-11-28T03:11:40Z' }, 'since 03:11:40 UTC (1 min)', 'one of them'],
-    [{ since: '2026-11-28T01:30:00Z' }, 'since 01:30:00 UTC (1 h)', 'hours'],
-    [{ since: '2026-11-26T03:00:00Z' }, 'since 2026-11-26 03:00 UTC (2 days)', 'another day'],
+    [{ since: '2026-11-28T03:00:00Z' }, 'since 03:00:00 UTC (at least 12 min)', 'minutes'],
+    [{ since: '2026-11-28T03:11:40Z' }, 'since 03:11:40 UTC (at least 1 min)', 'one of them'],
+    [{ since: '2026-11-28T01:30:00Z' }, 'since 01:30:00 UTC (at least 1 h)', 'hours'],
+    [{ since: '2026-11-26T03:00:00Z' }, 'since 2026-11-26 03:00 UTC (at least 2 days)', 'another day'],
     [{ from: '2026-11-28T04:00:00Z' }, 'from 04:00:00 UTC (in 47 min)', 'in the future'],
     [
       { from: '2026-11-28T04:00:00Z', since: '2026-11-28T03:00:00Z' },

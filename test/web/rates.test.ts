@@ -1,9 +1,19 @@
 import assert from 'node:assert/strict'
 import { after, describe, test } from 'node:test'
 import { tokenEndpoints as endpointsOfBroker } from '../../src/http/token-endpoints/all.ts'
-import { createHistory, linesOf, roundTop, sampleOf, spans, tokenEndpoints } from '../../web/model/rates.js'
+import {
+  beginning,
+  createHistory,
+  exchangesNote,
+  linesOf,
+  roundTop,
+  sampleOf,
+  spans,
+  tokenEndpoints,
+} from '../../web/model/rates.js'
 import type { Cache } from '../../web/model/responses.js'
 import { graph, startWorld } from '../support/broker.ts'
+import { readBoard } from './read-board.ts'
 
 const world = await startWorld()
 const broker = await world.broker({ after })
@@ -80,16 +90,16 @@ describe('a point', () => {
     const history = createHistory()
     assert.deepEqual(history.add(cacheAt(0, { issued: 100, hits: 90, misses: 10, good: 10, seconds: 5 })), [])
     const points = history.add(
-      cacheAt(2, { issued: 120, failed: 1, hits: 105, misses: 15, good: 14, bad: 1, seconds: 7 }),
+      cacheAt(10, { issued: 120, failed: 1, hits: 105, misses: 15, good: 14, bad: 1, seconds: 7 }),
     )
     assert.deepEqual(points, [
       {
-        at: start + 2000,
-        issued: 10,
-        failed: 0.5,
+        at: start + 10_000,
+        issued: 2,
+        failed: 0.1,
         hitShare: 75,
-        exchanges: 2,
-        exchangeErrors: 0.5,
+        exchanges: 0.4,
+        exchangeErrors: 0.1,
         exchangeSeconds: 0.4,
         cachedSeconds: undefined,
         fetchedSeconds: undefined,
@@ -97,8 +107,13 @@ describe('a point', () => {
     ])
   })
 
-  test('is measured over ten seconds once there are so many', () => {
+  test('is measured over ten seconds: there is none before, which would jump with each request', () => {
     const history = createHistory()
+    assert.deepEqual(
+      [0, 2, 8].flatMap(second => history.add(cacheAt(second, { issued: second }))),
+      [],
+    )
+    history.clear()
     for (let second = 0; second < 20; second += 2) history.add(cacheAt(second, { issued: second === 18 ? 10 : 0 }))
     const points = history.add(cacheAt(20, { issued: 10 }))
     assert.equal(points.at(-1)?.issued, 1)
@@ -108,7 +123,7 @@ describe('a point', () => {
   test('has the mean duration of requests for tokens, cached ones apart from fetched ones', () => {
     const history = createHistory()
     history.add(cacheAt(0, { cached: [100, 2] }))
-    const points = history.add(cacheAt(2, { cached: [110, 2.05] }))
+    const points = history.add(cacheAt(10, { cached: [110, 2.05] }))
     assert.equal(points[0]?.cachedSeconds?.toFixed(6), '0.005000')
     assert.equal(points[0]?.fetchedSeconds, undefined)
   })
@@ -116,7 +131,7 @@ describe('a point', () => {
   test('has no share and no duration where nothing happened', () => {
     const history = createHistory()
     history.add(cacheAt(0, {}))
-    assert.partialDeepStrictEqual(history.add(cacheAt(2, {})), [
+    assert.partialDeepStrictEqual(history.add(cacheAt(10, {})), [
       { hitShare: undefined, exchangeSeconds: undefined, issued: 0 },
     ])
   })
@@ -128,15 +143,15 @@ describe('the history', () => {
       const history = createHistory()
       history.add(cacheAt(0, { issued: 1000 }))
       assert.deepEqual(history.add(cacheAt(2, { issued: 3 }, changes)), [])
-      assert.equal(history.add(cacheAt(4, { issued: 5 }, changes))[0]?.issued, 1)
+      assert.equal(history.add(cacheAt(12, { issued: 13 }, changes))[0]?.issued, 1)
     }
   })
 
   test('ignores a response that is older than the last one', () => {
     const history = createHistory()
     history.add(cacheAt(0, { issued: 0 }))
-    history.add(cacheAt(4, { issued: 4 }))
-    assert.equal(history.add(cacheAt(2, { issued: 2 })).length, 1)
+    history.add(cacheAt(14, { issued: 4 }))
+    assert.equal(history.add(cacheAt(12, { issued: 2 })).length, 1)
   })
 
   test('has an end: the last five minutes, whatever the page was open for', () => {
@@ -151,6 +166,30 @@ describe('the history', () => {
     history.add(cacheAt(0, {}))
     history.clear()
     assert.deepEqual(history.add(cacheAt(2, {})), [])
+  })
+})
+
+describe('what is said of the lines', () => {
+  test('where they begin, until they fill the chart', () => {
+    const history = createHistory()
+    assert.equal(beginning(history.add(cacheAt(0, {}))), undefined)
+    history.add(cacheAt(10, {}))
+    assert.equal(beginning(history.add(cacheAt(20, {}))), start + 10_000)
+    let points = history.add(cacheAt(22, {}))
+    for (let second = 24; second < 400; second += 2) points = history.add(cacheAt(second, {}))
+    assert.equal(beginning(points), undefined)
+  })
+
+  test('why few exchanges fail during an outage: cached failures respond, or there is no token to exchange', async () => {
+    const { snapshot } = await readBoard(broker, world.clock.now())
+    const cached = [{ level: 'tenant', reason: 'consent', count: 1 }] as unknown as Cache['failures']
+    assert.equal(exchangesNote({ ...snapshot, cache: { ...snapshot.cache, failures: [] } }), '')
+    assert.match(
+      exchangesNote({ ...snapshot, cache: { ...snapshot.cache, failures: cached } }),
+      /get the cached failure/,
+    )
+    const upstreams = snapshot.health.upstreams.map(each => ({ ...each, status: 'failing' as const }))
+    assert.match(exchangesNote({ ...snapshot, health: { ...snapshot.health, upstreams } }), /no exchange is tried/)
   })
 })
 

@@ -1,24 +1,18 @@
 import type { TestBroker } from '../support/broker.ts'
-import { whenText } from '../../web/model/format.js'
+import { deadlineText, whenText } from '../../web/model/format.js'
+import { readSnapshot } from '../../web/model/snapshot.js'
 import { findings, verdict } from '../../web/model/verdict.js'
-import type { Cache, Decisions, Failures, Health, Snapshot } from '../../web/model/responses.ts'
+import type { Client, Query } from '../../web/model/responses.ts'
 
 /** Reads what the page reads, as the page does, and returns the sentence and what is said of the first finding. */
 export async function readBoard(broker: TestBroker, now: number) {
-  const read = async (path: string): Promise<unknown> => {
-    const { status, json, text } = await broker.get(path)
+  const get = async (path: string, query: Query = {}) => {
+    const parameters = Object.entries(query).filter(([, value]) => value !== undefined) as [string, string][]
+    const { status, json, text } = await broker.get(`/${path}?${new URLSearchParams(parameters).toString()}`)
     if (status !== 200) throw new Error(`${path}: ${status} ${text}`)
-    return json
+    return { body: json, now }
   }
-  const snapshot: Snapshot = {
-    now,
-    health: (await read('/health')) as Health,
-    cache: (await read('/cache')) as Cache,
-    failures: ((await read('/cache/failures')) as Failures).failures,
-    hasMoreFailures: false,
-    decisions: ((await read('/decisions')) as Decisions).decisions,
-    hasMoreDecisions: false,
-  }
+  const snapshot = await readSnapshot({ get } as unknown as Client)
   const found = findings(snapshot)
   const [worst] = found
   return {
@@ -26,6 +20,9 @@ export async function readBoard(broker: TestBroker, now: number) {
     found,
     ...verdict(found),
     first: worst?.actions[0] ?? '',
+    warnings: worst?.warnings?.join('\n') ?? '',
+    recovery: worst?.recovery ?? '',
+    deadline: worst?.deadline ? deadlineText(worst.deadline, now) : '',
     affected: worst ? `${worst.affected}, ${whenText(worst, now)}` : '',
     facts: worst?.facts?.values.map(pair => pair.join(' ')).join('\n') ?? '',
   }

@@ -2,9 +2,9 @@ import assert from 'node:assert/strict'
 import { after, describe, test } from 'node:test'
 import { reasonTable } from '../../src/errors.ts'
 import { startWorld } from '../support/broker.ts'
-import { remedyOf } from '../../web/model/remedies.js'
+import { identitySteps, remedyOf } from '../../web/model/remedies.js'
 import type { Snapshot } from '../../web/model/responses.js'
-import { restartCost, withRestartCost } from '../../web/model/restart.js'
+import { restartCost, restartWarnings } from '../../web/model/restart.js'
 import { readBoard } from './read-board.ts'
 
 const world = await startWorld()
@@ -30,8 +30,19 @@ const invalidPolicy: Snapshot = {
 }
 
 describe('what a restart costs', () => {
+  const noIdentity: Snapshot = {
+    ...empty(well),
+    health: {
+      ...well.health,
+      upstreams: well.health.upstreams.map(each => (each.kind === 'identity' ? { ...each, status: 'failing' } : each)),
+    },
+  }
   const rows: readonly (readonly [snapshot: Snapshot, text: RegExp, why: string])[] = [
-    [well, /^A restart loses 1 cached token of this replica: without Redis/, 'no Redis'],
+    [
+      well,
+      /^Do not restart the replica now\. A restart loses 1 cached token of this replica: without Redis/,
+      'tokens, without Redis',
+    ],
     [empty(well), /^A restart loses no token, because none is cached\.$/, 'nothing is cached'],
     [
       withRedis('ok', iso(3595)),
@@ -45,7 +56,7 @@ describe('what a restart costs', () => {
     ],
     [
       withRedis('failing', iso(60)),
-      /^A restart loses 1 cached token .*, because Redis does not respond\.$/,
+      /^Do not restart .*A restart loses 1 cached token .*, because Redis does not respond\.$/,
       'no longer',
     ],
     [
@@ -55,28 +66,44 @@ describe('what a restart costs', () => {
     ],
     [
       invalidPolicy,
-      /^Do not restart now: the policy file is invalid, so it would not start\. A restart loses/,
+      /^Do not restart the replica now\. The policy file is invalid, so the replica would not start\. A restart loses/,
       'no start',
+    ],
+    [
+      noIdentity,
+      /^Do not restart the replica now\. After a restart, the replica gets no requests until the managed identity issues a token\. A restart loses no token/,
+      'no readiness',
     ],
   ]
   for (const [snapshot, text, why] of rows)
-    test(`${why}: ${String(text)}`, () => assert.match(restartCost(snapshot), text))
+    test(`${why}: ${String(text)}`, () => {
+      const cost = restartCost(snapshot)
+      assert.match(cost.text, text)
+      assert.equal(cost.isHarmful, cost.text.startsWith('Do not restart'))
+    })
 })
 
-describe('the advice to restart', () => {
+describe('a warning about a restart', () => {
   const reasons = Object.values(reasonTable).flatMap(each => Object.keys(each)) as Parameters<typeof remedyOf>[0][]
-  const advised = ['identity', undefined].flatMap(kind =>
-    reasons.map(reason => remedyOf(reason, kind)).filter(remedy => /\brestart/i.test(remedy)),
-  )
+  const finding = (changes: Partial<Parameters<typeof restartWarnings>[0]>) =>
+    ({ level: 'partial', component: 'tenants', actions: ['Wait.'], ...changes }) as const
+  const { text } = restartCost(well)
 
-  test('comes behind what it costs, in every remedy of the page', () => {
-    const without = advised.filter(remedy => withRestartCost(['first', remedy], well)[1] !== restartCost(well))
+  test('is there for every remedy of the page that advises one', () => {
+    const all = reasons.flatMap(reason => [[remedyOf(reason)], identitySteps(reason)])
+    const advised = all.filter(actions => actions.some(action => /\brestart/i.test(action)))
+    const without = advised.filter(actions => restartWarnings(finding({ actions }), well)[0] !== text)
     assert.ok(advised.length > 5, String(advised.length))
     // Replicas that restart are a cause there, not advice.
-    assert.deepEqual([...new Set(without)], [remedyOf('loop')])
+    assert.deepEqual([...new Set(without.flat())], [remedyOf('loop')])
   })
 
-  test('alone brings the cost: other actions stay as they are', () => {
-    assert.deepEqual(withRestartCost(['Correct the file.', 'Wait.'], well), ['Correct the file.', 'Wait.'])
+  test('is there without that advice during an outage that a restart makes worse, and only then', () => {
+    for (const component of ['identity', 'entra'] as const) {
+      assert.deepEqual(restartWarnings(finding({ level: 'failing', component }), well), [text])
+      assert.deepEqual(restartWarnings(finding({ level: 'failing', component }), empty(well)), [])
+      assert.deepEqual(restartWarnings(finding({ level: 'attention', component }), well), [])
+    }
+    assert.deepEqual(restartWarnings(finding({}), well), [])
   })
 })

@@ -3,7 +3,7 @@
  * @import { Facts, Finding } from './finding.ts'
  * @import { Snapshot } from './responses.ts'
  */
-import { clockTime, duration, plural } from './format.js'
+import { clockTime, count, duration } from './format.js'
 
 /**
  * The file that a person corrects, if it is known.
@@ -11,6 +11,9 @@ import { clockTime, duration, plural } from './format.js'
  * @returns {Facts | undefined}
  */
 const fileFacts = path => (path === null ? undefined : { title: 'The file', values: [['Path', path]] })
+
+/** The most errors of the policy file that are listed. */
+const mostErrors = 5
 
 /**
  * The policy file.
@@ -20,23 +23,30 @@ const fileFacts = path => (path === null ? undefined : { title: 'The file', valu
 export function policyFindings({ health: { policy }, now }) {
   if (policy.status !== 'failing') return []
   const errors = policy.errors ?? []
-  const shown = errors.slice(0, 5).map(({ where, what }) => `${where}: ${what}`)
-  const more =
-    errors.length > shown.length ? [`${plural(errors.length - shown.length, 'more error')} in the file.`] : []
+  const shown = errors.slice(0, mostErrors).map(({ where, what }) => /** @type {const} */ ([where, what]))
+  const more = errors.length - shown.length
   return [
     {
       id: 'policy',
       level: 'attention',
       component: 'policy',
       word: 'new file refused',
-      sentence: `The new policy file is invalid, so the policy of ${clockTime(policy.loaded_at, now)} UTC stays active, and a restarted replica would not start`,
-      affected: 'no request yet, but every replica that starts',
+      sentence: `The new policy file is invalid, so the policy of ${clockTime(policy.loaded_at, now)} UTC stays active`,
+      affected: 'no request yet, but a replica that restarts or is added does not start',
+      warnings: ['Do not restart or add replicas now. With this file, a replica does not start.'],
       actions: [
-        'Correct the file, or put the previous one back. `token-broker policy check` shows every error.',
-        ...shown,
-        ...more,
+        'Correct the file, or put the previous one back.',
+        'Check it with `token-broker policy check`, which shows every error.',
       ],
-      facts: fileFacts(policy.file),
+      recovery: 'The broker reads the file again by itself within a minute. No restart is necessary.',
+      facts: {
+        title: 'The file and its errors',
+        values: [
+          ...(policy.file === null ? [] : [/** @type {const} */ (['Path', policy.file])]),
+          ...shown,
+          ...(more > 0 ? [/** @type {const} */ (['And', `${count(more)} more`])] : []),
+        ],
+      },
       since: policy.since,
     },
   ]
@@ -70,7 +80,7 @@ export function readinessFindings({ health }) {
       sentence: 'This replica is not ready, so it gets no requests',
       affected: 'this replica only',
       actions: [
-        'It needs a token of its identity and the keys of one issuer. The way of a token, below, shows which is missing.',
+        'It needs a token of its identity and the keys of one issuer. The tiles, below, show which is missing.',
       ],
       since: health.started_at,
     },
@@ -84,7 +94,7 @@ const kinds = /** @type {Partial<Record<string, string>>} */ ({
 })
 
 /**
- * Keys and certificates that end soon or have ended.
+ * Keys and certificates that expire soon or have expired.
  * @param {Snapshot} snapshot
  * @returns {Finding[]}
  */
@@ -106,22 +116,21 @@ function endFinding({ kind, name, file, ends_at, state }, policyFile, now) {
     id: `end ${kind} ${name} ${ends_at}`,
     level: isOver && !isKey ? 'failing' : 'attention',
     component: isKey ? 'policy' : 'replica',
-    word: `${isKey ? 'API key' : 'certificate'} ${isOver ? 'ended' : 'ends soon'}`,
+    word: `${isKey ? 'API key' : 'certificate'} ${isOver ? 'expired' : 'expires soon'}`,
     sentence: isOver
-      ? `${what} ended at ${clockTime(ends_at, now)} UTC, and is refused`
-      : `${what} ends in ${duration(seconds)} (${clockTime(ends_at, now)} UTC)`,
-    affected: endsFor[kind],
-    actions: [
-      isKey
-        ? 'Make another with `token-broker key`, set it as `next` in the policy, and give it to the caller.'
-        : 'Replace the file. The broker reads it again by itself, without a restart.',
-    ],
+      ? `${what} expired at ${clockTime(ends_at, now)} UTC, and is refused`
+      : `${what} expires in ${duration(seconds)} (${clockTime(ends_at, now)} UTC)`,
+    affected: isOver ? endsFor[kind] : `no request yet; then ${endsFor[kind]}`,
+    actions: isKey
+      ? ['Make another with `token-broker key`.', 'Set it as `next` in the policy.', 'Give it to the caller.']
+      : ['Replace the file.'],
+    recovery: isKey ? undefined : 'The broker reads the file again by itself within a minute. No restart is necessary.',
     facts: fileFacts(isKey ? policyFile : file),
     ...(isOver ? { since: ends_at } : { from: ends_at }),
   }
 }
 
-/** Who notices that something has ended. */
+/** Who notices that something has expired. */
 const endsFor = {
   api_key: 'callers with this API key',
   tls: 'every caller that connects with TLS',

@@ -3,9 +3,10 @@
  * @import { Facts, Finding } from './finding.ts'
  * @import { Failure, Snapshot } from './responses.ts'
  */
-import { duration, latency, plural } from './format.js'
+import { duration, plural } from './format.js'
+import { firstExpiry, impact } from './outage.js'
 import { remedyOf } from './remedies.js'
-import { failing, impact } from './upstream-findings.js'
+import { failing } from './upstream-findings.js'
 
 /** Seconds between the clocks from which on it needs attention: dates of responses have whole seconds. */
 export const clockLimit = 5
@@ -15,9 +16,6 @@ const clockTolerance = 120
 const clockReasons = new Set(['assertion', 'expired', 'wrong_expiry'])
 /** Seconds that exchanges take on average, from which on Entra is slow; 0.1 to 0.5 s is usual. */
 const slowSeconds = 1.5
-
-/** Over what the broker computes its averages: each request counts four fifths of the one after it. */
-export const averageOver = 'mean, mostly of the last 5'
 
 /**
  * The broker's clock against that of Entra: a wrong clock causes many other failures, so this comes first. It is failing
@@ -46,10 +44,11 @@ export function clockFindings({ health, failures }) {
       component: 'replica',
       word: `clock ${duration(distance)} ${offset > 0 ? 'ahead' : 'behind'}`,
       sentence: `The broker's clock is ${duration(distance)} ${direction} that of Entra, ${isBlamed ? 'which probably causes the failures below' : later}`,
-      affected: isBlamed ? 'exchanges, and callers whose tokens have just been issued or soon end' : 'no request yet',
-      actions: [
-        'Correct the time synchronisation (NTP) of the host. The next exchange measures the difference again; a restart is not necessary.',
-      ],
+      affected: isBlamed
+        ? 'every request that needs a new token, and callers whose own tokens have just been issued or expire soon'
+        : 'no request yet',
+      actions: ['Correct the time synchronisation (NTP) of the host.'],
+      recovery: 'The next exchange with Entra measures the difference again. No restart is necessary.',
     },
   ]
 }
@@ -63,6 +62,9 @@ const authorityCauses = /** @type {Partial<Record<string, readonly [sentence: st
   federation: ['The federated credential does not match the managed identity', 'credential refused'],
   assertion: ["Entra rejects the managed identity's token", 'identity refused'],
 })
+
+const triesAgain =
+  'With the next request for each token, the broker tries again by itself, after a pause of up to 30 s or of what Entra demands. No restart and no purge is necessary.'
 
 /**
  * Entra itself. An error of the broker's own set-up is a failure of an application, which has the remedy, as long as the
@@ -78,17 +80,21 @@ export function authorityFindings(snapshot) {
       const reason = last_error?.reason ?? 'network'
       const [cause, word] = authorityCauses[reason] ?? ["Entra's responses cannot be used", 'invalid responses']
       const isPaused = circuit !== undefined && circuit.state !== 'closed'
-      const paused = isPaused ? `, and the broker has paused its requests (circuit ${circuit.state})` : ''
+      const paused = isPaused ? ', and the broker has paused its requests' : ''
       return {
         id: 'authority',
         level: 'failing',
         component: 'entra',
-        word: isPaused ? `${word}, circuit ${circuit.state}` : word,
+        word: isPaused ? `${word}, paused` : word,
         sentence: `${cause}${paused}, so ${impact(snapshot)}`,
-        affected: 'every request that needs a new token',
+        affected: 'every request that needs a new token, of all tenants',
         actions: [remedyOf(reason)],
+        recovery: isPaused
+          ? 'The broker tries again by itself with one request every two seconds. It sends all again after a response. No restart and no purge is necessary.'
+          : triesAgain,
         facts: presentedFacts(last_error?.presented ?? null),
         since,
+        deadline: firstExpiry(snapshot),
       }
     })
 }
@@ -108,10 +114,13 @@ export function applicationFindings(snapshot) {
       component: 'entra',
       word: failure.reason === 'assertion' ? 'identity refused' : 'credential refused',
       sentence: `${applicationCause(failure, which)}, so ${impact(snapshot)}`,
-      affected: `every request for a new token of ${which}`,
+      affected: `every request for a new token of ${which}, of all tenants`,
       actions: [failure.remedy ?? remedyOf(failure.reason)],
+      recovery:
+        'With the next request, the broker tries again by itself, at most 30 s after the last attempt. No restart and no purge is necessary.',
       facts: presentedFacts(failure.presented),
       since: failure.since,
+      deadline: firstExpiry(snapshot),
     }
   })
 }
@@ -144,6 +153,12 @@ const presentedFacts = presented =>
       }
 
 /**
+ * Rounded down to half seconds, so that it does not change with each exchange. Charts measure over another time.
+ * @param {number} seconds
+ */
+const halfSeconds = seconds => `${Math.floor(seconds * 2) / 2} s`
+
+/**
  * Exchanges that succeed, but slowly.
  * @param {Snapshot} snapshot
  * @returns {Finding[]}
@@ -159,8 +174,8 @@ export function slowFindings({ health, cache }) {
       level: 'attention',
       component: 'entra',
       word: 'slow',
-      sentence: `Entra is slow: an exchange takes ${latency(average)} (${averageOver})${queue}`,
-      affected: 'requests that need a new token; cached ones are issued at once',
+      sentence: `Entra is slow: exchanges take ${halfSeconds(average)} or more on average${queue}`,
+      affected: 'requests that need a new token, which wait. Cached tokens are issued at once',
       actions: [
         'Check the status page of Azure, and the latency from the network of the broker to Entra (proxy, firewall, DNS).',
         ...(cache.waiting > 0 ? ['Raise `BROKER_UPSTREAM_CONCURRENCY`, or add replicas.'] : []),

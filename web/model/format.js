@@ -53,7 +53,7 @@ export function latency(seconds) {
 }
 
 /**
- * The time of the day in UTC, and the date if it is not that of `now`: `03:12:45`, `11-27 03:12:45`.
+ * The time of the day in UTC, with the date if that is not today: `03:12:45`, `2026-11-27 03:12`.
  * @param {string | number} moment ISO 8601, or milliseconds since 1970
  * @param {number} now milliseconds since 1970
  */
@@ -75,8 +75,20 @@ export function whenText({ since, from }, now) {
   if (since === undefined) return 'as of now'
   // In minutes, so that it does not change with each round.
   const minutes = Math.floor((now - Date.parse(since)) / 60_000)
-  const age = minutes < 1 ? 'less than a minute' : minutes < 90 ? `${minutes} min` : duration(minutes * 60)
+  const age =
+    minutes < 1 ? 'less than a minute' : `at least ${minutes < 90 ? `${minutes} min` : duration(minutes * 60)}`
   return `since ${clockTime(since, now)} UTC (${age})`
+}
+
+/**
+ * What happens next, and when; in whole minutes, so that it changes rarely.
+ * @param {{ what: string, at: number }} deadline
+ * @param {number} now
+ */
+export function deadlineText({ what, at }, now) {
+  const left = Math.floor((at - now) / 60_000)
+  const time = clockTime(Math.floor(at / 60_000) * 60_000, now).replace(/^(\d\d:\d\d):00$/, '$1')
+  return `${what} at ${time} UTC (in ${left < 1 ? 'less than a minute' : duration(left * 60)})`
 }
 
 const periods = /** @type {Partial<Record<number, string>>} */ ({

@@ -1,6 +1,6 @@
 /**
  * Rates and latency, from differences of the broker's counters. Without the DOM.
- * @import { Cache, Counted } from './responses.ts'
+ * @import { Cache, Counted, Snapshot } from './responses.ts'
  * @typedef {object} Sample what was counted since the broker started
  * @property {number} at milliseconds since 1970, by the broker's clock
  * @property {number} issued tokens issued to callers
@@ -113,12 +113,14 @@ export function createHistory() {
   }
 }
 
-/** @param {readonly Sample[]} samples */
+/**
+ * A point begins at the newest sample that is old enough. A rate over a shorter time would jump with each request.
+ * @param {readonly Sample[]} samples
+ */
 const pointsOf = samples =>
   samples.flatMap((last, nth) => {
-    // The newest sample that is old enough, or the first one.
-    const first = samples.slice(0, nth).findLast(({ at }) => last.at - at >= spans.measured) ?? samples[0]
-    return first === undefined || first === last ? [] : [pointOf(first, last)]
+    const first = samples.slice(0, nth).findLast(({ at }) => last.at - at >= spans.measured)
+    return first === undefined ? [] : [pointOf(first, last)]
   })
 
 /**
@@ -142,6 +144,31 @@ function pointOf(first, last) {
     cachedSeconds: meanOf(first.cached, last.cached),
     fetchedSeconds: meanOf(first.fetched, last.fetched),
   }
+}
+
+/**
+ * Where the lines begin, if they do not fill the chart: there are no earlier data.
+ * @param {readonly Point[]} points
+ * @returns {number | undefined} milliseconds since 1970
+ */
+export function beginning(points) {
+  const [first, last] = [points[0], points.at(-1)]
+  if (first === undefined || last === undefined) return undefined
+  return first.at - (last.at - spans.shown) > spans.measured ? first.at : undefined
+}
+
+/**
+ * Why few exchanges fail while requests fail: cached failures respond to most of them.
+ *
+ * @param {Pick<Snapshot, 'cache' | 'health'>} snapshot
+ * @returns {string} empty if there is no such reason
+ */
+export function exchangesNote({ cache, health }) {
+  if (health.upstreams.some(({ kind, status }) => kind === 'identity' && status === 'failing'))
+    return 'Without a token of the managed identity, no exchange is tried.'
+  return cache.failures.some(({ count }) => count > 0)
+    ? 'A failed exchange is tried again after a pause. Until then, requests get the cached failure.'
+    : ''
 }
 
 /**

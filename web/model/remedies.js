@@ -45,15 +45,13 @@ const byReason = {
   // The identity endpoint.
   identity_endpoint:
     'Do not set `IDENTITY_ENDPOINT`: the platform sets it. In a service mesh, check that the request reaches the platform.',
-  identity_unavailable: 'Wait for the first token of the managed identity. The way of a token, below, shows its state.',
+  identity_unavailable: 'Wait for the first token of the managed identity. Its tile, below, shows its state.',
   refused:
     'Assign the managed identity to the app, or correct `BROKER_IDENTITY_CLIENT_ID` (the client id, not the principal id).',
-  identity_header: 'Do not set `IDENTITY_ENDPOINT` and `IDENTITY_HEADER`: the platform sets them. Restart the replica.',
   status: 'Wait: the platform has a problem. Check the health of the Container Apps environment or the node.',
-  unusable: 'Restart the replica, and check what responds at `IDENTITY_ENDPOINT`.',
   file: 'Check `AZURE_FEDERATED_TOKEN_FILE`, and the label of the pod and its service account.',
   // Issuers.
-  keys: "Read the issuer's discovery document or `jwksUri` from the network of the broker. Kubernetes refuses anonymous reads: use `jwksTokenFile` or `jwksFile`.",
+  keys: "Read the issuer's discovery document or `jwksUri` from the network of the broker.",
   issuer_unavailable: "Read the issuer's discovery document or `jwksUri` from the network of the broker.",
   // Limits.
   requests:
@@ -75,12 +73,24 @@ const byReason = {
     'No application and no agent identity of the policy has this client id. Correct the client, or add the application.',
 }
 
-/** The identity endpoint has two reasons in common with Entra, and other remedies. */
-const ofIdentity = /** @type {Partial<Record<string, string>>} */ ({
-  network:
-    'Restart the replica. Do not set `IDENTITY_ENDPOINT`: the platform sets it. In a service mesh, let requests to it through.',
-  timeout: 'Restart the replica if it does not pass. Check the health of the Container Apps environment or the node.',
-  expired: "Compare this machine's clock with the real time. Then restart the replica.",
+const restartLast = 'Restart the replica only if other replicas get tokens, or once no token is cached here.'
+const checkPlatform =
+  'Check the health of the Container Apps environment or the node: it provides the identity endpoint.'
+
+/** What to do about the identity endpoint, in this order. It has some reasons in common with Entra, and other remedies. */
+const ofIdentity = /** @type {Partial<Record<string, readonly string[]>>} */ ({
+  network: [
+    'Check that the configuration does not set `IDENTITY_ENDPOINT`: the platform sets it. In a service mesh, let requests to it through.',
+    checkPlatform,
+    restartLast,
+  ],
+  timeout: [checkPlatform, restartLast],
+  expired: ["Compare this machine's clock with the real time.", restartLast],
+  unusable: ['Check what responds at `IDENTITY_ENDPOINT`: nothing else than the platform may.', restartLast],
+  identity_header: [
+    'Remove `IDENTITY_ENDPOINT` and `IDENTITY_HEADER` from the configuration: the platform sets them.',
+    'Restart the replica after that.',
+  ],
 })
 
 const general = 'Look up the reason in docs/errors.md, and the request in the audit log.'
@@ -88,6 +98,12 @@ const general = 'Look up the reason in docs/errors.md, and the request in the au
 /**
  * The remedy of a reason, in one or two sentences.
  * @param {Reason} reason
- * @param {string} [kind] that of the upstream
  */
-export const remedyOf = (reason, kind) => (kind === 'identity' && ofIdentity[reason]) || byReason[reason] || general
+export const remedyOf = reason => byReason[reason] ?? ofIdentity[reason]?.join(' ') ?? general
+
+/**
+ * What to do about the managed identity, in this order.
+ * @param {Reason} reason
+ * @returns {readonly string[]}
+ */
+export const identitySteps = reason => ofIdentity[reason] ?? [remedyOf(reason)]

@@ -42,6 +42,11 @@ export interface Snapshot {
   readonly decisions: readonly Decision[]
   /** Whether there are older decisions than these. */
   readonly hasMoreDecisions: boolean
+  /**
+   * When the first cached token is no longer issued, in milliseconds since 1970. Read only while new tokens fail for all
+   * tenants.
+   */
+  readonly firstEnd: number | undefined
 }
 
 /** `DELETE /tokens` */

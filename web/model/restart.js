@@ -1,5 +1,6 @@
 /**
- * What a restart of the replica costs: said before the page advises one. Without the DOM.
+ * What a restart of the replica costs: said before everything else, because a restart is what people try first. Without the DOM.
+ * @import { Finding } from './finding.ts'
  * @import { Snapshot } from './responses.ts'
  */
 import { clockTime, plural } from './format.js'
@@ -10,38 +11,61 @@ const advice = /\brestart the replica\b/i
 const connectsWithinMs = 60_000
 
 /**
- * Actions, with what a restart costs before the first one that advises it.
+ * What to say about a restart before the actions of a finding: always if it would lose tokens that cannot be fetched again,
+ * otherwise only if an action advises it.
  *
- * @param {readonly string[]} actions
+ * @param {Pick<Finding, 'level' | 'component' | 'actions'>} finding
  * @param {Snapshot} snapshot
  * @returns {readonly string[]}
  */
-export function withRestartCost(actions, snapshot) {
-  const nth = actions.findIndex(action => advice.test(action))
-  return nth < 0 ? actions : [...actions.slice(0, nth), restartCost(snapshot), ...actions.slice(nth)]
+export function restartWarnings({ level, component, actions }, snapshot) {
+  const isOutage = level === 'failing' && (component === 'identity' || component === 'entra')
+  const isAdvised = actions.some(action => advice.test(action))
+  const { isHarmful, text } = restartCost(snapshot)
+  return isAdvised || (isOutage && isHarmful) ? [text] : []
 }
 
 /**
- * Whether a restart loses cached tokens, in one or two sentences.
+ * What a restart costs, in whole sentences.
  * @param {Snapshot} snapshot
+ * @returns {{ isHarmful: boolean, text: string }}
  */
 export function restartCost(snapshot) {
-  const { policy } = snapshot.health
+  const { policy, upstreams } = snapshot.health
   const lost = lostTokens(snapshot)
-  return policy.status === 'failing'
-    ? `Do not restart now: the policy file is invalid, so it would not start. ${lost}`
-    : lost
+  const isWithoutIdentity = upstreams.some(({ kind, status }) => kind === 'identity' && status === 'failing')
+  const harms = [
+    ...(policy.status === 'failing' ? ['The policy file is invalid, so the replica would not start.'] : []),
+    ...(lost.isHarmful ? [lost.text] : []),
+    ...(isWithoutIdentity
+      ? ['After a restart, the replica gets no requests until the managed identity issues a token.']
+      : []),
+  ]
+  return harms.length === 0
+    ? lost
+    : {
+        isHarmful: true,
+        text: ['Do not restart the replica now.', ...harms, ...(lost.isHarmful ? [] : [lost.text])].join(' '),
+      }
 }
 
-/** @param {Snapshot} snapshot */
+/**
+ * @param {Snapshot} snapshot
+ * @returns {{ isHarmful: boolean, text: string }}
+ */
 function lostTokens({ health, cache, now }) {
   const { shared_cache: shared, started_at } = health
-  if (cache.entries === 0) return 'A restart loses no token, because none is cached.'
-  const tokens = plural(cache.entries, 'cached token')
-  if (shared?.status === 'failing') return `A restart loses ${tokens} of this replica, because Redis does not respond.`
+  if (cache.entries === 0) return { isHarmful: false, text: 'A restart loses no token, because none is cached.' }
+  const loses = `A restart loses ${plural(cache.entries, 'cached token')} of this replica`
+  if (shared?.status === 'failing') return { isHarmful: true, text: `${loses}, because Redis does not respond.` }
   if (!shared)
-    return `A restart loses ${tokens} of this replica: without Redis, each must be fetched again, which fails while the problem lasts.`
-  return Date.parse(shared.since) - Date.parse(started_at) < connectsWithinMs
-    ? 'A restart loses no cached token, because Redis has them.'
-    : `A restart loses no token that was cached since ${clockTime(shared.since, now)} UTC, because Redis has these. It can lose older ones.`
+    return {
+      isHarmful: true,
+      text: `${loses}: without Redis, each must be fetched again, which fails while the problem lasts.`,
+    }
+  if (Date.parse(shared.since) - Date.parse(started_at) < connectsWithinMs)
+    return { isHarmful: false, text: 'A restart loses no cached token, because Redis has them.' }
+  const since = clockTime(shared.since, now)
+  const text = `A restart loses no token that was cached since ${since} UTC, because Redis has these. It can lose older ones.`
+  return { isHarmful: false, text }
 }

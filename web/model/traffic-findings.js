@@ -4,6 +4,7 @@
  * @import { Decision, Failure, Snapshot } from './responses.ts'
  */
 import { callerText, count, limitText, listed, named, plural } from './format.js'
+import { isOutage } from './outage.js'
 import { remedyOf } from './remedies.js'
 
 /** A decision counts as current for so many milliseconds. */
@@ -36,9 +37,11 @@ export function tenantFindings({ failures, hasMoreFailures, health }) {
   const own = failures.filter(
     ({ level, code }) => level !== 'application' && !(isDown && code === 'upstream_unavailable'),
   )
-  return [...Map.groupBy(own, ({ reason }) => reason)].map(([reason, same]) =>
-    tenantFinding(reason, same, hasMoreFailures),
-  )
+  const others = isOutage({ health, failures }) ? '' : '. Other tenants get tokens'
+  return [...Map.groupBy(own, ({ reason }) => reason)].map(([reason, same]) => {
+    const finding = tenantFinding(reason, same, hasMoreFailures)
+    return { ...finding, affected: `${finding.affected}${others}` }
+  })
 }
 
 /**
@@ -61,12 +64,14 @@ function tenantFinding(reason, same, hasMore) {
   const what = scope === null ? 'requests for new tokens' : `requests for new tokens for ${scope}`
   return {
     id: `tenants ${reason}`,
-    level: 'failing',
+    level: 'partial',
     component: 'tenants',
     word: `${count(tenants.length)} failing`,
     sentence: `${isOne ? `Tenant ${tenants[0]} gets` : `${number} get`} no new tokens${which}: ${causes[reason] ?? reason}${code}`,
-    affected: `${what} of ${isOne ? `tenant ${tenants[0]}` : listed(tenants)}`,
+    affected: `${what} of ${isOne ? `tenant ${tenants[0]} only` : listed(tenants)}`,
     actions: [...remedies.slice(0, 3), ...more],
+    recovery:
+      'With the next request of the tenant, the broker tries again by itself, after a pause of at most one minute as a rule. No purge is necessary.',
     since: same.map(({ since }) => since).toSorted()[0],
   }
 }

@@ -3,8 +3,9 @@
  * @import { Finding } from './finding.ts'
  * @import { Snapshot, Upstream } from './responses.ts'
  */
-import { clockTime, duration, listed, plural } from './format.js'
-import { remedyOf } from './remedies.js'
+import { clockTime, listed } from './format.js'
+import { firstExpiry, impact } from './outage.js'
+import { identitySteps, remedyOf } from './remedies.js'
 
 /** Milliseconds for which the keys of an issuer are used while it is unavailable. */
 export const keysLastMs = 60 * 60_000
@@ -18,19 +19,6 @@ export const failing = ({ health }, kind) =>
   health.upstreams.filter(upstream => upstream.kind === kind && upstream.status === 'failing')
 
 /**
- * What it means for callers that no new tokens are issued: cached ones still are.
- * @param {Snapshot} snapshot
- */
-export function impact({ cache }) {
-  if (cache.entries === 0) return 'no token is issued'
-  const risk =
-    cache.at_risk > 0 && cache.at_risk_usable_seconds !== null
-      ? `, and the first of ${plural(cache.at_risk, 'token')} at risk ends in ${duration(cache.at_risk_usable_seconds)}`
-      : ''
-  return `only cached tokens are issued${risk}`
-}
-
-/**
  * The managed identity: without its token there is no exchange.
  * @param {Snapshot} snapshot
  * @returns {Finding[]}
@@ -42,10 +30,13 @@ export const identityFindings = snapshot =>
     component: 'identity',
     word: 'no token',
     sentence: `The managed identity issues no token, so ${impact(snapshot)}`,
-    affected: 'every request that needs a new token',
-    actions: [remedyOf(last_error?.reason ?? 'network', 'identity')],
+    affected: 'every request that needs a new token, of all tenants',
+    actions: identitySteps(last_error?.reason ?? 'network'),
+    recovery:
+      'With each request for a new token, the broker tries again by itself, some seconds after the last attempt. No purge is necessary.',
     facts: { title: 'What is known', values: [['Last error', detail]] },
     since,
+    deadline: firstExpiry(snapshot),
   }))
 
 /**
@@ -63,20 +54,28 @@ export function issuerFindings(snapshot) {
   )
   const nextEnd = Math.min(...ends)
   const hasKeys = ends.length === found.length && nextEnd > snapshot.now
-  const issuers = names.length === 1 ? `issuer ${names[0]}` : `the issuers ${listed(names)}`
-  const whose = names.length === 1 ? 'its' : 'their'
+  const [issuers, whose] =
+    names.length === 1 ? [`issuer ${names[0]}`, 'its'] : [`the issuers ${listed(names)}`, 'their']
   const meaning = hasKeys
-    ? `and ${whose} callers are refused once the cached keys are an hour old`
+    ? `and ${whose} callers are refused from ${clockTime(nextEnd, snapshot.now)} UTC, when the cached keys are an hour old`
     : `so ${whose} callers are refused`
+  const isSome = snapshot.health.upstreams.some(({ kind, status }) => kind === 'issuer' && status === 'ok')
   return [
     {
       id: 'issuer',
-      level: hasKeys ? 'attention' : 'failing',
+      level: hasKeys ? 'attention' : isSome ? 'partial' : 'failing',
       component: 'issuers',
       word: found.length === 1 ? 'keys unavailable' : `keys of ${found.length} unavailable`,
       sentence: `The keys of ${issuers} cannot be fetched, ${meaning}`,
-      affected: `callers of ${issuers}`,
-      actions: [remedyOf(first.last_error?.reason ?? 'keys')],
+      affected: hasKeys ? `no request yet; then every caller of ${issuers}` : `every caller of ${issuers}`,
+      warnings: hasKeys
+        ? [
+            `Do not restart the replica now. A restart loses the cached keys of ${issuers}, so ${whose} callers would be refused at once.`,
+          ]
+        : [],
+      actions: keySteps(found),
+      recovery:
+        'With requests of such callers, the broker fetches the keys again by itself, 10 s after the last attempt at the earliest.',
       facts: {
         title: 'What is known',
         values: found.slice(0, 5).map(({ name, detail }) => [`Issuer ${name}`, detail]),
@@ -87,11 +86,26 @@ export function issuerFindings(snapshot) {
 }
 
 /**
+ * Kubernetes is a cause only where the issuer refuses to be read.
+ * @param {readonly Upstream[]} found at least one
+ */
+const keySteps = found => [
+  remedyOf(found[0]?.last_error?.reason ?? 'keys'),
+  ...(found.some(({ detail }) => /\bHTTP 40[13]\b/.test(detail))
+    ? ['If it is a Kubernetes API server, which refuses anonymous reads, use `jwksTokenFile` or `jwksFile`.']
+    : ['Check DNS, firewall and proxy on the way there. If its certificate is of a private CA, check `caFile`.']),
+]
+
+/** What a purge reaches while Redis does not respond. */
+export const redisDownPurge =
+  'Redis does not respond, so a purge reaches this replica only. The others apply it once Redis responds. If this replica stops before that, purge again.'
+
+/**
  * Redis, which replicas share.
  * @param {Snapshot} snapshot
  * @returns {Finding[]}
  */
-export function redisFindings({ health, now }) {
+export function redisFindings({ health }) {
   const shared = health.shared_cache
   if (!shared || shared.status !== 'failing') return []
   return [
@@ -100,9 +114,12 @@ export function redisFindings({ health, now }) {
       level: 'attention',
       component: 'redis',
       word: 'unavailable',
-      sentence: `Redis has not responded since ${clockTime(shared.since, now)} UTC, so each replica works alone: tokens are issued, but purges reach this replica only`,
-      affected: 'purges, and the number of exchanges; no request for a token',
+      sentence:
+        'Redis does not respond, so each replica works alone: tokens are issued, but a purge reaches one replica only',
+      affected: 'no request for a token. Replicas fetch the same tokens several times, and purges are incomplete',
+      warnings: [redisDownPurge],
       actions: ['Check that Redis runs, that the network lets the broker reach it, and its user and password.'],
+      recovery: 'The broker connects again by itself, some seconds after the last attempt. No restart is necessary.',
       facts: {
         title: 'What is known',
         values: [

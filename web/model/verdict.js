@@ -6,7 +6,7 @@
 import { endFindings, policyFindings, readinessFindings } from './broker-findings.js'
 import { plural } from './format.js'
 import { applicationFindings, authorityFindings, clockFindings, slowFindings } from './entra-findings.js'
-import { withRestartCost } from './restart.js'
+import { restartWarnings } from './restart.js'
 import { denialFindings, limitFindings, tenantFindings } from './traffic-findings.js'
 import { identityFindings, issuerFindings, redisFindings } from './upstream-findings.js'
 
@@ -28,7 +28,7 @@ const rules = [
 ]
 
 /** @type {readonly Level[]} */
-const levels = ['failing', 'attention', 'notice']
+const levels = ['failing', 'partial', 'attention', 'notice']
 
 /**
  * Everything that is not as it should be, the most serious first.
@@ -36,11 +36,19 @@ const levels = ['failing', 'attention', 'notice']
  * @returns {readonly Finding[]}
  */
 export function findings(snapshot) {
-  const all = rules
-    .flatMap(rule => rule(snapshot))
-    .map(finding => ({ ...finding, actions: withRestartCost(finding.actions, snapshot) }))
+  const all = rules.flatMap(rule => rule(snapshot)).map(finding => withWarnings(finding, snapshot))
   return levels.flatMap(level => all.filter(finding => finding.level === level))
 }
+
+/**
+ * @param {Finding} finding
+ * @param {Snapshot} snapshot
+ * @returns {Finding}
+ */
+const withWarnings = (finding, snapshot) => ({
+  ...finding,
+  warnings: [...(finding.warnings ?? []), ...restartWarnings(finding, snapshot)],
+})
 
 /**
  * What to say in place of an empty list of cached failures. The list has failures of applications, tenants and keys only: it
@@ -51,6 +59,8 @@ export const noFailures = found =>
   found.some(({ level }) => level !== 'notice')
     ? 'No failure of an application or a tenant is cached. “What to do”, above, says what is wrong.'
     : 'No failure of an application or a tenant is cached.'
+
+const words = { failing: 'Failing', partial: 'Partly failing', attention: 'Needs attention' }
 
 /**
  * The state of the broker in a word and in one sentence.
@@ -63,6 +73,5 @@ export function verdict(found) {
     return { level: 'ok', word: 'All well', sentence: 'Tokens are issued, and nothing needs attention.' }
   const others = found.filter(({ level }) => level !== 'notice').length - 1
   const more = others > 0 ? ` – and ${plural(others, 'other problem')}` : ''
-  const word = first.level === 'failing' ? 'Failing' : 'Needs attention'
-  return { level: first.level, word, sentence: `${first.sentence}${more}.` }
+  return { level: first.level, word: words[first.level], sentence: `${first.sentence}${more}.` }
 }

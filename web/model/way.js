@@ -1,8 +1,8 @@
 /**
- * The stations that a request for a token passes, with the state of each. Without the DOM.
+ * The steps in which a token is issued, with the state of each. Without the DOM.
  * @import { Component, Finding } from './finding.ts'
  * @import { Snapshot, Upstream } from './responses.ts'
- * @typedef {'ok' | 'attention' | 'failing' | 'unknown'} StationLevel
+ * @typedef {'ok' | 'attention' | 'partial' | 'failing' | 'unknown'} StationLevel
  * @typedef {object} Station
  * @property {string} title
  * @property {StationLevel} level that of the most serious finding about it
@@ -10,8 +10,9 @@
  * @property {string} detail
  * @typedef {Station & { component: Component }} Base what a station shows while no finding is about it
  */
-import { averageOver, clockLimit } from './entra-findings.js'
+import { clockLimit } from './entra-findings.js'
 import { clockTime, count, duration, latency, listed, named, plural } from './format.js'
+import { isOutage } from './outage.js'
 
 /**
  * Each station has the level and the word of its most serious finding, so that a tile never contradicts the verdict.
@@ -46,6 +47,18 @@ const upstreamsOf = ({ health }, kind) => health.upstreams.filter(upstream => up
 
 const words = { ok: 'reachable', failing: 'failing', unknown: 'not used yet' }
 
+/** The names of the steps. That of the issuers is the issuer's if there is one only. */
+export const titles = /** @type {const} */ ({
+  replica: 'This replica',
+  issuers: 'Issuers',
+  policy: 'Policy',
+  cache: 'Cache',
+  redis: 'Redis',
+  identity: 'Managed identity',
+  entra: 'Entra',
+  tenants: 'Tenants',
+})
+
 /**
  * The state of several upstreams as one: failing if one is, unknown if all are.
  * @param {readonly Upstream[]} upstreams
@@ -56,9 +69,14 @@ function statusOf(upstreams) {
   return upstreams.some(({ status }) => status === 'ok') ? 'ok' : 'unknown'
 }
 
-/** @param {Upstream} upstream */
+/**
+ * How long requests take. Zero is no measurement: keys or a token were read from a file.
+ * @param {Upstream} upstream
+ */
 const timeOf = ({ average_seconds, status }) =>
-  average_seconds === null || status === 'unknown' ? '' : `${latency(average_seconds)} (${averageOver}).`
+  average_seconds === null || average_seconds === 0 || status === 'unknown'
+    ? ''
+    : `${latency(Number(average_seconds.toPrecision(2)))} on average, of the last requests.`
 
 /**
  * @param {Snapshot} snapshot
@@ -75,7 +93,7 @@ function replicaStation(snapshot) {
         : `Clock ${duration(Math.abs(offset))} ${offset > 0 ? 'ahead of' : 'behind'} Entra's.`
   return {
     component: 'replica',
-    title: 'This replica',
+    title: titles.replica,
     level: 'ok',
     word: draining ? 'draining' : 'ready',
     detail: `Started ${clockTime(started_at, snapshot.now)}. ${clock}`,
@@ -93,12 +111,19 @@ function issuersStation(snapshot) {
   const isOne = all.length === 1
   return {
     component: 'issuers',
-    title: isOne && first ? `Issuer ${first.name}` : 'Issuers',
+    title: isOne && first ? `Issuer ${first.name}` : titles.issuers,
     level: all.length === 0 ? 'ok' : status,
-    word: all.length === 0 ? 'none' : words[status],
-    detail: isOne && first ? timeOf(first) : listed(all.map(each => `${each.name}: ${words[each.status]}`)),
+    word: all.length === 0 ? 'none' : isOne && first ? issuerWord(first) : words[status],
+    detail: isOne && first ? timeOf(first) : listed(all.map(each => `${each.name}: ${issuerWord(each)}`)),
   }
 }
+
+/**
+ * Keys of a file are loaded, without a request.
+ * @param {Upstream} issuer
+ */
+const issuerWord = ({ status, average_seconds }) =>
+  status === 'ok' && average_seconds === 0 ? 'keys loaded' : words[status]
 
 /**
  * @param {Snapshot} snapshot
@@ -108,7 +133,7 @@ function policyStation({ health: { policy }, now }) {
   const loaded = `loaded ${clockTime(policy.loaded_at, now)}.`
   return {
     component: 'policy',
-    title: 'Policy',
+    title: titles.policy,
     level: 'ok',
     word: 'loaded',
     detail: policy.status === 'ok' ? `${policy.detail}; ${loaded}` : `Active: the version ${loaded}`,
@@ -124,7 +149,7 @@ function cacheStation({ cache }) {
   const risk = cache.at_risk > 0 ? `, ${count(cache.at_risk)} at risk` : ''
   return {
     component: 'cache',
-    title: 'Cache',
+    title: titles.cache,
     level: 'ok',
     word: cache.entries >= cache.max_entries ? 'full' : 'in use',
     detail: `${plural(cache.entries, 'token')} of ${count(cache.max_entries)}${risk}, ${plural(failures, 'cached failure')}.`,
@@ -140,7 +165,7 @@ function redisStation({ health: { shared_cache: shared }, now }) {
   const replicas =
     shared.live_replicas === null ? 'Replicas unknown.' : `${plural(shared.live_replicas, 'live replica')}.`
   const detail = `${replicas} Since ${clockTime(shared.since, now)}.`
-  return [{ component: 'redis', title: 'Redis', level: 'ok', word: 'reachable', detail }]
+  return [{ component: 'redis', title: titles.redis, level: 'ok', word: 'reachable', detail }]
 }
 
 /**
@@ -151,7 +176,7 @@ function identityStation(snapshot) {
   const all = upstreamsOf(snapshot, 'identity')
   const status = statusOf(all)
   const detail = all.map(timeOf).join(' ')
-  return { component: 'identity', title: 'Managed identity', level: status, word: words[status], detail }
+  return { component: 'identity', title: titles.identity, level: status, word: words[status], detail }
 }
 
 /**
@@ -163,23 +188,31 @@ function entraStation(snapshot) {
   const status = statusOf(all)
   const { cache } = snapshot
   const circuit = all.find(each => each.circuit)?.circuit?.state ?? 'closed'
+  const sent = circuit === 'closed' ? '' : circuit === 'open' ? 'Requests are paused.' : 'Single requests are sent.'
   const load = `${plural(cache.exchanging, 'exchange')} now, ${count(cache.waiting + cache.waiting_background)} waiting.`
-  const detail = [...all.map(timeOf), `Circuit ${circuit}.`, load].filter(text => text !== '').join(' ')
-  return { component: 'entra', title: 'Entra', level: status, word: words[status], detail }
+  const detail = [...all.map(timeOf), sent, load].filter(text => text !== '').join(' ')
+  return { component: 'entra', title: titles.entra, level: status, word: words[status], detail }
 }
 
 /**
  * @param {Snapshot} snapshot
  * @returns {Base}
  */
-function tenantsStation({ failures }) {
+function tenantsStation({ failures, health }) {
   const failing = failures.filter(({ level }) => level !== 'application')
   const names = [...new Set(failing.map(({ tenant, tenant_name }) => named(tenant_name, tenant)))]
+  // Failures of everything before are those of every tenant too: nothing is known about tenants themselves.
+  const isAll = isOutage({ failures, health })
   return {
     component: 'tenants',
-    title: 'Tenants',
-    level: 'ok',
-    word: 'none failing',
-    detail: names.length === 0 ? 'No cached failure of a tenant.' : `Cached failures: ${listed(names)}.`,
+    title: titles.tenants,
+    level: isAll ? 'unknown' : 'ok',
+    word: isAll ? 'no new tokens' : 'none failing',
+    detail:
+      names.length === 0
+        ? isAll
+          ? 'The cause is not the tenants.'
+          : 'No cached failure of a tenant.'
+        : `Cached failures: ${listed(names)}.`,
   }
 }

@@ -3,6 +3,7 @@
  * @import { Client, Snapshot } from '../model/responses.ts'
  */
 import { clockTime } from '../model/format.js'
+import { readSnapshot } from '../model/snapshot.js'
 import { findings, verdict } from '../model/verdict.js'
 import { NoResponseError, ProblemError } from './client.js'
 import { createDecisionsView } from './decisions-view.js'
@@ -18,8 +19,6 @@ import { createWayView } from './way-view.js'
 
 /** So many first rounds in a row may be late: a broker that is slow is no reason to type a credential again. */
 const lateRounds = 3
-/** The most failures and decisions that one round reads. */
-const limit = '200'
 
 /**
  * Starts to read and show.
@@ -39,7 +38,7 @@ export function startBoard(client, refused) {
   let late = 0
   const round = async () => {
     try {
-      const snapshot = await read(client)
+      const snapshot = await readSnapshot(client)
       if (isClosed) return
       last = snapshot
       lostAt = undefined
@@ -67,6 +66,15 @@ export function startBoard(client, refused) {
   }
 }
 
+/**
+ * Whose state the page shows.
+ * @param {Snapshot} snapshot
+ */
+function replicaText({ health: { replica, version, shared_cache } }) {
+  const live = shared_cache?.live_replicas ?? 0
+  return `This page shows replica ${replica}${live > 1 ? `, one of ${live}` : ' only'}. Version ${version}`
+}
+
 /** @param {Client} client */
 function createViews(client) {
   const verdictView = createVerdictView()
@@ -84,9 +92,10 @@ function createViews(client) {
       verdictView.show(verdict(found), found, snapshot.now)
       for (const part of parts) part.show(snapshot, found)
       decisions.show(snapshot)
+      purge.show(snapshot)
       tokens.refresh(snapshot.cache.entries)
       updated.textContent = `Updated ${clockTime(snapshot.now, snapshot.now)} UTC`
-      replica.textContent = `Replica ${snapshot.health.replica}, version ${snapshot.health.version}`
+      replica.textContent = replicaText(snapshot)
       board.classList.remove('stale')
     },
     /**
@@ -104,29 +113,5 @@ function createViews(client) {
       replica.textContent = ''
       board.classList.remove('stale')
     },
-  }
-}
-
-/**
- * @param {Client} client
- * @returns {Promise<Snapshot>}
- */
-async function read(client) {
-  // First one alone: a credential that is not accepted is not sent three times more.
-  const health = await client.get('health')
-  const [cache, failures, decisions] = await Promise.all([
-    client.get('cache'),
-    client.get('cache/failures', { limit }),
-    client.get('decisions', { limit }),
-  ])
-  return {
-    // The clock by which the broker writes all its times.
-    now: Date.parse(cache.body.time),
-    health: health.body,
-    cache: cache.body,
-    failures: failures.body.failures,
-    hasMoreFailures: failures.body.next_cursor !== null,
-    decisions: decisions.body.decisions,
-    hasMoreDecisions: decisions.body.next_cursor !== null,
   }
 }

@@ -6,6 +6,7 @@
  */
 import { groupDecisions } from '../model/decisions.js'
 import { callerText, clockTime, count, limitText, plural } from '../model/format.js'
+import { reasonText } from '../model/reasons.js'
 import { byId, el, renderer } from './dom.js'
 import { codesOf, nameAndId, state, table } from './table.js'
 
@@ -15,7 +16,7 @@ const columns = [
   { title: 'Caller' },
   { title: 'Requested' },
   { title: 'Rule' },
-  { title: 'Requests', isNumber: true },
+  { title: 'Requests' },
 ]
 
 /** The most rows. */
@@ -39,7 +40,11 @@ export function createDecisionsView(client) {
   const put = (decisions, now) => {
     const groups = groupDecisions(decisions)
     number.textContent = plural(decisions.length, 'request')
-    render(groups.slice(0, most).map(group => ({ ...group, at: clockTime(group.last.time, now) })))
+    render(
+      groups
+        .slice(0, most)
+        .map(group => ({ ...group, at: clockTime(group.last.time, now), from: clockTime(group.since, now) })),
+    )
   }
   const filter = async () => {
     const mine = ++asked
@@ -73,7 +78,7 @@ export function createDecisionsView(client) {
 }
 
 /**
- * @param {readonly (DecisionGroup & { at: string })[] | undefined} groups
+ * @param {readonly Row[] | undefined} groups
  * @returns {readonly Child[]}
  */
 function build(groups) {
@@ -82,19 +87,22 @@ function build(groups) {
   return [table('Denied and failed requests, the newest first', columns, groups.map(rowOf))]
 }
 
-/** @param {DecisionGroup & { at: string }} group */
-const rowOf = ({ last, count: number, at }) => [
+/**
+ * @typedef {DecisionGroup & { at: string, from: string }} Row
+ * @param {Row} group
+ */
+const rowOf = ({ last, count: number, at, from }) => [
   at,
   [
     outcomeOf(last),
     ' ',
-    last.limit === null ? last.reason : `to ${limitText(last.reason, last.limit)}`,
+    last.limit === null ? reasonText(last.reason) : `to ${limitText(last.reason, last.limit)}`,
     ...codesOf(last.codes),
   ],
   [callerText(last.caller), ' ', el('span', { class: 'id' }, `from ${last.address}`)],
   requested(last),
   last.rule ?? 'none',
-  count(number),
+  number === 1 ? '1' : `${count(number)} since ${from}`,
 ]
 
 /** @param {Decision} decision */

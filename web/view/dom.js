@@ -92,19 +92,32 @@ function focusKey(parent, key) {
   }
 }
 
+const guid = /([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/i
+
 /**
- * A text with `code` in backticks, and https addresses as links.
+ * A text with `code` in backticks, and https addresses as links. A GUID stays in one piece, to be copied.
  * @param {string} text
  * @returns {Child[]}
  */
-export const rich = text => text.split(/(`[^`]+`|https:\/\/[^\s`),]+)/).map(richPart)
+export const rich = text => text.split(/(`[^`]+`|https:\/\/[^\s`),]+)/).flatMap(richPart)
 
-/** @param {string} part */
+/**
+ * @param {string} part
+ * @returns {Child[]}
+ */
 function richPart(part) {
-  if (part.startsWith('`')) return el('code', {}, part.slice(1, -1))
+  if (part.startsWith('`')) return [el('code', {}, ...guidsIn(part.slice(1, -1)))]
   const address = part.startsWith('https://') ? linkOf(part.replace(/\.$/, '')) : undefined
-  return address ?? part
+  return address ? [address] : guidsIn(part)
 }
+
+/**
+ * A text whose GUIDs are elements of their own.
+ * @param {string} text
+ * @returns {Child[]}
+ */
+export const guidsIn = text =>
+  text.split(guid).map((part, nth) => (nth % 2 === 1 ? el('span', { class: 'guid' }, part) : part))
 
 /** @param {string} text */
 function linkOf(text) {

@@ -36,8 +36,8 @@ const kinds = /** @type {Partial<Record<string, string>>} */ ({
 })
 const endWords = /** @type {const} */ ({
   valid: ['ok', 'valid'],
-  ends_soon: ['attention', 'ends soon'],
-  ended: ['failing', 'ended'],
+  ends_soon: ['attention', 'expires soon'],
+  ended: ['failing', 'expired'],
 })
 
 /**
@@ -78,12 +78,12 @@ function build(model) {
 
 /** @param {ReturnType<typeof endFacts>} ends */
 function endsTable(ends) {
-  if (ends.length === 0) return el('p', { class: 'none' }, 'No API key and no certificate of the broker has an end.')
+  if (ends.length === 0) return el('p', { class: 'none' }, 'No API key and no certificate of this broker expires.')
   const columns = [
     { title: 'Name' },
     { title: 'Kind' },
     { title: 'State' },
-    { title: 'Ends (UTC)', isNumber: true },
+    { title: 'Expires (UTC)', isNumber: true },
     { title: 'In', isNumber: true },
   ]
   const rows = ends.map(({ kind, name, word: [level, text], at, in: left }) => [
@@ -93,7 +93,7 @@ function endsTable(ends) {
     at,
     left,
   ])
-  return table('Ends of API keys and certificates, the first to end first', columns, rows)
+  return table('API keys and certificates, the first to expire first', columns, rows)
 }
 
 /** @param {NonNullable<Cache['replicas']> | null} replicas */

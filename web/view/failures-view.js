@@ -6,7 +6,8 @@
  */
 import { clientText, clockTime, count } from '../model/format.js'
 import { remedyOf } from '../model/remedies.js'
-import { withRestartCost } from '../model/restart.js'
+import { reasonText } from '../model/reasons.js'
+import { restartWarnings } from '../model/restart.js'
 import { noFailures } from '../model/verdict.js'
 import { byId, el, renderer, rich } from './dom.js'
 import { codesOf, nameAndId, table } from './table.js'
@@ -38,7 +39,8 @@ export function createFailuresView() {
       render({
         failures: failures.slice(0, most).map(({ remedy, reason, ...failure }) => {
           const action = remedy ?? remedyOf(reason)
-          const actions = above.has(action) ? [] : withRestartCost([action], snapshot)
+          const row = /** @type {const} */ ({ level: 'partial', component: 'tenants', actions: [action] })
+          const actions = above.has(action) ? [] : [...restartWarnings(row, snapshot), action]
           return { ...failure, until: '', reason, actions, at: clockTime(failure.since, now) }
         }),
         total: cache.failures.reduce((sum, each) => sum + each.count, 0),
@@ -66,7 +68,7 @@ function build(model) {
 const rowOf = ({ tenant, tenant_name, scope, reason, codes, at, count: number, actions, ...client }) => [
   tenant === null ? 'all tenants' : nameAndId(tenant_name, tenant),
   [clientText(client), ' ', el('span', { class: 'id' }, scope ?? 'all scopes')],
-  [reason, ...codesOf(codes)],
+  [reasonText(reason), ...codesOf(codes)],
   at,
   count(number),
   actions.length === 0 ? 'see above, under “What to do”' : actions.flatMap(action => [...rich(action), ' ']),

@@ -1,8 +1,9 @@
 /**
  * Purging a tenant, behind its name typed twice.
- * @import { Client, Purged } from '../model/responses.ts'
+ * @import { Client, Purged, Snapshot } from '../model/responses.ts'
  */
-import { count } from '../model/format.js'
+import { plural } from '../model/format.js'
+import { redisDownPurge } from '../model/upstream-findings.js'
 import { ProblemError } from './client.js'
 import { byId } from './dom.js'
 import { problemParts } from './sign-in.js'
@@ -41,7 +42,14 @@ export function createPurgeView(client) {
     },
     { signal },
   )
+  const warning = byId('purge-warning', HTMLElement)
   return {
+    /** @param {Snapshot} snapshot */
+    show: ({ health }) => {
+      const text = reachWarning(health.shared_cache)
+      if (warning.textContent !== text) warning.textContent = text
+      warning.hidden = text === ''
+    },
     clear: () => {
       listening.abort()
       form.reset()
@@ -52,10 +60,19 @@ export function createPurgeView(client) {
 }
 
 /**
+ * Whether a purge reaches less than all replicas.
+ * @param {Snapshot['health']['shared_cache']} shared
+ */
+function reachWarning(shared) {
+  if (!shared) return 'Without Redis, a purge reaches this replica only. Repeat it at each other replica.'
+  return shared.status === 'failing' ? redisDownPurge : ''
+}
+
+/**
  * @param {string} tenant
  * @param {Purged} purged
  */
 function purgedText(tenant, { dropped, replicas }) {
   const where = replicas === 'all' ? 'on all replicas' : 'on this replica only'
-  return `Purged ${tenant} ${where}: ${count(dropped)} tokens removed here.`
+  return `Purged ${tenant} ${where}: ${plural(dropped, 'token')} removed here.`
 }

@@ -13,8 +13,8 @@
  * @property {readonly Series[]} series
  * @property {number} [top] the value at the upper edge; default: a round number above the highest one
  */
-import { figure, latency } from '../model/format.js'
-import { createHistory, linesOf, roundTop, spans } from '../model/rates.js'
+import { clockTime, figure, latency } from '../model/format.js'
+import { beginning, createHistory, exchangesNote, linesOf, roundTop, spans } from '../model/rates.js'
 import { byId, el, renderer, svg } from './dom.js'
 import { table } from './table.js'
 
@@ -22,6 +22,8 @@ import { table } from './table.js'
 const perSecond = value => (value === undefined ? '–' : `${figure(value)}/s`)
 /** @param {number | undefined} value */
 const perCent = value => (value === undefined ? '–' : `${figure(value)} %`)
+
+const exchangesTitle = 'Exchanges with Entra'
 
 /** @type {readonly Chart[]} */
 const charts = [
@@ -48,7 +50,7 @@ const charts = [
     ],
   },
   {
-    title: 'Exchanges with Entra',
+    title: exchangesTitle,
     text: perSecond,
     series: [
       { name: 'succeeded', line: 'line-1', of: ({ exchanges }) => exchanges },
@@ -58,7 +60,7 @@ const charts = [
   {
     title: 'Duration of an exchange',
     text: latency,
-    series: [{ name: 'mean of 10 s', line: 'line-1', of: ({ exchangeSeconds }) => exchangeSeconds }],
+    series: [{ name: 'average', line: 'line-1', of: ({ exchangeSeconds }) => exchangeSeconds }],
   },
 ]
 
@@ -72,30 +74,32 @@ export function createRatesView() {
   const renderNumbers = renderer(byId('rates-numbers', HTMLElement), buildNumbers)
   return {
     /** @param {Snapshot} snapshot */
-    show: ({ cache }) => {
-      const points = kept.add(cache)
-      render(points)
+    show: snapshot => {
+      const points = kept.add(snapshot.cache)
+      render({ points, note: exchangesNote(snapshot) })
       renderNumbers(points)
     },
     clear: () => {
       kept.clear()
-      render([])
+      render({ points: [], note: '' })
       renderNumbers([])
     },
   }
 }
 
 /**
- * @param {readonly Point[]} points
+ * @param {{ points: readonly Point[], note: string }} model
  * @returns {readonly Child[]}
  */
-const build = points => charts.map(chart => figureOf(chart, points))
+const build = ({ points, note }) =>
+  charts.map(chart => figureOf(chart, points, chart.title === exchangesTitle ? note : ''))
 
 /**
  * @param {Chart} chart
  * @param {readonly Point[]} points
+ * @param {string} note
  */
-function figureOf({ title, text, series, top: fixed }, points) {
+function figureOf({ title, text, series, top: fixed }, points, note) {
   const to = points.at(-1)?.at ?? 0
   const from = to - spans.shown
   const shown = series.map(each => ({
@@ -129,14 +133,25 @@ function figureOf({ title, text, series, top: fixed }, points) {
     lines.length === 0
       ? el('p', { class: 'empty' }, 'Not enough data yet')
       : picture(`${title}, now: ${alternative}. The highest of the last five minutes: ${text(highest)}.`, lines),
-    el(
-      'p',
-      { class: 'axis', 'aria-hidden': 'true' },
-      el('span', {}, '5 min ago'),
-      el('span', {}, `top: ${text(top)}`),
-      el('span', {}, 'now'),
-    ),
+    axis(text(top)),
+    ...[sinceText(points), note].map(line => line !== '' && el('p', { class: 'axis' }, line)),
   )
+}
+
+/** @param {string} top */
+const axis = top =>
+  el(
+    'p',
+    { class: 'axis', 'aria-hidden': 'true' },
+    el('span', {}, '5 min ago'),
+    el('span', {}, `top: ${top}`),
+    el('span', {}, 'now'),
+  )
+
+/** @param {readonly Point[]} points */
+function sinceText(points) {
+  const since = beginning(points)
+  return since === undefined ? '' : `No data before ${clockTime(since, since)} UTC.`
 }
 
 /**

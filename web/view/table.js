@@ -4,7 +4,7 @@
  * @typedef {{ readonly title: string, readonly isNumber?: boolean }} Column
  * @typedef {string | readonly Child[]} Cell
  */
-import { el } from './dom.js'
+import { el, guidsIn } from './dom.js'
 
 /**
  * Makes a table. The first cell of each row is its header.
@@ -55,8 +55,8 @@ function cellOf(column, cell, nth) {
  */
 export const nameAndId = (name, id) =>
   name === null || name === id
-    ? [el('span', { class: 'id' }, id ?? '–')]
-    : [name, ' ', el('span', { class: 'id' }, id ?? '')]
+    ? [el('span', { class: 'id' }, ...guidsIn(id ?? '–'))]
+    : [name, ' ', el('span', { class: 'id' }, ...guidsIn(id ?? ''))]
 
 /** Words up to this length are not divided. Longer ones in every column could make a table wider than its page. */
 const longestWord = 16

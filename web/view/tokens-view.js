@@ -1,9 +1,10 @@
 /**
- * Cached tokens, what ends first on top: page by page, so that a large cache stays fast.
+ * Cached tokens, what expires first on top: page by page, so that a large cache stays fast.
  * @import { Client, Entry } from '../model/responses.ts'
  * @import { Child } from './dom.js'
  */
 import { clientText, clockTime, count, duration } from '../model/format.js'
+import { reasonText } from '../model/reasons.js'
 import { createTokenList } from '../model/token-list.js'
 import { byId, el, renderer } from './dom.js'
 import { nameAndId, state, table } from './table.js'
@@ -36,6 +37,7 @@ export function createTokensView(client) {
       if (mine !== asked) return
       number.textContent = isFiltered() ? listed.about : `${listed.about} of ${count(total)}`
       render(listed.entries.map(entry => rowModel(entry, listed.now)))
+      byId('tokens-pages', HTMLElement).hidden = list.isFirst() && !listed.hasNext
       byId('tokens-back', HTMLButtonElement).disabled = list.isFirst()
       byId('tokens-next', HTMLButtonElement).disabled = !listed.hasNext
     } catch (thrown) {
@@ -101,9 +103,9 @@ const columns = [
   { title: 'Scope' },
   { title: 'Application' },
   { title: 'State' },
-  { title: 'Served for', isNumber: true },
+  { title: 'Usable for', isNumber: true },
   { title: 'Expires (UTC)', isNumber: true },
-  { title: 'Last refresh' },
+  { title: 'Failed refresh' },
 ]
 
 const levels = /** @type {Partial<Record<string, string>>} */ ({ fresh: 'ok', due: 'ok', expired: 'unknown' })
@@ -121,7 +123,9 @@ const rowModel = (entry, now) => ({
   word: entry.at_risk ? `${entry.state}, at risk` : entry.state,
   left: entry.usable_seconds < 60 ? `${entry.usable_seconds} s` : duration(entry.usable_seconds),
   end: clockTime(entry.expires_on * 1000, now),
-  failure: entry.last_failure ? `${entry.last_failure.reason} (${clockTime(entry.last_failure.at, now)})` : '',
+  failure: entry.last_failure
+    ? `${reasonText(entry.last_failure.reason)} (${clockTime(entry.last_failure.at, now)})`
+    : '',
 })
 
 /** @param {Entry} entry */
@@ -143,5 +147,14 @@ function build(rows) {
     end,
     failure,
   ])
-  return [table('Cached tokens, the first to end first', columns, cells)]
+  // Empty as a rule.
+  const isNeeded = rows.some(({ failure }) => failure !== '')
+  const shown = isNeeded ? columns : columns.slice(0, -1)
+  return [
+    table(
+      'Cached tokens, the first to expire first',
+      shown,
+      cells.map(row => row.slice(0, shown.length)),
+    ),
+  ]
 }

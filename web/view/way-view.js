@@ -1,5 +1,5 @@
 /**
- * The stations of a token, in a row.
+ * The steps in which a token is issued, in a row.
  * @import { Finding } from '../model/finding.ts'
  * @import { Snapshot } from '../model/responses.ts'
  * @import { Station } from '../model/way.js'
