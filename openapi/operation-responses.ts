@@ -1,4 +1,5 @@
 import { Type } from 'typebox'
+import { storeFailures } from '../src/broker/tokens/second-level.ts'
 import { endKinds, endStates, maxEnds } from '../src/broker/ends.ts'
 import { endsSoonDays } from '../src/broker/policy/file/api-key-entries.ts'
 import { counters } from './counter-responses.ts'
@@ -28,6 +29,10 @@ const lastError = open({
   detail: text('The error in words. It contains no credential and no text from the upstream.'),
   upstream_codes: Type.Array(Type.Integer(), { description: 'AADSTS codes, if Entra returned any.' }),
   presented,
+  system_code: orNull(
+    Type.String({ pattern: '^[A-Z][A-Z0-9_]{2,49}$' }),
+    'The code of the operating system or of TLS, such as `ECONNREFUSED`; null if there was none.',
+  ),
   at: moment('When the error occurred.'),
 })
 
@@ -48,6 +53,12 @@ const upstreamCheck = open({
       Type.Integer(),
       "Of an authority: how far the broker's clock is ahead of the `Date` of its last response; negative: behind; null " +
         'while unknown.',
+    ),
+  ),
+  address: Type.Optional(
+    orNull(
+      Type.String(),
+      'Of the managed identity: the origin of `IDENTITY_ENDPOINT`, or the path of `AZURE_FEDERATED_TOKEN_FILE`; null of an agent.',
     ),
   ),
   circuit: Type.Optional(
@@ -103,6 +114,14 @@ export const health = open(
           status: oneOf(['ok', 'failing'], '`failing` while Redis does not respond. The broker stays ready.'),
           since: moment('When the status last changed.'),
           detail: text('The status in words.'),
+          failure: orNull(
+            oneOf(
+              storeFailures,
+              'Why it does not respond: the connection is refused; it is not established or nothing comes over it (`timeout`); ' +
+                'its name has no address; TLS fails; the credential is refused or unavailable; the connection was closed.',
+            ),
+            'The kind of failure; null while Redis responds, and while the kind is unknown.',
+          ),
           address: orNull(Type.String(), 'The host and port of `BROKER_REDIS_URL`, without a credential.'),
           live_replicas: orNull(Type.Integer({ minimum: 1 }), 'Live replicas, this one included; null while unknown.'),
           keys: Type.Array(

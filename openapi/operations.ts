@@ -86,6 +86,7 @@ const healthExample = {
         detail: 'Entra did not respond in time.',
         upstream_codes: [],
         presented: null,
+        system_code: null,
         at: '2026-11-23T07:10:14.000Z',
       },
       average_seconds: 4.712,

@@ -1,4 +1,4 @@
-import type { BrokerError, ErrorCode, PresentedIdentity, Reason } from '../errors.ts'
+import { codeOf, type BrokerError, type ErrorCode, type PresentedIdentity, type Reason } from '../errors.ts'
 import type { Clock } from './lib/clock.ts'
 import type { CircuitState, Events, Upstream } from './events.ts'
 
@@ -14,6 +14,8 @@ export interface HealthError {
   readonly upstreamCodes: readonly number[]
   /** What Entra did not accept, if it did not accept the assertion. */
   readonly presented?: PresentedIdentity
+  /** The code of the operating system or of TLS, such as `ECONNREFUSED`, if there was one. */
+  readonly systemCode?: string
   /** Milliseconds since 1970. */
   readonly at: number
 }
@@ -102,8 +104,28 @@ function next(state: UpstreamHealth, error: BrokerError | undefined, now: number
   const { code, reason, message: detail, parts } = error
   const { upstream, presented } = parts
   const upstreamCodes = upstream?.codes ?? []
-  const lastError: HealthError = { code, reason, detail, upstreamCodes, at: now, ...(presented && { presented }) }
+  const systemCode = systemCodeOf(parts.cause)
+  const lastError: HealthError = {
+    code,
+    reason,
+    detail,
+    upstreamCodes,
+    at: now,
+    ...(presented && { presented }),
+    ...(systemCode !== undefined && { systemCode }),
+  }
   return { ...withStatus(state, 'failing', now), lastError, failures: state.failures + 1 }
+}
+
+/** How many causes of causes are looked at. */
+const deepestCause = 3
+/** What Node's own errors have. */
+const systemCodes = /^[A-Z][A-Z0-9_]{2,49}$/
+
+function systemCodeOf(thrown: unknown, depth = deepestCause): string | undefined {
+  if (depth === 0 || !(thrown instanceof Error)) return undefined
+  const code = codeOf(thrown)
+  return code !== undefined && systemCodes.test(code) ? code : systemCodeOf(thrown.cause, depth - 1)
 }
 
 /** An exponentially weighted mean: each request counts four fifths of the one after it. */

@@ -181,15 +181,19 @@ async function connectCache(
 
 /** What the operations endpoints need of the settings and the cache, and who may use them. */
 const operationsOf = (
-  { policyFile, redis }: Config,
+  { policyFile, redis, identity }: Config,
   { view, purgeEverywhere }: ManagedCache,
   { forbidden }: Events,
 ) => ({
-  places: { policyFile, ...(redis && { redis: addressOf(redis) }) },
+  places: { policyFile, identity: identityPlace(identity), ...(redis && { redis: addressOf(redis) }) },
   cache: view,
   purge: purgeEverywhere,
   authorizeOperation: createAuthorizeOperation(forbidden),
 })
+
+/** Where the identity's token comes from: without the rest of the URL, which is the platform's. */
+const identityPlace = (identity: Config['identity']): string =>
+  identity.source === 'managed-identity' ? new URL(identity.endpoint).origin : identity.tokenFile
 
 /** The share of an exchange's time for the identity's token, so that a time-out shows which of the two requests hangs. */
 export const identityShare = 0.8

@@ -76,7 +76,7 @@ const shown: Readonly<Record<FaultName, Shown>> = {
     deadline: /^(The first|A) cached token .*expires at (\S+ )?\d\d:\d\d UTC \(in \d+ min\)$/,
     tile: 'Managed identity',
     word: /^no token$/,
-    facts: /^Last error The identity endpoint could not be reached\.$/,
+    facts: /^Address http:\/\/\S+:\d+\nLast error The identity endpoint could not be reached\. ECONNRESET$/,
   },
   'Redis is gone': {
     level: 'attention',
@@ -89,7 +89,7 @@ const shown: Readonly<Record<FaultName, Shown>> = {
     recovery: /^The broker connects again by itself/,
     tile: 'Redis',
     word: /^unavailable$/,
-    facts: /^Address redis\.example:10000\nState not connected$/,
+    facts: /^Address redis\.example:10000\nLast error does not respond$/,
   },
   'the new policy is refused': {
     level: 'attention',

@@ -20,7 +20,7 @@ const withRedis = (status: 'ok' | 'failing', since: string): Snapshot => ({
   health: {
     ...well.health,
     started_at: iso(3600),
-    shared_cache: { status, since, detail: '', address: 'redis:6379', live_replicas: 2, keys: [] },
+    shared_cache: { status, since, detail: '', failure: null, address: 'redis:6379', live_replicas: 2, keys: [] },
   },
 })
 const empty = (snapshot: Snapshot): Snapshot => ({ ...snapshot, cache: { ...snapshot.cache, entries: 0 } })

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { after, describe, test } from 'node:test'
+import { storeFailures, type StoreFailure } from '../../src/broker/tokens/second-level.ts'
 import { startWorld } from '../support/broker.ts'
 import type { Snapshot } from '../../web/model/responses.js'
 import { findings, verdict } from '../../web/model/verdict.js'
@@ -25,6 +26,57 @@ describe('ends', () => {
   ]
   for (const [snapshot, level, why] of rows)
     test(`${level}: ${why}`, () => assert.equal(verdict(findings(snapshot)).level, level))
+})
+
+describe('Redis that does not respond', () => {
+  const down = (failure: NonNullable<Snapshot['health']['shared_cache']>['failure']): Snapshot => ({
+    ...well,
+    health: {
+      ...well.health,
+      shared_cache: {
+        status: 'failing',
+        since: iso(60),
+        detail: '',
+        failure,
+        address: 'redis.example:10000',
+        live_replicas: null,
+        keys: [],
+      },
+    },
+  })
+  const rows: readonly (readonly [failure: StoreFailure | null, error: RegExp, first: RegExp])[] = [
+    ['refused', /refused$/, /^Check that Redis runs/],
+    ['timeout', /^no response/, /^Check that DNS, firewall/],
+    ['name', /DNS$/, /^Check the host in `BROKER_REDIS_URL`/],
+    ['tls', /^TLS fails/, /`BROKER_REDIS_CA_FILE`/],
+    ['credential', /credential/, /^Check the user and the password/],
+    ['closed', /closed$/, /^Check that Redis runs/],
+    ['other', /does not respond/, /^Check that Redis runs/],
+    [null, /does not respond/, /^Check that Redis runs/],
+  ]
+  for (const [failure, error, first] of rows)
+    test(`${failure}: the error in words, and what to check first`, () => {
+      const [found] = findings(down(failure))
+      assert.match(found?.facts?.values[1]?.[1] ?? '', error)
+      assert.match(found?.actions[0] ?? '', first)
+    })
+
+  test('every kind of failure is in the table', () => {
+    assert.deepEqual(rows.flatMap(([failure]) => failure ?? []).toSorted(), storeFailures.toSorted())
+  })
+})
+
+describe('advice for an issuer', () => {
+  test('is that for a Kubernetes API server only if the issuer refuses to be read', () => {
+    const stepsWith = (detail: string) => {
+      const upstreams = well.health.upstreams.map(each =>
+        each.kind === 'issuer' ? { ...each, status: 'failing' as const, since: iso(10), detail } : each,
+      )
+      return findings({ ...well, health: { ...well.health, upstreams } })[0]?.actions.join(' ') ?? ''
+    }
+    assert.match(stepsWith('https://kubernetes.default.svc/openid/v1/jwks responded HTTP 401'), /`jwksTokenFile`/)
+    assert.doesNotMatch(stepsWith('https://idp.example/keys could not be read: connect ECONNREFUSED'), /Kubernetes/)
+  })
 })
 
 describe('the keys of an issuer that is unavailable', () => {

@@ -79,6 +79,7 @@ describe('the clock', () => {
       detail: '',
       upstream_codes: [],
       presented: null,
+      system_code: null,
       at: iso(1),
     } as const
     const down = withUpstream('identity', { status: 'failing', last_error })
@@ -107,7 +108,15 @@ describe('the clock', () => {
 
 describe('Entra', () => {
   const error = (reason: 'network' | 'timeout' | 'server_error' | 'throttled' | 'unreadable') =>
-    ({ code: 'upstream_unavailable', reason, detail: '', upstream_codes: [], presented: null, at: iso(1) }) as const
+    ({
+      code: 'upstream_unavailable',
+      reason,
+      detail: '',
+      upstream_codes: [],
+      presented: null,
+      system_code: null,
+      at: iso(1),
+    }) as const
   const open = { state: 'open', since: iso(1) } as const
   const rows: readonly (readonly [changes: Partial<Upstream>, sentence: RegExp])[] = [
     [{ last_error: error('network') }, /^Entra cannot be reached, so only cached tokens are issued\.$/],
@@ -186,7 +195,15 @@ test('all is never well while a check of /health is failing, whatever else is kn
   for (const kind of ['identity', 'authority', 'issuer'] as const)
     for (const reason of ['federation', 'assertion', 'network', 'keys', 'internal_error'] as const) {
       const code = reason === 'federation' || reason === 'assertion' ? 'federation_misconfigured' : 'internal_error'
-      const last_error = { code, reason, detail: 'no', upstream_codes: [], presented: null, at: iso(1) } as const
+      const last_error = {
+        code,
+        reason,
+        detail: 'no',
+        upstream_codes: [],
+        presented: null,
+        system_code: null,
+        at: iso(1),
+      } as const
       const { word, sentence } = verdict(findings(withUpstream(kind, { status: 'failing', last_error })))
       assert.notEqual(word, 'All well', `${kind} ${reason}`)
       assert.doesNotMatch(sentence, /undefined|null/)
@@ -200,6 +217,7 @@ test('a wrong federated credential is one problem, with and without the cached f
     detail: '',
     upstream_codes: [],
     presented: null,
+    system_code: null,
     at: iso(1),
   } as const
   const down = withUpstream('authority', { status: 'failing', last_error })

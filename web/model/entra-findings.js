@@ -63,6 +63,22 @@ const authorityCauses = /** @type {Partial<Record<string, readonly [sentence: st
   assertion: ["Entra rejects the managed identity's token", 'identity refused'],
 })
 
+/**
+ * @param {Snapshot} snapshot
+ * @param {string | null} code of the operating system or of TLS
+ * @returns {Facts | undefined}
+ */
+const codeFacts = (snapshot, code) =>
+  code === null
+    ? undefined
+    : {
+        title: 'What is known',
+        values: [
+          ['Address', failing(snapshot, 'authority')[0]?.name ?? ''],
+          ['Last error', code],
+        ],
+      }
+
 const triesAgain =
   'With the next request for each token, the broker tries again by itself, after a pause of up to 30 s or of what Entra demands. No restart and no purge is necessary.'
 
@@ -92,7 +108,7 @@ export function authorityFindings(snapshot) {
         recovery: isPaused
           ? 'The broker tries again by itself with one request every two seconds. It sends all again after a response. No restart and no purge is necessary.'
           : triesAgain,
-        facts: presentedFacts(last_error?.presented ?? null),
+        facts: presentedFacts(last_error?.presented ?? null) ?? codeFacts(snapshot, last_error?.system_code ?? null),
         since,
         deadline: firstExpiry(snapshot),
       }

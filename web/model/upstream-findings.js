@@ -1,6 +1,7 @@
 /**
  * What is wrong around the broker, except Entra: the managed identity, the issuers, Redis. Without the DOM.
  * @import { Finding } from './finding.ts'
+ * @import { StoreFailure } from '../../src/broker/tokens/second-level.ts'
  * @import { Snapshot, Upstream } from './responses.ts'
  */
 import { clockTime, listed } from './format.js'
@@ -19,12 +20,18 @@ export const failing = ({ health }, kind) =>
   health.upstreams.filter(upstream => upstream.kind === kind && upstream.status === 'failing')
 
 /**
+ * @param {string} detail
+ * @param {string | null} code
+ */
+const withCode = (detail, code) => (code === null ? detail : `${detail} ${code}`)
+
+/**
  * The managed identity: without its token there is no exchange.
  * @param {Snapshot} snapshot
  * @returns {Finding[]}
  */
 export const identityFindings = snapshot =>
-  failing(snapshot, 'identity').map(({ since, detail, last_error }) => ({
+  failing(snapshot, 'identity').map(({ since, detail, last_error, address }) => ({
     id: 'identity',
     level: 'failing',
     component: 'identity',
@@ -34,7 +41,13 @@ export const identityFindings = snapshot =>
     actions: identitySteps(last_error?.reason ?? 'network'),
     recovery:
       'With each request for a new token, the broker tries again by itself, some seconds after the last attempt. No purge is necessary.',
-    facts: { title: 'What is known', values: [['Last error', detail]] },
+    facts: {
+      title: 'What is known',
+      values: [
+        ...(address ? [/** @type {const} */ (['Address', address])] : []),
+        ['Last error', withCode(detail, last_error?.system_code ?? null)],
+      ],
+    },
     since,
     deadline: firstExpiry(snapshot),
   }))
@@ -100,6 +113,33 @@ const keySteps = found => [
 export const redisDownPurge =
   'Redis does not respond, so a purge reaches this replica only. The others apply it once Redis responds. If this replica stops before that, purge again.'
 
+const [runs, reaches] = [
+  'Check that Redis runs, and its address.',
+  'Check that DNS, firewall and network rules let the broker reach it.',
+]
+
+/** @satisfies {Record<StoreFailure, string>} */
+const redisErrors = {
+  refused: 'the connection is refused',
+  timeout: 'no response in time',
+  name: 'its name has no address in DNS',
+  tls: 'TLS fails: the certificate or the protocol is not accepted',
+  credential: 'the user or the credential is refused, or the broker could not get one',
+  closed: 'the connection was closed',
+  other: 'does not respond',
+}
+
+/** @satisfies {Record<StoreFailure, readonly string[]>} */
+const redisSteps = {
+  refused: [runs, reaches],
+  timeout: [reaches, runs],
+  name: ['Check the host in `BROKER_REDIS_URL`, and DNS from the network of the broker.'],
+  tls: ['Check the certificate of Redis: its name, its dates, and its authority against `BROKER_REDIS_CA_FILE`.'],
+  credential: ['Check the user and the password, or the access policy of the managed identity.'],
+  closed: [runs, reaches],
+  other: [runs, reaches, 'Look for `Redis is unavailable` in the log of the broker: it has the error.'],
+}
+
 /**
  * Redis, which replicas share.
  * @param {Snapshot} snapshot
@@ -118,13 +158,13 @@ export function redisFindings({ health }) {
         'Redis does not respond, so each replica works alone: tokens are issued, but a purge reaches one replica only',
       affected: 'no request for a token. Replicas fetch the same tokens several times, and purges are incomplete',
       warnings: [redisDownPurge],
-      actions: ['Check that Redis runs, that the network lets the broker reach it, and its user and password.'],
+      actions: redisSteps[shared.failure ?? 'other'],
       recovery: 'The broker connects again by itself, some seconds after the last attempt. No restart is necessary.',
       facts: {
         title: 'What is known',
         values: [
           ...(shared.address === null ? [] : [/** @type {const} */ (['Address', shared.address])]),
-          ['State', shared.detail],
+          ['Last error', redisErrors[shared.failure ?? 'other']],
         ],
       },
       since: shared.since,

@@ -42,6 +42,14 @@ export interface ReplicaReport {
   readonly atRisk: number
 }
 
+/**
+ * Why a store does not respond: the connection is refused, not established or silent, its name has no address, TLS fails, the
+ * credential is refused or unavailable, the connection was closed, or something else.
+ */
+export const storeFailures = ['refused', 'timeout', 'name', 'tls', 'credential', 'closed', 'other'] as const
+/** One of {@link storeFailures}. */
+export type StoreFailure = (typeof storeFailures)[number]
+
 /** The state of a second level. */
 export interface SecondLevelStatus {
   readonly isUp: boolean
@@ -49,6 +57,8 @@ export interface SecondLevelStatus {
   readonly since: number
   /** In words, for people: why it is down, for instance. Has no credential. */
   readonly detail: string
+  /** Why it is down, if that is known; absent while it is not. */
+  readonly failure?: StoreFailure | undefined
   /** The live replicas, this one included; `undefined` while they are unknown. */
   readonly replicas: readonly ReplicaReport[] | undefined
   /** The ids of the keys that decrypt what the store has. The first one encrypts. */

@@ -39,6 +39,8 @@ export interface Places {
   readonly policyFile?: string
   /** The host and port of Redis; `undefined` without it. */
   readonly redis?: string
+  /** The origin of the identity endpoint, or the path of the federated token file; `undefined` of an agent. */
+  readonly identity?: string
 }
 
 /** What `GET /cache` reports besides the cache and the counters. */
@@ -61,7 +63,7 @@ export function healthBody(facts: HealthFacts) {
     node: process.version,
     started_at: iso(startedAt),
     policy: policyCheck,
-    upstreams: checks.map(checkBody),
+    upstreams: checks.map(check => checkBody(check, places)),
     ...(sharedCheck && { shared_cache: sharedCheck }),
     ...endsBody(facts.ends(), facts.now()),
   }
@@ -80,10 +82,11 @@ const endsBody = (ends: readonly End[], now: number) => ({
 })
 
 /** Redis. `failing` while it does not respond: this replica works without it then, and stays ready. */
-const sharedBody = ({ isUp, since, detail, replicas, keys }: SecondLevelStatus, { redis }: Places) => ({
+const sharedBody = ({ isUp, since, detail, failure, replicas, keys }: SecondLevelStatus, { redis }: Places) => ({
   status: isUp ? 'ok' : 'failing',
   since: iso(since),
   detail,
+  failure: failure ?? null,
   address: redis ?? null,
   live_replicas: replicas?.length ?? null,
   keys: keys.map((id, nth) => ({ id, writes: nth === 0 })),
@@ -105,17 +108,10 @@ function policyBody({ policy, loadedAt, rejection }: PolicyStatus, { policyFile 
   }
 }
 
-const checkBody = ({
-  upstream,
-  status,
-  since,
-  lastSuccess,
-  lastError,
-  failures,
-  averageSeconds,
-  clockOffset,
-  circuit,
-}: UpstreamHealth) => ({
+const checkBody = (
+  { upstream, status, since, lastSuccess, lastError, failures, averageSeconds, clockOffset, circuit }: UpstreamHealth,
+  { identity }: Places,
+) => ({
   kind: upstream.kind,
   name: upstream.name,
   status,
@@ -130,10 +126,12 @@ const checkBody = ({
         detail: lastError.detail,
         upstream_codes: lastError.upstreamCodes,
         presented: lastError.presented ?? null,
+        system_code: lastError.systemCode ?? null,
         at: iso(lastError.at),
       }
     : null,
   average_seconds: averageSeconds === undefined ? null : Math.round(averageSeconds * 1000) / 1000,
+  ...(upstream.kind === 'identity' && { address: identity ?? null }),
   ...(upstream.kind === 'authority' && { clock_offset_seconds: clockOffset ?? null }),
   ...(circuit && { circuit: { state: circuit.state, since: iso(circuit.since) } }),
 })

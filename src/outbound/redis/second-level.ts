@@ -2,7 +2,14 @@ import type { Spans } from '../../broker/lib/spans.ts'
 import type { Grant } from '../../broker/authorization/authorize.ts'
 import type { SecondLevelEvents } from '../../broker/events.ts'
 import type { Clock, Wait } from '../../broker/lib/clock.ts'
-import type { LookUp, ReplicaReport, SecondLevel, SecondLevelStatus, Wanted } from '../../broker/tokens/second-level.ts'
+import type {
+  LookUp,
+  ReplicaReport,
+  SecondLevel,
+  SecondLevelStatus,
+  StoreFailure,
+  Wanted,
+} from '../../broker/tokens/second-level.ts'
 import { createAvailability, type Availability } from './availability.ts'
 import { decodeMessage, publish } from './channel.ts'
 import type { RedisConnection } from './connection/connection.ts'
@@ -140,9 +147,16 @@ class RedisSecondLevel implements SecondLevel {
       isUp,
       since: this.#availability.since(),
       detail: isUp ? 'reachable' : 'does not respond; this replica works without Redis',
+      failure: this.#store.isUp() ? undefined : this.#failure(),
       replicas: isUp ? this.#replicas.live()?.values().toArray() : undefined,
       keys: this.#options.ring().keys.map(({ kid }) => kid),
     }
+  }
+
+  /** A connection over which nothing comes has no error of its own. */
+  #failure(): StoreFailure | undefined {
+    const { connection } = this.#options
+    return connection.isConnected() ? 'timeout' : connection.failure()
   }
 
   start = async (): Promise<void> => {

@@ -132,13 +132,25 @@ describe('Redis in /health', () => {
     const environment = { BROKER_REDIS_URL: 'rediss://[2001:db8::1]:10000', BROKER_CACHE_KEY_FILE: '/keys/cache' }
     const broker = await world.broker(t, { environment, secondLevel: new MemoryStore(clock).replica() })
     const { json } = await broker.get('/health')
-    assert.equal((json['shared_cache'] as Json)['address'], '[2001:db8::1]:10000')
+    assert.partialDeepStrictEqual(json['shared_cache'], { address: '[2001:db8::1]:10000', failure: null })
   })
 
   test('has no address where none is configured', async t => {
     const broker = await world.broker(t, { secondLevel: new MemoryStore(clock).replica() })
     const { json } = await broker.get('/health')
     assert.equal((json['shared_cache'] as Json)['address'], null)
+  })
+})
+
+describe('the managed identity in /health', () => {
+  test('has the origin of its endpoint, without path and query', async t => {
+    const broker = await world.broker(t)
+    const upstreams = (await broker.get('/health')).json['upstreams'] as readonly Json[]
+    const { origin } = new URL(world.emulator.localUrl)
+    assert.deepEqual(
+      upstreams.map(({ kind, address }) => [kind, address]),
+      upstreams.map(({ kind }) => [kind, kind === 'identity' ? origin : undefined]),
+    )
   })
 })
 

@@ -11,6 +11,7 @@ import { graph, policyOf, startWorld, type TestBroker, until } from '../../suppo
 
 const world = await startWorld()
 const { emulator, clock } = world
+const identityIssuer = `${emulator.entraUrl}/${sample.homeTenant}/v2.0`
 const iso = () => new Date(clock.now()).toISOString()
 
 const folder = await mkdtemp(join(tmpdir(), 'token-broker-test-'))
@@ -47,8 +48,8 @@ describe('what /health reports', () => {
   test('at the start: the policy, and every upstream as not used yet', async t => {
     const broker = await startBroker(t)
     const { node, version, policy, upstreams, replica, ...rest } = await health(broker)
-    const none = { ends: [], ends_total: 0 }
-    assert.deepEqual(rest, { status: 'unknown', ready: false, draining: false, started_at: iso(), ...none })
+    const state = { status: 'unknown', ready: false, draining: false }
+    assert.deepEqual(rest, { ...state, started_at: iso(), ends: [], ends_total: 0 })
     assert.match(String(replica), /^[\w-]{1,55}-[0-9a-f]{8}$/)
     assert.equal(node, process.version)
     assert.match(String(version), /^\d+\.\d+\.\d+/)
@@ -72,7 +73,7 @@ describe('what /health reports', () => {
     }
     const fine = { ...untouched, status: 'ok', average_seconds: 0, detail: 'reachable', last_success: iso() }
     assert.deepEqual(upstreams, [
-      { kind: 'identity', name: 'managed-identity', ...untouched },
+      { kind: 'identity', name: 'managed-identity', ...untouched, address: new URL(emulator.localUrl).origin },
       {
         kind: 'authority',
         name: emulator.entraUrl,
@@ -134,11 +135,8 @@ test('the authority: unknown, ok, failing, ok; "since" moves only with the statu
     reason: 'federation',
     detail: refused.json['detail'],
     upstream_codes: [700213],
-    presented: {
-      issuer: `${emulator.entraUrl}/${sample.homeTenant}/v2.0`,
-      subject: sample.identity.objectId,
-      audience: sample.audience,
-    },
+    presented: { issuer: identityIssuer, subject: sample.identity.objectId, audience: sample.audience },
+    system_code: null,
     at: failed,
   }
   assert.deepEqual(await entra(), {
@@ -176,7 +174,11 @@ const outages: readonly (readonly [fault: Fault, kind: string, error: Json])[] =
   [{ kind: 'wrong-tenant', at: 'token' }, 'authority', { code: 'upstream_invalid', reason: 'wrong_tenant' }],
   [{ kind: 'server-error', at: 'identity' }, 'identity', { code: 'identity_unavailable', reason: 'status' }],
   [{ kind: 'hung', at: 'identity' }, 'identity', { code: 'identity_unavailable', reason: 'timeout' }],
-  [{ kind: 'refused', at: 'identity' }, 'identity', { code: 'identity_unavailable', reason: 'network' }],
+  [
+    { kind: 'refused', at: 'identity' },
+    'identity',
+    { code: 'identity_unavailable', reason: 'network', system_code: 'ECONNREFUSED' },
+  ],
   [{ kind: 'server-error', at: 'callers' }, 'issuer', { code: 'issuer_unavailable', reason: 'keys' }],
   [{ kind: 'hung', at: 'callers' }, 'issuer', { code: 'issuer_unavailable', reason: 'keys' }],
 ]

@@ -205,10 +205,12 @@ describe('Redis has trouble', { skip: withoutRedis }, async () => {
       await request(a, source)
       return a.events.includes('down')
     })
+    assert.equal(a.level.status().failure, 'timeout')
     const asked = count()
     assert.equal(await request(a, source), `a-${asked + 1}`)
     redis?.resume()
     await until('it is up', () => a.events.includes('up'))
+    assert.equal(a.level.status().failure, undefined)
   })
 
   test('full: what is there is read, and each request makes its own exchange', async t => {

@@ -1,3 +1,4 @@
+import type { StoreFailure } from '../../../broker/tokens/second-level.ts'
 import type { RedisAddress, RedisClient, RedisCommand } from './client.ts'
 import { createOpener, isMoved } from './cluster.ts'
 import type { CredentialsSource, RedisCredentials } from './credentials.ts'
@@ -28,6 +29,8 @@ export interface RedisConnection {
   readonly isConnected: () => boolean
   /** Why no commands can be sent, in words; `undefined` while they can. Has no credential. */
   readonly trouble: () => string | undefined
+  /** The kind of that error; `undefined` while commands can be sent, and before the first attempt has ended. */
+  readonly failure: () => StoreFailure | undefined
   /** Closes both connections. Nothing is reported afterwards. */
   readonly close: () => Promise<void>
 }
@@ -89,6 +92,7 @@ export function connectRedis(
     },
     isConnected: () => main.client() !== undefined,
     trouble: main.trouble,
+    failure: main.failure,
     close: async () => {
       credentials.close?.()
       await Promise.all([main.close(), subscriptions.close()])

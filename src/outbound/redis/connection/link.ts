@@ -1,6 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { codeOf, messageOf } from '../../../errors.ts'
+import type { StoreFailure } from '../../../broker/tokens/second-level.ts'
 import type { RedisClient } from './client.ts'
+import { failureOf } from './failure.ts'
 
 /** A connection that is opened again whenever it is lost. */
 export interface Link {
@@ -8,6 +10,8 @@ export interface Link {
   readonly client: () => RedisClient | undefined
   /** Why there is no client: the last error, as a text. `undefined` while there is one. */
   readonly trouble: () => string | undefined
+  /** The kind of that error; `undefined` while there is a client, and before the first attempt has ended. */
+  readonly failure: () => StoreFailure | undefined
   /** Resolves once the client in use is closed. One that is being opened is closed as soon as it can be. */
   readonly close: () => Promise<void>
 }
@@ -50,6 +54,7 @@ export function createLink({ open, prepare, up, down, random, timing }: LinkSett
   const { signal } = closing
   let client: RedisClient | undefined
   let trouble: string | undefined = 'not connected yet'
+  let failure: StoreFailure | undefined
 
   /** Resolves to the reason once the connection is lost. */
   const use = async (opened: RedisClient): Promise<Error> => {
@@ -60,6 +65,7 @@ export function createLink({ open, prepare, up, down, random, timing }: LinkSett
       signal.throwIfAborted()
       client = opened
       trouble = undefined
+      failure = undefined
       up()
       return await lostOrSilent(opened, timing)
     } finally {
@@ -73,10 +79,13 @@ export function createLink({ open, prepare, up, down, random, timing }: LinkSett
     for (let failures = 0; !signal.aborted; failures++) {
       const begun = performance.now()
       try {
-        trouble = textOf(await use(await open(failures, signal)))
+        const lost = await use(await open(failures, signal))
+        trouble = textOf(lost)
+        failure = failureOf(lost)
         if (performance.now() - begun > steadyMs) failures = 0
       } catch (thrown) {
         trouble = textOf(thrown)
+        failure = failureOf(thrown)
       }
       if (signal.aborted) return
       down(trouble)
@@ -87,6 +96,7 @@ export function createLink({ open, prepare, up, down, random, timing }: LinkSett
   return {
     client: () => (client?.isLost() === false ? client : undefined),
     trouble: () => trouble,
+    failure: () => failure,
     close: async () => {
       closing.abort()
       if (client !== undefined) await ended

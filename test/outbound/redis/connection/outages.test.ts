@@ -14,6 +14,7 @@ describe('outages', { skip: withoutRedis }, () => {
     await assert.rejects(redis.one('PING'), /not connected to Redis: not connected yet/)
     await until('tried', () => /ECONNREFUSED/.test(redis.trouble() ?? ''))
     assert.equal(redis.isConnected(), false)
+    assert.equal(redis.failure(), 'refused')
     await assert.rejects(redis.one('PING'), /not connected to Redis: .*ECONNREFUSED/)
     assert.equal(redis.lines.filter(({ level }) => level === 'warn').length, 1)
     assert.match(JSON.stringify(redis.lines[0]), new RegExp(`"127.0.0.1:${port}".*ECONNREFUSED.*Redis is unavailable`))
