@@ -26,6 +26,10 @@ export type IdentitySettings =
     }
   | { readonly source: 'workload-identity'; readonly tokenFile: string; readonly homeTenant: string }
 
+/** Where the identity's token comes from: the origin of the endpoint, or the path of the file. Has no credential. */
+export const identityAddress = (identity: IdentitySettings): string =>
+  identity.source === 'managed-identity' ? new URL(identity.endpoint).origin : identity.tokenFile
+
 /** Choices of `BROKER_AUDIT`, the default first. */
 export const auditModes = ['every', 'summary'] as const
 /** Choices of `LOG_LEVEL`, the default first. */

@@ -17,7 +17,7 @@ import { createActivePolicy, type ActivePolicy } from '../broker/authorization/a
 import { createSignatureLimiter } from '../broker/authentication/signature-limiter.ts'
 import type { AssertionSource, Events, TokenSource } from '../broker/events.ts'
 import { tokenExchangeOf } from '../config/clouds.ts'
-import type { Config } from '../config/config.ts'
+import { identityAddress, type Config } from '../config/config.ts'
 import { addressOf } from '../config/redis.ts'
 import { createSubscribers, identityUpstream, subscriberSettingsOf } from './subscribers.ts'
 import { createCircuit } from '../outbound/entra/circuit-breaker.ts'
@@ -185,15 +185,11 @@ const operationsOf = (
   { view, purgeEverywhere }: ManagedCache,
   { forbidden }: Events,
 ) => ({
-  places: { policyFile, identity: identityPlace(identity), ...(redis && { redis: addressOf(redis) }) },
+  places: { policyFile, identity: identityAddress(identity), ...(redis && { redis: addressOf(redis) }) },
   cache: view,
   purge: purgeEverywhere,
   authorizeOperation: createAuthorizeOperation(forbidden),
 })
-
-/** Where the identity's token comes from: without the rest of the URL, which is the platform's. */
-const identityPlace = (identity: Config['identity']): string =>
-  identity.source === 'managed-identity' ? new URL(identity.endpoint).origin : identity.tokenFile
 
 /** The share of an exchange's time for the identity's token, so that a time-out shows which of the two requests hangs. */
 export const identityShare = 0.8

@@ -221,34 +221,6 @@ describe('which errors make an upstream failing', () => {
     assert.partialDeepStrictEqual(seen(entra), { status: 'failing', failures: 1 })
   })
 
-  const codes: readonly (readonly [cause: unknown, code: string | undefined, why: string])[] = [
-    [Object.assign(new Error('connect'), { code: 'ECONNREFUSED' }), 'ECONNREFUSED', 'of the system'],
-    [
-      new Error('x', { cause: Object.assign(new Error('y'), { code: 'ENOTFOUND' }) }),
-      'ENOTFOUND',
-      'of the cause of a cause',
-    ],
-    [Object.assign(new Error('x'), { code: 'a text of a stranger' }), undefined, 'not the form of a code'],
-    [Object.assign(new Error('x'), { code: `E${'X'.repeat(50)}` }), undefined, 'too long'],
-    [Object.assign(new Error('x'), { code: 7 }), undefined, 'not a text'],
-    ['ECONNREFUSED', undefined, 'no error'],
-    [undefined, undefined, 'no cause'],
-  ]
-  for (const [cause, systemCode, why] of codes)
-    test(`has the system's code ${systemCode ?? 'of nothing'}: ${why}`, () => {
-      const { health, seen } = healthWorld()
-      health.upstreamCalled(identity, 0.1, new BrokerError('identity_unavailable', 'no', { reason: 'network', cause }))
-      assert.equal(seen(identity)?.lastError?.systemCode, systemCode)
-    })
-
-  test('whose causes are a circle has an end', () => {
-    const { health, seen } = healthWorld()
-    const cause = new Error('x')
-    cause.cause = cause
-    health.upstreamCalled(identity, 0.1, new BrokerError('identity_unavailable', 'no', { reason: 'network', cause }))
-    assert.equal(seen(identity)?.lastError?.systemCode, undefined)
-  })
-
   const troubles: readonly (readonly [code: ErrorCode, why: string])[] = [
     ['upstream_unavailable', 'no connection, a time-out, 429 or 5xx'],
     ['upstream_invalid', 'a response that is not of the protocol, or the wrong token'],

@@ -121,13 +121,17 @@ describe('a planted fault in a real browser', withBrowser, async () => {
     })
 
   test('an empty chart says so, until there are two measurements', async t => {
-    await lookAt(t, 'Redis is gone', async ({ page }) => {
+    await lookAt(t, 'Redis is gone', async ({ page, evaluate }) => {
       await page.locator('#rates-charts').getByText('Not enough data yet').first().waitFor()
       assert.equal(await page.locator('#rates-charts svg').count(), 0)
       await untilMeasured(world, page)
       // Nothing was issued, so there is nothing to have a share or a duration of.
       assert.equal(await page.getByText('Not enough data yet').count(), 3)
       assert.ok((await page.getByText(/^No data before \S+ UTC\.$/).count()) > 0)
+      const overlaps = await evaluate(`[...document.querySelectorAll('figure')].flatMap(figure =>
+        [...figure.children].map(each => each.getBoundingClientRect())
+          .filter((box, nth, all) => nth > 0 && box.top < all[nth - 1].bottom - 1)).length`)
+      assert.equal(overlaps, 0, 'nothing of a chart is on top of the rest')
     })
   })
 

@@ -114,3 +114,8 @@ describe('the keys of an issuer that is unavailable', () => {
       assert.equal(found?.since, from === undefined ? iso(10) : undefined)
     })
 })
+
+test('a replica that drains is for information; one that is not ready is failing', () => {
+  assert.equal(verdict(findings({ ...well, health: { ...well.health, ready: false, draining: true } })).level, 'ok')
+  assert.equal(verdict(findings({ ...well, health: { ...well.health, ready: false } })).level, 'failing')
+})

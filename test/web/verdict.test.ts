@@ -239,11 +239,6 @@ test('what is failing comes before what needs attention, and that before what is
   assert.match(sentenceOf(all), / – and 1 other problem\.$/)
 })
 
-test('a replica that drains is for information; one that is not ready is failing', () => {
-  assert.equal(verdict(findings({ ...well, health: { ...well.health, ready: false, draining: true } })).level, 'ok')
-  assert.equal(verdict(findings({ ...well, health: { ...well.health, ready: false } })).level, 'failing')
-})
-
 test('every reason with which an exchange can fail has a remedy of its own', () => {
   const general = remedyOf('not_found')
   const reasons = Object.values(exchangeReasons).flatMap(each => Object.keys(each))

@@ -113,17 +113,16 @@ function issuersStation(snapshot) {
     component: 'issuers',
     title: isOne && first ? `Issuer ${first.name}` : titles.issuers,
     level: all.length === 0 ? 'ok' : status,
-    word: all.length === 0 ? 'none' : isOne && first ? issuerWord(first) : words[status],
-    detail: isOne && first ? timeOf(first) : listed(all.map(each => `${each.name}: ${issuerWord(each)}`)),
+    word: all.length === 0 ? 'none' : issuerWord(status),
+    detail: isOne && first ? timeOf(first) : listed(all.map(each => `${each.name}: ${issuerWord(each.status)}`)),
   }
 }
 
 /**
- * Keys of a file are loaded, without a request.
- * @param {Upstream} issuer
+ * Keys of a file are loaded without a request, so an issuer is not called reachable.
+ * @param {Upstream['status']} status
  */
-const issuerWord = ({ status, average_seconds }) =>
-  status === 'ok' && average_seconds === 0 ? 'keys loaded' : words[status]
+const issuerWord = status => (status === 'ok' ? 'keys loaded' : words[status])
 
 /**
  * @param {Snapshot} snapshot

@@ -133,8 +133,13 @@ function figureOf({ title, text, series, top: fixed }, points, note) {
     lines.length === 0
       ? el('p', { class: 'empty' }, 'Not enough data yet')
       : picture(`${title}, now: ${alternative}. The highest of the last five minutes: ${text(highest)}.`, lines),
-    axis(text(top)),
-    ...[sinceText(points), note].map(line => line !== '' && el('p', { class: 'axis' }, line)),
+    // One row of the grid, which all charts share.
+    el(
+      'div',
+      { class: 'below' },
+      axis(text(top)),
+      ...[sinceText(points), note].map(line => line !== '' && el('p', {}, line)),
+    ),
   )
 }
 

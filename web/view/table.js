@@ -38,8 +38,8 @@ const row = (columns, cells) => el('tr', { role: 'row' }, ...cells.map((cell, nt
  * @param {number} nth
  */
 function cellOf(column, cell, nth) {
-  const children = (typeof cell === 'string' ? [cell] : cell).map(child =>
-    typeof child === 'string' ? kept(child) : child,
+  const children = (typeof cell === 'string' ? [cell] : cell).flatMap(child =>
+    typeof child === 'string' ? kept(child) : [child],
   )
   const common = { 'data-title': column?.title, class: column?.isNumber ? 'number' : undefined }
   return nth === 0
@@ -62,13 +62,14 @@ export const nameAndId = (name, id) =>
 const longestWord = 16
 
 /**
- * A text whose words stay in one piece if all of them are short: names, codes.
+ * A text whose words stay in one piece if all of them are short, also those with a hyphen: names, codes.
  * @param {string} text
+ * @returns {readonly Child[]}
  */
 const kept = text =>
   text.trim() !== '' && text.split(/\s+/).every(word => word.length <= longestWord)
-    ? el('span', { class: 'kept' }, text)
-    : text
+    ? text.split(/(\s+)/).map(part => (part.trim() === '' ? part : el('span', { class: 'kept' }, part)))
+    : [text]
 
 /**
  * The AADSTS codes behind a reason.

@@ -6,7 +6,7 @@
 import { clockTime, deadlineText, whenText } from '../model/format.js'
 import { titles } from '../model/way.js'
 import { ProblemError } from './client.js'
-import { byId, el, renderer, rich } from './dom.js'
+import { byId, el, guidsIn, renderer, rich } from './dom.js'
 import { state } from './table.js'
 
 const levelWords = {
@@ -126,7 +126,7 @@ const factsOf = ({ facts }) =>
           'dl',
           { class: 'facts' },
           ...facts.values.map(([name, value]) =>
-            el('div', {}, el('dt', {}, name), el('dd', {}, el('code', {}, ...rich(value)))),
+            el('div', {}, el('dt', {}, name), el('dd', {}, el('code', {}, ...guidsIn(value)))),
           ),
         ),
       ]

@@ -73,7 +73,7 @@ describe('what /health reports', () => {
     }
     const fine = { ...untouched, status: 'ok', average_seconds: 0, detail: 'reachable', last_success: iso() }
     assert.deepEqual(upstreams, [
-      { kind: 'identity', name: 'managed-identity', ...untouched, address: new URL(emulator.localUrl).origin },
+      { kind: 'identity', name: 'managed-identity', ...untouched, address: emulator.localUrl },
       {
         kind: 'authority',
         name: emulator.entraUrl,

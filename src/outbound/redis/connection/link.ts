@@ -48,13 +48,20 @@ const firstPauseMs = 50
 /** A connection that ends sooner than this counts as a failed attempt, so that pauses grow. */
 const steadyMs = 10_000
 
+/** Why there is no client. */
+interface Trouble {
+  readonly text: string
+  readonly failure?: StoreFailure
+}
+
+const troubleOf = (thrown: unknown): Trouble => ({ text: textOf(thrown), failure: failureOf(thrown) })
+
 /** Opens a connection at once, and goes on until `close`. */
 export function createLink({ open, prepare, up, down, random, timing }: LinkSettings): Link {
   const closing = new AbortController()
   const { signal } = closing
   let client: RedisClient | undefined
-  let trouble: string | undefined = 'not connected yet'
-  let failure: StoreFailure | undefined
+  let trouble: Trouble | undefined = { text: 'not connected yet' }
 
   /** Resolves to the reason once the connection is lost. */
   const use = async (opened: RedisClient): Promise<Error> => {
@@ -65,7 +72,6 @@ export function createLink({ open, prepare, up, down, random, timing }: LinkSett
       signal.throwIfAborted()
       client = opened
       trouble = undefined
-      failure = undefined
       up()
       return await lostOrSilent(opened, timing)
     } finally {
@@ -79,24 +85,21 @@ export function createLink({ open, prepare, up, down, random, timing }: LinkSett
     for (let failures = 0; !signal.aborted; failures++) {
       const begun = performance.now()
       try {
-        const lost = await use(await open(failures, signal))
-        trouble = textOf(lost)
-        failure = failureOf(lost)
+        trouble = troubleOf(await use(await open(failures, signal)))
         if (performance.now() - begun > steadyMs) failures = 0
       } catch (thrown) {
-        trouble = textOf(thrown)
-        failure = failureOf(thrown)
+        trouble = troubleOf(thrown)
       }
       if (signal.aborted) return
-      down(trouble)
+      down(trouble.text)
       await pause(failures, timing, random, signal)
     }
   }
   const ended = run()
   return {
     client: () => (client?.isLost() === false ? client : undefined),
-    trouble: () => trouble,
-    failure: () => failure,
+    trouble: () => trouble?.text,
+    failure: () => trouble?.failure,
     close: async () => {
       closing.abort()
       if (client !== undefined) await ended
