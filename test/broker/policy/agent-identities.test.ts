@@ -77,7 +77,6 @@ describe('what a denial denies', () => {
     [{ agents: ['helper'] }, { application: 'assistants' }, false, 'not its blueprint'],
     [{ applications: ['assistants'] }, helper, true, 'a blueprint, with its agent identities'],
     [{ applications: ['default'] }, helper, false, 'no agent identity of another application'],
-    [{ applications: ['default'], agents: ['helper'] }, helper, false, 'every part must match'],
     [{ tenants: ['contoso'] }, helper, true, 'a part that is absent matches everything'],
   ]
   for (const [denial, client, denied, why] of table)
@@ -176,5 +175,10 @@ describe('refused at load', () => {
     [withAgents({}, { agents: [] }), 'rules[0].agents', 'an empty list'],
     [withAgents({}, { agents: ['helper'], tenants: undefined }), 'rules[0].tenants', 'a rule without tenants'],
     [{ ...withAgents({}), deny: [{ agents: ['helpr'] }] }, 'deny[0].agents[0]', 'a denial with an unknown name'],
+    [
+      { ...withAgents({}), deny: [{ applications: ['default'], agents: ['helper'] }] },
+      'deny[0].agents',
+      'a denial of both, which would deny neither',
+    ],
   ])
 })

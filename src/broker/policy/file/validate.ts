@@ -7,7 +7,7 @@ import { validateKeys } from './api-key-entries.ts'
 import type { Policy } from '../model.ts'
 import { referenceCheckOf, type ReferenceCheck } from './references.ts'
 import { deniedScopeCheckOf, grantedScopeCheckOf, validateScopeNames, type ScopeCheck } from './scope-entries.ts'
-import type { SchemaError, IssuerText, Path, PolicyText, RuleText } from './schema.ts'
+import type { DenialText, SchemaError, IssuerText, Path, PolicyText, RuleText } from './schema.ts'
 
 /**
  * All errors of a policy file that has the right shape: names that are not defined, callers that do not distinguish
@@ -31,6 +31,7 @@ export function validatePolicy(policy: PolicyText): readonly SchemaError[] {
           checkCaller(caller, { at: [...at, 'callers', nth], isOfRule: false, grantsTokens: false }),
         ),
         ...validateTargets(checkReference, denial, at),
+        ...validateDeniedClients(denial, at),
         ...(denial.scopes ?? []).flatMap((scope, nth) => checkDenied(scope, [...at, 'scopes', nth])),
       ]
     }),
@@ -168,6 +169,15 @@ function validateTargets(
     }),
   ]
 }
+
+/**
+ * An application and an agent identity in one denial: each part must match, but in a rule both would be granted. An entry
+ * that was meant as "both of these" would deny less, or nothing.
+ */
+const validateDeniedClients = ({ applications, agents }: DenialText, at: Path): readonly SchemaError[] =>
+  applications === undefined || agents === undefined
+    ? []
+    : [{ at: [...at, 'agents'], what: 'must not stand beside applications in a denial; write one denial for each' }]
 
 const wildcardTenant = (at: Path): string =>
   at[0] === 'deny'
