@@ -14,9 +14,16 @@ export const requestRate = (window: string, ...matchers: readonly string[]): str
 export const tokenRequests = (...matchers: readonly string[]): string =>
   `token_broker_requests_total{${[...matchers, `endpoint=~"${tokenEndpoints}"`].join(',')}}`
 
-/** The share of the requests for tokens that fail with one of the codes, within a window: 0 without an error, absent without a request. */
+/**
+ * The share of the requests for tokens that fail with one of the codes, within a window: 0 without an error, absent without a
+ * request. Requests that were refused because of their caller (401, 403, 429 and other 4xx) do not count at all: anyone can
+ * send them, and could hide an outage behind them.
+ */
 export const errorShare = (codes: string, window: string, ...matchers: readonly string[]): string =>
-  shareOf(requestRate(window, ...matchers, `outcome=~"${codes}"`), requestRate(window, ...matchers))
+  shareOf(
+    requestRate(window, ...matchers, `outcome=~"${codes}"`),
+    requestRate(window, ...matchers, `outcome=~"issued|${commonErrors}|${tenantErrors}"`),
+  )
 
 /** The share from which on {@link commonErrors} are an alert, and the panel is red. */
 export const failingShare = 0.05
