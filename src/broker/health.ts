@@ -99,8 +99,10 @@ const unknownYet = (upstream: Upstream, since: number): UpstreamHealth => ({
 
 function next(state: UpstreamHealth, error: BrokerError | undefined, now: number): UpstreamHealth {
   if (!error) return { ...withStatus(state, 'ok', now), lastSuccess: now, failures: 0 }
-  // An error of one tenant or request (missing consent, a refusal) only shows that the upstream can be reached.
-  if (!error.handling.ownTrouble) return mayPersist(state) ? state : { ...withStatus(state, 'ok', now), failures: 0 }
+  // An error of one tenant, agent identity or request (missing consent, a refusal) only shows that the upstream can be reached.
+  const concernsFew = error.parts.level !== undefined && error.parts.level !== 'application'
+  if (!error.handling.ownTrouble || concernsFew)
+    return mayPersist(state) ? state : { ...withStatus(state, 'ok', now), failures: 0 }
   const { code, reason, message: detail, parts } = error
   const { upstream, presented } = parts
   const upstreamCodes = upstream?.codes ?? []
