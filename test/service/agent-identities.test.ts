@@ -96,6 +96,16 @@ test("a purge of an agent identity forgets the blueprint's token too, and nothin
   assert.deepEqual(fields()[0], firstOf(sample.agentIdentity))
 })
 
+test('a purge by the client id of an agent identity is one of that agent identity, as in requests', async t => {
+  const broker = await start(t)
+  await broker.requestToken(helper)
+  await broker.requestToken({ ...helper, agent: 'second' })
+  assert.deepEqual(await purge(broker, `application=${sample.agentIdentity}`), {
+    dropped: 1,
+    replicas: 'this',
+  })
+})
+
 test('a purge of a blueprint drops the tokens of its agent identities', async t => {
   const broker = await start(t)
   await broker.requestToken(helper)

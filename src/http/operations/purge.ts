@@ -88,8 +88,15 @@ function readFilter(query: unknown, policy: Policy): FetchFilter {
   }
   return {
     ...(tenant !== undefined && { tenant: tenantIdOf(tenant, policy) }),
-    ...(application !== undefined && { clientId: policy.applications.get(application) ?? application }),
+    ...(application !== undefined && clientOf(application, policy)),
     ...(agent !== undefined && { agentId: agentIdOf(agent, policy) }),
     ...(scope !== undefined && { scope: policy.scopes.get(scope) ?? scope }),
   }
+}
+
+/** The application with a name or client id. Requests name an agent identity by its client id too, and so may a purge. */
+function clientOf(application: string, { applications, index }: Policy): FetchFilter {
+  return index.agent(application) === undefined
+    ? { clientId: applications.get(application) ?? application }
+    : { agentId: application }
 }
