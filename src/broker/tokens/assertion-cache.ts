@@ -32,6 +32,11 @@ export interface AssertionKind {
   readonly late: (ms: number) => BrokerError
   /** The error of a token that has already expired. */
   readonly expired: () => BrokerError
+  /**
+   * Whether `identity_unavailable` is cached. Not where it comes from another of these caches: the two pauses would add up,
+   * and the second would be served while the first is over.
+   */
+  readonly cachesFailures: boolean
 }
 
 /**
@@ -51,6 +56,7 @@ export const hedgeIdentityAfterMs = 1_500
 
 /** The managed identity's token. */
 const ofIdentity: AssertionKind = {
+  cachesFailures: true,
   hedgeAfterMs: hedgeIdentityAfterMs,
   late: ms =>
     new BrokerError('identity_unavailable', `The identity endpoint did not respond within ${ms} ms.`, {
@@ -146,8 +152,8 @@ class AssertionCache implements AssertionSource {
 
   /** Without its cause, which can contain a request. A bug (`internal_error`) is not cached. */
   #cacheFailure(failed: BrokerError): void {
-    if (failed.code !== 'identity_unavailable') return
-    const { clock, random } = this.#options
+    const { clock, random, kind = ofIdentity } = this.#options
+    if (failed.code !== 'identity_unavailable' || !kind.cachesFailures) return
     const { cause: _cause, ...parts } = failed.parts
     const error = failed.withParts(parts)
     const count = (this.#failure?.count ?? 0) + 1

@@ -1,6 +1,6 @@
-import { LRUCache } from 'lru-cache'
 import { createAssertionCache, type AssertionKind } from '../../broker/tokens/assertion-cache.ts'
 import { matches } from '../../broker/tokens/negative-cache/records.ts'
+import { createLru } from '../../broker/lib/lru.ts'
 import type { Clock, Wait } from '../../broker/lib/clock.ts'
 import type { Assertion, AssertionSource, FetchFilter } from '../../broker/events.ts'
 import { BrokerError } from '../../errors.ts'
@@ -41,6 +41,8 @@ export interface AgentAssertionsOptions {
 export const maxAgentAssertions = 10_000
 
 const kind: AssertionKind = {
+  // The cache of the managed identity's token has done so.
+  cachesFailures: false,
   // The request to Entra is hedged itself.
   hedgeAfterMs: undefined,
   late: ms =>
@@ -56,9 +58,9 @@ const kind: AssertionKind = {
  * the background once the token is due.
  */
 export function createAgentAssertions(options: AgentAssertionsOptions): AgentAssertions {
-  const entries = new LRUCache<string, { readonly place: AgentPlace; readonly source: AssertionSource }>({
-    max: maxAgentAssertions,
-  })
+  const entries = createLru<string, { readonly place: AgentPlace; readonly source: AssertionSource }>(
+    maxAgentAssertions,
+  )
   return {
     of: (place, fetch) => {
       const key = `${place.clientId} ${place.agentId} ${place.tenant}`

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { createAgentAssertions, maxAgentAssertions } from '../../../src/outbound/entra/agent-assertions.ts'
+import { BrokerError } from '../../../src/errors.ts'
 import { movableClock } from '../../support/clock.ts'
 
 const place = { clientId: 'blueprint', agentId: 'agent', tenant: 'tenant' }
@@ -41,6 +42,16 @@ describe("the blueprint's token for an agent identity", () => {
     assert.equal(await get(), 'token-2')
     clock.advance(3_541_000)
     assert.equal(await get(), 'token-3')
+  })
+
+  test('is requested again at once after the identity was unavailable: that pause is over where it was made', async () => {
+    const { assertions, fetch } = world()
+    const unavailable = new BrokerError('identity_unavailable', 'unavailable', { reason: 'status', retryAfter: 4 })
+    const errors = [unavailable, unavailable]
+    const source = assertions.of(place, () => (errors.length > 0 ? Promise.reject(errors.shift()) : fetch()))
+    await assert.rejects(source.get(signal), { code: 'identity_unavailable' })
+    await assert.rejects(source.get(signal), { code: 'identity_unavailable' })
+    assert.equal((await source.get(signal)).token, 'token-1')
   })
 
   test('is forgotten by a purge that matches, whatever its scope', async () => {
