@@ -29,7 +29,8 @@ export const errorShare = (codes: string, window: string, ...matchers: readonly 
 export const failingShare = 0.05
 
 /**
- * What Prometheus writes into a text: the label of the series with the highest rate, between two texts; nothing if there is no such series.
+ * What Prometheus writes into a text: the label of the series with the highest rate, within a text; nothing if
+ * no series has a rate.
  *
  * @param series a counter with the matcher `job="%s"`, which becomes the alert's own job
  * @param text has `{{ . }}` for the value of the label

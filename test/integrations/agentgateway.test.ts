@@ -37,7 +37,7 @@ const rules = [{ name: 'agents', callers: [sampleCaller], tenants: ['contoso'], 
 const broker = await world.broker({ after }, { policy: { rules } })
 const caller = await world.emulator.mintCallerToken()
 
-/** The form's parameters in the gateway's order. v1.4.1 requests an access token by name unless it is told otherwise. */
+/** The form's parameters in the gateway's order. v1.4.1 requests an access token by name unless its configuration says otherwise. */
 function formOf(exchange: Exchange, subject: string): Fields {
   const { actorToken, requestedTokenType = accessToken, scopes, clientAuth } = exchange
   const inForm = clientAuth?.method === 'clientSecretPost' ? clientAuth : undefined

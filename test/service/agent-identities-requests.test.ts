@@ -54,7 +54,7 @@ describe('a request for an agent identity', () => {
 
   test('that is unknown is refused as one that is not granted', async t => {
     const broker = await start(t)
-    const refusals = [{ agent: 'nobody' }, { agent: 'assistants' }].map(async client => {
+    const refusals = [{ agent: 'unknown' }, { agent: 'assistants' }].map(async client => {
       const { status, json } = await broker.requestToken({ tenant: 'contoso', scope: graph, ...client })
       return [status, json['code'], String(json['detail']).replace(client.agent, 'x')]
     })
@@ -71,12 +71,12 @@ describe('operators', () => {
     const broker = await start(t)
     await broker.requestToken(helper)
     await broker.requestToken({ ...helper, agent: 'adopted' })
-    await broker.requestToken({ ...helper, agent: 'nobody' })
+    await broker.requestToken({ ...helper, agent: 'unknown' })
     await purge(broker, 'agent=helper')
     const only = (event: string) => broker.events(event).map(({ application, agent }) => [application, agent])
     assert.deepEqual(only('token.issued'), [['assistants', 'helper']])
     assert.deepEqual(only('token.failed'), [['assistants', 'adopted']])
-    assert.deepEqual(only('token.denied'), [[undefined, 'nobody']])
+    assert.deepEqual(only('token.denied'), [[undefined, 'unknown']])
     assert.equal(broker.events('tokens.purged')[0]?.['agent_id'], sample.agentIdentity)
   })
 
@@ -95,7 +95,7 @@ describe('operators', () => {
     const second = ['assistants', 'second', secondAgent]
     assert.deepEqual(await listed('?agent=second'), [second])
     assert.deepEqual(await listed(`?agent=${secondAgent}`), [second])
-    assert.deepEqual(await listed('?agent=nobody'), [])
+    assert.deepEqual(await listed('?agent=unknown'), [])
     assert.deepEqual(await listed(''), [
       ['assistants', 'helper', sample.agentIdentity],
       second,
@@ -107,14 +107,14 @@ describe('operators', () => {
   test('see its failures and decisions', async t => {
     const broker = await start(t)
     await broker.requestToken({ ...helper, agent: 'adopted' })
-    await broker.requestToken({ ...helper, agent: 'nobody' })
+    await broker.requestToken({ ...helper, agent: 'unknown' })
     const { json: failures } = await broker.get('/cache/failures')
     assert.partialDeepStrictEqual(failures['failures'], [
       { application: 'assistants', agent: 'adopted', tenant: sample.contoso, level: 'tenant', codes: [700213] },
     ])
     const { json: decisions } = await broker.get('/decisions')
     assert.partialDeepStrictEqual(decisions['decisions'], [
-      { outcome: 'denied', agent: 'nobody', application: null },
+      { outcome: 'denied', agent: 'unknown', application: null },
       { outcome: 'failed', agent: 'adopted', application: 'assistants' },
     ])
   })

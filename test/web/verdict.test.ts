@@ -16,6 +16,19 @@ await broker.requestToken()
 const { snapshot: well } = await readBoard(broker, world.clock.now())
 const iso = (secondsAgo: number): string => new Date(well.now - secondsAgo * 1000).toISOString()
 
+type LastError = NonNullable<Upstream['last_error']>
+
+/** What `/health` has of an upstream's last error, a second ago. */
+const errorOf = (code: LastError['code'], reason: LastError['reason']): LastError => ({
+  code,
+  reason,
+  detail: '',
+  upstream_codes: [],
+  presented: null,
+  system_code: null,
+  at: iso(1),
+})
+
 const withUpstream = (kind: Upstream['kind'], changes: Partial<Upstream>): Snapshot => ({
   ...well,
   health: {
@@ -73,15 +86,7 @@ describe('the clock', () => {
   })
 
   test('is failing too if a token of the identity is refused as expired', () => {
-    const last_error = {
-      code: 'identity_unavailable',
-      reason: 'expired',
-      detail: '',
-      upstream_codes: [],
-      presented: null,
-      system_code: null,
-      at: iso(1),
-    } as const
+    const last_error = errorOf('identity_unavailable', 'expired')
     const down = withUpstream('identity', { status: 'failing', last_error })
     const upstreams = down.health.upstreams.map(each =>
       each.kind === 'authority' ? { ...each, clock_offset_seconds: 300 } : each,
@@ -211,15 +216,7 @@ test('all is never well while a check of /health is failing, whatever else is kn
 })
 
 test('a wrong federated credential is one problem, with and without the cached failure of the application', () => {
-  const last_error = {
-    code: 'federation_misconfigured',
-    reason: 'federation',
-    detail: '',
-    upstream_codes: [],
-    presented: null,
-    system_code: null,
-    at: iso(1),
-  } as const
+  const last_error = errorOf('federation_misconfigured', 'federation')
   const down = withUpstream('authority', { status: 'failing', last_error })
   assert.match(sentenceOf(down), /^The federated credential does not match the managed identity, so/)
   const failures = [failure(1, { level: 'application', reason: 'federation', tenant: null })]

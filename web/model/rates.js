@@ -161,7 +161,7 @@ export function beginning(points) {
  * Why few exchanges fail while requests fail: cached failures respond to most of them.
  *
  * @param {Pick<Snapshot, 'cache' | 'health'>} snapshot
- * @returns {string} empty if there is no such reason
+ * @returns {string} empty if the reason is unknown
  */
 export function exchangesNote({ cache, health }) {
   if (health.upstreams.some(({ kind, status }) => kind === 'identity' && status === 'failing'))

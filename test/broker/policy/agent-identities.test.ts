@@ -59,7 +59,7 @@ describe('what a rule grants', () => {
     [{ agents: ['helper'] }, { agent: 'assistants' }, 'unknown_target', "an application's name is no agent identity"],
     [{ agents: ['helper'] }, { application: 'helper' }, 'unknown_target', 'and the other way round'],
     [{ agents: ['helper'] }, { agent: blueprint }, 'unknown_client_id', "a blueprint's client id is no agent identity"],
-    [{ agents: ['helper'] }, { agent: 'nobody' }, 'unknown_target', 'a name that the policy does not have'],
+    [{ agents: ['helper'] }, { agent: 'unknown' }, 'unknown_target', 'a name that the policy does not have'],
     [{ agents: ['helper'] }, { agent: ids.home }, 'unknown_client_id', 'an id that the policy does not have'],
   ]
   for (const [grants, client, expected, why] of table)
@@ -133,7 +133,7 @@ describe('grants', () => {
       }
     }
     assert.match(refusal('helper'), /this tenant, scope and agent identity\. The request is for .*agent identity/)
-    assert.equal(refusal('helper'), refusal('nobody'))
+    assert.equal(refusal('helper'), refusal('unknown'))
   })
 })
 
