@@ -63,10 +63,11 @@ export interface ServerSpan {
   /** Runs work as a part of the request. */
   readonly run: (work: () => void) => void
   /**
-   * Ends the span once the response is written.
+   * Ends the span: the response is written, or the connection closed before. Must be called once.
+   * @param status the HTTP status; `undefined` if the connection closed before the response was written
    * @param route the route's path as it is defined, which has no values of the caller; `undefined` without a route
    */
-  readonly end: (status: number, route: string | undefined) => void
+  readonly end: (status: number | undefined, route: string | undefined) => void
 }
 
 /** Begins the span of each request that the broker serves. */

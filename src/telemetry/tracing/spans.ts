@@ -29,6 +29,12 @@ export interface Scope {
 
 const methods = new Set(METHODS)
 
+/**
+ * The `error.type` of a request whose connection closed before its response was written: the client gave up, or the broker
+ * closed it, because the request did not arrive in time or the broker stopped.
+ */
+export const connectionClosed = 'connection_closed'
+
 /** The spans of requests that the broker serves. */
 export const serverSpans = (tracer: Tracer, scopes: AsyncLocalStorage<Scope>): ServerSpans => ({
   begin: (method, traceparent) => {
@@ -39,9 +45,12 @@ export const serverSpans = (tracer: Tracer, scopes: AsyncLocalStorage<Scope>): S
       traceId: span.spanContext().traceId,
       run: work => scopes.run({ context: trace.setSpan(ROOT_CONTEXT, span) }, work),
       end: (status, route) => {
-        span.setAttribute('http.response.status_code', status)
         if (route !== undefined) span.setAttribute('http.route', route).updateName(`${known} ${route}`)
-        if (status >= 500) fail(span, String(status))
+        if (status === undefined) fail(span, connectionClosed)
+        else {
+          span.setAttribute('http.response.status_code', status)
+          if (status >= 500) fail(span, String(status))
+        }
         span.end()
       },
     }

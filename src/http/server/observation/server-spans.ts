@@ -1,5 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http'
-import type { FastifyInstance } from 'fastify'
+import type { Socket } from 'node:net'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { ServerSpan, ServerSpans } from '../../../broker/lib/spans.ts'
 import { readTraceParent } from '../../../broker/lib/trace-parent.ts'
 
@@ -17,10 +18,12 @@ declare module 'fastify' {
 export function addServerSpans(app: FastifyInstance, spans: ServerSpans | undefined): void {
   app.decorateRequest('span', undefined)
   if (spans === undefined) return
+  const unanswered = new UnansweredRequests()
   app.addHook('onRequest', (request, _reply, done) => {
     const { traceparent } = request.headers
     const span = spans.begin(request.method, typeof traceparent === 'string' ? traceparent : undefined)
     request.span = span
+    unanswered.add(request)
     span.run(done)
   })
   // Again: what follows the arrival of the body runs outside of what the first hook runs, which is the authentication.
@@ -28,10 +31,43 @@ export function addServerSpans(app: FastifyInstance, spans: ServerSpans | undefi
     if (span) span.run(done)
     else done()
   })
-  app.addHook('onResponse', ({ span, routeOptions }, { statusCode }, done) => {
-    span?.end(statusCode, routeOptions.url)
+  app.addHook('onResponse', (request, { statusCode }, done) => {
+    if (unanswered.delete(request)) endSpan(request, statusCode)
     done()
   })
+}
+
+function endSpan({ span, routeOptions }: FastifyRequest, status: number | undefined): void {
+  span?.end(status, routeOptions.url)
+}
+
+/**
+ * The requests of each connection whose response is not written. When the connection closes, their spans end: Fastify
+ * reports such requests to no hook. The connection is observed, and not the response, because Node.js does not report the
+ * end of a pipelined response that still waits for the one before it.
+ */
+class UnansweredRequests {
+  readonly #of = new WeakMap<Socket, Set<FastifyRequest>>()
+
+  add(request: FastifyRequest): void {
+    const { socket } = request.raw
+    const known = this.#of.get(socket)
+    if (known) {
+      known.add(request)
+      return
+    }
+    const requests = new Set([request])
+    this.#of.set(socket, requests)
+    socket.once('close', () => {
+      for (const each of requests) endSpan(each, undefined)
+      requests.clear()
+    })
+  }
+
+  /** @returns whether the request's span has not ended yet */
+  delete(request: FastifyRequest): boolean {
+    return this.#of.get(request.raw.socket)?.delete(request) === true
+  }
 }
 
 /**
