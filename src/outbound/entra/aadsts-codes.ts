@@ -88,6 +88,10 @@ const updateCredential: Command = context => {
   return `az ad app federated-credential update ${app} --federated-credential-id ${found} ${parameters}`
 }
 
+/** The client of the request: the agent identity in the second one for it, else the application, which may be its blueprint. */
+const clientOf = ({ target: { clientId, agentId = clientId }, step }: RemedyContext): string =>
+  step === 'blueprint' ? clientId : agentId
+
 /** The page on which an administrator of the tenant consents to the application. */
 const consentUrl = ({ authority, target }: RemedyContext): string =>
   `${authority}/${target.tenant}/adminconsent?client_id=${target.clientId}`
@@ -144,9 +148,9 @@ const reactivateTenant: Remedy = ({ target }) =>
   `Microsoft has blocked tenant ${target.tenant} because it was inactive. An administrator of that tenant must ask ` +
   "Microsoft's support to reactivate it, within 20 days; otherwise remove it from the policy."
 
-const resourceById: Remedy = ({ target: { clientId, agentId = clientId } }) =>
-  `Application ${agentId} requests a token for itself. Entra issues one only if the scope names it by its client ` +
-  `id: request ${agentId}/.default.`
+const resourceById: Remedy = context =>
+  `Application ${clientOf(context)} requests a token for itself. Entra issues one only if the scope names it by its client ` +
+  `id: request ${clientOf(context)}/.default.`
 
 const agentInstead: Remedy = ({ target }) =>
   `Application ${target.clientId} is an agent identity blueprint, which gets no token for scope ${target.scope} itself. ` +
@@ -172,8 +176,8 @@ const federation = (remedy: Remedy, command?: Command): CodeRow => ({
   ...(command && { command }),
 })
 const consent = (remedy: Remedy, command: Command): CodeRow => ({ class: 'consent', remedy, command })
-const blocked: Remedy = ({ target: { tenant, clientId, agentId = clientId } }) =>
-  `A Conditional Access or security policy of tenant ${tenant} blocks application ${agentId}. An ` +
+const blocked: Remedy = context =>
+  `A Conditional Access or security policy of tenant ${context.target.tenant} blocks application ${clientOf(context)}. An ` +
   'administrator of that tenant must change the policy.'
 
 /**
@@ -216,8 +220,12 @@ export const aadstsCodes: ReadonlyMap<number, CodeRow> = new Map([
   ...rows({ class: 'unknown', remedy: blocked }, 53003, 530003, 530032, 530035),
 ])
 
+/** The first code that is in the table; `undefined` if none is. */
+export const firstKnownCode = (codes: readonly number[]): number | undefined =>
+  codes.find(code => aadstsCodes.has(code))
+
 /** The row of the first known code; `undefined` if no code is known. */
 export function findCode(codes: readonly number[]): CodeRow | undefined {
-  const known = codes.find(code => aadstsCodes.has(code))
+  const known = firstKnownCode(codes)
   return known === undefined ? undefined : aadstsCodes.get(known)
 }
