@@ -48,6 +48,22 @@ test('a blueprint without its federated credential fails once for all of its age
   assert.equal((await broker.requestToken({ tenant: 'contoso', scope: graph })).status, 200)
 })
 
+for (const [code, why] of [
+  [500011, 'the resource of token exchange'],
+  [65001, 'no consent'],
+  [53003, 'Conditional Access'],
+  [4242, 'an unknown code'],
+] as const)
+  test(`AADSTS${code} for the blueprint is cached for all scopes of the agent identity, and no other: ${why}`, async t => {
+    const broker = await start(t)
+    emulator.fault({ kind: 'aadsts', code, at: 'token', times: 1 })
+    const refused = outcome(await broker.requestToken(helper))
+    assert.equal(refused[2], code)
+    assert.deepEqual(outcome(await broker.requestToken({ ...helper, scope: arm })), refused)
+    assert.equal(exchanges().length, 1)
+    assert.equal((await broker.requestToken({ ...helper, agent: 'second' })).status, 200)
+  })
+
 test("a refused token of the blueprint is replaced, and the agent identity's request sent again", async t => {
   const broker = await start(t)
   await broker.requestToken(helper)

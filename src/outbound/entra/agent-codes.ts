@@ -70,12 +70,20 @@ const rows = (row: AgentRow, ...codes: readonly number[]) =>
 
 const noTokenForAgent = 'Entra refuses the blueprint a token for its agent identity.'
 
+/** The first request is the same for every scope. */
+const oneForAllScopes: AgentRow = { level: 'tenant' }
+
 const steps: Readonly<Record<AgentStep, StepRows>> = {
   // Its client is the blueprint, which the rows of an application name.
   blueprint: {
     classes: {
-      consent: { detail: 'The blueprint has no usable service principal or no consent in this tenant.' },
-      unknown: { detail: noTokenForAgent },
+      client: oneForAllScopes,
+      consent: {
+        ...oneForAllScopes,
+        detail: 'The blueprint has no usable service principal or no consent in this tenant.',
+      },
+      request: oneForAllScopes,
+      unknown: { ...oneForAllScopes, detail: noTokenForAgent },
     },
     codes: new Map([
       ...rows({ detail: noTokenForAgent, remedy: sentUnchanged }, 82001, 82008),
