@@ -143,13 +143,13 @@ const tokenBody = ({ grant, served }: Issued, exchanged: boolean) => ({
 })
 
 /**
- * A scope that `resource` or `audience` names is a target (RFC 8707 §2). In a token exchange the credential is the subject,
- * and the policy refuses the target (RFC 8693 §2.2.2).
+ * A scope that `resource` or `audience` names is a target (RFC 8707 §2), whether the broker or Entra refuses it. In a
+ * token exchange the credential is the subject, and the policy refuses the target (RFC 8693 §2.2.2).
  */
 function rowFor(error: BrokerError, request: FailedRequest): OAuthRow {
   const usual = oauthRow(error)
   const form = formOf(request)
-  if (error.code === 'invalid_scope' && namesTarget(form)) return { status: 400, error: 'invalid_target' }
+  if (usual.error === 'invalid_scope' && namesTarget(form)) return { status: 400, error: 'invalid_target' }
   if (!isExchange(form)) return usual
   if (error.code === 'not_permitted') return { status: 400, error: 'invalid_target' }
   const bySubject = usual.status === 401 && request.headers.authorization === undefined

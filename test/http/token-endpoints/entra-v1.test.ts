@@ -92,13 +92,17 @@ test('it shares the cache with the v2.0 endpoint', async () => {
   assert.equal((await entraV1()).json['access_token'], (await entra()).json['access_token'])
 })
 
-test("Entra's own error is returned", async t => {
-  const here = await world.broker(t, { policy })
-  emulator.fault({ kind: 'aadsts', at: 'token', code: 500011 })
-  t.after(() => emulator.clearFaults())
-  const reply = await (await tokenEndpointsOf(world, here)).entraV1()
-  assert.deepEqual([errorIn(reply), reply.json['error_codes']], ['400 invalid_resource', [500011]])
-})
+for (const [code, error] of [
+  [500011, 'invalid_resource'],
+  [70011, 'invalid_scope'],
+] as const)
+  test(`Entra's own error is returned: ${error}, also to a request with resource`, async t => {
+    const here = await world.broker(t, { policy })
+    emulator.fault({ kind: 'aadsts', at: 'token', code, error })
+    t.after(() => emulator.clearFaults())
+    const reply = await (await tokenEndpointsOf(world, here)).entraV1()
+    assert.deepEqual([errorIn(reply), reply.json['error_codes']], [`400 ${error}`, [code]])
+  })
 
 test('a path that fits two endpoints belongs to the one with its method', async () => {
   assert.equal((await entraV1({}, 'identity')).status, 200)

@@ -143,6 +143,12 @@ const faults: readonly (readonly [why: string, fault: Fault, status: number, wai
   ['the federated credential is wrong', { kind: 'aadsts', at: 'token', code: 700213 }, 400, undefined],
   ["Entra returns another tenant's token", { kind: 'wrong-tenant', at: 'token' }, 400, undefined],
   ['Entra does not know the resource', { kind: 'aadsts', at: 'token', code: 500011 }, 400, undefined],
+  [
+    'Entra does not accept the scope',
+    { kind: 'aadsts', at: 'token', code: 70011, error: 'invalid_scope' },
+    400,
+    undefined,
+  ],
 ]
 describe('when an upstream fails, only errors that can pass have a status that SDKs retry', () => {
   for (const [why, fault, status, wait] of faults)

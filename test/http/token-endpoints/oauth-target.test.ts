@@ -88,6 +88,27 @@ test('a resource that client credentials may not have is unauthorized_client: th
   assert.deepEqual([status, json['error']], [400, 'unauthorized_client'])
 })
 
+/** Upstream errors of requests that name the same scope in different parameters. */
+const byParameter: readonly (readonly [why: string, fields: Fields, error: string])[] = [
+  ['scope', {}, 'invalid_scope'],
+  ['scope, beside an empty resource', { resource: '' }, 'invalid_scope'],
+  ['resource', { scope: undefined, resource }, 'invalid_target'],
+  ['audience', { scope: undefined, audience: resource }, 'invalid_target'],
+  ['scope and resource', { resource }, 'invalid_target'],
+]
+for (const grant of ['oauth', 'exchange'] as const)
+  for (const [why, fields, error] of byParameter)
+    test(`${grant}: an invalid_scope of Entra is ${error}, if the request names the resource in ${why} (RFC 8707 §2)`, async t => {
+      const to = await tokenEndpointsOf(world, await world.broker(t))
+      world.emulator.fault({ kind: 'aadsts', at: 'token', code: 70011, error: 'invalid_scope' })
+      t.after(() => world.emulator.clearFaults())
+      for (const how of ['from Entra', 'cached']) {
+        const { status, json, text } = await to[grant](fields)
+        assert.deepEqual([status, json['error']], [400, error], `${how}: ${text}`)
+        assert.deepEqual(json['upstream'], { error: 'invalid_scope', codes: [70011] })
+      }
+    })
+
 test('the response says which parameters disagree', async () => {
   const { json } = await exchange({ resource: 'api://orders' })
   assert.match(
