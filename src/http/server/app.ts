@@ -1,19 +1,16 @@
 import { constants } from 'node:crypto'
-import { fastify, type FastifyBaseLogger, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
+import { fastify, type FastifyBaseLogger, type FastifyInstance } from 'fastify'
 import type { Events } from '../../broker/events.ts'
 import { BrokerError, type ErrorCode } from '../../errors.ts'
-import type { OtherEndpoint } from './endpoints.ts'
 import { writeClientError, respondToUnroutable } from './client-errors.ts'
 import { limitConnections } from './connections.ts'
-import { closeIfEarly } from './early-responses.ts'
 import { KnownPaths } from './known-paths.ts'
 import { addPeerLookup, type PeerOptions } from './peers.ts'
-import { errorOf, limitHeaders, problemDetails, type Protocol } from './problems.ts'
+import type { Protocol } from './problems.ts'
 import { addRequestChecks } from './request-checks.ts'
-import { classOf } from './observation/latency.ts'
 import { observeRequests, type Observation } from './observation/observation.ts'
 import { requestIds } from './observation/request-ids.ts'
-import { traceIdOf } from './observation/server-spans.ts'
+import { noEndpoint, sendProblem, type ProblemParts } from './send-problem.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -90,9 +87,6 @@ const noProxies: PeerOptions = {
 
 /** Adds routes to one scope of a server. Each gets a scope of its own, in the given order. */
 export type AddRoutes = (scope: FastifyInstance) => void
-
-/** The endpoint of requests that reached no route. */
-const noEndpoint: OtherEndpoint = 'none'
 
 /** Milliseconds for a TLS handshake; Node would wait for two minutes. */
 const longestHandshakeMs = 10_000
@@ -181,12 +175,7 @@ export function buildApp(options: AppOptions, routes: readonly AddRoutes[]): Fas
   return app
 }
 
-/** A server's options, and the paths of its routes. */
-interface Parts extends AppOptions {
-  readonly paths: KnownPaths
-}
-
-function addAll(app: FastifyInstance, parts: Parts, routes: readonly AddRoutes[]): void {
+function addAll(app: FastifyInstance, parts: ProblemParts, routes: readonly AddRoutes[]): void {
   const { paths } = parts
   app.addHook('onRoute', ({ url, method, config = {} }) => paths.add(url, [method].flat(), config))
   for (const add of routes) {
@@ -207,33 +196,4 @@ function addAll(app: FastifyInstance, parts: Parts, routes: readonly AddRoutes[]
     const wrong = new BrokerError('method_not_allowed', `This endpoint allows ${allowed}.${hint}`)
     return sendProblem(parts, wrong, request, reply.header('allow', allowed), protocol)
   })
-}
-
-function sendProblem(
-  { log, responded, paths }: Parts,
-  thrown: unknown,
-  request: FastifyRequest,
-  reply: FastifyReply,
-  protocol = protocolOf(request, paths),
-): FastifyReply {
-  closeIfEarly(request, reply)
-  const error = errorOf(thrown)
-  if (error.code === 'internal_error') {
-    const ids = { request_id: request.id, trace_id: traceIdOf(request) }
-    log.error({ ...ids, err: error.cause ?? error }, 'request failed unexpectedly')
-  }
-  const { endpoint = noEndpoint } = request.routeOptions.config
-  responded(endpoint, error.code)
-  const { status, headers, body } = protocol.writeError(error, request)
-  const { limit } = error.parts
-  request.server.timing?.report(request, endpoint, classOf(status))
-  return reply
-    .code(status)
-    .headers(limit ? { ...headers, ...limitHeaders(limit) } : headers)
-    .send(body)
-}
-
-/** The protocol of a request's errors: its route's, or without a route that of its headers. */
-function protocolOf({ routeOptions: { url, config }, headers }: FastifyRequest, paths: KnownPaths): Protocol {
-  return config.protocol ?? (url === undefined ? paths.markedBy(headers)?.config.protocol : undefined) ?? problemDetails
 }
