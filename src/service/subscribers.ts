@@ -21,6 +21,8 @@ interface Observed extends Pick<Gauges, 'isReady' | 'cache' | 'circuit' | 'certi
   /** The name of this replica. */
   readonly replica: string
   readonly isDraining: () => boolean
+  /** Is called when another policy is active. */
+  readonly policyLoaded?: () => void
 }
 
 /** Settings of the subscribers. */
@@ -41,7 +43,7 @@ export function createSubscribers(
   settings: SubscriberSettings,
   active: Pick<ActivePolicy, 'status'>,
   sink: LineSink,
-  { clock, replica, isReady, isDraining, cache, circuit, certificates, secondLevel }: Observed,
+  { clock, replica, isReady, isDraining, cache, circuit, certificates, secondLevel, policyLoaded }: Observed,
 ) {
   const logs = createLogs(settings.logLevel, sink, settings.secrets)
   const audit = createAudit(logs, sink, {
@@ -75,17 +77,17 @@ export function createSubscribers(
       audit.policyLoaded(policy, before)
       metrics.policyLoaded(policy, before)
       health.follow(settings.upstreams(policy))
+      policyLoaded?.()
       warnOfPolicy(logs.log, policy, settings, clock)
     },
     policyRefused: both(audit.policyRefused, metrics.policyRefused),
   }
-  const secondLevelEvents = observeSecondLevel(metrics.shared, logs.log)
   const close = both(audit.close, metrics.close)
   const reports = { metrics, decisions: decisions.page, responded: events.responded }
   const ends = () => [...apiKeyEnds(active.status().policy), ...certificates()]
   const self = { replica, version, startedAt: clock.now(), now: clock.now }
   const telemetry = { ...state, ...reports, ...self, ends, isDraining, close }
-  return { log: logs.log, events, secondLevelEvents, telemetry }
+  return { log: logs.log, events, secondLevelEvents: observeSecondLevel(metrics.shared, logs.log), telemetry }
 }
 
 const observeSecondLevel = (shared: Metrics['shared'], log: Logs['log']): SecondLevelEvents => ({

@@ -11,6 +11,7 @@ import { createRateLimits, type RateLimits } from '../broker/authorization/rate-
 import { createAuthorizeOperation } from '../broker/authorization/authorize-operation.ts'
 import { createAuthorize } from '../broker/authorization/authorize.ts'
 import { noSpans } from '../broker/lib/spans.ts'
+import { hasAgent } from '../broker/policy/decide.ts'
 import type { Policy } from '../broker/policy/model.ts'
 import { createReadiness, type Need } from '../broker/readiness.ts'
 import { createActivePolicy, type ActivePolicy } from '../broker/authorization/active-policy.ts'
@@ -22,7 +23,7 @@ import { addressOf } from '../config/redis.ts'
 import { createSubscribers, identityUpstream, subscriberSettingsOf } from './subscribers.ts'
 import { createCircuit } from '../outbound/entra/circuit-breaker.ts'
 import type { FollowedAuthorities } from '../outbound/files/client-authorities.ts'
-import { createAgentAssertions } from '../outbound/entra/agent-assertions.ts'
+import { createAgentAssertions, type AgentPlace } from '../outbound/entra/agent-assertions.ts'
 import { entra } from '../outbound/entra/entra.ts'
 import { managedIdentity } from '../outbound/entra/managed-identity.ts'
 import { createEgress } from '../outbound/network/egress.ts'
@@ -78,22 +79,22 @@ export async function wire(
   const isDraining = () => stopping.signal.aborted
   const isReady = () => readiness.isReady() && !isDraining()
   const active = createActivePolicy(policy, clock)
-  const replica = replicaName()
   const certificates = await followCertificates(config)
-  const own = { clock, replica, isReady, isDraining, certificates: certificates.ends }
+  const own = { clock, replica: replicaName(), isReady, isDraining, certificates: certificates.ends }
   const subscribers = createSubscribers(subscriberSettingsOf(config), active, sink, {
     ...own,
     cache: () => cache.view.statistics(),
     circuit: () => exchanges.circuit.state(),
+    policyLoaded: () => exchanges.policyLoaded(),
     secondLevel: () => secondLevel?.status(),
   })
   const { log, events, telemetry } = subscribers
-  const otel = await connectOpenTelemetry(config, runtime, { log, replica, metrics: telemetry.metrics })
+  const otel = await connectOpenTelemetry(config, runtime, { log, replica: own.replica, metrics: telemetry.metrics })
   const reloader = await startPolicyReloader(config, active, { ...keysOf(config, otel.traced), ...events })
   const assertions = connectIdentity(config, otel.traced, events.upstreamCalled)
   const deciders = createDeciders(active, certificates.authorities, assertions, clock, events)
-  const exchanges = connectEntra(config, otel.traced, assertions, events)
-  const settings = { config, runtime: otel.traced, replica, ...subscribers }
+  const exchanges = connectEntra(config, otel.traced, assertions, active, events)
+  const settings = { config, runtime: otel.traced, replica: own.replica, ...subscribers }
   const { cache, secondLevel } = await connectCache(createSecondLevel, settings, exchanges, deciders.limits)
   const tokenService = createTokenService(deciders, cache, events)
   const readiness = createReadiness(needsOf(assertions, reloader.issuers), notReadyYet(log), random)
@@ -113,7 +114,7 @@ export async function wire(
     watchPolicy: () => reloader.watch(err => log.warn({ err }, policyNotWatched)),
     close: async () => {
       stopping.abort()
-      await closeInTurn(reloader, servers, secondLevel, otel, telemetry, { close: () => sink.flush() })
+      await closeInTurn(reloader, servers, secondLevel, exchanges, otel, telemetry, { close: () => sink.flush() })
     },
   }
 }
@@ -129,13 +130,7 @@ function createDeciders(
   const certificates = createCertificateVerifier(() => authorities?.current(), clock)
   const signatures = createSignatureLimiter(clock)
   return {
-    authenticate: createAuthenticate({
-      admission,
-      certificates,
-      signatures,
-      clock,
-      verification,
-    }),
+    authenticate: createAuthenticate({ admission, certificates, signatures, clock, verification }),
     authorize: createAuthorize(homeTenant),
     limits: createRateLimits(clock),
   }
@@ -206,17 +201,25 @@ const keysOf = (config: Config, { clock, spans }: Runtime) => ({
   spans,
 })
 
-function connectEntra(config: Config, runtime: Runtime, assertions: AssertionSource, events: Events) {
+function connectEntra(
+  config: Config,
+  runtime: Runtime,
+  assertions: AssertionSource,
+  { status }: ActivePolicy,
+  events: Events,
+) {
   const circuit = createCircuit({ clock: runtime.clock, changed: events.circuit })
   const { authority, upstreamTimeoutMs: timeoutMs } = config
   const egress = egressOf(config, true)
-  const agentAssertions = createAgentAssertions({ ...runtime, timeoutMs })
+  const isKnown = (place: AgentPlace) => hasAgent(status().policy, place)
+  const agentAssertions = createAgentAssertions({ ...runtime, timeoutMs, isKnown })
   const agents = { assertions: agentAssertions, tokenExchange: tokenExchangeOf(authority) }
   const exchanges = entra({ ...runtime, authority, egress, assertions, events, agents })
   const source = withRetries(exchanges, { ...runtime, circuit, timeoutMs })
   const { spans = noSpans } = runtime
   const traced: TokenSource = (grant, signal) => spans.exchange(() => source(grant, signal))
-  return { circuit, source: traced, purged: agentAssertions.purge }
+  const { purge: purged, sweep: policyLoaded, close } = agentAssertions
+  return { circuit, source: traced, purged, policyLoaded, close }
 }
 
 function connectIdentity(
@@ -240,9 +243,6 @@ export const needNames = { identity: "the managed identity's token", issuers: "a
 
 /** What readiness waits for: the identity's token, and the keys of at least one issuer. */
 function needsOf(assertions: AssertionSource, issuers: () => readonly Issuer[]): readonly Need[] {
-  const identity: Need = {
-    name: needNames.identity,
-    get: () => assertions.get(AbortSignal.timeout(60_000)),
-  }
+  const identity: Need = { name: needNames.identity, get: () => assertions.get(AbortSignal.timeout(60_000)) }
   return [identity, { name: needNames.issuers, get: () => readyKeys(issuers()) }]
 }

@@ -94,6 +94,15 @@ function agentsOf({ agents, index }: Policy, wanted: string): readonly TargetCli
   return [{ application: found.application, clientId: found.clientId, agent, agentId: found.id }]
 }
 
+/** Whether the policy has this agent identity, with this blueprint. All are client ids in lower case. */
+export function hasAgent(
+  { agents, index }: Policy,
+  { agentId, clientId }: Pick<Target, 'clientId'> & { readonly agentId: string },
+): boolean {
+  const name = index.agent(agentId)
+  return name !== undefined && agents.get(name)?.clientId === clientId
+}
+
 const isUnknownClientId = (policy: Policy, request: TokenRequest): boolean =>
   isGuid(request.agent ?? request.application) && clientsOf(policy, request).length === 0
 

@@ -39,6 +39,12 @@ export interface AssertionKind {
   readonly cachesFailures: boolean
 }
 
+/** A cache of one assertion, which its owner may drop when it is empty. */
+export interface AssertionCacheSource extends AssertionSource {
+  /** Whether it has no assertion that may still be sent, and is not fetching one. A failure that it remembers does not count. */
+  readonly isEmpty: () => boolean
+}
+
 /**
  * An assertion is not sent if it ends within this many seconds, or within the last tenth of its life if that is less: it
  * must be valid when the exchange reaches Entra.
@@ -83,11 +89,11 @@ const ofIdentity: AssertionKind = {
 export function createAssertionCache(
   fetchAssertion: (signal: AbortSignal) => Promise<Assertion>,
   options: AssertionCacheOptions,
-): AssertionSource {
+): AssertionCacheSource {
   return new AssertionCache(fetchAssertion, options)
 }
 
-class AssertionCache implements AssertionSource {
+class AssertionCache implements AssertionCacheSource {
   readonly #fetchAssertion: (signal: AbortSignal) => Promise<Assertion>
   readonly #options: AssertionCacheOptions
   #cached: { readonly assertion: Assertion; readonly life: Life } | undefined
@@ -105,6 +111,12 @@ class AssertionCache implements AssertionSource {
   }
 
   homeTenant = (): string | undefined => this.#tenant
+
+  isEmpty = (): boolean => {
+    if (this.#fetching !== undefined || this.#cached === undefined) return this.#fetching === undefined
+    const { life } = this.#cached
+    return freshness(life, remainingMs(life, momentOf(this.#options.clock))) === 'expired'
+  }
 
   get = (): Promise<Assertion> => {
     if (this.#cached === undefined) return this.#fetch()

@@ -1,4 +1,8 @@
-import { createAssertionCache, type AssertionKind } from '../../broker/tokens/assertion-cache.ts'
+import {
+  createAssertionCache,
+  type AssertionCacheSource,
+  type AssertionKind,
+} from '../../broker/tokens/assertion-cache.ts'
 import { matches } from '../../broker/tokens/negative-cache/records.ts'
 import { createLru } from '../../broker/lib/lru.ts'
 import type { Clock, Wait } from '../../broker/lib/clock.ts'
@@ -17,13 +21,23 @@ export interface AgentPlace {
 
 /** The tokens of blueprints, each the client assertion of one agent identity. They are never issued to a caller. */
 export interface AgentAssertions {
-  /** @param fetch requests a new one from Entra; must settle when its signal aborts */
+  /**
+   * The token of a place; `undefined` if the policy does not have it any more, so that nothing is kept for it.
+   * @param fetch requests a new one from Entra; must settle when its signal aborts
+   */
   readonly of: (
     place: AgentPlace,
     fetch: (signal: AbortSignal) => Promise<Assertion>,
-  ) => Pick<AssertionSource, 'get' | 'renew'>
+  ) => Pick<AssertionSource, 'get' | 'renew'> | undefined
   /** Forgets those of matching agent identities. What a running fetch returns is not kept either. */
   readonly purge: (filter: FetchFilter) => void
+  /**
+   * Forgets those that the policy does not have any more, as {@link purge} does, and those that have expired. It runs once a
+   * minute while there is one; the owner calls it when the policy changes.
+   */
+  readonly sweep: () => void
+  /** Ends the calls of {@link sweep}. */
+  readonly close: () => void
 }
 
 /** What {@link createAgentAssertions} needs. */
@@ -31,6 +45,8 @@ export interface AgentAssertionsOptions {
   readonly clock: Clock
   /** Uniform in [0, 1). */
   readonly random: () => number
+  /** Whether the active policy has an agent identity with this blueprint. */
+  readonly isKnown: (place: AgentPlace) => boolean
   /** The longest time of one request, in milliseconds. */
   readonly timeoutMs: number
   /** Measures that time. Default: a timer. */
@@ -39,6 +55,9 @@ export interface AgentAssertionsOptions {
 
 /** The least recently used of more agent identities is forgotten: its next exchange makes two requests in place of one. */
 export const maxAgentAssertions = 10_000
+
+/** An expired token is forgotten within this time, although no request follows. */
+export const sweepEveryMs = 60_000
 
 const kind: AssertionKind = {
   // The cache of the managed identity's token has done so.
@@ -55,26 +74,46 @@ const kind: AssertionKind = {
 
 /**
  * Caches the tokens of blueprints, as the managed identity's is cached: one fetch at a time for each agent identity, and in
- * the background once the token is due.
+ * the background once the token is due. A token that has expired, or whose agent identity or blueprint the policy does not have
+ * any more, does not stay in memory.
  */
 export function createAgentAssertions(options: AgentAssertionsOptions): AgentAssertions {
-  const entries = createLru<string, { readonly place: AgentPlace; readonly source: AssertionSource }>(
+  const { isKnown } = options
+  const entries = createLru<string, { readonly place: AgentPlace; readonly source: AssertionCacheSource }>(
     maxAgentAssertions,
   )
+  let timer: NodeJS.Timeout | undefined
+  const close = (): void => {
+    clearInterval(timer)
+    timer = undefined
+  }
+  const forget = (isForgotten: (place: AgentPlace, source: AssertionCacheSource) => boolean): void => {
+    const forgotten: string[] = []
+    entries.forEach(({ place, source }, key) => {
+      if (isForgotten(place, source)) forgotten.push(key)
+    })
+    for (const key of forgotten) entries.delete(key)
+    if (entries.size === 0) close()
+  }
+  const sweep = (): void => forget((place, source) => !isKnown(place) || source.isEmpty())
   return {
     of: (place, fetch) => {
+      // An exchange can begin after the policy has changed: its grant was made before.
+      if (!isKnown(place)) return undefined
       const key = `${place.clientId} ${place.agentId} ${place.tenant}`
       const known = entries.get(key)
       if (known) return known.source
       const source = createAssertionCache(fetch, { ...options, kind, fetched: () => undefined })
       entries.set(key, { place, source })
+      timer ??= setInterval(sweep, sweepEveryMs).unref()
       return source
     },
     purge: filter => {
       // The token is for every scope.
       const { scope: _scope, ...places } = filter
-      const matching = [...entries.entries()].filter(([, { place }]) => matches(place, places))
-      for (const [key] of matching) entries.delete(key)
+      forget(place => matches(place, places))
     },
+    sweep,
+    close,
   }
 }
