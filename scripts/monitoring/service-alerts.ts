@@ -54,6 +54,16 @@ export const serviceAlerts: readonly Alert[] = [
     description: 'The process is down, or the scraper has lost its permission `observe`.',
   },
   {
+    alert: 'TokenBrokerAbsent',
+    // A target that discovery does not list any more has no series, so `up == 0` is never true of it.
+    expr: 'absent(up{job="token-broker"} == 1)',
+    for: '5m',
+    severity: 'critical',
+    summary: 'Prometheus has scraped no replica of the broker for five minutes.',
+    description:
+      'No replica is running, discovery does not list them, or every scrape fails. Until it ends, no other alert of the broker says anything.',
+  },
+  {
     alert: 'TokenBrokerNotReady',
     expr: 'token_broker_ready == 0',
     for: '5m',

@@ -173,7 +173,6 @@ export const rows: Readonly<Record<string, Row>> = {
     at: 12,
     fires: { TokenBrokerInternalErrors: true },
   },
-  'a replica that is down': { samples: but([`up{${from}}`, '0x60']), at: 10, fires: { TokenBrokerDown: true } },
   'a replica that is never ready': {
     samples: but([`token_broker_ready{${from}}`, '0x60']),
     at: 10,

@@ -42,4 +42,29 @@ export const serviceRows: Readonly<Record<string, Row>> = {
     at: 30,
     fires: { TokenBrokerInvalidSignaturesHigh: true },
   },
+  'a replica that is down, beside one that is not': {
+    samples: but([`up{${from}}`, '0x60'], ['up{job="token-broker",instance="b"}', '1x60']),
+    at: 10,
+    fires: { TokenBrokerDown: true, TokenBrokerAbsent: false },
+  },
+  'every replica is down': {
+    samples: but([`up{${from}}`, '0x60']),
+    at: 10,
+    fires: { TokenBrokerDown: true, TokenBrokerAbsent: true },
+  },
+  'the replicas have vanished from discovery: their series end': {
+    samples: but([`up{${from}}`, '1x10 stale']),
+    at: 20,
+    fires: { TokenBrokerDown: false, TokenBrokerAbsent: true },
+  },
+  'a job that was never scraped, beside another one': {
+    samples: [['up{job="node"}', '1x60']],
+    at: 6,
+    fires: { TokenBrokerDown: false, TokenBrokerAbsent: true },
+  },
+  'a restart of the only replica within four minutes': {
+    samples: but([`up{${from}}`, '1x10 stale _x3 1x40']),
+    at: 14,
+    fires: { TokenBrokerAbsent: false },
+  },
 }
