@@ -1,3 +1,4 @@
+import type { Reason } from '../../src/errors.ts'
 import { shareOf, tokenEndpoints } from './alert.ts'
 
 /** Codes of errors for which neither the caller nor one tenant is the reason, as a pattern of the label `outcome`. */
@@ -5,6 +6,14 @@ export const commonErrors =
   'upstream_unavailable|identity_unavailable|issuer_unavailable|federation_misconfigured|upstream_invalid|overloaded|internal_error'
 /** Codes of errors for which one tenant, or what is requested of it, is the reason. */
 export const tenantErrors = 'consent_required|upstream_rejected'
+
+/** The reasons that concern one agent identity, and neither its blueprint nor the others. */
+export const agentReasons = 'agent_identity|agent_assertion' satisfies `${Reason}|${Reason}`
+/**
+ * The reasons of exchanges for which one tenant, one agent identity or one request is the reason. Not `client`: a code that is
+ * not known may concern every tenant.
+ */
+export const tenantReasons = `consent|request|unknown|cloud|${agentReasons}`
 
 /** Requests for tokens per second and job, within a window. */
 export const requestRate = (window: string, ...matchers: readonly string[]): string =>

@@ -1,5 +1,6 @@
 import { anyWithinAnHour, type Alert } from './alert.ts'
 import {
+  agentReasons,
   commonErrors,
   errorShare,
   failingShare,
@@ -7,6 +8,7 @@ import {
   mostFrequentError,
   requestRate,
   tenantErrors,
+  tenantReasons,
 } from './request-errors.ts'
 
 const atRiskUntil = 'time() + token_broker_cache_at_risk_usable_seconds'
@@ -77,6 +79,16 @@ export const tokenAlerts: readonly Alert[] = [
       'Check the federated credential of the app registration. The `remedy` in the audit log names the value to change.',
   },
   {
+    alert: 'TokenBrokerAgentIdentityRejected',
+    expr: `sum by (job, outcome) (increase(token_broker_exchange_duration_seconds_count{outcome=~"${agentReasons}"}[10m])) > 0`,
+    for: '5m',
+    severity: 'warning',
+    summary:
+      'Entra does not accept the credential of at least one agent identity ({{ $labels.outcome }}). Its blueprint and the others are not affected.',
+    description:
+      'No metric has the agent identity: `/cache/failures` lists it with the remedy, and so do the `token.failed` lines of the audit log.',
+  },
+  {
     alert: 'TokenBrokerWrongTokenReceived',
     expr: `sum by (job, outcome) (${anyWithinAnHour('token_broker_exchange_duration_seconds_count{outcome=~"wrong_.+"}')})`,
     severity: 'critical',
@@ -86,7 +98,7 @@ export const tokenAlerts: readonly Alert[] = [
   },
   {
     alert: 'TokenBrokerExchangeErrorsHigh',
-    expr: 'sum by (job) (rate(token_broker_exchange_duration_seconds_count{outcome!~"ok|consent|request|unknown|cloud"}[5m])) / sum by (job) (rate(token_broker_exchange_duration_seconds_count[5m])) > 0.2',
+    expr: `sum by (job) (rate(token_broker_exchange_duration_seconds_count{outcome!~"ok|${tenantReasons}"}[5m])) / sum by (job) (rate(token_broker_exchange_duration_seconds_count[5m])) > 0.2`,
     for: '5m',
     severity: 'warning',
     summary: '{{ $value | humanizePercentage }} of the exchanges with Entra failed in the last five minutes.',

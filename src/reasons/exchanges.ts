@@ -1,3 +1,4 @@
+import { identityReasons } from './identity.ts'
 import { authorityResponse, outside, reason, type Handling, type ReasonRow } from './row.ts'
 
 /** The authority failed: no response, or 5xx. */
@@ -23,11 +24,12 @@ export const ofApplication = authorityResponse('application', true)
  * all others.
  */
 export const ofTenant = authorityResponse('tenant', false)
+/** Concerns one agent identity in its tenant: neither its blueprint nor the others of it. */
+const ofAgentIdentity = ofTenant
 /** Concerns the resource or scope of one request. */
 export const ofRequest = authorityResponse('key', false)
 /** The response is not Entra's, or its token does not match the request. */
 export const unusable = authorityResponse('key', true)
-const identity = outside('identity', true)
 
 /**
  * Reasons of the codes with which a fetch of a token can end: the exchange with Entra, the identity's token before it, and
@@ -59,12 +61,22 @@ export const exchangeReasons = {
   federation_misconfigured: {
     federation: reason(
       ofApplication,
-      "no federated credential of the application has the issuer, subject and audience of the identity's token; or the registration is in another tenant; or the token is a user's; or Entra does not accept the blueprint's token for an agent identity",
+      "no federated credential of the application has the issuer, subject and audience of the identity's token; or the registration is in another tenant; or the token is a user's",
       'do what `remedy` says',
     ),
     assertion: reason(
       ofApplication,
       "the credential matches, but Entra refused the identity's token: it has expired, is not valid yet, or its signature is unknown",
+      "compare this machine's clock with the real time; the broker has already retried with another token, if it got one",
+    ),
+    agent_identity: reason(
+      ofAgentIdentity,
+      "Entra does not accept the blueprint's token as the credential of one agent identity, or responded `invalid_client` for that agent identity without a known code",
+      'do what `remedy` says; usually `id` or `application` under `agents` is wrong',
+    ),
+    agent_assertion: reason(
+      ofAgentIdentity,
+      'Entra rejected the token that it had issued to the blueprint, for one agent identity: it has expired, is not valid yet, or its signature is unknown',
       "compare this machine's clock with the real time; the broker has already retried with another token, if it got one",
     ),
     client: reason(
@@ -189,54 +201,7 @@ export const exchangeReasons = {
       'if it does not pass, compare the clocks',
     ),
   },
-  identity_unavailable: {
-    network: reason(
-      identity,
-      "the identity endpoint cannot be reached; `cause` has the system's code",
-      'do not set `IDENTITY_ENDPOINT` and `IDENTITY_HEADER`, because the platform sets them; restart the replica',
-    ),
-    timeout: reason(
-      identity,
-      'the endpoint did not respond within four fifths of `BROKER_UPSTREAM_TIMEOUT_MS`',
-      'if it does not pass, restart the replica',
-    ),
-    refused: reason(
-      identity,
-      'the endpoint responded 400 or another 4xx: the app does not have the identity. This **does not pass by itself**, although callers get `Retry-After`',
-      'assign the identity to the app, or correct `BROKER_IDENTITY_CLIENT_ID`: the client id, not the principal id. If it is assigned, correct `BROKER_IDENTITY_AUDIENCE`',
-    ),
-    identity_header: reason(
-      identity,
-      'the endpoint responded 401 or 403: it does not accept `IDENTITY_HEADER`. This **does not pass by itself**',
-      'do not set `IDENTITY_ENDPOINT` and `IDENTITY_HEADER`: the platform sets both, with another header for each replica. Remove them from the settings of the app, and restart the replica. The assignment of the identity is not the cause',
-    ),
-    identity_endpoint: reason(
-      identity,
-      'the endpoint responded 404, 405 or 410: nothing issues tokens at the URL in `IDENTITY_ENDPOINT`. This **does not pass by itself**',
-      'do not set `IDENTITY_ENDPOINT`: the platform sets it. In a service mesh, check that the request reaches the platform',
-    ),
-    status: reason(identity, 'the endpoint responded 429, 5xx or a redirect', 'wait: it is a problem of the platform'),
-    unusable: reason(
-      identity,
-      'the endpoint responded 200 without a valid token or expiry: a text of visible ASCII, and `expires_on` as seconds since 1970 or a date, within seven days',
-      'do what `remedy` says; without one, restart the replica, and check that nothing else listens at `IDENTITY_ENDPOINT`',
-    ),
-    expired: reason(
-      identity,
-      "the identity's token has already expired by this machine's clock, so it is not sent",
-      "compare this machine's clock with the real time. If it is right: restart the replica; AKS: the kubelet has not replaced the file of `AZURE_FEDERATED_TOKEN_FILE`; the next request reads it again",
-    ),
-    file: reason(
-      identity,
-      'AKS: the file with the service-account token cannot be read, or contains no JWT with an expiry',
-      'check `AZURE_FEDERATED_TOKEN_FILE`, and the label `azure.workload.identity/use: "true"` of the pod and its service account',
-    ),
-    identity_unavailable: reason(
-      outside('policy', true),
-      'the broker does not know its own tenant yet, so it cannot decide whether a rule for `"*"` covers the requested tenant',
-      'look for `not ready yet`; it passes with the first identity token',
-    ),
-  },
+  identity_unavailable: identityReasons,
   overloaded: {
     queue: reason(
       outside('cache'),

@@ -22,7 +22,7 @@ export type Origin =
 /**
  * What the broker does about one reason of one code. Each column has one reader, so that a new reason is handled
  * everywhere once it has a row. Nothing else compares reasons, except `entra.ts`, which
- * requests a new assertion once after the reason `assertion`.
+ * requests a new assertion once after the reasons `assertion` and `agent_assertion`.
  */
 export interface Handling {
   /** Which part of the broker gives the reason. `telemetry/metrics/refresh-results.ts` reads it, to know the reasons of a metric. */

@@ -5,6 +5,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, describe, test } from 'node:test'
 import { parse } from 'yaml'
+import { agentReasons, tenantReasons } from '../../scripts/monitoring/request-errors.ts'
+import { reasons } from '../support/reasons.ts'
 import { read } from '../support/sources.ts'
 import { alerts } from './alert-rules.ts'
 
@@ -69,6 +71,18 @@ describe('the inhibit rules of docs/alerts.md', () => {
       }
   })
 
+  test('name the reasons of single tenants and agent identities as the alerts do', () => {
+    const listed = new Set(block.match(/(?<=reason [!=]~ ")[^"]+/g))
+    const ofTenants = tenantReasons.replace(`|${agentReasons}`, '')
+    assert.deepEqual(listed, new Set([tenantReasons, ofTenants, agentReasons]))
+    for (const reason of tenantReasons.split('|')) {
+      const rows = reasons.filter(row => row.reason === reason)
+      assert.ok(
+        rows.length > 0 && rows.every(({ ownTrouble, cachedFor }) => !ownTrouble && cachedFor !== 'application'),
+      )
+    }
+  })
+
   test('never suppress what callers notice, nor another critical alert', () => {
     for (const { alert, labels } of alerts.filter(rule => rule.labels.severity === 'critical'))
       for (const { target_matchers: targets } of rules)
@@ -121,6 +135,29 @@ describe('the inhibit rules of docs/alerts.md', () => {
       'the same in another job',
       [named('TenantErrorsHigh', { job: 'staging' }), refused('consent')],
       [named('TenantErrorsHigh', { job: 'staging' }), refused('consent')],
+    ],
+    [
+      'Entra rejects one agent identity, and is slow: that is another cause',
+      [
+        named('AgentIdentityRejected'),
+        named('ExchangesSlow'),
+        named('TokensAtRisk'),
+        upstream('authority'),
+        refused('agent_identity'),
+        refused('network'),
+      ],
+      [
+        named('AgentIdentityRejected'),
+        named('ExchangesSlow'),
+        named('TokensAtRisk'),
+        upstream('authority'),
+        refused('network'),
+      ],
+    ],
+    [
+      'exchanges fail, and Entra rejects one agent identity: that is another cause',
+      [named('ExchangeErrorsHigh'), refused('server_error'), refused('agent_identity')],
+      [named('ExchangeErrorsHigh'), refused('agent_identity')],
     ],
     ['tokens at risk, without a known cause', [named('TokensAtRisk')], [named('TokensAtRisk')]],
   ]

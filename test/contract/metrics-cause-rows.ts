@@ -3,6 +3,7 @@ import { but, from, nan, type Row } from './metrics-alert-rows.ts'
 const requests = (outcome: string) => `token_broker_requests_total{${from},endpoint="tokens",outcome="${outcome}"}`
 const exchanges = (le: string) => `token_broker_exchange_duration_seconds_bucket{${from},outcome="ok",le="${le}"}`
 const exchanged = `token_broker_exchange_duration_seconds_count{${from},outcome="ok"}`
+const refused = (outcome: string) => `token_broker_exchange_duration_seconds_count{${from},outcome="${outcome}"}`
 const identity = `token_broker_upstream_healthy{${from},kind="identity",name="managed-identity"}`
 const atRisk = `token_broker_cache_entries_at_risk{${from}}`
 const usableSeconds = `token_broker_cache_at_risk_usable_seconds{${from}}`
@@ -65,6 +66,25 @@ export const causeRows: Readonly<Record<string, Row>> = {
     samples: but([exchanges('0.25'), '0+5x60'], [exchanges('+Inf'), '0+5x60']),
     at: 30,
     fires: { TokenBrokerExchangesSlow: false },
+  },
+  'Entra does not accept one agent identity: its alert fires, and not that of the application': {
+    samples: but([refused('agent_identity'), '_x10 1+1x50'], [refused('agent_assertion'), '0x60']),
+    at: 30,
+    fires: {
+      TokenBrokerAgentIdentityRejected: true,
+      TokenBrokerFederationMisconfigured: false,
+      TokenBrokerExchangeErrorsHigh: false,
+    },
+  },
+  'Entra does not accept the application: its alert fires, and not that of an agent identity': {
+    samples: but([refused('federation'), '_x10 1+1x50']),
+    at: 30,
+    fires: { TokenBrokerAgentIdentityRejected: false, TokenBrokerFederationMisconfigured: true },
+  },
+  'most exchanges are those of a rejected agent identity': {
+    samples: but([refused('agent_identity'), '0+50x60']),
+    at: 30,
+    fires: { TokenBrokerExchangeErrorsHigh: false },
   },
   'an identity endpoint that fails': {
     samples: but([identity, '1x10 0x50']),

@@ -11,6 +11,10 @@ test('an agent identity of another blueprint gets no token, and the others of th
   const refused = await broker.requestToken({ ...helper, agent: 'adopted' })
   assert.deepEqual(outcome(refused), [502, 'federation_misconfigured', 700213])
   assert.match(String(refused.json['remedy']), new RegExp(`agent identity ${agentOfOther} belongs to blueprint`))
+  assert.deepEqual(
+    broker.events('token.failed').map(({ reason }) => reason),
+    ['agent_identity'],
+  )
   // What concerns one agent identity does not make Entra, or the whole application, fail.
   const { json: health } = await broker.get('/health')
   assert.doesNotMatch(JSON.stringify(health['checks'] ?? health), /"failing"/)

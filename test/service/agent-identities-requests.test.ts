@@ -140,7 +140,7 @@ describe('operators', () => {
       ([, labels, count]) => `${labels} ${count}`,
     )
     assert.deepEqual(series.toSorted(), [
-      '{step="agent",outcome="federation"} 1',
+      '{step="agent",outcome="agent_identity"} 1',
       '{step="agent",outcome="ok"} 1',
       '{step="blueprint",outcome="ok"} 2',
     ])

@@ -10,6 +10,8 @@ const words = {
   unknown: 'Entra rejects the request',
   federation: 'federated credential does not match',
   assertion: "Entra rejects the identity's token",
+  agent_identity: "Entra does not accept the blueprint's token for it",
+  agent_assertion: "Entra rejects the blueprint's token for it",
   client: 'Entra rejects the application',
   cloud: 'tenant of another national cloud',
   network: 'no connection',

@@ -10,6 +10,9 @@ const byReason = {
     "Compare the application's federated credential with the managed identity: issuer, subject (its principal id) and audience. Entra needs some minutes to apply a change.",
   assertion:
     "Compare this machine's clock with the real time. Then restart the replica, so that it gets a new identity token.",
+  agent_identity:
+    'Compare `id` and `application` of the agent identity under `agents` in the policy with Entra. It has one blueprint and one tenant.',
+  agent_assertion: "Compare this machine's clock with the real time.",
   client: 'Look up the AADSTS number at https://login.microsoftonline.com/error.',
   cloud: 'Correct the tenant id: the tenant is in another national cloud than `BROKER_AUTHORITY`.',
   consent:

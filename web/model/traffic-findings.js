@@ -1,80 +1,15 @@
 /**
- * What goes wrong for single tenants and callers. Without the DOM.
+ * What goes wrong for single callers: limits, denials, and a queue that is full. Without the DOM.
  * @import { Finding } from './finding.ts'
- * @import { Decision, Failure, Snapshot } from './responses.ts'
+ * @import { Decision, Snapshot } from './responses.ts'
  */
 import { callerText, count, limitText, listed, named, plural } from './format.js'
-import { isOutage } from './outage.js'
 import { remedyOf } from './remedies.js'
 
 /** A decision counts as current for so many milliseconds. */
 const recentMs = 5 * 60_000
 /** Over so many milliseconds the rate of refused requests is counted. */
 const rateMs = 60_000
-
-const causes = /** @type {Partial<Record<string, string>>} */ ({
-  consent: 'admin consent is missing or was revoked',
-  request: 'Entra refuses the tenant or the resource',
-  unknown: 'Entra rejects the request',
-  client: 'Entra rejects the application there',
-  federation: "Entra does not accept the blueprint's token for an agent identity",
-  assertion: "Entra rejects the blueprint's token for an agent identity",
-  cloud: 'it is in another national cloud',
-  throttled: 'Entra limits requests for it',
-  timeout: 'Entra does not respond in time for it',
-  server_error: 'Entra responds with errors for it',
-  network: 'Entra cannot be reached for it',
-})
-
-/**
- * Failures of single tenants, one finding for each reason.
- * @param {Snapshot} snapshot
- * @returns {Finding[]}
- */
-export function tenantFindings({ failures, hasMoreFailures, health }) {
-  const isDown = health.upstreams.some(({ kind, status }) => kind !== 'issuer' && status === 'failing')
-  // During an outage every tenant fails for the same reason, which is the finding.
-  const own = failures.filter(
-    ({ level, code }) => level !== 'application' && !(isDown && code === 'upstream_unavailable'),
-  )
-  const others = isOutage({ health, failures }) ? '' : '. Other tenants get tokens'
-  return [...Map.groupBy(own, ({ reason }) => reason)].map(([reason, same]) => {
-    const finding = tenantFinding(reason, same, hasMoreFailures)
-    return { ...finding, affected: `${finding.affected}${others}` }
-  })
-}
-
-/**
- * @param {Failure['reason']} reason
- * @param {readonly Failure[]} same
- * @param {boolean} hasMore whether there are failures besides those that were read
- * @returns {Finding}
- */
-function tenantFinding(reason, same, hasMore) {
-  const tenants = [...new Set(same.map(({ tenant, tenant_name }) => named(tenant_name, tenant)))]
-  const isOne = tenants.length === 1
-  const number = `${hasMore ? 'At least ' : ''}${plural(tenants.length, 'tenant')}`
-  const which = isOne ? '' : ` (${listed(tenants)})`
-  const codes = [...new Set(same.flatMap(each => each.codes))]
-  const code = codes.length === 1 ? ` (AADSTS${codes[0]})` : ''
-  const remedies = [...new Set(same.map(({ remedy }) => remedy ?? remedyOf(reason)))]
-  const more = remedies.length > 3 ? ['The table of failures, below, has the others.'] : []
-  const scopes = [...new Set(same.map(({ scope }) => scope))]
-  const [scope = null] = scopes.length === 1 ? scopes : []
-  const what = scope === null ? 'requests for new tokens' : `requests for new tokens for ${scope}`
-  return {
-    id: `tenants ${reason}`,
-    level: 'partial',
-    component: 'tenants',
-    word: `${count(tenants.length)} failing`,
-    sentence: `${isOne ? `Tenant ${tenants[0]} gets` : `${number} get`} no new tokens${which}: ${causes[reason] ?? reason}${code}`,
-    affected: `${what} of ${isOne ? `tenant ${tenants[0]} only` : listed(tenants)}`,
-    actions: [...remedies.slice(0, 3), ...more],
-    recovery:
-      'With the next request of the tenant, the broker tries again by itself, after a pause of at most one minute as a rule. No purge is necessary.',
-    since: same.map(({ since }) => since).toSorted()[0],
-  }
-}
 
 /**
  * Callers and tenants at their limit, and a queue that is full.

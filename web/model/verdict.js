@@ -7,7 +7,8 @@ import { endFindings, policyFindings, readinessFindings } from './broker-finding
 import { plural } from './format.js'
 import { applicationFindings, authorityFindings, clockFindings, slowFindings } from './entra-findings.js'
 import { restartWarnings } from './restart.js'
-import { denialFindings, limitFindings, tenantFindings } from './traffic-findings.js'
+import { tenantFindings } from './tenant-findings.js'
+import { denialFindings, limitFindings } from './traffic-findings.js'
 import { identityFindings, issuerFindings, redisFindings } from './upstream-findings.js'
 
 /** In this order within a level: what causes others comes before them. */

@@ -8,6 +8,8 @@ import { firstKnownCode, type RefusalClass, type RemedyContext } from './aadsts-
 export interface AgentRow {
   readonly detail?: string
   readonly level?: FailureLevel
+  /** In place of the name of the class. */
+  readonly reason?: 'agent_identity' | 'agent_assertion'
   readonly remedy?: (context: RemedyContext) => string
 }
 
@@ -106,16 +108,19 @@ const steps: Readonly<Record<AgentStep, StepRows>> = {
     classes: {
       // What concerns one agent identity is not cached for its blueprint and the others.
       federation: {
+        reason: 'agent_identity',
         detail: "Entra does not accept the blueprint's token as the credential of the agent identity.",
         level: 'tenant',
         remedy: ownBlueprint,
       },
       assertion: {
+        reason: 'agent_assertion',
         detail: "Entra rejected the blueprint's token.",
         level: 'tenant',
         remedy: freshToken,
       },
       client: {
+        reason: 'agent_identity',
         detail: 'Entra rejected the agent identity in this tenant. The reason is unknown.',
         remedy: ownBlueprint,
       },

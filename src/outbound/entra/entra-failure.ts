@@ -70,11 +70,11 @@ export function exchangeFailure(
   const kind = known?.class ?? classOfError(body.error)
   if (kind === 'transient') return transient(response, now)
   const [code, usual] = classTable[kind]
-  const { detail = usual, ...row } = agentRow(context.step, kind, body.codes ?? [])
+  const { detail = usual, reason = kind, ...row } = agentRow(context.step, kind, body.codes ?? [])
   const remedy = (row.remedy ?? known?.remedy)?.(context)
   const level = row.level ?? known?.level
   return new BrokerError(code, detail, {
-    reason: kind,
+    reason,
     upstream: body,
     ...(isAboutAssertion(kind) && { presented: presentedBy(context.assertion) }),
     ...(level && { level }),

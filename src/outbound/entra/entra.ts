@@ -4,7 +4,7 @@ import { verifyBlueprintToken, verifyToken } from '../../broker/tokens/verify-to
 import type { Wait } from '../../broker/lib/clock.ts'
 import type { Grant } from '../../broker/authorization/authorize.ts'
 import type { Assertion, AssertionSource, Events, ExchangeTarget, IssuedToken } from '../../broker/events.ts'
-import { BrokerError } from '../../errors.ts'
+import { BrokerError, type Reason } from '../../errors.ts'
 import type { AgentAssertions, AgentPlace } from './agent-assertions.ts'
 import { exchange, type RequestOptions, type TokenRequestToEntra } from './exchange.ts'
 
@@ -122,6 +122,9 @@ function createSend<Target extends ExchangeTarget>(options: EntraOptions<Target>
   }
 }
 
+/** The reasons for which another assertion may help: that of the identity's token, and that of a blueprint's. */
+const refusedAssertion: ReadonlySet<Reason> = new Set(['assertion', 'agent_assertion'])
+
 /** Sends a request with an assertion, and once more with another one if Entra refuses the first and the source has another. */
 async function withAssertion<T>(
   source: Pick<AssertionSource, 'get' | 'renew'>,
@@ -132,7 +135,7 @@ async function withAssertion<T>(
   try {
     return await request(assertion)
   } catch (thrown) {
-    if (!(thrown instanceof BrokerError) || thrown.reason !== 'assertion') throw thrown
+    if (!(thrown instanceof BrokerError && refusedAssertion.has(thrown.reason))) throw thrown
     const renewed = await source.renew(assertion, signal).catch(() => assertion)
     if (renewed.token === assertion.token) throw thrown
     return request(renewed)

@@ -16,6 +16,12 @@ type Row = readonly [
 const placement: readonly Row[] = [
   ['federation_misconfigured', ['federation'], 'application', 'all tenants use one federated credential'],
   ['federation_misconfigured', ['assertion'], 'application', 'all tenants use one assertion'],
+  [
+    'federation_misconfigured',
+    ['agent_identity', 'agent_assertion'],
+    'tenant',
+    'one agent identity, not its blueprint',
+  ],
   ['federation_misconfigured', ['cloud', 'client'], 'tenant', 'one tenant can cause it; others must not be affected'],
   ['consent_required', ['consent'], 'tenant', 'one tenant has not consented'],
   ['upstream_rejected', ['request', 'unknown'], 'key', 'this resource or scope, or an unknown reason'],
