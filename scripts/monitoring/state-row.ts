@@ -1,7 +1,7 @@
 import { endsSoonDays } from '../../src/broker/policy/file/api-key-entries.ts'
 import { errorRatio, slowRatio } from './objectives.ts'
 import { here, stat, table, unscraped, type Panel } from './panel.ts'
-import { commonErrors, errorShare, failingShare, tokenRequests } from './request-errors.ts'
+import { commonErrorShare, failingShare, tokenRequests } from './request-errors.ts'
 import { clockOffset, clockOffsetSeconds } from './service-alerts.ts'
 import { slowest, slowSeconds } from './token-alerts.ts'
 
@@ -13,8 +13,8 @@ export const stateRow: readonly Panel[] = [
   stat(
     'Token requests failing now',
     'percentunit',
-    errorShare(commonErrors, '5m', here),
-    'Share of the last five minutes that failed, and not because of the callers or of one tenant: what TokenBrokerRequestErrorsHigh fires on.',
+    commonErrorShare('5m', here),
+    'Share of the last five minutes that failed, and not because of the callers or of one tenant or agent identity: what TokenBrokerRequestErrorsHigh fires on.',
     { none: 'No requests', red: { from: failingShare } },
   ),
   stat(

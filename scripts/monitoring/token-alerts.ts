@@ -2,12 +2,13 @@ import { anyWithinAnHour, type Alert } from './alert.ts'
 import {
   agentReasons,
   commonErrors,
-  errorShare,
+  commonErrorShare,
   failingShare,
   mostFrequent,
   mostFrequentError,
-  requestRate,
+  tenantErrorRate,
   tenantErrors,
+  tenantErrorShare,
   tenantReasons,
 } from './request-errors.ts'
 
@@ -26,7 +27,7 @@ export const tokenAlerts: readonly Alert[] = [
   {
     alert: 'TokenBrokerRequestErrorsHigh',
     // It also fires long after the last token expired, when no token is at risk and no refresh runs any more.
-    expr: `${errorShare(commonErrors, '5m')} > ${failingShare}`,
+    expr: `${commonErrorShare('5m')} > ${failingShare}`,
     for: '2m',
     severity: 'critical',
     summary: `{{ $value | humanizePercentage }} of the token requests fail, and not because of the callers${mostFrequentError(commonErrors, '5m')}.`,
@@ -35,9 +36,9 @@ export const tokenAlerts: readonly Alert[] = [
   },
   {
     alert: 'TokenBrokerTenantErrorsHigh',
-    expr: `${errorShare(tenantErrors, '15m')} > 0.1 and on (job) 900 * ${requestRate('15m', `outcome=~"${tenantErrors}"`)} >= 10`,
+    expr: `${tenantErrorShare('15m')} > 0.1 and on (job) 900 * ${tenantErrorRate('15m')} >= 10`,
     severity: 'warning',
-    summary: `{{ $value | humanizePercentage }} of the token requests fail because Entra refuses a tenant or what is requested of it${mostFrequentError(tenantErrors, '15m')}.`,
+    summary: `{{ $value | humanizePercentage }} of the token requests fail because Entra refuses a tenant, an agent identity or what is requested of it${mostFrequentError(tenantErrors, '15m')}.`,
     description:
       'No metric has the tenant: `/cache/failures` lists the tenants with the codes of Entra and the remedy, and so do the `token.failed` lines of the audit log.',
   },

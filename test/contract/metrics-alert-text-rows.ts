@@ -119,7 +119,7 @@ export const textRows: readonly TextRow[] = [
     },
     labels: { job: 'token-broker' },
     summary:
-      '33.33% of the token requests fail because Entra refuses a tenant or what is requested of it, most often with consent_required (docs/errors.md#consent_required).',
+      '33.33% of the token requests fail because Entra refuses a tenant, an agent identity or what is requested of it, most often with consent_required (docs/errors.md#consent_required).',
   },
   {
     alert: 'TokenBrokerExchangesSlow',

@@ -8,6 +8,13 @@ const identity = `token_broker_upstream_healthy{${from},kind="identity",name="ma
 const atRisk = `token_broker_cache_entries_at_risk{${from}}`
 const usableSeconds = `token_broker_cache_at_risk_usable_seconds{${from}}`
 
+/** So many failed requests a minute for one tenant or agent identity, two exchanges among them; the others are negative hits. */
+const ofOneTenant = (reason: string, perMinute: number): Row['samples'] => [
+  [requests('federation_misconfigured'), `0+${perMinute}x60`],
+  [refused(reason), '0+2x60'],
+  [`token_broker_negative_cache_hits_total{${from},reason="${reason}"}`, `0+${perMinute - 2}x60`],
+]
+
 /** Successful exchanges, each of which takes between one and 2.5 seconds. */
 const slow = (values: string): Row['samples'] => [
   [exchanges('1'), '0x60'],
@@ -44,6 +51,31 @@ export const causeRows: Readonly<Record<string, Row>> = {
     samples: but([requests('issued'), '7x60'], [requests('consent_required'), '0+1x5 6+0.5x55']),
     at: 40,
     fires: { TokenBrokerTenantErrorsHigh: false },
+  },
+  'a tenant of another cloud, among many: neither an outage nor most of the requests': {
+    samples: but(...ofOneTenant('cloud', 50)),
+    at: 30,
+    fires: { TokenBrokerRequestErrorsHigh: false, TokenBrokerTenantErrorsHigh: false },
+  },
+  'requests for a tenant of another cloud are one in six': {
+    samples: but(...ofOneTenant('cloud', 100)),
+    at: 30,
+    fires: { TokenBrokerRequestErrorsHigh: false, TokenBrokerTenantErrorsHigh: true },
+  },
+  'requests for a rejected agent identity are one in six, and the federated credential works': {
+    samples: but(...ofOneTenant('agent_identity', 100)),
+    at: 30,
+    fires: { TokenBrokerRequestErrorsHigh: false, TokenBrokerTenantErrorsHigh: true },
+  },
+  'the federated credential does not work, and a tenant is in another cloud': {
+    samples: but(...ofOneTenant('cloud', 20), [requests('federation_misconfigured'), '0+120x60']),
+    at: 30,
+    fires: { TokenBrokerRequestErrorsHigh: true },
+  },
+  'exchanges of refreshes for a tenant of another cloud do not hide that requests fail': {
+    samples: but([refused('cloud'), '0+90x60'], [requests('upstream_unavailable'), '0+60x60']),
+    at: 30,
+    fires: { TokenBrokerRequestErrorsHigh: true },
   },
   'Entra is slow': { samples: but(...slow('0+5x60')), at: 30, fires: { TokenBrokerExchangesSlow: true } },
   'a few slow exchanges after the start': {
