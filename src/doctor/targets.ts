@@ -1,4 +1,4 @@
-import { barsTarget } from '../broker/policy/decide.ts'
+import { barsTarget, clientOf } from '../broker/policy/decide.ts'
 import type { Denial, Policy, Rule, Target, TargetClient } from '../broker/policy/model.ts'
 import type { ExchangeTarget } from '../broker/events.ts'
 
@@ -34,14 +34,14 @@ const graph = 'https://graph.microsoft.com/.default'
 
 /**
  * Chooses what to probe: for each application or agent identity, and named tenant, the first scope that a rule grants. Each application comes
- * first with one tenant, then with the others.
+ * first with one tenant, then with the others. An agent identity whose tenant the policy names is probed there only.
  *
  * @param homeTenant a rule for `*` does not grant it
  * @param tenant the id of the only tenant to probe
  */
 export function planTargets(policy: Policy, homeTenant: string | undefined, tenant: string | undefined): Plan {
   const names = new Map(policy.tenants.entries().map(([name, id]) => [id, name]))
-  const named = tenant === undefined ? [...new Set(policy.tenants.values())] : [tenant]
+  const named = tenant === undefined ? tenantsOf(policy) : [tenant]
   const ids = named.slice(0, maxTenants)
   const granted = ids.map(id => targetsIn(policy, id, names.get(id) ?? id, homeTenant))
   const isAny = tenant !== undefined && granted.every(list => list.length === 0)
@@ -55,6 +55,11 @@ export function planTargets(policy: Policy, homeTenant: string | undefined, tena
     ungranted: isAny ? [] : ids.filter((_, at) => granted[at]?.length === 0).map(id => names.get(id) ?? id),
   }
 }
+
+/** The named tenants, and those of agent identities. */
+const tenantsOf = ({ tenants, agents }: Policy): readonly string[] => [
+  ...new Set([...tenants.values(), ...[...agents.values()].flatMap(agent => agent.tenant ?? [])]),
+]
 
 /** As many of them as {@link maxExchanges} allows, from the first on. */
 function affordable(targets: readonly ProbedTarget[]): readonly ProbedTarget[] {
@@ -72,6 +77,7 @@ function targetsIn(
   const byClient = new Map<string, ProbedTarget>()
   for (const rule of policy.rules.filter(each => covers(each, tenant, home))) {
     for (const client of clientsOf(policy, rule)) {
+      if (client.agentTenant !== undefined && client.agentTenant !== tenant) continue
       const scope = [...rule.scopes].find(each => !isDenied(policy.denials, { ...client, tenant, scope: each }))
       const id = client.agentId ?? client.clientId
       if (scope === undefined || byClient.has(id)) continue
@@ -89,7 +95,7 @@ const clientsOf = ({ applications, agents }: Policy, rule: Rule): readonly Targe
   }),
   ...[...(rule.agents ?? [])].flatMap(agent => {
     const found = agents.get(agent)
-    return found ? [{ application: found.application, clientId: found.clientId, agent, agentId: found.id }] : []
+    return found ? [clientOf(agent, found)] : []
   }),
 ]
 

@@ -118,6 +118,11 @@ export const requestReasons = {
       'the request names the application by a client id that no application and no agent identity of the policy has',
       'correct `client_id` in the client, or add the application under `applications`',
     ),
+    other_tenant: reason(
+      policy,
+      'a rule would grant it, but the agent identity is of another tenant: `tenant` of its entry under `agents`',
+      'request the token in that tenant, or correct `tenant` under `agents`: an agent identity exists in one tenant',
+    ),
     denied: reason(
       policy,
       'a denial matches and overrides every rule; for an operation, a denial of the caller alone',

@@ -56,6 +56,29 @@ testFaults(world, [
   },
 ])
 
+test('an agent identity is probed in its own tenant only, also if that has no name', async t => {
+  const own = (tenant: string) => ({
+    ...policyOf('*'),
+    agents: { helper: { application: 'assistants', id: sample.agentIdentity, tenant } },
+  })
+  for (const tenant of ['contoso', sample.contoso.toUpperCase()]) {
+    const report = await world.examine(t, { policy: own(tenant) })
+    assert.deepEqual([idsOf(report, 'failed'), report.exchanges], [[], 2])
+    assert.match(textOf(report, 'consent.token'), /contoso, helper\nEntra issues a token/)
+    assert.doesNotMatch(textOf(report, 'consent.token'), /fabrikam/)
+  }
+  const { agents, applications, rules } = own(sample.tailspin)
+  const issuers = { emulator: { issuer: 'https://idp.example', audiences: ['broker'] } }
+  const policy = parsePolicy(
+    JSON.stringify({ agents, applications, rules, issuers, tenants: { contoso: sample.contoso } }),
+  )
+  const probed = (homeTenant?: string, tenant?: string) =>
+    planTargets(policy, homeTenant, tenant).targets.map(({ tenantName, agent }) => [tenantName, agent])
+  assert.deepEqual(probed(), [[sample.tailspin, 'helper']])
+  assert.deepEqual(probed(sample.tailspin), [], 'the home tenant, which "*" does not include')
+  assert.deepEqual(probed(undefined, sample.contoso), [['contoso', undefined]])
+})
+
 test('agent identities count twice, so that there are no more requests', () => {
   const many = Array.from({ length: 15 }, (_, n) => `60000000-0000-4000-8000-0000000000${n + 10}`)
   const agents = Object.fromEntries(many.map((id, n) => [`agent-${n}`, { application: 'assistants', id }]))

@@ -41,6 +41,17 @@ test("nor while the agent identity has another blueprint: that one's token is an
   assert.deepEqual(await request(arm), [200, 2])
 })
 
+test('nor while the policy has the agent identity in another tenant', async t => {
+  const { change, request } = await started(t)
+  const inTenant = (tenant: string) => ({ ...granted, agents: { helper: { ...agents.helper, tenant } } })
+  await change(inTenant('fabrikam'))
+  assert.deepEqual(await request(arm), [403, 0])
+  await change(inTenant('contoso'))
+  assert.deepEqual(await request(arm), [200, 2])
+  await change(granted)
+  assert.deepEqual(await request(graph), [200, 0], 'kept, because its tenant is not restricted any more')
+})
+
 test('it is kept when another part of the policy changes, also the name of the agent identity', async t => {
   const { change, request } = await started(t)
   const renamed = { other: agents.helper, helper: { application: 'assistants', id: sample.fabrikam } }

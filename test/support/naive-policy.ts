@@ -6,8 +6,16 @@ export interface PlainPolicy {
   readonly applications: Readonly<Record<string, string>>
   readonly tenants?: Readonly<Record<string, string>>
   readonly scopes?: Readonly<Record<string, string>>
+  readonly agents?: Readonly<Record<string, PlainAgent>>
   readonly deny?: readonly PlainEntry[]
   readonly rules: readonly (PlainEntry & { readonly name: string })[]
+}
+
+/** An agent identity, as written in the file. */
+export interface PlainAgent {
+  readonly application: string
+  readonly id: string
+  readonly tenant?: string
 }
 
 /** A rule or a denial, as written in the file. */
@@ -16,6 +24,7 @@ export interface PlainEntry {
   readonly tenants?: readonly string[] | '*'
   readonly scopes?: readonly string[]
   readonly applications?: readonly string[]
+  readonly agents?: readonly string[]
 }
 
 /** A caller of a rule, as written in the file. */
@@ -29,31 +38,40 @@ export interface PlainCaller {
 
 /**
  * Applies the rules of the documentation directly to the file. Has no index and no compiled patterns, and shares no
- * code with the broker. Returns the names of all rules that grant a request, or why none can: `denied`, `undecided` or
- * `unknown`.
+ * code with the broker. Returns the names of all rules that grant a request, or why none can: `denied`, `undecided`,
+ * `unknown`, or `elsewhere` for an agent identity of another tenant.
  */
 export function naively(
   policy: PlainPolicy,
   caller: CallerFacts,
   request: TokenRequest,
   home: string | undefined,
-): readonly string[] | 'denied' | 'undecided' | 'unknown' {
+): readonly string[] | 'denied' | 'undecided' | 'unknown' | 'elsewhere' {
   const idOf = (tenant: string): string | undefined =>
     /^[0-9a-f-]{36}$/i.test(tenant) ? tenant.toLowerCase() : policy.tenants?.[tenant]?.toLowerCase()
   const scopeOf = (text: string): string | undefined => (text.includes('/') ? text : policy.scopes?.[text])
   const tenant = idOf(request.tenant)
   const scope = scopeOf(request.scope)
-  if (tenant === undefined || scope === undefined || policy.applications[request.application] === undefined)
-    return 'unknown'
+  const agent = request.agent === undefined ? undefined : policy.agents?.[request.agent]
+  const isKnown =
+    request.agent === undefined ? policy.applications[request.application] !== undefined : agent !== undefined
+  if (tenant === undefined || scope === undefined || !isKnown) return 'unknown'
 
-  const appliesTo = ({ tenants, scopes, applications, callers }: PlainEntry, whole: boolean): boolean => {
+  const isFor = ({ applications, agents }: PlainEntry, whole: boolean): boolean => {
+    if (!whole) {
+      const ofApplication = applications?.includes(agent?.application ?? request.application) ?? true
+      return ofApplication && (agents?.some(each => each === request.agent) ?? true)
+    }
+    if (request.agent !== undefined) return agents?.includes(request.agent) ?? false
+    return applications?.includes(request.application) ?? (agents === undefined && request.application === 'default')
+  }
+  const appliesTo = (entry: PlainEntry, whole: boolean): boolean => {
+    const { tenants, scopes, callers } = entry
     const otherwise = !whole
     const inTenants = tenants === '*' || (tenants?.some(each => idOf(each) === tenant) ?? otherwise)
-    const inApplications =
-      applications?.includes(request.application) ?? (otherwise || request.application === 'default')
     return (
       inTenants &&
-      inApplications &&
+      isFor(entry, whole) &&
       (scopes?.some(each => scopeOf(each) === scope) ?? otherwise) &&
       (callers?.some(each => isCaller(each, caller, !whole)) ?? otherwise)
     )
@@ -61,6 +79,8 @@ export function naively(
   if (policy.deny?.some(denial => appliesTo(denial, false))) return 'denied'
   const named = policy.rules.filter(rule => appliesTo(rule, true))
   const granting = named.filter(rule => rule.tenants !== '*' || (home !== undefined && tenant !== home))
+  const isElsewhere = agent?.tenant !== undefined && idOf(agent.tenant) !== tenant
+  if (isElsewhere && (granting.length > 0 || (home === undefined && named.length > 0))) return 'elsewhere'
   if (granting.length > 0) return granting.map(rule => rule.name)
   return home === undefined && named.length > 0 ? 'undecided' : []
 }

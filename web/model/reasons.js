@@ -26,6 +26,7 @@ const words = {
   denied: 'a deny entry matches',
   unknown_target: 'not in the policy',
   unknown_client_id: 'unknown client id',
+  other_tenant: 'agent identity of another tenant',
 }
 
 const byText = new Map(Object.entries(words))

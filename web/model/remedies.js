@@ -72,6 +72,8 @@ const byReason = {
   denied: 'A `deny` entry of the policy matches. Change it if that is not intended.',
   unknown_target:
     'The policy does not define this tenant, scope, application or agent identity. Correct the request, or add it to the policy.',
+  other_tenant:
+    'The policy says under `agents` in which tenant this agent identity exists. Request the token there, or correct `tenant` of its entry.',
   unknown_client_id:
     'No application and no agent identity of the policy has this client id. Correct the client, or add the application.',
 }

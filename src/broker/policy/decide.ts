@@ -1,7 +1,7 @@
 import type { ReasonOf } from '../../errors.ts'
 import { isGuid, isScopeName } from '../lib/identifiers.ts'
 import type { CallerFacts } from './caller-facts.ts'
-import type { TokenRequest, Denial, Policy, Rule, Target, TargetClient } from './model.ts'
+import type { AgentIdentity, TokenRequest, Denial, Policy, Rule, Target, TargetClient } from './model.ts'
 
 /** Why a request is denied. */
 export type DenialReason = Exclude<ReasonOf<'not_permitted'>, 'broker'>
@@ -15,7 +15,8 @@ export type Decision =
 
 /**
  * Decides one request. Denials take precedence. Otherwise every rule that lists the caller, the tenant, the scope and the
- * application grants it. The order of rules and of denials does not matter.
+ * application grants it, but no agent identity in a tenant that is not its own. The order of rules and of denials does not
+ * matter.
  *
  * @param homeTenant the managed identity's own tenant, which a rule for `*` does not include; `undefined` if not known
  * @returns the decision; if it is `granted`, with the rules that grant it in the order of the file
@@ -53,6 +54,8 @@ function decideTarget(policy: Policy, caller: CallerFacts, target: Target, homeT
     else undecided ||= homeTenant === undefined
   }
   const [first, ...others] = granting.toSorted((a, b) => a.order - b.order)
+  // Also if it is undecided: the home tenant changes nothing about it.
+  if ((first || undecided) && isElsewhere(target)) return { verdict: 'denied', reason: 'other_tenant' }
   if (first) return { verdict: 'granted', target, rules: [first, ...others] }
   return undecided ? { verdict: 'undecided' } : { verdict: 'denied', reason: 'no_rule' }
 }
@@ -91,16 +94,29 @@ function agentsOf({ agents, index }: Policy, wanted: string): readonly TargetCli
   const agent = isGuid(wanted) ? index.agent(wanted) : wanted
   const found = agent === undefined ? undefined : agents.get(agent)
   if (agent === undefined || found === undefined) return []
-  return [{ application: found.application, clientId: found.clientId, agent, agentId: found.id }]
+  return [clientOf(agent, found)]
 }
 
-/** Whether the policy has this agent identity, with this blueprint. All are client ids in lower case. */
+/** The agent identity with this name, as what a request is for. */
+export const clientOf = (agent: string, { application, clientId, id, tenant }: AgentIdentity): TargetClient => ({
+  application,
+  clientId,
+  agent,
+  agentId: id,
+  ...(tenant !== undefined && { agentTenant: tenant }),
+})
+
+/** Whether a target is an agent identity in another tenant than its own: no rule can grant that. */
+export const isElsewhere = ({ agentTenant, tenant }: Target): boolean =>
+  agentTenant !== undefined && agentTenant !== tenant
+
+/** Whether the policy has this agent identity, with this blueprint, and in this tenant. All are ids in lower case. */
 export function hasAgent(
   { agents, index }: Policy,
-  { agentId, clientId }: Pick<Target, 'clientId'> & { readonly agentId: string },
+  place: Pick<Target, 'clientId' | 'tenant'> & { readonly agentId: string },
 ): boolean {
-  const name = index.agent(agentId)
-  return name !== undefined && agents.get(name)?.clientId === clientId
+  const agent = agents.get(index.agent(place.agentId) ?? '')
+  return agent?.clientId === place.clientId && (agent.tenant ?? place.tenant) === place.tenant
 }
 
 const isUnknownClientId = (policy: Policy, request: TokenRequest): boolean =>

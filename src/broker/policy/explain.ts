@@ -1,7 +1,7 @@
 import type { CallerFacts } from './caller-facts.ts'
 import { nearestName, shortestSuggestion } from '../lib/text/did-you-mean.ts'
 import { isGuid } from '../lib/identifiers.ts'
-import { clientsOf, coversClient, decide, denies, coversTarget, scopeOf, type Decision } from './decide.ts'
+import { clientsOf, coversClient, coversTarget, decide, denies, isElsewhere, scopeOf, type Decision } from './decide.ts'
 import type { TokenRequest, Permission, Policy } from './model.ts'
 import type { Rule, Target } from './model.ts'
 
@@ -44,6 +44,7 @@ function summaryOf(policy: Policy, caller: CallerFacts, request: TokenRequest, d
   if (decision.reason === 'unknown_target' || decision.reason === 'unknown_client_id')
     return `denied: ${unknownIn(policy, request)}`
   const targets = targetsIn(policy, request)
+  if (decision.reason === 'other_tenant') return `denied: ${elsewhere(policy, targets[0])}`
   const denial = policy.denials.find(each => targets.some(target => denies(each, caller, target)))
   return `denied: deny[${denial?.order ?? '?'}] matches it, and denials take precedence over rules`
 }
@@ -77,6 +78,12 @@ const targetsIn = (policy: Policy, request: TokenRequest): readonly Target[] =>
     scope: scopeOf(policy, request.scope) ?? request.scope,
   }))
 
+/** Why an agent identity gets no token in the requested tenant. */
+function elsewhere({ tenants }: Policy, { agent, agentTenant }: Partial<Target> = {}): string {
+  const name = tenants.entries().find(([, id]) => id === agentTenant)?.[0] ?? agentTenant
+  return `"${agent}" is of the tenant "${name}" only, as the policy says under agents`
+}
+
 function whyOf(
   policy: Policy,
   rule: Rule,
@@ -87,7 +94,7 @@ function whyOf(
   if (rule.scopes.size === 0) return 'grants permissions only, no tokens'
   const targets = targetsIn(policy, request)
   const ofRule = targets.find(each => coversClient(rule, each))
-  const target = ofRule ?? targets[0] ?? { ...request, clientId: '' }
+  const target: Target = ofRule ?? targets[0] ?? { ...request, clientId: '' }
   const { tenant, scope } = target
   if (rule.tenants !== '*' && !rule.tenants.has(tenant)) return `tenants: "${request.tenant}" is not listed`
   if (rule.tenants === '*' && tenant === homeTenant) return 'tenants: "*" does not include the home tenant'
@@ -97,6 +104,7 @@ function whyOf(
       ? `applications: "${request.application}" is not listed`
       : `agents: "${target.agent}" is not listed`
   }
+  if (isElsewhere(target)) return `agents: ${elsewhere(policy, target)}`
   return callersMismatch(rule, caller) ?? (coversTarget(rule, target) ? 'grants it' : 'does not apply to it')
 }
 

@@ -29,6 +29,8 @@ export interface AgentIdentity {
   readonly clientId: string
   /** Its own client id, in lower case. */
   readonly id: string
+  /** The id of the only tenant in which it exists, in lower case; absent if the policy does not say so. */
+  readonly tenant?: string
 }
 
 /** An issuer of the policy, and where its keys are. */
@@ -109,6 +111,8 @@ export interface TargetClient {
   /** The name and the client id of the agent identity. */
   readonly agent?: string
   readonly agentId?: string
+  /** The only tenant for which the agent identity gets tokens, if the policy says so. */
+  readonly agentTenant?: string
 }
 
 /** What a request is for, with a tenant and an application that the policy knows. */

@@ -165,7 +165,11 @@ describe('refused at load', () => {
     [withAgents({ x: { application: 'assistants' } }), 'agents.x.id', 'no id'],
     [withAgents({ x: { id: ids.home } }), 'agents.x.application', 'no blueprint'],
     [withAgents({ x: ids.home }), 'agents.x', 'an id alone'],
-    [withAgents({ x: { application: 'assistants', id: ids.home, tenant: 'contoso' } }), 'agents.x.tenant', 'a tenant'],
+    [
+      withAgents({ x: { application: 'assistants', id: ids.home, tenants: ['contoso'] } }),
+      'agents.x.tenants',
+      'several tenants',
+    ],
     [withAgents({ x: { application: 'assistants', id: helperId } }), 'agents.x.id', 'the id of another agent identity'],
     [withAgents({ x: { application: 'assistants', id: blueprint } }), 'agents.x.id', 'the id of its blueprint'],
     [withAgents({ x: { application: 'assistants', id: ids.application } }), 'agents.x.id', 'the id of an application'],

@@ -59,13 +59,22 @@ const tenants = some(['contoso', ids.fabrikam.toUpperCase(), ids.home])
 const scopeNames = { graph, 'graph-too': graph, arm }
 const scopes = some([graph, arm, 'graph', 'arm'])
 const applications = some(['default', 'other'])
+/** One without a tenant, and one each with a tenant by its name, by its id in upper case, and by the home tenant's id. */
+const agentIdentities = {
+  anywhere: { application: 'default', id: '60000000-0000-4000-8000-0000000000a1' },
+  named: { application: 'other', id: '60000000-0000-4000-8000-0000000000A2', tenant: 'contoso' },
+  shouted: { application: 'other', id: '60000000-0000-4000-8000-0000000000a3', tenant: ids.fabrikam.toUpperCase() },
+  homely: { application: 'default', id: '60000000-0000-4000-8000-0000000000a4', tenant: ids.home },
+}
+const agentNames = Object.keys(agentIdentities)
+const agents = some(agentNames)
 const rule = fc.record(
-  { callers, tenants: fc.oneof(tenants, fc.constant('*' as const)), scopes, applications },
+  { callers, tenants: fc.oneof(tenants, fc.constant('*' as const)), scopes, applications, agents },
   { requiredKeys: ['callers', 'tenants', 'scopes'] },
 )
 const denial = fc
-  .record({ callers, tenants, scopes, applications }, { requiredKeys: [] })
-  .filter(each => Object.keys(each).length > 0)
+  .record({ callers, tenants, scopes, applications, agents }, { requiredKeys: [] })
+  .filter(each => Object.keys(each).length > 0 && !(each.applications && each.agents))
 
 const claims = fc.record(
   {
@@ -97,25 +106,44 @@ const anyRequest = fc
   .record({
     tenant: fc.constantFrom(ids.contoso, ids.fabrikam, 'contoso', ids.home, 'nowhere'),
     scope: fc.constantFrom(graph, arm, 'graph', 'graph-too', 'arm', 'storage'),
-    application: fc.constantFrom('default', 'other', 'nothing'),
+    client: fc.oneof(
+      fc.record({ application: fc.constantFrom('default', 'other', 'nothing') }),
+      fc.record({ agent: fc.constantFrom(...agentNames, 'default', 'nothing') }),
+    ),
   })
+  .map(({ client, ...rest }) => ({ ...rest, ...client }))
   .map(tokenRequest)
 const home = fc.constantFrom(ids.home, undefined)
 
 /** The two forms of one policy. */
 function bothForms(rules: readonly PlainEntry[], deny: readonly PlainEntry[]): readonly [PlainPolicy, Policy] {
   const named = rules.map((each, nth) => ({ ...each, name: `rule ${nth}` }))
-  const plain = { ...cast, scopes: scopeNames, apiKeys, rules: named, ...(deny.length > 0 && { deny }) }
+  const plain = {
+    ...cast,
+    agents: agentIdentities,
+    scopes: scopeNames,
+    apiKeys,
+    rules: named,
+    ...(deny.length > 0 && { deny }),
+  }
   return [plain, policyOf(plain)]
 }
 
 type Question = readonly [caller: CallerFacts, request: TokenRequest, home: string | undefined]
 
+const reasons = {
+  no_rule: [],
+  denied: 'denied',
+  unknown_target: 'unknown',
+  unknown_client_id: 'unknown',
+  other_tenant: 'elsewhere',
+} as const
+
 function compiled(policy: Policy, ...[caller, request, homeTenant]: Question) {
   const decision = decide(policy, caller, request, homeTenant)
   if (decision.verdict === 'granted') return decision.rules.map(({ name }) => name)
   if (decision.verdict === 'undecided') return 'undecided'
-  return { no_rule: [], denied: 'denied', unknown_target: 'unknown', unknown_client_id: 'unknown' }[decision.reason]
+  return reasons[decision.reason]
 }
 
 /** The rules that grant it according to the explanation. */
@@ -160,7 +188,7 @@ test('the compiled policy decides as a naive reading of the same file', () => {
     fc.property(rules, denials, anyQuestions, (...drawn) => agree(...drawn, seen)),
     { numRuns: runs(500) },
   )
-  hasSeen(seen, ['denied', 'undecided', 'unknown', '0 rules', '1 rules'])
+  hasSeen(seen, ['denied', 'undecided', 'unknown', 'elsewhere', '0 rules', '1 rules'])
 })
 
 test('the same with many rules and denials for one tenant', () => {

@@ -1,6 +1,6 @@
 import type { Rate } from '../../lib/token-bucket.ts'
 import { compileCaller, compileDeniedCaller } from '../caller-matcher.ts'
-import { compileAgents } from './agent-entries.ts'
+import { compileAgents, warningsOfAgents } from './agent-entries.ts'
 import { beginningOf, keyInstances } from './api-key-entries.ts'
 import { NamedClaims } from './named-claims.ts'
 import { EntryIndex } from '../entry-index.ts'
@@ -46,7 +46,7 @@ export class PolicyCompiler {
       this.#claims = new NamedClaims(Object.keys(rest.issuers ?? {}))
       this.#scopes = new NamedScopes(rest.scopes)
       this.#applications = new Map(Object.entries(rest.applications).map(([name, id]) => [name, id.toLowerCase()]))
-      this.#agents = compileAgents(rest.agents, this.#applications)
+      this.#agents = compileAgents(rest.agents, { applications: this.#applications, tenants: this.#tenants })
       this.#index = new EntryIndex(this.#applications, this.#agents)
       for (const { callers = [] } of rest.deny ?? []) callers.forEach(this.#claims.add)
     }
@@ -91,13 +91,14 @@ export class PolicyCompiler {
     })
   }
 
-  /** Warnings about issuers and API keys whose callers are authenticated, while no rule grants them anything. */
+  /** Warnings about entries that grant nothing: issuers and API keys of no rule, and agent identities of another tenant. */
   #warnings(): readonly string[] {
-    return (['issuers', 'apiKeys'] as const).flatMap(kind =>
+    const unused = (['issuers', 'apiKeys'] as const).flatMap(kind =>
       Object.keys(this.#rest[kind] ?? {})
         .filter(name => !this.#used[kind].has(name))
         .map(name => `${kind}.${name}: no rule refers to it, so its callers are granted nothing`),
     )
+    return [...unused, ...warningsOfAgents(this.#rules, this.#agents)]
   }
 
   readonly #sets: Sets = {

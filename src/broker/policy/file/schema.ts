@@ -70,8 +70,8 @@ const issuer = Type.Object(
 )
 
 const agentIdentity = Type.Object(
-  { application: text, id: guid },
-  { ...closed, description: 'an agent identity: { application, id }' },
+  { application: text, id: guid, tenant: Type.Optional(text) },
+  { ...closed, description: 'an agent identity: { application, id, tenant }' },
 )
 
 const callers = list(caller, 'a list of callers')
@@ -135,7 +135,8 @@ export const policyFileSchema = Type.Object(
     }),
     agents: Type.Optional(
       Type.Record(Type.String(), agentIdentity, {
-        title: 'Agent identities of Entra: name → its blueprint, by a name under applications, and its client id.',
+        title:
+          'Agent identities of Entra: name → its blueprint, by a name under applications, its client id, and its tenant.',
         ...name,
       }),
     ),
