@@ -24,6 +24,9 @@ export function devPolicy({ callerIssuer }: Emulator, { dashboardKey, faults, no
   return `# Written by "npm run dev" for the emulator.
 applications:
   default: ${sample.application}
+  assistants: ${sample.blueprint} # the blueprint of an agent identity
+agents:
+  helper: { application: assistants, id: ${sample.agentIdentity}, tenant: contoso }
 tenants:
   contoso: ${sample.contoso}
   fabrikam: ${sample.fabrikam}
@@ -42,6 +45,11 @@ rules:
     callers: [{ issuer: emulator, subject: sample-caller }]
     tenants: "*"
     scopes: [graph]
+  - name: the sample caller gets tokens of an agent identity
+    callers: [{ issuer: emulator, subject: sample-caller }]
+    tenants: "*"
+    scopes: [graph]
+    agents: [helper]
   - name: the sample caller and the dashboard observe the broker and purge its cache
     callers: [{ issuer: emulator, subject: sample-caller }, { apiKey: dashboard }]
     permissions: [observe, purge]

@@ -115,6 +115,7 @@ ${exports.join('\n')}
 ${replicasText(welcome)}
 What to try next:
 - See an error: replace contoso by tailspin in the first line. That tenant has not consented to the application.
+- Get a token of an agent identity: write "agent":"helper" into the first line, beside the tenant
 - See the broker's state: curl -s "${operationsUrl === url ? '$BROKER' : operationsUrl}/health" -H "authorization: Bearer $MY_OWN_TOKEN"
   (or /cache/entries, or /metrics)
 - Find out what is wrong with a tenant: (set -a; . ${quote(welcome.environmentFile)}; npm run token-broker -- doctor)

@@ -196,6 +196,7 @@ describe('an example of each page runs as it stands there', withTools, () => {
 
 /** The pages whose commands another test runs. */
 const elsewhere: Readonly<Record<string, readonly [file: string, title: string]>> = {
+  'docs/agent-identities.md': ['test/e2e/examples.test.ts', 'its line gets a token of an agent identity'],
   'docs/audit.md': ['test/docs/log-queries.test.ts', 'the commands of docs/audit.md'],
   'docs/callers.md': ['test/docs/callers.test.ts', 'the command prints the output on the page'],
   'docs/configuration.md': ['test/docs/configuration.test.ts', 'the errors are those that the broker reports'],

@@ -103,6 +103,16 @@ describe('examples/README.md, followed with the real npm run dev', withNpm, asyn
     for (const { access_token: token } of lines) assert.equal(decodeJws(String(token))?.payload['tid'], sample.contoso)
   })
 
+  test('docs/agent-identities.md: its line gets a token of an agent identity, as the welcome says', async () => {
+    assert.match(stderr, /^- Get a token of an agent identity: write "agent":"helper" into the first line/m)
+    const [line = ''] = blocksOf(read('docs/agent-identities.md'), 'sh')
+    const { stdout: response } = await shell([line])
+    const issued = JSON.parse(response) as Record<string, unknown>
+    const token = decodeJws(String(issued['access_token']))?.payload
+    assert.deepEqual([issued['agent'], token?.['tid']], ['helper', sample.contoso])
+    assert.equal(token?.['azp'] ?? token?.['appid'], sample.agentIdentity)
+  })
+
   test('a scope that is not granted: the error is printed', async () => {
     const line = /`(node managed-identity\.ts https:[^`]+)`/.exec(page)?.[1] ?? ''
     await assert.rejects(shell([folder, line]), /No rule of the policy|not_permitted/)
