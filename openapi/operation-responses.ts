@@ -1,7 +1,7 @@
 import { Type } from 'typebox'
 import { storeFailures } from '../src/broker/tokens/second-level.ts'
 import { endKinds, endStates, maxEnds } from '../src/broker/ends.ts'
-import { endsSoonDays } from '../src/broker/policy/file/api-key-entries.ts'
+import { endsSoonDays } from '../src/broker/policy/file/entries/api-keys.ts'
 import { counters } from './counter-responses.ts'
 import { count, moment, oneOf, open, orNull, text } from './responses.ts'
 

@@ -1,4 +1,4 @@
-import { endsSoonDays } from '../../src/broker/policy/file/api-key-entries.ts'
+import { endsSoonDays } from '../../src/broker/policy/file/entries/api-keys.ts'
 import { anyWithinAnHour, type Alert } from './alert.ts'
 
 /** Seconds between the clock of the broker and that of Entra from which on it needs attention, as on the page. */

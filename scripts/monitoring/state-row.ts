@@ -1,4 +1,4 @@
-import { endsSoonDays } from '../../src/broker/policy/file/api-key-entries.ts'
+import { endsSoonDays } from '../../src/broker/policy/file/entries/api-keys.ts'
 import { errorRatio, slowRatio } from './objectives.ts'
 import { here, stat, table, unscraped, type Panel } from './panel.ts'
 import { commonErrorShare, failingShare, tokenRequests } from './request-errors.ts'

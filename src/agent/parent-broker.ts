@@ -1,5 +1,5 @@
 import { quoted } from '../broker/lib/text/quoted.ts'
-import { timed } from '../broker/lib/timed.ts'
+import { timed } from '../broker/lib/async/timed.ts'
 import type { Clock } from '../broker/lib/clock.ts'
 import { noSpans, type Spans } from '../broker/lib/spans.ts'
 import type { Events, TokenSource, Upstream } from '../broker/events.ts'

@@ -1,4 +1,4 @@
-import { endsSoonDays } from './policy/file/api-key-entries.ts'
+import { endsSoonDays } from './policy/file/entries/api-keys.ts'
 import type { Policy } from './policy/model.ts'
 
 /** What has an end: an API key of the policy, a certificate of the TLS server, or one of a client CA. */

@@ -1,4 +1,4 @@
-import { withDeadline } from '../broker/lib/deadline.ts'
+import { withDeadline } from '../broker/lib/async/deadline.ts'
 import type { CheckId } from './check-table.ts'
 
 /**

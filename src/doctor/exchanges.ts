@@ -1,7 +1,7 @@
 import { decodeJwt } from 'jose'
 import type { Assertion } from '../broker/events.ts'
 import type { Clock } from '../broker/lib/clock.ts'
-import { withDeadline } from '../broker/lib/deadline.ts'
+import { withDeadline } from '../broker/lib/async/deadline.ts'
 import { tokenExchangeOf } from '../config/clouds.ts'
 import { asBrokerError, BrokerError } from '../errors.ts'
 import { entra } from '../outbound/entra/entra.ts'

@@ -1,5 +1,5 @@
 import type { FastifyInstance } from 'fastify'
-import type { Observer } from '../broker/lib/timed.ts'
+import type { Observer } from '../broker/lib/async/timed.ts'
 import { createAuthenticate, type Issuer } from '../broker/authentication/authenticate.ts'
 import { createCache, type ManagedCache } from '../broker/tokens/cache.ts'
 import { createCertificateVerifier } from '../broker/authentication/client-certificates.ts'

@@ -1,6 +1,6 @@
 import { createLocalJWKSet, type JSONWebKeySet, type JWK } from 'jose'
 import { BrokerError, messageOf } from '../../errors.ts'
-import { timed, type Observer } from '../lib/timed.ts'
+import { timed, type Observer } from '../lib/async/timed.ts'
 import type { Clock } from '../lib/clock.ts'
 import { isWeakKey } from './weak-keys.ts'
 

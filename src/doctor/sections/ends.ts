@@ -1,6 +1,6 @@
 import type { X509Certificate } from 'node:crypto'
 import { endState } from '../../broker/ends.ts'
-import { keyWarnings } from '../../broker/policy/file/api-key-entries.ts'
+import { keyWarnings } from '../../broker/policy/file/entries/api-keys.ts'
 import { policyWarnings } from '../../broker/policy/file/warnings.ts'
 import type { Policy } from '../../broker/policy/model.ts'
 import type { Config } from '../../config/config.ts'

@@ -1,6 +1,6 @@
 import type { Assertion } from '../../broker/events.ts'
 import type { Clock } from '../../broker/lib/clock.ts'
-import { withDeadline } from '../../broker/lib/deadline.ts'
+import { withDeadline } from '../../broker/lib/async/deadline.ts'
 import type { Config, IdentitySettings } from '../../config/config.ts'
 import type { Environment } from '../../config/environment.ts'
 import { asBrokerError, BrokerError, codeOf, type ConfigurationError } from '../../errors.ts'

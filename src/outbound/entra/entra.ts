@@ -1,5 +1,5 @@
-import { hedged, Hedges } from '../../broker/lib/hedge.ts'
-import { timed } from '../../broker/lib/timed.ts'
+import { hedged, Hedges } from '../../broker/lib/async/hedge.ts'
+import { timed } from '../../broker/lib/async/timed.ts'
 import { verifyBlueprintToken, verifyToken } from '../../broker/tokens/verify-token.ts'
 import type { Wait } from '../../broker/lib/clock.ts'
 import type { Grant } from '../../broker/authorization/authorize.ts'

@@ -1,5 +1,5 @@
 import type { Clock, Wait } from '../../broker/lib/clock.ts'
-import { systemWait } from '../../broker/lib/deadline.ts'
+import { systemWait } from '../../broker/lib/async/deadline.ts'
 import type { TokenSource } from '../../broker/events.ts'
 import { asBrokerError, BrokerError } from '../../errors.ts'
 import type { Circuit } from './circuit-breaker.ts'

@@ -1,5 +1,5 @@
 import { decodeJwt } from 'jose'
-import { timed, type Observer } from '../../broker/lib/timed.ts'
+import { timed, type Observer } from '../../broker/lib/async/timed.ts'
 import type { Clock } from '../../broker/lib/clock.ts'
 import type { Assertion, AssertionSource } from '../../broker/events.ts'
 import { BrokerError } from '../../errors.ts'

@@ -4,7 +4,7 @@ import { createOtlpHttpExportDelegate } from '@opentelemetry/otlp-exporter-base/
 import { MetricsExporterMetricsHelper, ProtobufMetricsSerializer } from '@opentelemetry/otlp-transformer'
 import { resourceFromAttributes } from '@opentelemetry/resources'
 import type { Clock } from '../../broker/lib/clock.ts'
-import { withDeadline } from '../../broker/lib/deadline.ts'
+import { withDeadline } from '../../broker/lib/async/deadline.ts'
 import type { MetricSamples } from '../metrics/samples.ts'
 import { createOncePerMinute } from '../once-per-minute.ts'
 import { createOtlpMetrics } from './otlp-metrics.ts'

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { hash } from 'node:crypto'
 import { describe, test } from 'node:test'
 import { authorize } from '../../../src/broker/authorization/authorize.ts'
-import { keyWarnings } from '../../../src/broker/policy/file/api-key-entries.ts'
+import { keyWarnings } from '../../../src/broker/policy/file/entries/api-keys.ts'
 import { BrokerError } from '../../../src/errors.ts'
 import {
   tokenRequest,

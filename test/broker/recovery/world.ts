@@ -2,7 +2,7 @@ import { createAssertionCache } from '../../../src/broker/tokens/assertion-cache
 import { createCache } from '../../../src/broker/tokens/cache.ts'
 import type { Grant } from '../../../src/broker/authorization/authorize.ts'
 import type { IssuedToken } from '../../../src/broker/events.ts'
-import { hedged, Hedges } from '../../../src/broker/lib/hedge.ts'
+import { hedged, Hedges } from '../../../src/broker/lib/async/hedge.ts'
 import { BrokerError, type ErrorCode, type ReasonOf } from '../../../src/errors.ts'
 import { createCircuit } from '../../../src/outbound/entra/circuit-breaker.ts'
 import { hedgeAfterMs } from '../../../src/outbound/entra/entra.ts'

@@ -1,13 +1,13 @@
 import type { Rate } from '../../lib/token-bucket.ts'
 import { compileCaller, compileDeniedCaller } from '../caller-matcher.ts'
-import { compileAgents, warningsOfAgents } from './agent-entries.ts'
-import { beginningOf, keyInstances } from './api-key-entries.ts'
+import { compileAgents, warningsOfAgents } from './entries/agents.ts'
+import { beginningOf, keyInstances } from './entries/api-keys.ts'
 import { NamedClaims } from './named-claims.ts'
 import { EntryIndex } from '../entry-index.ts'
 import type { AgentIdentity, ApiKeySettings, Denial, IssuerSettings, Limit, Policy, Rule } from '../model.ts'
 import { partsOf, type PolicyPart, type RestText } from './policy-parts.ts'
 import type { DenialText, Path, PolicyText, RuleText } from './schema.ts'
-import { NamedScopes } from './scope-entries.ts'
+import { NamedScopes } from './entries/scopes.ts'
 
 /**
  * Compiles a valid policy text into sets and matchers. It does not validate: an invalid text gives a wrong policy.

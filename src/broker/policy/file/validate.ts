@@ -1,12 +1,12 @@
 import type { ConfigurationError } from '../../../errors.ts'
-import { callerCheckOf, type CallerCheck } from './caller-entries.ts'
+import { callerCheckOf, type CallerCheck } from './entries/callers.ts'
 import { comparable, guidsIn, isExchange, isName, isSharedTenant, resourceOf } from '../../lib/identifiers.ts'
 import { isLoopback } from '../../lib/origin.ts'
-import { validateAgents } from './agent-entries.ts'
-import { validateKeys } from './api-key-entries.ts'
+import { validateAgents } from './entries/agents.ts'
+import { validateKeys } from './entries/api-keys.ts'
 import type { Policy } from '../model.ts'
-import { referenceCheckOf, type ReferenceCheck } from './references.ts'
-import { deniedScopeCheckOf, grantedScopeCheckOf, validateScopeNames, type ScopeCheck } from './scope-entries.ts'
+import { referenceCheckOf, type ReferenceCheck } from './entries/references.ts'
+import { deniedScopeCheckOf, grantedScopeCheckOf, validateScopeNames, type ScopeCheck } from './entries/scopes.ts'
 import type { DenialText, SchemaError, IssuerText, Path, PolicyText, RuleText } from './schema.ts'
 
 /**

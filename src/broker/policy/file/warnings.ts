@@ -1,5 +1,5 @@
 import { isAtEntraHost, isGuid } from '../../lib/identifiers.ts'
-import { keyWarnings } from './api-key-entries.ts'
+import { keyWarnings } from './entries/api-keys.ts'
 import type { IssuerSettings, Policy } from '../model.ts'
 
 /** What the warnings of a policy depend on besides the policy. */

@@ -6,7 +6,7 @@ import type { NegativeCache } from '../negative-cache/negative-cache.ts'
 import { wantedToken, type FetchedToken, type FetchSource } from '../second-level.ts'
 import type { Grant } from '../../authorization/authorize.ts'
 import type { Clock, Wait } from '../../lib/clock.ts'
-import { withDeadline } from '../../lib/deadline.ts'
+import { withDeadline } from '../../lib/async/deadline.ts'
 import { noSpans, type Spans } from '../../lib/spans.ts'
 
 /** What fetches need: where tokens come from, where they are stored, and the limits. */

@@ -1,7 +1,7 @@
 import { asBrokerError } from '../../../errors.ts'
 import { noResponse } from '../cache-errors.ts'
 import type { CachedToken } from '../cached-token.ts'
-import { withDeadline } from '../../lib/deadline.ts'
+import { withDeadline } from '../../lib/async/deadline.ts'
 import { matches } from '../negative-cache/records.ts'
 import type { Events, FetchFilter } from '../../events.ts'
 import type { Grant } from '../../authorization/authorize.ts'

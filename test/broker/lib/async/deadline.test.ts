@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { test, type TestContext } from 'node:test'
-import { withDeadline } from '../../../src/broker/lib/deadline.ts'
+import { withDeadline } from '../../../../src/broker/lib/async/deadline.ts'
 
 const never = () => new Promise<never>(() => undefined)
 const expired = () => new Error('expired')

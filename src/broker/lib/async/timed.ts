@@ -1,5 +1,5 @@
-import { asBrokerError, type BrokerError } from '../../errors.ts'
-import type { Clock } from './clock.ts'
+import { asBrokerError, type BrokerError } from '../../../errors.ts'
+import type { Clock } from '../clock.ts'
 
 /** Is called with the duration of some work in seconds, and with its error if it failed. */
 export type Observer = (seconds: number, error?: BrokerError) => void

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { timed } from '../../../src/broker/lib/timed.ts'
-import { BrokerError } from '../../../src/errors.ts'
-import { movableClock } from '../../support/clock.ts'
+import { timed } from '../../../../src/broker/lib/async/timed.ts'
+import { BrokerError } from '../../../../src/errors.ts'
+import { movableClock } from '../../../support/clock.ts'
 
 function recordingObserver() {
   const clock = movableClock()

@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto'
-import type { ApiKeySettings } from '../model.ts'
-import type { SchemaError, Path, PolicyText } from './schema.ts'
+import type { ApiKeySettings } from '../../model.ts'
+import type { SchemaError, Path, PolicyText } from '../schema.ts'
 
 /** Validates the API keys of the policy file, and interprets their dates. */
 

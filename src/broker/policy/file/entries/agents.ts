@@ -1,6 +1,6 @@
-import type { AgentIdentity, Rule } from '../model.ts'
+import type { AgentIdentity, Rule } from '../../model.ts'
 import type { ReferenceCheck } from './references.ts'
-import type { Path, PolicyText, SchemaError } from './schema.ts'
+import type { Path, PolicyText, SchemaError } from '../schema.ts'
 
 /** Agent identities of Entra in the policy file (https://learn.microsoft.com/entra/agent-id/agent-identities). */
 

@@ -1,4 +1,4 @@
-import type { Wait } from './clock.ts'
+import type { Wait } from '../clock.ts'
 
 /** The system's timer. Stays pending when the signal aborts first. */
 export const systemWait: Wait = (ms, signal) => {

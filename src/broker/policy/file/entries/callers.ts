@@ -1,7 +1,7 @@
-import { isEntraIssuer, isGuid } from '../../lib/identifiers.ts'
-import { claimPath, patternError } from '../patterns.ts'
+import { isEntraIssuer, isGuid } from '../../../lib/identifiers.ts'
+import { claimPath, patternError } from '../../patterns.ts'
 import type { ReferenceCheck } from './references.ts'
-import type { CallerText, Path, PolicyText, SchemaError } from './schema.ts'
+import type { CallerText, Path, PolicyText, SchemaError } from '../schema.ts'
 
 /** Validates the callers of rules and denials. */
 

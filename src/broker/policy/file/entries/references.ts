@@ -1,6 +1,6 @@
-import { nearestName, shortestSuggestion } from '../../lib/text/did-you-mean.ts'
-import { isGuid, isScopeName } from '../../lib/identifiers.ts'
-import type { PolicyText } from './schema.ts'
+import { nearestName, shortestSuggestion } from '../../../lib/text/did-you-mean.ts'
+import { isGuid, isScopeName } from '../../../lib/identifiers.ts'
+import type { PolicyText } from '../schema.ts'
 
 /** The sections of the file that define names, and what the names stand for. */
 const nouns = {

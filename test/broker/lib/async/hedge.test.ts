@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { hedged, Hedges, leastHedges } from '../../../src/broker/lib/hedge.ts'
-import { movableTime } from '../../outbound/entra/retry-world.ts'
+import { hedged, Hedges, leastHedges } from '../../../../src/broker/lib/async/hedge.ts'
+import { movableTime } from '../../../outbound/entra/retry-world.ts'
 
 /** Requests that settle when the test says so, made every 1,000 ms. */
 function hedgeWorld() {

@@ -1,4 +1,4 @@
-import type { Wait } from './clock.ts'
+import type { Wait } from '../clock.ts'
 import { systemWait } from './deadline.ts'
 
 /** Hedges that begin within the time after which a request has one, for all requests together, as long as they do not help. */

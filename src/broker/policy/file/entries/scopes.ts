@@ -1,7 +1,7 @@
-import { comparable, guidsIn, isExchange, resourceOf } from '../../lib/identifiers.ts'
+import { comparable, guidsIn, isExchange, resourceOf } from '../../../lib/identifiers.ts'
 import type { ReferenceCheck } from './references.ts'
-import type { Path, PolicyText, SchemaError } from './schema.ts'
-import { pathText } from './schema-errors.ts'
+import type { Path, PolicyText, SchemaError } from '../schema.ts'
+import { pathText } from '../schema-errors.ts'
 
 /** Scopes in the policy file: what their names stand for, and which ones must not be granted. */
 
