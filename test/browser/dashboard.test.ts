@@ -31,6 +31,8 @@ describe('the dashboard in a real browser', withBrowser, async () => {
       await page.getByRole('row', { name: /contoso.*graph.*fresh/ }).waitFor()
       emulator.fault({ kind: 'reset', at: 'token' })
       await broker.requestToken({ tenant: 'fabrikam', scope: graph })
+      await verdictOf(page).getByText('Tenant fabrikam gets no new tokens: Entra cannot be reached for it.').waitFor()
+      await broker.requestToken({ tenant: 'tailspin', scope: graph })
       await verdictOf(page).getByText('Entra cannot be reached, so only cached tokens are issued.').waitFor()
       await page.getByRole('listitem').filter({ hasText: 'Check DNS, firewall' }).first().waitFor()
     })

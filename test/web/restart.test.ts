@@ -46,13 +46,13 @@ describe('what a restart costs', () => {
     [empty(well), /^A restart loses no token, because none is cached\.$/, 'nothing is cached'],
     [
       withRedis('ok', iso(3595)),
-      /^A restart loses no cached token, because Redis has them\.$/,
-      'Redis, from the start',
+      /^After a restart, the replica reads cached tokens from Redis, which responds now\. A token that Redis does not have must be fetched again, because Redis removed it, or did not store it\.$/,
+      'what Redis does not have, although it responded from the start',
     ],
     [
       withRedis('ok', iso(60)),
-      /^A restart loses no token that was cached since \S+ UTC, because Redis has these\. It can lose older ones\.$/,
-      'Redis, again',
+      /^After a restart, .* from Redis, which responds now\. A token that Redis does not have must be fetched again, such as one from before \S+ UTC, when Redis responded again\.$/,
+      'what Redis did not get while it did not respond',
     ],
     [
       withRedis('failing', iso(60)),

@@ -1,60 +1,13 @@
 import assert from 'node:assert/strict'
-import { after, describe, test } from 'node:test'
+import { describe, test } from 'node:test'
 import { exchangeReasons } from '../../src/reasons/exchanges.ts'
-import { startWorld } from '../support/broker.ts'
 import { remedyOf } from '../../web/model/remedies.js'
-import type { Failure, Snapshot, Upstream } from '../../web/model/responses.js'
+import type { Snapshot } from '../../web/model/responses.js'
 import { findings, verdict } from '../../web/model/verdict.js'
 import { decisionAt } from './decisions.ts'
-import { readBoard } from './read-board.ts'
+import { wellBoard } from './well-board.ts'
 
-const world = await startWorld()
-const broker = await world.broker({ after })
-await broker.service.warmUp()
-await broker.requestToken()
-/** What the page reads of a broker that is well. */
-const { snapshot: well } = await readBoard(broker, world.clock.now())
-const iso = (secondsAgo: number): string => new Date(well.now - secondsAgo * 1000).toISOString()
-
-type LastError = NonNullable<Upstream['last_error']>
-
-/** What `/health` has of an upstream's last error, a second ago. */
-const errorOf = (code: LastError['code'], reason: LastError['reason']): LastError => ({
-  code,
-  reason,
-  detail: '',
-  upstream_codes: [],
-  presented: null,
-  system_code: null,
-  at: iso(1),
-})
-
-const withUpstream = (kind: Upstream['kind'], changes: Partial<Upstream>): Snapshot => ({
-  ...well,
-  health: {
-    ...well.health,
-    upstreams: well.health.upstreams.map(each => (each.kind === kind ? { ...each, ...changes } : each)),
-  },
-})
-const failure = (nth: number, changes: Partial<Failure> = {}): Failure => ({
-  application: 'default',
-  client_id: '30000000-0000-4000-8000-000000000001',
-  agent: null,
-  agent_id: null,
-  tenant: `40000000-0000-4000-8000-00000000000${nth}`,
-  tenant_name: `tenant-${nth}`,
-  scope: null,
-  level: 'tenant',
-  code: 'consent_required',
-  reason: 'consent',
-  codes: [7000229],
-  presented: null,
-  remedy: `Consent in ${nth}.`,
-  since: iso(60 * nth),
-  until: iso(-30),
-  count: 1,
-  ...changes,
-})
+const { well, iso, errorOf, withUpstream, failure } = await wellBoard()
 const sentenceOf = (snapshot: Snapshot) => verdict(findings(snapshot)).sentence
 const idsOf = (snapshot: Snapshot) => findings(snapshot).map(({ id }) => id)
 
@@ -109,63 +62,6 @@ describe('the clock', () => {
     const both = { ...withUpstream('authority', { clock_offset_seconds: 900 }), failures: [failure(1)] }
     assert.equal(findings(both).find(({ id }) => id === 'clock')?.level, 'attention')
   })
-})
-
-describe('Entra', () => {
-  const error = (reason: 'network' | 'timeout' | 'server_error' | 'throttled' | 'unreadable') =>
-    ({
-      code: 'upstream_unavailable',
-      reason,
-      detail: '',
-      upstream_codes: [],
-      presented: null,
-      system_code: null,
-      at: iso(1),
-    }) as const
-  const open = { state: 'open', since: iso(1) } as const
-  const rows: readonly (readonly [changes: Partial<Upstream>, sentence: RegExp])[] = [
-    [{ last_error: error('network') }, /^Entra cannot be reached, so only cached tokens are issued\.$/],
-    [{ last_error: error('timeout') }, /^Entra does not respond in time, so/],
-    [
-      { last_error: error('server_error'), circuit: open },
-      /^Entra responds with errors, and the broker has paused its requests, so/,
-    ],
-    [{ last_error: error('throttled') }, /^Entra limits the broker's requests, so/],
-    [{ last_error: error('unreadable') }, /^Entra's responses cannot be used, so/],
-  ]
-  for (const [changes, sentence] of rows)
-    test(String(sentence), () =>
-      assert.match(sentenceOf(withUpstream('authority', { status: 'failing', ...changes })), sentence),
-    )
-
-  test('the end of the first token at risk is a deadline, and no part of the sentence, which screen readers read again', () => {
-    const down = withUpstream('identity', { status: 'failing' })
-    const cache = { ...down.cache, entries: 90, at_risk: 12, at_risk_usable_seconds: 500 }
-    const [found] = findings({ ...down, cache, firstEnd: well.now + 100_000 })
-    assert.match(found?.sentence ?? '', /so only cached tokens are issued$/)
-    assert.deepEqual(found?.deadline, {
-      what: 'The first of 12 cached tokens that are in use and could not be refreshed expires',
-      at: well.now + 500_000,
-    })
-  })
-
-  test('during an outage, the tenants that fail with it are not further problems', () => {
-    const down = withUpstream('authority', { status: 'failing', last_error: error('timeout') })
-    const failures = [1, 2, 3].map(nth => failure(nth, { code: 'upstream_unavailable', reason: 'timeout' }))
-    assert.deepEqual(idsOf({ ...down, failures }), ['authority'])
-    assert.deepEqual(idsOf({ ...well, failures }), ['tenants timeout'])
-  })
-
-  const slow: readonly (readonly [average: number | null, status: Upstream['status'], isSlow: boolean])[] = [
-    [null, 'unknown', false],
-    [1.49, 'ok', false],
-    [1.5, 'ok', true],
-    [4, 'failing', false],
-  ]
-  for (const [average_seconds, status, isSlow] of slow)
-    test(`${average_seconds} s while it is ${status} is ${isSlow ? '' : 'not '}slow`, () => {
-      assert.equal(idsOf(withUpstream('authority', { average_seconds, status })).includes('slow'), isSlow)
-    })
 })
 
 describe('tenants', () => {

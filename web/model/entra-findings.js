@@ -1,10 +1,11 @@
 /**
  * What is wrong with the way to Entra: the broker's clock, the federated credential, Entra itself. Without the DOM.
  * @import { Facts, Finding } from './finding.ts'
- * @import { Failure, Snapshot } from './responses.ts'
+ * @import { Failure, Snapshot, Upstream } from './responses.ts'
  */
 import { duration, plural } from './format.js'
-import { firstExpiry, impact } from './outage.js'
+import { firstExpiry, impact, isEntraOut, tenantsWithoutResponse } from './outage.js'
+import { reasonText } from './reasons.js'
 import { remedyOf } from './remedies.js'
 import { failing } from './upstream-findings.js'
 
@@ -82,6 +83,29 @@ const codeFacts = (snapshot, code) =>
 const triesAgain =
   'With the next request for each token, the broker tries again by itself, after a pause of up to 30 s or of what Entra demands. No restart and no purge is necessary.'
 
+/** The word of Entra while only the last exchange is known to have failed. */
+export const lastFailed = 'last exchange failed'
+
+/**
+ * The last exchange, which has failed, and of which no failure is cached any more.
+ * @param {Upstream} authority
+ * @returns {Finding}
+ */
+function lastExchangeFinding({ since, last_error }) {
+  const reason = last_error?.reason ?? 'network'
+  return {
+    id: 'authority',
+    level: 'attention',
+    component: 'entra',
+    word: lastFailed,
+    sentence: `The last exchange with Entra failed (${reasonText(reason)}), and none has been made since`,
+    affected: 'no request now. Whether new tokens are issued is not known',
+    actions: [remedyOf(reason)],
+    recovery: 'The next request for a new token shows whether it has passed. No restart and no purge is necessary.',
+    since,
+  }
+}
+
 /**
  * Entra itself. An error of the broker's own set-up is a failure of an application, which has the remedy, as long as the
  * broker has it in its cache: it ends, and a purge removes it.
@@ -89,8 +113,12 @@ const triesAgain =
  * @returns {Finding[]}
  */
 export function authorityFindings(snapshot) {
+  const all = failing(snapshot, 'authority')
+  // A failure of one tenant is a finding about that tenant.
+  if (!isEntraOut(snapshot))
+    return tenantsWithoutResponse(snapshot.failures).size > 0 ? [] : all.map(lastExchangeFinding)
   const isKnown = snapshot.failures.some(({ level }) => level === 'application')
-  return failing(snapshot, 'authority')
+  return all
     .filter(({ last_error }) => !(isKnown && last_error?.code === 'federation_misconfigured'))
     .map(({ since, circuit, last_error }) => {
       const reason = last_error?.reason ?? 'network'

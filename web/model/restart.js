@@ -9,6 +9,8 @@ import { clockTime, plural } from './format.js'
 const advice = /\brestart the replica\b/i
 /** Milliseconds after the start in which Redis is expected to respond for the first time. */
 const connectsWithinMs = 60_000
+/** What a restart can lose although Redis responds now: nothing says which tokens it has. */
+const unlessMissing = 'A token that Redis does not have must be fetched again'
 
 /**
  * What to say about a restart before the actions of a finding: always if it would lose tokens that cannot be fetched again,
@@ -63,9 +65,10 @@ function lostTokens({ health, cache, now }) {
       isHarmful: true,
       text: `${loses}: without Redis, each must be fetched again, which fails while the problem lasts.`,
     }
-  if (Date.parse(shared.since) - Date.parse(started_at) < connectsWithinMs)
-    return { isHarmful: false, text: 'A restart loses no cached token, because Redis has them.' }
-  const since = clockTime(shared.since, now)
-  const text = `A restart loses no token that was cached since ${since} UTC, because Redis has these. It can lose older ones.`
-  return { isHarmful: false, text }
+  const reads = 'After a restart, the replica reads cached tokens from Redis, which responds now.'
+  const isSinceStart = Date.parse(shared.since) - Date.parse(started_at) < connectsWithinMs
+  const why = isSinceStart
+    ? 'because Redis removed it, or did not store it'
+    : `such as one from before ${clockTime(shared.since, now)} UTC, when Redis responded again`
+  return { isHarmful: false, text: `${reads} ${unlessMissing}, ${why}.` }
 }

@@ -4,7 +4,8 @@
  * @import { Failure, Snapshot } from './responses.ts'
  */
 import { count, listed, named } from './format.js'
-import { isOutage } from './outage.js'
+import { isOutage, isUpstreamOut } from './outage.js'
+import { reasonText } from './reasons.js'
 import { remedyOf } from './remedies.js'
 
 const causes = /** @type {Partial<Record<string, string>>} */ ({
@@ -19,6 +20,7 @@ const causes = /** @type {Partial<Record<string, string>>} */ ({
   timeout: 'Entra does not respond in time for it',
   server_error: 'Entra responds with errors for it',
   network: 'Entra cannot be reached for it',
+  transient: 'Entra responds with an error that passes',
 })
 
 /** What is different for an agent identity: the cause can be the agent identity, or its blueprint in the tenant. */
@@ -33,13 +35,16 @@ const agentCauses = {
  * @param {Snapshot} snapshot
  * @returns {Finding[]}
  */
-export function tenantFindings({ failures, hasMoreFailures, health }) {
-  const isDown = health.upstreams.some(({ kind, status }) => kind !== 'issuer' && status === 'failing')
+export function tenantFindings(snapshot) {
+  const { failures, hasMoreFailures, health } = snapshot
+  const isDown = isUpstreamOut(snapshot)
   // During an outage every tenant fails for the same reason, which is the finding.
   const own = failures.filter(
     ({ level, code }) => level !== 'application' && !(isDown && code === 'upstream_unavailable'),
   )
-  const others = isOutage({ health, failures }) ? '' : '. Other tenants get tokens'
+  const isUnknown = health.upstreams.some(({ kind, status }) => kind === 'authority' && status === 'failing')
+  const known = isUnknown ? '. Whether other tenants get new tokens is not known yet' : '. Other tenants get tokens'
+  const others = isOutage(snapshot) ? '' : known
   const groups = Map.groupBy(own, ({ reason, agent_id }) => (agent_id === null ? reason : `agent ${reason}`))
   return [...groups].flatMap(([id, same]) => {
     const [first] = same
@@ -106,7 +111,7 @@ function tenantFinding({ id, reason, one, several, names, where, why }, same, ha
     level: 'partial',
     component: 'tenants',
     word: one === 'tenant' ? `${count(names.length)} failing` : `${count(names.length)} ${noun} failing`,
-    sentence: `${isOne ? `${capital(one)} ${names[0]} gets` : `${number} get`} no new tokens${which}${where}: ${why[reason] ?? reason}${code}`,
+    sentence: `${isOne ? `${capital(one)} ${names[0]} gets` : `${number} get`} no new tokens${which}${where}: ${why[reason] ?? causeOf(same)}${code}`,
     affected: `${what} of ${isOne ? `${one} ${names[0]} only` : listed(names)}`,
     actions: [...remedies.slice(0, 3), ...more],
     recovery:
@@ -114,6 +119,15 @@ function tenantFinding({ id, reason, one, several, names, where, why }, same, ha
     since: same.map(({ since }) => since).toSorted()[0],
   }
 }
+
+/**
+ * The cause of a reason that has no words of its own.
+ * @param {readonly Failure[]} same
+ */
+const causeOf = ([first]) =>
+  first?.code === 'upstream_invalid'
+    ? `Entra's response for it cannot be used (${reasonText(first.reason)})`
+    : reasonText(first?.reason ?? '')
 
 /** @param {string} text */
 const capital = text => `${text.slice(0, 1).toUpperCase()}${text.slice(1)}`

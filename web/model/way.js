@@ -10,9 +10,9 @@
  * @property {string} detail
  * @typedef {Station & { component: Component }} Base what a station shows while no finding is about it
  */
-import { clockLimit } from './entra-findings.js'
+import { clockLimit, lastFailed } from './entra-findings.js'
 import { clockTime, count, duration, latency, listed, named, plural } from './format.js'
-import { isOutage } from './outage.js'
+import { isEntraOut, isOutage } from './outage.js'
 
 /**
  * Each station has the level and the word of its most serious finding, so that a tile never contradicts the verdict.
@@ -190,7 +190,11 @@ function entraStation(snapshot) {
   const sent = circuit === 'closed' ? '' : circuit === 'open' ? 'Requests are paused.' : 'Single requests are sent.'
   const load = `${plural(cache.exchanging, 'exchange')} now, ${count(cache.waiting + cache.waiting_background)} waiting.`
   const detail = [...all.map(timeOf), sent, load].filter(text => text !== '').join(' ')
-  return { component: 'entra', title: titles.entra, level: status, word: words[status], detail }
+  const [level, word] =
+    status === 'failing' && !isEntraOut(snapshot)
+      ? /** @type {const} */ (['attention', lastFailed])
+      : /** @type {const} */ ([status, words[status]])
+  return { component: 'entra', title: titles.entra, level, word, detail }
 }
 
 /**

@@ -4,8 +4,8 @@
  * @import { DecisionGroup } from '../model/decisions.js'
  * @import { Child } from './dom.js'
  */
-import { groupDecisions } from '../model/decisions.js'
-import { callerText, clockTime, count, limitText, plural } from '../model/format.js'
+import { captionOf, groupDecisions, mostKept, readText } from '../model/decisions.js'
+import { callerText, clockTime, count, limitText } from '../model/format.js'
 import { reasonText } from '../model/reasons.js'
 import { byId, el, renderer } from './dom.js'
 import { codesOf, nameAndId, state, table } from './table.js'
@@ -31,26 +31,31 @@ export function createDecisionsView(client) {
   const outcome = byId('decisions-outcome', HTMLSelectElement)
   const number = byId('decisions-count', HTMLElement)
   const render = renderer(byId('decisions', HTMLElement), build)
-  const query = () => ({ tenant: tenant.value.trim() || undefined, outcome: outcome.value || undefined, limit: '500' })
+  const query = () => ({
+    tenant: tenant.value.trim() || undefined,
+    outcome: outcome.value || undefined,
+    limit: String(mostKept),
+  })
+  const isFiltered = () => tenant.value.trim() !== '' || outcome.value !== ''
   let asked = 0
   /**
    * @param {readonly Decision[]} decisions
+   * @param {Parameters<typeof readText>[1]} which
    * @param {number} now
    */
-  const put = (decisions, now) => {
+  const put = (decisions, which, now) => {
     const groups = groupDecisions(decisions)
-    number.textContent = plural(decisions.length, 'request')
-    render(
-      groups
-        .slice(0, most)
-        .map(group => ({ ...group, at: clockTime(group.last.time, now), from: clockTime(group.since, now) })),
-    )
+    number.textContent = readText(decisions.length, which)
+    const rows = groups
+      .slice(0, most)
+      .map(group => ({ ...group, at: clockTime(group.last.time, now), from: clockTime(group.since, now) }))
+    render({ rows, total: groups.length })
   }
   const filter = async () => {
     const mine = ++asked
     try {
       const { body, now } = await client.get('decisions', query())
-      if (mine === asked) put(body.decisions, now)
+      if (mine === asked) put(body.decisions, isFiltered() ? 'filtered' : 'all', now)
     } catch (thrown) {
       if (mine === asked) number.textContent = thrown instanceof Error ? thrown.message : ''
     }
@@ -62,10 +67,9 @@ export function createDecisionsView(client) {
   form.addEventListener('change', () => void filter(), { signal })
   return {
     /** @param {Snapshot} snapshot */
-    show: ({ decisions, now }) => {
-      const { tenant: name, outcome: kind } = query()
-      if (name === undefined && kind === undefined) put(decisions, now)
-      else void filter()
+    show: ({ decisions, hasMoreDecisions, now }) => {
+      if (isFiltered()) void filter()
+      else put(decisions, hasMoreDecisions ? 'newest' : 'all', now)
     },
     clear: () => {
       asked++
@@ -78,13 +82,14 @@ export function createDecisionsView(client) {
 }
 
 /**
- * @param {readonly Row[] | undefined} groups
+ * @param {{ rows: readonly Row[], total: number } | undefined} model
  * @returns {readonly Child[]}
  */
-function build(groups) {
-  if (groups === undefined) return []
-  if (groups.length === 0) return [el('p', { class: 'none' }, 'None of the last requests.')]
-  return [table('Denied and failed requests, the newest first', columns, groups.map(rowOf))]
+function build(model) {
+  if (model === undefined) return []
+  const { rows, total } = model
+  if (rows.length === 0) return [el('p', { class: 'none' }, 'None of the last requests.')]
+  return [table(captionOf(rows.length, total), columns, rows.map(rowOf))]
 }
 
 /**
