@@ -179,7 +179,7 @@ describe('the dashboard keeps nothing and runs nothing', withBrowser, async () =
       async ({ page }) => {
         await page.route('**/health', route => route.abort())
         await verdictOf(page)
-          .getByText(/^No response The broker was last heard at \d\d:\d\d:\d\d UTC/)
+          .getByText(/^No response The broker last responded at \d\d:\d\d:\d\d UTC/)
           .waitFor()
         await page.unroute('**/health')
         await verdictOf(page).getByText('All well').waitFor()

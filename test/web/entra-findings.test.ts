@@ -126,7 +126,17 @@ describe('Entra', () => {
 
     test('a failure of another kind of one tenant does not count', () => {
       const down = withUpstream('authority', { status: 'failing', since: iso(2), last_error: error('timeout') })
-      assert.deepEqual(idsOf({ ...down, failures: [timedOut(1), failure(2)] }), ['tenants timeout', 'tenants consent'])
+      const found = findings({ ...down, failures: [timedOut(1), failure(2)] })
+      assert.deepEqual(
+        found.map(({ id, affected }) => [id, affected]),
+        [
+          [
+            'tenants timeout',
+            'requests for new tokens of tenant tenant-1 only. Whether other tenants get new tokens is not known yet',
+          ],
+          ['tenants consent', 'requests for new tokens of tenant tenant-2 only'],
+        ],
+      )
     })
   })
 

@@ -61,7 +61,7 @@ const shown: Readonly<Record<FaultName, Shown>> = {
     level: 'attention',
     sentence: /^Entra is slow: exchanges take [\d.]+ s or more on average\.$/,
     first: /status page of Azure/,
-    affected: /^requests that need a new token, which wait\. Cached tokens are issued at once, as of now$/,
+    affected: /^requests that need a new token, which wait\. Cached tokens are issued at once$/,
     tile: 'Entra',
     word: /^slow$/,
   },
@@ -138,7 +138,7 @@ const shown: Readonly<Record<FaultName, Shown>> = {
     sentence:
       /^The broker's clock is 4 min behind that of Entra, so tokens can be refused as expired or not yet valid\.$/,
     first: /^Correct the time synchronisation \(NTP\) of the host/,
-    affected: /^no request yet, as of now$/,
+    affected: /^no request yet$/,
     recovery: /^The next exchange with Entra measures/,
     tile: 'This replica',
     word: /^clock 4 min behind$/,

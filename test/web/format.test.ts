@@ -11,6 +11,7 @@ import {
   limitText,
   listed,
   plural,
+  targetText,
   whenText,
 } from '../../web/model/format.js'
 
@@ -70,7 +71,7 @@ describe('a moment', () => {
 
 describe('when something is so', () => {
   const rows: readonly (readonly [finding: Parameters<typeof whenText>[0], text: string, why: string])[] = [
-    [{}, 'as of now', 'nothing is known'],
+    [{}, '', 'nothing is known'],
     [{ since: '2026-11-28T03:12:00Z' }, 'since 03:12:00 UTC (less than a minute)', 'seconds would change each round'],
     [{ since: '2026-11-28T03:00:00Z' }, 'since 03:00:00 UTC (at least 12 min)', 'minutes'],
     [{ since: '2026-11-28T03:11:40Z' }, 'since 03:11:40 UTC (at least 1 min)', 'one of them'],
@@ -130,4 +131,16 @@ describe('whose token it is', () => {
     [{ ...ofApplication, agent_id: 'agent-id' }, 'agent-id (default)', 'one that the policy no longer has'],
   ]
   for (const [client, text, why] of rows) test(`${text}: ${why}`, () => assert.equal(clientText(client), text))
+})
+
+describe('what a token is requested for', () => {
+  const rows: readonly (readonly [target: Parameters<typeof targetText>[0], text: string])[] = [
+    [{ scope: 'graph', application: 'default', agent: null }, 'graph, application default'],
+    [{ scope: 'graph', application: 'assistants', agent: 'helper' }, 'graph, agent identity helper'],
+    [{ scope: null, application: 'default', agent: null }, 'application default'],
+    [{ scope: 'graph', application: null, agent: null }, 'graph'],
+    [{ scope: null, application: null, agent: null }, ''],
+  ]
+  for (const [target, text] of rows)
+    test(`is ${text || 'nothing, if nothing is known'}`, () => assert.equal(targetText(target), text))
 })

@@ -23,7 +23,7 @@ export async function readBoard(broker: TestBroker, now: number) {
     warnings: worst?.warnings?.join('\n') ?? '',
     recovery: worst?.recovery ?? '',
     deadline: worst?.deadline ? deadlineText(worst.deadline, now) : '',
-    affected: worst ? `${worst.affected}, ${whenText(worst, now)}` : '',
+    affected: worst ? [worst.affected, whenText(worst, now)].filter(text => text !== '').join(', ') : '',
     facts: worst?.facts?.values.map(pair => pair.join(' ')).join('\n') ?? '',
   }
 }

@@ -66,13 +66,13 @@ export function clockTime(moment, now) {
 }
 
 /**
- * Since when, or from when on, something is so; `as of now` if it is so and its beginning is unknown.
+ * Since when, or from when on, something is so; empty if its beginning is unknown.
  * @param {{ since?: string | undefined, from?: string | undefined }} finding
  * @param {number} now
  */
 export function whenText({ since, from }, now) {
   if (from !== undefined) return `from ${clockTime(from, now)} UTC (in ${duration((Date.parse(from) - now) / 1000)})`
-  if (since === undefined) return 'as of now'
+  if (since === undefined) return ''
   // In minutes, so that it does not change with each round.
   const minutes = Math.floor((now - Date.parse(since)) / 60_000)
   const age =
@@ -136,6 +136,15 @@ export function callerText(caller) {
   if (kind === 'apiKey') return `API key ${key ?? '–'}`
   if (kind === 'certificate') return `certificate of ${name ?? '–'}`
   return [kind, ...Object.values(others)].filter(text => text !== undefined).join(' ')
+}
+
+/**
+ * What a token is requested for, besides its tenant.
+ * @param {{ scope: string | null, application: string | null, agent: string | null }} requested
+ */
+export function targetText({ scope, application, agent }) {
+  const client = agent === null ? application && `application ${application}` : `agent identity ${agent}`
+  return [scope, client].filter(Boolean).join(', ')
 }
 
 /**

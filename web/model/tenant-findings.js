@@ -4,7 +4,7 @@
  * @import { Failure, Snapshot } from './responses.ts'
  */
 import { count, listed, named } from './format.js'
-import { isOutage, isUpstreamOut } from './outage.js'
+import { isOutage, isUpstreamOut, tenantsWithoutResponse } from './outage.js'
 import { reasonText } from './reasons.js'
 import { remedyOf } from './remedies.js'
 
@@ -43,16 +43,26 @@ export function tenantFindings(snapshot) {
     ({ level, code }) => level !== 'application' && !(isDown && code === 'upstream_unavailable'),
   )
   const isUnknown = health.upstreams.some(({ kind, status }) => kind === 'authority' && status === 'failing')
-  const known = isUnknown ? '. Whether other tenants get new tokens is not known yet' : '. Other tenants get tokens'
-  const others = isOutage(snapshot) ? '' : known
+  const isOut = isOutage(snapshot)
   const groups = Map.groupBy(own, ({ reason, agent_id }) => (agent_id === null ? reason : `agent ${reason}`))
   return [...groups].flatMap(([id, same]) => {
     const [first] = same
     if (first === undefined) return []
     const whose = first.agent_id === null ? ofTenants(same) : ofAgents(same)
     const finding = tenantFinding({ id, reason: first.reason, ...whose }, same, hasMoreFailures)
+    const others = isOut ? '' : othersText(isUnknown, same)
     return [{ ...finding, affected: `${finding.affected}${others}` }]
   })
+}
+
+/**
+ * What is known of other tenants.
+ * @param {boolean} isUnknown whether the last exchange with Entra failed, so that others may be affected too
+ * @param {readonly Failure[]} same
+ */
+function othersText(isUnknown, same) {
+  if (!isUnknown) return '. Other tenants get tokens'
+  return tenantsWithoutResponse(same).size > 0 ? '. Whether other tenants get new tokens is not known yet' : ''
 }
 
 /**

@@ -5,7 +5,7 @@
  * @import { Child } from './dom.js'
  */
 import { captionOf, groupDecisions, mostKept, readText } from '../model/decisions.js'
-import { callerText, clockTime, count, limitText } from '../model/format.js'
+import { callerText, clockTime, count, limitText, targetText } from '../model/format.js'
 import { reasonText } from '../model/reasons.js'
 import { byId, el, renderer } from './dom.js'
 import { codesOf, nameAndId, state, table } from './table.js'
@@ -122,11 +122,7 @@ const outcomeOf = ({ outcome, code }) =>
  * @param {Decision} decision
  * @returns {readonly Child[]}
  */
-const requested = ({ permission, tenant, tenant_name, scope, application, agent, endpoint }) =>
+const requested = ({ permission, tenant, tenant_name, endpoint, ...target }) =>
   permission !== null
     ? [`permission ${permission}`, ' ', el('span', { class: 'id' }, endpoint)]
-    : [
-        el('span', {}, ...nameAndId(tenant_name, tenant)),
-        ' ',
-        el('span', { class: 'id' }, [scope, application, agent].filter(Boolean).join(' ')),
-      ]
+    : [el('span', {}, ...nameAndId(tenant_name, tenant)), ' ', el('span', { class: 'id' }, targetText(target))]

@@ -14,7 +14,7 @@ import { codesOf, nameAndId, table } from './table.js'
 
 const columns = [
   { title: 'Tenant' },
-  { title: 'Application and scope' },
+  { title: 'Application and scope', hasScope: true },
   { title: 'Reason' },
   { title: 'Since', isNumber: true },
   { title: 'In a row', isNumber: true },

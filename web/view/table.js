@@ -1,7 +1,7 @@
 /**
  * Tables. The roles are explicit, because on narrow screens the style shows each row as a block, which would hide them.
  * @import { Child } from './dom.js'
- * @typedef {{ readonly title: string, readonly isNumber?: boolean }} Column
+ * @typedef {{ readonly title: string, readonly isNumber?: boolean, readonly hasScope?: boolean }} Column
  * @typedef {string | readonly Child[]} Cell
  */
 import { el, guidsIn } from './dom.js'
@@ -41,7 +41,8 @@ function cellOf(column, cell, nth) {
   const children = (typeof cell === 'string' ? [cell] : cell).flatMap(child =>
     typeof child === 'string' ? kept(child) : [child],
   )
-  const common = { 'data-title': column?.title, class: column?.isNumber ? 'number' : undefined }
+  const kind = column?.isNumber ? 'number' : column?.hasScope ? 'scope' : undefined
+  const common = { 'data-title': column?.title, class: kind }
   return nth === 0
     ? el('th', { ...common, scope: 'row', role: 'rowheader' }, ...children)
     : el('td', { ...common, role: 'cell' }, ...children)

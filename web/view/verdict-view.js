@@ -54,7 +54,7 @@ export function createVerdictView() {
       render({
         level: 'failing',
         word: 'No response',
-        sentence: `The broker was last heard at ${clockTime(since, since)} UTC; all that follows is from then. ${why}`,
+        sentence: `The broker last responded at ${clockTime(since, since)} UTC, and all that follows is from then. ${why}`,
       })
     },
     clear() {
@@ -74,7 +74,7 @@ export function createVerdictView() {
 const whensOf = (finding, now) => {
   const when = whenText(finding, now)
   const sentence = when.charAt(0).toUpperCase() + when.slice(1)
-  return [sentence, ...(finding.deadline ? [deadlineText(finding.deadline, now)] : [])]
+  return [...(sentence === '' ? [] : [sentence]), ...(finding.deadline ? [deadlineText(finding.deadline, now)] : [])]
 }
 
 /** @param {Shown} finding */
