@@ -1,4 +1,4 @@
-import swagger from '@fastify/swagger'
+import swagger, { type SwaggerTransform } from '@fastify/swagger'
 import type { FastifyInstance } from 'fastify'
 import { pino } from 'pino'
 import { buildApp } from '../src/http/server/app.ts'
@@ -38,7 +38,7 @@ export async function readRoutes(): Promise<readonly Route[]> {
   const app = buildApp({ log: pino({ level: 'silent' }), isDraining: never, responded: never }, [
     scope => {
       // The plugin sees only routes that are added after it, in a scope below its own.
-      void scope.register(swagger, { openapi: { openapi: '3.1.0' }, convertConstToEnum: false })
+      void scope.register(swagger, { openapi: { openapi: '3.1.0' }, convertConstToEnum: false, transform })
       void scope.register(addRoutes)
       read = () => scope.swagger()
     },
@@ -50,6 +50,12 @@ export async function readRoutes(): Promise<readonly Route[]> {
     Object.entries(methods).map(([method, route]) => ({ ...route, path, method })),
   )
 }
+
+/** Fastify knows no schema of a body that a route reads itself. */
+const transform: SwaggerTransform = ({ schema, url, route: { config } }) => ({
+  url,
+  schema: { ...schema, ...(config?.body && { body: config.body.schema }) },
+})
 
 function addRoutes(app: FastifyInstance, _options: object, registered: () => void): void {
   const tokenService = { authenticate: never, authenticateOperator: never, issue: never }
@@ -91,7 +97,7 @@ function addRoutes(app: FastifyInstance, _options: object, registered: () => voi
       addDocs(scope, packageRoot)
     },
   ]
-  // Each in a scope of its own, since each has its own body parsers.
+  // Each in a scope of its own, as in the broker.
   for (const add of adds) {
     void app.register((scope, _none, added) => {
       add(scope)

@@ -13,7 +13,7 @@ import { blocksOf, sectionOf } from './tables.ts'
 
 const page = read('docs/agent-identities.md')
 const policy = parsePolicy(blocksOf(page, 'yaml')[0] ?? '')
-const request = createTokenRequestReader()(blocksOf(page, 'json')[0] ?? '')
+const request = createTokenRequestReader()(Buffer.from(blocksOf(page, 'json')[0] ?? ''))
 
 describe('docs/agent-identities.md', () => {
   test('its policy grants its request, and not the blueprint', () => {

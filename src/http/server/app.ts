@@ -7,6 +7,7 @@ import { limitConnections } from './connections.ts'
 import { KnownPaths } from './known-paths.ts'
 import { addPeerLookup, type PeerOptions } from './peers.ts'
 import type { Protocol } from './problems.ts'
+import { readBodies } from './request-body.ts'
 import { addRequestChecks } from './request-checks.ts'
 import { observeRequests, type Observation } from './observation/observation.ts'
 import { requestIds } from './observation/request-ids.ts'
@@ -90,7 +91,6 @@ export type AddRoutes = (scope: FastifyInstance) => void
 
 /** Milliseconds for a TLS handshake; Node would wait for two minutes. */
 const longestHandshakeMs = 10_000
-const maxBodyBytes = 16 * 1024
 /** Options of Node's own server, the same for HTTP and HTTPS. */
 export const serverOptions = {
   maxHeaderSize: 16 * 1024,
@@ -140,7 +140,6 @@ export function buildApp(options: AppOptions, routes: readonly AddRoutes[]): Fas
     logger: false,
     genReqId: newId,
     requestIdHeader: false,
-    bodyLimit: maxBodyBytes,
     // Longer than the 240 s of Azure's ingress, which must close idle connections first.
     keepAliveTimeout: 245_000,
     requestTimeout: http.requestTimeout,
@@ -171,6 +170,7 @@ export function buildApp(options: AppOptions, routes: readonly AddRoutes[]): Fas
 
   observeRequests(app, options.observation)
   addRequestChecks(app, options.isDraining)
+  readBodies(app)
   addAll(app, parts, routes)
   return app
 }

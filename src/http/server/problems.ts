@@ -98,9 +98,8 @@ const headerText = (text: string): string => text.replace(/["\\]/g, "'").replace
 
 /** The broker's code and detail for each of these Fastify errors. Any other error is classified by its status. */
 const fastifyErrors: Readonly<Record<string, readonly [ErrorCode, string]>> = {
-  FST_ERR_CTP_INVALID_MEDIA_TYPE: ['unsupported_media_type', 'Send "Content-Type: application/json".'],
-  FST_ERR_CTP_BODY_TOO_LARGE: ['too_large', 'The body must not be larger than 16 KiB.'],
-  FST_ERR_CTP_INVALID_CONTENT_LENGTH: ['invalid_request', 'The length of the body differs from Content-Length.'],
+  // Of methods whose routes read no body.
+  FST_ERR_CTP_INVALID_MEDIA_TYPE: ['unsupported_media_type', 'This endpoint reads no body; send none.'],
   FST_ERR_BAD_URL: ['invalid_request', 'The path is not a valid URL path.'],
 }
 

@@ -6,17 +6,11 @@ import { asBrokerError, BrokerError, type ErrorCode } from '../../errors.ts'
 import { callerErrors, errorResponses, routeErrors } from '../schemas/problem-responses.ts'
 import { limitHeaders, type Protocol } from '../server/problems.ts'
 import { authenticateBy, authenticated, authenticateFor, type Authentication, type CredentialOf } from './credential.ts'
-import { checkPlainText } from '../server/text-body.ts'
+import type { BodyFormat } from '../server/request-body.ts'
 import { isBasic, namesClientOnly } from './forms/http-basic.ts'
 
 /** The body of an endpoint's requests. */
-export interface RequestBody {
-  readonly mediaType: string
-  /** Makes `request.body` from the body's text. May throw a BrokerError. */
-  readonly parse: (text: string) => unknown
-  /** For `openapi.yaml` only: no request is validated by it. */
-  readonly schema: TSchema
-}
+export type RequestBody = BodyFormat & Required<Pick<BodyFormat, 'schema'>>
 
 /**
  * An endpoint that issues tokens: how its requests, tokens and errors look in its protocol. It decides nothing:
@@ -99,10 +93,9 @@ export function addTokenEndpoint(scope: FastifyInstance, tokenService: TokenServ
     timing?.report(request, name, classOf(issued))
     return sent
   }
-  if (body) readBodies(scope, body)
   const route = {
     method,
-    config: { endpoint: name, protocol, ...(below !== undefined && { below }) },
+    config: { endpoint: name, protocol, ...(body && { body }), ...(below !== undefined && { below }) },
     onRequest:
       bodyCredential === undefined
         ? byHeaders
@@ -145,24 +138,9 @@ function schemaOf(endpoint: TokenEndpoint) {
     operationId,
     ...(params && { params }),
     ...(query && { querystring: query }),
-    ...(body && { consumes: [body.mediaType], body: body.schema }),
+    ...(body && { consumes: [body.mediaType] }),
     response: errorResponses(protocol, errorsOf(endpoint)),
   }
-}
-
-/** Makes the routes of a scope read bodies of one media type and no others. */
-function readBodies(scope: FastifyInstance, { mediaType, parse }: RequestBody): void {
-  const { timing } = scope
-  scope.removeAllContentTypeParsers()
-  scope.addContentTypeParser<string>(mediaType, { parseAs: 'string' }, (request, text, done) => {
-    timing?.bodyArrived(request)
-    try {
-      checkPlainText(request)
-      done(null, parse(text))
-    } catch (thrown) {
-      done(asBrokerError(thrown))
-    }
-  })
 }
 
 const authenticateByBody =

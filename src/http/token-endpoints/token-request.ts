@@ -4,30 +4,26 @@ import { repeatedName } from '../../broker/lib/text/repeated-name.ts'
 import type { TokenRequest } from '../../broker/policy/model.ts'
 import { BrokerError } from '../../errors.ts'
 import { tokenRequest, type TokenRequestBody } from '../schemas/requests.ts'
+import { RecentBodies } from './recent-bodies.ts'
 import { fieldError, shapeError, type FieldErrors } from './shape-error.ts'
 
 const shape = Compile(tokenRequest)
 const tenantShape = new RegExp(`^${tenantPattern}$`)
 const scopeShape = new RegExp(`^${scopeOrNamePattern}$`)
-const maxCachedTexts = 16_384
-const maxCachedTextLength = 1024
 
 /**
- * Creates a reader for bodies of `POST /tokens`. Callers send the same body again and again, so it caches what it has
- * read: a hot request is neither parsed nor checked again. The cache is cleared when it is full, which costs a hot body one
- * reading, and its look-up half of that in a list by age.
+ * Creates a reader for bodies of `POST /tokens`. Callers send the same body again and again, so it keeps what it has read: a
+ * hot request is neither parsed nor checked again.
  *
  * @returns the reader; it throws BrokerError `invalid_request`, `invalid_tenant`, `invalid_scope`
  */
-export function createTokenRequestReader(): (text: string) => TokenRequest {
-  const cached = new Map<string, TokenRequest>()
-  return text => {
-    const known = cached.get(text)
+export function createTokenRequestReader(): (bytes: Buffer) => TokenRequest {
+  const recent = new RecentBodies<TokenRequest>()
+  return bytes => {
+    const known = recent.find(bytes)
     if (known) return known
-    const request = readText(text)
-    if (text.length > maxCachedTextLength) return request
-    if (cached.size >= maxCachedTexts) cached.clear()
-    cached.set(text, request)
+    const request = readText(bytes.toString())
+    recent.add(bytes, request)
     return request
   }
 }

@@ -1,6 +1,7 @@
 import type { FastifyReply } from 'fastify'
 import type { CachedToken } from '../../broker/tokens/cached-token.ts'
 import type { Issued } from '../../broker/issue-token.ts'
+import type { TokenRequest } from '../../broker/policy/model.ts'
 import { BrokerError } from '../../errors.ts'
 import { tokenRequest } from '../schemas/requests.ts'
 import { prepareResponse, sendPrepared, type PreparedResponse } from '../server/prepared-response.ts'
@@ -12,23 +13,25 @@ import { createTokenRequestReader } from './token-request.ts'
 
 /** `POST /tokens`, the broker's own protocol. One value per server, since it caches bodies and responses. */
 export function tokensEndpoint(): TokenEndpoint {
-  const readBody = createTokenRequestReader()
   const responses = new ResponseTexts()
   return {
     name: 'tokens',
     operationId: 'issueToken',
     method: 'POST',
     path: '/tokens',
-    body: { mediaType: 'application/json', parse: text => text, schema: tokenRequest },
+    body: { mediaType: 'application/json', parse: createTokenRequestReader(), schema: tokenRequest },
     protocol: problemDetails,
     credential: bearer,
     readRequest: ({ body }) => {
-      if (typeof body === 'string') return readBody(body)
+      if (isRead(body)) return body
       throw new BrokerError('invalid_request', 'The body is missing; it must be a JSON object.')
     },
     writeToken: (reply, issued) => responses.send(reply, issued),
   }
 }
+
+/** Whether there was a body: then {@link createTokenRequestReader} has read it. */
+const isRead = (body: unknown): body is TokenRequest => body !== undefined
 
 interface ResponseText {
   readonly expiresIn: number

@@ -16,8 +16,8 @@ const ca = createAuthority('broker CA')
 async function listen(t: TestContext, options: Pick<AppOptions, 'arrivalMs' | 'tls'>): Promise<number> {
   const app = buildApp({ log, isDraining: () => false, responded: () => undefined, ...options }, [
     scope => {
-      scope.addContentTypeParser('text/plain', { parseAs: 'string' }, (_request, body, done) => done(null, body))
-      scope.post('/read', (_request, reply) => reply.send('{}'))
+      const body = { mediaType: 'text/plain', parse: String }
+      scope.post('/read', { config: { body } }, (_request, reply) => reply.send('{}'))
     },
   ])
   t.after(() => app.close())

@@ -41,7 +41,7 @@ export class Form {
  */
 export const formBody = (schema: TSchema): RequestBody => ({
   mediaType: 'application/x-www-form-urlencoded',
-  parse: text => new Form(text),
+  parse: bytes => new Form(bytes.toString()),
   schema,
 })
 

@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { connect, type AddressInfo, type Socket } from 'node:net'
 import { text } from 'node:stream/consumers'
 import { describe, test, type TestContext } from 'node:test'
-import type { FastifyRequest } from 'fastify'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import { buildApp, type AppOptions } from '../../../../src/http/server/app.ts'
 import { mostTimed, reportResponses, RequestTiming } from '../../../../src/http/server/observation/latency.ts'
 import { BrokerError } from '../../../../src/errors.ts'
@@ -47,19 +47,17 @@ async function serve(t: TestContext): Promise<Served> {
         setImmediate(done)
         reading.resolve()
       })
-      scope.addContentTypeParser('text/plain', { parseAs: 'string' }, (request, body, done) => {
-        scope.timing?.bodyArrived(request)
-        done(null, body)
-      })
-      scope.route({
-        method: ['GET', 'POST'],
+      const twoSeconds = {
         url: '/two-seconds',
         config: { endpoint: 'tokens' },
-        handler: (_request, reply) => {
+        handler: (_request: FastifyRequest, reply: FastifyReply) => {
           clock.advance(2)
           return reply.send('{}')
         },
-      })
+      }
+      scope.route({ ...twoSeconds, method: 'GET' })
+      const body = { mediaType: 'text/plain', parse: String }
+      scope.route({ ...twoSeconds, method: 'POST', config: { ...twoSeconds.config, body } })
       scope.get('/:status', { config: { endpoint: 'health' } }, ({ params }) => {
         const { status } = params as { status: string }
         throw status === '503' ? new BrokerError('overloaded', 'Full.') : new Error('a bug')

@@ -34,10 +34,10 @@ async function serve(t: TestContext, arrivalMs?: number): Promise<Served> {
   const options = { log, isDraining: () => false, responded: () => undefined, observation: { spans } }
   const app = buildApp({ ...options, ...(arrivalMs !== undefined && { arrivalMs }) }, [
     scope => {
-      scope.addContentTypeParser('text/plain', { parseAs: 'string' }, (_request, body, done) => done(null, body))
+      const config = { body: { mediaType: 'text/plain', parse: String } }
       scope.get('/waits', (_request, reply) => void waiting.push(reply))
       scope.get('/responds', (_request, reply) => reply.send('{}'))
-      scope.post('/reads', (_request, reply) => reply.send('{}'))
+      scope.post('/reads', { config }, (_request, reply) => reply.send('{}'))
     },
   ])
   t.after(() => app.close())
