@@ -1,6 +1,7 @@
 import type { FastifyInstance, FastifyRequest, preValidationHookHandler } from 'fastify'
 import type { TSchema } from 'typebox'
 import { asBrokerError, BrokerError } from '../../errors.ts'
+import { continueSpan } from './observation/server-spans.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -56,7 +57,7 @@ const readBody =
         } catch (thrown) {
           return done(asBrokerError(thrown))
         }
-        done()
+        continueSpan(request, done)
       })
     } catch (thrown) {
       done(asBrokerError(thrown))

@@ -26,15 +26,16 @@ export function addServerSpans(app: FastifyInstance, spans: ServerSpans | undefi
     unanswered.add(request)
     span.run(done)
   })
-  // Again: what follows the arrival of the body runs outside of what the first hook runs, which is the authentication.
-  app.addHook('preValidation', ({ span }, _reply, done) => {
-    if (span) span.run(done)
-    else done()
-  })
   app.addHook('onResponse', (request, { statusCode }, done) => {
     if (unanswered.delete(request)) endSpan(request, statusCode)
     done()
   })
+}
+
+/** Runs what follows the arrival of a request's body, which Node reports outside of the request's span, in that span. */
+export function continueSpan({ span }: FastifyRequest, run: () => void): void {
+  if (span) span.run(run)
+  else run()
 }
 
 function endSpan({ span, routeOptions }: FastifyRequest, status: number | undefined): void {
