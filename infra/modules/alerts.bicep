@@ -40,10 +40,11 @@ var rules = [
     threshold: 0
   }
   {
+    // The reasons that are left out concern one tenant, one agent identity or one caller.
     name: 'requests-fail'
-    description: 'More than 5 % of the requests for tokens fail, and not because of the callers.'
+    description: 'More than 5 % of the requests for tokens fail, and not because of the callers or of one tenant.'
     severity: 1
-    query: '${lines}| summarize failed = sumif(requests, event == \'token.failed\' and outcome in (\'upstream_unavailable\', \'identity_unavailable\', \'issuer_unavailable\', \'federation_misconfigured\', \'upstream_invalid\', \'overloaded\', \'internal_error\')), issued = sumif(requests, event == \'token.issued\')\n| where failed > 0.05 * (failed + issued) and failed > 5'
+    query: '${lines}| summarize failed = sumif(requests, event == \'token.failed\' and outcome in (\'upstream_unavailable\', \'identity_unavailable\', \'issuer_unavailable\', \'federation_misconfigured\', \'upstream_invalid\', \'overloaded\', \'internal_error\') and tostring(line.reason) !in (\'cloud\', \'agent_identity\', \'agent_assertion\', \'min_expires_in\', \'queue\')), issued = sumif(requests, event == \'token.issued\')\n| where failed > 0.05 * (failed + issued) and failed > 5'
     minutes: 5
     threshold: 0
   }

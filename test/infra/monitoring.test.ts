@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { errorTable } from '../../src/errors.ts'
+import { tenantReasons } from '../../scripts/monitoring/request-errors.ts'
+import { errorTable, reasonTable } from '../../src/errors.ts'
+import { reasons } from '../support/reasons.ts'
 import { read } from '../support/sources.ts'
 import { full, listAt, small, snapshots, type Json, type Resource } from './template.ts'
 
@@ -52,12 +54,20 @@ describe('the queries of the alerts and of the workbook', () => {
     }
   })
 
-  test('name outcomes that exist', () => {
-    const outcomes = queries.flatMap(query =>
-      [...query.matchAll(/'([a-z]+_[a-z_]+|overloaded)'/g)].map(([, each = '']) => each),
+  test('name outcomes and reasons that exist', () => {
+    const words = queries.flatMap(query =>
+      [...query.matchAll(/'([a-z]+_[a-z_]+|overloaded|cloud|queue)'/g)].map(([, each = '']) => each),
     )
-    assert.ok(outcomes.length >= 7)
-    for (const outcome of outcomes) assert.ok(outcome in errorTable, outcome)
+    assert.ok(words.filter(word => word in errorTable).length >= 7)
+    const known = new Set<string>(reasons.map(({ reason }) => reason))
+    for (const word of words) assert.ok(word in errorTable || known.has(word), word)
+  })
+
+  test('do not count as an outage what concerns one tenant, one agent identity or one caller', () => {
+    const [listed = ''] = queries.flatMap(query => /line\.reason\) !in \(([^)]+)\)/.exec(query)?.[1] ?? [])
+    const left = [...listed.matchAll(/'(\w+)'/g)].map(([, reason]) => reason)
+    const ofTenants = tenantReasons.split('|').filter(reason => reason in reasonTable.federation_misconfigured)
+    assert.deepEqual(new Set(left), new Set([...ofTenants, 'min_expires_in', 'queue']))
   })
 
   test('count a line of BROKER_AUDIT=summary as the requests that it stands for', () => {
