@@ -1,3 +1,4 @@
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
 import type { FastifyInstance, FastifyRequest, preValidationHookHandler } from 'fastify'
 import type { TSchema } from 'typebox'
 import { asBrokerError, BrokerError } from '../../errors.ts'
@@ -27,9 +28,8 @@ export const maxBodyBytes = 16 * 1024
  * Fastify itself would read each body in an asynchronous resource of its own, and make a text of it; without either, a cached
  * token costs a tenth less.
  *
- * A request without a body and without `Content-Type` keeps `request.body` undefined. Others may fail with
- * `unsupported_media_type`, `too_large`, `invalid_request` if the client closes the connection meanwhile, or the error of
- * `parse`.
+ * A request without a body keeps `request.body` undefined. Others may fail with `unsupported_media_type`, `too_large`,
+ * `invalid_request` if the client closes the connection meanwhile, or the error of `parse`.
  */
 export function readBodies(app: FastifyInstance): void {
   app.addHttpMethod('POST', { hasBody: false, overrideExisting: true })
@@ -45,46 +45,27 @@ export function readBodies(app: FastifyInstance): void {
 const readBody =
   ({ mediaType, parse }: BodyFormat): preValidationHookHandler =>
   (request, _reply, done) => {
-    try {
-      if (hasNoBody(request)) return done()
-      checkMediaType(request, mediaType)
-      receive(request, (error, bytes) => {
-        if (error) return done(error)
-        try {
-          request.server.timing?.bodyArrived(request)
-          checkPlainText(request)
-          request.body = parse(bytes)
-        } catch (thrown) {
-          return done(asBrokerError(thrown))
-        }
-        continueSpan(request, done)
-      })
-    } catch (thrown) {
-      done(asBrokerError(thrown))
-    }
+    const { raw, headers } = request
+    const { 'content-length': length = '0' } = headers
+    if (length === '0' && headers['transfer-encoding'] === undefined) return done()
+    const wrong = formatError(request, headers, mediaType) ?? (Number(length) > maxBodyBytes ? tooLarge() : undefined)
+    if (wrong) return done(wrong)
+    receive(raw, (error, bytes) => {
+      if (error) return done(error)
+      request.server.timing?.bodyArrived(request)
+      try {
+        request.body = parse(bytes)
+      } catch (thrown) {
+        return done(asBrokerError(thrown))
+      }
+      continueSpan(request, done)
+    })
   }
-
-function hasNoBody({ headers }: FastifyRequest): boolean {
-  const { 'content-type': type, 'content-length': length = '0' } = headers
-  return type === undefined && length === '0' && headers['transfer-encoding'] === undefined
-}
-
-/** Throws `unsupported_media_type` for a body of another media type. Its parameters are checked by {@link checkPlainText}. */
-function checkMediaType(request: FastifyRequest, mediaType: string): void {
-  // What nearly all callers send, without parsing it. `request.mediaType` is undefined for a malformed Content-Type.
-  if (request.headers['content-type'] === mediaType || request.mediaType === mediaType) return
-  throw new BrokerError('unsupported_media_type', `Send "Content-Type: ${mediaType}".`)
-}
 
 const none = Buffer.alloc(0)
 
 /** Receives a body. Calls `done` once, and not after the client has gone without an error. */
-function receive(
-  { raw, headers }: FastifyRequest,
-  done: (error: BrokerError | undefined, bytes: Buffer) => void,
-): void {
-  // Node refuses a Content-Length that is not a number.
-  if (Number(headers['content-length'] ?? 0) > maxBodyBytes) return done(tooLarge(), none)
+function receive(raw: IncomingMessage, done: (error: BrokerError | undefined, bytes: Buffer) => void): void {
   const chunks: Buffer[] = []
   let length = 0
   let isDone = false
@@ -109,16 +90,24 @@ const tooLarge = () => new BrokerError('too_large', `The body must not be larger
 const readable = /;[\t ]*charset=(?:(?:utf-?8|us-ascii)|"(?:utf-?8|us-ascii)")[\t ]*(?=;|$)/gi
 
 /**
- * Throws `unsupported_media_type` if the headers declare a body that is not plain UTF-8. The broker reads it as UTF-8, so
- * its sender, or a proxy that inspects it, could read it differently. Charsets are those of `Content-Type` (RFC 9110
- * §8.3.2), codings those of `Content-Encoding` (RFC 9110 §8.4).
+ * The error of a body that is of another media type, or not plain UTF-8. The broker reads it as UTF-8, so its sender, or a
+ * proxy that inspects it, could read it differently. Charsets are those of `Content-Type` (RFC 9110 §8.3.2), codings those
+ * of `Content-Encoding` (RFC 9110 §8.4).
  */
-function checkPlainText({ headers }: Pick<FastifyRequest, 'headers'>): void {
-  const { 'content-type': type = '', 'content-encoding': coding = 'identity' } = headers
+function formatError(
+  request: FastifyRequest,
+  { 'content-type': type = '', 'content-encoding': coding }: IncomingHttpHeaders,
+  mediaType: string,
+): BrokerError | undefined {
   // What nearly all callers send, without a search.
-  if (type === 'application/json' && coding === 'identity') return
+  if (type === mediaType && coding === undefined) return undefined
+  // Undefined for a malformed Content-Type.
+  if (request.mediaType !== mediaType) return unsupported(`Send "Content-Type: ${mediaType}".`)
   const named = type.match(/charset/gi)?.length ?? 0
   const good = named === 0 ? 0 : (type.match(readable)?.length ?? 0)
-  if (named === good && coding.toLowerCase() === 'identity') return
-  throw new BrokerError('unsupported_media_type', 'Send the body in UTF-8, and without Content-Encoding.')
+  const isPlain = coding === undefined || coding.toLowerCase() === 'identity'
+  if (named === good && isPlain) return undefined
+  return unsupported('Send the body in UTF-8, and without Content-Encoding.')
 }
+
+const unsupported = (detail: string) => new BrokerError('unsupported_media_type', detail)

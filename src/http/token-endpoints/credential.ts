@@ -47,7 +47,7 @@ export interface Authentication {
 export const authenticateFor =
   (authentication: Authentication, credential: CredentialOf = bearer): onRequestHookHandler =>
   (request, _reply, done: HookHandlerDoneFunction) =>
-    authenticateBy(() => credential(request), request, authentication, done)
+    authenticateBy(credential, request, authentication, done)
 
 /**
  * Authenticates a request by its credential or, if it has none, by its client certificate, and sets the request's caller.
@@ -55,30 +55,36 @@ export const authenticateFor =
  * browser sends for a page of another site.
  */
 export function authenticateBy(
-  credential: () => Credential | undefined,
+  credential: CredentialOf,
   request: FastifyRequest,
   { endpoint, tokenService, bearerOnly = false, admitted, isNoCredential }: Authentication,
   done: HookHandlerDoneFunction,
 ): void {
   const { peers } = request.server
-  const traceId = traceIdOf(request)
-  const facts = { requestId: request.id, endpoint, address: peers.addressOf(request), traceId }
-  const accept = (caller: Caller): void => {
-    request.caller = caller
-    request.facts = facts
-    admitted?.(request)
-    done()
-  }
+  const facts = { requestId: request.id, endpoint, address: peers.addressOf(request), traceId: traceIdOf(request) }
   try {
-    const token = credential()
+    const token = credential(request)
     const certificateCounts = token !== undefined || (!bearerOnly && isIntended(request, isNoCredential))
     const certificate = certificateCounts ? () => peers.certificateOf(request) : undefined
     const caller = tokenService.authenticate(token, facts, certificate, request.raw.socket)
-    if (caller instanceof Promise) caller.then(accept, done)
-    else accept(caller)
+    if (caller instanceof Promise) caller.then(settled => accept(settled, facts, request, admitted, done), done)
+    else accept(caller, facts, request, admitted, done)
   } catch (thrown) {
     done(asBrokerError(thrown))
   }
+}
+
+function accept(
+  caller: Caller,
+  facts: RequestFacts,
+  request: FastifyRequest,
+  admitted: Authentication['admitted'],
+  done: HookHandlerDoneFunction,
+): void {
+  request.caller = caller
+  request.facts = facts
+  admitted?.(request)
+  done()
 }
 
 /**

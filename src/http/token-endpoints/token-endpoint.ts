@@ -146,7 +146,7 @@ function schemaOf(endpoint: TokenEndpoint) {
 const authenticateByBody =
   (authentication: Authentication, credential: CredentialOf) =>
   (request: FastifyRequest, _reply: FastifyReply, done: (error?: Error) => void): void => {
-    if (request.caller === undefined) return authenticateBy(() => credential(request), request, authentication, done)
+    if (request.caller === undefined) return authenticateBy(credential, request, authentication, done)
     try {
       done(credential(request) === undefined ? undefined : twoCredentials())
     } catch (thrown) {
