@@ -84,7 +84,7 @@ export async function wireAgent(
   const operations = { ...telemetry, places: {}, tokenService, authorizeOperation, cache: view }
   const { responded, connectionDropped, responseReady } = events
   const observation = { spans: otel.serverSpans, timing: { monotonic: clock.monotonic, responseReady } }
-  const options = { log, isDraining, responded, connectionDropped, observation }
+  const options = { log, isDraining, flushLog: sink.flush, responded, connectionDropped, observation }
   const app = buildApp(options, agentRoutes(settings, secret, tokenService, operations))
 
   return {

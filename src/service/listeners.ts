@@ -27,7 +27,7 @@ const graceMs = 1_000
 /** What both listeners' operations endpoints need; only the credential of `/metrics` differs. */
 type SharedOperations = Omit<Operations, 'openMetrics'>
 
-interface ListenerOptions extends Pick<AppOptions, 'log' | 'isDraining'> {
+interface ListenerOptions extends Pick<AppOptions, 'log' | 'isDraining' | 'flushLog'> {
   readonly events: Pick<Events, 'responded' | 'responseReady' | 'headerIgnored' | 'connectionDropped'>
   readonly loop: LoopClocks
   readonly clock: Clock
@@ -82,7 +82,7 @@ export function buildListeners(
 /** The options of both servers. */
 function appOptions(
   { trustedProxies, clientCertHeader }: Config,
-  { log, isDraining, clock, spans, events }: ListenerOptions,
+  { log, isDraining, flushLog, clock, spans, events }: ListenerOptions,
   { authorities, tls }: FollowedCertificates,
 ): AppOptions {
   const { responded, responseReady, headerIgnored, connectionDropped } = events
@@ -91,6 +91,7 @@ function appOptions(
   return {
     log,
     isDraining,
+    ...(flushLog && { flushLog }),
     responded,
     connectionDropped,
     observation: { spans, timing: { monotonic: clock.monotonic, responseReady } },

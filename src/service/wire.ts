@@ -100,7 +100,7 @@ export async function wire(
   const readiness = createReadiness(needsOf(assertions, reloader.issuers), notReadyYet(log), random)
   const signIn = connectSignIn(config, () => active.status().policy, { clock, egress: egressOf(config, false), log })
   const operations = { ...telemetry, ...operationsOf(config, cache, events), tokenService, events, signIn }
-  const listening = { log, isDraining, events, loop, clock, spans: otel.serverSpans }
+  const listening = { log, isDraining, flushLog: sink.flush, events, loop, clock, spans: otel.serverSpans }
   const servers = await orClose(() => buildListeners(config, listening, operations, certificates), secondLevel)
   await secondLevel?.start()
 

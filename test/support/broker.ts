@@ -191,6 +191,8 @@ export interface TestBroker {
   readonly requestToken: (body?: Json | string, options?: TokenRequestOptions) => Promise<Reply>
   /** Everything logged so far, unchanged. */
   readonly logText: () => string
+  /** What was logged before the log was flushed last. */
+  readonly flushedText: () => string
   /** Everything logged so far, one object per line. */
   readonly logLines: () => readonly Json[]
   /** The log lines of one audit event. */
@@ -206,7 +208,8 @@ async function startBroker(
   { policy = {}, environment = {}, loop = stillLoop, wait, secondLevel }: BrokerOptions,
 ): Promise<TestBroker> {
   const written: string[] = []
-  const sink = { write: (line: string) => void written.push(line), flush: () => undefined }
+  let flushed = 0
+  const sink = { write: (line: string) => void written.push(line), flush: () => void (flushed = written.length) }
   const service = await wire(
     readConfig({ ...emulator.environment(), BROKER_POLICY_FILE: 'in-memory', ...environment }),
     parsePolicy(JSON.stringify({ ...policyOf(emulator), ...policy })),
@@ -237,6 +240,7 @@ async function startBroker(
       })
     },
     logText: () => written.join(''),
+    flushedText: () => written.slice(0, flushed).join(''),
     logLines,
     events: event => logLines().filter(line => line['event'] === event),
   }

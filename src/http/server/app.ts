@@ -7,6 +7,7 @@ import { limitConnections } from './connections.ts'
 import { KnownPaths } from './known-paths.ts'
 import { addPeerLookup, type PeerOptions } from './peers.ts'
 import type { Protocol } from './problems.ts'
+import { ResponseBatch } from './prepared-response.ts'
 import { readBodies } from './request-body.ts'
 import { addRequestChecks } from './request-checks.ts'
 import { observeRequests, type Observation } from './observation/observation.ts'
@@ -52,6 +53,8 @@ export interface AppOptions {
   /** Milliseconds in which a request must arrive, with its body. */
   readonly arrivalMs?: number
   readonly observation?: Observation
+  /** Writes what was logged. Called before the tokens that were issued in a turn of the event loop are sent. */
+  readonly flushLog?: () => void
 }
 
 /** A server's own certificate, and the authorities of its clients' certificates. */
@@ -164,6 +167,7 @@ export function buildApp(options: AppOptions, routes: readonly AddRoutes[]): Fas
   app.removeAllContentTypeParsers()
   app.setValidatorCompiler(() => () => true)
   app.setSerializerCompiler(() => JSON.stringify)
+  app.decorate('responses', new ResponseBatch(options.flushLog ?? (() => undefined)))
   app.decorateRequest('caller', undefined)
   app.decorateRequest('facts', undefined)
   app.setErrorHandler((thrown, request, reply) => sendProblem(parts, thrown, request, reply))

@@ -1,4 +1,12 @@
+import type { ServerResponse } from 'node:http'
 import type { FastifyReply } from 'fastify'
+import { asBrokerError } from '../../errors.ts'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    responses: ResponseBatch
+  }
+}
 
 /** A response with status 200 that is sent many times. */
 export interface PreparedResponse {
@@ -14,15 +22,63 @@ export function prepareResponse(headers: Readonly<Record<string, string>>, body:
   return { head: [...Object.entries(headers).flat(), 'content-length', String(body.length)], body }
 }
 
+/** The most responses that wait for the end of a turn. */
+export const mostWaiting = 64
+
 /**
- * Sends a prepared response straight to Node's server. Fastify's `send` would copy the headers one by one, measure the body,
- * and look for hooks that do nothing here, at a tenth of the cost of the request.
- *
- * @returns false if a header must be added to the response; then nothing was sent
+ * The prepared responses of one turn of the event loop. They are written together at its end, or once there are
+ * {@link mostWaiting}: the processor then has the code of one kind of work at a time in its caches, and the system need not
+ * wake the reader of each response by itself. Of 32 connections, that is a fifth of the cost of a request. A turn with one
+ * request ends at once.
  */
-export function sendPrepared(reply: FastifyReply, { head, body }: PreparedResponse): boolean {
-  if (reply.hasHeader('connection') || reply.server.peers.isLast(reply.request)) return false
+export class ResponseBatch {
+  #waiting: Waiting[] = []
+  readonly #before: () => void
+
+  /** @param before called before responses are written; must not throw */
+  constructor(before: () => void) {
+    this.#before = before
+  }
+
+  add(raw: ServerResponse, prepared: PreparedResponse): void {
+    if (this.#waiting.length === 0) setImmediate(this.#write)
+    this.#waiting.push({ raw, prepared })
+    if (this.#waiting.length === mostWaiting) this.#write()
+  }
+
+  #write = (): void => {
+    const waiting = this.#waiting
+    if (waiting.length === 0) return
+    this.#waiting = []
+    this.#before()
+    for (const { raw, prepared } of waiting) {
+      // Its client has gone.
+      if (raw.destroyed) continue
+      try {
+        raw.writeHead(200, prepared.head).end(prepared.body, 'latin1')
+      } catch (thrown) {
+        // The others are written all the same.
+        raw.destroy(asBrokerError(thrown))
+      }
+    }
+  }
+}
+
+interface Waiting {
+  readonly raw: ServerResponse
+  readonly prepared: PreparedResponse
+}
+
+/**
+ * Sends a prepared response straight to Node's server, at the end of the turn. Fastify's `send` would copy the headers one by
+ * one, measure the body, and look for hooks that do nothing here, at a tenth of the cost of the request.
+ *
+ * @returns false if a header must be added to the response; then it is not sent
+ */
+export function sendPrepared(reply: FastifyReply, prepared: PreparedResponse): boolean {
+  const { server } = reply
+  if (reply.hasHeader('connection') || server.peers.isLast(reply.request)) return false
   reply.hijack()
-  reply.raw.writeHead(200, head).end(body, 'latin1')
+  server.responses.add(reply.raw, prepared)
   return true
 }
