@@ -8,7 +8,7 @@ import { problemDetails, problemOf, type Protocol } from '../http/server/problem
 import { traceIdOf } from '../http/server/observation/server-spans.ts'
 import { bearer, type CredentialOf } from '../http/token-endpoints/credential.ts'
 import type { TokenEndpoint } from '../http/token-endpoints/token-endpoint.ts'
-import { checkRequest } from '../http/token-endpoints/token-request.ts'
+import { checkRequest } from '../http/token-endpoints/requests/token-request.ts'
 import { tokenHeaders } from '../http/token-endpoints/token-response.ts'
 import { withExpectedScope } from './expected-scope.ts'
 

@@ -4,8 +4,8 @@ import type { FailureQuery } from '../../broker/tokens/negative-cache/failure-pa
 import type { Policy } from '../../broker/policy/model.ts'
 import type { DecisionQuery } from '../../broker/recent-decisions.ts'
 import { decisionQuery, entryQuery, failureQuery } from '../schemas/requests.ts'
-import { fieldError, shapeError, type FieldError, type FieldErrors } from '../token-endpoints/shape-error.ts'
-import { fieldErrors } from '../token-endpoints/token-request.ts'
+import { fieldError, shapeError, type FieldError, type FieldErrors } from '../token-endpoints/requests/shape-error.ts'
+import { fieldErrors } from '../token-endpoints/requests/token-request.ts'
 import { agentIdOf, tenantIdOf } from './policy-names.ts'
 
 const entryShape = Compile(entryQuery)

@@ -10,8 +10,8 @@ import { authenticated, authenticateFor } from '../token-endpoints/credential.ts
 import { reportResponses } from '../server/observation/latency.ts'
 import { callerErrors, problems, routeErrors } from '../schemas/problem-responses.ts'
 import { purgeQuery } from '../schemas/requests.ts'
-import { shapeError, type FieldErrors } from '../token-endpoints/shape-error.ts'
-import { fieldErrors } from '../token-endpoints/token-request.ts'
+import { shapeError, type FieldErrors } from '../token-endpoints/requests/shape-error.ts'
+import { fieldErrors } from '../token-endpoints/requests/token-request.ts'
 import { agentIdOf, tenantIdOf } from './policy-names.ts'
 
 const endpoint = 'purge'

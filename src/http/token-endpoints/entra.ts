@@ -16,7 +16,7 @@ import { withoutUserScopes } from './forms/scope.ts'
 import { metadataHeaders, publicUrlOf } from './oauth.ts'
 import type { TokenEndpoint } from './token-endpoint.ts'
 import { expiresIn, refreshIn, tokenHeaders } from './token-response.ts'
-import { checkRequest, checkTenant } from './token-request.ts'
+import { checkRequest, checkTenant } from './requests/token-request.ts'
 
 const formSchema = Type.Object(
   {

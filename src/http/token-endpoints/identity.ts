@@ -11,7 +11,7 @@ import { scopeOfResource } from './forms/scope.ts'
 import { identityProtocol } from './identity-errors.ts'
 import { twoCredentials, type TokenEndpoint } from './token-endpoint.ts'
 import { expiresIn, expiresOn, tokenHeaders } from './token-response.ts'
-import { checkRequest } from './token-request.ts'
+import { checkRequest } from './requests/token-request.ts'
 
 const query = Type.Object(
   {

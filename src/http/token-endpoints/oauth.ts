@@ -15,7 +15,7 @@ import { namesTarget, scopeOf } from './forms/scope.ts'
 import { oauthProblem, oauthRow, oauthRowOf, type OAuthRow } from './oauth-errors.ts'
 import type { TokenEndpoint } from './token-endpoint.ts'
 import { expiresIn, tokenHeaders } from './token-response.ts'
-import { checkRequest } from './token-request.ts'
+import { checkRequest } from './requests/token-request.ts'
 
 const path = '/oauth2/token'
 /** RFC 8693 §2.1. */

@@ -9,7 +9,7 @@ import { problemDetails } from '../server/problems.ts'
 import { bearer } from './credential.ts'
 import type { TokenEndpoint } from './token-endpoint.ts'
 import { expiresIn, expiresOn, refreshIn, tokenHeaders } from './token-response.ts'
-import { createTokenRequestReader } from './token-request.ts'
+import { createTokenRequestReader } from './requests/token-request.ts'
 
 /** `POST /tokens`, the broker's own protocol. One value per server, since it caches bodies and responses. */
 export function tokensEndpoint(): TokenEndpoint {

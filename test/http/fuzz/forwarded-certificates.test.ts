@@ -4,7 +4,11 @@ import { test } from 'node:test'
 import * as fc from 'fast-check'
 import { createCertificateVerifier } from '../../../src/broker/authentication/client-certificates.ts'
 import { BrokerError } from '../../../src/errors.ts'
-import { type ForwardedCertificate, readClientCert, readXfcc } from '../../../src/http/server/forwarded-certificate.ts'
+import {
+  type ForwardedCertificate,
+  readClientCert,
+  readXfcc,
+} from '../../../src/http/server/peers/forwarded-certificate.ts'
 import { cast, graph, policyOf } from '../../support/callers.ts'
 import { movableClock } from '../../support/clock.ts'
 import { extensions, forge } from '../../support/forge.ts'

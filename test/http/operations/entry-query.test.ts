@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { after, describe, test } from 'node:test'
-import { fieldErrors } from '../../../src/http/token-endpoints/token-request.ts'
+import { fieldErrors } from '../../../src/http/token-endpoints/requests/token-request.ts'
 import { startWorld } from '../../support/broker.ts'
 
 const world = await startWorld()

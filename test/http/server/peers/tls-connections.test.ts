@@ -3,10 +3,10 @@ import { once } from 'node:events'
 import https from 'node:https'
 import { type AddressInfo, connect } from 'node:net'
 import { type TestContext, test } from 'node:test'
-import { createAuthority } from '../../../emulator/certificates.ts'
-import { buildApp } from '../../../src/http/server/app.ts'
-import { maxConnections } from '../../../src/http/server/connections.ts'
-import { createLogs } from '../../../src/telemetry/log.ts'
+import { createAuthority } from '../../../../emulator/certificates.ts'
+import { buildApp } from '../../../../src/http/server/app.ts'
+import { maxConnections } from '../../../../src/http/server/connections.ts'
+import { createLogs } from '../../../../src/telemetry/log.ts'
 
 const ca = createAuthority('broker CA')
 const clients = createAuthority('clients CA')

@@ -4,7 +4,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, describe, test } from 'node:test'
-import { createAuthority, type Leaf, type LeafOptions } from '../../../emulator/certificates.ts'
+import { createAuthority, type Leaf, type LeafOptions } from '../../../../emulator/certificates.ts'
 import {
   type Closing,
   graph,
@@ -13,7 +13,7 @@ import {
   send,
   startWorld,
   type TestBroker,
-} from '../../support/broker.ts'
+} from '../../../support/broker.ts'
 
 const world = await startWorld()
 const { emulator } = world

@@ -6,9 +6,9 @@ import {
   type ClientAuthorities,
   presentedChain,
   type PresentedCertificate,
-} from '../../broker/authentication/client-certificates.ts'
-import { isBetweenRequests } from './connections.ts'
-import { createLru } from '../../broker/lib/lru.ts'
+} from '../../../broker/authentication/client-certificates.ts'
+import { isBetweenRequests } from '../connections.ts'
+import { createLru } from '../../../broker/lib/lru.ts'
 
 /** The TLS connections of a server. */
 export interface TlsConnections {

@@ -1,8 +1,8 @@
 import { isIP } from 'node:net'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
-import type { ClientAuthorities, PresentedCertificate } from '../../broker/authentication/client-certificates.ts'
-import { networksOf } from '../../broker/lib/networks.ts'
-import type { Events } from '../../broker/events.ts'
+import type { ClientAuthorities, PresentedCertificate } from '../../../broker/authentication/client-certificates.ts'
+import { networksOf } from '../../../broker/lib/networks.ts'
+import type { Events } from '../../../broker/events.ts'
 import { readClientCert, readXfcc } from './forwarded-certificate.ts'
 import { trackTlsConnections, type TlsConnections } from './tls-connections.ts'
 

@@ -4,9 +4,9 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, describe, test } from 'node:test'
-import { createAuthority, type Leaf } from '../../../emulator/certificates.ts'
-import { graph, observers, send, startWorld } from '../../support/broker.ts'
-import { extensions, forge } from '../../support/forge.ts'
+import { createAuthority, type Leaf } from '../../../../emulator/certificates.ts'
+import { graph, observers, send, startWorld } from '../../../support/broker.ts'
+import { extensions, forge } from '../../../support/forge.ts'
 
 const world = await startWorld()
 const spiffe = 'spiffe://prod.example/ns/billing/sa/worker'

@@ -1,7 +1,7 @@
 import type { TLocalizedValidationError } from 'typebox/error'
-import { membersOf } from '../../broker/lib/json-members.ts'
-import { quoted } from '../../broker/lib/text/quoted.ts'
-import { BrokerError, type ErrorCode } from '../../errors.ts'
+import { membersOf } from '../../../broker/lib/json-members.ts'
+import { quoted } from '../../../broker/lib/text/quoted.ts'
+import { BrokerError, type ErrorCode } from '../../../errors.ts'
 
 /** The code of the error of a field, what the field must be, and what is wrong with a text that is not. */
 export type FieldError = readonly [code: ErrorCode, rule: string, why?: (text: string) => string | undefined]

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { maxEntries, maxLength, RecentBodies } from '../../../src/http/token-endpoints/recent-bodies.ts'
+import { maxEntries, maxLength, RecentBodies } from '../../../../src/http/token-endpoints/requests/recent-bodies.ts'
 
 const body = Buffer.from('{"tenant":"contoso","scope":"graph"}')
 

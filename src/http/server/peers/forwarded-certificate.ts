@@ -1,8 +1,8 @@
 import { X509Certificate } from 'node:crypto'
 import { LRUCache } from 'lru-cache'
-import { maxChainLength } from '../../broker/authentication/certificates/chain.ts'
-import { fingerprintOf, type PresentedCertificate } from '../../broker/authentication/client-certificates.ts'
-import { BrokerError } from '../../errors.ts'
+import { maxChainLength } from '../../../broker/authentication/certificates/chain.ts'
+import { fingerprintOf, type PresentedCertificate } from '../../../broker/authentication/client-certificates.ts'
+import { BrokerError } from '../../../errors.ts'
 
 /** What a header says about a proxy's peer: its certificate, and those between it and an authority, in any order. */
 export type ForwardedCertificate = Required<Pick<PresentedCertificate, 'certificate' | 'intermediates'>>
