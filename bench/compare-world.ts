@@ -33,7 +33,7 @@ export async function createCompareWorld(tenants: number): Promise<World> {
 issuers: { emulator: { issuer: "${emulator.callerIssuer}", audiences: [token-broker] } }
 rules:
   - { name: compare, callers: [{ issuer: emulator, subject: compare }], tenants: "*", scopes: ["${scope}"] }
-  - { name: metrics, callers: [{ issuer: emulator, subject: compare }], permissions: [observe] }
+  - { name: operations, callers: [{ issuer: emulator, subject: compare }], permissions: [observe, purge] }
 `,
   )
   // The broker waits a second for a file that was just written, in case it is not complete yet.

@@ -16,6 +16,9 @@ import { median, startServer, type Server, type World } from './world.ts'
  * tokens of 1.8 kB for as many tenants, 20 at once, and after load on all of them. Prints beside it what an exchange and a
  * cached token cost, and the most that the group ever used. Linux only, as root, with `wrk` or `autocannon`.
  *
+ * `--refills` purges the cache after the load, and fetches all tokens again, so many times, and prints the memory after each:
+ * 10,000 tokens of an hour are refreshed 13,000 times an hour.
+ *
  * Each `--flags` is one way to start Node, with flags and variables separated by spaces (`--flags="--flag NAME=value"`);
  * `image` is replaced by the flags of the image. In each round all of them are new processes on one core, which get the
  * same work in turn. Prints medians.
@@ -28,6 +31,7 @@ const { values } = parseArgs({
     rounds: { type: 'string', default: '3' },
     slices: { type: 'string', default: '4' },
     seconds: { type: 'string', default: '1' },
+    refills: { type: 'string', default: '0' },
     flags: { type: 'string', multiple: true, default: ['image'] },
   },
 })
@@ -143,11 +147,30 @@ async function measure(world: World, subjects: readonly Subject[]): Promise<read
   }))
 }
 
+/** Purges the cache and fetches all tokens again. */
+async function refill(world: World, { flags, server }: Subject): Promise<void> {
+  for (let refills = 1; refills <= Number(values.refills); refills++) {
+    const purged = await fetch(`${server.url}/tokens?all=true`, {
+      method: 'DELETE',
+      headers: { authorization: world.authorization },
+    })
+    if (!purged.ok) throw new Error(`the cache was not purged: ${await purged.text()}`)
+    await fetchTokens(world, server, 0, tokens)
+    const { resident, heapUsed, heapTotal, external } = await memoryOf(world, server)
+    const sizes = [resident, heapUsed, heapTotal, external].map(size => size.toFixed(0))
+    print(
+      `${flags}, refill ${refills}: resident ${sizes[0]} MB, heap ${sizes[1]} of ${sizes[2]} MB, external ${sizes[3]} MB`,
+    )
+  }
+}
+
 async function measureRound(world: World, program: string): Promise<readonly Measured[]> {
   const subjects: Subject[] = []
   try {
     for (const flags of values.flags) subjects.push(await start(world, program, flags))
-    return await measure(world, subjects)
+    const measured = await measure(world, subjects)
+    for (const subject of subjects) await refill(world, subject)
+    return measured
   } finally {
     await Promise.all(subjects.map(({ server }) => server.stop()))
     await Promise.all(subjects.map(({ limit }) => limit.remove()))
