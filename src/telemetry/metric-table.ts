@@ -26,7 +26,7 @@ export const metricTable = {
   ),
   token_broker_request_duration_seconds: row(
     'histogram',
-    'Duration of requests in seconds, from their headers to the response, without the time for sending the body, by endpoint and class of the response.',
+    'Duration of requests in seconds, from their headers until the response is ready, without the time for sending the body, by endpoint and class of the response.',
     'endpoint',
     'outcome',
   ),

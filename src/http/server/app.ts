@@ -53,7 +53,7 @@ export interface AppOptions {
   /** Milliseconds in which a request must arrive, with its body. */
   readonly arrivalMs?: number
   readonly observation?: Observation
-  /** Writes what was logged. Called before the tokens that were issued in a turn of the event loop are sent. */
+  /** Writes what was logged. Called before the responses of a {@link ResponseBatch} are written. */
   readonly flushLog?: () => void
 }
 
@@ -137,6 +137,7 @@ export function buildApp(options: AppOptions, routes: readonly AddRoutes[]): Fas
     if (code !== undefined) options.responded(noEndpoint, code)
   }
   const parts = { ...options, paths: new KnownPaths() }
+  const responses = new ResponseBatch(options.flushLog ?? (() => undefined))
   const http = { ...serverOptions, ...arrivalOptions(options.arrivalMs) }
   const app: FastifyInstance = fastify({
     // The audit log has a line for each decision, and errors are logged below.
@@ -156,18 +157,21 @@ export function buildApp(options: AppOptions, routes: readonly AddRoutes[]): Fas
     schemaController: { compilersFactory: { buildValidator: unused, buildSerializer: unused } },
     http,
     ...(options.tls && { https: { ...http, ...httpsOptions(options.tls, options.handshakeMs) } }),
-    clientErrorHandler: (error, socket) => countUnrouted(writeClientError(error, socket, newId())),
+    clientErrorHandler: (error, socket) => {
+      responses.flush()
+      countUnrouted(writeClientError(error, socket, newId()))
+    },
     frameworkErrors: (error, request, reply) => {
       sendProblem(parts, error, request, reply)
     },
   })
   limitConnections(app.server, options.connectionDropped ?? (() => undefined), options.mostConnections)
-  respondToUnroutable(app.server, newId, countUnrouted)
+  respondToUnroutable(app.server, newId, countUnrouted, responses.flush)
   addPeerLookup(app, options.peers ?? noProxies)
   app.removeAllContentTypeParsers()
   app.setValidatorCompiler(() => () => true)
   app.setSerializerCompiler(() => JSON.stringify)
-  app.decorate('responses', new ResponseBatch(options.flushLog ?? (() => undefined)))
+  app.decorate('responses', responses)
   app.decorateRequest('caller', undefined)
   app.decorateRequest('facts', undefined)
   app.setErrorHandler((thrown, request, reply) => sendProblem(parts, thrown, request, reply))

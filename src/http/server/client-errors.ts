@@ -24,9 +24,19 @@ export function writeClientError(
   return writeResponse(socket, clientError(error.code), requestId)
 }
 
-/** Responds to requests that reach no route and to which Node would respond without a body, or not at all. */
-export function respondToUnroutable(server: Server, newId: () => string, responded: (code: ErrorCode) => void): void {
+/**
+ * Responds to requests that reach no route and to which Node would respond without a body, or not at all.
+ *
+ * @param flush writes responses to earlier requests
+ */
+export function respondToUnroutable(
+  server: Server,
+  newId: () => string,
+  responded: (code: ErrorCode) => void,
+  flush: () => void,
+): void {
   const refuse = (socket: Socket, detail: string): void => {
+    flush()
     if (!isClosing(socket)) responded(writeResponse(socket, new BrokerError('invalid_request', detail), newId()))
   }
   server.on('checkExpectation', ({ socket }: IncomingMessage) => {

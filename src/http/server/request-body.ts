@@ -64,24 +64,38 @@ const readBody =
 
 const none = Buffer.alloc(0)
 
-/** Receives a body. Calls `done` once, and not after the client has gone without an error. */
+/**
+ * Receives a body, and calls `done` once: with an error if it is too large, or the client closes the connection. A client
+ * may send each byte in a chunk of its own, so chunks are copied into one buffer and not kept.
+ */
 function receive(raw: IncomingMessage, done: (error: BrokerError | undefined, bytes: Buffer) => void): void {
-  const chunks: Buffer[] = []
+  let bytes: Buffer = none
   let length = 0
   let isDone = false
-  const finish = (error: BrokerError | undefined, bytes: Buffer = none): void => {
+  const finish = (error?: BrokerError): void => {
     if (isDone) return
     isDone = true
-    done(error, bytes)
+    done(error, bytes.subarray(0, length))
   }
   raw.on('data', (chunk: Buffer) => {
+    // What still arrives of a body that is too large is discarded.
+    if (isDone) return
+    if (length + chunk.length > maxBodyBytes) return finish(tooLarge())
+    // Most bodies are one chunk, which need not be copied.
+    bytes = length === 0 ? chunk : appended(bytes, length, chunk)
     length += chunk.length
-    // Node drops the rest, or closes the connection.
-    if (length > maxBodyBytes) finish(tooLarge())
-    else chunks.push(chunk)
   })
-  raw.on('end', () => finish(undefined, chunks.length === 1 ? chunks[0] : Buffer.concat(chunks)))
+  raw.on('end', () => finish())
   raw.on('error', cause => finish(new BrokerError('invalid_request', 'The body did not arrive.', { cause })))
+}
+
+/** A buffer with the first `length` of `bytes`, and the chunk: the same if there is room, or one of twice the size. */
+function appended(bytes: Buffer, length: number, chunk: Buffer): Buffer {
+  const needed = length + chunk.length
+  const buffer = bytes.length < needed ? Buffer.allocUnsafeSlow(Math.min(2 * needed, maxBodyBytes)) : bytes
+  if (buffer !== bytes) bytes.copy(buffer, 0, 0, length)
+  chunk.copy(buffer, length)
+  return buffer
 }
 
 const tooLarge = () => new BrokerError('too_large', `The body must not be larger than ${maxBodyBytes / 1024} KiB.`)

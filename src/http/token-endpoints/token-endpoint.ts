@@ -79,8 +79,8 @@ export const errorsOf = ({ body }: Pick<TokenEndpoint, 'body'>): readonly ErrorC
   body ? [...tokenErrors, ...bodyErrors] : tokenErrors
 
 /**
- * Adds an endpoint's route to a scope of its own, since it replaces the scope's body parsers. In this order: authenticate
- * (401), check the request (400), check the policy (403), issue the token.
+ * Adds an endpoint's route to a scope. In this order: authenticate (401), check the request (400), check the policy (403),
+ * issue the token.
  */
 export function addTokenEndpoint(scope: FastifyInstance, tokenService: TokenService, endpoint: TokenEndpoint): void {
   const { name, method, path, below, marks, protocol, body, credential, bodyCredential, readRequest, writeToken } =

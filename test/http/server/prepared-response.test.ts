@@ -1,11 +1,23 @@
 import assert from 'node:assert/strict'
 import { IncomingMessage, ServerResponse } from 'node:http'
-import { Socket } from 'node:net'
+import { Socket, type AddressInfo } from 'node:net'
+import { text } from 'node:stream/consumers'
 import { describe, test } from 'node:test'
-import { mostWaiting, prepareResponse, ResponseBatch } from '../../../src/http/server/prepared-response.ts'
+import { connect } from 'node:tls'
+import { createAuthority } from '../../../emulator/certificates.ts'
+import { buildApp } from '../../../src/http/server/app.ts'
+import {
+  mostWaiting,
+  prepareResponse,
+  ResponseBatch,
+  sendPrepared,
+} from '../../../src/http/server/prepared-response.ts'
+import { createLogs } from '../../../src/telemetry/log.ts'
 import { graph, startWorld } from '../../support/broker.ts'
 
 const prepared = prepareResponse({ pragma: 'no-cache' }, '{}') ?? assert.fail()
+const { log } = createLogs('fatal', { write: () => undefined, flush: () => undefined }, [])
+const authority = createAuthority('broker CA')
 const response = () => new ServerResponse(new IncomingMessage(new Socket()))
 const endOfTurn = () => new Promise(resolve => setImmediate(resolve))
 const countSent = (responses: readonly ServerResponse[]) => responses.filter(({ headersSent }) => headersSent).length
@@ -46,6 +58,20 @@ describe('the responses of one turn of the event loop', () => {
     assert.deepEqual([gone.headersSent, begun.destroyed, last.headersSent], [false, true, true])
   })
 
+  test('are not written if what was logged cannot be, and the process gets the error', t => {
+    const immediates: (() => void)[] = []
+    t.mock.method(globalThis, 'setImmediate', (run: () => void) => immediates.push(run))
+    const full = new Error('no space left')
+    const batch = new ResponseBatch(() => {
+      throw full
+    })
+    const responses = Array.from({ length: mostWaiting }, response)
+    for (const each of responses) batch.add(each, prepared)
+    assert.ok(responses.every(({ destroyed, headersSent }) => destroyed && !headersSent))
+    assert.equal(immediates.length, 2)
+    assert.throws(() => immediates[1]?.(), full)
+  })
+
   test('and of the next one are separate', async () => {
     let batches = 0
     const batch = new ResponseBatch(() => batches++)
@@ -56,6 +82,28 @@ describe('the responses of one turn of the event loop', () => {
       assert.deepEqual([each.headersSent, batches], [true, turn])
     }
   })
+})
+
+describe('an error that is written past the responses does not overtake one that waits', () => {
+  for (const [what, request] of [
+    ['CONNECT', 'CONNECT x:1 HTTP/1.1\r\nHost: x\r\n\r\n'],
+    ['an expectation', 'GET / HTTP/1.1\r\nHost: x\r\nExpect: y\r\n\r\n'],
+    ['no HTTP', '?\r\n\r\n'],
+  ] as const)
+    test(what, async t => {
+      const { certPem, keyPem, ca } = { ...authority.issue(), ca: authority.caPem }
+      const options = { log, isDraining: () => false, responded: () => undefined, tls: { cert: certPem, key: keyPem } }
+      const app = buildApp(options, [
+        scope => void scope.get('/', (_request, reply) => void sendPrepared(reply, prepared)),
+      ])
+      t.after(() => app.close())
+      await app.listen({ host: '127.0.0.1', port: 0 })
+      // One record of TLS is read at once.
+      const socket = connect({ port: (app.server.address() as AddressInfo).port, host: '127.0.0.1', ca })
+      socket.write(`GET / HTTP/1.1\r\nHost: x\r\n\r\n${request}`)
+      const statuses = [...(await text(socket)).matchAll(/HTTP\/1\.1 (\d+)/g)].map(([, status]) => status)
+      assert.deepEqual(statuses, ['200', '400'])
+    })
 })
 
 test('the audit line of a cached token is written no later than the token', async t => {

@@ -59,6 +59,8 @@ const read: readonly (readonly [what: string, parts: readonly (string | Buffer)[
   ['an empty body without a type', [head, 'Content-Length: 0\r\n', end], 'no body'],
   ['the longest body', whole(maxBodyBytes), 'x'.repeat(maxBodyBytes)],
   ['the longest body in chunks', chunked(maxBodyBytes - 1, 1), 'x'.repeat(maxBodyBytes)],
+  ['chunks of one byte', chunked(...Array.from({ length: 3_000 }, () => 1)), 'x'.repeat(3_000)],
+  ['chunks that grow', chunked(1, 2, 4, 8_000, 4_000, 3), 'x'.repeat(12_010)],
   ['a type with a parameter', [head, 'Content-Type: Text/Plain;charset=utf-8\r\nContent-Length: 1\r\n', end, 'a'], 'a'],
 ]
 describe('reads', () => {
