@@ -115,8 +115,9 @@ export const problemExamples = {
     "The application's federated credential does not match the managed identity.",
     {
       remedy:
-        `No federated credential of application ${application} has the subject of the managed identity's token. Set ` +
-        'its subject to exactly 3c4d5e6f-0000-4000-8000-000000000007. Entra can take some minutes to apply the change.',
+        `No federated credential of application ${application} has the subject of the managed identity's token. If the broker ` +
+        "is meant to have this identity, set the credential's subject to exactly 3c4d5e6f-0000-4000-8000-000000000007. " +
+        'Entra can take some minutes to apply the change.',
       upstream: { error: 'invalid_client', codes: [700213], traceId: ids.trace, correlationId: ids.correlation },
     },
   ),

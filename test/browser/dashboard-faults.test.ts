@@ -63,7 +63,7 @@ describe('a planted fault in a real browser', withBrowser, async () => {
         (await facts.innerText()).replaceAll(/\s+/g, ' '),
         /^Issuer https:\S+\/v2\.0 Subject \S+-00000000000b Audience api:\/\/AzureADTokenExchange$/,
       )
-      assert.equal(await page.getByText('Set its subject to exactly').count(), 1)
+      assert.equal(await page.getByText("set the credential's subject to exactly").count(), 1)
       await page.locator('#failures').getByText('see above, under “What to do”').waitFor()
       await isTile(visit, 'Entra', 'failing', 'credential refused')
     })

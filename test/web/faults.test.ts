@@ -37,7 +37,7 @@ const shown: Readonly<Record<FaultName, Shown>> = {
     sentence:
       /^The federated credential of application default does not match the managed identity \(AADSTS\d+\), so only cached tokens are issued/,
     first:
-      /^No federated credential of application \S+ has the subject of the managed identity's token\. Set its subject to exactly/,
+      /^No federated credential of application \S+ has the subject of the managed identity's token\. If the broker is meant to have this identity, set the credential's subject to exactly/,
     affected:
       /^every request for a new token of application default, of all tenants, since \S+ UTC \(less than a minute\)$/,
     warnings: /^Do not restart the replica now\. A restart loses 1 cached token/,

@@ -109,7 +109,9 @@ const correctCredential =
   (field: 'issuer' | 'subject' | 'audience', name: 'iss' | 'sub' | 'aud'): Remedy =>
   ({ target, assertion }) =>
     `No federated credential of application ${target.clientId} has the ${field} of the managed identity's token. ` +
-    `Set its ${field} to exactly ${claim(assertion, name)}. Entra can take some minutes to apply the change.`
+    // Another identity must not be trusted because the broker happens to have it.
+    `${field === 'subject' ? 'If the broker is meant to have this identity, set' : 'Set'} the credential's ${field} to exactly ` +
+    `${claim(assertion, name)}. Entra can take some minutes to apply the change.`
 
 const addCredential: Remedy = ({ target, assertion }) =>
   `Application ${target.clientId} has no federated credential that Entra accepts for the managed identity's token. ` +
