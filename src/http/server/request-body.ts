@@ -75,7 +75,7 @@ function receive(raw: IncomingMessage, done: (error: BrokerError | undefined, by
   const finish = (error?: BrokerError): void => {
     if (isDone) return
     isDone = true
-    done(error, bytes.subarray(0, length))
+    done(error, bytes.length === length ? bytes : bytes.subarray(0, length))
   }
   raw.on('data', (chunk: Buffer) => {
     // What still arrives of a body that is too large is discarded.
