@@ -11,15 +11,7 @@ const idsOf = (snapshot: Snapshot) => findings(snapshot).map(({ id }) => id)
 
 describe('Entra', () => {
   const error = (reason: 'network' | 'timeout' | 'server_error' | 'throttled' | 'unreadable') =>
-    ({
-      code: 'upstream_unavailable',
-      reason,
-      detail: '',
-      upstream_codes: [],
-      presented: null,
-      system_code: null,
-      at: iso(1),
-    }) as const
+    errorOf('upstream_unavailable', reason)
   const open = { state: 'open', since: iso(1) } as const
   const rows: readonly (readonly [changes: Partial<Upstream>, sentence: RegExp])[] = [
     [{ last_error: error('network') }, /^Entra cannot be reached, so only cached tokens are issued\.$/],

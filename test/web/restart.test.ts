@@ -1,19 +1,13 @@
 import assert from 'node:assert/strict'
-import { after, describe, test } from 'node:test'
+import { describe, test } from 'node:test'
 import { reasonTable } from '../../src/errors.ts'
-import { startWorld } from '../support/broker.ts'
 import { identitySteps, remedyOf } from '../../web/model/remedies.js'
 import type { Snapshot } from '../../web/model/responses.js'
 import { restartCost, restartWarnings } from '../../web/model/restart.js'
-import { readBoard } from './read-board.ts'
+import { wellBoard } from './well-board.ts'
 
-const world = await startWorld()
-const broker = await world.broker({ after })
-await broker.service.warmUp()
-await broker.requestToken()
-/** What the page reads of a broker that is well and has one cached token. */
-const { snapshot: well } = await readBoard(broker, world.clock.now())
-const iso = (secondsAgo: number): string => new Date(well.now - secondsAgo * 1000).toISOString()
+/** The broker has one cached token. */
+const { well, iso } = await wellBoard()
 
 const withRedis = (status: 'ok' | 'failing', since: string): Snapshot => ({
   ...well,
