@@ -111,7 +111,7 @@ describe('the remedy of a refused request for an agent identity', () => {
     }
   })
 
-  test("the details speak of the tenant, if it is the tenant, and nothing of Entra's text is repeated", () => {
+  test("the details name the tenant, if that is the cause, and nothing of Entra's text is repeated", () => {
     for (const step of agentSteps)
       for (const code of [...aadstsCodes.keys(), 4242]) {
         const { message, parts } = failureOf(step, [code])
